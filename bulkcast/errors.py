@@ -1,0 +1,46 @@
+"""Every exception bulkcast raises on purpose.
+
+    BulkcastError            exit 1 unless a kind below says otherwise
+    ├── CannotStart          exit 2: usage, configuration
+    │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
+    ├── NeedsHuman           exit 6: a guard held the run before it began
+    ├── InstitutionBusy      exit 7: another run holds the institution
+    └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
+
+What is wrong inside a row is no exception but an `Issue`; what ClassIn refuses is a `Verdict`.
+A message is one sentence: what is wrong, where, and what would be right.
+"""
+
+from typing import ClassVar
+
+
+class BulkcastError(Exception):
+    """Something bulkcast cannot go on from; `str()` is the sentence to show."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class CannotStart(BulkcastError):
+    """The command, its options or its configuration cannot be carried out as they stand."""
+
+    exit_status = 2
+
+
+class UnreadableSheet(CannotStart):
+    """The file cannot be read as a sheet of settings."""
+
+
+class NeedsHuman(BulkcastError):
+    """Somebody has to decide or repair something before this can be run."""
+
+    exit_status = 6
+
+
+class LedgerDamaged(NeedsHuman):
+    """The ledger on disk is not what was written to it."""
+
+
+class InstitutionBusy(BulkcastError):
+    """Another run is sending for the same institution."""
+
+    exit_status = 7

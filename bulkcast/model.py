@@ -1,0 +1,374 @@
+"""The values a row becomes on its trip from sheet to result sheet.
+
+    RawRow → Change | Invalid → Request → Reply | NoReply → Verdict → Attempt → Outcome → ResultRow
+
+All are frozen; nothing here reads a clock, a disk or the network.  Times are Unix seconds, UTC,
+unless a name ends in a unit.  Row numbers are those a spreadsheet shows: the first line is 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+
+class Secret:
+    """A text that no print, log or traceback may show.
+
+    >>> Secret("Mb7SR6H")
+    Secret('•••')
+    >>> f"{Secret('Mb7SR6H')}"
+    '•••'
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one line that signs with it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('•••')"
+
+    def __str__(self) -> str:
+        return "•••"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Secret is never serialised")
+
+
+@dataclass(frozen=True, slots=True)
+class Institution:
+    """One school at one API host: what runs, pace and lock belong to."""
+
+    root_url: str
+    sid: str
+
+    def __str__(self) -> str:
+        return f"institution {self.sid} at {self.root_url}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request is signed with."""
+
+    sid: str
+    secret: Secret
+
+
+# ------------------------------------------------------------------ the sheet
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedCell:
+    """A cell that is not simply its value; `code` is a problem of `problems.PROBLEMS`."""
+
+    code: str
+    shown: str
+    """The cell as its reader sees it, or the closest the file tells."""
+    value: "Scalar" = None
+    """What the file stores, where it stores anything."""
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+Scalar = str | int | float | bool | datetime | None
+Cell = Scalar | FlaggedCell
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as stored; `cells` has exactly one entry for each header of its sheet."""
+
+    number: int
+    cells: tuple[Cell, ...]
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a sheet is laid out in its file: what a reporter needs to hand it back alike."""
+
+    kind: str
+    """csv, tsv, xlsx or xlsm."""
+    header_row: int
+    tab: str | None = None
+    """The worksheet's name, for workbooks."""
+    encoding: str = "utf-8-sig"
+    delimiter: str = ","
+    hidden_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet as read: its headers, its rows, and what had to be guessed to read it."""
+
+    name: str
+    """The file's name as the user knows it, without folders."""
+    layout: Layout
+    headers: tuple[str, ...]
+    """One for each column from A on; empty where a column has none."""
+    rows: tuple[RawRow, ...]
+    """Data rows in file order: no header, no blank rows, no comment rows."""
+    remarks: tuple[Text, ...] = ()
+    """What the user should know of the reading: guesses, hidden rows, rows passed over."""
+
+
+class Severity(StrEnum):
+    """How much an issue weighs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence that is still a template, so that it can be said in another language.
+
+    >>> str(Text("{n} rows are hidden", {"n": "14"}))
+    '14 rows are hidden'
+    """
+
+    template: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.template.format_map(self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing to know about a cell, a row (`column` is None) or the sheet (`row` is None)."""
+
+    code: str
+    severity: Severity
+    row: int | None
+    column: str | None
+    """The header as the user wrote it."""
+    cell: str | None
+    """The cell's address as a spreadsheet shows it, such as `H7`."""
+    value: str | None
+    """The value as seen; masked where the setting is secret."""
+    message: Text
+    fix: Text
+
+
+# ------------------------------------------------------------------ what is wanted
+
+SettingValue = int | str | tuple[int, ...]
+Body = tuple[tuple[str, SettingValue], ...]
+"""Body parameters in the table's order; integers, strings and lists of integers, nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The classroom a row changes: the body key that names it, and its id."""
+
+    key: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A checked row: what shall become true of one classroom."""
+
+    row: int
+    target: Target
+    body: Body
+    """Everything that will be sent: context ids, the target, the settings."""
+    settings: Body
+    """The settings alone."""
+    starts_at: int | None = None
+    """When the class begins, where the sheet says so."""
+    issues: tuple[Issue, ...] = ()
+    """Warnings and notes; an error would have made the row `Invalid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A row that is never sent, and everything that is wrong with it."""
+
+    row: int
+    issues: tuple[Issue, ...]
+
+
+CheckedRow = Change | Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A whole sheet, checked."""
+
+    rows: tuple[CheckedRow, ...]
+    """Exactly one for each raw row, in sheet order."""
+    issues: tuple[Issue, ...] = ()
+    """What concerns the header or the sheet as a whole.  With an error here every row is
+    `Invalid`, since no column can be trusted."""
+    ignored_columns: tuple[str, ...] = ()
+    """Headers that name no setting, in sheet order."""
+    columns: Mapping[str, int] = field(default_factory=dict)
+    """Setting key → index of its column."""
+
+
+RequestKey = NewType("RequestKey", str)
+"""Names one call within its run; stable over a resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to make, unsigned."""
+
+    key: RequestKey
+    rows: tuple[int, ...]
+    """The rows that share its outcome, in sheet order; more than one where rows are identical."""
+    target: Target
+    body: Body
+    locks_at: int | None = None
+    """From when on ClassIn refuses it, where the sheet tells."""
+    after: RequestKey | None = None
+    """A request for the same target that must have ended before this one is sent."""
+
+
+# ------------------------------------------------------------------ what came of it
+
+
+class RowStatus(StrEnum):
+    """How a row ended; the same eight words in ledger, result sheet, JSON and page."""
+
+    APPLIED = "applied"
+    """ClassIn acknowledged it."""
+    UNCHANGED = "unchanged"
+    """Skipped: it would have changed nothing."""
+    INVALID = "invalid"
+    """The sheet is wrong here; never sent."""
+    TOO_LATE = "too_late"
+    """Its settings are locked: never sent, or refused with a timing code."""
+    REJECTED = "rejected"
+    """ClassIn refused this row."""
+    UNCONFIRMED = "unconfirmed"
+    """Sent, no answer to trust; may have been applied; safe to send again."""
+    NOT_SENT = "not_sent"
+    """The run ended first, or it was never connected."""
+    SUPERSEDED = "superseded"
+    """A newer run has set this target since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back over HTTP, unjudged."""
+
+    status: int
+    body: bytes
+    """At most `client.MAX_ANSWER` bytes; longer answers arrive as `NoReply`."""
+    date: float | None = None
+    """The `Date` header."""
+    retry_after: str | None = None
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """No whole answer came back."""
+
+    code: str
+    """A problem of `problems.PROBLEMS`, such as `send.timeout`."""
+    sent: bool
+    """Whether the request had left this machine, so that ClassIn may have acted on it."""
+    detail: str = ""
+    fatal: bool = False
+    """Whether no other row can fare better: a certificate that does not verify, for one."""
+
+
+class ReplyClass(StrEnum):
+    """What an answer lets us do; every reply code of the table has one."""
+
+    OK = "ok"
+    OK_WARNING = "ok with a warning"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    CLOCK = "clock"
+    CREDENTIALS = "credentials"
+    INSTITUTION = "institution"
+    ROW = "row"
+    TOO_LATE = "too late"
+    MAINTENANCE = "maintenance"
+    STOP = "stop"
+    """Nothing that answers is ClassIn as we know it: a redirect, a refused certificate, a 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judged reply."""
+
+    kind: ReplyClass
+    code: str
+    """ClassIn's reply code in digits, or a dotted problem code where there is none."""
+    args: Mapping[str, str] = field(default_factory=dict)
+    """What the sentence for `code` needs; `said` is ClassIn's own message, verbatim."""
+    ambiguous: bool = False
+    """Whether the setting may have been applied all the same."""
+    connected: bool = True
+    """False when the request never left: such an attempt is nobody's fault and costs no try."""
+    proves_access: bool = False
+    """Whether this answer shows that credentials and clock are right."""
+    retry_after: float | None = None
+    """Seconds of silence the server asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a row ended.  `code` and `args` are words for `derive.explain`, not sentences."""
+
+    status: RowStatus
+    code: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One row's outcome in the words of the result sheet, keyed by the row's number."""
+
+    row: int
+    status: RowStatus
+    code: str
+    message: str
+    fix: str
+    attempts: int
+    time: str
+    """Local to the sheet's time zone, `2027-03-01 08:00:00`; empty where nothing was sent."""
+    run: str
+    issues: tuple[Issue, ...] = ()
+    """What was found in its cells, for highlighting and reading notes."""
+
+
+def no_counts() -> dict[RowStatus, int]:
+    """A zero for each of the eight states, in their order."""
+    return dict.fromkeys(RowStatus, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended before its last row."""
+
+    reason: str
+    """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
+    interrupted."""
+    code: str
+    """ClassIn's code or a dotted one."""
+    args: Mapping[str, str] = field(default_factory=dict)
+    exit_status: int = 6

@@ -1,0 +1,338 @@
+"""Every dotted code bulkcast can write beside a cell or a row: how much it weighs, what it says.
+
+A code is stable: scripts and result sheets hold it.  `{…}` in a sentence is filled from the
+arguments of the issue or outcome; `{value}` and `{column}` are always there for an issue.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bulkcast.model import Issue, Severity, Text
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of thing that can be wrong, in two sentences: what it is, and what to do."""
+
+    severity: Severity
+    message: str
+    fix: str = ""
+
+
+_E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    # ---------------------------------------------------------------- the header row
+    "header.near_miss": Problem(
+        _E,
+        "The column {value} is no setting, but nearly {suggestion}.",
+        'Rename it to {suggestion}, or say what it is with --map "{value}={suggestion}".',
+    ),
+    "header.ambiguous": Problem(
+        _E,
+        "The column {value} could mean {candidates}.",
+        'Rename it to the one you mean, or say so with --map "{value}={first}".',
+    ),
+    "header.duplicate": Problem(
+        _E,
+        "The columns {value} and {other} both name {setting}.",
+        "Keep one of them.",
+    ),
+    "header.no_target": Problem(
+        _E,
+        "No column names the classroom.",
+        "Add a column {targets}, or say which one it is with --map.",
+    ),
+    "header.no_setting": Problem(
+        _E,
+        "No column holds a setting, so there is nothing to apply.",
+        "Add one of the settings' columns; `bulkcast template` writes a sheet with all of them.",
+    ),
+    "header.unknown_map": Problem(
+        _E,
+        "--map names {value}, which is {what}.",
+        'Give it as --map "column of the sheet=setting".',
+    ),
+    # ---------------------------------------------------------------- the target
+    "target.missing": Problem(
+        _E,
+        "The row does not say which classroom it is for.",
+        "Fill in {targets}.",
+    ),
+    "target.both": Problem(
+        _N,
+        "The row has both an activity id and a classroom id; only activityId is sent.",
+        "Nothing to do if both name the same classroom.",
+    ),
+    "target.duplicate": Problem(
+        _E,
+        "Row {others} sets the same classroom differently.",
+        "Keep one of the rows, or choose with --duplicates in-order or last.",
+    ),
+    "row.nothing_to_set": Problem(
+        _E,
+        "The row sets nothing: every setting is blank.",
+        "Fill in at least one setting, or delete the row.",
+    ),
+    # ---------------------------------------------------------------- ids
+    "id.not_a_number": Problem(
+        _E, "{value} is not an id.", "Ids are digits only, such as 25096094."
+    ),
+    "id.scientific": Problem(
+        _E,
+        "{value} is an id that a spreadsheet shortened; its last digits are gone.",
+        "Format the column as text and paste the id again from ClassIn.",
+    ),
+    "id.precision_lost": Problem(
+        _E,
+        "{value} has more digits than a spreadsheet number keeps; the last ones are not real.",
+        "Format the column as text and paste the id again from ClassIn.",
+    ),
+    "id.fraction": Problem(_E, "{value} is not a whole number.", "Paste the id from ClassIn."),
+    "id.out_of_range": Problem(
+        _E, "{value} is not between 1 and 9223372036854775807.", "Paste the id from ClassIn."
+    ),
+    "id.became_date": Problem(
+        _E,
+        "The id has become the date {value}.",
+        "Format the column as text and paste the id again from ClassIn.",
+    ),
+    "id.display_differs": Problem(
+        _W,
+        "The cell shows {value} but stores {stored}; {stored} is used.",
+        "Format the column as text if the zeros belong to the id.",
+    ),
+    "ids.not_a_list": Problem(
+        _E,
+        "{part} in {value} is not a student UID.",
+        "Separate UIDs of digits with commas, semicolons or spaces.",
+    ),
+    "ids.repeated": Problem(_N, "The list names {part} more than once; it is sent once.", ""),
+    # ---------------------------------------------------------------- other cells
+    "cell.not_a_choice": Problem(
+        _E, "{value} is not one of {choices}.", "Choose one of {choices}, or leave the cell blank."
+    ),
+    "cell.not_an_integer": Problem(
+        _E, "{value} is not a whole number of 0 or more.", "Give a whole number, or leave it blank."
+    ),
+    "cell.not_a_text": Problem(
+        _E,
+        "The cell holds {what}, not a text.",
+        "Format the cell as text and type it again.",
+    ),
+    "password.numeric": Problem(
+        _E,
+        "The password is stored as a number, so zeros at its front may be lost.",
+        "Format the cell as text and type the password again.",
+    ),
+    "cell.not_clearable": Problem(
+        _E,
+        "{value} clears a text or a list; {column} is neither.",
+        "Choose one of its values, or leave the cell blank to keep it unchanged.",
+    ),
+    "cell.formula_error": Problem(
+        _E, "The cell shows the error {value}.", "Mend the formula or type the value."
+    ),
+    "cell.formula_unsaved": Problem(
+        _E,
+        "The cell holds a formula whose value was never saved.",
+        "Open the file in a spreadsheet program, save it, and try again.",
+    ),
+    "cell.merged": Problem(
+        _E,
+        "The cell is part of the merged range {range}.",
+        "Unmerge the cells and fill in each one.",
+    ),
+    "cell.too_long": Problem(
+        _E, "The text has {n} characters; a cell holds at most {most}.", "Shorten it."
+    ),
+    "cell.control_character": Problem(
+        _E,
+        "The text holds the control character {what}.",
+        "Delete it; it cannot be seen in the cell, so type the text again.",
+    ),
+    "time.not_a_time": Problem(
+        _E,
+        "{value} is not a point in time.",
+        "Give a date cell, 2027-03-01 08:00, or Unix seconds.",
+    ),
+    "text.cut": Problem(
+        _W,
+        "The text has {n} characters; ClassIn is known to cut such fields at {most} silently.",
+        "Shorten it to {most} characters.",
+    ),
+    "text.unsigned": Problem(
+        _W,
+        "The text has {n} bytes; official samples disagree about signing from 1024 bytes on.",
+        "Shorten it if ClassIn answers 101002005 to this row.",
+    ),
+    "read.cleaned": Problem(_N, "{shown} was read as {read}.", ""),
+    "row.extra_cells": Problem(
+        _E,
+        "The row has more cells than the header: {value}.",
+        "Put quotes round cells that hold the delimiter, or add a header.",
+    ),
+    # ---------------------------------------------------------------- rules across cells
+    "rule.live_needs_recording": Problem(
+        _E,
+        "Web live is on while cloud recording is off.",
+        "Switch recordState on, or liveState off.",
+    ),
+    "rule.playback_needs_recording": Problem(
+        _E,
+        "Web playback is on while cloud recording is off.",
+        "Switch recordState on, or openState off.",
+    ),
+    "rule.type_needs_recording": Problem(
+        _W,
+        "A recording type is chosen while cloud recording is off.",
+        "Switch recordState on, or give recordType 0.",
+    ),
+    "rule.main_recording_alone": Problem(
+        _E,
+        "useCoMainRecord is on together with {other}.",
+        "With the main classroom's recording, recordState, recordType, liveState and openState "
+        "must be 0.",
+    ),
+    "rule.partial_group": Problem(
+        _W,
+        "Only {given} is given; ClassIn treats {keys} as one set and may refuse a part of it.",
+        "Fill in all four, or none.",
+    ),
+    "rule.viewing_needs_login": Problem(
+        _W,
+        "Viewing is restricted, which works only with watchByLogin on.",
+        "Switch watchByLogin on in this row.",
+    ),
+    # ---------------------------------------------------------------- why a row was not sent
+    "plan.too_late": Problem(
+        _E,
+        "{settings} cannot be changed after {locked_at}, 20 minutes before class.",
+        "Take the locked settings out of the row, or make the change in ClassIn.",
+    ),
+    "plan.not_chosen": Problem(_N, "The row was left out by {option}.", ""),
+    "plan.already_applied": Problem(
+        _N, "The row was applied by run {run} and has not been edited since.", ""
+    ),
+    "run.invalid_rows": Problem(
+        _E,
+        "Nothing was sent because other rows are invalid.",
+        "Mend them, or use --on-invalid skip.",
+    ),
+    "run.interrupted": Problem(
+        _E, "The run was interrupted before this row was sent.", "Continue with `bulkcast resume`."
+    ),
+    "run.stopped": Problem(
+        _E, "The run stopped before this row was sent: {why}", "Mend that, then resume the run."
+    ),
+    "run.outage": Problem(
+        _E,
+        "ClassIn could not be reached for {minutes} minutes.",
+        "Check the network, then continue with `bulkcast resume`.",
+    ),
+    "run.throttled": Problem(
+        _E,
+        "ClassIn asked for silence longer than {seconds} s.",
+        "Continue with `bulkcast resume` later.",
+    ),
+    "run.feature_missing": Problem(
+        _E,
+        "Not sent, because ClassIn refused {feature} on {n} rows in a row with code {code}.",
+        "Ask your ClassIn account manager to enable it, then resubmit.",
+    ),
+    "run.systematic": Problem(
+        _E,
+        "ClassIn refused {n} rows in a row with the same code {code}.",
+        "Look at the first of them: the column mapping or the institution may be wrong.",
+    ),
+    "run.superseded": Problem(
+        _N, "Run {run} has set this classroom since.", "Nothing to do, or send the row again."
+    ),
+    # ---------------------------------------------------------------- what happened on the wire
+    "send.not_connected": Problem(
+        _E, "No connection to ClassIn: {detail}.", "Check the network, then send again."
+    ),
+    "send.certificate": Problem(
+        _E,
+        "The server's certificate does not verify: {detail}.",
+        "Try another network; something between this computer and ClassIn may be listening.",
+    ),
+    "send.timeout": Problem(
+        _E, "No answer within {seconds} s; it may have been applied.", "Send the row again."
+    ),
+    "send.lost": Problem(
+        _E,
+        "The connection broke before the answer was complete; it may have been applied.",
+        "Send the row again.",
+    ),
+    "send.crashed": Problem(
+        _E,
+        "The program ended while this row was on its way; it may have been applied.",
+        "Send the row again.",
+    ),
+    "reply.not_json": Problem(
+        _E,
+        "The answer is not ClassIn's: {detail}; it may have been applied.",
+        "Send the row again; if it repeats, a proxy or a login page is in between.",
+    ),
+    "reply.too_large": Problem(
+        _E,
+        "The answer was longer than {most} bytes; it may have been applied.",
+        "Send the row again; if it repeats, a proxy is in between.",
+    ),
+    "reply.http": Problem(
+        _E, "The server answered HTTP {status}; it may have been applied.", "Send the row again."
+    ),
+    "reply.redirect": Problem(
+        _E,
+        "The server answered HTTP {status}, a redirect to {location}, which is never followed.",
+        "Check BULKCAST_ROOT_URL; a login page of the network may be in between.",
+    ),
+    "reply.refused": Problem(
+        _E,
+        "The server answered HTTP {status}.",
+        "Check BULKCAST_ROOT_URL; it should be https://api.eeo.cn.",
+    ),
+    "reply.maintenance": Problem(
+        _E, "ClassIn is under maintenance.", "Continue with `bulkcast resume` when it is back."
+    ),
+    "reply.throttled": Problem(
+        _E, "ClassIn asked to slow down (HTTP 429).", "Send the row again later."
+    ),
+    "reply.unknown_code": Problem(
+        _E,
+        "ClassIn answered the unlisted code {number}: {said}",
+        "Look the code up with ClassIn's support; the row was not repeated.",
+    ),
+}
+
+
+def is_error(code: str) -> bool:
+    """Whether a cell or row with this problem must not be sent."""
+    return PROBLEMS[code].severity is Severity.ERROR
+
+
+def issue(
+    code: str,
+    *,
+    row: int | None = None,
+    column: str | None = None,
+    cell: str | None = None,
+    value: str | None = None,
+    severity: Severity | None = None,
+    **args: str,
+) -> Issue:
+    """The issue `code` at a place; `value` is what the user sees there, already masked."""
+    problem = PROBLEMS[code]
+    words = {"value": value or "", "column": column or "", **args}
+    return Issue(
+        code=code,
+        severity=severity or problem.severity,
+        row=row,
+        column=column,
+        cell=cell,
+        value=value,
+        message=Text(problem.message, words),
+        fix=Text(problem.fix, words),
+    )

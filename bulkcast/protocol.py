@@ -1,0 +1,216 @@
+"""How ClassIn's API v2 is spoken: signing what is sent, judging what comes back.
+
+The signature rule: docs.eeo.cn/api/en/appendix/signature.html, read 2026-11-23; pinned by the
+vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from bulkcast.catalogue import Endpoint
+from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
+
+SIGNED_BYTES_MAX: Final = 1024
+"""UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""
+
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 503, 504})
+_MAINTENANCE: Final = 901
+"""The docs say "status code 901" without saying whether HTTP status or body code: both count."""
+
+
+def signature(
+    body: Iterable[tuple[str, SettingValue]] | Mapping[str, object],
+    credentials: Credentials,
+    timestamp: int,
+) -> str:
+    """MD5, 32 lower-case hex digits, over the scalars of the body's first level.
+
+    Lists, mappings and values of more than 1024 UTF-8 bytes take no part; names are in byte
+    order; nothing is escaped.  `timestamp` is in Unix seconds.  The published example:
+
+    >>> from bulkcast.model import Secret
+    >>> signature({"courseId": 132323, "unitJson": []}, Credentials("1000082", Secret("Mb7SR6H")),
+    ...           1721095405)
+    '4f97f55addf4921a05c2395617cd8a7b'
+    """
+    pairs = body.items() if isinstance(body, Mapping) else body
+    signed = {"sid": credentials.sid, "timeStamp": str(timestamp)}
+    for name, value in pairs:
+        if isinstance(value, int):
+            signed[name] = str(value)
+        elif isinstance(value, str) and _takes_part(value):
+            signed[name] = value
+    joined = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
+    keyed = f"{joined}&key={credentials.secret.reveal()}"
+    return hashlib.md5(keyed.encode(), usedforsecurity=False).hexdigest()
+
+
+def _takes_part(value: str) -> bool:
+    return len(value) <= SIGNED_BYTES_MAX and len(value.encode()) <= SIGNED_BYTES_MAX
+
+
+def headers(body: Body, credentials: Credentials, timestamp: int) -> dict[str, str]:
+    """The four headers of one attempt; stamped and signed for the moment of sending."""
+    return {
+        "X-EEO-SIGN": signature(body, credentials, timestamp),
+        "X-EEO-UID": credentials.sid,
+        "X-EEO-TS": str(timestamp),
+        "Content-Type": "application/json",
+    }
+
+
+def encode(body: Body) -> bytes:
+    """The body as compact UTF-8 JSON, in the given order.
+
+    >>> encode((("activityId", 7), ("liveAndPlaybackStudentUids", (1, 2))))
+    b'{"activityId":7,"liveAndPlaybackStudentUids":[1,2]}'
+    """
+    return json.dumps(dict(body), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# ------------------------------------------------------------------ judging
+
+
+class _Malformed(ValueError):
+    """The text is no JSON that a careful reader would act on."""
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """The one JSON object that `raw` is, read strictly; a leading BOM is allowed.
+
+    Raises:
+        ValueError: anything else: truncated, trailing bytes, not an object, duplicate keys, NaN,
+            bad UTF-8, nested too deep, an integer of thousands of digits.
+
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse)
+    except (ValueError, RecursionError) as exc:
+        raise _Malformed(f"{type(exc).__name__}") from exc
+    if not isinstance(found, dict):
+        raise _Malformed("not an object")
+    return found
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Malformed("a key twice")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise _Malformed(constant)
+
+
+def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:
+    """What `reply` lets us do.  `now` (Unix seconds) is only for a Retry-After given as a date."""
+    match reply:
+        case NoReply():
+            return _judge_silence(reply)
+        case Reply(status=200):
+            return _judge_answer(reply, endpoint)
+        case _:
+            return _judge_status(reply, endpoint, now)
+
+
+def _judge_silence(reply: NoReply) -> Verdict:
+    kind = ReplyClass.STOP if reply.fatal else ReplyClass.TRANSIENT
+    args = {"detail": reply.detail}
+    return Verdict(kind, reply.code, args, ambiguous=reply.sent, connected=reply.sent)
+
+
+def _judge_answer(reply: Reply, endpoint: Endpoint) -> Verdict:
+    try:
+        answer = decode(reply.body)
+    except ValueError as exc:
+        return _not_ours(str(exc))
+    code = _code_of(answer)
+    if code is None:
+        return _not_ours("no reply code in it")
+    return _judge_code(code, answer, endpoint)
+
+
+def _not_ours(why: str) -> Verdict:
+    return Verdict(ReplyClass.TRANSIENT, "reply.not_json", {"detail": why}, ambiguous=True)
+
+
+def _code_of(answer: Mapping[str, Any]) -> int | None:
+    """The reply code, an integer or a text of ASCII digits; True and 1.0 equal 1 but are not it."""
+    code = answer.get("code")
+    if type(code) is int:
+        return code
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 18:
+        return int(code)
+    return None
+
+
+def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Verdict:
+    said = str(answer.get("msg", ""))[:500]
+    known = endpoint.by_code.get(code)
+    if known is None:
+        args = {"said": said, "number": str(code)}
+        return Verdict(ReplyClass.ROW, str(code), args, proves_access=True)
+    kind = known.kind
+    if kind is ReplyClass.OK and type(answer["code"]) is not int:
+        kind = ReplyClass.OK_WARNING
+    return Verdict(
+        kind,
+        str(code),
+        {"said": said},
+        ambiguous=known.ambiguous,
+        proves_access=kind not in _SAYS_NOTHING_OF_ACCESS,
+    )
+
+
+_SAYS_NOTHING_OF_ACCESS: Final = frozenset(
+    {ReplyClass.CLOCK, ReplyClass.CREDENTIALS, ReplyClass.MAINTENANCE, ReplyClass.THROTTLED}
+)
+
+
+def _judge_status(reply: Reply, endpoint: Endpoint, now: float) -> Verdict:
+    status = {"status": str(reply.status)}
+    hint = retry_after(reply.retry_after, now=now)
+    if reply.status == _MAINTENANCE:
+        return Verdict(ReplyClass.MAINTENANCE, "reply.maintenance", retry_after=hint)
+    if reply.status == 429:
+        return Verdict(ReplyClass.THROTTLED, "reply.throttled", retry_after=hint)
+    if reply.status in _TRANSIENT_STATUSES or reply.status >= 500:
+        return Verdict(ReplyClass.TRANSIENT, "reply.http", status, ambiguous=True, retry_after=hint)
+    if 300 <= reply.status < 400:
+        where = {**status, "location": _without_query(reply.location)}
+        return Verdict(ReplyClass.STOP, "reply.redirect", where)
+    return _judge_refusal(reply, endpoint) or Verdict(ReplyClass.STOP, "reply.refused", status)
+
+
+def _judge_refusal(reply: Reply, endpoint: Endpoint) -> Verdict | None:
+    """A listed code that came over another status than 200; success is never among them."""
+    verdict = _judge_answer(reply, endpoint)
+    listed = verdict.code.isdigit() and int(verdict.code) in endpoint.by_code
+    success = verdict.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
+    return verdict if listed and not success else None
+
+
+def _without_query(location: str | None) -> str:
+    return (location or "nowhere").partition("?")[0][:200]
+
+
+def retry_after(header: str | None, *, now: float) -> float | None:
+    """Seconds of silence a Retry-After header asks for; None where it says nothing usable.
+
+    >>> retry_after("7", now=0.0), retry_after("soon", now=0.0), retry_after("-1", now=0.0)
+    (7.0, None, None)
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit() and len(text) <= 12:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
