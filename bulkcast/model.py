@@ -48,6 +48,21 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence that is still a template, so that it can be said in another language.
+
+    >>> str(Text("{n} rows are hidden", {"n": "14"}))
+    '14 rows are hidden'
+    """
+
+    template: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.template.format_map(self.args)
+
+
+@dataclass(frozen=True, slots=True)
 class Institution:
     """One school at one API host: what runs, pace and lock belong to."""
 
@@ -92,6 +107,8 @@ class RawRow:
     number: int
     cells: tuple[Cell, ...]
     hidden: bool = False
+    extra: tuple[Cell, ...] = ()
+    """Cells beyond the last header, where any of them holds something: the row may be shifted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +146,6 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A sentence that is still a template, so that it can be said in another language.
-
-    >>> str(Text("{n} rows are hidden", {"n": "14"}))
-    '14 rows are hidden'
-    """
-
-    template: str
-    args: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.template.format_map(self.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,39 @@ class Verdict:
     """Whether this answer shows that credentials and clock are right."""
     retry_after: float | None = None
     """Seconds of silence the server asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """That a request is about to leave; on disk before its first byte does."""
+
+    key: RequestKey
+    number: int
+    """1 for the first attempt of a request, over all resumes."""
+    stamp: float
+    """When, on this computer's clock: what the pace of a later program counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one try ended; with an `outcome` it was the request's last."""
+
+    key: RequestKey
+    number: int
+    """0 where the request ended without this try."""
+    ended: float
+    code: str
+    ambiguous: bool
+    outcome: "Outcome | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier programs did for a request that is resumed."""
+
+    attempts: int = 0
+    ambiguous: bool = False
+    """Whether one of those attempts may have been applied."""
 
 
 @dataclass(frozen=True, slots=True)

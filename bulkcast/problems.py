@@ -259,7 +259,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Try another network; something between this computer and ClassIn may be listening.",
     ),
     "send.timeout": Problem(
-        _E, "No answer within {seconds} s; it may have been applied.", "Send the row again."
+        _E, "No answer within {detail} s; it may have been applied.", "Send the row again."
     ),
     "send.lost": Problem(
         _E,
@@ -278,7 +278,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "reply.too_large": Problem(
         _E,
-        "The answer was longer than {most} bytes; it may have been applied.",
+        "The answer was longer than {detail} bytes; it may have been applied.",
         "Send the row again; if it repeats, a proxy is in between.",
     ),
     "reply.http": Problem(

@@ -1,0 +1,186 @@
+"""The one doorkeeper of the network: sends a signed body, brings back what came, unjudged.
+
+It follows no redirect, reads no proxy or netrc from the environment, keeps no cookie, offers no
+switch against TLS verification, and reads a bounded, uncompressed answer.
+"""
+
+import ssl
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from bulkcast.errors import CannotStart
+from bulkcast.model import Body, Credentials, NoReply, Reply
+from bulkcast.protocol import encode, headers
+
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read; ClassIn's are a few hundred."""
+
+TIMEOUT_S: Final = 20.0
+"""Seconds for one whole attempt, counted from its turn; cuts answers that drip."""
+
+_CONNECT_S: Final = 5.0
+_READ_GAP_S: Final = 10.0
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_FIXED_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+def check_root_url(text: str) -> str:
+    """The URL without a trailing slash.
+
+    Raises:
+        CannotStart: it is not https to a host, or carries more than scheme, host and port.
+
+    """
+    try:
+        url = urlsplit(text.strip())
+        plain_host = bool(url.hostname) and url.port != 0
+    except ValueError:
+        raise CannotStart(f"{text!r} is no URL; give one such as https://api.eeo.cn") from None
+    if not plain_host or url.username or url.path.strip("/") or url.query or url.fragment:
+        raise CannotStart(f"{text!r} is no root URL; give one such as https://api.eeo.cn")
+    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+        raise CannotStart(f"{text!r} is not https; http is allowed for this computer only")
+    return f"{url.scheme}://{url.netloc}"
+
+
+class Client:
+    """Connections to one institution's API host; an async context manager."""
+
+    def __init__(
+        self,
+        root_url: str,
+        path: str,
+        credentials: Credentials,
+        *,
+        connections: int,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        """`timeout` is in seconds and for one whole attempt."""
+        self._url = URL(check_root_url(root_url) + path)
+        self._credentials = credentials
+        self._connections = connections
+        self._timeout_s = timeout
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout,
+            sock_connect=min(_CONNECT_S, timeout),
+            sock_read=min(_READ_GAP_S, timeout),
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_mark_sent)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            auto_decompress=False,
+            trust_env=False,
+            headers=_FIXED_HEADERS,
+            trace_configs=[trace],
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def send(self, body: Body, timestamp: int) -> Reply | NoReply:
+        """Stamp, sign and send once; never raises for anything the other side does.
+
+        `timestamp` is in Unix seconds by ClassIn's clock.
+        """
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        mark = SimpleNamespace(sent=False)
+        try:
+            async with self._session.post(
+                self._url,
+                data=encode(body),
+                headers=headers(body, self._credentials, timestamp),
+                allow_redirects=False,
+                trace_request_ctx=mark,
+            ) as response:
+                return await _read(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+            return self._no_reply(exc, sent=mark.sent)
+
+    def _no_reply(self, exc: Exception, *, sent: bool) -> NoReply:
+        """Name a failure; `str(exc)` may hold a signature, so only chosen words of it are kept."""
+        if isinstance(exc, ssl.SSLCertVerificationError | aiohttp.ClientSSLError):
+            return NoReply("send.certificate", sent, _tls_reason(exc), fatal=True)
+        if not sent:
+            return NoReply("send.not_connected", sent, _reason(exc))
+        if isinstance(exc, TimeoutError):
+            return NoReply("send.timeout", sent, f"{self._timeout_s:g}")
+        return NoReply("send.lost", sent, type(exc).__name__)
+
+
+async def _mark_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.sent = True
+
+
+def _tls() -> ssl.SSLContext:
+    # Not ssl.create_default_context(): that one writes session keys to SSLKEYLOGFILE.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return NoReply("reply.not_json", sent=True, detail="compressed though not asked for")
+    body = await _read_bounded(response)
+    if len(body) > MAX_ANSWER:
+        response.close()
+        return NoReply("reply.too_large", sent=True, detail=str(MAX_ANSWER))
+    return Reply(
+        status=response.status,
+        body=body,
+        date=_date(response.headers.get("Date")),
+        retry_after=response.headers.get("Retry-After"),
+        location=response.headers.get("Location"),
+    )
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """At most one byte more than `MAX_ANSWER`."""
+    chunks, size = [], 0
+    while size <= MAX_ANSWER:
+        chunk = await response.content.read(MAX_ANSWER + 1 - size)
+        if not chunk:
+            break
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+@lru_cache(maxsize=8)  # one answer in a thousand brings a new second
+def _date(header: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return f"the name {exc.host} is not known here"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"{exc.host}:{exc.port} does not answer ({exc.os_error.strerror or 'no reason'})"
+    if isinstance(exc, TimeoutError):
+        return "connecting took too long"
+    return type(exc).__name__
+
+
+def _tls_reason(exc: Exception) -> str:
+    cause = getattr(exc, "certificate_error", exc)
+    message = getattr(cause, "verify_message", "")
+    return str(message) or type(cause).__name__

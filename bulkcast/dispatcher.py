@@ -1,0 +1,552 @@
+"""Carries out a plan: takes turns, signs late, sends, repeats what is worth repeating, records.
+
+The order that nothing may change: a turn is granted, the intent is on disk, the request is
+stamped, signed and sent, the outcome is on disk, and only then anybody hears of it.
+
+The dispatcher knows neither network nor database: it is given a `Send` and a `Journal`.  Time is
+the event loop's; `wall` is only for stamps.
+"""
+
+import asyncio
+import math
+import random
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, assert_never
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import wait_random_exponential as full_jitter
+
+from bulkcast.catalogue import Endpoint
+from bulkcast.guards import Guards
+from bulkcast.model import (
+    Attempt,
+    Body,
+    History,
+    Intent,
+    NoReply,
+    Outcome,
+    Reply,
+    ReplyClass,
+    Request,
+    RequestKey,
+    RowStatus,
+    Stop,
+    Text,
+    Verdict,
+)
+from bulkcast.pacing import Pacer
+from bulkcast.plan import LOCK_MARGIN_S
+from bulkcast.protocol import judge
+from bulkcast.weather import Sky, Weather
+
+CONCURRENCY: Final = 32
+"""Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
+
+SENDS_MOST: Final = 8
+"""Sends of one request that stay unanswered, after which it ends unconfirmed."""
+PASS_SENDS: Final = 3
+PASS_GAP_S: Final = 30.0
+THROTTLES_MOST: Final = 12
+"""Times one request may be told to slow down; with the sends above it makes 20."""
+RETRY_AFTER_MOST_S: Final = 300.0
+"""A longer silence than this ends the run, to be resumed later."""
+MAX_OUTAGE_S: Final = 45 * 60.0
+"""Half an hour's outage is survived with time to spare."""
+SKEW_TOLD_S: Final = 30.0
+"""Seconds this computer's clock may be off before the stamps are corrected and the user told."""
+SAME_AGAIN_S: Final = 5.5
+"""ClassIn refuses identical parameters within 5 s (101003002)."""
+
+_UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
+
+Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
+"""Sends a body stamped with Unix seconds, once."""
+
+
+class Journal(Protocol):
+    """What the dispatcher writes down; both calls return when it is safely stored."""
+
+    async def intend(self, intents: Sequence[Intent]) -> None:
+        """These requests are about to leave."""
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """These attempts have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A look at a run under way."""
+
+    counts: Mapping[RowStatus, int]
+    """Rows that have ended, by status."""
+    rows: int
+    """Rows that will have ended when the run is through."""
+    requests: int
+    """Requests sent so far."""
+    rate: float
+    """Turns per second granted at present."""
+    retrying: int
+    sky: Sky
+    held_s: float
+    """Seconds of silence left that ClassIn asked for."""
+    parked_s: float
+
+
+class _Halt(Exception):
+    """The run is ending: nothing more is sent."""
+
+
+class _Again(Exception):
+    """An attempt that is worth repeating."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.code)
+        self.verdict = verdict
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One request on its way through the run."""
+
+    request: Request
+    attempts: int = 0
+    sends: int = 0
+    pass_sends: int = 0
+    passes: int = 0
+    throttles: int = 0
+    ambiguous: bool = False
+    restamped: bool = False
+    last: Verdict | None = None
+    outcome: Outcome | None = None
+
+
+class Dispatcher:
+    """Sends the requests of one run; use once."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        send: Send,
+        journal: Journal,
+        pacer: Pacer,
+        *,
+        wall: Callable[[], float],
+        concurrency: int = CONCURRENCY,
+        max_outage_s: float = MAX_OUTAGE_S,
+        chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, not secrecy
+    ) -> None:
+        """`wall` gives Unix seconds of this computer's clock; `chance` numbers in [0, 1)."""
+        self._endpoint = endpoint
+        self._send = send
+        self._journal = journal
+        self._pacer = pacer
+        self._wall = wall
+        self._chance = chance
+        self._concurrency = concurrency
+        self._max_outage_s = max_outage_s
+        self._weather = Weather()
+        self._guards = Guards(endpoint)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._alone = False
+        self._throttled_since = math.inf
+        self._entries: dict[RequestKey, _Entry] = {}
+        self._queue: deque[_Entry] = deque()
+        self._dependents: dict[RequestKey, _Entry] = {}
+        self._repeating = 0
+        self._counts: Counter[RowStatus] = Counter()
+        self._rows = 0
+        self.stopped: Stop | None = None
+        """Why the run ended early; None while or if it did not."""
+        self.requests = 0
+        """Attempts made so far."""
+        self.clock_offset = 0.0
+        """Seconds to add to this computer's clock for ClassIn's."""
+        self.remarks: list[Text] = []
+        """What the user should hear of: a wrong clock, a silence asked for, an outage."""
+
+    # -------------------------------------------------------------- from outside
+
+    async def run(
+        self, requests: Iterable[Request], history: Mapping[RequestKey, History] | None = None
+    ) -> Mapping[RequestKey, Outcome]:
+        """Send every request and return how each one ended.
+
+        A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
+        """
+        self._take(requests, history or {})
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for _ in range(min(self._concurrency, len(self._queue))):
+                tasks.create_task(self._work())
+        self.stopped = self.stopped or self._guards.credentials_refused()
+        await self._end_the_rest()
+        return {key: entry.outcome for key, entry in self._entries.items() if entry.outcome}
+
+    def stop(self, why: Stop) -> None:
+        """Send nothing more; what is under way may finish.  The first reason stays."""
+        self.stopped = self.stopped or why
+        self._stopping.set()
+        self._stir()
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        now = _now()
+        return Progress(
+            counts=dict(self._counts),
+            rows=self._rows,
+            requests=self.requests,
+            rate=self._pacer.rate,
+            retrying=self._repeating,
+            sky=self._weather.sky,
+            held_s=max(0.0, self._pacer.held_until - now),
+            parked_s=self._weather.parked_for(now),
+        )
+
+    # -------------------------------------------------------------- the way of a request
+
+    def _take(self, requests: Iterable[Request], history: Mapping[RequestKey, History]) -> None:
+        for request in requests:
+            past = history.get(request.key, History())
+            entry = _Entry(request, attempts=past.attempts, ambiguous=past.ambiguous)
+            self._entries[request.key] = entry
+            self._rows += len(request.rows)
+        for entry in self._entries.values():
+            if entry.request.after in self._entries:
+                self._dependents[entry.request.after] = entry
+            else:
+                self._queue.append(entry)
+
+    async def _work(self) -> None:
+        while self._queue and not self.stopped:
+            await self._first(self._queue.popleft())
+
+    async def _first(self, entry: _Entry) -> None:
+        """The first try; tenacity is only called in where it was not the last."""
+        try:
+            verdict = await self._attempt(entry)
+        except _Halt:
+            return
+        if verdict and not await self._conclude(entry, verdict):
+            self._tasks.create_task(self._repeat(entry, verdict))
+
+    async def _repeat(self, entry: _Entry, verdict: Verdict) -> None:
+        """Further tries: a few close together, then more in later passes."""
+        self._repeating += 1
+        try:
+            while not await self._pass(entry, verdict):
+                await self._sleep(PASS_GAP_S)
+                entry.passes += 1
+                entry.pass_sends = 0
+        except _Halt:
+            return
+        finally:
+            self._repeating -= 1
+
+    async def _pass(self, entry: _Entry, verdict: Verdict) -> bool:
+        """Up to three sends with a growing wait; whether the request has ended.
+
+        A new AsyncRetrying each time: its state is per object, so one shared between tasks mixes
+        up their attempts and even their results (tenacity #93).
+        """
+        known = [] if entry.passes else [verdict]
+
+        async def one_try() -> None:
+            if known:  # the first try was made without tenacity; only its wait is left
+                raise _Again(known.pop())
+            found = await self._attempt(entry)
+            if found and not await self._conclude(entry, found):
+                raise _Again(found)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_Again),
+            stop=lambda _: self._spent(entry) or entry.pass_sends >= PASS_SENDS,
+            wait=self._wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            await retrying(one_try)
+        except _Again:
+            return False
+        return True
+
+    async def _attempt(self, entry: _Entry) -> Verdict | None:
+        """One try, recorded as an intent; None where the request ended without one.
+
+        Raises:
+            _Halt: the run is ending.
+
+        """
+        alone = await self._may_go()
+        try:
+            early = self._too_late(entry) or self._guards.blocks(entry.request)
+            if early:
+                await self._settle(entry, early)
+                return None
+            async with self._slots:
+                await self._turn()
+                reply = await self._send_once(entry)
+            verdict = judge(reply, self._endpoint, now=self._wall())
+            self._learn(entry, verdict, reply, alone=alone)
+            return verdict
+        finally:
+            if alone:
+                self._alone = False
+                self._stir()
+
+    async def _send_once(self, entry: _Entry) -> Reply | NoReply:
+        stamp = self._wall()
+        entry.attempts += 1
+        self.requests += 1
+        await self._journal.intend((Intent(entry.request.key, entry.attempts, stamp),))
+        return await self._send(entry.request.body, int(self._wall() + self.clock_offset))
+
+    async def _conclude(self, entry: _Entry, verdict: Verdict) -> bool:
+        """Whether `verdict` ends its request; what it says is recorded either way."""
+        entry.last = verdict
+        outcome = self._outcome(entry, verdict)
+        if outcome is None and self._spent(entry):
+            outcome = self._given_up(entry, verdict)
+        if outcome is None:
+            await self._journal.record((self._ended(entry, verdict, None),))
+            return False
+        await self._settle(entry, outcome, verdict)
+        return True
+
+    # -------------------------------------------------------------- waiting
+
+    async def _may_go(self) -> bool:
+        """Wait until the weather allows a request; whether it has to go alone."""
+        while not self.stopped:
+            if self._weather.sky is Sky.FAIR:
+                return False
+            now = _now()
+            if self._weather.parked_for(now) > self._max_outage_s:
+                minutes = f"{self._max_outage_s / 60:.0f}"
+                self.stop(Stop("outage", "run.outage", {"minutes": minutes}, exit_status=5))
+            elif not self._alone and now >= self._weather.probe_at:
+                self._alone = True
+                return True
+            else:
+                await self._wait_for_change(until=self._weather.probe_at)
+        raise _Halt
+
+    async def _wait_for_change(self, *, until: float) -> None:
+        deadline = until if until > _now() and not self._alone else None
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _stir(self) -> None:
+        """Let everyone who waits look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _turn(self) -> None:
+        """Wait for a turn of the pace, and take another if silence was asked for meanwhile."""
+        while True:
+            turn = self._pacer.reserve(_now())
+            wait = turn - _now()
+            if wait > 0:
+                await self._sleep(wait)
+            if self.stopped:
+                raise _Halt
+            if self._pacer.stands(turn):
+                return
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond the end of the run."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+        raise _Halt
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Seconds until a repeat, tenacity's wait strategy.
+
+        Throttling, maintenance and outages are waited out at the pace and the weather, together
+        with every other row.
+        """
+        failure = state.outcome.exception() if state.outcome else None
+        if not isinstance(failure, _Again):
+            return 0.0
+        verdict = failure.verdict
+        if verdict.kind is ReplyClass.TRANSIENT:
+            hint = min(verdict.retry_after or 0.0, RETRY_AFTER_MOST_S)
+            return max(_UNANSWERED_WAIT(state), hint)
+        return SAME_AGAIN_S if verdict.ambiguous else 0.0
+
+    # -------------------------------------------------------------- learning
+
+    def _learn(
+        self, entry: _Entry, verdict: Verdict, reply: Reply | NoReply, *, alone: bool
+    ) -> None:
+        """What one answer means for everybody."""
+        now = _now()
+        before = self._weather.sky
+        self._weather.observe(entry.request.key, verdict, now, self._chance())
+        self._note_sky(before, now)
+        self._measure_clock(reply)
+        self._count(entry, verdict, probing=alone and before is Sky.PARKED)
+        if verdict.kind is ReplyClass.THROTTLED:
+            self._slow_down(verdict, now)
+        elif verdict.proves_access:
+            self._throttled_since = math.inf
+            self._pacer.answered(now)
+        stop = self._guards.observe(entry.request, verdict)
+        if stop:
+            self.stop(stop)
+
+    def _note_sky(self, before: Sky, now: float) -> None:
+        after = self._weather.sky
+        if after is before:
+            return
+        if after is Sky.PARKED:
+            self.remarks.append(Text("ClassIn does not answer; waiting for it."))
+        if before is Sky.PARKED:
+            self.remarks.append(Text("ClassIn answers again; going on gently."))
+            self._pacer.resume_gently(now)
+        self._stir()
+
+    def _measure_clock(self, reply: Reply | NoReply) -> None:
+        if isinstance(reply, NoReply) or reply.date is None:
+            return
+        skew = reply.date - self._wall()
+        if abs(skew - self.clock_offset) >= SKEW_TOLD_S:
+            self.clock_offset = skew
+            side = "behind" if skew > 0 else "ahead of"
+            template = "This computer's clock is {off} {side} ClassIn's; stamps are corrected."
+            self.remarks.append(Text(template, {"off": _duration(abs(skew)), "side": side}))
+
+    def _count(self, entry: _Entry, verdict: Verdict, *, probing: bool) -> None:
+        entry.ambiguous = entry.ambiguous or verdict.ambiguous
+        if verdict.kind is ReplyClass.TRANSIENT and verdict.connected and not probing:
+            entry.sends += 1
+            entry.pass_sends += 1
+        if verdict.kind is ReplyClass.THROTTLED:
+            entry.throttles += 1
+
+    def _slow_down(self, verdict: Verdict, now: float) -> None:
+        self._throttled_since = min(self._throttled_since, now)
+        hint = verdict.retry_after or 0.0
+        if hint > RETRY_AFTER_MOST_S or now - self._throttled_since > self._max_outage_s:
+            seconds = f"{max(hint, now - self._throttled_since):.0f}"
+            self.stop(Stop("throttled", "run.throttled", {"seconds": seconds}, exit_status=5))
+        else:
+            self._pacer.throttled(now, verdict.retry_after, self._chance())
+
+    # -------------------------------------------------------------- ending
+
+    def _outcome(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
+        """How a request ends with this verdict; None where another try may help."""
+        match verdict.kind:
+            case ReplyClass.OK | ReplyClass.OK_WARNING:
+                return self._with(verdict, RowStatus.APPLIED)
+            case ReplyClass.ROW | ReplyClass.INSTITUTION | ReplyClass.CREDENTIALS:
+                return self._with(verdict, RowStatus.REJECTED)
+            case ReplyClass.TOO_LATE:
+                # A try before this one may have come through in time.
+                late = RowStatus.UNCONFIRMED if entry.ambiguous else RowStatus.TOO_LATE
+                return self._with(verdict, late)
+            case ReplyClass.STOP:
+                return self._with(verdict, _unanswered(entry, verdict))
+            case ReplyClass.CLOCK:
+                return self._clock_refused(entry, verdict)
+            case ReplyClass.TRANSIENT | ReplyClass.THROTTLED | ReplyClass.MAINTENANCE:
+                return None
+            case _:
+                assert_never(verdict.kind)
+
+    def _clock_refused(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
+        """Once is what a corrected stamp mends; twice needs somebody to look at the clock."""
+        if not entry.restamped:
+            entry.restamped = True
+            return None
+        self.stop(Stop("clock", verdict.code, verdict.args))
+        return self._with(verdict, RowStatus.REJECTED)
+
+    def _with(self, verdict: Verdict, status: RowStatus) -> Outcome:
+        return Outcome(status, verdict.code, verdict.args)
+
+    def _spent(self, entry: _Entry) -> bool:
+        return entry.sends >= SENDS_MOST or entry.throttles >= THROTTLES_MOST
+
+    def _given_up(self, entry: _Entry, verdict: Verdict) -> Outcome:
+        """No answer to trust within the request's bound."""
+        return self._with(verdict, _unanswered(entry, verdict))
+
+    def _too_late(self, entry: _Entry) -> Outcome | None:
+        """How a request ends whose settings have locked by ClassIn's clock."""
+        locks_at = entry.request.locks_at
+        if locks_at is None or self._wall() + self.clock_offset < locks_at - LOCK_MARGIN_S:
+            return None
+        status = RowStatus.UNCONFIRMED if entry.ambiguous else RowStatus.TOO_LATE
+        return Outcome(status, "plan.too_late", {"locked_at": str(locks_at)})
+
+    async def _settle(
+        self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None
+    ) -> None:
+        """Write down how a request ended; only then count it and let its successor go."""
+        final = replace(outcome, attempts=entry.attempts, at=self._wall())
+        await self._journal.record((self._ended(entry, verdict, final),))
+        entry.outcome = final
+        self._counts[final.status] += len(entry.request.rows)
+        follower = self._dependents.pop(entry.request.key, None)
+        if follower and not self.stopped:
+            self._tasks.create_task(self._first(follower))
+        elif follower:
+            self._queue.append(follower)
+
+    def _ended(self, entry: _Entry, verdict: Verdict | None, outcome: Outcome | None) -> Attempt:
+        return Attempt(
+            key=entry.request.key,
+            number=entry.attempts if verdict else 0,
+            ended=self._wall(),
+            code=verdict.code if verdict else "",
+            ambiguous=verdict.ambiguous if verdict else False,
+            outcome=outcome,
+        )
+
+    async def _end_the_rest(self) -> None:
+        """Whatever the end of the run caught unsent or unanswered."""
+        stop = self.stopped
+        for entry in self._entries.values():
+            if entry.outcome is None:
+                entry.outcome = self._caught(entry, stop)
+                self._counts[entry.outcome.status] += len(entry.request.rows)
+        rest = [e for e in self._entries.values() if e.outcome and e.outcome.at is None]
+        await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
+
+    def _caught(self, entry: _Entry, stop: Stop | None) -> Outcome:
+        if entry.ambiguous and entry.last:
+            return replace(self._given_up(entry, entry.last), attempts=entry.attempts)
+        if stop is None or stop.reason == "interrupted":
+            return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=entry.attempts)
+        return Outcome(RowStatus.NOT_SENT, stop.code, stop.args, attempts=entry.attempts)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _unanswered(entry: _Entry, verdict: Verdict) -> RowStatus:
+    """A row without an answer to trust: unconfirmed, unless it cannot have been applied."""
+    foreign = verdict.kind is ReplyClass.STOP and verdict.connected
+    return RowStatus.UNCONFIRMED if entry.ambiguous or foreign else RowStatus.NOT_SENT
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> _duration(45), _duration(900)
+    ('45 s', '15 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,90 @@
+"""When answers speak of the whole run and not of their row: reasons to stop, or to skip a feature.
+
+Nobody should hammer an API that refuses for a reason no other row can escape: a wrong secret, a
+wrong column, a feature the institution has not bought.
+"""
+
+from collections import Counter
+from typing import Final
+
+from bulkcast.catalogue import Endpoint
+from bulkcast.model import Outcome, ReplyClass, Request, RowStatus, Stop, Verdict
+
+CREDENTIALS_AT_START: Final = 2
+"""Different rows refused for their signature before any success: the secret is wrong.  Not one:
+official samples disagree about signing long texts, so a single row may be its own reason."""
+CREDENTIALS_LATER: Final = 3
+SAME_REFUSAL: Final = 20
+FEATURE_REFUSALS: Final = 5
+
+_SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
+
+
+class Guards:
+    """Counts refusals in a row."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._proven = False
+        self._credentials = 0
+        self._same = ("", 0)
+        self._features: Counter[str] = Counter()
+        self._open: dict[str, str] = {}
+
+    def observe(self, request: Request, verdict: Verdict) -> Stop | None:
+        """Take one answer into account; a `Stop` where it speaks of every row."""
+        if verdict.proves_access:
+            self._proven, self._credentials = True, 0
+        if verdict.kind in _SUCCESS:
+            self._succeeded(request)
+            return None
+        if verdict.kind is ReplyClass.STOP:
+            return Stop("refused", verdict.code, verdict.args)
+        if verdict.kind is ReplyClass.INSTITUTION:
+            self._count_features(request, verdict)
+        if verdict.kind is ReplyClass.CREDENTIALS:
+            return self._count_credentials(verdict)
+        if verdict.kind is ReplyClass.ROW:
+            return self._count_refusal(verdict)
+        return None
+
+    def _succeeded(self, request: Request) -> None:
+        self._same = ("", 0)
+        for key in switched_on(request):
+            self._features.pop(key, None)
+
+    def _count_credentials(self, verdict: Verdict) -> Stop | None:
+        self._credentials += 1
+        most = CREDENTIALS_LATER if self._proven else CREDENTIALS_AT_START
+        return Stop("credentials", verdict.code) if self._credentials >= most else None
+
+    def _count_refusal(self, verdict: Verdict) -> Stop | None:
+        code, n = self._same
+        self._same = (verdict.code, n + 1 if code == verdict.code else 1)
+        if self._same[1] < SAME_REFUSAL:
+            return None
+        return Stop("guard", "run.systematic", {"n": str(SAME_REFUSAL), "code": verdict.code})
+
+    def _count_features(self, request: Request, verdict: Verdict) -> None:
+        known = self._endpoint.by_code[int(verdict.code)]
+        for key in switched_on(request) & frozenset(known.features):
+            self._features[key] += 1
+            if self._features[key] >= FEATURE_REFUSALS:
+                self._open.setdefault(key, verdict.code)
+
+    def credentials_refused(self) -> Stop | None:
+        """At the end: a run too short to be sure, in which nothing but refusals came."""
+        doubtful = self._credentials and not self._proven
+        return Stop("credentials", "101002005") if doubtful else None
+
+    def blocks(self, request: Request) -> Outcome | None:
+        """How a request ends unsent, where it switches on what the institution lacks."""
+        for key in sorted(switched_on(request) & self._open.keys()):
+            args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._open[key]}
+            return Outcome(RowStatus.NOT_SENT, "run.feature_missing", args)
+        return None
+
+
+def switched_on(request: Request) -> frozenset[str]:
+    """The settings a request gives a value other than off, none or empty."""
+    return frozenset(key for key, value in request.body if value)

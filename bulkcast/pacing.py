@@ -1,0 +1,154 @@
+"""When the next request may start: an even pace, a hard cap, and what answers do to them.
+
+Nothing here knows a clock: callers say what time it is, in seconds of a clock that never jumps.
+Constants are from simulations of 20,000 rows against a modelled server; why each is what it is
+stands beside it.
+"""
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from bulkcast.catalogue import Limit
+from bulkcast.errors import CannotStart
+
+DEFAULT_RATE: Final = 950 / 60.0
+"""Requests per second; 5 % under the documented 1000 a minute, because an exact client-side
+limit is still exceeded at the server when latency varies and requests bunch up on the way."""
+
+CAP_WINDOW_S: Final = 62.0
+"""The hard cap counts over 2 s more than the documented minute: that much latency may vary."""
+
+FLOOR_RATE: Final = 1.0
+"""Requests per second below which throttling does not push the pace."""
+
+_CUT: Final = 0.7  # the factor CUBIC uses: enough to clear, not so much that the rest idles
+_CUT_AT_MOST_EVERY_S: Final = 5.0
+_RECOVER_SHARE: Final = 0.05
+_RECOVER_EVERY_S: Final = 15.0
+_AFTER_OUTAGE_SHARE: Final = 0.25
+
+_UNITS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+_RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*([a-z]+)\s*", re.ASCII)
+
+
+def parse_rate(text: str) -> float:
+    """Requests per second of a rate such as `950/min`; `max` is no limit.
+
+    Raises:
+        CannotStart: the text is no rate above zero.
+
+    >>> parse_rate("1200/min"), parse_rate("5/s"), parse_rate("max")
+    (20.0, 5.0, inf)
+
+    """
+    if text.strip().lower() == "max":
+        return math.inf
+    match = _RATE.fullmatch(text.lower())
+    per_s = _UNITS.get(match[2]) if match else None
+    if not match or per_s is None or float(match[1]) <= 0:
+        raise CannotStart(f"--rate {text!r} is no rate; give one such as 950/min, 5/s or max")
+    return float(match[1]) / per_s
+
+
+def show_rate(rate: float) -> str:
+    """A rate as `parse_rate` reads it.
+
+    >>> show_rate(DEFAULT_RATE), show_rate(math.inf)
+    ('950/min', 'max')
+    """
+    return "max" if math.isinf(rate) else f"{rate * 60:.0f}/min"
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `calls` starts in any `window_s` seconds."""
+
+    calls: int
+    window_s: float
+
+
+def cap_for(limit: Limit, rate: float) -> Cap | None:
+    """The hard cap that goes with a pace; None for `max`.
+
+    Whoever asks for more than the documented limit has said so: the cap follows the pace then.
+    """
+    if math.isinf(rate):
+        return None
+    window = limit.per_s + (CAP_WINDOW_S - 60.0)
+    return Cap(max(limit.calls, math.ceil(rate * window) + 1), window)
+
+
+class Pacer:
+    """The pace of one institution, shared by everything that sends for it.
+
+    `reserve` hands out turns: evenly spaced, never early, never more than the cap in its window.
+    """
+
+    def __init__(self, rate: float, cap: Cap | None, earlier: Iterable[float] = ()) -> None:
+        """`earlier`: starts before this program's, on the clock `reserve` is asked by."""
+        self._full_rate = rate
+        self.rate = rate
+        """Requests per second at present."""
+        self.held_until = -math.inf
+        """No turn begins before."""
+        self._cap = cap
+        self._turns: deque[float] = deque(sorted(earlier), maxlen=cap.calls if cap else 0)
+        self._due = -math.inf
+        self._cut_at = -math.inf
+        self._eased_at = -math.inf
+        self._throttles = 0
+
+    def reserve(self, now: float) -> float:
+        """Take the next turn; it begins at the time returned.
+
+        >>> pacer = Pacer(2.0, None)
+        >>> [pacer.reserve(10.0) for _ in range(3)]
+        [10.0, 10.5, 11.0]
+        """
+        if math.isinf(self.rate):
+            return max(now, self.held_until)
+        turn = max(now, self._due, self.held_until)
+        if self._cap and len(self._turns) == self._cap.calls:
+            turn = max(turn, self._turns[0] + self._cap.window_s)
+        self._turns.append(turn)
+        self._due = turn + 1.0 / self.rate
+        return turn
+
+    def stands(self, turn: float) -> bool:
+        """Whether a turn reserved earlier still may be used: no silence was asked for since."""
+        return turn >= self.held_until
+
+    def hold(self, until: float) -> None:
+        """Let no turn begin before `until`."""
+        self.held_until = max(self.held_until, until)
+
+    def throttled(self, now: float, retry_after: float | None, chance: float) -> None:
+        """The server asked to slow down: everyone waits, and the pace falls.
+
+        `chance` in [0, 1) spreads the wait (full jitter over 1 s, 2 s, 4 s … 60 s), so that
+        programs that share a quota do not come back together.
+        """
+        backoff = chance * min(60.0, 2.0 ** min(self._throttles, 10))
+        self._throttles += 1
+        self.hold(now + max(backoff, retry_after or 0.0))
+        if now - self._cut_at >= _CUT_AT_MOST_EVERY_S and not math.isinf(self.rate):
+            self.rate = max(min(FLOOR_RATE, self._full_rate), self.rate * _CUT)
+            self._cut_at = now
+        self._eased_at = now
+
+    def answered(self, now: float) -> None:
+        """A request went through: recover, step by step."""
+        self._throttles = 0
+        if self.rate < self._full_rate and now - self._eased_at >= _RECOVER_EVERY_S:
+            self.rate = min(self._full_rate, self.rate + _RECOVER_SHARE * self._full_rate)
+            self._eased_at = now
+
+    def resume_gently(self, now: float) -> None:
+        """An outage is over: begin again at a quarter of the pace."""
+        if not math.isinf(self._full_rate):
+            self.rate = min(self.rate, self._full_rate * _AFTER_OUTAGE_SHARE)
+        self._eased_at = now
