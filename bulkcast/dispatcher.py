@@ -39,6 +39,7 @@ from bulkcast.model import (
 from bulkcast.pacing import Pacer
 from bulkcast.plan import LOCK_MARGIN_S
 from bulkcast.protocol import judge
+from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
 
 CONCURRENCY: Final = 32
@@ -54,8 +55,6 @@ RETRY_AFTER_MOST_S: Final = 300.0
 """A longer silence than this ends the run, to be resumed later."""
 MAX_OUTAGE_S: Final = 45 * 60.0
 """Half an hour's outage is survived with time to spare."""
-SKEW_TOLD_S: Final = 30.0
-"""Seconds this computer's clock may be off before the stamps are corrected and the user told."""
 SAME_AGAIN_S: Final = 5.5
 """ClassIn refuses identical parameters within 5 s (101003002)."""
 
@@ -117,6 +116,8 @@ class _Entry:
     passes: int = 0
     throttles: int = 0
     ambiguous: bool = False
+    stamped_at: float = 0.0
+    """When the last try was stamped, on the event loop's clock."""
     restamped: bool = False
     last: Verdict | None = None
     outcome: Outcome | None = None
@@ -148,6 +149,7 @@ class Dispatcher:
         self._max_outage_s = max_outage_s
         self._weather = Weather()
         self._guards = Guards(endpoint)
+        self._clock = ServerClock()
         self._slots = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -163,8 +165,6 @@ class Dispatcher:
         """Why the run ended early; None while or if it did not."""
         self.requests = 0
         """Attempts made so far."""
-        self.clock_offset = 0.0
-        """Seconds to add to this computer's clock for ClassIn's."""
         self.remarks: list[Text] = []
         """What the user should hear of: a wrong clock, a silence asked for, an outage."""
 
@@ -301,9 +301,10 @@ class Dispatcher:
     async def _send_once(self, entry: _Entry) -> Reply | NoReply:
         stamp = self._wall()
         entry.attempts += 1
+        entry.stamped_at = _now()
         self.requests += 1
         await self._journal.intend((Intent(entry.request.key, entry.attempts, stamp),))
-        return await self._send(entry.request.body, int(self._wall() + self.clock_offset))
+        return await self._send(entry.request.body, int(self._wall() + self._clock.offset))
 
     async def _conclude(self, entry: _Entry, verdict: Verdict) -> bool:
         """Whether `verdict` ends its request; what it says is recorded either way."""
@@ -395,11 +396,15 @@ class Dispatcher:
         self._weather.observe(entry.request.key, verdict, now, self._chance())
         self._note_sky(before, now)
         self._measure_clock(reply)
+        # The first refusal has the stamps corrected; one of a corrected stamp ends the run.
+        if verdict.kind is ReplyClass.CLOCK and self._clock.refused(entry.stamped_at, now):
+            self.stop(Stop("clock", verdict.code, verdict.args))
         self._count(entry, verdict, probing=alone and before is Sky.PARKED)
         if verdict.kind is ReplyClass.THROTTLED:
             self._slow_down(verdict, now)
         elif verdict.proves_access:
             self._throttled_since = math.inf
+            self._clock.accepted()
             self._pacer.answered(now)
         stop = self._guards.observe(entry.request, verdict)
         if stop:
@@ -419,12 +424,9 @@ class Dispatcher:
     def _measure_clock(self, reply: Reply | NoReply) -> None:
         if isinstance(reply, NoReply) or reply.date is None:
             return
-        skew = reply.date - self._wall()
-        if abs(skew - self.clock_offset) >= SKEW_TOLD_S:
-            self.clock_offset = skew
-            side = "behind" if skew > 0 else "ahead of"
-            template = "This computer's clock is {off} {side} ClassIn's; stamps are corrected."
-            self.remarks.append(Text(template, {"off": _duration(abs(skew)), "side": side}))
+        remark = self._clock.measure(reply.date, self._wall())
+        if remark:
+            self.remarks.append(remark)
 
     def _count(self, entry: _Entry, verdict: Verdict, *, probing: bool) -> None:
         entry.ambiguous = entry.ambiguous or verdict.ambiguous
@@ -466,12 +468,11 @@ class Dispatcher:
                 assert_never(verdict.kind)
 
     def _clock_refused(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
-        """Once is what a corrected stamp mends; twice needs somebody to look at the clock."""
-        if not entry.restamped:
-            entry.restamped = True
-            return None
-        self.stop(Stop("clock", verdict.code, verdict.args))
-        return self._with(verdict, RowStatus.REJECTED)
+        """A corrected stamp mends it once; a row refused twice is not repeated again."""
+        if entry.restamped or self.stopped:
+            return self._with(verdict, RowStatus.REJECTED)
+        entry.restamped = True
+        return None
 
     def _with(self, verdict: Verdict, status: RowStatus) -> Outcome:
         return Outcome(status, verdict.code, verdict.args)
@@ -486,7 +487,7 @@ class Dispatcher:
     def _too_late(self, entry: _Entry) -> Outcome | None:
         """How a request ends whose settings have locked by ClassIn's clock."""
         locks_at = entry.request.locks_at
-        if locks_at is None or self._wall() + self.clock_offset < locks_at - LOCK_MARGIN_S:
+        if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
             return None
         status = RowStatus.UNCONFIRMED if entry.ambiguous else RowStatus.TOO_LATE
         return Outcome(status, "plan.too_late", {"locked_at": str(locks_at)})
@@ -541,12 +542,3 @@ def _unanswered(entry: _Entry, verdict: Verdict) -> RowStatus:
     """A row without an answer to trust: unconfirmed, unless it cannot have been applied."""
     foreign = verdict.kind is ReplyClass.STOP and verdict.connected
     return RowStatus.UNCONFIRMED if entry.ambiguous or foreign else RowStatus.NOT_SENT
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> _duration(45), _duration(900)
-    ('45 s', '15 min')
-    """
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -70,6 +70,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Row {others} sets the same classroom differently.",
         "Keep one of the rows, or choose with --duplicates in-order or last.",
     ),
+    "target.overruled": Problem(
+        _N,
+        "Row {other} sets the same classroom again; its settings are sent in place of this row's.",
+        "Nothing to do, or leave out --duplicates last.",
+    ),
     "row.nothing_to_set": Problem(
         _E,
         "The row sets nothing: every setting is blank.",
@@ -102,6 +107,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _W,
         "The cell shows {value} but stores {stored}; {stored} is used.",
         "Format the column as text if the zeros belong to the id.",
+    ),
+    "id.display_shortened": Problem(
+        _N,
+        "The cell shows {value} in a narrow column and stores {read}, which is used.",
+        "Format the column as text so that the whole id shows.",
     ),
     "ids.not_a_list": Problem(
         _E,
@@ -138,6 +148,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "The cell holds a formula whose value was never saved.",
         "Open the file in a spreadsheet program, save it, and try again.",
+    ),
+    "cell.only_a_time": Problem(
+        _E,
+        "The cell holds {value}, a time of day or a duration without a date.",
+        "Give a date with its time, or format the cell as text and type it again.",
     ),
     "cell.merged": Problem(
         _E,

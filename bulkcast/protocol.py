@@ -7,10 +7,11 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from bulkcast.catalogue import Endpoint
+from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
 
 SIGNED_BYTES_MAX: Final = 1024
@@ -143,14 +144,14 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
     """The reply code, an integer or a text of ASCII digits; True and 1.0 equal 1 but are not it."""
     code = answer.get("code")
     if type(code) is int:
-        return code
+        return code if abs(code) <= INT64_MAX else None
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 18:
         return int(code)
     return None
 
 
 def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Verdict:
-    said = str(answer.get("msg", ""))[:500]
+    said = _writable(str(answer.get("msg", "")))[:500]
     known = endpoint.by_code.get(code)
     if known is None:
         args = {"said": said, "number": str(code)}
@@ -165,6 +166,11 @@ def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Ver
         ambiguous=known.ambiguous,
         proves_access=kind not in _SAYS_NOTHING_OF_ACCESS,
     )
+
+
+def _writable(text: str) -> str:
+    """`text` without the halves of surrogate pairs that no file and no ledger can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 _SAYS_NOTHING_OF_ACCESS: Final = frozenset(
@@ -196,7 +202,7 @@ def _judge_refusal(reply: Reply, endpoint: Endpoint) -> Verdict | None:
 
 
 def _without_query(location: str | None) -> str:
-    return (location or "nowhere").partition("?")[0][:200]
+    return _writable((location or "nowhere").partition("?")[0])[:200]
 
 
 def retry_after(header: str | None, *, now: float) -> float | None:
@@ -211,6 +217,9 @@ def retry_after(header: str | None, *, now: float) -> float | None:
     if text.isascii() and text.isdigit() and len(text) <= 12:
         return float(text)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        moment = parsedate_to_datetime(text)
+        # Without a zone, or with "-0000", the date is still UTC: RFC 9110 knows no other.
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, aware.timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None

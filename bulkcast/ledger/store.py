@@ -56,6 +56,7 @@ class RunHeader:
     """The path of the user's file as given."""
     snapshot: str
     """The name, under the run's folder, of the copy of that file as it was read."""
+    sha256: str
     layout: Layout
     headers: tuple[str, ...]
     n_rows: int

@@ -1,0 +1,108 @@
+"""What is said when a command cannot go on: one sentence, an exit status, and never a secret."""
+
+import json
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from bulkcast.errors import BulkcastError
+
+DEFECT: Final = 1
+CANNOT_START: Final = 2
+INTERRUPTED: Final = 130
+
+_LEAST_SECRET: Final = 4
+"""Characters from which on a secret is looked for: a shorter one would tear up every sentence."""
+
+
+def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> int:
+    """Say on stderr what went wrong, with --json as an object too; the exit status that goes with it.
+
+    Args:
+        exc: what ended the command.
+        argv: the arguments, to know how it should be told.
+        environ: where a secret may stand that must not be repeated.
+
+    """
+    status, code, sentence = _judged(exc)
+    sentence = _redacted(sentence, environ)
+    _say(f"bulkcast: {sentence}")
+    if status == DEFECT and _asked(argv, "-v", "--verbose"):
+        _say(_redacted(_frames(exc), environ))
+    if _asked(argv, "--json"):
+        _say(json.dumps({"error": {"code": code, "message": sentence}}))
+    return status
+
+
+def _judged(exc: BaseException) -> tuple[int, str, str]:
+    match exc:
+        case BulkcastError():
+            return exc.exit_status, _snake(type(exc).__name__), _one_line(str(exc))
+        case click.UsageError():
+            return CANNOT_START, "usage", _usage(exc)
+        case click.ClickException():
+            return CANNOT_START, "usage", _one_line(exc.format_message())
+        case KeyboardInterrupt() | click.Abort():
+            return INTERRUPTED, "interrupted", "interrupted; nothing was sent"
+        case OSError():
+            return CANNOT_START, "system", _system(exc)
+        case MemoryError():
+            return CANNOT_START, "system", "this computer's memory is too small for that"
+        case _:
+            return DEFECT, "defect", _defect(exc)
+
+
+def _usage(exc: click.UsageError) -> str:
+    command = exc.ctx.command_path if exc.ctx else "bulkcast"
+    said = _one_line(exc.format_message()).rstrip(".")
+    return f"{said}; `{command} --help` says what there is"
+
+
+def _system(exc: OSError) -> str:
+    """A disk that is full, a file that is locked: neither the user's mistake nor ours."""
+    why = exc.strerror or type(exc).__name__
+    return _one_line(f"the system refused: {why}" + (f" ({exc.filename})" if exc.filename else ""))
+
+
+def _defect(exc: BaseException) -> str:
+    return (
+        f"a defect of bulkcast itself ({type(exc).__name__}), no fault of yours; the same command"
+        " with -v says where, for a report"
+    )
+
+
+def _frames(exc: BaseException) -> str:
+    """The way to the defect, without messages and locals: either may quote the sheet."""
+    told = []
+    seen: BaseException | None = exc
+    while seen is not None:
+        told += [type(seen).__name__, *traceback.format_tb(seen.__traceback__)]
+        seen = seen.__cause__ or seen.__context__
+    return "\n".join(line.rstrip() for line in told)
+
+
+def _redacted(text: str, environ: Mapping[str, str]) -> str:
+    secret = environ.get("BULKCAST_SECRET", "").strip()
+    return text.replace(secret, "•••") if len(secret) >= _LEAST_SECRET else text
+
+
+def _one_line(text: str) -> str:
+    """Without control characters: a file's name or a cell may hold them."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _asked(argv: list[str], *names: str) -> bool:
+    return any(word in names for word in argv)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,206 @@
+"""What may be asked: the options, in the groups that commands share.  Light: `--help` loads it."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from bulkcast.model import RowStatus
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+Decorator = Callable[[_Command], _Command]
+
+ROW_MOST: Final = 2_000_000
+"""No row number is taken beyond: twice what a worksheet has."""
+
+
+# ------------------------------------------------------------------ values
+
+
+class RowNumbers(click.ParamType[frozenset[int]]):
+    """`5,9-20`: row numbers as a spreadsheet shows them."""
+
+    name = "ROWS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[int]:
+        """The numbers, ranges filled in."""
+        if isinstance(value, frozenset):
+            return value
+        found: set[int] = set()
+        for part in str(value).split(","):
+            first, _, last = part.partition("-")
+            numbers = self._range(first.strip(), last.strip() or first.strip())
+            if numbers is None:
+                self.fail(
+                    f"{part.strip()!r} is no row; give rows such as 5,9-20, up to {ROW_MOST}",
+                    param,
+                    ctx,
+                )
+            found.update(numbers)
+        return frozenset(found)
+
+    @staticmethod
+    def _range(first: str, last: str) -> range | None:
+        plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
+        if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
+            return None
+        return range(int(first), int(last) + 1)
+
+
+class Statuses(click.ParamType[frozenset[RowStatus]]):
+    """`rejected,invalid`: words of the result sheet's status column."""
+
+    name = "STATUSES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[RowStatus]:
+        """The statuses."""
+        if isinstance(value, frozenset):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        strange = [word for word in words if word not in set(RowStatus)]
+        if strange:
+            self.fail(f"{strange[0]!r} is none of {', '.join(RowStatus)}", param, ctx)
+        return frozenset(RowStatus(word) for word in words)
+
+
+class Mapped(click.ParamType[tuple[str, str]]):
+    """`Header=key`: which setting a column holds."""
+
+    name = "HEADER=KEY"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Header and key; the last `=` parts them, for headers may hold one."""
+        if isinstance(value, tuple):
+            return value
+        header, equals, key = str(value).rpartition("=")
+        if not equals or not header.strip() or not key.strip():
+            self.fail(f'{value!r} is not of the form "column of the sheet=setting"', param, ctx)
+        return header.strip(), key.strip()
+
+
+class Amount(click.ParamType[float]):
+    """A finite number between two bounds."""
+
+    name = "NUMBER"
+
+    def __init__(self, name: str, least: float, most: float) -> None:
+        self.name = name
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not self._least <= number <= self._most:
+            self.fail(f"{value!r} is not between {self._least:g} and {self._most:g}", param, ctx)
+        return number
+
+
+# ------------------------------------------------------------------ groups
+
+
+def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Several options as one decorator, listed by `--help` in this order."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+_PATH: Final = click.Path(path_type=Path)
+
+sheet = click.argument("sheet", type=_PATH)
+world = click.option("--world", type=_PATH, metavar="FILE", help="What the sandbox plays (JSON).")
+force = click.option("--force", is_flag=True, help="Replace a file that exists.")
+results = click.option(
+    "--results", "-o", type=_PATH, metavar="FILE", help="Where the result sheet goes."
+)
+lang = click.option(
+    "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True,
+    help="Language of ClassIn's answers and of templates.",
+)  # fmt: skip
+sandbox = click.option(
+    "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
+)
+profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
+
+voice = _together(
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+    click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
+)
+
+reading = _together(
+    click.option("--sheet", "tab", metavar="NAME", help="The worksheet of a workbook."),
+    click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
+    click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
+    click.option(
+        "--map", "mapping", type=Mapped(), multiple=True,
+        help="Which setting a column holds; repeatable.",
+    ),
+    click.option(
+        "--hidden", type=click.Choice(["include", "skip"]), default="include", show_default=True,
+        help="What becomes of hidden rows.",
+    ),
+    click.option(
+        "--duplicates", type=click.Choice(["error", "in-order", "last"]), default="error",
+        show_default=True, help="Rows that set one classroom differently.",
+    ),
+    click.option("--strict", is_flag=True, help="Take warnings for errors."),
+    click.option(
+        "--tz", default="Asia/Shanghai", show_default=True, metavar="ZONE",
+        help="Time zone of the sheet's times.",
+    ),
+)  # fmt: skip
+
+choosing = _together(
+    click.option("--rows", type=RowNumbers(), help="Only these rows, such as 5,9-20."),
+    click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them."
+    ),
+)
+only = click.option(
+    "--only", type=Statuses(), help="Of a result sheet, only rows so marked: rejected,invalid …"
+)
+
+pace = click.option(
+    "--rate", default="950/min", show_default=True, metavar="RATE", help="Such as 950/min or 5/s."
+)
+sending = _together(
+    pace,
+    click.option(
+        "--concurrency", type=click.IntRange(1, 256), default=32, show_default=True, metavar="N",
+        help="Requests under way at once.",
+    ),
+    click.option(
+        "--timeout", type=Amount("SECONDS", 0.1, 300), default=20.0, show_default=True,
+        help="For one answer.",
+    ),
+    click.option(
+        "--max-outage", type=Amount("MINUTES", 0, 1440), default=45.0, show_default=True,
+        help="How long to wait while ClassIn cannot be reached.",
+    ),
+)  # fmt: skip
+agreeing = _together(
+    click.option("--yes", "-y", is_flag=True, help="Do not ask."),
+    click.option("--dry-run", "-n", is_flag=True, help="Stop after the plan; send nothing."),
+    click.option(
+        "--on-invalid", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,
+        help="What to do with the other rows where some are invalid.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""The two streams, made safe: any text can be written, and a reader that left is no error.
+
+A console may be in any code page, a pipe may be closed, a terminal may be gone: none of that may
+end a run that is under way.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Final, TextIO
+
+_READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
+"""What writing fails with once nobody reads: EIO where the terminal is gone, EINVAL on Windows."""
+
+
+class Surviving(io.TextIOBase):
+    """A stream that goes on in silence once its reader has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._deserted = False
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # the attribute is only read here
+        """The encoding beneath; UTF-8 where it does not tell."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether a person may be looking."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor beneath."""
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write `text`, or drop it where nobody reads."""
+        with self._surviving():
+            if not self._deserted:
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        with self._surviving():
+            if not self._deserted:
+                self._stream.flush()
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno not in _READER_LEFT:
+                raise
+            self._deserted = True
+            self._silence()
+
+    def _silence(self) -> None:
+        """Let what is still buffered go nowhere, so that the exit does not stumble over it."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def make_safe() -> None:
+    """Give both streams an encoding that takes any text, and let them survive their readers.
+
+    Redirected, they are UTF-8, as files and pipes are expected to be wherever they are read later;
+    on a console its own encoding stays, and what that lacks is written as `\\u2713`.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+        if stream is not None and not isinstance(stream, Surviving):
+            setattr(sys, name, Surviving(stream))
+
+
+def can_show(text: str, stream: TextIO) -> bool:
+    """Whether the encoding of `stream` has every character of `text`."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def is_interactive() -> bool:
+    """Whether a person can read a question and answer it."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())

@@ -1,0 +1,155 @@
+"""Who we are to ClassIn, and where bulkcast keeps its files: environment first, then a profile.
+
+`config.toml` lies in `BULKCAST_HOME` and never holds a secret, only where one is:
+
+    [profiles.default]
+    sid = "1000082"
+    secret_file = "classin.secret"
+
+    [profiles.branch]
+    sid = "1000083"
+    root_url = "https://api.eeo.cn"
+    secret_file = "C:/Users/me/branch.secret"
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from platformdirs import user_state_path
+
+from bulkcast.errors import CannotStart
+from bulkcast.model import Credentials, Institution, Secret
+
+DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
+DEFAULT_PROFILE: Final = "default"
+_KEYS: Final = frozenset({"sid", "root_url", "secret_file"})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything needed to send for one institution."""
+
+    institution: Institution
+    credentials: Credentials
+    home: Path
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value came from, for `doctor`."""
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Where ledger, copies of sheets and `config.toml` lie; not made here."""
+    named = environ.get("BULKCAST_HOME", "").strip()
+    return Path(named).expanduser() if named else user_state_path("bulkcast", appauthor=False)
+
+
+def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
+    """The institution and its credentials.
+
+    Raises:
+        CannotStart: something is missing, contradictory, or a secret lies open to others; the
+            sentence says where and what would be right.
+
+    """
+    folder = home(environ)
+    name = profile or environ.get("BULKCAST_PROFILE", "").strip() or DEFAULT_PROFILE
+    asked = bool(profile or environ.get("BULKCAST_PROFILE", "").strip())
+    settings = _profile(folder / "config.toml", name, asked=asked)
+    origins: dict[str, str] = {}
+    sid = _value("BULKCAST_SID", "sid", environ, settings, origins)
+    if not sid:
+        raise CannotStart(
+            "the institution's SID is not set: set BULKCAST_SID, or use --sandbox to try without"
+            " an account"
+        )
+    if not (sid.isascii() and sid.isdigit()):
+        raise CannotStart(f"BULKCAST_SID is {sid!r}; it should be digits, such as 1000082")
+    secret = _secret(environ, settings, folder, origins)
+    root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
+    origins.setdefault("root_url", "default")
+    institution = Institution((root_url or DEFAULT_ROOT_URL).rstrip("/"), sid)
+    return Config(institution, Credentials(sid, secret), folder, origins)
+
+
+def _value(
+    variable: str,
+    key: str,
+    environ: Mapping[str, str],
+    settings: Mapping[str, str],
+    origins: dict[str, str],
+) -> str:
+    from_environment = environ.get(variable, "").strip()
+    found = from_environment or settings.get(key, "")
+    if found:
+        origins[key] = variable if from_environment else "config.toml"
+    return found
+
+
+def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
+    try:
+        found: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = {}
+    except (OSError, ValueError) as exc:
+        raise CannotStart(f"{path} cannot be read as TOML: {exc}") from exc
+    profiles = found.get("profiles", {})
+    settings = profiles.get(name) if isinstance(profiles, dict) else None
+    if settings is None:
+        if asked:
+            raise CannotStart(f"{path} has no profile {name!r}; add [profiles.{name}]")
+        return {}
+    return _checked(settings, path, name)
+
+
+def _checked(settings: Any, path: Path, name: str) -> Mapping[str, str]:
+    if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
+        raise CannotStart(f"profile {name!r} in {path} must hold texts in quotes only")
+    if "secret" in settings:
+        raise CannotStart(
+            f"profile {name!r} in {path} holds a secret; put it in a file of its own and name that"
+            " with secret_file"
+        )
+    strange = sorted(settings.keys() - _KEYS)
+    if strange:
+        known = ", ".join(sorted(_KEYS))
+        raise CannotStart(f"profile {name!r} in {path} has {strange[0]!r}; it may have {known}")
+    return settings
+
+
+def _secret(
+    environ: Mapping[str, str],
+    settings: Mapping[str, str],
+    folder: Path,
+    origins: dict[str, str],
+) -> Secret:
+    direct = environ.get("BULKCAST_SECRET", "")
+    if direct.strip():
+        origins["secret"] = "BULKCAST_SECRET"  # noqa: S105 - the name of a variable
+        return Secret(direct.strip())
+    named = _value("BULKCAST_SECRET_FILE", "secret_file", environ, settings, origins)
+    if not named:
+        raise CannotStart(
+            "the institution's secret is not set: set BULKCAST_SECRET or BULKCAST_SECRET_FILE, or"
+            " use --sandbox to try without an account"
+        )
+    origins["secret"] = origins.pop("secret_file")
+    return _read_secret(folder / Path(named).expanduser())
+
+
+def _read_secret(path: Path) -> Secret:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "it is no text"
+        raise CannotStart(f"the secret's file {path} cannot be read: {reason}") from exc
+    # Windows has no such bits; there the folder of the user's profile keeps others out.
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise CannotStart(f"others can read the secret's file {path}; run chmod 600 on it")
+    if not text or "\n" in text:
+        raise CannotStart(f"the secret's file {path} must hold one line: the secret")
+    return Secret(text)

@@ -1,0 +1,105 @@
+"""Reading a sheet: one file in, one `model.Sheet` out, or one sentence why not.
+
+The only part that opens spreadsheets to read them.  A file is whatever a user hands over, so
+nothing it holds may end in a traceback, and nothing in it is dropped or repaired in silence: what
+had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint
+from bulkcast.errors import BulkcastError, UnreadableSheet
+from bulkcast.loader import delimited, workbook
+from bulkcast.loader.options import ReadOptions
+from bulkcast.model import Sheet
+
+__all__ = ["ReadOptions", "previous_results", "read"]
+
+_Reader = Callable[[Path, Endpoint, ReadOptions], Sheet]
+_READERS: Final[Mapping[str, _Reader]] = {
+    ".csv": delimited.read,
+    ".tsv": delimited.read,
+    ".xlsx": workbook.read,
+    ".xlsm": workbook.read,
+}
+_TO_BE_SAVED_AGAIN: Final = {
+    ".xls": "an Excel 97-2003 workbook",
+    ".xlsb": "a binary workbook",
+    ".ods": "an OpenDocument spreadsheet",
+    ".numbers": "a Numbers spreadsheet",
+}
+
+
+def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
+    """The sheet in the file at `path`; the file is not changed.
+
+    Raises:
+        UnreadableSheet: it cannot be read as a sheet; the sentence names the file and the remedy.
+        CannotStart: an option makes no sense by itself.
+
+    """
+    reader = _reader_for(path)
+    try:
+        return reader(path, endpoint, options or ReadOptions())
+    except BulkcastError:
+        raise
+    except OSError as exc:
+        raise UnreadableSheet(f"{path.name} cannot be read: {exc.strerror or exc}.") from exc
+    except MemoryError as exc:
+        raise UnreadableSheet(f"{path.name} is too large for this computer's memory.") from exc
+    # The parsers beneath raise whatever a damaged file leads them to (KeyError, struct.error,
+    # zlib.error ...); a file is never worth a traceback.
+    except Exception as exc:
+        raise UnreadableSheet(
+            f"{path.name} is damaged and cannot be read ({type(exc).__name__}); "
+            "open it in a spreadsheet program and save it again."
+        ) from exc
+
+
+def _reader_for(path: Path) -> _Reader:
+    suffix = path.suffix.lower()
+    if path.name.startswith("~$"):
+        raise UnreadableSheet(
+            f"{path.name} is the mark Excel leaves beside an open workbook; "
+            f"give {path.name.removeprefix('~$')} itself."
+        )
+    _require_file(path)
+    if suffix in _TO_BE_SAVED_AGAIN:
+        kind = _TO_BE_SAVED_AGAIN[suffix]
+        raise UnreadableSheet(f"{path.name} is {kind}; save it as .xlsx and give that file.")
+    if suffix not in _READERS:
+        known = " ".join(_READERS)
+        raise UnreadableSheet(f"{path.name} is not a kind of sheet that can be read: {known}.")
+    return _READERS[suffix]
+
+
+def _require_file(path: Path) -> None:
+    try:
+        missing, is_folder, is_file = not path.exists(), path.is_dir(), path.is_file()
+    except (OSError, ValueError) as exc:
+        raise UnreadableSheet(f"{path.name!r} cannot be looked at: {exc}.") from exc
+    if missing:
+        raise UnreadableSheet(f"There is no file {path}.")
+    if is_folder:
+        raise UnreadableSheet(f"{path} is a folder; name the sheet in it.")
+    if not is_file:
+        raise UnreadableSheet(f"{path} is a device or a pipe; save the sheet as a file first.")
+
+
+def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:
+    """What an earlier run wrote beside each row: row number → {"status": …, "run": …}.
+
+    The keys are the result columns without their prefix; rows with nothing written are left out.
+    """
+    columns = {
+        index: header.strip().casefold().removeprefix(RESULT_PREFIX)
+        for index, header in enumerate(sheet.headers)
+        if header.strip().casefold().startswith(RESULT_PREFIX)
+    }
+    written = (
+        (row.number, {name: str(row.cells[index] or "") for index, name in columns.items()})
+        for row in sheet.rows
+    )
+    return {number: results for number, results in written if any(results.values())}

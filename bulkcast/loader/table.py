@@ -1,0 +1,176 @@
+"""From lines of cells to a table: which line is the header, which lines are rows.
+
+Knows nothing of file formats: each of them delivers numbered lines as plain tuples.
+"""
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
+from bulkcast.errors import UnreadableSheet
+from bulkcast.model import Cell, RawRow, Text
+
+Cells = Sequence[Cell]
+Line = tuple[int, Cells]
+"""A line's number, as a spreadsheet shows it, and its cells from column A on."""
+
+HEADER_WITHIN: Final = 10
+"""Chinese templates put a title and notes above the header: it is not always the first line."""
+
+# An error or a cell too narrow to show its value is broken data, not a remark of the user's.
+_LOOKS_LIKE_A_COMMENT_BUT_IS_NOT: Final = re.compile(
+    r"#(#{3,}|N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header line."""
+
+    number: int
+    names: tuple[str, ...]
+    """Up to the last one that is not empty."""
+    matches: int
+    """How many different columns of the endpoint it names."""
+
+    @property
+    def is_result_sheet(self) -> bool:
+        """Whether the file was written by bulkcast beside a user's rows."""
+        return any(name.strip().casefold() == f"{RESULT_PREFIX}status" for name in self.names)
+
+
+def find_header(
+    head: Iterable[Line], endpoint: Endpoint, mapping: Mapping[str, str]
+) -> Header | None:
+    """The line of `head` that names the most columns, the first of equals; None if none names any.
+
+    `head` may be the whole sheet: only lines up to `HEADER_WITHIN` count.
+    """
+    known = frozenset(fold(header) for header in mapping)
+    found = [
+        Header(number, names, _matches(names, endpoint, known))
+        for number, names in ((n, _names(cells)) for n, cells in head if n <= HEADER_WITHIN)
+    ]
+    best = max(found, key=lambda header: header.matches, default=None)
+    return best if best is not None and best.matches else None
+
+
+def _names(cells: Cells) -> tuple[str, ...]:
+    names = ["" if cell is None else str(cell) for cell in cells]
+    while names and not names[-1].strip():
+        names.pop()
+    return tuple(names)
+
+
+def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) -> int:
+    matched = set()
+    for name in names:
+        column = endpoint.column_for(name)
+        folded = fold(name)
+        if column is not None:
+            matched.add(column.key)
+        elif folded and (folded in endpoint.ambiguous_headers or folded in known):
+            matched.add(folded)
+    return len(matched)
+
+
+def no_header(place: str, endpoint: Endpoint) -> UnreadableSheet:
+    """The refusal of a sheet in which no line is a header."""
+    examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
+    return UnreadableSheet(
+        f"{place} has no header row within its first {HEADER_WITHIN} rows: none of them names a "
+        f"column such as {examples}; `bulkcast template` writes a sheet that does."
+    )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was passed over so far."""
+
+    blank: int = 0
+    comments: int = 0
+    hidden: int = 0
+
+
+def rows(
+    lines: Iterable[Line],
+    *,
+    width: int,
+    own: Sequence[int],
+    tally: Tally,
+    hidden: Container[int],
+    hide: Literal["include", "skip"],
+) -> Iterator[RawRow]:
+    """The data rows among `lines`, each padded to `width`; `tally` counts the others.
+
+    `own` are the columns that make a row: one that holds nothing but an earlier run's results is
+    blank.  Blank lines below the last row are no news to anybody and are not counted.
+    """
+    blank = 0
+    for number, cells in lines:
+        if _is_blank(cells, own, width):
+            blank += 1
+            continue
+        if is_comment(cells):
+            tally.comments += 1
+            continue
+        is_hidden = number in hidden
+        tally.hidden += is_hidden
+        tally.blank, blank = tally.blank + blank, 0
+        if not is_hidden or hide == "include":
+            yield _row(number, cells, width=width, hidden=is_hidden)
+
+
+def _is_blank(cells: Cells, own: Sequence[int], width: int) -> bool:
+    here = len(cells)
+    if any(i < here and not _is_empty(cells[i]) for i in own):
+        return False
+    return all(map(_is_empty, cells[width:]))
+
+
+def _is_empty(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def is_comment(cells: Cells) -> bool:
+    """Whether the line is a remark of the user's: its first cell begins with `#`."""
+    first = cells[0] if cells else None
+    if not isinstance(first, str) or not first.startswith("#"):
+        return False
+    return _LOOKS_LIKE_A_COMMENT_BUT_IS_NOT.fullmatch(first.strip()) is None
+
+
+def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
+    if len(cells) == width:
+        return RawRow(number, tuple(cells), hidden)
+    if len(cells) < width:
+        return RawRow(number, (*cells, *(None,) * (width - len(cells))), hidden)
+    extra = tuple(cells[width:])
+    return RawRow(number, tuple(cells[:width]), hidden, () if all(map(_is_empty, extra)) else extra)
+
+
+def own_columns(names: Sequence[str]) -> tuple[int, ...]:
+    """The indexes of the columns that are the user's, not an earlier run's results."""
+    return tuple(
+        i for i, n in enumerate(names) if not n.strip().casefold().startswith(RESULT_PREFIX)
+    )
+
+
+def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
+    """What `tally` counted, in sentences."""
+    said = (
+        (tally.blank, "{n} blank rows between the others were passed over."),
+        (tally.comments, "{n} rows that begin with # were passed over as comments."),
+        (tally.hidden, _HIDDEN[hide]),
+    )
+    for n, sentence in said:
+        if n:
+            yield Text(sentence, {"n": str(n)})
+
+
+_HIDDEN: Final = {
+    "include": "{n} hidden rows are included; leave them out with --hidden skip.",
+    "skip": "{n} hidden rows were left out.",
+}

@@ -1,0 +1,44 @@
+"""The use cases: the only module that joins the parts.
+
+    prepare   read a sheet, check it, plan it            (validate and plan stop here)
+    apply     freeze the plan, send it, hand the sheet back
+    resume    go on with a run that ended early
+    runs, results, doctor
+
+A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
+never from memory: nothing is claimed that is not on disk.
+"""
+
+from bulkcast.pipeline.doctor import doctor
+from bulkcast.pipeline.prepare import prepare
+from bulkcast.pipeline.report import results, runs
+from bulkcast.pipeline.run import apply, resume
+from bulkcast.pipeline.values import (
+    RESUBMITTED,
+    Control,
+    Diagnosis,
+    Prepared,
+    RunReport,
+    Selection,
+    SendOptions,
+    SheetOptions,
+    Watch,
+)
+
+__all__ = [
+    "RESUBMITTED",
+    "Control",
+    "Diagnosis",
+    "Prepared",
+    "RunReport",
+    "Selection",
+    "SendOptions",
+    "SheetOptions",
+    "Watch",
+    "apply",
+    "doctor",
+    "prepare",
+    "results",
+    "resume",
+    "runs",
+]

@@ -1,0 +1,125 @@
+"""Read a sheet, check it, plan it: everything that needs no network and changes nothing."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from bulkcast import loader, validator
+from bulkcast import plan as planning
+from bulkcast.catalogue import Endpoint
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
+
+
+def prepare(
+    path: Path,
+    options: SheetOptions | None = None,
+    selection: Selection | None = None,
+    endpoint: Endpoint = WEBCAST,
+) -> Prepared:
+    """Read, check and plan a sheet, offline.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: an option makes no sense.
+
+    """
+    options = options or SheetOptions()
+    selection = selection or Selection()
+    sheet = loader.read(path, endpoint=endpoint, options=options.read)
+    sha256 = sha256_of(path)
+    rules = validator.CheckRules(
+        tz=zone(options.tz),
+        strict=options.strict,
+        duplicates=options.duplicates,
+        mapping=options.read.mapping,
+    )
+    previous = loader.previous_results(sheet)
+    kept, left_out = _leave_out(sheet, selection, previous)
+    wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
+    checked = validator.check(wanted, endpoint, rules)
+    plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
+    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+
+
+def _leave_out(
+    sheet: Sheet, selection: Selection, previous: Mapping[int, Mapping[str, str]]
+) -> tuple[dict[int, ResultRow], dict[int, Outcome]]:
+    """The rows not to send: as an earlier result sheet has them, and what becomes of them now."""
+    kept: dict[int, ResultRow] = {}
+    left_out: dict[int, Outcome] = {}
+    chosen = 0
+    for row in sheet.rows:
+        before = _earlier(row.number, previous.get(row.number, {}))
+        option = _not_chosen(row.number, before, selection, chosen)
+        if option is None:
+            chosen += 1
+            continue
+        if before:
+            kept[row.number] = before
+            left_out[row.number] = Outcome(before.status, before.code, attempts=before.attempts)
+        else:
+            left_out[row.number] = Outcome(
+                RowStatus.NOT_SENT, "plan.not_chosen", {"option": option}
+            )
+    return kept, left_out
+
+
+def _not_chosen(
+    number: int, before: ResultRow | None, selection: Selection, chosen: int
+) -> str | None:
+    """The option that leaves a row out; None for a row to send.
+
+    A row of which a result sheet says nothing is new: it was added since, and is sent.
+    """
+    if selection.rows is not None and number not in selection.rows:
+        return "--rows"
+    if selection.statuses is not None and before and before.status not in selection.statuses:
+        return "--only"
+    if selection.limit is not None and chosen >= selection.limit:
+        return "--limit"
+    return None
+
+
+def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
+    """What a result sheet says of a row; None where it says nothing we could have written."""
+    status = written.get("status", "")
+    if status not in set(RowStatus):
+        return None
+    attempts = written.get("attempts", "")
+    return ResultRow(
+        row=row,
+        status=RowStatus(status),
+        code=written.get("code", ""),
+        message=written.get("message", ""),
+        fix=written.get("fix", ""),
+        attempts=int(attempts) if attempts.isascii() and attempts.isdigit() else 0,
+        time=written.get("time", ""),
+        run=written.get("run", ""),
+    )
+
+
+def zone(name: str) -> tzinfo:
+    """A time zone by its IANA name.
+
+    Raises:
+        CannotStart: there is none of that name.
+
+    """
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError):
+        raise CannotStart(
+            f"--tz {name!r} is no time zone; give one such as Asia/Shanghai"
+        ) from None
+
+
+def sha256_of(path: Path) -> str:
+    """The fingerprint of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,150 @@
+"""Hand a run back: its rows as the ledger has them, the result sheet, the exit status."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from bulkcast import reporter
+from bulkcast.derive import result_row
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.ledger import FrozenRun, Ledger, RunRecord
+from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
+from bulkcast.pipeline.prepare import zone
+from bulkcast.pipeline.values import RunReport, SendOptions
+
+_UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+_TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
+
+
+def report(
+    ledger: Ledger,
+    run: str,
+    options: SendOptions,
+    *,
+    requests: int,
+    elapsed_s: float,
+    remarks: Iterable[Text],
+) -> RunReport:
+    """Hand the sheet back, as the ledger has it."""
+    frozen = ledger.load(run)
+    rows = result_rows(frozen, lang=options.lang)
+    target = options.results or Path(frozen.header.target)
+    told = list(remarks)
+    path: Path | None = None
+    try:
+        written = _write(ledger, frozen, rows, target, options.existing)
+        path = written.path
+        told += written.remarks
+    except (CannotStart, OSError) as exc:
+        last = rows[-1].row if rows else 0
+        template = (
+            "The result sheet could not be written: {why}. The outcomes of rows {first} to {last}"
+            " are in the ledger: `bulkcast results {run} -o FILE` writes them."
+        )
+        first = str(rows[0].row) if rows else "0"
+        told.append(
+            Text(template, {"why": str(exc), "first": first, "last": str(last), "run": run})
+        )
+    return RunReport(
+        run=run,
+        input=frozen.header.sheet,
+        requests=requests,
+        elapsed_s=elapsed_s,
+        results=path,
+        stop=frozen.stop,
+        exit_status=_exit_status(rows, frozen.stop),
+        rows=rows,
+        remarks=tuple(told),
+    )
+
+
+def _write(
+    ledger: Ledger,
+    frozen: FrozenRun,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+) -> reporter.Written:
+    header = frozen.header
+    source = ledger.folder(header.run) / header.snapshot
+    return reporter.write_results(
+        source, target, header.layout, header.headers, rows, existing=existing
+    )
+
+
+def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
+    """Every row of a run in the words of the result sheet, in sheet order."""
+    header = frozen.header
+    tz = zone(header.tz)
+    return tuple(
+        _kept(row, outcome)
+        if "kept" in outcome.args
+        else result_row(
+            row,
+            outcome,
+            frozen.issues.get(row, ()),
+            endpoint=WEBCAST,
+            run=header.run,
+            tz=tz,
+            lang=lang,
+        )
+        for row, outcome in frozen.by_row().items()
+    )
+
+
+def _kept(row: int, outcome: Outcome) -> ResultRow:
+    args = outcome.args
+    return ResultRow(
+        row=row,
+        status=outcome.status,
+        code=outcome.code,
+        message=args["message"],
+        fix=args["fix"],
+        attempts=outcome.attempts,
+        time=args["time"],
+        run=args["run"],
+    )
+
+
+def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
+    """Rows that an option left out are as the user wanted them."""
+    if stop:
+        return stop.exit_status
+    statuses = {row.status for row in rows if row.code != "plan.not_chosen"}
+    if statuses & _UNFINISHED:
+        return 4
+    return 3 if statuses & _TO_FIX else 0
+
+
+def runs(config_home: Path) -> list[RunRecord]:
+    """Every run in the ledger, the newest first."""
+    with Ledger(config_home) as ledger:
+        return ledger.runs()
+
+
+def results(
+    config_home: Path,
+    run: str,
+    *,
+    target: Path | None = None,
+    existing: Literal["refuse", "replace"] = "refuse",
+    lang: str = "en",
+) -> RunReport:
+    """Write the result sheet of a run again, or for the first time after a crash."""
+    with Ledger(config_home) as ledger:
+        record = ledger.newest(run)
+        frozen = ledger.load(record.header.run)
+        rows = result_rows(frozen, lang=lang)
+        written = _write(ledger, frozen, rows, target or Path(record.header.target), existing)
+    return RunReport(
+        run=record.header.run,
+        input=record.header.sheet,
+        requests=0,
+        elapsed_s=0.0,
+        results=written.path,
+        stop=record.stop,
+        exit_status=_exit_status(rows, record.stop),
+        rows=rows,
+        remarks=written.remarks,
+    )

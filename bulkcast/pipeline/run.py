@@ -1,0 +1,252 @@
+"""Freeze a plan, send it, go on with it; what is claimed is read back from the ledger."""
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bulkcast import client as http
+from bulkcast import pacing, reporter
+from bulkcast import plan as planning
+from bulkcast.config import Config
+from bulkcast.derive import local_time
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
+from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Stop, Text
+from bulkcast.pacing import Pacer
+from bulkcast.pipeline.prepare import sha256_of
+from bulkcast.pipeline.report import report
+from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
+
+_OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+"""What a resumed run sends."""
+_WATCH_EVERY_S: Final = 0.2
+
+
+async def apply(
+    prepared: Prepared,
+    config: Config,
+    options: SendOptions | None = None,
+    *,
+    control: Control | None = None,
+    watch: Watch | None = None,
+    wall: Callable[[], float] = time.time,
+) -> RunReport:
+    """Send a prepared sheet and hand it back with every row's outcome.
+
+    Raises:
+        InstitutionBusy: another run holds the institution.
+        CannotStart: the sheet changed since it was read, or the results cannot go where they
+            should; nothing was sent.
+
+    """
+    options = options or SendOptions()
+    started = wall()
+    run = _new_name(started)
+    target = options.results or reporter.default_name(prepared.path, run)
+    reporter.refuse_existing(target, options.existing)
+    http.check_root_url(config.institution.root_url)
+    prepared = _held_back(prepared, options)
+    with Ledger(config.home) as ledger:
+        header = _header(prepared, config, run=run, created_at=started, target=target)
+        with claim(config.home, config.institution, run=run, since=_utc(started)):
+            _freeze(ledger, header, prepared)
+            return await _carry_out(
+                ledger, header, config, options, _Doors(control or Control(), watch, wall),
+            )  # fmt: skip
+
+
+async def resume(
+    config: Config,
+    run: str = "",
+    options: SendOptions | None = None,
+    *,
+    control: Control | None = None,
+    watch: Watch | None = None,
+    wall: Callable[[], float] = time.time,
+) -> RunReport:
+    """Go on with a run that ended early: send what was not sent, and what nobody confirmed.
+
+    Raises:
+        CannotStart: there is no such run, or it belongs to another institution.
+        InstitutionBusy: another run, or this one itself, is under way.
+
+    """
+    with Ledger(config.home) as ledger:
+        header = ledger.newest(run).header
+        if header.institution != config.institution:
+            raise CannotStart(
+                f"run {header.run} belongs to {header.institution}, the configuration to"
+                f" {config.institution}; choose the other with --profile"
+            )
+        options = replace(options or SendOptions(), existing="replace")
+        with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
+            ledger.reopen(header.run)
+            doors = _Doors(control or Control(), watch, wall)
+            return await _carry_out(ledger, header, config, options, doors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """What a run has to do with the world outside."""
+
+    control: Control
+    watch: Watch | None
+    wall: Callable[[], float]
+
+
+def _held_back(prepared: Prepared, options: SendOptions) -> Prepared:
+    """With `--on-invalid stop` and a row that is, nothing is sent."""
+    if options.on_invalid == "skip" or not prepared.invalid:
+        return prepared
+    settled = dict(prepared.plan.settled)
+    for request in prepared.plan.requests:
+        settled.update(dict.fromkeys(request.rows, Outcome(RowStatus.NOT_SENT, "run.invalid_rows")))
+    return replace(prepared, plan=planning.Plan((), settled, planning.fingerprint(())))
+
+
+def _header(
+    prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path
+) -> RunHeader:
+    return RunHeader(
+        run=run,
+        institution=config.institution,
+        created_at=created_at,
+        sheet=str(prepared.path),
+        snapshot=f"sheet{prepared.path.suffix.lower()}",
+        sha256=prepared.sha256,
+        layout=prepared.sheet.layout,
+        headers=prepared.sheet.headers,
+        n_rows=len(prepared.sheet.rows),
+        n_requests=len(prepared.plan.requests),
+        target=str(target),
+        tz=prepared.options.tz,
+    )
+
+
+def _freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
+    """Keep the sheet as it was read, and the plan."""
+    folder = ledger.folder(header.run)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy = folder / header.snapshot
+    shutil.copyfile(prepared.path, copy)
+    copy.chmod(0o600)
+    if sha256_of(copy) != prepared.sha256:
+        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
+    issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
+    kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
+    plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
+    shared = tuple(i for i in prepared.checked.issues if i.severity is Severity.ERROR)
+    if shared:
+        issues = {r.row: (*shared, *issues.get(r.row, ())) for r in prepared.checked.rows}
+    ledger.create(header, plan, issues)
+
+
+def _as_kept(row: ResultRow) -> Outcome:
+    """An earlier result as an outcome that `_result_rows` turns back into itself."""
+    words = {"message": row.message, "fix": row.fix, "time": row.time, "run": row.run}
+    return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
+
+
+async def _carry_out(
+    ledger: Ledger,
+    header: RunHeader,
+    config: Config,
+    options: SendOptions,
+    doors: _Doors,
+) -> RunReport:
+    """Send what is left of a run, then report all of it."""
+    started = asyncio.get_running_loop().time()
+    frozen = ledger.load(header.run)
+    dispatcher_stop, requests, remarks = await _send(ledger, frozen, config, options, doors)
+    ledger.finish(header.run, dispatcher_stop, doors.wall())
+    elapsed = asyncio.get_running_loop().time() - started
+    return report(
+        ledger, header.run, options, requests=requests, elapsed_s=elapsed, remarks=remarks
+    )
+
+
+async def _send(
+    ledger: Ledger, frozen: FrozenRun, config: Config, options: SendOptions, doors: _Doors
+) -> tuple[Stop | None, int, list[Text]]:
+    """Send the open requests; why it ended early, how many requests it took, what to tell."""
+    open_ = tuple(r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
+    if not open_:
+        return None, 0, []
+    async with _client(config, options) as client:
+        with ledger.journal(frozen.header.run) as journal:
+            dispatcher = Dispatcher(
+                WEBCAST,
+                client.send,
+                journal,
+                _pacer(ledger, config, options, doors.wall()),
+                wall=doors.wall,
+                concurrency=options.concurrency,
+                max_outage_s=options.max_outage_s,
+            )
+            doors.control.attach(dispatcher)
+            try:
+                async with _watched(dispatcher, doors.watch):
+                    await dispatcher.run(open_, frozen.history)
+            except asyncio.CancelledError:
+                # Torn down by a second interrupt: the intents on disk say what was under way.
+                return doors.control.why, dispatcher.requests, dispatcher.remarks
+            return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
+
+
+def _client(config: Config, options: SendOptions) -> http.Client:
+    return http.Client(
+        config.institution.root_url,
+        WEBCAST.path,
+        config.credentials,
+        connections=options.concurrency,
+        timeout=options.timeout,
+    )
+
+
+def _pacer(ledger: Ledger, config: Config, options: SendOptions, now: float) -> Pacer:
+    """The institution's pace, with what earlier programs sent in the window just past."""
+    cap = pacing.cap_for(WEBCAST.limit, options.rate)
+    if cap is None:
+        return Pacer(options.rate, None)
+    loop_now = asyncio.get_running_loop().time()
+    stamps = ledger.recent_stamps(config.institution, now - cap.window_s)
+    # A stamp from the future means the clock was set back since: count it as just sent.
+    return Pacer(options.rate, cap, (loop_now - max(0.0, now - stamp) for stamp in stamps))
+
+
+@asynccontextmanager
+async def _watched(dispatcher: Dispatcher, watch: Watch | None) -> AsyncIterator[None]:
+    """Show progress while the block runs, and once more at its end."""
+    if watch is None:
+        yield
+        return
+
+    async def show() -> None:
+        while True:
+            watch(dispatcher.progress())
+            await asyncio.sleep(_WATCH_EVERY_S)
+
+    task = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        task.cancel()
+        watch(dispatcher.progress())
+
+
+def _new_name(now: float) -> str:
+    """A run's name: sorts by time, unique by four random hex digits."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _utc(at: float) -> str:
+    return local_time(at, UTC) + " UTC"

@@ -1,0 +1,182 @@
+"""What a door may ask of the use cases, and what it gets back: frozen values."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from bulkcast import client as http
+from bulkcast import loader
+from bulkcast import plan as planning
+from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
+from bulkcast.model import (
+    Change,
+    Checked,
+    Issue,
+    ResultRow,
+    RowStatus,
+    Severity,
+    Sheet,
+    Stop,
+    Text,
+    no_counts,
+)
+from bulkcast.pacing import DEFAULT_RATE
+
+RESUBMITTED: Final = frozenset(
+    {
+        RowStatus.REJECTED,
+        RowStatus.INVALID,
+        RowStatus.TOO_LATE,
+        RowStatus.UNCONFIRMED,
+        RowStatus.NOT_SENT,
+    }
+)
+"""What `resubmit` sends again."""
+
+DEFAULT_TZ: Final = "Asia/Shanghai"
+
+
+@dataclass(frozen=True, slots=True)
+class SheetOptions:
+    """How to read and check a sheet."""
+
+    read: loader.ReadOptions = field(default_factory=loader.ReadOptions)
+    tz: str = DEFAULT_TZ
+    """The time zone of times in the sheet that name none."""
+    duplicates: Literal["error", "in-order", "last"] = "error"
+    strict: bool = False
+    """Whether warnings keep a row from being sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows of a sheet to send; every part that is given must hold."""
+
+    statuses: frozenset[RowStatus] | None = None
+    """By what an earlier result sheet says of them."""
+    rows: frozenset[int] | None = None
+    limit: int | None = None
+    """The first so many of what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """How to send."""
+
+    rate: float = DEFAULT_RATE
+    """Requests per second; infinite for no pace."""
+    concurrency: int = CONCURRENCY
+    timeout: float = http.TIMEOUT_S
+    """Seconds for one attempt."""
+    max_outage_s: float = MAX_OUTAGE_S
+    on_invalid: Literal["skip", "stop"] = "skip"
+    results: Path | None = None
+    """Where the result sheet goes; None for beside the sheet."""
+    existing: Literal["refuse", "replace"] = "refuse"
+    lang: str = "en"
+
+
+class Control:
+    """How a door ends a run early; safe to use from the event loop's own thread only."""
+
+    def __init__(self) -> None:
+        self._dispatcher: Dispatcher | None = None
+        self._early: Stop | None = None
+
+    def stop(self, exit_status: int) -> None:
+        """Send nothing more, let what is under way finish, hand the sheet back."""
+        why = Stop("interrupted", "run.interrupted", exit_status=exit_status)
+        self._early = self._early or why
+        if self._dispatcher:
+            self._dispatcher.stop(why)
+
+    def attach(self, dispatcher: Dispatcher) -> None:
+        """Let a run be stopped; one that was stopped before it began ends at once."""
+        self._dispatcher = dispatcher
+        if self._early:
+            dispatcher.stop(self._early)
+
+    @property
+    def why(self) -> Stop:
+        """The reason given, for a run that was torn down before it could say."""
+        return self._early or Stop("interrupted", "run.interrupted", exit_status=130)
+
+
+Watch = Callable[[Progress], None]
+"""Is shown a run's progress a few times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A sheet that was read, checked and planned; nothing was sent."""
+
+    path: Path
+    sha256: str
+    sheet: Sheet
+    checked: Checked
+    plan: planning.Plan
+    kept: Mapping[int, ResultRow]
+    """Rows left as an earlier result sheet has them."""
+    options: SheetOptions
+    endpoint: Endpoint
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything found, the sheet's own issues first, then row by row."""
+        found = list(self.checked.issues)
+        for row in self.checked.rows:
+            found += row.issues
+        return tuple(found)
+
+    @property
+    def valid(self) -> int:
+        """Rows that could be sent."""
+        return sum(isinstance(row, Change) for row in self.checked.rows)
+
+    @property
+    def invalid(self) -> int:
+        """Rows that could not."""
+        return len(self.checked.rows) - self.valid
+
+    @property
+    def exit_status(self) -> int:
+        """0 where nothing needs mending, else 3."""
+        errors = any(issue.severity is Severity.ERROR for issue in self.issues)
+        return 3 if errors or self.invalid else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended."""
+
+    run: str
+    input: str
+    requests: int
+    """Attempts made by this program."""
+    elapsed_s: float
+    results: Path | None
+    """None where the result sheet could not be written; `remarks` says why."""
+    stop: Stop | None
+    exit_status: int
+    rows: tuple[ResultRow, ...]
+    remarks: tuple[Text, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[RowStatus, int]:
+        """Rows by status; adds up to the rows read."""
+        return {**no_counts(), **Counter(row.status for row in self.rows)}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `doctor` found; each finding is a name, whether it is well, and a sentence."""
+
+    findings: tuple[tuple[str, bool, str], ...]
+
+    @property
+    def exit_status(self) -> int:
+        """0 when everything is well; 6 when somebody has to mend something."""
+        return 0 if all(well for _, well, _ in self.findings) else 6

@@ -1,0 +1,69 @@
+"""Hands the sheet back: the user's own file, with the outcome of every row behind its cells.
+
+The file is written whole, read again, and only then given its name.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.model import Layout, ResultRow
+from bulkcast.reporter import delimited, workbook
+from bulkcast.reporter.files import Existing, Written, default_name, refuse_existing, replacing
+from bulkcast.reporter.summary import Crosstab, crosstab
+from bulkcast.reporter.template import write_template
+
+__all__ = [
+    "Crosstab",
+    "Existing",
+    "Written",
+    "crosstab",
+    "default_name",
+    "refuse_existing",
+    "write_results",
+    "write_template",
+]
+
+_BOOKS: Final = frozenset({".xlsx", ".xlsm"})
+
+
+def write_results(
+    source: Path,
+    target: Path,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Sequence[ResultRow],
+    *,
+    existing: Existing,
+) -> Written:
+    """Write `source` with the seven columns of `results` behind its own to `target`.
+
+    `headers` has one entry for each column from A on, as the loader read them.  Columns of an
+    earlier result are replaced where they stand; rows without a result get blanks in them.
+
+    Raises:
+        CannotStart: the target exists, cannot be written, or is of another kind than the source.
+        UnreadableSheet: the source is no longer the file that was read.
+
+    """
+    _refuse_other_kind(target, layout.kind)
+    if not source.is_file():
+        raise UnreadableSheet(f"{source} is no longer there, so results cannot be put into it")
+    by_row = {result.row: result for result in results}
+    with replacing(target, existing) as draft:
+        if layout.kind in {"xlsx", "xlsm"}:
+            workbook.write(source, draft, layout, headers, by_row)
+        else:
+            delimited.write(source, draft, layout, headers, by_row)
+    return draft.result
+
+
+def _refuse_other_kind(target: Path, kind: str) -> None:
+    """A workbook inside a file called .csv, or the other way round, is a file nobody can open."""
+    suffix = target.suffix.lower()
+    is_book = kind in {"xlsx", "xlsm"}
+    if (suffix != f".{kind}") if is_book else (suffix in _BOOKS):
+        raise CannotStart(
+            f"Results of a .{kind} sheet cannot be written as {target.name}; use .{kind}"
+        )

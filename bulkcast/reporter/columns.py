@@ -1,0 +1,126 @@
+"""The seven columns of a result sheet: their names, where they go, what stands in them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from bulkcast.catalogue import RESULT_PREFIX
+from bulkcast.model import ResultRow
+
+CELL_MAX: Final = 32_767
+"""UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
+
+COLUMNS_MAX: Final = 16_384
+"""Columns of a worksheet; the last one is XFD."""
+
+WIDTHS: Final = {
+    "status": 14, "code": 22, "message": 64, "fix": 48, "attempts": 10, "time": 20, "run": 22,
+}  # fmt: skip
+"""Column widths, in characters."""
+
+_TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
+    "status": lambda r: r.status.value,
+    "code": lambda r: r.code,
+    "message": lambda r: r.message,
+    "fix": lambda r: r.fix,
+    "attempts": lambda r: str(r.attempts),
+    "time": lambda r: r.time,
+    "run": lambda r: r.run,
+}
+
+FIELDS: Final = tuple(_TEXTS)
+"""Status, code, message, fix, attempts, time, run: the columns in their order."""
+
+
+def title(field: str) -> str:
+    """The header of `field`'s column."""
+    return RESULT_PREFIX + field
+
+
+def is_ours(header: str) -> bool:
+    """Whether `header` is that of a column an earlier run has written."""
+    return header.strip().casefold().startswith(RESULT_PREFIX)
+
+
+def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
+    """Index of column → field: where an earlier run left it, otherwise from `first_free` on.
+
+    A field whose header stands there twice is written twice, so that no stale value stays.
+
+    >>> sorted(place(["id", "bulkcast_status"], 2).items())[:2]
+    [(1, 'status'), (2, 'code')]
+    """
+    wanted = {title(field): field for field in FIELDS}
+    seen = ((index, wanted.get(h.strip().casefold())) for index, h in enumerate(headers))
+    kept = {index: field for index, field in seen if field is not None}
+    missing = [field for field in FIELDS if field not in kept.values()]
+    return kept | dict(enumerate(missing, start=first_free))
+
+
+def texts(result: ResultRow | None) -> dict[str, str]:
+    """Field → what stands in its cell; all empty for a row that has no result."""
+    if result is None:
+        return dict.fromkeys(FIELDS, "")
+    return {field: text(result) for field, text in _TEXTS.items()}
+
+
+def storable(text: str) -> str:
+    r"""`text` as a workbook can store it: what XML may not hold made visible, and not too long.
+
+    openpyxl writes U+FFFE or a lone surrogate into a file that nothing opens again; so nothing of
+    the kind reaches a file.  Sources: XML 1.0, production 2 (Char).
+
+    >>> storable("a\x00b\ud800\ufffe")
+    'a␀b\\ud800\\ufffe'
+    """
+    return cut(_UNSTORABLE.sub(_visible, text))
+
+
+_UNSTORABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def _visible(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    if point == 0x7F:
+        return "\u2421"
+    return chr(0x2400 + point) if point < 0x20 else f"\\u{point:04x}"
+
+
+def cut(text: str) -> str:
+    """`text`, or as much of it as a cell holds with an ellipsis at its end."""
+    if len(text) * 2 <= CELL_MAX or _units(text) <= CELL_MAX:
+        return text
+    kept = text.encode("utf-16-le")[: 2 * (CELL_MAX - 1)].decode("utf-16-le", "ignore")
+    return kept + "…"
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def letters(index: int) -> str:
+    """A column's letters, counted from 0.
+
+    >>> letters(0), letters(25), letters(26), letters(16383)
+    ('A', 'Z', 'AA', 'XFD')
+    """
+    name = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        name = chr(65 + rest) + name
+    return name
+
+
+def column_index(address: str) -> int:
+    """The column of a cell's address, counted from 0.
+
+    >>> column_index("A1"), column_index("XFD1048576")
+    (0, 16383)
+    """
+    index = 0
+    for letter in address:
+        if not letter.isalpha():
+            break
+        index = index * 26 + ord(letter) - 64
+    return index - 1

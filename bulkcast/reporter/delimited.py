@@ -1,0 +1,134 @@
+"""Result sheets as csv and tsv: the user's cells as they were, seven columns behind them.
+
+Cells are guarded (`bulkcast.quoting`), so that nothing in the file runs when a spreadsheet program
+opens it; a sheet of ours is unguarded first, which makes a round trip a fixed point.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.quoting import guard, unguard
+from bulkcast.reporter.columns import place, texts, title
+from bulkcast.reporter.files import Draft
+
+_PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
+"""A negative number starts like a formula and is none."""
+
+
+def write(
+    source: Path,
+    draft: Draft,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+) -> None:
+    """Write the draft: `source` and its results.
+
+    Raises:
+        UnreadableSheet: the source is no longer the file that was read.
+
+    """
+    sheet = _Sheet(layout, len(headers), place(headers, len(headers)), _is_result(headers), results)
+    try:
+        announced, body = _split(source.read_bytes().decode(layout.encoding))
+        n_rows = _write(announced, body, draft.path, sheet)
+        _verify(draft.path, sheet, n_rows)
+    except (UnicodeError, csv.Error, LookupError) as exc:
+        raise UnreadableSheet(f"{source.name} is not the file that was checked: {exc}") from exc
+    if layout.encoding.lower().replace("_", "-") not in _UTF_8:
+        said = Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
+        draft.remarks.append(said)
+
+
+_UTF_8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """What becomes of each record."""
+
+    layout: Layout
+    width: int
+    """Columns of the header."""
+    columns: Mapping[int, str]
+    guarded: bool
+    """Whether the source is a result sheet, whose cells carry our marks."""
+    results: Mapping[int, ResultRow]
+
+    def render(self, number: int, row: Sequence[str]) -> list[str]:
+        """Record `number` as it goes into the result."""
+        own = [unguard(cell) for cell in row] if self.guarded else list(row)
+        added = self._added(number) if row else {}
+        if not added:
+            return [_safe(cell) for cell in own]
+        # What a row has beyond the header stays beyond it: below a header of ours, or below none
+        # within the table, it would no longer be told from a cell that is meant.
+        held, beyond = own[: self.width], own[self.width :]
+        filled = held + [""] * (max(self.width, *(i + 1 for i in added)) - len(held))
+        for index, text in added.items():
+            filled[index] = text
+        return [_safe(cell) for cell in filled + beyond]
+
+    def _added(self, number: int) -> dict[int, str]:
+        if number < self.layout.header_row:
+            return {}
+        if number == self.layout.header_row:
+            return {index: title(field) for index, field in self.columns.items()}
+        said = texts(self.results.get(number))
+        return {index: said[field] for index, field in self.columns.items()}
+
+    def records(self, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """The numbered records of `file`."""
+        reader = csv.reader(file, delimiter=self.layout.delimiter, strict=True)
+        return enumerate(reader, start=1)
+
+
+def _is_result(headers: Sequence[str]) -> bool:
+    """Whether the loader took the sheet for one of ours and its cells' guards off."""
+    return title("status") in {header.strip().casefold() for header in headers}
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A first line such as `sep=;`, which Excel obeys and does not count, and the rest."""
+    text = text.removeprefix("\ufeff")
+    found = re.match(r'"?sep=.(?:"?\r?\n)', text, re.IGNORECASE)
+    return (found[0], text[found.end() :]) if found else ("", text)
+
+
+def _write(announced: str, body: str, path: Path, sheet: _Sheet) -> int:
+    """Write every record; how many there were."""
+    n_rows = 0
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        file.write(announced)
+        ending = "\n" if "\n" in body and "\r\n" not in body else "\r\n"
+        out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
+        for n_rows, row in sheet.records(io.StringIO(body, newline="")):
+            out.writerow(sheet.render(n_rows, row))
+    return n_rows
+
+
+def _safe(cell: str) -> str:
+    """The cell, guarded unless it is a plain number, in characters that any reader takes."""
+    if _PLAIN_NUMBER.fullmatch(cell):
+        return cell
+    return guard(cell.replace("\x00", "\u2400").encode("utf-8", "backslashreplace").decode())
+
+
+def _verify(path: Path, sheet: _Sheet, n_rows: int) -> None:
+    """Read the draft again: as many records, and each status in its row."""
+    status = next(index for index, field in sheet.columns.items() if field == "status")
+    _, body = _split(path.read_bytes().decode("utf-8-sig"))
+    found = 0
+    told: dict[int, str] = {}
+    for found, row in sheet.records(io.StringIO(body, newline="")):
+        if found in sheet.results:
+            told[found] = row[status] if status < len(row) else ""
+    if found != n_rows or told != {n: r.status.value for n, r in sheet.results.items()}:
+        raise UnreadableSheet("The sheet has other rows than when it was checked")

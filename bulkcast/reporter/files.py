@@ -1,0 +1,130 @@
+"""How a result file gets its name and comes to stand there: whole or not at all."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+from bulkcast.errors import CannotStart
+from bulkcast.model import Text
+
+Existing = Literal["refuse", "replace"]
+"""What to do where the target exists."""
+
+WRITABLE: Final = frozenset({".csv", ".tsv", ".xlsx", ".xlsm"})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that has been written, and what the user should know of it."""
+
+    path: Path
+    """Where it is; not the wanted place if a program held that one."""
+    remarks: tuple[Text, ...] = ()
+
+
+def default_name(source: Path, run: str) -> Path:
+    """Where the results of `run` go: beside the source, named after it.
+
+    A source that is a result sheet itself hands its own name on, not a longer one.
+
+    >>> default_name(Path("t.xlsx"), "7f").name, default_name(Path("t.results-7f.csv"), "8a").name
+    ('t.results-7f.xlsx', 't.results-8a.csv')
+    >>> default_name(Path("old.ods"), "7f").name
+    'old.results-7f.xlsx'
+    """
+    stem = re.sub(r"\.results-[^.]*$", "", source.stem) or source.stem
+    suffix = source.suffix if source.suffix.lower() in WRITABLE else ".xlsx"
+    return source.with_name(f"{stem}.results-{run}{suffix}")
+
+
+@contextmanager
+def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
+    """A draft beside `target` that takes its place at the end, or vanishes if anything fails.
+
+    Raises:
+        CannotStart: the target exists and may not be replaced, or cannot be written.
+
+    """
+    refuse_existing(target, existing)
+    # Not mkstemp: its files are for the owner alone, and a sheet may lie in a shared folder.
+    path = target.with_name(f".bulkcast-{secrets.token_hex(8)}{target.suffix}")
+    draft = Draft(path, target, existing)
+    try:
+        path.touch(exist_ok=False)
+        yield draft
+        draft.settle()
+    except OSError as exc:
+        raise _unwritable(target, exc) from exc
+    finally:
+        with suppress(OSError):
+            draft.path.unlink(missing_ok=True)
+
+
+def refuse_existing(target: Path, existing: Existing) -> None:
+    """Raise CannotStart if something stands at `target` that may not be replaced."""
+    if existing == "refuse" and target.exists():
+        raise CannotStart(
+            f"{target} exists already; choose another name with --results, or use --force"
+        )
+
+
+def _unwritable(target: Path, exc: OSError) -> CannotStart:
+    why = exc.strerror or type(exc).__name__
+    return CannotStart(f"{target} cannot be written ({why}); choose another place with --results")
+
+
+class Draft:
+    """A file in the making; `result` tells where it went once the context has ended."""
+
+    def __init__(self, path: Path, target: Path, existing: Existing) -> None:
+        self.path = path
+        self.remarks: list[Text] = []
+        self._target = target
+        self._existing = existing
+
+    @property
+    def result(self) -> Written:
+        """Where the file went, and what there is to say of it."""
+        return Written(self._target, tuple(self.remarks))
+
+    def settle(self) -> None:
+        """Make the draft durable and give it its name."""
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+        refuse_existing(self._target, self._existing)
+        wanted = self._target
+        self._target = take_place(self.path, wanted)
+        if self._target != wanted:
+            words = {"wanted": wanted.name, "name": self._target.name}
+            self.remarks.append(
+                Text("{wanted} is open in another program; written to {name} instead.", words)
+            )
+
+
+def take_place(
+    draft: Path, target: Path, replace: Callable[[Path, Path], object] = os.replace
+) -> Path:
+    """Rename `draft` to `target`, or to the next free `name (2)` where a program holds that one.
+
+    Excel keeps an open file from being replaced on Windows, which shows as PermissionError; in a
+    folder that takes no file at all the second try fails alike, and that error is raised.
+    """
+    try:
+        replace(draft, target)
+    except PermissionError:
+        free = next_free(target)
+        replace(draft, free)
+        return free
+    return target
+
+
+def next_free(target: Path) -> Path:
+    """The first of `name (2)`, `name (3)`… that does not exist."""
+    names = (target.with_name(f"{target.stem} ({n}){target.suffix}") for n in count(2))
+    return next(name for name in names if not name.exists())

@@ -1,0 +1,64 @@
+"""The rules by which a result workbook colours itself; conditions, so that mending clears them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bulkcast.model import RowStatus
+from bulkcast.reporter.columns import letters
+
+MARK: Final = 'N("bulkcast")=0'
+"""Always true; stands in every rule of ours, so that the next result can take it out again."""
+
+_MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
+    "good": (RowStatus.APPLIED, RowStatus.UNCHANGED),
+    "problem": (RowStatus.INVALID, RowStatus.TOO_LATE, RowStatus.REJECTED),
+    "unsure": (RowStatus.UNCONFIRMED, RowStatus.NOT_SENT),
+    "idle": (RowStatus.SUPERSEDED,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Where a result's rules reach: columns counted from 0, rows as a spreadsheet shows them."""
+
+    header_row: int
+    last_row: int
+    user_columns: int
+    status: int
+    message: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColourRule:
+    """One conditional format: the cells, the condition, and the colour by its meaning."""
+
+    cells: str
+    formula: str
+    meaning: str
+
+
+def rules(area: Area) -> Iterator[ColourRule]:
+    """One rule that marks the cells a message names, and one for each colour of a status.
+
+    A message names a column as `derive.short_header` does: `[Web live] …`.
+    """
+    first = area.header_row + 1
+    if area.last_row < first:
+        return
+    if area.user_columns:
+        cells = f"A{first}:{letters(area.user_columns - 1)}{area.last_row}"
+        yield ColourRule(cells, _names_column(area), "problem")
+    status = letters(area.status)
+    for meaning, words in _MEANINGS.items():
+        is_one = ",".join(f'${status}{first}="{word.value}"' for word in words)
+        formula = f"AND({MARK},OR({is_one}))"
+        yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
+
+
+def _names_column(area: Area) -> str:
+    header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
+    first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
+    name = f'"["&TRIM(SUBSTITUTE({first_line}," *",""))&"]"'
+    # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
+    return f'AND({MARK},{header}<>"",ISNUMBER(FIND({name},{message})))'

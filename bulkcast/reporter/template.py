@@ -1,0 +1,238 @@
+"""The workbook to fill in, drawn from the table.
+
+Kept to what Excel, WPS, LibreOffice and Google Sheets all understand: classic drop-downs through
+defined names, notes, conditional formats of plain functions, no macros, no protection.
+"""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import xlsxwriter
+
+from bulkcast.catalogue import CLEAR_WORDS, Endpoint, Label, Role
+from bulkcast.derive import TemplateColumn, template_columns, values_said
+from bulkcast.reporter.columns import letters
+from bulkcast.reporter.files import Existing, Written, replacing
+
+SCHEMA_VERSION: Final = "1"
+"""Of the workbook's build; raised when a reader would have to know."""
+
+_CREATED: Final = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC).replace(tzinfo=None)
+"""Fixed, so that the same table gives the same file."""
+
+_ROWS: Final = 20_001
+"""The last row with drop-downs; one sheet of a whole term is well below it."""
+
+_COMPARED_ROWS: Final = 2_001
+"""The last row whose ids are compared with each other; the comparison is quadratic."""
+
+_READ_ME, _CLASSES, _LISTS, _KEYS = "Read me 说明", "Classes 课堂", "Lists", "_bulkcast"
+_DARK, _MID, _GREY, _RULE = "#1F3864", "#2F5597", "#7F7F7F", "#BFBFBF"
+_FILL: Final = {
+    Role.TARGET: _DARK, Role.CONTEXT: _GREY, Role.SCHEDULE: _GREY, Role.SETTING: _MID,
+}  # fmt: skip
+
+
+def write_template(
+    target: Path, endpoint: Endpoint, lang: Literal["en", "zh"], *, existing: Existing = "refuse"
+) -> Written:
+    """Write the workbook to fill in to `target`; notes and instructions are in `lang`.
+
+    Raises:
+        CannotStart: `target` exists and may not be replaced, or cannot be written.
+
+    """
+    with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path) as book:
+        columns = template_columns(endpoint, lang)
+        book.set_properties({"title": "bulkcast", "created": _CREATED, "author": "bulkcast"})
+        book.set_custom_property("bulkcast.schema", SCHEMA_VERSION)
+        read_me = book.add_worksheet(_READ_ME)
+        classes = book.add_worksheet(_CLASSES)
+        lists = book.add_worksheet(_LISTS)
+        keys = book.add_worksheet(_KEYS)
+        _write_read_me(book, read_me, endpoint, lang)
+        _write_lists(book, lists, columns)
+        _write_keys(keys, columns)
+        _write_classes(book, classes, columns)
+        classes.activate()
+    return draft.result
+
+
+# ------------------------------------------------------------------ the sheet to fill in
+
+
+def _write_classes(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None:
+    tab.set_row(0, 50)
+    for index, column in enumerate(columns):
+        _write_column(book, tab, index, column)
+    last = letters(len(columns) - 1)
+    ids = [letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
+    _mark_ids(book, tab, ids, last)
+    tab.ignore_errors({"number_stored_as_text": f"A1:{last}{_ROWS}"})
+    tab.freeze_panes(1, len(ids))
+    tab.autofilter(0, 0, _ROWS - 1, len(columns) - 1)
+    tab.set_landscape()
+    tab.set_paper(9)
+    tab.fit_to_pages(2, 0)
+    tab.repeat_rows(0)
+    tab.repeat_columns(0, len(ids) - 1)
+    tab.set_footer("&L&A&R&P / &N")
+    tab.set_selection(1, 0, 1, 0)
+
+
+def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> None:
+    cells = {"num_format": column.number_format, "valign": "top"}
+    if column.role in {Role.TARGET, Role.CONTEXT}:
+        cells["font_name"] = "Consolas"
+    tab.set_column(index, index, column.width, book.add_format(cells))
+    tab.write_string(0, index, column.header, _header_format(book, column.role))
+    tab.write_comment(0, index, column.note, {"x_scale": 2.2, "y_scale": 1.6, "author": "bulkcast"})
+    rule: dict[str, Any] = {"validate": "any", "ignore_blank": True}
+    if column.words:
+        rule = {"validate": "list", "source": f"={column.list_name}"}
+    title = column.header.partition("\n")[0][:32]
+    tab.data_validation(1, index, _ROWS - 1, index, rule | {
+        "input_title": title, "input_message": column.prompt,
+        "error_title": title, "error_message": _listed(column.words),
+    })  # fmt: skip
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " / ".join(words)[:255]
+
+
+def _header_format(book: Any, role: Role) -> Any:
+    return book.add_format({
+        "bold": True, "font_color": "white", "bg_color": _FILL[role], "text_wrap": True,
+        "valign": "vcenter", "border": 1, "border_color": "white",
+    })  # fmt: skip
+
+
+def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str) -> None:
+    """Red: an id that is none, or a row that sets something for no classroom.  Amber: twice."""
+    red = book.add_format({"bg_color": "#FFC7CE", "font_color": "#9C0006"})
+    amber = book.add_format({"bg_color": "#FFEB9C", "font_color": "#7F6000"})
+    blank = ",".join(f'${column}2=""' for column in ids)
+    comment = 'LEFT($A2,1)="#"'
+    row = f"$A2:${last}2"
+    tab.conditional_format(f"{ids[0]}2:{ids[-1]}{_ROWS}", {
+        "type": "formula", "format": red,
+        "criteria": f"=AND({blank},COUNTA({row})>0)",
+    })  # fmt: skip
+    for c in ids:
+        tab.conditional_format(f"{c}2:{c}{_ROWS}", {
+            "type": "formula", "format": red,
+            "criteria": f'=AND({c}2<>"",NOT({comment}),ISERROR(VALUE({c}2)))',
+        })  # fmt: skip
+        # SUMPRODUCT, not COUNTIF: COUNTIF compares digits as numbers, so long ids collide.
+        cells = f"{c}$2:{c}${_COMPARED_ROWS}"
+        tab.conditional_format(f"{c}2:{c}{_COMPARED_ROWS}", {
+            "type": "formula", "format": amber,
+            "criteria": f'=AND({c}2<>"",SUMPRODUCT(--({cells}={c}2))>1)',
+        })  # fmt: skip
+
+
+# ------------------------------------------------------------------ behind it
+
+
+def _write_lists(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None:
+    """The drop-downs' words, one list a column, each under a name.
+
+    A name, because Excel moves a direct reference to another sheet into an extension that other
+    programs delete.
+    """
+    lists = {c.list_name: c.words for c in columns if c.words}
+    for index, (name, words) in enumerate(lists.items()):
+        tab.write_column(0, index, words)
+        column = letters(index)
+        book.define_name(name, f"={_LISTS}!${column}$1:${column}${len(words)}")
+    tab.hide()
+
+
+def _write_keys(tab: Any, columns: Sequence[TemplateColumn]) -> None:
+    """What a program needs to know the workbook again, whatever became of its headers."""
+    tab.write_row(0, 0, ("bulkcast.schema", SCHEMA_VERSION))
+    tab.write_row(1, 0, ("key", "column", "header"))
+    for index, column in enumerate(columns):
+        tab.write_row(index + 2, 0, (column.key, letters(index), column.header))
+    tab.very_hidden()
+
+
+# ------------------------------------------------------------------ the instructions
+
+_TITLE: Final = Label(
+    "ClassIn webcast settings, one classroom a row", "ClassIn 网页直播设置：一行一个课堂"
+)
+_STEPS: Final = (
+    Label(
+        "Fill in the sheet “Classes 课堂”: one classroom a row, in any order.",
+        "填写“Classes 课堂”工作表：一行一个课堂，顺序不限。",
+    ),
+    Label(
+        "Each row needs one of the two columns marked * and at least one setting.",
+        "每一行需要填写两个带 * 的列之一，以及至少一项设置。",
+    ),
+    Label(
+        "A blank cell leaves the setting as it is. {clear} empties a text or the student list.",
+        "留空表示不修改。填“{clear}”可清除文本或学生列表。",
+    ),
+    Label(
+        "Columns may be moved, removed or added; columns of your own are kept and not sent.",
+        "可以移动、删除或增加列；您自己的列会保留，不会发送。",
+    ),
+    Label(
+        "A row whose first cell begins with # is a comment and is not sent.",
+        "首个单元格以 # 开头的行是注释，不会发送。",
+    ),
+    Label(
+        "Save, then check it: bulkcast validate FILE. Then apply it: bulkcast apply FILE.",
+        "保存后先检查：bulkcast validate 文件；再应用：bulkcast apply 文件。",
+    ),
+)
+_HEADS: Final = (
+    Label("Column", "列"), Label("Allowed", "可填"), Label("What it does", "作用"),
+)  # fmt: skip
+_READ_ME_WIDTHS: Final = (34, 30, 84)
+
+
+def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
+    """One page of what to know; row heights are set, since LibreOffice does not grow them."""
+    title = book.add_format({"bold": True, "font_size": 16, "font_color": _DARK})
+    plain = book.add_format({"text_wrap": True, "valign": "vcenter"})
+    for index, width in enumerate(_READ_ME_WIDTHS):
+        tab.set_column(index, index, width)
+    tab.set_row(0, 28)
+    tab.write_string(0, 0, _TITLE.say(lang), title)
+    for number, step in enumerate(_STEPS, start=1):
+        text = f"{number}.  {step.say(lang).format(clear=CLEAR_WORDS[lang == 'zh'])}"
+        tab.set_row(number, 18)
+        tab.merge_range(number, 0, number, 2, text, plain)
+    _write_glossary(book, tab, endpoint, lang, len(_STEPS) + 2)
+    _set_up_page(tab)
+
+
+def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int) -> None:
+    cell = book.add_format({
+        "text_wrap": True, "valign": "vcenter", "bottom": 1, "bottom_color": _RULE,
+    })  # fmt: skip
+    head = _header_format(book, Role.TARGET)
+    tab.set_row(top, 20)
+    for index, label in enumerate(_HEADS):
+        tab.write_string(top, index, label.say(lang), head)
+    for number, setting in enumerate(endpoint.columns, start=top + 1):
+        star = " *" if setting.role is Role.TARGET else ""
+        allowed = values_said(setting.kind, lang)
+        tab.set_row(number, 32)
+        tab.write_string(number, 0, f"{setting.label.en}{star}\n{setting.label.zh}", cell)
+        tab.write_string(number, 1, allowed, cell)
+        tab.write_string(number, 2, setting.help.say(lang), cell)
+
+
+def _set_up_page(tab: Any) -> None:
+    tab.hide_gridlines(2)
+    tab.set_paper(9)
+    tab.set_landscape()
+    tab.set_margins(left=0.5, right=0.5, top=0.5, bottom=0.5)
+    tab.fit_to_pages(1, 1)

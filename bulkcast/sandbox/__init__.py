@@ -1,0 +1,39 @@
+"""A server that answers as ClassIn does, for trying things out, for tests and for the benchmark.
+
+    async with Sandbox(World(), secret=SANDBOX_SECRET).serving() as root_url:
+        ...
+
+`world` says what institution it plays, `faults` what can go wrong there, `rules` what it refuses.
+"""
+
+from bulkcast.sandbox.faults import Fault, Script, read_fault, read_script
+from bulkcast.sandbox.rules import Applied
+from bulkcast.sandbox.server import HOST, KeepLog, Received, Sandbox
+from bulkcast.sandbox.world import (
+    SANDBOX_SECRET,
+    SANDBOX_SID,
+    Classroom,
+    Moment,
+    World,
+    parse_world,
+    read_world,
+)
+
+__all__ = [
+    "HOST",
+    "SANDBOX_SECRET",
+    "SANDBOX_SID",
+    "Applied",
+    "Classroom",
+    "Fault",
+    "KeepLog",
+    "Moment",
+    "Received",
+    "Sandbox",
+    "Script",
+    "World",
+    "parse_world",
+    "read_fault",
+    "read_script",
+    "read_world",
+]

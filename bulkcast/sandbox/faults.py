@@ -1,0 +1,299 @@
+"""Bad answers on demand, and the words in which a world file asks for them.
+
+    NAME[:ARGUMENT][:retry_after=…][:location=…][:applied][*]
+
+    ok                  the answer ClassIn would give
+    http:503            an HTTP status; 901 too
+    code:104            a reply code, listed or not
+    reset · close       the connection is reset, or closed, without an answer
+    hang:30             30 s of silence, then closed
+    truncated           the connection ends in the middle of the answer
+    slow:0.5            held up for 0.5 s on the way, and only then acted on
+    ghost:2             reset at once, and acted on 2 s later all the same
+    drip:0.5            a right answer, one byte every 0.5 s
+    smuggle             a right answer with a second one behind it
+    throttle:3          from now on, and for 3 s, every request is answered 101003001
+    html · empty · cut  a login page, no bytes, half a JSON text; all of them HTTP 200
+    redirect:307        to `location`
+    wrong_type:text     `code` is not an integer: true, float, text, list, null, missing
+    garbage:nan         no JSON to act on: deep, number, nan, twice, utf8, trailing
+    big:1000000         that many bytes
+    gzip:1000000        that many bytes once unpacked
+
+`applied` says that the settings take effect although the answer does not say so; an answer that
+claims success is always true.  The `*` of a script's last fault repeats it for ever.
+"""
+
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final
+
+from bulkcast.catalogue import Endpoint
+from bulkcast.model import ReplyClass
+
+SECONDS_MAX: Final = 3600.0
+BYTES_MAX: Final = 1 << 30
+_NOWHERE: Final = "https://login.example.invalid/?token=not-for-logs"
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer in the place of ClassIn's."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
+    claims_success: bool = False
+
+
+class End(Enum):
+    """How a connection ends without a whole answer."""
+
+    RESET = "reset"
+    CLOSE = "close"
+    TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Silence, then the end of the connection."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The request is held up on its way; the answer is ClassIn's own."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ghost:
+    """The connection is reset at once; the request is acted on later."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """ClassIn's own answer, byte by byte."""
+
+    gap_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Smuggle:
+    """ClassIn's own answer, and bytes behind it that look like the next one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """The whole institution is asked to slow down for a while."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """No fault at all: a place in a script."""
+
+
+Deed = Answer | End | Hang | Slow | Ghost | Drip | Smuggle | Throttle | Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to one request."""
+
+    spelled: str
+    deed: Deed
+    applied: bool = False
+    """Whether the settings take effect although the answer does not say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Faults met one a request, in order; after them all is well, unless the last one repeats."""
+
+    faults: tuple[Fault, ...] = ()
+    repeats_last: bool = False
+
+    def met_by(self, visit: int) -> Fault | None:
+        """The fault that the request number `visit`, counted from 0, meets."""
+        if visit < len(self.faults):
+            return self.faults[visit]
+        return self.faults[-1] if self.repeats_last else None
+
+
+NO_FAULTS: Final = Script()
+
+
+def reply_text(code: int, endpoint: Endpoint) -> bytes:
+    """The body of an answer with `code`, as ClassIn words it.
+
+    >>> from bulkcast.endpoints.webcast import WEBCAST
+    >>> reply_text(350, WEBCAST)
+    b'{"code":350,"msg":"Class begins in less than 20 minutes.","data":null}'
+    """
+    known = endpoint.by_code.get(code)
+    said = known.meaning.en if known else "Unlisted"
+    reply = {"code": code, "msg": said, "data": None}
+    return json.dumps(reply, separators=(",", ":")).encode()
+
+
+# ------------------------------------------------------------------ reading scripts
+
+
+def read_script(texts: list[str], endpoint: Endpoint) -> Script:
+    """The script that `texts` spell.
+
+    Raises:
+        ValueError: a text is no fault, or one that repeats is not the last.
+
+    """
+    for text in texts[:-1]:
+        if text.endswith("*"):
+            raise ValueError(f"{text} repeats for ever, so it must be the last of its script")
+    repeats = bool(texts) and texts[-1].endswith("*")
+    faults = tuple(read_fault(text.removesuffix("*"), endpoint) for text in texts)
+    return Script(faults, repeats_last=repeats)
+
+
+def read_fault(text: str, endpoint: Endpoint) -> Fault:
+    """The fault that `text` spells; without the `*`, which belongs to a script.
+
+    >>> from bulkcast.endpoints.webcast import WEBCAST
+    >>> read_fault("hang:30:applied", WEBCAST)
+    Fault(spelled='hang:30:applied', deed=Hang(seconds=30.0), applied=True)
+
+    Raises:
+        ValueError: it spells none; the sentence names the faults there are.
+
+    """
+    words = text.removesuffix(":applied")
+    words, _, location = words.partition(":location=")
+    words, _, retry_after = words.partition(":retry_after=")
+    name, _, argument = words.partition(":")
+    maker = _MAKERS.get(name)
+    if maker is None:
+        raise ValueError(f"{text} is no fault; those are {', '.join(_MAKERS)}")
+    try:
+        deed = _with_hints(maker(argument, endpoint), location, retry_after)
+    except (ValueError, KeyError) as exc:
+        raise ValueError(f"{text} is no fault: {exc} does not fit {name}") from exc
+    truthful = isinstance(deed, Answer) and deed.claims_success
+    return Fault(text, deed, applied=text.endswith(":applied") or truthful)
+
+
+def _with_hints(deed: Deed, location: str, retry_after: str) -> Deed:
+    hints = {"Location": location, "Retry-After": retry_after}
+    given = {name: value for name, value in hints.items() if value}
+    if not given:
+        return deed
+    if not isinstance(deed, Answer) or "\n" in location + retry_after:
+        raise ValueError("a hint")
+    return replace(deed, headers={**deed.headers, **given})
+
+
+def _seconds(argument: str) -> float:
+    seconds = float(argument)
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise ValueError(argument)
+    return seconds
+
+
+def _whole(argument: str, least: int, most: int) -> int:
+    number = int(argument)
+    if not least <= number <= most:
+        raise ValueError(argument)
+    return number
+
+
+def _status(argument: str, _: Endpoint) -> Answer:
+    status = _whole(argument, 200, 999)
+    return Answer(status, b"<html><body>error</body></html>", {"Content-Type": "text/html"})
+
+
+def _code(argument: str, endpoint: Endpoint) -> Answer:
+    code = _whole(argument, -(2**31), 2**63)
+    known = endpoint.by_code.get(code)
+    success = known is not None and known.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
+    return Answer(body=reply_text(code, endpoint), claims_success=success)
+
+
+def _redirect(argument: str, _: Endpoint) -> Answer:
+    return Answer(_whole(argument or "302", 300, 399), b"", {"Location": _NOWHERE})
+
+
+def _wrong_type(argument: str, _: Endpoint) -> Answer:
+    code = _WRONG_TYPES[argument or "true"]
+    body = b'{%b"msg":"Execution successful","data":null}' % code
+    return Answer(body=body, claims_success=argument == "text")
+
+
+def _garbage(argument: str, _: Endpoint) -> Answer:
+    return Answer(body=_GARBAGE[argument])
+
+
+def _big(argument: str, _: Endpoint) -> Answer:
+    return Answer(body=b"x" * _whole(argument, 0, BYTES_MAX))
+
+
+def _gzip(argument: str, _: Endpoint) -> Answer:
+    packed = gzip.compress(bytes(_whole(argument, 0, BYTES_MAX)), mtime=0)
+    return Answer(body=packed, headers={**_JSON, "Content-Encoding": "gzip"})
+
+
+def _bare(deed: Deed) -> Callable[[str, Endpoint], Deed]:
+    def make(argument: str, _: Endpoint) -> Deed:
+        if argument:
+            raise ValueError(argument)
+        return deed
+
+    return make
+
+
+_LOGIN_PAGE: Final = "<html><body><h1>网络登录 Login</h1></body></html>".encode()
+_WRONG_TYPES: Final = {
+    "true": b'"code":true,',
+    "float": b'"code":1.0,',
+    "text": b'"code":"1",',
+    "list": b'"code":[1],',
+    "null": b'"code":null,',
+    "missing": b"",
+}
+_GARBAGE: Final = {
+    "deep": b'{"code":1,"data":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "number": b'{"code":' + b"1" * 5000 + b"}",
+    "nan": b'{"code":1,"data":NaN}',
+    "twice": b'{"code":104,"code":1}',
+    "utf8": b'{"code":1,"msg":"\xff\xfe"}',
+    "trailing": b'{"code":1}{"code":1}',
+}
+_MAKERS: Final[Mapping[str, Callable[[str, Endpoint], Deed]]] = {
+    "ok": _bare(Plain()),
+    "http": _status,
+    "code": _code,
+    "reset": _bare(End.RESET),
+    "close": _bare(End.CLOSE),
+    "truncated": _bare(End.TRUNCATED),
+    "hang": lambda argument, _: Hang(_seconds(argument)),
+    "slow": lambda argument, _: Slow(_seconds(argument)),
+    "ghost": lambda argument, _: Ghost(_seconds(argument)),
+    "drip": lambda argument, _: Drip(_seconds(argument)),
+    "smuggle": _bare(Smuggle()),
+    "throttle": lambda argument, _: Throttle(_seconds(argument)),
+    "html": _bare(Answer(200, _LOGIN_PAGE, {"Content-Type": "text/html; charset=utf-8"})),
+    "empty": _bare(Answer()),
+    "cut": _bare(Answer(body=b'{"code":1,"msg":"Execut')),
+    "redirect": _redirect,
+    "wrong_type": _wrong_type,
+    "garbage": _garbage,
+    "big": _big,
+    "gzip": _gzip,
+}

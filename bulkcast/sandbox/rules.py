@@ -1,0 +1,224 @@
+"""What the sandbox refuses, and with which code: read off the endpoint's table.
+
+Where the vendor has not said which of two refusals comes first, the order here is: form, target,
+time, edition, kind of classroom, settings that do not match.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from bulkcast.catalogue import (
+    INT64_MAX,
+    ChoiceKind,
+    Clash,
+    Endpoint,
+    IdKind,
+    IdListKind,
+    IntegerKind,
+    Kind,
+    Lock,
+    MomentKind,
+    Setting,
+    TextKind,
+    Together,
+)
+from bulkcast.model import Severity, Target
+from bulkcast.sandbox.world import CLASS_S, Classroom, World
+
+SUCCESS: Final = 1
+PARAMETER_ERROR: Final = 101001001
+NOT_THIS_INSTITUTION: Final = 121601031
+DELETED: Final = 121601045
+OTHER_COURSE: Final = 142
+ENDED: Final = 145
+LOCKED: Final = 350
+NOT_DUAL_TEACHER: Final = 121604008
+MISMATCH: Final = 122301037
+_ONLY_DUAL_TEACHER: Final = "rule.main_recording_alone"
+"""The rule whose setting is one of dual-teacher sub-classrooms."""
+
+
+class Applied(NamedTuple):
+    """A setting's value, since when it holds, and the number of the request that set it."""
+
+    value: object
+    at: float
+    by: int
+
+
+@dataclass(slots=True)
+class Room:
+    """A classroom as it stands."""
+
+    facts: Classroom
+    changes: list[tuple[Mapping[str, object], float, int]] = field(default_factory=list)
+    """Each body that took effect, when, and the number of its request; oldest first."""
+    visits: int = 0
+    """How many requests have met its script."""
+
+    @property
+    def target(self) -> Target:
+        """The id it is known by."""
+        return self.facts.targets[0]
+
+
+def _is_whole(value: object) -> bool:
+    # `True` is an `int` to Python and a boolean to JSON.
+    return type(value) is int and 0 <= value <= INT64_MAX
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int and 0 < value <= INT64_MAX
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_id_list(value: object) -> bool:
+    return type(value) is list and all(map(_is_id, value))
+
+
+def _is_never(_: object) -> bool:
+    return False
+
+
+def _form(kind: Kind) -> Callable[[object], bool]:
+    match kind:
+        case ChoiceKind():
+            allowed = {choice.value for choice in kind.choices}
+            return lambda value: type(value) is int and value in allowed
+        case IdKind():
+            return _is_id
+        case IntegerKind():
+            return _is_whole
+        case TextKind():
+            return _is_text
+        case IdListKind():
+            return _is_id_list
+        case MomentKind():
+            return _is_never
+
+
+class Rules:
+    """One endpoint's table, made ready to answer for one world."""
+
+    def __init__(self, endpoint: Endpoint, world: World, *, began: float) -> None:
+        self._endpoint = endpoint
+        self._world = world
+        self._began = began
+        self._forms = {c.key: _form(c.kind) for c in endpoint.parameters}
+        self._settings = {c.key: c for c in endpoint.settings}
+        self._target_keys = tuple(c.key for c in endpoint.targets)
+
+    @cached_property
+    def _missing(self) -> Mapping[str, int]:
+        """Setting the institution lacks → the first code of the table that says so."""
+        codes = {key: r.code for r in reversed(self._endpoint.replies) for key in r.features}
+        return {key: code for key, code in codes.items() if key in self._world.lacks}
+
+    @cached_property
+    def _clashes(self) -> tuple[Clash, ...]:
+        rules = self._endpoint.rules
+        return tuple(r for r in rules if isinstance(r, Clash) and r.severity is Severity.ERROR)
+
+    @cached_property
+    def _groups(self) -> tuple[frozenset[str], ...]:
+        whole = self._endpoint.rules if self._world.whole_groups else ()
+        return tuple(frozenset(r.keys) for r in whole if isinstance(r, Together))
+
+    @cached_property
+    def _dual_teacher_only(self) -> frozenset[str]:
+        return frozenset(r.key for r in self._clashes if r.code == _ONLY_DUAL_TEACHER)
+
+    def target_of(self, body: Mapping[str, object]) -> Target | None:
+        """The classroom that `body` names: by the first of the table's targets it gives."""
+        for key in self._target_keys:
+            if key in body:
+                value = body[key]
+                return Target(key, value) if type(value) is int else None
+        return None
+
+    def settings_of(self, room: Room) -> dict[str, Applied]:
+        """What `room` holds; texts are cut as siblings of the endpoint are known to cut them."""
+        return {
+            key: Applied(_cut(self._settings[key], value), at, by)
+            for body, at, by in room.changes
+            for key, value in body.items()
+            if key in self._settings
+        }
+
+    def is_malformed(self, body: Mapping[str, object]) -> bool:
+        """Whether a strictly typed reader refuses `body`: its keys, types, values, or emptiness."""
+        forms = self._forms
+        for key, value in body.items():
+            form = forms.get(key)
+            if form is None or not form(value):
+                return True
+        return self.target_of(body) is None or self._settings.keys().isdisjoint(body)
+
+    def refusal(self, body: Mapping[str, object], room: Room | None, now: float) -> int | None:
+        """The code that refuses `body`, whose form is right, for the classroom it names.
+
+        `room` is None where the institution has no such classroom; None comes back where all
+        is well.
+        """
+        if room is None:
+            return NOT_THIS_INSTITUTION
+        return next(self._objections(body, room, now), None)
+
+    def _objections(self, body: Mapping[str, object], room: Room, now: float) -> Iterator[int]:
+        facts = room.facts
+        if facts.foreign:
+            yield NOT_THIS_INSTITUTION
+        if facts.deleted:
+            yield DELETED
+        if any(body.get(key, value) != value for key, value in facts.context):
+            yield OTHER_COURSE
+        if facts.starts is not None:
+            yield from self._too_late(body, room, facts.starts.resolve(self._began), now)
+        yield from (code for key, code in self._missing.items() if body.get(key))
+        if not facts.dual_teacher and not self._dual_teacher_only.isdisjoint(body):
+            yield NOT_DUAL_TEACHER
+        if any(_clash(body, rule) for rule in self._clashes) or any(
+            group.intersection(body) not in {frozenset(), group} for group in self._groups
+        ):
+            yield MISMATCH
+
+    def _too_late(
+        self, body: Mapping[str, object], room: Room, starts: float, now: float
+    ) -> Iterator[int]:
+        ends = room.facts.ends.resolve(self._began) if room.facts.ends else starts + CLASS_S
+        late = now >= starts - self._endpoint.lock_before_s
+        if late and any(self._is_locked(key, room) for key in body):
+            yield ENDED if now >= ends else LOCKED
+
+    def _is_locked(self, key: str, room: Room) -> bool:
+        column = self._settings.get(key)
+        lock = column.lock if column else Lock.NEVER
+        return lock is Lock.BEFORE_CLASS or (
+            lock is Lock.UNLESS_RECORDED and not self._is_recorded(key, room)
+        )
+
+    def _is_recorded(self, key: str, room: Room) -> bool:
+        """Whether what setting `key` needs is known to be on; a rule of the table says what."""
+        if room.facts.recorded:
+            return True
+        held = self.settings_of(room)
+        needed = [rule for rule in self._clashes if rule.key == key]
+        return all(
+            rule.other in held and held[rule.other].value not in rule.other_values
+            for rule in needed
+        )
+
+
+def _clash(body: Mapping[str, object], rule: Clash) -> bool:
+    return body.get(rule.key) in rule.values and body.get(rule.other) in rule.other_values
+
+
+def _cut(setting: Setting, value: object) -> object:
+    if isinstance(setting.kind, TextKind) and isinstance(value, str):
+        return value[: setting.kind.cut_at]
+    return value

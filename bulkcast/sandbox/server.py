@@ -1,0 +1,367 @@
+"""A server that answers as ClassIn does, at the endpoint's path, on this machine only.
+
+It checks headers, stamp and signature, types, rules and locks as the vendor's pages describe them
+(`endpoints/webcast.py` names them), keeps what was set, and writes down every request as it came.
+Nothing of it was compared with the live API.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum
+from typing import Any, Final
+
+from aiohttp import web
+
+from bulkcast import protocol
+from bulkcast.catalogue import Endpoint
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.model import Credentials, Secret, Target
+from bulkcast.sandbox.delivery import cut_off, deliver
+from bulkcast.sandbox.faults import (
+    Answer,
+    End,
+    Fault,
+    Ghost,
+    Hang,
+    Slow,
+    Throttle,
+    reply_text,
+)
+from bulkcast.sandbox.rules import PARAMETER_ERROR, SUCCESS, Applied, Room, Rules
+from bulkcast.sandbox.world import Classroom, World
+
+HOST: Final = "127.0.0.1"
+WRONG_SIGNATURE: Final = 101002005
+EXPIRED: Final = 101002006
+NO_STAMP: Final = 101002008
+TOO_OFTEN: Final = 101003001
+
+
+class KeepLog(Enum):
+    """Whether requests are written down; a benchmark does without."""
+
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it came, and what was done with it."""
+
+    number: int
+    """Counts from 1, in the order in which requests were acted on."""
+    at: float
+    """When it arrived, by the sandbox's clock."""
+    acted_at: float
+    """When it was acted on: later than `at` where it was held up on its way."""
+    sid: str
+    timestamp: int | None
+    target: Target | None
+    body: Mapping[str, Any] | None = field(repr=False)
+    """Its JSON object; None where it was none.  Secret settings stand in it."""
+    answer: str
+    """The reply code in digits, or the fault that it met, as its script spells it."""
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    at: float
+    headers: Mapping[str, str]
+    body: dict[str, Any] | None
+    target: Target | None
+
+    @property
+    def sid(self) -> str:
+        return self.headers.get("X-EEO-UID", "")
+
+    @property
+    def timestamp(self) -> int | None:
+        stamp = self.headers.get("X-EEO-TS", "")
+        return int(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) <= 18 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What becomes of a request: the reply code, the fault it meets, whether it takes effect."""
+
+    code: int
+    fault: Fault | None = None
+    applied: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The answer in the log's words."""
+        hidden = self.fault is not None and _hides_code(self.fault)
+        return self.fault.spelled if self.fault and hidden else str(self.code)
+
+
+def _hides_code(fault: Fault) -> bool:
+    """Whether `fault` answers in ClassIn's place."""
+    return isinstance(fault.deed, Answer | End | Hang)
+
+
+class Sandbox:
+    """One institution at one endpoint, and everything that was sent to it.
+
+    `clock` tells Unix seconds, `clock_offset_s` puts the server's clock off it; `window_s` is how
+    far a stamp may be from it.  While `storm` holds a fault, every request meets it, whatever its
+    classroom's script says.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        secret: Secret,
+        endpoint: Endpoint = WEBCAST,
+        clock: Callable[[], float] = time.time,
+        clock_offset_s: float = 0.0,
+        window_s: float = 300.0,
+        keep_log: KeepLog = KeepLog.ALL,
+    ) -> None:
+        self.storm: Fault | None = None
+        self.log: list[Received] = []
+        self.received = 0
+        """How many requests were acted on; counted even where none is written down."""
+        self._world = world
+        self._credentials = Credentials(world.sid, secret)
+        self._endpoint = endpoint
+        self._clock = clock
+        self._offset_s = clock_offset_s
+        self._window_s = window_s
+        self._keep_log = keep_log
+        self._rules = Rules(endpoint, world, began=self.now())
+        self._rooms = {t: room for c in world.classrooms for room in [Room(c)] for t in c.targets}
+        self._admitted: deque[float] = deque()
+        self._throttled_until = 0.0
+        self._stamped: tuple[int, dict[str, str]] = (-1, {})
+        self._texts: dict[int, bytes] = {}
+        self._closing = asyncio.Event()
+
+    def now(self) -> float:
+        """The server's own time, Unix seconds."""
+        return self._clock() + self._offset_s
+
+    @property
+    def state(self) -> dict[Target, dict[str, Applied]]:
+        """Every classroom that was set, by its first id, and what it holds."""
+        changed = [room for room in self._rooms.values() if room.changes]
+        return {room.target: self._rules.settings_of(room) for room in changed}
+
+    def settings_of(self, target: Target) -> dict[str, object]:
+        """The values that classroom `target` holds; empty where nothing was set."""
+        room = self._rooms.get(target)
+        held = self._rules.settings_of(room) if room else {}
+        return {key: applied.value for key, applied in held.items()}
+
+    # -------------------------------------------------------------- serving
+
+    @asynccontextmanager
+    async def serving(self, *, port: int = 0) -> AsyncIterator[str]:
+        """The sandbox at work, as its root URL; port 0 is any free one.
+
+        Raises:
+            CannotStart: the port is taken.
+
+        """
+        self._closing = asyncio.Event()
+        runner = web.ServerRunner(web.Server(self._receive, access_log=None), shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, HOST, port)
+            await _listen(site, port)
+            yield f"http://{HOST}:{runner.addresses[0][1]}"
+        finally:
+            self._closing.set()
+            await runner.cleanup()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than the sandbox is open."""
+        if seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    # -------------------------------------------------------------- one request
+
+    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != self._endpoint.path:
+            return web.Response(status=404, text="404: Not Found")
+        if request.method != "POST":
+            return web.Response(status=405, text="405: Method Not Allowed")
+        message = self._read(request, await request.read())
+        refused = self._refused_at_the_door(message) or self._refused_by_pace(self.now())
+        fault = None if refused else self._next_fault(message)
+        if self._world.latency_s:
+            await self._pause(self._world.latency_s)
+        if fault and isinstance(fault.deed, Slow | Ghost):
+            await self._hold_up(request, fault.deed)
+            if self._closing.is_set():  # it never got here
+                return cut_off(request, End.CLOSE)
+            refused = self._refused_at_the_door(message)  # its stamp may have expired
+        decision = self._decide(message, fault, refused)
+        self._record(message, decision)
+        return await deliver(
+            request,
+            fault=decision.fault,
+            text=self._text(decision.code),
+            headers=self._headers(),
+            pause=self._pause,
+        )
+
+    def _read(self, request: web.BaseRequest, raw: bytes) -> _Message:
+        try:
+            body = protocol.decode(raw)
+        except ValueError:
+            body = None
+        target = None if body is None else self._rules.target_of(body)
+        return _Message(self.now(), request.headers, body, target)
+
+    async def _hold_up(self, request: web.BaseRequest, deed: Slow | Ghost) -> None:
+        if isinstance(deed, Ghost):
+            cut_off(request, End.RESET)
+        await self._pause(deed.seconds)
+
+    # -------------------------------------------------------------- who asks, and when
+
+    def _refused_at_the_door(self, message: _Message) -> int | None:
+        """The code that refuses a request before what it asks for is looked at."""
+        if not message.headers.get("X-EEO-TS"):
+            return NO_STAMP
+        stamp = message.timestamp
+        if stamp is None or abs(self.now() - stamp) > self._window_s:
+            return EXPIRED
+        media = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if message.body is None or media != "application/json":
+            return PARAMETER_ERROR
+        return None if self._is_signed(message, message.body, stamp) else WRONG_SIGNATURE
+
+    def _is_signed(self, message: _Message, body: Mapping[str, Any], stamp: int) -> bool:
+        if message.sid != self._credentials.sid:
+            return False
+        try:
+            right = protocol.signature(body, self._credentials, stamp)
+        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8 to sign
+            return False
+        return message.headers.get("X-EEO-SIGN") == right
+
+    def _refused_by_pace(self, now: float) -> int | None:
+        """The code that asks to slow down, if one more is too many; otherwise it is counted."""
+        if now < self._throttled_until:
+            return TOO_OFTEN
+        limit = self._world.limit
+        if limit is None:
+            return None
+        while self._admitted and self._admitted[0] <= now - limit.per_s:
+            self._admitted.popleft()
+        if len(self._admitted) >= limit.calls:
+            return TOO_OFTEN
+        self._admitted.append(now)
+        return None
+
+    # -------------------------------------------------------------- what goes wrong
+
+    def _next_fault(self, message: _Message) -> Fault | None:
+        room = self._room(message.target)
+        if room is None:
+            return self.storm
+        visit = room.visits
+        room.visits += 1
+        return self.storm or room.facts.script.met_by(visit) or self._weather(room, visit)
+
+    def _weather(self, room: Room, visit: int) -> Fault | None:
+        if not self._world.fault_rate:
+            return None
+        dice = random.Random(f"{self._world.seed}/{room.target}/{visit}")  # noqa: S311 - weather
+        return dice.choice(self._world.weather) if dice.random() < self._world.fault_rate else None
+
+    # -------------------------------------------------------------- what is asked
+
+    def _room(self, target: Target | None) -> Room | None:
+        if target is None:
+            return None
+        room = self._rooms.get(target)
+        if room is None and self._world.open:
+            room = self._rooms[target] = Room(Classroom((target,)))
+        return room
+
+    def _decide(self, message: _Message, fault: Fault | None, refused: int | None) -> _Decision:
+        """What becomes of a request; where it takes effect, it has when this returns."""
+        now = self.now()
+        if refused is not None:
+            return _Decision(refused)
+        if fault and isinstance(fault.deed, Throttle):
+            self._throttled_until = now + fault.deed.seconds
+            return _Decision(TOO_OFTEN)
+        code = self._judge(message, now)
+        if fault is None or not _hides_code(fault):
+            return _Decision(code or SUCCESS, fault, applied=self._apply(message, code, now))
+        if code and isinstance(fault.deed, Answer) and fault.deed.claims_success:
+            return _Decision(code)
+        return _Decision(SUCCESS, fault, applied=fault.applied and self._apply(message, code, now))
+
+    def _judge(self, message: _Message, now: float) -> int | None:
+        """The code that refuses what `message` asks for; None where nothing does."""
+        body = message.body
+        if body is None or self._rules.is_malformed(body):
+            return PARAMETER_ERROR
+        return self._rules.refusal(body, self._room(message.target), now)
+
+    def _apply(self, message: _Message, code: int | None, now: float) -> bool:
+        """Let `message` take effect, unless `code` refuses it."""
+        room = self._room(message.target)
+        if code is not None or room is None or message.body is None:
+            return False
+        room.changes.append((message.body, now, self.received + 1))
+        return True
+
+    def _record(self, message: _Message, decision: _Decision) -> None:
+        self.received += 1
+        if self._keep_log is KeepLog.NONE:
+            return
+        received = Received(
+            self.received,
+            message.at,
+            self.now(),
+            message.sid,
+            message.timestamp,
+            message.target,
+            message.body,
+            decision.shown,
+            decision.applied,
+        )
+        self.log.append(received)
+
+    # -------------------------------------------------------------- what is answered
+
+    def _text(self, code: int) -> bytes:
+        if code not in self._texts:
+            self._texts[code] = reply_text(code, self._endpoint)
+        return self._texts[code]
+
+    def _headers(self) -> Mapping[str, str]:
+        second = int(self.now())
+        if self._stamped[0] != second:
+            date = formatdate(second, usegmt=True)
+            self._stamped = second, {"Content-Type": "application/json", "Date": date}
+        return self._stamped[1]
+
+
+async def _listen(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except (OSError, OverflowError) as exc:
+        raise CannotStart(
+            f"The sandbox cannot listen on port {port} of {HOST} ({exc}); choose another one."
+        ) from exc

@@ -1,0 +1,277 @@
+"""The institution that a sandbox plays: what it lacks, its classrooms, and what goes wrong there.
+
+A world file is one JSON object; everything in it is optional:
+
+    {"sid": "99000001",            the institution's SID
+     "lacks": ["liveState"],       settings it cannot switch on
+     "open": true,                 ids not listed are plain classrooms; otherwise they are refused
+     "whole_groups": true,         a part of recording, type, live, playback is refused
+     "latency": 0.05,              seconds every answer takes
+     "limit": {"calls": 1000, "per_s": 60},      null for none
+     "fault_rate": 0.1, "seed": 7, "weather": ["http:503", "reset:applied"],
+     "classrooms": [{"activityId": 25096094, "courseId": 414193,
+                     "starts_at": 1803859200,    Unix seconds, or
+                     "starts_in": 600,           seconds after the sandbox began
+                     "ends_at": …, "ends_in": …, 45 minutes after its start unless given
+                     "deleted": true, "foreign": true, "dual_teacher": true, "recorded": true,
+                     "faults": ["reset:applied", "code:104*"]}]}
+
+Ids are named as the endpoint's body names them.  `faults` and `weather` are spelled as in
+`faults`; random weather depends only on seed, classroom and how often it was called.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.model import Secret, Target
+from bulkcast.sandbox.faults import NO_FAULTS, SECONDS_MAX, Fault, Script, read_fault, read_script
+
+SANDBOX_SID: Final = "99000001"
+SANDBOX_SECRET: Final = Secret("sandbox-only")
+"""Known to everybody and good for nothing but a sandbox."""
+
+CLASS_S: Final = 45 * 60.0
+"""How long a class lasts whose end the world does not tell."""
+
+_WEATHER: Final = (
+    "http:500", "http:503", "code:104", "code:104:applied", "reset", "reset:applied",
+    "truncated:applied", "html",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time: Unix seconds, or seconds after the sandbox began."""
+
+    seconds: float
+    since_start: bool = False
+
+    def resolve(self, began: float) -> float:
+        """The moment in Unix seconds, in a sandbox that began at `began`."""
+        return self.seconds + began if self.since_start else self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Classroom:
+    """One classroom and what is true of it."""
+
+    targets: tuple[Target, ...]
+    """Every id it can be named by; the first one names its state."""
+    context: tuple[tuple[str, int], ...] = ()
+    """Ids that go with it, such as its course's."""
+    starts: Moment | None = None
+    ends: Moment | None = None
+    deleted: bool = False
+    foreign: bool = False
+    """Whether it belongs to another institution."""
+    dual_teacher: bool = False
+    """Whether it is a dual-teacher sub-classroom."""
+    recorded: bool = False
+    """Whether recording was switched on before the sandbox began."""
+    script: Script = NO_FAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """An institution, its classrooms, its weather."""
+
+    sid: str = SANDBOX_SID
+    lacks: frozenset[str] = frozenset()
+    """Keys of settings it cannot switch on."""
+    open: bool = True
+    """Whether an id that is not listed is a plain classroom."""
+    whole_groups: bool = False
+    """Whether settings that belong together are refused in part; siblings' pages say so."""
+    latency_s: float = 0.0
+    limit: Limit | None = WEBCAST.limit
+    fault_rate: float = 0.0
+    seed: int = 0
+    weather: tuple[Fault, ...] = tuple(read_fault(text, WEBCAST) for text in _WEATHER)
+    classrooms: tuple[Classroom, ...] = ()
+
+
+# ------------------------------------------------------------------ reading world files
+
+
+class _Wrong(ValueError):
+    """A part of a world that cannot be: where it is, and what would be right."""
+
+
+def read_world(path: Path, *, endpoint: Endpoint = WEBCAST) -> World:
+    """The world in the file `path`.
+
+    Raises:
+        CannotStart: the file cannot be read, or is no world.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise CannotStart(f"The world file {path.name} cannot be read: {exc}.") from exc
+    return parse_world(text, name=path.name, endpoint=endpoint)
+
+
+def parse_world(text: str, *, name: str, endpoint: Endpoint = WEBCAST) -> World:
+    """The world that `text`, the JSON text of a file called `name`, describes.
+
+    Raises:
+        CannotStart: it is no world; the sentence says where and what would be right.
+
+    """
+    try:
+        found = json.loads(text)
+        return _World(endpoint).read(found)
+    except _Wrong as exc:
+        raise CannotStart(f"The world file {name} is wrong at {exc}.") from exc
+    except (ValueError, RecursionError) as exc:
+        raise CannotStart(f"The world file {name} is no JSON: {exc}.") from exc
+
+
+def _number(value: Any, where: str, least: float, most: float) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and least <= value <= most):
+        raise _Wrong(f"{where}: {least:g} to {most:g} is wanted")
+    return float(value)
+
+
+def _switch(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"{where}: true or false is wanted")
+    return value
+
+
+def _texts(value: Any, where: str) -> list[str]:
+    if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise _Wrong(f"{where}: a list of texts is wanted")
+    return value
+
+
+def _id(value: Any, where: str) -> int:
+    if type(value) is not int or not 0 < value <= INT64_MAX:
+        raise _Wrong(f"{where}: an id is wanted, digits without quotes")
+    return value
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong(f"{where}: an object is wanted")
+    return value
+
+
+def _sid(value: Any, where: str) -> str:
+    if not (isinstance(value, str) and value.isascii() and value.isdigit()):
+        raise _Wrong(f"{where}: a text of digits is wanted")
+    return value
+
+
+def _limit(value: Any, where: str) -> Limit | None:
+    if value is None:
+        return None
+    limit = _object(value, where)
+    if limit.keys() != {"calls", "per_s"}:
+        raise _Wrong(f"{where}: null, or calls and per_s are wanted")
+    calls = _number(limit["calls"], f"{where}.calls", 1, 10**9)
+    return Limit(int(calls), _number(limit["per_s"], f"{where}.per_s", 0.001, 86400), "the world")
+
+
+def _moment(value: Any, where: str) -> Moment:
+    since_start = where.endswith("_in")
+    return Moment(_number(value, where, -1e11, 1e11), since_start)
+
+
+class _World:
+    """The fields of a world and of its classrooms, each with its reader."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.fields: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+            "sid": ("sid", _sid),
+            "lacks": ("lacks", self._lacks),
+            "open": ("open", _switch),
+            "whole_groups": ("whole_groups", _switch),
+            "latency": ("latency_s", lambda v, at: _number(v, at, 0, SECONDS_MAX)),
+            "limit": ("limit", _limit),
+            "fault_rate": ("fault_rate", lambda v, at: _number(v, at, 0, 1)),
+            "seed": ("seed", lambda v, at: int(_number(v, at, 0, 2**53))),
+            "weather": ("weather", lambda v, at: self._script(v, at).faults),
+            "classrooms": ("classrooms", self._classrooms),
+        }
+        self.facts: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+            "starts_at": ("starts", _moment),
+            "starts_in": ("starts", _moment),
+            "ends_at": ("ends", _moment),
+            "ends_in": ("ends", _moment),
+            "deleted": ("deleted", _switch),
+            "foreign": ("foreign", _switch),
+            "dual_teacher": ("dual_teacher", _switch),
+            "recorded": ("recorded", _switch),
+            "faults": ("script", self._script),
+        }
+        self.target_keys = [c.key for c in endpoint.targets]
+        self.context_keys = [c.key for c in endpoint.columns if c.role is Role.CONTEXT]
+
+    def read(self, found: Any) -> World:
+        world = _object(found, "its top")
+        return World(**self._read(world, self.fields, ""))
+
+    def _read(
+        self,
+        found: Mapping[str, Any],
+        fields: Mapping[str, tuple[str, Callable[[Any, str], Any]]],
+        where: str,
+    ) -> dict[str, Any]:
+        unknown = sorted(found.keys() - fields.keys())
+        if unknown:
+            raise _Wrong(f"{where}{unknown[0]}: one of {', '.join(fields)} is wanted")
+        read = {}
+        for key, value in found.items():
+            name, reader = fields[key]
+            read[name] = reader(value, where + key)
+        return read
+
+    def _lacks(self, value: Any, where: str) -> frozenset[str]:
+        known = {key for reply in self.endpoint.replies for key in reply.features}
+        lacks = frozenset(_texts(value, where))
+        if not lacks <= known:
+            raise _Wrong(f"{where}: some of {', '.join(sorted(known))} are wanted")
+        return lacks
+
+    def _script(self, value: Any, where: str) -> Script:
+        try:
+            return read_script(_texts(value, where), self.endpoint)
+        except _Wrong:
+            raise
+        except ValueError as exc:
+            raise _Wrong(f"{where}: {exc}") from exc
+
+    def _classrooms(self, value: Any, where: str) -> tuple[Classroom, ...]:
+        if not isinstance(value, list):
+            raise _Wrong(f"{where}: a list is wanted")
+        rooms = tuple(self._classroom(item, f"{where}[{n}]") for n, item in enumerate(value))
+        named = Counter(target for room in rooms for target in room.targets)
+        for target, times in named.items():
+            if times > 1:
+                raise _Wrong(f"{where}: {target} is wanted once only")
+        return rooms
+
+    def _classroom(self, value: Any, where: str) -> Classroom:
+        found = _object(value, where)
+        ids = {
+            key: _id(found[key], f"{where}.{key}")
+            for key in (*self.target_keys, *self.context_keys)
+            if key in found
+        }
+        targets = tuple(Target(key, ids[key]) for key in self.target_keys if key in ids)
+        if not targets:
+            raise _Wrong(f"{where}: {' or '.join(self.target_keys)} is wanted")
+        facts = {key: fact for key, fact in found.items() if key not in ids}
+        context = tuple((key, ids[key]) for key in self.context_keys if key in ids)
+        return Classroom(targets, context, **self._read(facts, self.facts, f"{where}."))

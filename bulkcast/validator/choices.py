@@ -1,0 +1,49 @@
+"""Reading choices, switches and plain integers."""
+
+from bulkcast.catalogue import INT64_MAX, ChoiceKind, fold
+from bulkcast.model import Cell, Severity
+from bulkcast.validator.ids import POINT_ZERO, digits_of
+from bulkcast.validator.reading import EXACT_BELOW, Reader, Reading, cleaned, refused
+
+
+def choice_reader(kind: ChoiceKind) -> Reader:
+    """The reader of one of `kind`'s values, or of a word for one."""
+    values = frozenset(choice.value for choice in kind.choices)
+    words = kind.by_word
+    shown = ", ".join(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
+    wrong = refused("cell.not_a_choice", choices=shown)
+
+    def read(cell: Cell) -> Reading:
+        if isinstance(cell, bool):
+            cell = "true" if cell else "false"
+        if isinstance(cell, int | float):
+            return Reading(int(cell)) if cell in values else wrong
+        if not isinstance(cell, str):
+            return wrong
+        value = words.get(fold(cell))
+        return _with_point(cell) if value is None else Reading(value)
+
+    def _with_point(cell: str) -> Reading:
+        """A choice as data tools write it once a column has blanks: `1.0`."""
+        whole = POINT_ZERO.fullmatch(cell.strip())
+        value = words.get(whole[1]) if whole else None
+        if value is None:
+            return wrong
+        return Reading(value, (cleaned(cell, value, Severity.WARNING),))
+
+    return read
+
+
+def read_integer(cell: Cell) -> Reading:
+    """An integer of 0 or more."""
+    if isinstance(cell, bool):
+        return refused("cell.not_an_integer")
+    if isinstance(cell, int | float):
+        whole = 0 <= cell < EXACT_BELOW and cell == int(cell)
+        return Reading(int(cell)) if whole else refused("cell.not_an_integer")
+    if not isinstance(cell, str):
+        return refused("cell.not_an_integer")
+    digits, note = digits_of(cell)
+    if digits is None or len(digits) > 19 or int(digits) > INT64_MAX:
+        return refused("cell.not_an_integer")
+    return Reading(int(digits), (note,) if note else ())

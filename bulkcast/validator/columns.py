@@ -1,0 +1,167 @@
+"""Which column of a sheet holds which setting."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Final
+
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, fold
+from bulkcast.model import Issue
+from bulkcast.problems import issue
+
+_NEAR: Final = 0.87
+"""difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of
+eight are one (0.875); another word with the same ending, such as "Record date" beside
+"recordState" or 下课时间 beside 上课时间, is not (0.857, 0.75)."""
+_ID_ENDING: Final = re.compile(r"(?P<stem>.*?)(?P<ending>u?id)s?")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The header row, understood."""
+
+    held: Mapping[int, Setting] = field(default_factory=dict)
+    """Index of a column → what it holds."""
+    ignored: tuple[str, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+
+def resolve(
+    headers: tuple[str, ...], header_row: int, endpoint: Endpoint, mapping: Mapping[str, str]
+) -> Columns:
+    """What each column holds; `mapping` (header → setting) goes before what headers say."""
+    return _Resolving(headers, header_row, endpoint, mapping).columns()
+
+
+def is_result(header: str) -> bool:
+    """Whether the column is an earlier run's, never data."""
+    return header.strip().casefold().startswith(RESULT_PREFIX)
+
+
+def address(index: int, row: int) -> str:
+    """A cell's address as a spreadsheet shows it; `index` counts columns from 0.
+
+    >>> address(7, 7), address(26, 1), address(701, 2)
+    ('H7', 'AA1', 'ZZ2')
+    """
+    return f"{letters(index)}{row}"
+
+
+def letters(index: int) -> str:
+    """A column's letters; `index` counts from 0."""
+    name, rest = "", index + 1
+    while rest:
+        rest, letter = divmod(rest - 1, 26)
+        name = chr(ord("A") + letter) + name
+    return name
+
+
+class _Resolving:
+    def __init__(
+        self,
+        headers: tuple[str, ...],
+        header_row: int,
+        endpoint: Endpoint,
+        mapping: Mapping[str, str],
+    ) -> None:
+        self._headers, self._row, self._endpoint = headers, header_row, endpoint
+        self._mapping = {fold(header): key for header, key in mapping.items()}
+        self._mapping_as_given = mapping
+        self._held: dict[int, Setting] = {}
+        self._ignored: list[str] = []
+        self._issues: list[Issue] = []
+
+    def columns(self) -> Columns:
+        self._check_mapping()
+        for index, header in enumerate(self._headers):
+            if header.strip() and not is_result(header):
+                self._place(index, header)
+        if not self._issues:
+            self._issues.extend(self._missing())
+        return Columns(self._held, tuple(self._ignored), tuple(self._issues))
+
+    def _place(self, index: int, header: str) -> None:
+        column = self._named(header)
+        if column is not None:
+            self._hold(index, header, column)
+        elif candidates := self._endpoint.ambiguous_headers.get(fold(header)):
+            self._ambiguous(index, header, candidates)
+        else:
+            self._place_stranger(index, header)
+
+    def _named(self, header: str) -> Setting | None:
+        mapped = self._mapping.get(fold(header))
+        return self._endpoint.column_for(header if mapped is None else mapped)
+
+    def _hold(self, index: int, header: str, column: Setting) -> None:
+        other = next((i for i, held in self._held.items() if held is column), None)
+        self._held[index] = column
+        if other is not None:
+            self._wrong(
+                "header.duplicate", index, header, other=self._headers[other], setting=column.key
+            )
+
+    def _place_stranger(self, index: int, header: str) -> None:
+        near = self._nearest(header)
+        column = None if near is None else self._endpoint.by_header.get(near)
+        if near is None:
+            self._ignored.append(header)
+        elif column is None:
+            self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
+        else:
+            self._wrong("header.near_miss", index, header, suggestion=column.key)
+
+    def _nearest(self, header: str) -> str | None:
+        """The folded header that `header` is a slip of the pen for.
+
+        Whether a name ends in ID is no slip: "Course" beside "Course ID" is the course's name.
+        """
+        folded = fold(header)
+        stem, ending = _split(folded)
+        known = {*self._endpoint.by_header, *self._endpoint.ambiguous_headers}
+        same_ending = {s: name for name in sorted(known) for s, e in (_split(name),) if e == ending}
+        close = get_close_matches(stem, same_ending, n=1, cutoff=_NEAR)
+        return same_ending[close[0]] if close else None
+
+    def _ambiguous(self, index: int, header: str, candidates: tuple[str, ...]) -> None:
+        said = " or ".join(candidates)
+        self._wrong("header.ambiguous", index, header, candidates=said, first=candidates[0])
+
+    def _check_mapping(self) -> None:
+        present = {fold(header) for header in self._headers if not is_result(header)}
+        for header, key in self._mapping_as_given.items():
+            if fold(header) not in present:
+                self._unknown(header, "no column of the sheet")
+            if self._endpoint.column_for(key) is None:
+                self._unknown(key, "no setting")
+
+    def _unknown(self, value: str, what: str) -> None:
+        self._issues.append(issue("header.unknown_map", value=value, what=what))
+
+    def _missing(self) -> Iterator[Issue]:
+        roles = {column.role for column in self._held.values()}
+        if Role.TARGET not in roles:
+            targets = " or ".join(column.key for column in self._endpoint.targets)
+            yield issue("header.no_target", row=self._row, targets=targets)
+        if Role.SETTING not in roles:
+            yield issue("header.no_setting", row=self._row)
+
+    def _wrong(self, code: str, index: int, header: str, /, **args: str) -> None:
+        self._issues.append(
+            issue(
+                code,
+                row=self._row,
+                column=header,
+                cell=address(index, self._row),
+                value=header,
+                severity=None,
+                **args,
+            )
+        )
+
+
+def _split(folded: str) -> tuple[str, str]:
+    """A folded header without its ending ID or UID, and the ending."""
+    found = _ID_ENDING.fullmatch(folded)
+    return (found["stem"], found["ending"]) if found else (folded, "")

@@ -1,0 +1,67 @@
+"""Rows of one sheet that set the same classroom."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, Literal
+
+from bulkcast.model import Body, Change, CheckedRow, Invalid, Target
+from bulkcast.problems import issue
+from bulkcast.validator.rows import Judged
+
+Treatment = Literal["error", "in-order", "last"]
+_MOST_NAMED: Final = 10
+
+
+def settled(judged: Sequence[Judged], treatment: Treatment) -> tuple[CheckedRow, ...]:
+    """The rows, once those that contradict each other are treated as asked.
+
+    Rows that want the same of a classroom never contradict each other.
+    """
+    if treatment == "in-order":
+        return tuple(one.row for one in judged)
+    settle = _refuse if treatment == "error" else _overrule
+    rows = {one.row.row: one.row for one in judged}
+    for changes in _contradictions(judged):
+        rows.update((change.row, change) for change in settle(changes))
+    return tuple(rows.values())
+
+
+def _contradictions(judged: Iterable[Judged]) -> Iterator[list[Change]]:
+    """The changes of each classroom that is to be set in more than one way, in sheet order."""
+    changes = [(one.row, one.also) for one in judged if isinstance(one.row, Change)]
+    same = {_name(also): _name(change.target) for change, also in changes if also is not None}
+    by_target: defaultdict[tuple[str, int], list[Change]] = defaultdict(list)
+    for change, _ in changes:
+        name = _name(change.target)
+        by_target[same.get(name, name)].append(change)
+    for rivals in by_target.values():
+        if len(rivals) > 1 and len(set(map(_wish, rivals))) > 1:
+            yield rivals
+
+
+def _name(target: Target) -> tuple[str, int]:
+    return target.key, target.id
+
+
+def _wish(change: Change) -> Body:
+    """All that a change asks for, but for the name of the classroom."""
+    return tuple(pair for pair in change.body if pair[0] != change.target.key)
+
+
+def _refuse(changes: list[Change]) -> Iterator[CheckedRow]:
+    for change in changes:
+        others = [str(other.row) for other in changes if other is not change]
+        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        named = ", ".join(others[:_MOST_NAMED]) + more
+        found = issue("target.duplicate", row=change.row, others=named)
+        yield Invalid(change.row, (found, *change.issues))
+
+
+def _overrule(changes: list[Change]) -> Iterator[CheckedRow]:
+    last = changes[-1]
+    for change in changes[:-1]:
+        if _wish(change) == _wish(last):
+            continue
+        found = issue("target.overruled", row=change.row, other=str(last.row))
+        yield replace(last, row=change.row, issues=(*change.issues, found))

@@ -1,0 +1,148 @@
+"""Reading ids: alone, in lists, and what spreadsheets make of them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from bulkcast.catalogue import INT64_MAX
+from bulkcast.model import Cell, Severity
+from bulkcast.validator.reading import (
+    BLANK,
+    EXACT_BELOW,
+    Finding,
+    Reader,
+    Reading,
+    are_digits,
+    cleaned,
+    make_finding,
+    plain,
+    refused,
+    visible,
+)
+
+POINT_ZERO: Final = re.compile(r"(\d+)\.0+")
+_GROUPED: Final = re.compile(r"\d{1,3}(,\d{3})+")
+_SCIENTIFIC: Final = re.compile(r"[+-]?\d+([.,]\d+)?e[+-]?\d+", re.IGNORECASE)
+_FRACTION: Final = re.compile(r"[+-]?\d*[.,]\d+")
+_NEGATIVE: Final = re.compile(r"-\d+")
+_LABELLED: Final = re.compile(r"(?:id|uid|编号)\s*[:#]\s*(\d+)", re.IGNORECASE)
+_AS_FORMULA: Final = re.compile(r"=\s*[\"“”](.*)[\"“”]")
+_BETWEEN_IDS: Final = re.compile(r"[\s,;、]+")
+
+
+def read_id(cell: Cell) -> Reading:
+    """An id: ASCII digits after NFKC and trimming, and never a repaired one."""
+    if isinstance(cell, str):
+        return _read_id_text(cell)
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return _read_id_number(cell)
+    if isinstance(cell, datetime):
+        return refused("id.became_date")
+    return BLANK if cell is None else refused("id.not_a_number")
+
+
+def quickly(read: Reader) -> Reader:
+    """`read`, spared the ids that are digits and nothing else: nearly all of them."""
+
+    def quick(cell: Cell) -> Reading:
+        if (
+            isinstance(cell, str)
+            and cell.isascii()
+            and cell.isdigit()
+            and len(cell) < 19
+            and cell[0] != "0"
+        ):
+            return Reading(int(cell))
+        return read(cell)
+
+    return quick
+
+
+def _read_id_number(cell: float) -> Reading:
+    if not cell < EXACT_BELOW:
+        return refused("id.precision_lost")
+    return _in_range(int(cell)) if cell == cell // 1 else refused("id.fraction")
+
+
+def _in_range(number: int, findings: tuple[Finding, ...] = ()) -> Reading:
+    if 0 < number <= INT64_MAX:
+        return Reading(number, findings)
+    return refused("id.out_of_range")
+
+
+def _read_id_text(cell: str) -> Reading:
+    digits, note = digits_of(cell)
+    if digits is None:
+        return refused(_why_no_id(plain(cell)))
+    # More digits than Int64 has are out of range whatever they are, and may be a megabyte long.
+    number = int(digits) if len(digits) <= 19 else 0
+    return _in_range(number, (note,) if note else ())
+
+
+def digits_of(cell: str) -> tuple[str | None, Finding | None]:
+    """The ASCII digits that `cell` means, and how they were found if not as they stand."""
+    text = plain(cell)
+    if are_digits(text):
+        number = text.lstrip("0") or "0"
+        return number, None if number == cell else cleaned(cell, number)
+    peeled = _peeled(text)
+    if are_digits(peeled):
+        number = peeled.lstrip("0") or "0"
+        return number, cleaned(cell, number, Severity.WARNING)
+    return None, None
+
+
+def _peeled(text: str) -> str:
+    """`text` without what spreadsheets and people wrap numbers in."""
+    inner = text.lstrip("'’‘`").strip()
+    if wrapped := _AS_FORMULA.fullmatch(inner):
+        inner = wrapped[1].strip()
+    if labelled := _LABELLED.fullmatch(inner):
+        inner = labelled[1]
+    if whole := POINT_ZERO.fullmatch(inner):
+        inner = whole[1]
+    return inner.replace(",", "") if _GROUPED.fullmatch(inner) else inner
+
+
+def _why_no_id(text: str) -> str:
+    peeled = _peeled(text)
+    reasons = (
+        (_SCIENTIFIC, "id.scientific"),
+        (_NEGATIVE, "id.out_of_range"),
+        (_FRACTION, "id.fraction"),
+    )
+    found = (code for pattern, code in reasons if pattern.fullmatch(peeled))
+    return next(found, "id.not_a_number")
+
+
+def read_ids(cell: Cell) -> Reading:
+    """A list of ids, each once, in the order given."""
+    if not isinstance(cell, str):
+        one = read_id(cell)
+        return Reading((one.value,), one.findings) if isinstance(one.value, int) else one
+    parts = [part for part in _BETWEEN_IDS.split(plain(cell)) if part]
+    readings = [(part, read_id(part)) for part in parts]
+    numbers = [reading.value for _, reading in readings if isinstance(reading.value, int)]
+    if not parts or len(numbers) < len(parts):
+        return Reading(None, tuple(_wrong_parts(readings)) or (_not_in_list(cell),))
+    findings = [finding for _, reading in readings for finding in reading.findings]
+    times = Counter(numbers)
+    if repeated := [str(number) for number, n in times.items() if n > 1]:
+        findings.append(make_finding("ids.repeated", part=", ".join(repeated)))
+    return Reading(tuple(times), tuple(findings))
+
+
+def _wrong_parts(readings: list[tuple[str, Reading]]) -> Iterator[Finding]:
+    """One finding for each part that is no id; a rounded one keeps its own code."""
+    for part, reading in readings:
+        for finding in reading.findings:
+            if finding.severity is not Severity.ERROR:
+                continue
+            own = finding.code in {"id.scientific", "id.precision_lost"}
+            yield finding if own else _not_in_list(part)
+
+
+def _not_in_list(part: str) -> Finding:
+    return make_finding("ids.not_a_list", part=visible(part[:80]))

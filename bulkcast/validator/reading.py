@@ -1,0 +1,125 @@
+"""What a reader of cells gives, and what every reader shares.
+
+A reader gives the value that will be sent, or nothing, and every finding about the cell: an error
+where it cannot be read without guessing, a warning or a note where it was read as something other
+than it looks.
+"""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
+from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
+from bulkcast.problems import PROBLEMS
+
+
+class Finding(NamedTuple):
+    """Something about a cell, wherever it stands."""
+
+    code: str
+    args: Mapping[str, str]
+    severity: Severity
+
+
+class Reading(NamedTuple):
+    """What a cell says: a value, nothing (blank), or findings of which one is an error."""
+
+    value: SettingValue | None
+    findings: tuple[Finding, ...] = ()
+
+
+Reader = Callable[[Cell], Reading]
+
+BLANK: Final = Reading(None)
+
+EXACT_BELOW: Final = 10**15
+"""A spreadsheet number keeps 15 digits; what stands behind them is not what was typed."""
+CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
+ERROR_WORDS: Final = frozenset(
+    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
+)
+"""What a broken formula shows; in a delimited file that is all that is left of it."""
+_REMEMBERED: Final = 4096
+
+
+class Memory(dict[Cell, Reading]):
+    """The readings of one column's texts and integers, made once for each that repeats.
+
+    Only texts and integers may be asked for: 1, 1.0 and True are one key to a dict, but not one
+    cell.
+    """
+
+    def __init__(self, read: Reader) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, cell: Cell) -> Reading:
+        reading = self._read(cell)
+        if len(self) < _REMEMBERED:
+            self[cell] = reading
+        return reading
+
+
+def guarding(read: Reader, column: Setting) -> Reader:
+    """`read`, spared the cells that no kind but a text reads: blank, broken, flagged, clearing."""
+    cleared = Reading((), ()) if column.clearable else refused("cell.not_clearable")
+
+    def guarded(cell: Cell) -> Reading:
+        if isinstance(cell, FlaggedCell):
+            return _read_flagged(cell, read)
+        if not isinstance(cell, str):
+            return BLANK if cell is None else read(cell)
+        if cell.isdigit():
+            return read(cell)
+        word = cell.strip()
+        if not word:
+            return BLANK
+        if word in ERROR_WORDS:
+            return refused("cell.formula_error")
+        return cleared if fold(word) in CLEARS else read(cell)
+
+    return guarded
+
+
+def _read_flagged(cell: FlaggedCell, read: Reader) -> Reading:
+    finding = make_finding(cell.code, **cell.args)
+    if finding.severity is Severity.ERROR:
+        return Reading(None, (finding,))
+    inner = read(cell.value)
+    return Reading(inner.value, (finding, *inner.findings))
+
+
+def make_finding(code: str, severity: Severity | None = None, /, **args: str) -> Finding:
+    """The finding `code`; it weighs what the problem does unless `severity` says otherwise."""
+    return Finding(code, args, severity or PROBLEMS[code].severity)
+
+
+def refused(code: str, /, **args: str) -> Reading:
+    """The reading of a cell that cannot be read."""
+    return Reading(None, (make_finding(code, **args),))
+
+
+def cleaned(shown: str, read: object, severity: Severity = Severity.NOTE) -> Finding:
+    """The finding that `shown` was read as something that looks different."""
+    return make_finding("read.cleaned", severity, shown=visible(shown), read=str(read))
+
+
+def visible(text: str) -> str:
+    r"""`text` with every character that cannot be seen spelled out.
+
+    >>> visible("12\u00a0\u200b")
+    '12<U+00A0><U+200B>'
+    """
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
+
+
+def are_digits(text: str) -> bool:
+    """Whether `text` is ASCII digits and nothing else, at least one."""
+    return text.isascii() and text.isdigit()
+
+
+def plain(cell: str) -> str:
+    """`cell` after NFKC, without white space around it and without marks that have no width."""
+    text = unicodedata.normalize("NFKC", cell)
+    return "".join(c for c in text if unicodedata.category(c) != "Cf").strip()

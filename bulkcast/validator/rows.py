@@ -1,0 +1,248 @@
+"""From one row of cells to a `Change`, or to everything that is wrong with it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from bulkcast.catalogue import Endpoint, Role, Setting
+from bulkcast.model import (
+    Cell,
+    Change,
+    CheckedRow,
+    FlaggedCell,
+    Invalid,
+    Issue,
+    RawRow,
+    SettingValue,
+    Severity,
+    Target,
+)
+from bulkcast.problems import issue
+from bulkcast.validator.columns import address
+from bulkcast.validator.readers import Readers
+from bulkcast.validator.reading import Finding, Reader, Reading, visible
+from bulkcast.validator.rules import Values, compiled
+
+_MASK: Final = "•••"
+_LONGEST_SHOWN: Final = 120
+_GRAVEST_FIRST: Final = {severity: place for place, severity in enumerate(Severity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the sheet that is read."""
+
+    index: int
+    header: str
+    setting: Setting
+    readers: Readers
+
+
+class Judged(NamedTuple):
+    """A row, judged by itself."""
+
+    row: CheckedRow
+    also: Target | None = None
+    """The same classroom by its other id, where the row gives both."""
+
+
+class _Read(NamedTuple):
+    """A column, as the loop over a row's cells needs it."""
+
+    place: int
+    key: str
+    read: Reader
+    recall: Reader
+
+    @classmethod
+    def of(cls, column: Column) -> "_Read":
+        return cls(column.index, column.setting.key, column.readers.read, column.readers.recall)
+
+
+_Remarkable = list[tuple[str, Reading]]
+_PLAIN: Final = frozenset({str, int})
+"""What `Readers.recall` may be asked for; the class itself, since True is an int too."""
+
+
+def row_checker(
+    columns: Iterable[Column],
+    endpoint: Endpoint,
+    weigh: Callable[[Severity], Severity],
+) -> Callable[[RawRow], Judged]:
+    """The check of one row; `columns` are in the table's order, `weigh` is how strict it is."""
+    return _Checker(tuple(columns), endpoint, weigh).check
+
+
+class _Checker:
+    def __init__(
+        self,
+        columns: tuple[Column, ...],
+        endpoint: Endpoint,
+        weigh: Callable[[Severity], Severity],
+    ) -> None:
+        self._columns = {column.setting.key: column for column in columns}
+        self._endpoint = endpoint
+        self._weigh = weigh
+        self._breaches = compiled(endpoint.rules)
+        self._settings = [_Read.of(c) for c in columns if c.setting.role is Role.SETTING]
+        self._names = [_Read.of(c) for c in columns if c.setting.role is not Role.SETTING]
+        self._targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
+        self._schedule = [c.setting.key for c in columns if c.setting.role is Role.SCHEDULE]
+        self._has_secret = any(c.setting.secret for c in columns)
+
+    def check(self, raw: RawRow) -> Judged:
+        """The row's change, or its errors: all of them, not the first."""
+        if raw.extra:
+            return Judged(Invalid(raw.number, (self._shifted(raw),)))
+        remarkable: _Remarkable = []
+        names = _values(raw.cells, self._names, remarkable)
+        settings = _values(raw.cells, self._settings, remarkable)
+        starts_at = next((names.pop(key) for key in self._schedule if key in names), None)
+        given = [key for key in self._targets if key in names]
+        breaches = self._breaches(settings)
+        if len(given) == 1 and settings and not remarkable and not breaches:
+            return Judged(_change(raw.number, given[0], names, settings, starts_at))
+        return self._judge(raw, given, names, settings, starts_at, remarkable)
+
+    def _judge(
+        self,
+        raw: RawRow,
+        given: list[str],
+        names: dict[str, SettingValue],
+        settings: dict[str, SettingValue],
+        starts_at: SettingValue | None,
+        remarkable: _Remarkable,
+    ) -> Judged:
+        issues = tuple(self._issues(raw, settings, remarkable))
+        issues += tuple(self._about_target(raw, given, remarkable))
+        if not settings and not any(self._sets(key) for key, _ in remarkable):
+            issues += (self._issue("row.nothing_to_set", raw.number),)
+        issues = tuple(sorted(issues, key=lambda found: _GRAVEST_FIRST[found.severity]))
+        if not given or any(i.severity is Severity.ERROR for i in issues):
+            return Judged(Invalid(raw.number, issues))
+        spare = [Target(key, _number(names.pop(key))) for key in given[1:]]
+        change = _change(raw.number, given[0], names, settings, starts_at, issues)
+        return Judged(change, spare[0] if spare else None)
+
+    def _sets(self, key: str) -> bool:
+        return self._columns[key].setting.role is Role.SETTING
+
+    # -------------------------------------------------------------- issues
+
+    def _issues(self, raw: RawRow, settings: Values, remarkable: _Remarkable) -> Iterator[Issue]:
+        for key, reading in remarkable:
+            for finding in reading.findings:
+                yield self._at(raw, key, finding)
+        unread = {key for key, reading in remarkable if reading.value is None}
+        for breach in self._breaches(settings):
+            if not unread.isdisjoint(breach.keys):
+                # What is missing here was given, but cannot be read: that is said already.
+                continue
+            if breach.key is None:
+                yield self._issue(breach.code, raw.number, breach.severity, **breach.args)
+            else:
+                finding = Finding(breach.code, breach.args, breach.severity)
+                yield self._at(raw, breach.key, finding)
+
+    def _about_target(
+        self, raw: RawRow, given: list[str], remarkable: _Remarkable
+    ) -> Iterator[Issue]:
+        if len(given) > 1:
+            yield self._at(raw, given[1], Finding("target.both", {}, Severity.NOTE))
+        elif not given and not any(key in self._targets for key, _ in remarkable):
+            wanted = " or ".join(target.key for target in self._endpoint.targets)
+            yield self._issue("target.missing", raw.number, targets=wanted)
+
+    def _at(self, raw: RawRow, key: str, finding: Finding) -> Issue:
+        """The issue that `finding` is, in the cell of `key`."""
+        column = self._columns[key]
+        return issue(
+            finding.code,
+            row=raw.number,
+            column=column.header,
+            cell=address(column.index, raw.number),
+            value=_shown(raw.cells[column.index], column.setting),
+            severity=self._weigh(finding.severity),
+            **finding.args,
+        )
+
+    def _issue(
+        self, code: str, row: int, severity: Severity | None = None, /, **args: str
+    ) -> Issue:
+        weight = None if severity is None else self._weigh(severity)
+        return issue(code, row=row, severity=weight, **args)
+
+    def _shifted(self, raw: RawRow) -> Issue:
+        """The issue of a row with more cells than headers; any of them may hold a secret."""
+        held = ", ".join(text(cell) for cell in raw.extra)
+        value = _MASK if self._has_secret else visible(held[:_LONGEST_SHOWN])
+        cell = address(len(raw.cells), raw.number)
+        return issue("row.extra_cells", row=raw.number, cell=cell, value=value)
+
+
+def _values(
+    cells: Sequence[Cell], reads: Iterable[_Read], remarkable: _Remarkable
+) -> dict[str, SettingValue]:
+    """The values of `cells`, blank ones left out; readings with findings go to `remarkable`."""
+    values: dict[str, SettingValue] = {}
+    for place, key, read, recall in reads:
+        cell = cells[place]
+        reading = recall(cell) if cell.__class__ in _PLAIN else read(cell)
+        if reading.value is not None:
+            values[key] = reading.value
+        if reading.findings:
+            remarkable.append((key, reading))
+    return values
+
+
+def _change(
+    row: int,
+    target: str,
+    names: Mapping[str, SettingValue],
+    settings: Mapping[str, SettingValue],
+    starts_at: SettingValue | None,
+    issues: tuple[Issue, ...] = (),
+) -> Change:
+    wanted = tuple(settings.items())
+    return Change(
+        row,
+        Target(target, _number(names[target])),
+        (*names.items(), *wanted),
+        wanted,
+        None if starts_at is None else _number(starts_at),
+        issues,
+    )
+
+
+def _number(value: SettingValue) -> int:
+    """`value` of a column that reads nothing but integers: ids and times."""
+    if isinstance(value, int):
+        return value
+    raise TypeError(f"a {type(value).__name__} stands where only integers are read")
+
+
+# ------------------------------------------------------------------ how a cell is shown
+
+
+def _shown(cell: Cell, setting: Setting) -> str | None:
+    shown = text(cell)
+    if setting.secret and shown:
+        return _MASK
+    short = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+    return visible(short)
+
+
+def text(cell: Cell) -> str:
+    """A cell as a spreadsheet would show it."""
+    match cell:
+        case None:
+            return ""
+        case FlaggedCell():
+            return cell.shown
+        case bool():
+            return "TRUE" if cell else "FALSE"
+        case datetime():
+            return cell.isoformat(" ", "minutes")
+        case _:
+            return str(cell)

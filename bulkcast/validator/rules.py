@@ -1,0 +1,72 @@
+"""What must hold between the settings of one row, as the endpoint's table declares it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple, assert_never
+
+from bulkcast.catalogue import Clash, Needs, Rule, Together
+from bulkcast.model import SettingValue, Severity
+
+Values = Mapping[str, SettingValue]
+
+
+class Breach(NamedTuple):
+    """A rule that a row's settings break."""
+
+    code: str
+    severity: Severity
+    key: str | None
+    """The setting at fault; None where it is the row as a whole."""
+    args: Mapping[str, str]
+    keys: tuple[str, ...]
+    """All settings the rule looks at."""
+
+
+_REMEMBERED: Final = 4096
+
+
+def compiled(rules: tuple[Rule, ...]) -> Callable[[Values], tuple[Breach, ...]]:
+    """The question which of `rules` a row's settings break, quick for rows that are alike."""
+    keys = tuple(dict.fromkeys(key for rule in rules for key in _keys(rule)))
+    known: dict[tuple[SettingValue | None, ...], tuple[Breach, ...]] = {}
+
+    def breaches(values: Values) -> tuple[Breach, ...]:
+        case = tuple(map(values.get, keys))
+        broken = known.get(case)
+        if broken is None:
+            broken = tuple(breach for rule in rules for breach in _broken(rule, values))
+            if len(known) < _REMEMBERED:
+                known[case] = broken
+        return broken
+
+    return breaches
+
+
+def _keys(rule: Rule) -> tuple[str, ...]:
+    match rule:
+        case Clash():
+            return (rule.key, rule.other)
+        case Together():
+            return rule.keys
+        case Needs():
+            return (*rule.keys, rule.other)
+        case _ as never:
+            assert_never(never)
+
+
+def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
+    keys = _keys(rule)
+    match rule:
+        case Clash():
+            if values.get(rule.key) in rule.values and values.get(rule.other) in rule.other_values:
+                yield Breach(rule.code, rule.severity, rule.key, {"other": rule.other}, keys)
+        case Together():
+            given = [key for key in rule.keys if key in values]
+            if given and len(given) < len(rule.keys):
+                said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
+                yield Breach(rule.code, rule.severity, None, said, keys)
+        case Needs():
+            first = next((key for key in rule.keys if values.get(key)), None)
+            if first is not None and values.get(rule.other) != rule.value:
+                yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,96 @@
+"""Reading texts: exactly as they stand, or not at all."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from bulkcast.catalogue import TextKind, fold
+from bulkcast.model import Cell, FlaggedCell, Severity
+from bulkcast.problems import PROBLEMS
+from bulkcast.validator.reading import (
+    BLANK,
+    CLEARS,
+    ERROR_WORDS,
+    EXACT_BELOW,
+    Finding,
+    Reader,
+    Reading,
+    cleaned,
+    make_finding,
+    refused,
+)
+
+_LONGEST_TEXT: Final = 32_767
+"""Characters in a cell: Microsoft, Excel specifications and limits, read 2026-11-23."""
+_SIGNED_EVERYWHERE: Final = 1023
+"""Bytes up to which all official samples sign a text alike."""
+_UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What no cell shows: control characters but for tab and line breaks, halves of surrogate pairs,
+and the two characters that XML cannot hold, so that no result workbook could."""
+
+
+def text_reader(kind: TextKind) -> Reader:
+    """The reader of a text: exactly as it stands, or not at all."""
+
+    def read(cell: Cell) -> Reading:
+        match cell:
+            case None:
+                return BLANK
+            case FlaggedCell():
+                return _read_flagged_text(cell, kind)
+            case str():
+                return _read_text(cell, kind)
+            case _:
+                return _read_as_text(cell, kind)
+
+    return read
+
+
+def _read_text(cell: str, kind: TextKind) -> Reading:
+    word = cell.strip()
+    if not word:
+        return BLANK
+    if word in ERROR_WORDS:
+        return refused("cell.formula_error")
+    if fold(word) in CLEARS:
+        return Reading("")
+    if unsendable := _UNSENDABLE.search(cell):
+        return refused("cell.control_character", what=f"U+{ord(unsendable[0]):04X}")
+    if len(cell) > _LONGEST_TEXT:
+        return refused("cell.too_long", n=str(len(cell)), most=str(_LONGEST_TEXT))
+    return Reading(cell, tuple(_lengths(cell, kind)))
+
+
+def _lengths(text: str, kind: TextKind) -> Iterator[Finding]:
+    if kind.cut_at is not None and len(text) > kind.cut_at:
+        yield make_finding("text.cut", n=str(len(text)), most=str(kind.cut_at))
+    size = len(text.encode())
+    if size > _SIGNED_EVERYWHERE:
+        yield make_finding("text.unsigned", n=str(size))
+
+
+def _read_flagged_text(cell: FlaggedCell, kind: TextKind) -> Reading:
+    if PROBLEMS[cell.code].severity is Severity.ERROR:
+        return refused(cell.code, **cell.args)
+    # A number that does not look like what is stored: whichever is meant, it is no text.
+    return refused("password.numeric" if kind.secret else "cell.not_a_text", what="a number")
+
+
+def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
+    """A cell that is stored as something else than a text."""
+    number = isinstance(cell, int | float) and not isinstance(cell, bool)
+    if number and kind.secret:
+        return refused("password.numeric")
+    if type(cell) is int and abs(cell) < EXACT_BELOW:
+        note = cleaned(f"The number {cell}", f"the text {cell}")
+        return Reading(str(cell), (note,))
+    return refused("cell.not_a_text", what=_WHAT.get(type(cell), "something else"))
+
+
+_WHAT: Final[Mapping[type, str]] = {
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    datetime: "a date",
+}

@@ -1,0 +1,174 @@
+"""A stage for the dispatcher: real client, real sandbox over HTTP, real ledger, virtual time."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulkcast.client import Client
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.endpoints import WEBCAST
+from bulkcast.ledger import Ledger, RunHeader
+from bulkcast.model import (
+    Body,
+    Credentials,
+    History,
+    Institution,
+    Layout,
+    Outcome,
+    Request,
+    RequestKey,
+    RowStatus,
+    Secret,
+    Stop,
+    Target,
+)
+from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
+from bulkcast.plan import Plan
+from bulkcast.sandbox import (
+    SANDBOX_SECRET,
+    SANDBOX_SID,
+    Classroom,
+    Received,
+    Sandbox,
+    World,
+    read_fault,
+)
+from bulkcast.sandbox.faults import Script, read_script
+from tests.virtual import VirtualLoop, run
+
+FIRST_ID = 25_096_001
+ALL_ON = (("recordState", 1), ("recordType", 0), ("liveState", 1), ("openState", 1))
+
+
+def request(row: int, settings: Body = ALL_ON, **more: object) -> Request:
+    """The request of one row; classroom ids follow row numbers."""
+    target = Target("activityId", FIRST_ID + row)
+    body: Body = (("activityId", target.id), *settings)
+    return Request(RequestKey(str(row)), (row,), target, body, **more)  # type: ignore[arg-type] # test data
+
+
+def requests(n: int) -> list[Request]:
+    """Requests for rows 2 to n + 1."""
+    return [request(row) for row in range(2, n + 2)]
+
+
+def classroom(row: int, *faults: str, **facts: object) -> Classroom:
+    """The classroom of a row, with the faults its requests meet, one after another."""
+    script = read_script(list(faults), WEBCAST) if faults else Script(())
+    return Classroom((Target("activityId", FIRST_ID + row),), script=script, **facts)  # type: ignore[arg-type] # test data
+
+
+def header(run: str, n_requests: int, **more: object) -> RunHeader:
+    """A run's header; what it says of a sheet is made up."""
+    values: dict[str, object] = {
+        "run": run,
+        "institution": Institution("https://api.eeo.cn", SANDBOX_SID),
+        "created_at": 1.0,
+        "sheet": "term.csv",
+        "snapshot": "sheet.csv",
+        "sha256": "",
+        "layout": Layout("csv", 1),
+        "headers": ("activityId",),
+        "n_rows": n_requests,
+        "n_requests": n_requests,
+        "target": "out.csv",
+        "tz": "Asia/Shanghai",
+    }
+    return RunHeader(**{**values, **more})  # type: ignore[arg-type] # test data
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a play."""
+
+    outcomes: Mapping[RequestKey, Outcome]
+    log: Sequence[Received]
+    dispatcher: Dispatcher
+    elapsed_s: float
+    stored: Mapping[int, Outcome]
+    """Row → outcome, as the ledger has it."""
+
+    @property
+    def statuses(self) -> Counter[RowStatus]:
+        return Counter(outcome.status for outcome in self.outcomes.values())
+
+    @property
+    def stopped(self) -> Stop | None:
+        return self.dispatcher.stopped
+
+    def sends(self, row: int) -> int:
+        """How often the server saw a row's request."""
+        wanted = Target("activityId", FIRST_ID + row)
+        return sum(received.target == wanted for received in self.log)
+
+    def outcome(self, row: int) -> Outcome:
+        return self.outcomes[RequestKey(str(row))]
+
+
+Director = Callable[[VirtualLoop, Sandbox, Dispatcher], None]
+"""May schedule what happens during a play, with `loop.call_at`."""
+
+
+def play(
+    home: Path,
+    wanted: Sequence[Request],
+    world: World | None = None,
+    *,
+    secret: Secret = SANDBOX_SECRET,
+    clock_offset_s: float = 0.0,
+    rate: float = DEFAULT_RATE,
+    timeout: float = 20.0,
+    concurrency: int = 32,
+    max_outage_s: float = 45 * 60.0,
+    history: Mapping[RequestKey, History] | None = None,
+    direct: Director | None = None,
+) -> Played:
+    """Send `wanted` to a sandbox in virtual time."""
+
+    async def main(loop: VirtualLoop) -> Played:
+        sandbox = Sandbox(
+            world or World(),
+            secret=SANDBOX_SECRET,
+            clock=loop.wall,
+            clock_offset_s=clock_offset_s,
+        )
+        credentials = Credentials(SANDBOX_SID, secret)
+        with Ledger(home) as ledger:
+            ledger.create(header("r1", len(wanted)), Plan(tuple(wanted)), {})
+            async with (
+                sandbox.serving() as url,
+                Client(
+                    url, WEBCAST.path, credentials, connections=concurrency, timeout=timeout
+                ) as client,
+            ):
+                with ledger.journal("r1") as journal:
+                    dispatcher = Dispatcher(
+                        WEBCAST,
+                        client.send,
+                        journal,
+                        Pacer(rate, cap_for(WEBCAST.limit, rate)),
+                        wall=loop.wall,
+                        concurrency=concurrency,
+                        max_outage_s=max_outage_s,
+                    )
+                    if direct:
+                        direct(loop, sandbox, dispatcher)
+                    outcomes = await dispatcher.run(wanted, history)
+            stored = ledger.load("r1").by_row()
+        return Played(outcomes, sandbox.log, dispatcher, loop.time(), stored)
+
+    return run(main)
+
+
+def storm(fault: str, begins: float, ends: float) -> Director:
+    """Every request meets `fault` between two moments of virtual time."""
+
+    def direct(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
+        def set_storm(text: str) -> None:
+            sandbox.storm = read_fault(text, WEBCAST) if text else None
+
+        loop.call_at(begins, set_storm, fault)
+        loop.call_at(ends, set_storm, "")
+
+    return direct

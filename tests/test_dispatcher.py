@@ -1,0 +1,312 @@
+"""The dispatcher against the sandbox: what each answer leads to, and how often anything is sent."""
+
+import itertools
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bulkcast.catalogue import ReplyCode
+from bulkcast.dispatcher import SENDS_MOST, THROTTLES_MOST, Dispatcher
+from bulkcast.endpoints import WEBCAST
+from bulkcast.model import History, ReplyClass, RequestKey, RowStatus, Secret, Stop
+from bulkcast.sandbox import Sandbox, World
+from tests.stage import Director, Played, classroom, play, request, requests, storm
+from tests.virtual import EPOCH, VirtualLoop
+
+ENDS = {
+    ReplyClass.OK: RowStatus.APPLIED,
+    ReplyClass.OK_WARNING: RowStatus.APPLIED,
+    ReplyClass.TRANSIENT: RowStatus.UNCONFIRMED,
+    ReplyClass.THROTTLED: RowStatus.NOT_SENT,
+    ReplyClass.CREDENTIALS: RowStatus.REJECTED,
+    ReplyClass.INSTITUTION: RowStatus.REJECTED,
+    ReplyClass.ROW: RowStatus.REJECTED,
+    ReplyClass.TOO_LATE: RowStatus.TOO_LATE,
+}
+
+
+def assert_honest(played: Played) -> None:
+    """Nothing is claimed that the server did not acknowledge; the ledger says what was said."""
+    acknowledged = {r.target for r in played.log if r.applied and r.answer in {"1", "121601002"}}
+    for key, outcome in played.outcomes.items():
+        assert played.stored[int(key)] == outcome
+        if outcome.status is RowStatus.APPLIED:
+            assert request(int(key)).target in acknowledged
+
+
+def test_every_row_is_sent_once_in_order_at_an_even_pace(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(60))
+
+    assert played.statuses == {RowStatus.APPLIED: 60}
+    assert [r.target for r in played.log] == [q.target for q in requests(60)]
+    assert played.elapsed_s == pytest.approx(59 * 60 / 950, abs=0.1)
+    assert_honest(played)
+
+
+@pytest.mark.parametrize(
+    "reply", [r for r in WEBCAST.replies if r.kind in ENDS], ids=lambda reply: str(reply.code)
+)
+def test_each_reply_code_leads_to_the_state_of_its_class(tmp_path: Path, reply: ReplyCode) -> None:
+    played = play(
+        tmp_path,
+        requests(12),
+        World(limit=None, classrooms=(classroom(7, f"code:{reply.code}*"),)),
+    )
+
+    outcome = played.outcome(7)
+    expected = ENDS[reply.kind]
+    if reply.kind is ReplyClass.THROTTLED and reply.ambiguous:
+        expected = RowStatus.UNCONFIRMED
+    assert (outcome.status, outcome.code) == (expected, str(reply.code))
+    assert played.statuses[RowStatus.APPLIED] >= 11
+    assert played.stopped is None
+
+
+def test_an_unlisted_code_is_rejected_verbatim_and_not_repeated(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(3), World(classrooms=(classroom(3, "code:987654*"),)))
+
+    outcome = played.outcome(3)
+    assert (outcome.status, outcome.code) == (RowStatus.REJECTED, "987654")
+    assert played.sends(3) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["http:500", "http:503", "http:429", "code:104", "code:104:applied", "reset",
+     "reset:applied", "truncated", "truncated:applied", "html", "empty", "hang:60:applied",
+     "slow:3", "code:101003001", "wrong_type:true", "wrong_type:float", "code:901", "http:901"],
+)  # fmt: skip
+def test_a_passing_fault_costs_no_row(tmp_path: Path, fault: str) -> None:
+    """One bad answer, then good ones: the row is applied in the end."""
+    played = play(tmp_path, requests(8), World(classrooms=(classroom(5, fault),)))
+
+    assert played.statuses == {RowStatus.APPLIED: 8}
+    assert played.sends(5) == (1 if fault.startswith("slow") else 2)
+    assert_honest(played)
+
+
+@pytest.mark.parametrize("fault", ["http:502", "code:104", "reset", "truncated:applied", "html"])
+def test_a_row_that_never_gets_an_answer_ends_unconfirmed_within_its_bound(
+    tmp_path: Path, fault: str
+) -> None:
+    played = play(tmp_path, requests(30), World(classrooms=(classroom(9, f"{fault}*"),)))
+
+    assert played.outcome(9).status is RowStatus.UNCONFIRMED
+    assert played.sends(9) == SENDS_MOST
+    assert played.outcome(9).attempts == SENDS_MOST
+    assert played.statuses[RowStatus.APPLIED] == 29
+    assert played.stopped is None
+
+
+def test_a_tail_of_rows_that_alone_keep_failing_is_no_outage(tmp_path: Path) -> None:
+    """Three hanging rows at the end end within minutes, and park nothing."""
+    tail = tuple(classroom(row, "hang:60*") for row in (39, 40, 41))
+    played = play(tmp_path, requests(40), World(classrooms=tail))
+
+    assert played.statuses == {RowStatus.APPLIED: 37, RowStatus.UNCONFIRMED: 3}
+    assert played.stopped is None
+    assert played.elapsed_s < 10 * 60
+
+
+def test_a_row_told_to_slow_down_for_ever_ends_not_sent(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(4), World(classrooms=(classroom(4, "code:101003001*"),)))
+
+    assert played.outcome(4).status is RowStatus.NOT_SENT
+    assert played.sends(4) == THROTTLES_MOST
+
+
+# ------------------------------------------------------------------ credentials and clock
+
+
+def test_a_wrong_secret_costs_two_requests_and_stops_the_run(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(300), secret=Secret("wrong"))
+
+    assert len(played.log) == 2
+    assert played.stopped == Stop("credentials", "101002005", exit_status=6)
+    assert played.statuses == {RowStatus.REJECTED: 2, RowStatus.NOT_SENT: 298}
+
+
+def test_a_wrong_secret_is_named_even_for_a_single_row(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(1), secret=Secret("wrong"))
+
+    assert played.stopped is not None
+    assert played.stopped.reason == "credentials"
+
+
+def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
+    tmp_path: Path,
+) -> None:
+    played = play(tmp_path, requests(9), World(classrooms=(classroom(6, "code:101002005*"),)))
+
+    assert played.outcome(6).status is RowStatus.REJECTED
+    assert played.statuses[RowStatus.APPLIED] == 8
+    assert played.stopped is None
+
+
+@pytest.mark.parametrize("minutes", [15, -15])
+def test_a_clock_that_is_off_is_corrected_and_told(tmp_path: Path, minutes: int) -> None:
+    played = play(tmp_path, requests(40), clock_offset_s=minutes * 60.0)
+
+    assert played.statuses == {RowStatus.APPLIED: 40}
+    assert len(played.log) == 41
+    side = "behind" if minutes > 0 else "ahead of"
+    assert f"15 min {side} ClassIn's" in str(played.dispatcher.remarks[0])
+
+
+def test_a_stamp_refused_twice_stops_the_run(tmp_path: Path) -> None:
+    world = World(classrooms=tuple(classroom(row, "code:101002006*") for row in range(2, 12)))
+    played = play(tmp_path, requests(10), world)
+
+    assert played.stopped == Stop("clock", "101002006", played.outcome(2).args, 6)
+    assert len(played.log) == 2
+
+
+def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(50), direct=storm("redirect", 0.0, math.inf))
+
+    assert played.stopped is not None
+    assert (played.stopped.reason, played.stopped.exit_status) == ("refused", 6)
+    assert len(played.log) == 1
+    assert played.statuses == {RowStatus.UNCONFIRMED: 1, RowStatus.NOT_SENT: 49}
+
+
+# ------------------------------------------------------------------ guards
+
+
+def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path) -> None:
+    live = [request(row, (("liveState", 1), ("recordState", 1))) for row in range(2, 42)]
+    plain = [request(row, (("recordState", 1),)) for row in range(42, 72)]
+    mixed = [q for pair in zip(live, plain, strict=False) for q in pair] + live[30:]
+
+    played = play(tmp_path, mixed, World(lacks=frozenset({"liveState"})), concurrency=1)
+
+    assert played.statuses[RowStatus.APPLIED] == 30
+    assert played.statuses[RowStatus.REJECTED] == 5
+    assert played.statuses[RowStatus.NOT_SENT] == 35
+    assert played.outcome(41).args["feature"] == "liveState"
+    assert played.stopped is None
+
+
+def test_twenty_equal_refusals_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    foreign = tuple(classroom(row, foreign=True) for row in range(2, 102))
+    played = play(tmp_path, requests(100), World(classrooms=foreign), concurrency=1)
+
+    assert played.stopped is not None
+    assert (played.stopped.reason, played.stopped.code) == ("guard", "run.systematic")
+    assert len(played.log) == 20
+
+
+# ------------------------------------------------------------------ weather
+
+
+def test_a_throttle_slows_everyone_and_the_pace_recovers(tmp_path: Path) -> None:
+    played = play(
+        tmp_path,
+        requests(200),
+        World(classrooms=(classroom(20, "http:429:retry_after=7"),)),
+    )
+
+    arrivals = [r.at for r in played.log]
+    gaps = [b - a for a, b in itertools.pairwise(arrivals)]
+    assert max(gaps) == pytest.approx(7.0, abs=0.6)
+    assert played.statuses == {RowStatus.APPLIED: 200}
+    assert gaps[-1] < max(gaps[30:60])
+
+
+def test_a_silence_too_long_to_wait_ends_the_run_for_later(tmp_path: Path) -> None:
+    played = play(
+        tmp_path, requests(50), World(classrooms=(classroom(9, "http:429:retry_after=3600"),))
+    )
+
+    assert played.stopped is not None
+    assert (played.stopped.reason, played.stopped.exit_status) == ("throttled", 5)
+    assert played.statuses[RowStatus.NOT_SENT] > 0
+
+
+@pytest.mark.parametrize("fault", ["http:503", "hang:60", "reset", "code:901", "html"])
+def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
+    played = play(tmp_path, requests(600), direct=storm(fault, 10.0, 10.0 + 1800.0))
+
+    assert played.statuses == {RowStatus.APPLIED: 600}
+    assert len(played.log) <= 600 + 120
+    assert_honest(played)
+
+
+def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(300), direct=storm("http:503", 0.0, math.inf))
+
+    assert played.stopped is not None
+    assert (played.stopped.reason, played.stopped.exit_status) == ("outage", 5)
+    assert played.elapsed_s == pytest.approx(45 * 60, abs=120)
+    assert len(played.log) <= 90
+
+
+def test_a_brown_out_gives_up_almost_nothing(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(2000), World(fault_rate=0.3, seed=3))
+
+    assert played.statuses[RowStatus.APPLIED] >= 1998
+    assert max(Counter(r.target for r in played.log).values()) <= SENDS_MOST
+    assert_honest(played)
+
+
+# ------------------------------------------------------------------ ends
+
+
+def interrupt_at(moment: float) -> Director:
+    def direct(loop: VirtualLoop, _: Sandbox, dispatcher: Dispatcher) -> None:
+        why = Stop("interrupted", "run.interrupted", exit_status=130)
+        loop.call_at(moment, dispatcher.stop, why)
+
+    return direct
+
+
+def test_an_interrupt_lets_finish_what_is_under_way(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(200), World(latency_s=1.0), direct=interrupt_at(5.0))
+
+    sent = len(played.log)
+    assert 0 < sent < 200
+    assert played.statuses == {RowStatus.APPLIED: sent, RowStatus.NOT_SENT: 200 - sent}
+    assert played.elapsed_s < 7.0
+    assert_honest(played)
+
+
+def test_an_interrupt_leaves_a_row_that_waits_to_be_repeated_unconfirmed(tmp_path: Path) -> None:
+    world = World(classrooms=(classroom(2, "code:1"), classroom(3, "reset:applied*")))
+    played = play(tmp_path, requests(2), world, direct=interrupt_at(20.0))
+
+    assert played.outcome(3).status is RowStatus.UNCONFIRMED
+
+
+def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> None:
+    locked = [request(2, locks_at=int(EPOCH) - 1), request(3, locks_at=int(EPOCH) + 20)]
+    open_ = [request(4, locks_at=int(EPOCH) + 3600), request(5)]
+    played = play(tmp_path, [*locked, *open_])
+
+    assert [played.outcome(row).status for row in (2, 3)] == [RowStatus.TOO_LATE] * 2
+    assert played.statuses[RowStatus.APPLIED] == 2
+    assert len(played.log) == 2
+
+
+def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
+    on, off = (("recordState", 1),), (("recordState", 0),)
+    first = request(2, on)
+    second = request(2, off)
+    chained = [
+        first,
+        type(second)(RequestKey("3"), (3,), first.target, second.body, after=first.key),
+    ]
+    played = play(tmp_path, chained, World(classrooms=(classroom(2, "http:500", "http:500"),)))
+
+    assert [dict(r.body or {})["recordState"] for r in played.log] == [1, 1, 1, 0]
+    assert played.statuses == {RowStatus.APPLIED: 2}
+
+
+def test_attempts_are_counted_on_from_an_earlier_program(tmp_path: Path) -> None:
+    history = {RequestKey("2"): History(attempts=3, ambiguous=True)}
+    late = request(2, locks_at=int(EPOCH) - 1)
+    played = play(tmp_path, [late, request(3)], history=history)
+
+    assert played.outcome(2).status is RowStatus.UNCONFIRMED
+    assert played.outcome(2).attempts == 3

@@ -1,0 +1,475 @@
+"""Result sheets as xlsx and xlsm: the user's own file, patched."""
+
+import shutil
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import pytest
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
+from openpyxl.worksheet.worksheet import Worksheet
+
+from bulkcast import loader
+from bulkcast.derive import short_header
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.model import Layout, ResultRow, RowStatus
+from bulkcast.reporter import Written, write_results
+from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
+
+TITLES = [title(field) for field in FIELDS]
+HEADERS = ["Activity ID *\n活动ID", "Web live", "说明"]
+
+
+def result(row: int, status: RowStatus = RowStatus.APPLIED, message: str = "") -> ResultRow:
+    return ResultRow(row, status, "1", message, "", 1, "2027-03-01 08:00:00", "r1")
+
+
+def write(
+    source: Path,
+    target: Path,
+    *results: ResultRow,
+    headers: Sequence[str] = HEADERS,
+    header_row: int = 1,
+    tab: str | None = "Classes",
+) -> Written:
+    layout = Layout(source.suffix[1:], header_row, tab)
+    return write_results(source, target, layout, headers, results, existing="refuse")
+
+
+def sheet_of(path: Path) -> Worksheet:
+    sheet = load_workbook(path)["Classes"]
+    assert isinstance(sheet, Worksheet)
+    return sheet
+
+
+def values(path: Path) -> list[list[Any]]:
+    return [list(row) for row in sheet_of(path).iter_rows(values_only=True)]
+
+
+def image() -> bytes:
+    """A PNG of one red pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\x00\xff\x00\x00")
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def rich(path: Path, *, picture_at: str = "B8") -> Path:
+    """A workbook with what a careless rewrite loses."""
+    picture = path.with_suffix(".png")
+    picture.write_bytes(image())
+    with xlsxwriter.Workbook(path) as book:
+        tab = book.add_worksheet("Classes")
+        bold = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
+        tab.write_row(0, 0, HEADERS, bold)
+        tab.write_row(1, 0, ["25096094", "On", "a"])
+        tab.write_row(2, 0, ["25096095", "maybe", "b"])
+        tab.write_formula("C4", "=1+1", None, 2)
+        tab.write("A4", "25096096")
+        tab.data_validation("B2:B100", {"validate": "list", "source": ["On", "Off"]})
+        tab.conditional_format("A2:C100", {"type": "formula", "criteria": "=$B2=1", "format": bold})
+        tab.write_comment("A1", "a note")
+        tab.add_sparkline("C6", {"range": "A2:A4"})
+        tab.insert_image(picture_at, str(picture))
+        chart = book.add_chart({"type": "column"})
+        chart.add_series({"values": "=Classes!$A$2:$A$4"})
+        tab.insert_chart("A10", chart, {"x_scale": 0.3})
+        tab.set_column(0, 0, 20)
+        tab.autofilter("A1:C4")
+        tab.write_url("C7", "https://example.com")
+        book.add_worksheet("Other").write(0, 0, "untouched")
+    return path
+
+
+def plain(path: Path, rows: Sequence[Sequence[Any]], headers: Sequence[str] = HEADERS) -> Path:
+    book = Workbook()
+    sheet = book.active
+    assert isinstance(sheet, Worksheet)
+    sheet.title = "Classes"
+    sheet.append(list(headers))
+    for row in rows:
+        sheet.append(list(row))
+    book.save(path)
+    return path
+
+
+def repacked(path: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> Path:
+    """The workbook with each part passed through `change`."""
+    with ZipFile(path) as book:
+        parts = [change(name, book.read(name)) for name in book.namelist()]
+    with ZipFile(path, "w", ZIP_DEFLATED) as book:
+        for name, raw in parts:
+            book.writestr(name, raw)
+    return path
+
+
+def in_sheet(old: bytes, new: bytes) -> Callable[[str, bytes], tuple[str, bytes]]:
+    """A change of the first worksheet; it must find what it replaces."""
+
+    def change(name: str, raw: bytes) -> tuple[str, bytes]:
+        if name != "xl/worksheets/sheet1.xml":
+            return name, raw
+        assert old in raw
+        return name, raw.replace(old, new)
+
+    return change
+
+
+# ------------------------------------------------------------------ what stays
+
+
+def test_only_the_sheet_and_the_styles_differ_and_nothing_is_lost(tmp_path: Path) -> None:
+    source = rich(tmp_path / "term.xlsx")
+
+    written = write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
+
+    with ZipFile(source) as old, ZipFile(written.path) as new:
+        changed = [n for n in old.namelist() if old.read(n) != new.read(n)]
+        assert new.namelist() == old.namelist()
+        assert sorted(changed) == ["xl/styles.xml", "xl/worksheets/sheet1.xml"]
+        sheet = new.read("xl/worksheets/sheet1.xml")
+        styles, old_styles = new.read("xl/styles.xml"), old.read("xl/styles.xml")
+    for kept in (b"<v>2</v>", b"sparklineGroup", b"<dataValidation ", b"<drawing ", b"<hyperlink "):
+        assert kept in sheet
+    assert styles.count(b"<xf ") == old_styles.count(b"<xf ") + 1
+    assert written.remarks == ()
+
+
+def test_seven_columns_stand_behind_the_users_with_their_header_style(tmp_path: Path) -> None:
+    source = rich(tmp_path / "term.xlsx")
+
+    write(source, tmp_path / "o.xlsx", result(2), result(3, RowStatus.INVALID, "Bad."), result(4))
+
+    rows = values(tmp_path / "o.xlsx")
+    assert rows[0][:10] == [*HEADERS, *TITLES]
+    assert rows[2][:10] == [
+        "25096095", "maybe", "b", "invalid", "1", "Bad.", None, 1, "2027-03-01 08:00:00", "r1",
+    ]  # fmt: skip
+    sheet = sheet_of(tmp_path / "o.xlsx")
+    assert sheet["D1"].font.b
+    assert sheet["D1"].fill.fgColor.rgb == sheet["C1"].fill.fgColor.rgb
+    assert sheet["F3"].number_format == "@"
+    assert sheet.column_dimensions["F"].width == 64
+    assert sheet.column_dimensions["A"].width == pytest.approx(20, abs=1)
+
+
+def test_comment_rows_preamble_and_blank_rows_are_left_alone(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["note"], HEADERS, ["1", "On"], [], ["# x"], ["2", "On"]])
+
+    write(source, tmp_path / "o.xlsx", result(4), result(7), header_row=3)
+
+    rows = values(tmp_path / "o.xlsx")
+    assert rows[1] == ["note"] + [None] * 9
+    assert rows[2][3:] == TITLES
+    assert [row[3] for row in rows[3:]] == ["applied", None, None, "applied"]
+
+
+def test_columns_start_behind_a_picture_that_floats_at_the_right(tmp_path: Path) -> None:
+    source = rich(tmp_path / "t.xlsx", picture_at="N2")
+
+    write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
+
+    assert values(tmp_path / "o.xlsx")[0][14:21] == TITLES
+
+
+def test_values_right_of_the_header_are_not_overwritten(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On", "", "", "stray"], ["2", "On"]])
+
+    write(source, tmp_path / "o.xlsx", result(2), result(3))
+
+    assert values(tmp_path / "o.xlsx")[1][4:6] == ["stray", "applied"]
+
+
+def test_cells_that_are_only_formatted_make_room(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"]])
+    book = load_workbook(source)
+    for column in range(3, 30):
+        book["Classes"].cell(2, column).number_format = "0.00"
+    book.save(source)
+
+    write(source, tmp_path / "o.xlsx", result(2))
+
+    sheet = sheet_of(tmp_path / "o.xlsx")
+    assert sheet["D2"].value == "applied"
+    assert sheet["Z2"].number_format == "0.00"
+
+
+def test_wider_column_definitions_are_cut_open_and_keep_their_rest(tmp_path: Path) -> None:
+    """LibreOffice defines columns to the very end, and people hide what they do not use."""
+    wide = b'<cols><col min="2" max="16384" width="9" hidden="1"/></cols><sheetData>'
+    source = repacked(plain(tmp_path / "t.xlsx", [["1"]]), in_sheet(b"<sheetData>", wide))
+
+    write(source, tmp_path / "o.xlsx", result(2))
+
+    with ZipFile(tmp_path / "o.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet1.xml")
+    assert b'min="2" max="3"' in sheet
+    assert b'min="4" max="4" width="14"' in sheet
+    assert b'min="11" max="16384"' in sheet
+
+
+# ------------------------------------------------------------------ round trips
+
+
+def test_a_second_result_replaces_the_first_and_adds_nothing(tmp_path: Path) -> None:
+    source = rich(tmp_path / "term.xlsx")
+    results = [result(2), result(3, RowStatus.INVALID, "[Web live] Bad."), result(4)]
+    write(source, tmp_path / "1.xlsx", *results)
+
+    write(tmp_path / "1.xlsx", tmp_path / "2.xlsx", *results, headers=[*HEADERS, *TITLES])
+
+    with ZipFile(tmp_path / "1.xlsx") as one, ZipFile(tmp_path / "2.xlsx") as two:
+        assert one.read("xl/styles.xml") == two.read("xl/styles.xml")
+        assert [i.file_size for i in one.infolist()] == [i.file_size for i in two.infolist()]
+    assert values(tmp_path / "1.xlsx") == values(tmp_path / "2.xlsx")
+
+
+def test_what_no_longer_holds_is_cleared_from_an_earlier_result(tmp_path: Path) -> None:
+    source = plain(
+        tmp_path / "t.xlsx", [["invalid", "1", "old"], ["invalid", "#2", "old"]],
+        ["bulkcast_status", "activityId", "bulkcast_message"],
+    )  # fmt: skip
+
+    write(
+        source, tmp_path / "o.xlsx", result(2),
+        headers=["bulkcast_status", "activityId", "bulkcast_message"],
+    )  # fmt: skip
+
+    rows = values(tmp_path / "o.xlsx")
+    assert rows[1][:3] == ["applied", "1", None]
+    assert rows[2][:3] == [None, "#2", None]
+    assert len(rows[0]) == 8
+
+
+def test_the_loader_reads_a_result_as_the_sheet_it_came_from(tmp_path: Path) -> None:
+    rows = [["25096094", "On", "=x"], ["25096095", "Off", "_x0041_"]]
+    source = plain(tmp_path / "t.xlsx", rows)
+    sheet = loader.read(source, endpoint=WEBCAST)
+
+    write_results(
+        source, tmp_path / "o.xlsx", sheet.layout, sheet.headers, [result(2), result(3)],
+        existing="refuse",
+    )  # fmt: skip
+
+    again = loader.read(tmp_path / "o.xlsx", endpoint=WEBCAST)
+    assert again.headers == (*sheet.headers, *TITLES)
+    assert [r.cells[:3] for r in again.rows] == [r.cells for r in sheet.rows]
+    assert loader.previous_results(again)[2]["status"] == "applied"
+
+
+# ------------------------------------------------------------------ hostile text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "@x", "-1", "<b>&\"'", "_x0041_", " a  b ", "a\nb"])
+def test_a_text_stays_the_text_it_is(tmp_path: Path, text: str) -> None:
+    source = plain(tmp_path / "t.xlsx", [["25096094", "On"]])
+
+    write(source, tmp_path / "o.xlsx", result(2, RowStatus.REJECTED, text))
+
+    assert sheet_of(tmp_path / "o.xlsx")["F2"].data_type in {"s", "inlineStr"}
+    read = loader.previous_results(loader.read(tmp_path / "o.xlsx", endpoint=WEBCAST))
+    assert read[2]["message"] == text
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.text(st.characters(codec=None), max_size=40))
+def test_any_text_gives_a_file_that_opens(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    source = plain(folder / "t.xlsx", [["25096094", "On"]])
+
+    write(source, folder / "o.xlsx", result(2, RowStatus.REJECTED, text + "\ud800\ufffe\x00"))
+
+    sheet = loader.read(folder / "o.xlsx", endpoint=WEBCAST)
+    assert loader.previous_results(sheet)[2]["message"] == storable(text) + "\\ud800\\ufffe␀"
+
+
+@given(st.text(st.sampled_from("a课🎬"), min_size=15_000, max_size=15_010), st.integers(1, 4))
+def test_a_text_is_cut_to_what_a_cell_holds(text: str, times: int) -> None:
+    kept = storable(text * times)
+
+    assert len(kept.encode("utf-16-le")) // 2 <= CELL_MAX
+    assert kept == text * times or kept.endswith("…")
+
+
+# ------------------------------------------------------------------ unusual workbooks
+
+
+def test_prefixed_elements_slashed_targets_and_missing_addresses_are_patched(
+    tmp_path: Path,
+) -> None:
+    """As the Open XML SDK and some streaming writers put it."""
+    sheet = (
+        '<?xml version="1.0" encoding="utf-8"?><x:worksheet xmlns:x="http://schemas.openxmlformats'
+        '.org/spreadsheetml/2006/main"><x:sheetData>'
+        '<x:row><x:c t="inlineStr"><x:is><x:t>activityId</x:t></x:is></x:c></x:row>'
+        '<x:row spans="1:1"><x:c><x:v>25096094</x:v></x:c></x:row>'
+        "</x:sheetData></x:worksheet>"
+    ).encode()
+
+    def change(name: str, raw: bytes) -> tuple[str, bytes]:
+        if name == "xl/worksheets/sheet1.xml":
+            return name, sheet
+        return name, raw.replace(b'"worksheets/sheet1.xml', b'"/xl/worksheets/sheet1.xml')
+
+    source = repacked(plain(tmp_path / "t.xlsx", []), change)
+
+    written = write(source, tmp_path / "o.xlsx", result(2), headers=["activityId"])
+
+    assert written.remarks == ()
+    assert values(tmp_path / "o.xlsx")[1][:2] == [25096094, "applied"]
+    with ZipFile(written.path) as book:
+        assert b'<x:row><x:c><x:v>25096094</x:v></x:c><x:c r="B2"' in book.read(
+            "xl/worksheets/sheet1.xml"
+        )
+
+
+def test_a_workbook_that_cannot_be_patched_is_written_anew_and_says_what_is_lost(
+    tmp_path: Path,
+) -> None:
+    source = rich(tmp_path / "t.xlsx")
+    repacked(source, in_sheet(b"<sheetData>", b"<sheetData><!-- made by hand -->"))
+
+    written = write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
+
+    assert values(tmp_path / "o.xlsx")[1][:4] == ["25096094", "On", "a", "applied"]
+    (remark,) = map(str, written.remarks)
+    assert "written anew" in remark
+
+
+@pytest.mark.parametrize("size", [0, 100, 4000])
+def test_a_damaged_workbook_is_one_sentence_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    source = rich(tmp_path / "t.xlsx")
+    source.write_bytes(source.read_bytes()[:size])
+    (tmp_path / "t.png").unlink()
+
+    with pytest.raises((UnreadableSheet, CannotStart)):
+        write(source, tmp_path / "o.xlsx", result(2))
+
+    assert [p.name for p in tmp_path.iterdir()] == ["t.xlsx"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<row ", b'<row r="2" '),
+        (b"</row>", b""),
+        (b"<sheetData>", b"<sheetData>]]&gt;"),
+        (b"</sheetData>", b"</sheetData><<"),
+    ],
+)
+def test_broken_xml_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    source = repacked(plain(tmp_path / "t.xlsx", [["1", "On"]]), in_sheet(old, new))
+
+    with pytest.raises((UnreadableSheet, CannotStart)):
+        write(source, tmp_path / "o.xlsx", result(2))
+
+    assert [p.name for p in tmp_path.iterdir()] == ["t.xlsx"]
+
+
+def test_a_sheet_without_room_for_seven_columns_says_so(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"]])
+    book = load_workbook(source)
+    book["Classes"]["XFA2"] = "far out"
+    book.save(source)
+
+    with pytest.raises(CannotStart, match="XFA"):
+        write(source, tmp_path / "o.xlsx", result(2))
+
+
+def test_macros_survive(tmp_path: Path) -> None:
+    source = tmp_path / "t.xlsm"
+    shutil.copy(rich(tmp_path / "t.xlsx"), source)
+    with ZipFile(source, "a") as book:
+        book.writestr("xl/vbaProject.bin", b"\xd0\xcf macros")
+
+    write(source, tmp_path / "o.xlsm", result(2), result(3), result(4))
+
+    with ZipFile(tmp_path / "o.xlsm") as book:
+        assert book.read("xl/vbaProject.bin") == b"\xd0\xcf macros"
+
+
+def test_a_row_larger_than_a_chunk_is_patched(tmp_path: Path) -> None:
+    rows = [[str(n), "On", chr(0x4E00 + n) * 30_000] for n in range(60)]
+    source = tmp_path / "t.xlsx"
+    with xlsxwriter.Workbook(source, {"constant_memory": True}) as book:
+        tab = book.add_worksheet("Classes")
+        for number, row in enumerate([HEADERS, *rows]):
+            tab.write_row(number, 0, row)
+
+    written = write(source, tmp_path / "o.xlsx", *(result(n + 2) for n in range(60)))
+
+    assert written.remarks == ()
+    assert [row[:4] for row in values(written.path)[1:]] == [[*row, "applied"] for row in rows]
+
+
+@given(st.integers(0, 16_383))
+def test_column_letters_and_indexes_are_inverse(index: int) -> None:
+    assert column_index(f"{letters(index)}7") == index
+
+
+# ------------------------------------------------------------------ LibreOffice as judge
+
+needs_office = pytest.mark.skipif(
+    shutil.which("soffice") is None, reason="soffice is not installed"
+)
+
+
+def converted(path: Path, kind: str) -> Path:
+    """`path` as LibreOffice reads it, as another kind of file."""
+    profile = (path.parent / "profile").as_uri()
+    subprocess.run(  # noqa: S603 - a fixed program on a file of our own
+        [shutil.which("soffice") or "", f"-env:UserInstallation={profile}", "--headless",
+         "--convert-to", kind, "--outdir", str(path.parent / kind), str(path)],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    return path.parent / kind / f"{path.stem}.{kind}"
+
+
+@needs_office
+def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["25096094", "maybe", "x"], ["25096095", "On", "y"]])
+    message = "[Activity ID] =cmd() is not an id. [Web live] “maybe” is not one of Off, On."
+    write(
+        source, tmp_path / "o.xlsx",
+        result(2, RowStatus.INVALID, message), result(3, RowStatus.REJECTED, "=HYPERLINK(1)"),
+    )  # fmt: skip
+
+    seen = converted(tmp_path / "o.xlsx", "fods").read_text("utf-8")
+
+    assert "table:formula" not in seen
+    assert "=HYPERLINK(1)" in seen
+    rules = [line for line in seen.splitlines() if "FIND(" in line]
+    assert len(rules) == 1
+
+    checks = load_workbook(tmp_path / "o.xlsx")
+    sheet = checks["Classes"]
+    formula = next(
+        rule.formula[0]
+        for area in sheet.conditional_formatting
+        for rule in area.rules
+        if "FIND(" in rule.formula[0]
+    )
+    for offset, column in enumerate("ABC"):
+        here = formula.replace("A$1", f"{column}$1")
+        sheet.cell(2, 20 + offset).value = "=" + here
+    checks.save(tmp_path / "c.xlsx")
+    evaluated = converted(tmp_path / "c.xlsx", "csv").read_text("utf-8", "replace")
+    assert evaluated.count("TRUE") == 2
+    assert short_header(HEADERS[0]) == "Activity ID"
