@@ -360,7 +360,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
     return TemplateColumn(
         key=s.key,
         header=f"{s.label.en}{mark}\n{s.label.zh}",
-        width=max(min(longest + 3, 18), _WIDTHS.get(type(s.kind), 12)),
+        width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
         note=_note(s, lang),
         prompt=_prompt(s, lang),
         words=words,

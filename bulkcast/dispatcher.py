@@ -496,7 +496,7 @@ class Dispatcher:
         self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None
     ) -> None:
         """Write down how a request ended; only then count it and let its successor go."""
-        final = replace(outcome, attempts=entry.attempts, at=self._wall())
+        final = Outcome(outcome.status, outcome.code, outcome.args, entry.attempts, self._wall())
         await self._journal.record((self._ended(entry, verdict, final),))
         entry.outcome = final
         self._counts[final.status] += len(entry.request.rows)

@@ -50,8 +50,9 @@ class Guards:
 
     def _succeeded(self, request: Request) -> None:
         self._same = ("", 0)
-        for key in switched_on(request):
-            self._features.pop(key, None)
+        if self._features:
+            for key in switched_on(request):
+                self._features.pop(key, None)
 
     def _count_credentials(self, verdict: Verdict) -> Stop | None:
         self._credentials += 1
@@ -79,6 +80,8 @@ class Guards:
 
     def blocks(self, request: Request) -> Outcome | None:
         """How a request ends unsent, where it switches on what the institution lacks."""
+        if not self._open:  # as good as always
+            return None
         for key in sorted(switched_on(request) & self._open.keys()):
             args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._open[key]}
             return Outcome(RowStatus.NOT_SENT, "run.feature_missing", args)

@@ -69,7 +69,10 @@ def encode(body: Body) -> bytes:
     >>> encode((("activityId", 7), ("liveAndPlaybackStudentUids", (1, 2))))
     b'{"activityId":7,"liveAndPlaybackStudentUids":[1,2]}'
     """
-    return json.dumps(dict(body), ensure_ascii=False, separators=(",", ":")).encode()
+    return _COMPACT.encode(dict(body)).encode()
+
+
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 # ------------------------------------------------------------------ judging
@@ -89,7 +92,7 @@ def decode(raw: bytes) -> dict[str, Any]:
     """
     try:
         text = raw.decode("utf-8-sig")
-        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse)
+        found = _STRICT.decode(text)
     except (ValueError, RecursionError) as exc:
         raise _Malformed(f"{type(exc).__name__}") from exc
     if not isinstance(found, dict):
@@ -106,6 +109,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Any:
     raise _Malformed(constant)
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse)
 
 
 def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:

@@ -89,9 +89,7 @@ def _instructions_first(book: Any, sheet: Any) -> None:
 
 _WORKBOOKS: dict[str, Fill] = {
     "password-as-number.xlsx": _password_as_number,
-    "id-rounded-to-15-digits.xlsx": _table(
-        ["activityId", "recordState"], [1234567890123456789, 1]
-    ),
+    "id-rounded-to-15-digits.xlsx": _table(["activityId", "recordState"], [1234567890123456789, 1]),
     "id-became-date.xlsx": _id_became_date,
     "leading-zeros-shown.xlsx": _leading_zeros_shown,
     "formula-never-saved.xlsx": _formula_never_saved,
@@ -107,7 +105,7 @@ _TEXTS: dict[str, str] = {
     "id-in-scientific-notation.csv": "activityId,recordState\n2.50961E+07,1\n1.2e8,1\n",
     "ids-dressed-up.csv": (
         "activityId,recordState\n"
-        "１２３,1\n120034567.0,1\n\"120,034,568\",1\n'120034569,1\n\u00a0120034570\u200b,1\n"
+        '１２３,1\n120034567.0,1\n"120,034,568",1\n\'120034569,1\n\u00a0120034570\u200b,1\n'
         '"=""120034571""",1\nID:120034572,1\n00120034573,1\n'
     ),
     "two-columns-for-one-setting.csv": "activityId,recordState,云端录课\n25096094,1,0\n",

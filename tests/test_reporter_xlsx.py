@@ -24,6 +24,8 @@ from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")
+
 TITLES = [title(field) for field in FIELDS]
 HEADERS = ["Activity ID *\n活动ID", "Web live", "说明"]
 
@@ -131,6 +133,24 @@ def in_sheet(old: bytes, new: bytes) -> Callable[[str, bytes], tuple[str, bytes]
 # ------------------------------------------------------------------ what stays
 
 
+def test_our_colours_stand_behind_the_users_own_and_where_the_format_wants_them(
+    tmp_path: Path,
+) -> None:
+    source = rich(tmp_path / "term.xlsx")
+
+    written = write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
+
+    with ZipFile(written.path) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml")
+    rules = sheet.split(b"<cfRule ")[1:]
+    priorities = [int(rule.partition(b'priority="')[2].partition(b'"')[0]) for rule in rules]
+    assert b"$B2=1" in rules[0]
+    assert priorities == [1, 2, 3, 4, 5, 6]
+    assert b"FIND(" in rules[1]
+    assert sheet.rindex(b"<conditionalFormatting") < sheet.index(b"<dataValidations")
+    assert sheet.index(b"</sheetData>") < sheet.index(b"<conditionalFormatting")
+
+
 def test_only_the_sheet_and_the_styles_differ_and_nothing_is_lost(tmp_path: Path) -> None:
     source = rich(tmp_path / "term.xlsx")
 
@@ -162,7 +182,7 @@ def test_seven_columns_stand_behind_the_users_with_their_header_style(tmp_path: 
     assert sheet["D1"].font.b
     assert sheet["D1"].fill.fgColor.rgb == sheet["C1"].fill.fgColor.rgb
     assert sheet["F3"].number_format == "@"
-    assert sheet.column_dimensions["F"].width == 64
+    assert sheet.column_dimensions["F"].width == 72
     assert sheet.column_dimensions["A"].width == pytest.approx(20, abs=1)
 
 
@@ -217,7 +237,7 @@ def test_wider_column_definitions_are_cut_open_and_keep_their_rest(tmp_path: Pat
     with ZipFile(tmp_path / "o.xlsx") as book:
         sheet = book.read("xl/worksheets/sheet1.xml")
     assert b'min="2" max="3"' in sheet
-    assert b'min="4" max="4" width="14"' in sheet
+    assert b'min="4" max="4" width="18"' in sheet
     assert b'min="11" max="16384"' in sheet
 
 
@@ -298,12 +318,12 @@ def test_any_text_gives_a_file_that_opens(
     assert loader.previous_results(sheet)[2]["message"] == storable(text) + "\\ud800\\ufffe␀"
 
 
-@given(st.text(st.sampled_from("a课🎬"), min_size=15_000, max_size=15_010), st.integers(1, 4))
+@given(st.text(st.sampled_from("a课🎬"), min_size=1, max_size=7), st.integers(4000, 20_000))
 def test_a_text_is_cut_to_what_a_cell_holds(text: str, times: int) -> None:
     kept = storable(text * times)
 
     assert len(kept.encode("utf-16-le")) // 2 <= CELL_MAX
-    assert kept == text * times or kept.endswith("…")
+    assert kept == text * times or (kept.endswith("…") and len(kept) * 2 > CELL_MAX - 2)
 
 
 # ------------------------------------------------------------------ unusual workbooks
@@ -314,12 +334,12 @@ def test_prefixed_elements_slashed_targets_and_missing_addresses_are_patched(
 ) -> None:
     """As the Open XML SDK and some streaming writers put it."""
     sheet = (
-        '<?xml version="1.0" encoding="utf-8"?><x:worksheet xmlns:x="http://schemas.openxmlformats'
-        '.org/spreadsheetml/2006/main"><x:sheetData>'
-        '<x:row><x:c t="inlineStr"><x:is><x:t>activityId</x:t></x:is></x:c></x:row>'
-        '<x:row spans="1:1"><x:c><x:v>25096094</x:v></x:c></x:row>'
-        "</x:sheetData></x:worksheet>"
-    ).encode()
+        b'<?xml version="1.0" encoding="utf-8"?><x:worksheet xmlns:x="http://schemas.openxmlformats'
+        b'.org/spreadsheetml/2006/main"><x:sheetData>'
+        b'<x:row><x:c t="inlineStr"><x:is><x:t>activityId</x:t></x:is></x:c></x:row>'
+        b'<x:row spans="1:1"><x:c><x:v>25096094</x:v></x:c></x:row>'
+        b"</x:sheetData></x:worksheet>"
+    )
 
     def change(name: str, raw: bytes) -> tuple[str, bytes]:
         if name == "xl/worksheets/sheet1.xml":
@@ -368,7 +388,8 @@ def test_a_damaged_workbook_is_one_sentence_and_leaves_nothing(tmp_path: Path, s
     [
         (b"<row ", b'<row r="2" '),
         (b"</row>", b""),
-        (b"<sheetData>", b"<sheetData>]]&gt;"),
+        (b"<is>", b"<is></w>"),
+        (b"<row ", b"<row x=y "),
         (b"</sheetData>", b"</sheetData><<"),
     ],
 )
@@ -455,9 +476,7 @@ def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_pat
 
     assert "table:formula" not in seen
     assert "=HYPERLINK(1)" in seen
-    rules = [line for line in seen.splitlines() if "FIND(" in line]
-    assert len(rules) == 1
-
+    assert "FIND(" in seen
     checks = load_workbook(tmp_path / "o.xlsx")
     sheet = checks["Classes"]
     formula = next(

@@ -2,7 +2,7 @@
 
     app         the commands and their options: light, for `--help` must not wait
     options     what may be asked;  asked: what was, as the use cases want it
-    checking, sending, looking, playing, demo       what the commands do; loaded by who needs them
+    checking, sending, looking, playing, story      what the commands do; loaded by who needs them
     console, render, progress, documents            how it is shown: to people, and as JSON
     signals, streams, failures                      what can come in between
 

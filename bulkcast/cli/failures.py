@@ -20,7 +20,7 @@ _LEAST_SECRET: Final = 4
 
 
 def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> int:
-    """Say on stderr what went wrong, with --json as an object too; the exit status that goes with it.
+    """Say on stderr what went wrong, with --json as an object too; the exit status.
 
     Args:
         exc: what ended the command.
@@ -39,19 +39,16 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
 
 
 def _judged(exc: BaseException) -> tuple[int, str, str]:
+    """Exit status, a word for programs, and the sentence."""
     match exc:
         case BulkcastError():
             return exc.exit_status, _snake(type(exc).__name__), _one_line(str(exc))
+        case click.Abort() | KeyboardInterrupt():
+            return INTERRUPTED, "interrupted", "interrupted; nothing was sent"
         case click.UsageError():
             return CANNOT_START, "usage", _usage(exc)
-        case click.ClickException():
-            return CANNOT_START, "usage", _one_line(exc.format_message())
-        case KeyboardInterrupt() | click.Abort():
-            return INTERRUPTED, "interrupted", "interrupted; nothing was sent"
-        case OSError():
+        case OSError() | MemoryError():
             return CANNOT_START, "system", _system(exc)
-        case MemoryError():
-            return CANNOT_START, "system", "this computer's memory is too small for that"
         case _:
             return DEFECT, "defect", _defect(exc)
 
@@ -62,8 +59,10 @@ def _usage(exc: click.UsageError) -> str:
     return f"{said}; `{command} --help` says what there is"
 
 
-def _system(exc: OSError) -> str:
+def _system(exc: OSError | MemoryError) -> str:
     """A disk that is full, a file that is locked: neither the user's mistake nor ours."""
+    if isinstance(exc, MemoryError):
+        return "this computer's memory is too small for that"
     why = exc.strerror or type(exc).__name__
     return _one_line(f"the system refused: {why}" + (f" ({exc.filename})" if exc.filename else ""))
 

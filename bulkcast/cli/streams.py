@@ -72,10 +72,10 @@ class Surviving(io.TextIOBase):
 
 
 def make_safe() -> None:
-    """Give both streams an encoding that takes any text, and let them survive their readers.
+    r"""Give both streams an encoding that takes any text, and let them survive their readers.
 
     Redirected, they are UTF-8, as files and pipes are expected to be wherever they are read later;
-    on a console its own encoding stays, and what that lacks is written as `\\u2713`.
+    on a console its own encoding stays, and what that lacks is written as `\u2713`.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

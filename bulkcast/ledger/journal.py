@@ -6,19 +6,22 @@ commit.  Nobody's `await` returns before what it wrote is on disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bulkcast.errors import BulkcastError
 from bulkcast.ledger.rows import outcome_crc, pack_outcome
-from bulkcast.model import Attempt, Intent
+from bulkcast.model import Attempt, Intent, Outcome, RequestKey
 
-_INTEND = "INSERT INTO attempts (run, key, number, stamp) VALUES (?, ?, ?, ?)"
+_INTEND = "INSERT INTO attempts (run_id, seq, number, stamp) VALUES (?, ?, ?, ?)"
 _END = (
     "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?"
-    " WHERE run = ? AND key = ? AND number = ?"
+    " WHERE run_id = ? AND seq = ? AND number = ?"
 )
-_SETTLE = "UPDATE requests SET status = ?, outcome = ?, outcome_crc = ? WHERE run = ? AND key = ?"
+_SETTLE = (
+    "INSERT OR REPLACE INTO outcomes (run_id, seq, status, attempts, outcome, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 
 _Batch = dict[str, list[tuple[object, ...]]]
 
@@ -27,11 +30,19 @@ class RunJournal:
     """The dispatcher's journal for one run; belongs to one event loop."""
 
     def __init__(
-        self, connection: sqlite3.Connection, run: str, writer: ThreadPoolExecutor
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        places: Mapping[RequestKey, int],
+        writer: ThreadPoolExecutor,
     ) -> None:
-        """`writer` has a single thread, the only one to use `connection` while a run lasts."""
+        """`places` are the numbers of the run's requests in sending order.
+
+        `writer` has a single thread, the only one to use `connection` while a run lasts.
+        """
         self._connection = connection
-        self._run = run
+        self._run_id = run_id
+        self._places = places
         self._writer = writer
         self._batch: _Batch = {}
         self._stored: asyncio.Future[None] | None = None
@@ -40,26 +51,26 @@ class RunJournal:
 
     async def intend(self, intents: Sequence[Intent]) -> None:
         """Store that these requests are about to leave."""
-        run = self._run
-        self._add(_INTEND, [(run, i.key, i.number, i.stamp) for i in intents])
+        run_id, places = self._run_id, self._places
+        self._add(_INTEND, [(run_id, places[i.key], i.number, i.stamp) for i in intents])
         await self._safely_stored()
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Store how these attempts, and with an outcome their requests, ended."""
-        run = self._run
-        ends = [
-            (a.ended, a.code, int(a.ambiguous), run, a.key, a.number) for a in attempts if a.number
-        ]
-        self._add(_END, ends)
-        settles = []
-        for attempt in attempts:
-            if attempt.outcome:
-                packed = pack_outcome(attempt.outcome)
-                crc = outcome_crc(attempt.key, packed)
-                settles.append((attempt.outcome.status, packed, crc, run, attempt.key))
-        self._add(_SETTLE, settles)
-        if ends or settles:
-            await self._safely_stored()
+        """Store how these attempts, or with an outcome their requests, ended."""
+        if not attempts:
+            return
+        self._add(_END, [self._end(a) for a in attempts if a.outcome is None])
+        self._add(_SETTLE, [self._settle(a.key, a.outcome) for a in attempts if a.outcome])
+        await self._safely_stored()
+
+    def _end(self, attempt: Attempt) -> tuple[object, ...]:
+        place = (self._run_id, self._places[attempt.key], attempt.number)
+        return (attempt.ended, attempt.code, int(attempt.ambiguous), *place)
+
+    def _settle(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
+        packed, seq = pack_outcome(outcome), self._places[key]
+        check = outcome_crc(seq, packed)
+        return (self._run_id, seq, outcome.status, outcome.attempts, packed, check)
 
     def _add(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:

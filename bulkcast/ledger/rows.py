@@ -7,7 +7,7 @@ measured); CRC-32 over every row found all of 2,000.
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bulkcast.model import (
     Body,
@@ -22,10 +22,12 @@ from bulkcast.model import (
     Text,
 )
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+
 
 def dump(value: object) -> str:
     """Compact JSON; lone surrogates are escaped, so any text can be stored."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return _ENCODER.encode(value)
 
 
 def crc(*parts: object) -> int:
@@ -33,15 +35,20 @@ def crc(*parts: object) -> int:
     return zlib.crc32(dump(parts).encode())
 
 
-def outcome_crc(key: str, packed: str) -> int:
-    """The checksum of a stored outcome; cheap, since one is computed for every request."""
-    return zlib.crc32(packed.encode(), zlib.crc32(key.encode()))
+def request_crc(seq: int, key: str, rows: str, frozen: str) -> int:
+    """The checksum of a stored request; cheap, since one is computed for every row of a sheet."""
+    return zlib.crc32(f"{seq}|{key}|{rows}|{frozen}".encode())
+
+
+def outcome_crc(seq: int, packed: str) -> int:
+    """The checksum of a stored outcome."""
+    return zlib.crc32(f"{seq}|{packed}".encode())
 
 
 def pack_outcome(outcome: Outcome) -> str:
     """An outcome as JSON."""
     fields = (outcome.status, outcome.code, dict(outcome.args), outcome.attempts, outcome.at)
-    return json.dumps(fields, separators=(",", ":"))
+    return dump(fields)
 
 
 def unpack_outcome(packed: str) -> Outcome:
@@ -51,28 +58,31 @@ def unpack_outcome(packed: str) -> Outcome:
 
 
 def pack_request(request: Request) -> str:
-    """A request as JSON."""
-    return dump(
-        {
-            "rows": request.rows,
-            "target": (request.target.key, request.target.id),
-            "body": request.body,
-            "locks_at": request.locks_at,
-            "after": request.after,
-        }
-    )
+    """A request without its key and rows, which have columns of their own, as JSON."""
+    target = (request.target.key, request.target.id)
+    return dump((target, request.body, request.locks_at, request.after))
 
 
-def unpack_request(key: str, packed: str) -> Request:
-    """What `pack_request` packed."""
-    found = json.loads(packed)
+def pack_rows(rows: tuple[int, ...]) -> str:
+    """Row numbers as `5,9`."""
+    return ",".join(map(str, rows))
+
+
+def unpack_rows(packed: str) -> tuple[int, ...]:
+    """What `pack_rows` packed."""
+    return tuple(map(int, packed.split(",")))
+
+
+def unpack_request(key: str, rows: str, packed: str) -> Request:
+    """What `pack_request` and `pack_rows` packed."""
+    target, body, locks_at, after = json.loads(packed)
     return Request(
         key=RequestKey(key),
-        rows=tuple(found["rows"]),
-        target=Target(*found["target"]),
-        body=_body(found["body"]),
-        locks_at=found["locks_at"],
-        after=found["after"],
+        rows=unpack_rows(rows),
+        target=Target(*target),
+        body=_body(body),
+        locks_at=locks_at,
+        after=after,
     )
 
 

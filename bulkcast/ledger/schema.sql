@@ -1,49 +1,59 @@
 -- The ledger, version 1.  Times are Unix seconds of this computer's clock.
--- `crc` columns hold CRC-32 over the row's other frozen columns; see store.py.
+-- `crc` columns hold CRC-32 over the row's other columns; see rows.py.
+-- Requests are numbered in sending order, so that what is written together lies together.
 
 CREATE TABLE runs (
-    run         TEXT PRIMARY KEY,
+    id          INTEGER PRIMARY KEY,
+    run         TEXT NOT NULL UNIQUE,
     root_url    TEXT NOT NULL,
     sid         TEXT NOT NULL,
     created_at  REAL NOT NULL,
-    header      TEXT NOT NULL,      -- JSON: sheet, layout, options, parent, counts of rows and requests
+    header      TEXT NOT NULL,      -- JSON of a RunHeader
     crc         INTEGER NOT NULL,
     finished_at REAL,
     stop        TEXT                -- JSON of a Stop; null where the run went through
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-CREATE TABLE requests (
-    run         TEXT NOT NULL REFERENCES runs (run),
+CREATE TABLE requests (             -- frozen when the run begins
+    run_id      INTEGER NOT NULL REFERENCES runs (id),
     seq         INTEGER NOT NULL,   -- sending order
     key         TEXT NOT NULL,
-    frozen      TEXT NOT NULL,      -- JSON of a Request: rows, target, body, locks_at, after
-    crc         INTEGER NOT NULL,
+    rows        TEXT NOT NULL,      -- the sheet's rows that share it: 5,9
     n_rows      INTEGER NOT NULL,
-    status      TEXT,               -- null until it has ended
-    outcome     TEXT,               -- JSON of an Outcome
-    outcome_crc INTEGER,
-    PRIMARY KEY (run, key)
+    frozen      TEXT NOT NULL,      -- JSON of the rest of a Request: target, body, locks_at, after
+    crc         INTEGER NOT NULL,
+    PRIMARY KEY (run_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    run_id      INTEGER NOT NULL,
+    seq         INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    stamp       REAL NOT NULL,      -- the intent: on disk before the request's first byte leaves
+    ended       REAL,               -- null for the last one, whose end is the outcome
+    code        TEXT,
+    ambiguous   INTEGER,
+    PRIMARY KEY (run_id, seq, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_by_stamp ON attempts (stamp);
+
+CREATE TABLE outcomes (             -- how requests ended; replaced when a resumed one ends again
+    run_id      INTEGER NOT NULL,
+    seq         INTEGER NOT NULL,
+    status      TEXT NOT NULL,
+    attempts    INTEGER NOT NULL,   -- those with a greater number are not over
+    outcome     TEXT NOT NULL,      -- JSON of an Outcome
+    crc         INTEGER NOT NULL,
+    PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE settled (              -- rows that needed no request, and what was found in rows
-    run         TEXT NOT NULL REFERENCES runs (run),
+    run_id      INTEGER NOT NULL REFERENCES runs (id),
     row         INTEGER NOT NULL,
     status      TEXT,               -- null where a request decides
     outcome     TEXT,               -- JSON of an Outcome
     issues      TEXT NOT NULL,      -- JSON list of Issues
     crc         INTEGER NOT NULL,
-    PRIMARY KEY (run, row)
+    PRIMARY KEY (run_id, row)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE attempts (
-    run         TEXT NOT NULL,
-    key         TEXT NOT NULL,
-    number      INTEGER NOT NULL,
-    stamp       REAL NOT NULL,      -- the intent: on disk before the request's first byte leaves
-    ended       REAL,               -- null while it is under way, or for ever after a crash
-    code        TEXT,
-    ambiguous   INTEGER,
-    PRIMARY KEY (run, key, number)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX attempts_by_stamp ON attempts (stamp);

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bulkcast.errors import CannotStart, LedgerDamaged
 from bulkcast.ledger.journal import RunJournal
@@ -20,10 +21,13 @@ from bulkcast.ledger.rows import (
     pack_issues,
     pack_outcome,
     pack_request,
+    pack_rows,
     pack_stop,
+    request_crc,
     unpack_issues,
     unpack_outcome,
     unpack_request,
+    unpack_rows,
     unpack_stop,
 )
 from bulkcast.model import (
@@ -80,24 +84,38 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """One request as it lies in the ledger, unread but for its rows."""
+
+    key: RequestKey
+    rows: tuple[int, ...]
+    packed: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class FrozenRun:
     """A run as the ledger has it."""
 
     header: RunHeader
     finished_at: float | None
     stop: Stop | None
-    requests: tuple[Request, ...]
-    """In sending order."""
+    stored: tuple[Stored, ...]
     outcomes: Mapping[RequestKey, Outcome]
     """How each request ended; one that was under way when its program died is unconfirmed."""
     settled: Mapping[int, Outcome]
     issues: Mapping[int, tuple[Issue, ...]]
     history: Mapping[RequestKey, History]
+    """What was tried, for the requests that could be resumed."""
+
+    @cached_property
+    def requests(self) -> tuple[Request, ...]:
+        """In sending order."""
+        return tuple(unpack_request(s.key, *s.packed) for s in self.stored)
 
     def by_row(self) -> dict[int, Outcome]:
         """Row → how it ended, for every row of the run."""
         ended = dict(self.settled)
-        for request in self.requests:
+        for request in self.stored:
             ended.update(dict.fromkeys(request.rows, self.outcomes[request.key]))
         return dict(sorted(ended.items()))
 
@@ -154,21 +172,21 @@ class Ledger:
         check = crc(run, institution.root_url, institution.sid, header.created_at, packed)
         first = (run, institution.root_url, institution.sid, header.created_at, packed, check)
         with self._transaction() as connection:
-            connection.execute(
+            run_id = connection.execute(
                 "INSERT INTO runs (run, root_url, sid, created_at, header, crc)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 first,
+            ).lastrowid
+            connection.executemany(
+                "INSERT INTO requests (run_id, seq, key, rows, n_rows, frozen, crc)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_request_row(run_id, seq, request) for seq, request in enumerate(plan.requests)),
             )
             connection.executemany(
-                "INSERT INTO requests (run, seq, key, frozen, crc, n_rows)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (_request_row(run, seq, request) for seq, request in enumerate(plan.requests)),
-            )
-            connection.executemany(
-                "INSERT INTO settled (run, row, status, outcome, issues, crc)"
+                "INSERT INTO settled (run_id, row, status, outcome, issues, crc)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    _settled_row(run, row, plan.settled.get(row), issues.get(row, ()))
+                    _settled_row(run_id, row, plan.settled.get(row), issues.get(row, ()))
                     for row in sorted(plan.settled.keys() | issues.keys())
                 ),
             )
@@ -176,10 +194,16 @@ class Ledger:
     @contextmanager
     def journal(self, run: str) -> Iterator[RunJournal]:
         """The journal of a run, with a connection and a thread of its own."""
-        connection = self._connect()
+        run_id, connection = self._id(run), self._connect()
+        places = {
+            RequestKey(key): seq
+            for seq, key in connection.execute(
+                "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
+            )
+        }
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as writer:
             try:
-                yield RunJournal(connection, run, writer)
+                yield RunJournal(connection, run_id, places, writer)
             finally:
                 writer.submit(connection.close)
 
@@ -213,7 +237,7 @@ class Ledger:
     def recent_stamps(self, institution: Institution, since: float) -> list[float]:
         """When requests were sent for an institution by any run since then, oldest first."""
         found = self._connection.execute(
-            "SELECT stamp FROM attempts JOIN runs USING (run)"
+            "SELECT stamp FROM attempts JOIN runs ON run_id = id"
             " WHERE stamp > ? AND root_url = ? AND sid = ? ORDER BY stamp",
             (since, institution.root_url, institution.sid),
         )
@@ -224,15 +248,18 @@ class Ledger:
         rows = self._connection.execute("SELECT * FROM runs ORDER BY created_at DESC, run DESC")
         return [self._record(row) for row in rows.fetchall()]
 
-    def _record(self, row: tuple[object, ...]) -> RunRecord:
-        run, root_url, sid, created_at, packed, check, finished_at, stop = row
+    def _record(self, row: tuple[Any, ...]) -> RunRecord:
+        run_id, run, root_url, sid, created_at, packed, check, finished_at, stop = row
         if crc(run, root_url, sid, created_at, packed) != check:
             raise _damaged(f"run {run}")
-        header = _header(str(packed))
         counts = no_counts()
-        for status, n in self._connection.execute(_COUNT, {"run": run}):
+        for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
             counts[RowStatus(status or RowStatus.NOT_SENT)] += n
-        return RunRecord(header, finished_at, unpack_stop(stop), counts)  # type: ignore[arg-type] # columns of a STRICT table
+        return RunRecord(_header(packed), finished_at, unpack_stop(stop), counts)
+
+    def _id(self, run: str) -> int:
+        (run_id,) = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
+        return int(run_id)
 
     def newest(self, run: str = "") -> RunRecord:
         """The run named, by its full name or its beginning; the newest where none is named.
@@ -258,14 +285,15 @@ class Ledger:
 
         """
         record = self.newest(run)
-        requests, outcomes = self._requests(run)
-        settled, issues = self._settled(run)
-        if len(requests) != record.header.n_requests:
+        run_id = self._id(record.header.run)
+        stored, outcomes = self._requests(run_id)
+        settled, issues = self._settled(run_id)
+        if len(stored) != record.header.n_requests:
             raise _damaged(f"run {run}, of which requests are missing")
-        history = self._history(run)
-        for request in requests:
-            past = history.get(request.key, History())
+        history = self._history(run_id)
+        for request in stored:
             ended = outcomes.get(request.key)
+            past = history.get(request.key, History())
             # A resumed request keeps its earlier outcome until it ends again.
             if ended is None or past.attempts > ended.attempts:
                 outcomes[request.key] = _caught(past)
@@ -273,57 +301,69 @@ class Ledger:
             header=record.header,
             finished_at=record.finished_at,
             stop=record.stop,
-            requests=requests,
+            stored=stored,
             outcomes=outcomes,
             settled=settled,
             issues=issues,
             history=history,
         )
 
-    def _requests(self, run: str) -> tuple[tuple[Request, ...], dict[RequestKey, Outcome]]:
-        requests = []
+    def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
+        stored = []
         outcomes: dict[RequestKey, Outcome] = {}
-        for seq, key, frozen, check, status, outcome, ended_check in self._connection.execute(
-            "SELECT seq, key, frozen, crc, status, outcome, outcome_crc FROM requests"
-            " WHERE run = ? ORDER BY seq",
-            (run,),
+        for seq, key, rows, frozen, check, outcome, ended_check in self._connection.execute(
+            "SELECT r.seq, key, rows, frozen, r.crc, outcome, o.crc"
+            " FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)"
+            " WHERE run_id = ? ORDER BY r.seq",
+            (run_id,),
         ):
-            if crc(run, seq, key, frozen) != check:
-                raise _damaged(f"request {key} of run {run}")
-            requests.append(unpack_request(key, frozen))
-            if status is not None:
-                if outcome_crc(key, outcome) != ended_check:
-                    raise _damaged(f"the outcome of request {key} of run {run}")
-                outcomes[RequestKey(key)] = unpack_outcome(outcome)
-        return tuple(requests), outcomes
+            if request_crc(seq, key, rows, frozen) != check:
+                raise _damaged(f"request {key}")
+            stored.append(Stored(key, unpack_rows(rows), (rows, frozen)))
+            if outcome is not None:
+                if outcome_crc(seq, outcome) != ended_check:
+                    raise _damaged(f"the outcome of request {key}")
+                outcomes[key] = unpack_outcome(outcome)
+        return tuple(stored), outcomes
 
-    def _settled(self, run: str) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
+    def _settled(self, run_id: int) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
         settled: dict[int, Outcome] = {}
         issues: dict[int, tuple[Issue, ...]] = {}
         for row, status, outcome, packed, check in self._connection.execute(
-            "SELECT row, status, outcome, issues, crc FROM settled WHERE run = ? ORDER BY row",
-            (run,),
+            "SELECT row, status, outcome, issues, crc FROM settled WHERE run_id = ? ORDER BY row",
+            (run_id,),
         ):
-            if crc(run, row, status, outcome, packed) != check:
-                raise _damaged(f"row {row} of run {run}")
+            if crc(row, status, outcome, packed) != check:
+                raise _damaged(f"row {row}")
             issues[row] = unpack_issues(packed)
             if outcome is not None:
                 settled[row] = unpack_outcome(outcome)
         return settled, issues
 
-    def _history(self, run: str) -> dict[RequestKey, History]:
+    def _history(self, run_id: int) -> dict[RequestKey, History]:
+        """What was tried for requests that are not over, by key.
+
+        The last attempt of a request has no end of its own: where an outcome counts it, it ended
+        with that; where none does, its program died while it was under way.
+        """
         found = self._connection.execute(
-            "SELECT key, MAX(number), MAX(ended IS NULL OR ambiguous) FROM attempts"
-            " WHERE run = ? GROUP BY key",
-            (run,),
+            "SELECT key, MAX(number), MAX(COALESCE(a.ambiguous, number > COALESCE(o.attempts, 0)))"
+            " OR COALESCE(o.status = 'unconfirmed', 0)"
+            " FROM attempts AS a JOIN requests USING (run_id, seq)"
+            " LEFT JOIN outcomes AS o USING (run_id, seq)"
+            " WHERE run_id = ? AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')"
+            " GROUP BY seq",
+            (run_id,),
         )
         return {RequestKey(key): History(n, bool(ambiguous)) for key, n, ambiguous in found}
 
 
 _COUNT: Final = """
-    SELECT status, SUM(n_rows) FROM requests WHERE run = :run GROUP BY status
+    SELECT status, SUM(n_rows) FROM requests LEFT JOIN outcomes USING (run_id, seq)
+    WHERE run_id = :run_id GROUP BY status
     UNION ALL
-    SELECT status, COUNT(*) FROM settled WHERE run = :run AND status IS NOT NULL GROUP BY status
+    SELECT status, COUNT(*) FROM settled
+    WHERE run_id = :run_id AND status IS NOT NULL GROUP BY status
 """
 
 
@@ -390,15 +430,16 @@ def _header(packed: str) -> RunHeader:
     return RunHeader(**found)
 
 
-def _request_row(run: str, seq: int, request: Request) -> tuple[object, ...]:
-    frozen = pack_request(request)
-    return (run, seq, request.key, frozen, crc(run, seq, request.key, frozen), len(request.rows))
+def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object, ...]:
+    frozen, rows = pack_request(request), pack_rows(request.rows)
+    check = request_crc(seq, request.key, rows, frozen)
+    return (run_id, seq, request.key, rows, len(request.rows), frozen, check)
 
 
 def _settled_row(
-    run: str, row: int, outcome: Outcome | None, issues: Sequence[Issue]
+    run_id: int | None, row: int, outcome: Outcome | None, issues: Sequence[Issue]
 ) -> tuple[object, ...]:
     packed = pack_outcome(outcome) if outcome else None
     status = str(outcome.status) if outcome else None
     found = pack_issues(tuple(issues))
-    return (run, row, status, packed, found, crc(run, row, status, packed, found))
+    return (run_id, row, status, packed, found, crc(row, status, packed, found))

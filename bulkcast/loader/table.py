@@ -98,7 +98,7 @@ def rows(
     lines: Iterable[Line],
     *,
     width: int,
-    own: Sequence[int],
+    own: Container[int],
     tally: Tally,
     hidden: Container[int],
     hide: Literal["include", "skip"],
@@ -123,11 +123,8 @@ def rows(
             yield _row(number, cells, width=width, hidden=is_hidden)
 
 
-def _is_blank(cells: Cells, own: Sequence[int], width: int) -> bool:
-    here = len(cells)
-    if any(i < here and not _is_empty(cells[i]) for i in own):
-        return False
-    return all(map(_is_empty, cells[width:]))
+def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:
+    return all(_is_empty(cell) or (i < width and i not in own) for i, cell in enumerate(cells))
 
 
 def _is_empty(cell: Cell) -> bool:
@@ -151,9 +148,9 @@ def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
     return RawRow(number, tuple(cells[:width]), hidden, () if all(map(_is_empty, extra)) else extra)
 
 
-def own_columns(names: Sequence[str]) -> tuple[int, ...]:
+def own_columns(names: Sequence[str]) -> frozenset[int]:
     """The indexes of the columns that are the user's, not an earlier run's results."""
-    return tuple(
+    return frozenset(
         i for i, n in enumerate(names) if not n.strip().casefold().startswith(RESULT_PREFIX)
     )
 

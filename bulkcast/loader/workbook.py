@@ -30,6 +30,8 @@ _EXACT_BELOW: Final = 2.0**53
 _ZEROS_ONLY: Final = re.compile(r"0{2,}")
 _SHOWN_WHOLE_BELOW: Final = 10**11
 """A cell in the General format shows a number of more digits as 1.23457E+11."""
+_WIDEST: Final = 256
+"""Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
 
@@ -37,26 +39,26 @@ _FEWEST_HEADERS: Final = 2
 def read(path: Path, endpoint: Endpoint, options: ReadOptions) -> Sheet:
     """The sheet in an xlsx or xlsm workbook."""
     try:
-        with ZipFile(path) as packed, warnings.catch_warnings():
+        # One handle for both readers, so that it is closed whichever of them gives up.
+        with path.open("rb") as file, ZipFile(file) as packed, warnings.catch_warnings():
             archive.require_harmless(packed, path)
             # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
             warnings.simplefilter("ignore")
-            return _read(path, packed, endpoint, options)
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            return _read(path, book, packed, endpoint, options)
     except BadZipFile as exc:
         raise UnreadableSheet(archive.why_no_zip(path)) from exc
 
 
-def _read(path: Path, packed: ZipFile, endpoint: Endpoint, options: ReadOptions) -> Sheet:
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
-        tab = _choose(path.name, book, endpoint, options)
-        found = marks.look(packed, tab.name)
-        head, rest = tab.head, islice(_lines(book[tab.name]), len(tab.head), None)
-        below = (line for line in chain(head, rest) if line[0] > tab.header.number)
-        lines = list(_flagged(below, found, len(tab.header.names)))
-        return _sheet(path, tab, found, lines, options)
-    finally:
-        book.close()
+def _read(
+    path: Path, book: Any, packed: ZipFile, endpoint: Endpoint, options: ReadOptions
+) -> Sheet:
+    tab = _choose(path.name, book, endpoint, options)
+    found = marks.look(packed, tab.name)
+    rest = islice(_lines(book[tab.name]), len(tab.head), None)
+    below = (line for line in chain(tab.head, rest) if line[0] > tab.header.number)
+    lines = list(_flagged(below, found, len(tab.header.names)))
+    return _sheet(path, tab, found, lines, options)
 
 
 # ------------------------------------------------------------------ which worksheet
@@ -162,7 +164,7 @@ def _sheet(
     tally = table.Tally()
     rows = tuple(
         table.rows(
-            lines,
+            ((number, cells[: len(names)]) for number, cells in lines),
             width=len(names),
             own=table.own_columns(names),
             tally=tally,
@@ -185,7 +187,7 @@ def _widened(names: tuple[str, ...], lines: Sequence[Line]) -> tuple[str, ...]:
     Unlike in a delimited file they cannot mean that a row is shifted.
     """
     widest = max((_extent(cells) for _, cells in lines), default=0)
-    return names + ("",) * (widest - len(names))
+    return names + ("",) * (min(widest, _WIDEST) - len(names))
 
 
 def _extent(cells: Sequence[Cell]) -> int:

@@ -14,7 +14,7 @@ COLUMNS_MAX: Final = 16_384
 """Columns of a worksheet; the last one is XFD."""
 
 WIDTHS: Final = {
-    "status": 14, "code": 22, "message": 64, "fix": 48, "attempts": 10, "time": 20, "run": 22,
+    "status": 18, "code": 22, "message": 72, "fix": 56, "attempts": 20, "time": 20, "run": 22,
 }  # fmt: skip
 """Column widths, in characters."""
 

@@ -1,5 +1,6 @@
 """The second-best way to annotate a workbook: load it with openpyxl and save it again."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ _REBUILT: Final = (
     "xl/calcChain.xml",
     "xl/worksheets/",
     "docProps/",
+    "xl/comments",
+    "xl/drawings/vmlDrawing",
     "xl/theme/",
 )
 """Parts that openpyxl writes anew or under other names, so that their absence is no loss."""
@@ -39,16 +42,18 @@ def write(
 
     """
     try:
-        book = load_workbook(source, keep_vba=layout.kind == "xlsm")
-        tab = book[layout.tab] if layout.tab else book.worksheets[0]
-        _fill(tab, layout, headers, results)
-        book.save(draft)
-        lost = _lost(source, draft)
+        with warnings.catch_warnings(record=True) as said, source.open("rb") as file:
+            warnings.simplefilter("always")
+            book = load_workbook(file, keep_vba=layout.kind == "xlsm")
+            tab = book[layout.tab] if layout.tab else book.worksheets[0]
+            _fill(tab, layout, headers, results)
+            book.save(draft)
+        lost = [*dict.fromkeys(str(w.message) for w in said), *_lost_parts(source, draft)]
     except _UNWRITABLE as exc:
         raise CannotStart(
-            f"{source} cannot be written back ({why}; {exc}); save it as a new .xlsx file first"
+            f"{source.name} cannot be written back ({why}; {exc}); save it as a new .xlsx first"
         ) from exc
-    return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": lost})
+    return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": "; ".join(lost)})
 
 
 _SAID: Final = (
@@ -83,8 +88,8 @@ def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
         cell.data_type = "s"
 
 
-def _lost(source: Path, draft: Path) -> str:
+def _lost_parts(source: Path, draft: Path) -> list[str]:
     """The parts of `source` that have no counterpart in `draft`."""
     with ZipFile(source) as old, ZipFile(draft) as new:
         gone = set(old.namelist()) - set(new.namelist())
-    return ", ".join(sorted(n for n in gone if not n.startswith(_REBUILT) and not n.endswith("/")))
+    return sorted(name for name in gone if not name.startswith(_REBUILT) and name[-1] != "/")

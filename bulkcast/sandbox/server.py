@@ -6,6 +6,7 @@ Nothing of it was compared with the live API.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from enum import Enum
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bulkcast import protocol
 from bulkcast.catalogue import Endpoint
@@ -42,6 +44,16 @@ WRONG_SIGNATURE: Final = 101002005
 EXPIRED: Final = 101002006
 NO_STAMP: Final = 101002008
 TOO_OFTEN: Final = 101003001
+
+
+def _is_defect(record: logging.LogRecord) -> bool:
+    """Whether `record` tells of a fault of ours, not of bytes that were no request."""
+    raised = record.exc_info[1] if record.exc_info else None
+    return not isinstance(raised, HttpProcessingError | ConnectionError)
+
+
+_LOG: Final = logging.getLogger(__name__)
+_LOG.addFilter(_is_defect)
 
 
 class KeepLog(Enum):
@@ -145,6 +157,7 @@ class Sandbox:
         self._stamped: tuple[int, dict[str, str]] = (-1, {})
         self._texts: dict[int, bytes] = {}
         self._closing = asyncio.Event()
+        self._acted = asyncio.Event()
 
     def now(self) -> float:
         """The server's own time, Unix seconds."""
@@ -162,6 +175,12 @@ class Sandbox:
         held = self._rules.settings_of(room) if room else {}
         return {key: applied.value for key, applied in held.items()}
 
+    async def until(self, received: int) -> None:
+        """Wait until that many requests were acted on since the sandbox began."""
+        while self.received < received:
+            self._acted.clear()
+            await self._acted.wait()
+
     # -------------------------------------------------------------- serving
 
     @asynccontextmanager
@@ -173,7 +192,8 @@ class Sandbox:
 
         """
         self._closing = asyncio.Event()
-        runner = web.ServerRunner(web.Server(self._receive, access_log=None), shutdown_timeout=2.0)
+        server = web.Server(self._receive, access_log=None, logger=_LOG)
+        runner = web.ServerRunner(server, shutdown_timeout=10.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, HOST, port)
@@ -196,7 +216,7 @@ class Sandbox:
     # -------------------------------------------------------------- one request
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path != self._endpoint.path:
+        if request.raw_path.partition("?")[0] != self._endpoint.path:
             return web.Response(status=404, text="404: Not Found")
         if request.method != "POST":
             return web.Response(status=405, text="405: Method Not Allowed")
@@ -328,6 +348,7 @@ class Sandbox:
 
     def _record(self, message: _Message, decision: _Decision) -> None:
         self.received += 1
+        self._acted.set()
         if self._keep_log is KeepLog.NONE:
             return
         received = Received(

@@ -1,0 +1,240 @@
+"""The commands and their options; what they do is imported by the one that is called."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bulkcast import __version__
+from bulkcast.cli import failures, options, streams
+
+
+def run(argv: Sequence[str]) -> int:
+    """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
+    streams.make_safe()
+    words = list(argv)
+    try:
+        status = bulkcast.main(args=words, prog_name="bulkcast", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as exc:
+        click.echo(exc.format_message(), err=True)
+        return failures.CANNOT_START
+    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the door: all of them end here
+        return failures.tell(exc, argv=words, environ=os.environ)
+    return status if isinstance(status, int) else 0
+
+
+class _InOrder(click.Group):
+    """Lists its commands as they are used, not by the alphabet."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """The names, in the order in which they are declared below."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 all applied, 1 a defect, 2 cannot start, 3 rows need fixing, 4 rows"
+    " unconfirmed or not sent, 5 stopped: try later, 6 stopped: needs a human, 7 another run is"
+    " under way, 130 or 143 interrupted.",
+)
+@click.version_option(__version__, message="bulkcast %(version)s")
+def bulkcast() -> None:
+    r"""Apply a spreadsheet of ClassIn webcast settings, one classroom a row.
+
+    \b
+    Begin with:  bulkcast demo        a sample term, end to end, without an account
+                 bulkcast template    the workbook to fill in
+    """
+
+
+@bulkcast.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("bulkcast-demo"),
+    show_default=True,
+    metavar="D",
+    help="Where the sample term goes.",
+)
+def demo(folder: Path) -> int:
+    """Take a sample term through a sandbox, end to end."""
+    from bulkcast.cli import story
+
+    return story.demo(folder)
+
+
+@bulkcast.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("webcast-settings.xlsx"))
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Language of notes and instructions; headers have both.",
+)
+@options.force
+@options.voice
+def template(out: Path, **given: Any) -> int:
+    """Write the workbook to fill in."""
+    from bulkcast.cli import looking
+
+    return looking.template(out, given)
+
+
+@bulkcast.command()
+@options.sheet
+@click.option("--all", "all_", is_flag=True, help="List every problem, however many.")
+@options.reading
+@options.voice
+def validate(sheet: Path, **given: Any) -> int:
+    """List every problem of SHEET; offline, without credentials."""
+    from bulkcast.cli import checking
+
+    return checking.validate(sheet, given)
+
+
+@bulkcast.command()
+@options.sheet
+@options.only
+@options.choosing
+@options.pace
+@options.reading
+@options.voice
+def plan(sheet: Path, **given: Any) -> int:
+    """Show what would be sent, in which order, and when."""
+    from bulkcast.cli import checking
+
+    return checking.plan(sheet, given)
+
+
+@bulkcast.command()
+@options.sheet
+@options.agreeing
+@options.results
+@options.force
+@options.only
+@options.choosing
+@options.sending
+@options.profile
+@options.sandbox
+@options.world
+@options.lang
+@options.reading
+@options.voice
+def apply(sheet: Path, **given: Any) -> int:
+    """Validate SHEET, show the plan, ask, send, report.
+
+    The result sheet has every row of SHEET and how it ended.
+    """
+    from bulkcast.cli import sending
+
+    return sending.apply(sheet, given)
+
+
+@bulkcast.command()
+@options.sheet
+@options.agreeing
+@options.results
+@options.force
+@options.choosing
+@options.sending
+@options.profile
+@options.sandbox
+@options.world
+@options.lang
+@options.reading
+@options.voice
+def resubmit(sheet: Path, **given: Any) -> int:
+    """Send again what a result sheet says did not succeed.
+
+    That is: rejected, invalid, too_late, unconfirmed, not_sent; and rows that were added since.
+    """
+    from bulkcast.cli import sending
+
+    return sending.resubmit(sheet, given)
+
+
+@bulkcast.command()
+@click.argument("run", default="")
+@options.results
+@options.force
+@options.sending
+@options.profile
+@options.sandbox
+@options.world
+@options.lang
+@options.voice
+def resume(run: str, **given: Any) -> int:
+    """Go on where RUN, or the newest run, was interrupted."""
+    from bulkcast.cli import sending
+
+    return sending.resume(run, given)
+
+
+@bulkcast.command()
+@options.sandbox
+@options.voice
+def runs(**given: Any) -> int:
+    """List every run, the newest first."""
+    from bulkcast.cli import looking
+
+    return looking.runs(given)
+
+
+@bulkcast.command()
+@click.argument("run")
+@options.results
+@options.force
+@click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
+@options.sandbox
+@options.lang
+@options.voice
+def results(run: str, **given: Any) -> int:
+    """Write the result sheet of RUN again."""
+    from bulkcast.cli import looking
+
+    return looking.results(run, given)
+
+
+@bulkcast.command()
+@options.profile
+@options.sandbox
+@options.world
+@options.voice
+def doctor(**given: Any) -> int:
+    """Check credentials, clock, reachability; change nothing."""
+    from bulkcast.cli import looking
+
+    return looking.doctor(given)
+
+
+@bulkcast.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8350,
+    show_default=True,
+    help="0 for any free one.",
+)
+@options.world
+@click.option("--fault-rate", type=options.Amount("SHARE", 0, 1), help="Requests that go wrong.")
+@click.option("--seed", type=click.IntRange(0, 2**53), metavar="N", help="Of what goes wrong.")
+@click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
+@click.option(
+    "--clock-offset",
+    type=options.Amount("SECONDS", -1e9, 1e9),
+    default=0.0,
+    help="How far its clock is ahead.",
+)
+@options.voice
+def sandbox(**given: Any) -> int:
+    """Play ClassIn on this computer, with faults on demand."""
+    from bulkcast.cli import playing
+
+    return playing.sandbox(given)

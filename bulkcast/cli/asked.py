@@ -1,0 +1,118 @@
+"""What a command line asked for, in the words of the use cases."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bulkcast import config as configuration
+from bulkcast.config import Config
+from bulkcast.loader import ReadOptions
+from bulkcast.model import Credentials, Institution
+from bulkcast.pacing import parse_rate
+from bulkcast.pipeline import Selection, SendOptions, SheetOptions
+
+Given = Mapping[str, Any]
+"""The options of a command by their parameters' names, as click parsed them."""
+
+SANDBOX_HOME: Final = "sandbox"
+"""The folder under BULKCAST_HOME for what was only tried out: never mixed with real runs."""
+
+
+def sheet_options(given: Given) -> SheetOptions:
+    """How the sheet is to be read and checked."""
+    return SheetOptions(
+        read=ReadOptions(
+            tab=given["tab"],
+            encoding=given["encoding"],
+            delimiter=given["delimiter"],
+            mapping=dict(given["mapping"]),
+            hidden=given["hidden"],
+        ),
+        tz=given["tz"],
+        duplicates=given["duplicates"],
+        strict=given["strict"],
+    )
+
+
+def selection(given: Given) -> Selection:
+    """Which rows are meant."""
+    return Selection(statuses=given.get("only"), rows=given["rows"], limit=given["limit"])
+
+
+def send_options(given: Given) -> SendOptions:
+    """How it is to be sent, and where the result sheet goes.
+
+    Raises:
+        CannotStart: --rate is no rate.
+
+    """
+    return SendOptions(
+        rate=parse_rate(given["rate"]),
+        concurrency=given["concurrency"],
+        timeout=given["timeout"],
+        max_outage_s=given["max_outage"] * 60.0,
+        on_invalid=given.get("on_invalid", "skip"),
+        results=given["results"],
+        existing=existing(given),
+        lang=given["lang"],
+    )
+
+
+def existing(given: Given) -> Any:
+    """What to do where the file to write exists."""
+    return "replace" if given["force"] else "refuse"
+
+
+def home(given: Given) -> Path:
+    """Where the runs meant are kept."""
+    folder = configuration.home(os.environ)
+    return folder / SANDBOX_HOME if given["sandbox"] else folder
+
+
+def config(given: Given) -> Config | None:
+    """The institution to send for; None for the sandbox, whose address is not known yet.
+
+    Raises:
+        CannotStart: something of it is missing or wrong.
+
+    """
+    if not given["sandbox"]:
+        return configuration.load(os.environ, profile=given["profile"])
+    if given["profile"]:
+        raise click.UsageError("--sandbox takes no --profile: it has credentials of its own")
+    return None
+
+
+@asynccontextmanager
+async def connected(config: Config | None, given: Given, *, port: int = 0) -> AsyncIterator[Config]:
+    """`config`, or for None that of a sandbox which stands while the block runs.
+
+    The sandbox has its own credentials: those of the environment are not even read for it.
+    """
+    if config is not None:
+        yield config
+        return
+    from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
+
+    world = read_world(given["world"]) if given["world"] else World()
+    sandbox = Sandbox(world, secret=SANDBOX_SECRET)
+    async with sandbox.serving(port=port) as root_url:
+        yield sandbox_config(root_url, world.sid, home(given))
+
+
+def sandbox_config(root_url: str, sid: str, home: Path) -> Config:
+    """What to send to the sandbox at `root_url` with."""
+    from bulkcast.sandbox import SANDBOX_SECRET
+
+    return Config(Institution(root_url, sid), Credentials(sid, SANDBOX_SECRET), home)
+
+
+def resubmitted(given: Given) -> Given:
+    """The same, with the rows that `resubmit` is for."""
+    from bulkcast.pipeline import RESUBMITTED
+
+    return {**given, "only": RESUBMITTED}

@@ -1,0 +1,98 @@
+"""`validate` and `plan`: everything that needs neither network nor credentials."""
+
+import time
+from pathlib import Path
+
+from rich.text import Text
+
+from bulkcast.cli import asked, documents, render
+from bulkcast.cli.asked import Given
+from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.figures import Figures, figures
+from bulkcast.model import Severity
+from bulkcast.pacing import parse_rate
+from bulkcast.pipeline import Prepared, Selection, prepare
+from bulkcast.pipeline.prepare import zone
+
+
+def validate(sheet: Path, given: Given) -> int:
+    """List every problem of the sheet; the exit status."""
+    told = voice(given)
+    prepared = prepare(sheet, asked.sheet_options(given), Selection())
+    if told.as_json:
+        told.document(documents.dump(documents.validation(prepared)))
+        return prepared.exit_status
+    show_remarks(told, prepared)
+    show_problems(told, prepared, most=None if given["all_"] else render.PROBLEMS_MOST)
+    show_verdict(told, prepared)
+    told.say(_next(prepared))
+    return prepared.exit_status
+
+
+def show_remarks(told: Voice, prepared: Prepared) -> None:
+    """What had to be guessed or passed over to read the sheet."""
+    for remark in prepared.sheet.remarks:
+        told.say(Text(f"Note: {shown(str(remark))}"))
+
+
+def show_problems(told: Voice, prepared: Prepared, *, most: int | None) -> None:
+    """Errors and warnings, with --verbose notes too."""
+    issues = [i for i in prepared.issues if told.verbose or i.severity is not Severity.NOTE]
+    found = render.grouped(issues, most=most)
+    told.show(*render.problems(found, told.symbols))
+    if found.cut:
+        told.show(Text(f"and {found.cut:,} more; --all, --json or a result sheet has them all"))
+        told.show(Text(""))
+
+
+def show_verdict(told: Voice, prepared: Prepared) -> None:
+    """The counts, and what of the sheet is not used."""
+    told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
+    ignored = [shown(name) for name in prepared.checked.ignored_columns]
+    if ignored:
+        told.show(Text(f"Columns that name no setting, kept as they are: {', '.join(ignored)}"))
+
+
+def _next(prepared: Prepared) -> Text:
+    apply = command("bulkcast", "apply", prepared.path)
+    if not prepared.valid:
+        return Text("Nothing can be sent yet: mend the sheet and validate it again.")
+    if prepared.invalid:
+        return Text(
+            f"Mend them and validate again, or send the {prepared.valid:,} valid rows now: {apply}"
+        )
+    return Text(f"Next: {apply}")
+
+
+# ------------------------------------------------------------------ plan
+
+
+def plan(sheet: Path, given: Given) -> int:
+    """Show what would be sent; the exit status."""
+    told = voice(given)
+    rate = parse_rate(given["rate"])
+    prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    now = time.time()
+    planned = figures(prepared, rate=rate, now=now)
+    if told.as_json:
+        document = documents.plan(prepared, planned, done_at=now + planned.seconds)
+        told.document(documents.dump(document))
+        return prepared.exit_status
+    show_remarks(told, prepared)
+    told.show(*render.plan(planned, told.symbols))
+    _show_order(told, prepared, planned, rate, now)
+    if prepared.invalid:
+        validate = command("bulkcast", "validate", prepared.path)
+        told.say(Text(f"What is wrong with the invalid rows: {validate}"))
+    return prepared.exit_status
+
+
+def _show_order(told: Voice, prepared: Prepared, planned: Figures, rate: float, now: float) -> None:
+    if not planned.sent:
+        return
+    name = prepared.options.tz
+    tz = zone(name)
+    rows = [row for request in prepared.plan.requests for row in request.rows]
+    told.show(render.order(rows))
+    told.show(render.pace(planned, rate, now + planned.seconds, tz, name))
+    told.show(*render.late(planned, tz, told.symbols))

@@ -1,0 +1,124 @@
+"""Where people read: rich on stdout and stderr, without colour or motion where none is wanted.
+
+Nothing printed here is ever taken for markup, and everything untrusted goes through `shown`.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from bulkcast.cli.streams import can_show
+from bulkcast.derive import clean
+
+_PIPED_WIDTH: Final = 160
+"""Columns where nobody looks: tables are cut by nothing, and still wrap before they are silly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """Marks that stand beside words, never for them."""
+
+    good: str = "✓"
+    bad: str = "✗"
+    warning: str = "!"
+    unknown: str = "?"
+    left: str = "–"
+    arrow: str = "→"
+    dot: str = "·"
+
+
+_PLAIN: Final = Symbols("ok", "x", "!", "?", "-", "->", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a command speaks: what to stdout, what to stderr, and how much."""
+
+    out: Console
+    err: Console
+    symbols: Symbols
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+    def say(self, *parts: RenderableType) -> None:
+        """Prose, to stderr."""
+        if not self.quiet:
+            for part in parts:
+                self.err.print(part, soft_wrap=_is_line(part) and not self.err.is_terminal)
+
+    def warn(self, text: str) -> None:
+        """Prose that even --quiet does not silence."""
+        self.err.print(Text(text), soft_wrap=not self.err.is_terminal)
+
+    def show(self, *parts: RenderableType) -> None:
+        """What was asked for, to stdout; nothing beside a JSON object."""
+        if not (self.quiet or self.as_json):
+            for part in parts:
+                self.out.print(part, soft_wrap=_is_line(part) and not self.out.is_terminal)
+
+    def document(self, text: str) -> None:
+        """The one object of --json."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    @property
+    def moving(self) -> bool:
+        """Whether lines may be redrawn."""
+        return self.err.is_terminal and not self.err.is_dumb_terminal
+
+
+def voice(given: Mapping[str, bool]) -> Voice:
+    """The voice that --json, --quiet and --verbose ask for, on this process's streams."""
+    return Voice(
+        out=_console(to_stderr=False),
+        err=_console(to_stderr=True),
+        symbols=Symbols()
+        if can_show("✓✗–→·", sys.stdout) and can_show("✓", sys.stderr)
+        else _PLAIN,
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+    )
+
+
+def _console(*, to_stderr: bool) -> Console:
+    stream = sys.stderr if to_stderr else sys.stdout
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    looked_at = stream.isatty()
+    return Console(
+        stderr=to_stderr,
+        force_terminal=looked_at,
+        color_system=None if plain or not looked_at else "auto",
+        width=None if looked_at else _PIPED_WIDTH,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _is_line(part: RenderableType) -> bool:
+    return isinstance(part, str | Text)
+
+
+def shown(text: str | Path | None) -> str:
+    r"""Untrusted text for a terminal: one line without control characters.
+
+    >>> shown("a\x1b[31mred\nb")
+    'a [31mred b'
+    """
+    return clean(str(text or ""))
+
+
+def command(*words: str | Path) -> str:
+    """A command to copy and paste, quoted as this system's shell wants it."""
+    parts = [shown(word) for word in words]
+    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)

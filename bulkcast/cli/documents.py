@@ -1,0 +1,176 @@
+"""The objects of --json; their names and fields are an interface, and fixed."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast.cli.figures import Figures
+from bulkcast.derive import explain
+from bulkcast.endpoints import WEBCAST
+from bulkcast.ledger import RunRecord
+from bulkcast.model import Issue, RowStatus, Stop, no_counts
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport
+from bulkcast.reporter import Crosstab
+
+Document = dict[str, Any]
+
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""What JSON allows in a string and a terminal might act on."""
+
+
+def dump(document: Document) -> str:
+    """One line of JSON, readable in any script, harmless on a terminal."""
+    text = json.dumps(document, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def validation(prepared: Prepared) -> Document:
+    """What `validate` found."""
+    return {
+        "schema": "bulkcast.validation/1",
+        "input": str(prepared.path),
+        "rows": len(prepared.sheet.rows),
+        "valid": prepared.valid,
+        "invalid": prepared.invalid,
+        "issues": [_issue(issue) for issue in prepared.issues],
+        "ignored_columns": list(prepared.checked.ignored_columns),
+        "exit": prepared.exit_status,
+    }
+
+
+def _issue(issue: Issue) -> Document:
+    return {
+        "row": issue.row,
+        "column": issue.column,
+        "cell": issue.cell,
+        "value": issue.value,
+        "code": issue.code,
+        "severity": issue.severity.value,
+        "message": str(issue.message),
+        "fix": str(issue.fix),
+    }
+
+
+def run(report: RunReport) -> Document:
+    """How a run ended."""
+    return {
+        "schema": "bulkcast.run/1",
+        "run": report.run,
+        "input": report.input,
+        "rows": len(report.rows),
+        "counts": _counts(report.counts),
+        "requests": report.requests,
+        "elapsed_s": round(report.elapsed_s, 3),
+        "results": _path(report.results),
+        "stopped": stopped(report.stop),
+        "exit": report.exit_status,
+    }
+
+
+def dry_run(prepared: Prepared) -> Document:
+    """What `apply --dry-run` comes to, in the fields of a run: nothing was sent."""
+    counts = no_counts()
+    settled = prepared.plan.settled
+    for row in prepared.sheet.rows:
+        outcome = settled.get(row.number)
+        counts[outcome.status if outcome else RowStatus.NOT_SENT] += 1
+    return {
+        "schema": "bulkcast.run/1",
+        "run": None,
+        "input": str(prepared.path),
+        "rows": len(prepared.sheet.rows),
+        "counts": _counts(counts),
+        "requests": 0,
+        "elapsed_s": 0.0,
+        "results": None,
+        "stopped": stopped(Stop("dry_run", "run.dry_run", exit_status=prepared.exit_status)),
+        "exit": prepared.exit_status,
+    }
+
+
+def _counts(counts: Mapping[RowStatus, int]) -> dict[str, int]:
+    return {status.value: counts[status] for status in RowStatus}
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def stopped(stop: Stop | None) -> Document | None:
+    """Why a run ended before its last row."""
+    if stop is None:
+        return None
+    message, _ = explain(stop.code, stop.args, WEBCAST)
+    return {"reason": stop.reason, "code": stop.code, "message": message}
+
+
+def plan(prepared: Prepared, planned: Figures, *, done_at: float) -> Document:
+    """What `plan` would send.  Settings are counted, not listed: some are secret."""
+    return {
+        "schema": "bulkcast.plan/1",
+        "input": str(prepared.path),
+        "rows": planned.rows,
+        "to_send": planned.sent,
+        "requests": planned.requests,
+        "invalid": planned.invalid,
+        "left_out": planned.left_out,
+        "fingerprint": prepared.plan.fingerprint,
+        "settings": {s.key: dict(s.values) for s in planned.settings},
+        "order": [list(request.rows) for request in prepared.plan.requests],
+        "seconds": round(planned.seconds, 3),
+        "done_at": round(done_at, 3),
+        "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in planned.late],
+        "exit": prepared.exit_status,
+    }
+
+
+def runs(records: Iterable[RunRecord]) -> Document:
+    """Every run of the ledger, the newest first."""
+    return {"schema": "bulkcast.runs/1", "runs": [_record(record) for record in records]}
+
+
+def _record(record: RunRecord) -> Document:
+    header = record.header
+    return {
+        "run": header.run,
+        "created_at": header.created_at,
+        "finished_at": record.finished_at,
+        "input": header.sheet,
+        "institution": {"root_url": header.institution.root_url, "sid": header.institution.sid},
+        "rows": header.n_rows,
+        "counts": _counts(record.counts),
+        "state": state(record),
+        "stopped": stopped(record.stop),
+    }
+
+
+def state(record: RunRecord) -> str:
+    """One word for how far a run is; cut off by a crash is `unfinished`, as under way is."""
+    if record.finished_at is None:
+        return "unfinished"
+    return "stopped" if record.stop else "finished"
+
+
+def crosstab(table: Crosstab) -> Document:
+    """Counts by the values of one column."""
+    return {
+        "schema": "bulkcast.crosstab/1",
+        "column": table.column,
+        "counts": [
+            {"value": value, **dict(zip((s.value for s in table.statuses), counts, strict=True))}
+            for value, counts in table.counts
+        ],
+    }
+
+
+def diagnosis(found: Diagnosis) -> Document:
+    """What `doctor` found."""
+    return {
+        "schema": "bulkcast.diagnosis/1",
+        "findings": [
+            {"name": n, "well": well, "message": said} for n, well, said in found.findings
+        ],
+        "exit": found.exit_status,
+    }

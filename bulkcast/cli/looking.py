@@ -1,0 +1,94 @@
+"""`template`, `runs`, `results` and `doctor`: what writes or shows without sending a setting."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from rich.text import Text
+
+from bulkcast import loader, pipeline, reporter
+from bulkcast.cli import asked, documents, render, sending
+from bulkcast.cli.asked import Given
+from bulkcast.cli.console import command, shown, voice
+from bulkcast.endpoints import WEBCAST
+from bulkcast.pipeline import Diagnosis, RunReport
+
+
+def template(target: Path, given: Given) -> int:
+    """Write the workbook to fill in."""
+    told = voice(given)
+    written = reporter.write_template(
+        target, WEBCAST, given["lang"], existing=asked.existing(given)
+    )
+    if told.as_json:
+        document = {"schema": "bulkcast.template/1", "template": str(written.path)}
+        told.document(documents.dump(document))
+    elif told.quiet:
+        told.document(str(written.path))
+    told.show(Text("Template: ").append(shown(written.path), "bold"))
+    if not told.as_json:
+        validate = command("bulkcast", "validate", written.path)
+        told.say(Text(f"Fill in a row for each classroom, then: {validate}"))
+    return 0
+
+
+def runs(given: Given) -> int:
+    """List every run, the newest first."""
+    told = voice(given)
+    records = pipeline.runs(asked.home(given))
+    if told.as_json:
+        told.document(documents.dump(documents.runs(records)))
+    elif records:
+        told.show(render.runs(records, _here()))
+    else:
+        told.say(Text("There are no runs yet; `bulkcast apply` begins one."))
+    return 0
+
+
+def _here() -> tzinfo:
+    """The time zone of this computer."""
+    return datetime.fromtimestamp(0, UTC).astimezone().tzinfo or UTC
+
+
+def results(run: str, given: Given) -> int:
+    """Write the result sheet of a run again; with --by, count its rows by a column."""
+    told = voice(given)
+    report = pipeline.results(
+        asked.home(given),
+        run,
+        target=given["results"],
+        existing=asked.existing(given),
+        lang=given["lang"],
+    )
+    if given["by"]:
+        table = _crosstab(report, given["by"])
+        told.show(render.crosstab(table), Text(""))
+        if told.as_json:
+            told.document(documents.dump(documents.crosstab(table)))
+    elif told.as_json:
+        told.document(documents.dump(documents.run(report)))
+    sending.show_report(told, report)
+    return 0
+
+
+def _crosstab(report: RunReport, column: str) -> reporter.Crosstab:
+    sheet = loader.read(report.results or Path(report.input), endpoint=WEBCAST)
+    return reporter.crosstab(sheet, report.rows, column, WEBCAST)
+
+
+def doctor(given: Given) -> int:
+    """Check credentials, clock and reachability; the exit status."""
+    told = voice(given)
+    found = asyncio.run(_examine(given))
+    if told.as_json:
+        told.document(documents.dump(documents.diagnosis(found)))
+    told.show(render.findings(found, told.symbols))
+    if not told.as_json:
+        told.say(Text(f"Runs are kept in {shown(os.fspath(asked.home(given)))}"))
+    return found.exit_status
+
+
+async def _examine(given: Given) -> Diagnosis:
+    async with asked.connected(asked.config(given), given) as config:
+        return await pipeline.doctor(config)

@@ -1,0 +1,227 @@
+"""`apply`, `resubmit` and `resume`: show the plan, ask, send, say how it ended and what is next."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from bulkcast import pipeline
+from bulkcast.catalogue import RESULT_PREFIX
+from bulkcast.cli import asked, checking, documents, progress, render, signals, streams
+from bulkcast.cli.asked import Given
+from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.figures import figures
+from bulkcast.config import Config
+from bulkcast.errors import CannotStart
+from bulkcast.model import RowStatus
+from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
+from bulkcast.pipeline.prepare import zone
+
+_RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+
+_Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
+
+
+def apply(sheet: Path, given: Given) -> int:
+    """Plan a sheet, ask, send it, hand it back; the exit status."""
+    told = voice(given)
+    _refuse_to_hang(given)
+    options = asked.send_options(given)
+    prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    return _apply(told, prepared, options, given)
+
+
+def resubmit(sheet: Path, given: Given) -> int:
+    """Send again what did not succeed, by what a result sheet says; the exit status."""
+    told = voice(given)
+    _refuse_to_hang(given)
+    options = asked.send_options(given)
+    given = asked.resubmitted(given)
+    prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    _require_results(prepared)
+    return _apply(told, prepared, options, given)
+
+
+def resume(run: str, given: Given) -> int:
+    """Go on with a run that ended early; the exit status."""
+    told = voice(given)
+    options = asked.send_options(given)
+    config = asked.config(given)
+    port = 0 if config else _port_of(asked.home(given), run)
+
+    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+        return await pipeline.resume(config, run, options, control=control, watch=watch)
+
+    return _send(told, config, options, given, use, port=port)
+
+
+def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
+    if given["dry_run"]:
+        return _dry_run(told, prepared, options)
+    config = asked.config(given)
+    _show_plan(told, prepared, options)
+    _agree(prepared, config, given)
+
+    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+        return await pipeline.apply(prepared, config, options, control=control, watch=watch)
+
+    return _send(told, config, options, given, use)
+
+
+def _dry_run(told: Voice, prepared: Prepared, options: SendOptions) -> int:
+    if told.as_json:
+        told.document(documents.dump(documents.dry_run(prepared)))
+        return prepared.exit_status
+    checking.show_problems(told, prepared, most=render.PROBLEMS_MOST)
+    checking.show_verdict(told, prepared)
+    _show_plan(told, prepared, options)
+    told.say(
+        Text(
+            "Dry run: nothing was sent. What only ClassIn can know (ids it does not have, editions"
+            " without a feature) shows when it is."
+        )
+    )
+    return prepared.exit_status
+
+
+# ------------------------------------------------------------------ before
+
+
+def _refuse_to_hang(given: Given) -> None:
+    """Without a terminal nobody can answer, so that must have been said beforehand."""
+    if not (given["yes"] or given["dry_run"] or streams.is_interactive()):
+        raise CannotStart(
+            "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
+            " nothing"
+        )
+
+
+def _require_results(prepared: Prepared) -> None:
+    """A sheet that no run has written to says of no row whether it succeeded."""
+    status = f"{RESULT_PREFIX}status"
+    if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
+        raise CannotStart(
+            f"{prepared.path.name} is no result sheet: it has no column {status}; send it with"
+            f" {command('bulkcast', 'apply', prepared.path)}"
+        )
+
+
+def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> None:
+    now = time.time()
+    planned = figures(prepared, rate=options.rate, now=now)
+    checking.show_remarks(told, prepared)
+    told.say(*render.plan(planned, told.symbols))
+    if not planned.sent:
+        return
+    tz = zone(prepared.options.tz)
+    done_at = now + planned.seconds
+    told.say(render.pace(planned, options.rate, done_at, tz, prepared.options.tz))
+    told.say(*render.late(planned, tz, told.symbols))
+
+
+def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
+    """Ask, unless --yes was given or there is nothing to send.
+
+    Raises:
+        click.Abort: the answer was no.
+
+    """
+    n = sum(len(request.rows) for request in prepared.plan.requests)
+    if given["yes"] or not n:
+        return
+    where = config.institution if config else "the sandbox on this computer"
+    click.confirm(f"Send {render.counted(n, 'row')} to {where}?", abort=True, err=True)
+
+
+# ------------------------------------------------------------------ during
+
+
+def _send(
+    told: Voice,
+    config: Config | None,
+    options: SendOptions,
+    given: Given,
+    use: _Use,
+    *,
+    port: int = 0,
+) -> int:
+    """Carry out a use case under signals, with its progress shown, then say how it ended."""
+    report = asyncio.run(_carry_out(told, config, options, given, use, port))
+    if told.as_json:
+        told.document(documents.dump(documents.run(report)))
+    show_report(told, report)
+    if not told.as_json:
+        told.say(next_step(report, sandboxed=_sandbox_words(given)))
+    return report.exit_status
+
+
+async def _carry_out(
+    told: Voice, config: Config | None, options: SendOptions, given: Given, use: _Use, port: int
+) -> RunReport:
+    async with asked.connected(config, given, port=port) as connected:
+        told.say(Text(f"Sending to {shown(str(connected.institution))}"))
+        return await watched(told, options.rate, lambda *doors: use(connected, *doors))
+
+
+async def watched(
+    told: Voice, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
+) -> RunReport:
+    """Carry out a use case with its progress shown, to be stopped by signals."""
+    control = Control()
+    with progress.shown_on(told, rate) as watch, signals.heeding(control, told.warn):
+        return await use(control, watch)
+
+
+def _port_of(home: Path, run: str) -> int:
+    """The port of the sandbox a run was made with, so that it is the same institution again."""
+    for record in pipeline.runs(home):
+        if record.header.run.startswith(run):
+            port = record.header.institution.root_url.rpartition(":")[2]
+            return int(port) if port.isdigit() else 0
+    return 0
+
+
+# ------------------------------------------------------------------ after
+
+
+def show_report(told: Voice, report: RunReport) -> None:
+    """Counts that add up, why it stopped, where the result sheet is."""
+    for remark in report.remarks:
+        told.warn(shown(str(remark)))
+    if told.as_json:
+        return
+    if told.quiet:
+        told.document(str(report.results or ""))
+        return
+    told.show(Text(""), render.outcome(report.counts, told.symbols))
+    told.show(render.total(report, told.symbols))
+    if report.stop:
+        told.show(*render.why_stopped(report.stop, told.symbols))
+    if report.results:
+        told.show(Text("Result sheet: ").append(shown(report.results), "bold"))
+
+
+def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
+    """The command to type next; empty-handed where nothing is left to do."""
+    unfinished = any(report.counts[status] for status in _RESUMED)
+    to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
+    again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
+    go_on = command("bulkcast", "resume", report.run, *sandboxed)
+    if report.stop and unfinished:
+        return Text(f"Next, to go on where it stopped: {go_on}")
+    if to_fix:
+        return Text(f"Next: mend the marked rows in the result sheet, then {again}")
+    if unfinished:
+        return Text(f"Next, to send those rows again: {again}")
+    return Text("Nothing is left to do.")
+
+
+def _sandbox_words(given: Given) -> tuple[str, ...]:
+    if not given["sandbox"]:
+        return ()
+    world = given["world"]
+    return ("--sandbox", "--world", os.fspath(world)) if world else ("--sandbox",)

@@ -1,0 +1,209 @@
+"""`demo`: a sample term through an embedded sandbox, told step by step.
+
+Everything it makes lies in one folder, its runs too, so that nothing of it mixes with real work.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+from rich.padding import Padding
+from rich.text import Text
+
+from bulkcast import pipeline
+from bulkcast.cli import asked, checking, render, sending
+from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.figures import figures
+from bulkcast.config import Config
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.model import RowStatus
+from bulkcast.pipeline import RESUBMITTED, Prepared, RunReport, Selection, SendOptions, SheetOptions
+from bulkcast.pipeline.prepare import zone
+from bulkcast.reporter import sample
+from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, read_world
+
+_RATE: Final = 6000 / 60.0
+_SHEET, _WORLD, _MENDED, _HOME = "term.xlsx", "world.json", "mended.csv", "home"
+_PROBLEMS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Where the story takes place."""
+
+    told: Voice
+    folder: Path
+    weeks: int
+    """How far the sample's classes were moved into the future."""
+
+    @property
+    def sheet(self) -> Path:
+        """The term as the office uploads it."""
+        return self.folder / _SHEET
+
+
+def demo(folder: Path) -> int:
+    """Tell the story; 0 once it is told."""
+    told = voice({"as_json": False, "quiet": False, "verbose": False})
+    stage = _Stage(told, folder, _lay_out(folder))
+    _introduce(stage)
+    prepared = _validate(stage)
+    asyncio.run(_send_and_mend(stage, prepared))
+    _conclude(stage)
+    return 0
+
+
+# ------------------------------------------------------------------ the folder
+
+
+def _lay_out(folder: Path) -> int:
+    """Copy the sample into `folder`; by how many weeks its classes moved."""
+    if folder.exists() and not (folder / _WORLD).exists():
+        raise CannotStart(f"{folder} exists and is no demo's folder; choose another with --dir")
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.fromtimestamp(time.time(), zone(SheetOptions().tz)).replace(tzinfo=None)
+    with _samples() as source:
+        for name in (_WORLD, _MENDED):
+            shutil.copyfile(source / name, folder / name)
+        return sample.lay_out(source / _SHEET, folder / _SHEET, WEBCAST, now=now)
+
+
+@contextmanager
+def _samples() -> Iterator[Path]:
+    """The sample term: inside the package where it is installed, beside it in a checkout."""
+    package = files("bulkcast")
+    with as_file(package / "_samples") as installed, as_file(package) as here:
+        yield installed if installed.is_dir() else here.parent / "samples" / "term"
+
+
+# ------------------------------------------------------------------ the story
+
+
+def _introduce(stage: _Stage) -> None:
+    lines = [
+        "A school uploads its term: one class a row, and what is to be recorded, streamed and",
+        "played back.  ClassIn is played by a sandbox on this computer; nothing leaves it.",
+        f"Everything made here lies in {shown(stage.folder)}.",
+    ]
+    if stage.weeks:
+        lines.append(f"The sample's classes were moved by {stage.weeks} weeks, into the future.")
+    _head(stage, 0, "The sample term")
+    stage.told.show(*(Text(line) for line in lines))
+
+
+def _validate(stage: _Stage) -> Prepared:
+    _head(stage, 1, "Validate: what is wrong, before anything is sent")
+    _typed(stage, "validate", stage.sheet)
+    prepared = pipeline.prepare(stage.sheet)
+    checking.show_problems(stage.told, prepared, most=_PROBLEMS)
+    checking.show_verdict(stage.told, prepared)
+    return prepared
+
+
+async def _send_and_mend(stage: _Stage, prepared: Prepared) -> None:
+    world = replace(read_world(stage.folder / _WORLD), limit=None)
+    async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
+        config = asked.sandbox_config(root_url, world.sid, stage.folder / _HOME)
+        first = await _apply(stage, prepared, config)
+        _explain(stage, first)
+        mended = _mend(stage, first)
+        await _resubmit(stage, mended, config)
+
+
+async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
+    told = stage.told
+    _head(stage, 2, "Apply: the valid rows are sent, the others wait")
+    _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
+    planned = figures(prepared, rate=_RATE, now=time.time())
+    told.show(*render.plan(planned, told.symbols))
+    told.show(
+        Text(
+            "ClassIn itself allows about 1000 requests a minute, and bulkcast keeps to 950 unless"
+            " told otherwise; the sandbox takes more, so that nobody has to wait here."
+        )
+    )
+    return await _send(stage, prepared, config)
+
+
+async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
+    options = SendOptions(rate=_RATE)
+    report = await sending.watched(
+        stage.told,
+        options.rate,
+        lambda control, watch: pipeline.apply(
+            prepared, config, options, control=control, watch=watch
+        ),
+    )
+    sending.show_report(stage.told, report)
+    if report.stop:
+        raise KeyboardInterrupt
+    return report
+
+
+def _explain(stage: _Stage, report: RunReport) -> None:
+    _head(stage, 3, "The result sheet: your own rows, and how each one ended")
+    told = stage.told
+    told.show(Text("Behind your columns stand status, code, message, fix, attempts, time, run:"))
+    seen: set[RowStatus] = set()
+    for row in report.rows:
+        if row.status not in seen and row.message:
+            seen.add(row.status)
+            word = row.status.value.replace("_", " ")
+            line = Text.assemble((f"row {row.row} ", "bold"), f"{word}: {shown(row.message)}")
+            told.show(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _mend(stage: _Stage, report: RunReport) -> Path:
+    _head(stage, 4, "Mend the result sheet, and send again only what did not succeed")
+    if report.results is None:
+        raise CannotStart(f"{stage.folder} could not take the result sheet; free some space")
+    target = report.results.with_stem(f"{report.results.stem}-mended")
+    table = stage.folder / _MENDED
+    n = sample.mend(report.results, table, target, WEBCAST, weeks=stage.weeks)
+    stage.told.show(Text(f"Somebody has mended {n} rows, in the copy {shown(target.name)}."))
+    return target
+
+
+async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> None:
+    _typed(stage, "resubmit", sheet)
+    prepared = pipeline.prepare(sheet, selection=Selection(statuses=RESUBMITTED))
+    report = await _send(stage, prepared, config)
+    left = sum(report.counts[status] for status in RESUBMITTED)
+    if left:
+        stage.told.show(
+            Text(
+                f"The {left} rows that are left are ClassIn's to decide: classes that have begun,"
+                " were deleted, or belong to another school.  The sheet says which and why."
+            )
+        )
+
+
+def _conclude(stage: _Stage) -> None:
+    _head(stage, 5, "Now with a term of your own")
+    steps = (
+        ("bulkcast template", "the workbook to fill in"),
+        ("bulkcast validate SHEET", "what is wrong in it, offline"),
+        ("bulkcast apply SHEET --sandbox", "a rehearsal, without an account"),
+        ("bulkcast doctor", "once BULKCAST_SID and BULKCAST_SECRET are set"),
+        ("bulkcast apply SHEET", "in earnest"),
+    )
+    for typed, said in steps:
+        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), said))
+
+
+def _head(stage: _Stage, number: int, title: str) -> None:
+    mark = f"{number}  " if number else ""
+    stage.told.show(Text(""), Text(f"{mark}{title}", "bold cyan"), Text(""))
+
+
+def _typed(stage: _Stage, *words: str | Path) -> None:
+    """The command that does the same, as it would be typed."""
+    stage.told.show(Text(f"$ {command('bulkcast', *words)}", "dim"), Text(""))

@@ -1,0 +1,94 @@
+"""What is committed is what the table gives."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from zipfile import ZipFile
+
+import jsonschema
+import pytest
+from openpyxl import load_workbook
+
+from bulkcast.endpoints import WEBCAST
+from bulkcast.reporter import write_template
+
+
+def _load() -> ModuleType:
+    path = Path(__file__).with_name("regenerate.py")
+    spec = importlib.util.spec_from_file_location("regenerate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["regenerate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+regenerate = _load()
+STALE = f"is not what the table gives; run: {regenerate.COMMAND}"
+
+
+def content(path: Path) -> list[Any]:
+    """What a user meets in a workbook, whatever the version of the library that wrote it."""
+    book = load_workbook(path)
+    return [
+        [
+            sheet.title,
+            sheet.sheet_state,
+            [[(c.value, c.number_format, c.comment and c.comment.text) for c in r] for r in sheet],
+            [(str(v.sqref), v.formula1, v.prompt) for v in sheet.data_validations.dataValidation],
+            [(str(a.sqref), [r.formula for r in a.rules]) for a in sheet.conditional_formatting],
+            {name: (d.width, d.number_format) for name, d in sheet.column_dimensions.items()},
+        ]
+        for sheet in book.worksheets
+    ] + [{name: d.value for name, d in book.defined_names.items()}]
+
+
+@pytest.mark.parametrize("lang", regenerate.LANGUAGES)
+def test_the_committed_template_is_the_generated_one(tmp_path: Path, lang: Any) -> None:
+    written = write_template(tmp_path / "t.xlsx", WEBCAST, lang)
+
+    committed = regenerate.template_path(regenerate.ROOT / "templates", lang)
+
+    assert content(committed) == content(written.path), f"{committed.name} {STALE}"
+
+
+def test_the_same_table_gives_the_same_template(tmp_path: Path) -> None:
+    for name in ("1.xlsx", "2.xlsx"):
+        write_template(tmp_path / name, WEBCAST, "en")
+
+    with ZipFile(tmp_path / "1.xlsx") as one, ZipFile(tmp_path / "2.xlsx") as two:
+        assert [(i.filename, i.CRC, i.date_time) for i in one.infolist()] == [
+            (i.filename, i.CRC, i.date_time) for i in two.infolist()
+        ]
+
+
+def test_the_committed_schema_is_the_generated_one_and_a_schema() -> None:
+    path = regenerate.ROOT / "templates" / "setwebcast.schema.json"
+
+    assert path.read_text("utf-8") == regenerate.schema(), f"{path.name} {STALE}"
+    jsonschema.Draft202012Validator.check_schema(json.loads(regenerate.schema()))
+
+
+def test_the_readme_blocks_are_the_generated_ones() -> None:
+    text = (regenerate.ROOT / "README.md").read_text("utf-8")
+
+    assert regenerate.start("settings") in text
+    assert regenerate.readme(text) == text, f"README.md {STALE}"
+
+
+def test_everything_is_written_where_nothing_is_yet(tmp_path: Path) -> None:
+    regenerate.write_all(tmp_path)
+
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    assert written == [
+        "README.md",
+        "templates/bulkcast-en.xlsx",
+        "templates/bulkcast-zh.xlsx",
+        "templates/setwebcast.schema.json",
+    ]
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert all(block in text for block in regenerate.blocks().values())

@@ -1,0 +1,100 @@
+"""kill -9 at random moments, again and again: nothing lost, nothing claimed, sends bounded."""
+
+import asyncio
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from bulkcast.config import load
+from bulkcast.pipeline import runs
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
+from tests.audit import kept, violations
+
+ROWS = 240
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def sheet(path: Path) -> Path:
+    lines = [f"{25_096_000 + n},1,0,1,1,row {n}" for n in range(ROWS)]
+    head = "activityId,recordState,recordType,liveState,openState,customColumn"
+    path.write_text("\n".join([head, *lines]), "utf-8")
+    return path
+
+
+async def start(term: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), str(term), env=environment, cwd=WORKER.parents[1]
+    )
+
+
+async def kill_at_random(
+    sandbox: Sandbox, process: asyncio.subprocess.Process, dice: random.Random
+) -> None:
+    """Kill once requests arrive again, a random number of them later, or a random moment."""
+    seen = sandbox.received
+    more = dice.choice([1, 1, 2, 5, 10, 20])
+    for _ in range(2000):
+        if sandbox.received >= seen + more or process.returncode is not None:
+            break
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(dice.random() * 0.02)
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def endure(tmp_path: Path, kills: int, seed: int) -> None:
+    dice = random.Random(seed)
+    term = sheet(tmp_path / "term.csv")
+    home = tmp_path / "home"
+    world = World(latency_s=0.03, limit=None, fault_rate=0.2, seed=seed)
+    sandbox = Sandbox(world, secret=SANDBOX_SECRET)
+    async with sandbox.serving() as url:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(WORKER.parents[1]),
+            "BULKCAST_ROOT_URL": url,
+            "BULKCAST_SID": SANDBOX_SID,
+            "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
+            "BULKCAST_HOME": str(home),
+        }
+        settings = load(environment)
+        crashes = 0
+        while crashes < kills:
+            process = await start(term, environment)
+            await kill_at_random(sandbox, process, dice)
+            if process.returncode == 0:
+                break
+            crashes += 1
+            if found := runs(settings.home):
+                (record,) = found
+                run = record.header.run
+                assert sum(record.counts.values()) == ROWS
+                assert violations(kept(home, run), sandbox.log, rows=ROWS, crashes=crashes) == []
+        assert crashes >= kills // 2, "the run ended before it was killed often enough"
+        for _ in range(4):
+            process = await start(term, environment)
+            if await process.wait() == 0:
+                break
+        assert process.returncode == 0
+    (record,) = runs(settings.home)
+    run = record.header.run
+    assert violations(kept(home, run), sandbox.log, rows=ROWS, crashes=crashes) == []
+    results = (tmp_path / "term.csv.results.csv").read_text("utf-8-sig").splitlines()
+    assert len(results) == ROWS + 1
+    assert all(",applied," in line for line in results[1:])
+
+
+async def test_twenty_kills_lose_nothing_and_claim_nothing(tmp_path: Path) -> None:
+    await endure(tmp_path, kills=20, seed=11)
+
+
+@pytest.mark.long
+async def test_a_thousand_kills_lose_nothing_and_claim_nothing(tmp_path: Path) -> None:
+    for seed in range(50):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        await endure(folder, kills=20, seed=seed)

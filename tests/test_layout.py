@@ -1,0 +1,208 @@
+"""What lies where, and that README, CI and code say the same."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkcast.errors import BulkcastError
+from bulkcast.model import RowStatus
+from tests import check
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SET_UP_AND_RUN = (
+    "python3 -m venv .venv && .venv/bin/pip install -q '.[all]' && .venv/bin/bulkcast demo"
+)
+PASS_EVERY_CHECK = "python3 tests/check.py"
+
+TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "templates", "tests"}
+
+
+def files_of_the_project() -> list[Path]:
+    """Everything committed, or about to be."""
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - fixed words
+    if done.returncode:
+        pytest.skip("not a git checkout, so nothing tells the project's files from others")
+    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def section(heading: str) -> str:
+    """The text of README under a heading of the second level."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)
+    assert found, f"README has no section {heading!r}"
+    return found[1]
+
+
+def first_cells(heading: str) -> list[str]:
+    """The first cell of each row of a section's table, bare of back ticks."""
+    rows = re.findall(r"^\| *([^|]*?) *\|", section(heading), re.M)
+    return [cell.strip("`") for cell in rows[2:]]
+
+
+def modules(folder: str) -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_the_top_level_holds_the_named_things_and_dot_files_only() -> None:
+    top = {path.relative_to(ROOT).parts[0] for path in files_of_the_project()}
+
+    assert {name for name in top if not name.startswith(".")} == TOP_LEVEL
+
+
+@pytest.mark.parametrize("folder", ["bulkcast", "tests"])
+def test_every_module_says_what_it_is(folder: str) -> None:
+    silent = [path.name for path, tree in modules(folder) if not ast.get_docstring(tree)]
+
+    assert not silent
+
+
+def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> None:
+    place = re.compile(rb"(?<![\w./<>:-])/(?:work|root|home|tmp|opt|Users)/[\w.]")
+    registry = re.compile(rb"\bpypi\.(?:org|python)|pythonhosted|registry\.npmjs|deb\.debian")
+    texts = {path: raw for path in files_of_the_project() if b"\0" not in (raw := _read(path))}
+
+    named = {p.name: found[0] for p, raw in texts.items() if (found := place.search(raw))}
+    asked = {p.name: found[0] for p, raw in texts.items() if (found := registry.search(raw))}
+
+    assert not named
+    assert asked.keys() <= {Path(__file__).name}
+    assert len(texts) > len(TOP_LEVEL)
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def test_the_contracts_between_layers_are_complete_and_name_the_core() -> None:
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers, core, *doors = found["tool"]["importlinter"]["contracts"]
+
+    assert layers["type"] == "layers"
+    assert layers["exhaustive"] is True
+    assert core["type"] == "forbidden"
+    assert {"aiohttp", "asyncio", "os", "random", "sqlite3", "time"} <= set(
+        core["forbidden_modules"]
+    )
+    assert len(doors) >= 3
+
+
+def test_ci_runs_what_a_person_runs() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+    assert [line for line in lines if "check.py" in line] == [f"exec {PASS_EVERY_CHECK}"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no executable bit")
+def test_ci_can_be_started_as_a_program() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_checks_need_nothing_but_the_standard_library() -> None:
+    tree = ast.parse(Path(check.__file__).read_text(encoding="utf-8"))
+
+    assert top_level_imports(tree) <= sys.stdlib_module_names
+
+
+def top_level_imports(tree: ast.Module) -> set[str]:
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+# ------------------------------------------------------------------ README
+
+
+@pytest.mark.parametrize("command", [SET_UP_AND_RUN, PASS_EVERY_CHECK])
+def test_readme_gives_each_of_the_two_commands_on_a_line_of_its_own(command: str) -> None:
+    assert README.splitlines().count(command) == 1
+
+
+def test_readme_shows_the_help_as_it_is() -> None:
+    shown = re.search(r"<!-- help -->\n```text\n(.*?)```\n<!-- end help -->", README, re.S)
+
+    assert shown
+    assert shown[1] == bulkcast_help(), "paste `COLUMNS=80 bulkcast --help` between the marks"
+
+
+def bulkcast_help() -> str:
+    environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    command = (sys.executable, "-m", "bulkcast", "--help")
+    done = subprocess.run(  # noqa: S603 - our own
+        command, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=True
+    )
+    return done.stdout
+
+
+def test_readme_explains_every_row_state() -> None:
+    assert first_cells("How a row ends") == list(RowStatus)
+
+
+def test_readme_explains_every_exit_status_there_is() -> None:
+    explained = [int(cell) for cell in first_cells("Exit codes")]
+
+    assert explained == [*range(8), 130, 143]
+    assert exit_statuses_in_the_code() <= set(explained)
+    assert {2, 3, 5, 6, 7, 130} <= exit_statuses_in_the_code()
+
+
+def exit_statuses_in_the_code() -> set[int]:
+    """Of the exceptions, and every literal that the package assigns to an `exit_status`."""
+    found = {kind.exit_status for kind in (BulkcastError, *descendants(BulkcastError))}
+    for _, tree in modules("bulkcast"):
+        for node in ast.walk(tree):
+            found |= set(literal_statuses(node))
+    return found
+
+
+def descendants(kind: type[BulkcastError]) -> Iterator[type[BulkcastError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+def literal_statuses(node: ast.AST) -> Iterator[int]:
+    match node:
+        case ast.keyword(arg="exit_status", value=value):
+            yield from integers(value)
+        case ast.FunctionDef(name=name) if name.endswith("exit_status"):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Return) and inner.value:
+                    yield from integers(inner.value)
+
+
+def integers(node: ast.expr) -> Iterator[int]:
+    branches = (node.body, node.orelse) if isinstance(node, ast.IfExp) else (node,)
+    for branch in branches:
+        if isinstance(branch, ast.Constant) and isinstance(branch.value, int):
+            yield branch.value
+
+
+def test_readme_explains_every_variable_that_is_read_and_no_other() -> None:
+    read = {
+        node.value
+        for _, tree in modules("bulkcast")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(r"BULKCAST_[A-Z_]+", node.value)
+    }
+
+    assert {c for c in first_cells("Environment") if c.startswith("BULKCAST_")} == read
+
+
+def test_every_file_that_readme_names_is_there() -> None:
+    named = set(re.findall(r"`((?:tests|samples|templates|bulkcast)/[\w./-]*)", README))
+
+    assert len(named) > 5
+    assert not [name for name in named if not (ROOT / name).exists()]

@@ -1,0 +1,258 @@
+"""Reading delimited files: encodings, delimiters, headers, rows passed over, refusals."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.errors import BulkcastError, CannotStart, UnreadableSheet
+from bulkcast.loader import ReadOptions, previous_results
+from bulkcast.model import Sheet
+from bulkcast.quoting import guard
+from tests.sheets import loaded, write
+
+HEADER = "activityId,customColumn\n"
+
+
+def said(sheet: Sheet) -> str:
+    return " ".join(map(str, sheet.remarks))
+
+
+# ------------------------------------------------------------------ encodings
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gb18030"])
+def test_common_encodings_are_recognised(encoding: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "课堂ID,自定义列,云端录课\n1152680,高中数学,开\n", encoding)
+
+    sheet = loaded(path)
+
+    assert sheet.headers == ("课堂ID", "自定义列", "云端录课")
+    assert sheet.rows[0].cells == ("1152680", "高中数学", "开")
+    assert sheet.layout.encoding == encoding
+
+
+def test_headers_tell_encodings_apart_that_look_alike(tmp_path: Path) -> None:
+    # Too short for statistics: charset-normalizer alone takes it for Korean.
+    sheet = loaded(write(tmp_path / "a.csv", "课堂ID,录课\n1,开\n", "gb18030"))
+
+    assert sheet.headers == ("课堂ID", "录课")
+
+
+def test_a_guessed_encoding_is_told_and_a_marked_one_is_not(tmp_path: Path) -> None:
+    guessed = loaded(write(tmp_path / "a.csv", "课堂ID,云端录课\n1,开\n", "gb18030"))
+    marked = loaded(write(tmp_path / "b.csv", "课堂ID,云端录课\n1,开\n", "utf-8-sig"))
+
+    assert "read as gb18030" in said(guessed)
+    assert not marked.remarks
+
+
+def test_the_encoding_asked_for_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "activityId,customColumn\n1,數學\n", "big5")
+
+    sheet = loaded(path, ReadOptions(encoding="big5"))
+
+    assert sheet.rows[0].cells == ("1", "數學")
+    assert not sheet.remarks
+
+
+def test_an_encoding_that_does_not_fit_names_the_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"{HEADER}1,数学\n", "gb18030")
+
+    with pytest.raises(UnreadableSheet, match="not utf-8 throughout: line 2"):
+        loaded(path, ReadOptions(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex"])
+def test_an_unknown_encoding_cannot_start(encoding: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"{HEADER}1,x\n")
+
+    with pytest.raises(CannotStart, match=f"--encoding {encoding}"):
+        loaded(path, ReadOptions(encoding=encoding))
+
+
+# ------------------------------------------------------------------ delimiters and quotes
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_that_makes_headers(delimiter: str, tmp_path: Path) -> None:
+    text = f"activityId{delimiter}customColumn\n1{delimiter}a\n"
+
+    sheet = loaded(write(tmp_path / "a.csv", text))
+
+    assert sheet.rows[0].cells == ("1", "a")
+    assert sheet.layout.delimiter == delimiter
+    assert bool(sheet.remarks) == (delimiter != ",")
+
+
+def test_a_sep_line_names_the_delimiter_and_is_no_row(tmp_path: Path) -> None:
+    sheet = loaded(write(tmp_path / "a.csv", "sep=^\r\nactivityId^customColumn\r\n1^a\r\n"))
+
+    assert sheet.layout.delimiter == "^"
+    assert [(row.number, row.cells) for row in sheet.rows] == [(2, ("1", "a"))]
+
+
+def test_a_delimiter_must_be_one_character(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="--delimiter 'ab'"):
+        loaded(write(tmp_path / "a.csv", f"{HEADER}1,x\n"), ReadOptions(delimiter="ab"))
+
+
+def test_an_unclosed_quote_swallows_no_row_in_silence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f'{HEADER}1,"two\nlines"\n2,"open\n3,c\n')
+
+    with pytest.raises(UnreadableSheet, match="line 4: a quote is opened in this line"):
+        loaded(path)
+
+
+def test_a_cell_of_unbelievable_length_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"{HEADER}1,{'x' * 200_000}\n")
+
+    with pytest.raises(UnreadableSheet, match="line 2: a cell is longer than 131072"):
+        loaded(path)
+
+
+# ------------------------------------------------------------------ header and rows
+
+
+def test_rows_keep_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
+    text = f'Term 2\n\n{HEADER}# example,\n1,"a\nb"\n\n ,\n2,c\n\n\n'
+
+    sheet = loaded(write(tmp_path / "a.csv", text))
+
+    assert sheet.layout.header_row == 3
+    assert [row.number for row in sheet.rows] == [5, 8]
+    assert "2 blank rows" in said(sheet)
+    assert "1 rows that begin with #" in said(sheet)
+
+
+def test_the_header_with_the_most_names_wins_and_the_first_of_equals(tmp_path: Path) -> None:
+    text = "password\nactivityId,recordState\nclassId,liveState\n1,1\n"
+
+    assert loaded(write(tmp_path / "a.csv", text)).layout.header_row == 2
+
+
+def test_a_header_below_the_tenth_row_is_not_found(tmp_path: Path) -> None:
+    found = write(tmp_path / "a.csv", "\n" * 9 + f"{HEADER}1,a\n")
+    late = write(tmp_path / "b.csv", "\n" * 10 + f"{HEADER}1,a\n")
+
+    assert loaded(found).layout.header_row == 10
+    with pytest.raises(UnreadableSheet, match=r"b\.csv has no header row within its first 10 rows"):
+        loaded(late)
+
+
+def test_a_mapped_or_ambiguous_header_is_a_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "Raum\n1\n")
+
+    assert loaded(path, ReadOptions(mapping={"raum": "classId"})).headers == ("Raum",)
+    assert loaded(write(tmp_path / "b.csv", "Class ID\n1\n")).headers == ("Class ID",)
+
+
+@pytest.mark.parametrize("word", ["#N/A", "#REF!", "#####"])
+def test_a_broken_first_cell_is_no_comment(word: str, tmp_path: Path) -> None:
+    sheet = loaded(write(tmp_path / "a.csv", f"{HEADER}{word},a\n"))
+
+    assert sheet.rows[0].cells == (word, "a")
+
+
+def test_short_rows_are_padded_and_long_ones_flagged(tmp_path: Path) -> None:
+    sheet = loaded(write(tmp_path / "a.csv", f"{HEADER}1\n2,a,,\n3,a,b,c\n"))
+
+    assert [row.cells for row in sheet.rows] == [("1", None), ("2", "a"), ("3", "a")]
+    assert [row.extra for row in sheet.rows] == [(), (), ("b", "c")]
+
+
+CELLS = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 10**18), CELLS), max_size=6))
+def test_every_text_arrives_as_it_was_written(rows: list[tuple[int, str]], tmp_path: Path) -> None:
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows([("activityId", "customColumn"), *rows])
+
+    sheet = loaded(write(tmp_path / "a.csv", written.getvalue()))
+
+    assert [row.cells for row in sheet.rows] == [(str(number), text) for number, text in rows]
+
+
+# ------------------------------------------------------------------ an earlier run's results
+
+
+def test_what_a_result_file_guards_is_unguarded_and_only_there(tmp_path: Path) -> None:
+    theirs = write(tmp_path / "a.csv", f"{HEADER}1,'=x\n")
+    ours = write(tmp_path / "b.csv", f"activityId,customColumn,bulkcast_status\n1,{guard('=x')},\n")
+
+    assert loaded(theirs).rows[0].cells[1] == "'=x"
+    assert loaded(ours).rows[0].cells[1] == "=x"
+
+
+def test_previous_results_are_kept_by_row(tmp_path: Path) -> None:
+    text = (
+        "activityId,bulkcast_status,recordState,Bulkcast_Run\n"
+        "1,applied,1,r7\n2,,1,\n3,rejected,1,r7\n,applied,,r6\n"
+    )
+
+    sheet = loaded(write(tmp_path / "a.csv", text))
+
+    assert previous_results(sheet) == {
+        2: {"status": "applied", "run": "r7"},
+        4: {"status": "rejected", "run": "r7"},
+    }
+    assert [row.number for row in sheet.rows] == [2, 3, 4], "a row of results alone is blank"
+
+
+# ------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.txt", b"x", "not a kind of sheet"),
+        ("a.ods", b"x", "OpenDocument spreadsheet; save it as .xlsx"),
+        ("a.xlsb", b"x", "save it as .xlsx"),
+        ("a.csv", b"PK\x03\x04...", "rename it to .xlsx"),
+        ("a.csv", b"\xd0\xcf\x11\xe0....", "encrypted workbook"),
+        ("a.csv", b"ab\0\0\0c", "holds zero bytes"),
+        ("a.csv", b" \n\n", "is empty"),
+        ("a.xlsx", b"", "is empty"),
+        ("a.xlsx", b"<html><table>", "a web page by another name"),
+        ("~$a.xlsx", b"x", "give a.xlsx itself"),
+    ],
+)
+def test_what_is_no_sheet_is_refused(
+    name: str, content: bytes, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(UnreadableSheet) as refusal:
+        loaded(path)
+
+    assert sentence in str(refusal.value)
+
+
+def test_what_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableSheet, match="There is no file"):
+        loaded(tmp_path / "missing.csv")
+    with pytest.raises(UnreadableSheet, match="is a folder"):
+        loaded(tmp_path)
+    with pytest.raises(UnreadableSheet, match="cannot be looked at|There is no file"):
+        loaded(Path("a\0.csv"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.binary(max_size=200), st.sampled_from([".csv", ".tsv", ".xlsx"]))
+def test_no_bytes_end_in_a_traceback(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+
+    try:
+        sheet = loaded(path)
+    except BulkcastError as refusal:
+        assert path.name in str(refusal)
+    else:
+        assert any(WEBCAST.column_for(header) for header in sheet.headers)

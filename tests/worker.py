@@ -1,0 +1,29 @@
+"""A program to be killed: applies a sheet, or resumes its run, with what the environment says."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from bulkcast import config, pipeline
+from bulkcast.pacing import parse_rate
+
+
+async def main() -> int:
+    settings = config.load(os.environ)
+    options = pipeline.SendOptions(
+        rate=parse_rate(os.environ.get("WORKER_RATE", "max")),
+        concurrency=16,
+        timeout=2.0,
+        existing="replace",
+        results=Path(sys.argv[1] + ".results.csv"),
+    )
+    if pipeline.runs(settings.home):
+        report = await pipeline.resume(settings, options=options)
+    else:
+        report = await pipeline.apply(pipeline.prepare(Path(sys.argv[1])), settings, options)
+    return report.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
