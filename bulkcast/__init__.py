@@ -1,3 +1,101 @@
-"""bulkcast: apply a spreadsheet of ClassIn webcast settings, one classroom a row."""
+"""bulkcast: apply a spreadsheet of ClassIn webcast settings, one classroom a row.
+
+The use cases of the command line, as functions over frozen values:
+
+    import asyncio, os, bulkcast
+
+    prepared = bulkcast.prepare(Path("term.xlsx"))
+    report = asyncio.run(bulkcast.apply(prepared, bulkcast.load_config(os.environ)))
+    print(report.counts, report.results)
+
+Names are looked up when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from bulkcast.config import Config
+    from bulkcast.config import load as load_config
+    from bulkcast.errors import (
+        BulkcastError,
+        CannotStart,
+        InstitutionBusy,
+        LedgerDamaged,
+        NeedsHuman,
+        UnreadableSheet,
+    )
+    from bulkcast.loader import ReadOptions
+    from bulkcast.model import Issue, ResultRow, RowStatus, Severity, Stop
+    from bulkcast.pipeline import (
+        RESUBMITTED,
+        Control,
+        Diagnosis,
+        Prepared,
+        RunReport,
+        Selection,
+        SendOptions,
+        SheetOptions,
+        apply,
+        doctor,
+        prepare,
+        results,
+        resume,
+        runs,
+    )
 
 __version__ = "0.1.0"
+
+_HOMES: Final = {
+    "bulkcast.config": ("Config",),
+    "bulkcast.errors": (
+        "BulkcastError", "CannotStart", "InstitutionBusy", "LedgerDamaged", "NeedsHuman",
+        "UnreadableSheet",
+    ),
+    "bulkcast.loader": ("ReadOptions",),
+    "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
+    "bulkcast.pipeline": (
+        "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
+        "SheetOptions", "apply", "doctor", "prepare", "results", "resume", "runs",
+    ),
+}  # fmt: skip
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "RESUBMITTED",
+    "BulkcastError",
+    "CannotStart",
+    "Config",
+    "Control",
+    "Diagnosis",
+    "InstitutionBusy",
+    "Issue",
+    "LedgerDamaged",
+    "NeedsHuman",
+    "Prepared",
+    "ReadOptions",
+    "ResultRow",
+    "RowStatus",
+    "RunReport",
+    "Selection",
+    "SendOptions",
+    "Severity",
+    "SheetOptions",
+    "Stop",
+    "UnreadableSheet",
+    "apply",
+    "doctor",
+    "load_config",
+    "prepare",
+    "results",
+    "resume",
+    "runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_config":
+        return import_module("bulkcast.config").load
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

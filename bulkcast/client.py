@@ -4,12 +4,13 @@ It follows no redirect, reads no proxy or netrc from the environment, keeps no c
 switch against TLS verification, and reads a bounded, uncompressed answer.
 """
 
+import re
 import ssl
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -30,23 +31,33 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIXED_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
+_HOST: Final = re.compile(
+    r"\[[0-9a-f:.]+\]|(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.ASCII | re.IGNORECASE
+)
+
+
 def check_root_url(text: str) -> str:
-    """The URL without a trailing slash.
+    """The URL in its one spelling: lower case, without the usual port or a slash at its end.
 
     Raises:
         CannotStart: it is not https to a host, or carries more than scheme, host and port.
 
+    >>> check_root_url("HTTPS://API.EEO.CN:443/")
+    'https://api.eeo.cn'
+
     """
+    shown = repr(re.sub(r"//.*@", "//•••@", text))  # a password may stand there
     try:
-        url = urlsplit(text.strip())
-        plain_host = bool(url.hostname) and url.port != 0
+        url = URL(text.strip())
+        root = str(url.origin())
     except ValueError:
-        raise CannotStart(f"{text!r} is no URL; give one such as https://api.eeo.cn") from None
-    if not plain_host or url.username or url.path.strip("/") or url.query or url.fragment:
-        raise CannotStart(f"{text!r} is no root URL; give one such as https://api.eeo.cn")
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-        raise CannotStart(f"{text!r} is not https; http is allowed for this computer only")
-    return f"{url.scheme}://{url.netloc}"
+        raise CannotStart(f"{shown} is no URL; give one such as https://api.eeo.cn") from None
+    more = "@" in text or url.path.strip("/") or url.query_string or url.fragment
+    if more or url.port == 0 or not _HOST.fullmatch(url.host_subcomponent or ""):
+        raise CannotStart(f"{shown} is no root URL; give one such as https://api.eeo.cn")
+    if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+        raise CannotStart(f"{shown} is not https; http is allowed for this computer only")
+    return root
 
 
 class Client:
@@ -165,7 +176,9 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 @lru_cache(maxsize=8)  # one answer in a thousand brings a new second
 def _date(header: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(header).timestamp() if header else None
+        moment = parsedate_to_datetime(header or "")
+        # Without a zone, or with "-0000", it is still UTC, and never this computer's own.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -42,9 +42,14 @@ class Config:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """Where ledger, copies of sheets and `config.toml` lie; not made here."""
+    """Where ledger, copies of sheets and `config.toml` lie; not made here.
+
+    Raises:
+        CannotStart: BULKCAST_HOME names the folder of a user who does not exist.
+
+    """
     named = environ.get("BULKCAST_HOME", "").strip()
-    return Path(named).expanduser() if named else user_state_path("bulkcast", appauthor=False)
+    return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
 
 
 def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
@@ -67,7 +72,8 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
             " an account"
         )
     if not (sid.isascii() and sid.isdigit()):
-        raise CannotStart(f"BULKCAST_SID is {sid!r}; it should be digits, such as 1000082")
+        # Not repeated: whoever mixes up the two has put the secret here.
+        raise CannotStart(f"the SID from {origins['sid']} should be digits, such as 1000082")
     secret = _secret(environ, settings, folder, origins)
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
@@ -91,7 +97,7 @@ def _value(
 
 def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
     try:
-        found: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        found: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         found = {}
     except (OSError, ValueError) as exc:
@@ -126,10 +132,10 @@ def _secret(
     folder: Path,
     origins: dict[str, str],
 ) -> Secret:
-    direct = environ.get("BULKCAST_SECRET", "")
-    if direct.strip():
+    direct = environ.get("BULKCAST_SECRET", "").strip()
+    if direct:
         origins["secret"] = "BULKCAST_SECRET"  # noqa: S105 - the name of a variable
-        return Secret(direct.strip())
+        return _text(direct, "BULKCAST_SECRET")
     named = _value("BULKCAST_SECRET_FILE", "secret_file", environ, settings, origins)
     if not named:
         raise CannotStart(
@@ -137,7 +143,16 @@ def _secret(
             " use --sandbox to try without an account"
         )
     origins["secret"] = origins.pop("secret_file")
-    return _read_secret(folder / Path(named).expanduser())
+    # A name in the environment is meant from where the command is given, as in a shell.
+    beside = folder if origins["secret"] == "config.toml" else Path()  # noqa: S105 - a file's name
+    return _read_secret(beside / _expanded(named))
+
+
+def _expanded(named: str) -> Path:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise CannotStart(f"{named!r} names the folder of a user who is not known here") from None
 
 
 def _read_secret(path: Path) -> Secret:
@@ -145,11 +160,18 @@ def _read_secret(path: Path) -> Secret:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is no text"
+        reason = getattr(exc, "strerror", None) or "it is no text in UTF-8"
         raise CannotStart(f"the secret's file {path} cannot be read: {reason}") from exc
     # Windows has no such bits; there the folder of the user's profile keeps others out.
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CannotStart(f"others can read the secret's file {path}; run chmod 600 on it")
     if not text or "\n" in text:
         raise CannotStart(f"the secret's file {path} must hold one line: the secret")
+    return _text(text, f"the secret's file {path}")
+
+
+def _text(text: str, where: str) -> Secret:
+    """A secret that can be signed with: half a surrogate pair has no bytes."""
+    if not text.isprintable():
+        raise CannotStart(f"{where} holds characters that cannot be typed; copy the secret again")
     return Secret(text)

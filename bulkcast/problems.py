@@ -241,6 +241,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "run.stopped": Problem(
         _E, "The run stopped before this row was sent: {why}", "Mend that, then resume the run."
     ),
+    "run.dry_run": Problem(
+        _N, "Nothing was sent: it was a dry run.", "Leave out --dry-run to send."
+    ),
     "run.outage": Problem(
         _E,
         "ClassIn could not be reached for {minutes} minutes.",

@@ -54,10 +54,13 @@ def test_an_unlisted_code_is_told_verbatim() -> None:
 
 
 def test_what_a_server_says_cannot_draw_on_a_terminal_or_flood_a_cell() -> None:
-    message, _ = explain("104", {"said": "\x1b]0;title\x07\u202e\ud800 x" + "y" * 9000}, WEBCAST)
+    said = "\x1b]0;title\x07\u202e\ud800 x" + "y" * 9000
 
-    assert message.isprintable()
-    assert len(message) < SAID_MAX + 100
+    for code, name in (("104", "said"), ("reply.not_json", "detail"), ("99", "said")):
+        message, _ = explain(code, {name: said}, WEBCAST)
+        assert message.isprintable()
+        assert "title" in message
+        assert len(message) < SAID_MAX + 100
 
 
 @given(

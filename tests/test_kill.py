@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.config import load
 from bulkcast.pipeline import runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
@@ -46,43 +45,45 @@ async def kill_at_random(
     await process.wait()
 
 
+def surroundings(home: Path, url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(WORKER.parents[1]),
+        "BULKCAST_ROOT_URL": url,
+        "BULKCAST_SID": SANDBOX_SID,
+        "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
+        "BULKCAST_HOME": str(home),
+    }
+
+
+def assert_sound(home: Path, sandbox: Sandbox, crashes: int) -> None:
+    """The ledger has every row, claims nothing false and knows of every request."""
+    for record in runs(home):
+        assert sum(record.counts.values()) == ROWS
+        found = kept(home, record.header.run)
+        assert violations(found, sandbox.log, rows=ROWS, crashes=crashes) == []
+
+
 async def endure(tmp_path: Path, kills: int, seed: int) -> None:
     dice = random.Random(seed)
-    term = sheet(tmp_path / "term.csv")
-    home = tmp_path / "home"
+    term, home = sheet(tmp_path / "term.csv"), tmp_path / "home"
     world = World(latency_s=0.03, limit=None, fault_rate=0.2, seed=seed)
     sandbox = Sandbox(world, secret=SANDBOX_SECRET)
     async with sandbox.serving() as url:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(WORKER.parents[1]),
-            "BULKCAST_ROOT_URL": url,
-            "BULKCAST_SID": SANDBOX_SID,
-            "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
-            "BULKCAST_HOME": str(home),
-        }
-        settings = load(environment)
-        crashes = 0
-        while crashes < kills:
+        environment = surroundings(home, url)
+        for crashes in range(kills):
             process = await start(term, environment)
             await kill_at_random(sandbox, process, dice)
             if process.returncode == 0:
                 break
-            crashes += 1
-            if found := runs(settings.home):
-                (record,) = found
-                run = record.header.run
-                assert sum(record.counts.values()) == ROWS
-                assert violations(kept(home, run), sandbox.log, rows=ROWS, crashes=crashes) == []
+            assert_sound(home, sandbox, crashes + 1)
         assert crashes >= kills // 2, "the run ended before it was killed often enough"
         for _ in range(4):
             process = await start(term, environment)
             if await process.wait() == 0:
                 break
         assert process.returncode == 0
-    (record,) = runs(settings.home)
-    run = record.header.run
-    assert violations(kept(home, run), sandbox.log, rows=ROWS, crashes=crashes) == []
+    assert_sound(home, sandbox, kills)
     results = (tmp_path / "term.csv.results.csv").read_text("utf-8-sig").splitlines()
     assert len(results) == ROWS + 1
     assert all(",applied," in line for line in results[1:])

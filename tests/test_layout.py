@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP_AND_RUN = (
     "python3 -m venv .venv && .venv/bin/pip install -q '.[all]' && .venv/bin/bulkcast demo"
 )
-PASS_EVERY_CHECK = "python3 tests/check.py"
+CHECK_EVERYTHING = "python3 tests/check.py"
 
 TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "templates", "tests"}
 
@@ -28,7 +28,7 @@ TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "t
 def files_of_the_project() -> list[Path]:
     """Everything committed, or about to be."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - fixed words
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         pytest.skip("not a git checkout, so nothing tells the project's files from others")
     return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -36,14 +36,16 @@ def files_of_the_project() -> list[Path]:
 
 def section(heading: str) -> str:
     """The text of README under a heading of the second level."""
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)
+    found = re.search(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL
+    )
     assert found, f"README has no section {heading!r}"
     return found[1]
 
 
 def first_cells(heading: str) -> list[str]:
     """The first cell of each row of a section's table, bare of back ticks."""
-    rows = re.findall(r"^\| *([^|]*?) *\|", section(heading), re.M)
+    rows = re.findall(r"^\| *([^|]*?) *\|", section(heading), re.MULTILINE)
     return [cell.strip("`") for cell in rows[2:]]
 
 
@@ -71,7 +73,7 @@ def test_every_module_says_what_it_is(folder: str) -> None:
 def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> None:
     place = re.compile(rb"(?<![\w./<>:-])/(?:work|root|home|tmp|opt|Users)/[\w.]")
     registry = re.compile(rb"\bpypi\.(?:org|python)|pythonhosted|registry\.npmjs|deb\.debian")
-    texts = {path: raw for path in files_of_the_project() if b"\0" not in (raw := _read(path))}
+    texts = {p: raw for p in files_of_the_project() if b"\0" not in (raw := p.read_bytes())}
 
     named = {p.name: found[0] for p, raw in texts.items() if (found := place.search(raw))}
     asked = {p.name: found[0] for p, raw in texts.items() if (found := registry.search(raw))}
@@ -79,10 +81,6 @@ def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> N
     assert not named
     assert asked.keys() <= {Path(__file__).name}
     assert len(texts) > len(TOP_LEVEL)
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def test_the_contracts_between_layers_are_complete_and_name_the_core() -> None:
@@ -101,7 +99,7 @@ def test_the_contracts_between_layers_are_complete_and_name_the_core() -> None:
 def test_ci_runs_what_a_person_runs() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
-    assert [line for line in lines if "check.py" in line] == [f"exec {PASS_EVERY_CHECK}"]
+    assert [line for line in lines if "check.py" in line] == [f"exec {CHECK_EVERYTHING}"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no executable bit")
@@ -124,13 +122,13 @@ def top_level_imports(tree: ast.Module) -> set[str]:
 # ------------------------------------------------------------------ README
 
 
-@pytest.mark.parametrize("command", [SET_UP_AND_RUN, PASS_EVERY_CHECK])
+@pytest.mark.parametrize("command", [SET_UP_AND_RUN, CHECK_EVERYTHING])
 def test_readme_gives_each_of_the_two_commands_on_a_line_of_its_own(command: str) -> None:
     assert README.splitlines().count(command) == 1
 
 
 def test_readme_shows_the_help_as_it_is() -> None:
-    shown = re.search(r"<!-- help -->\n```text\n(.*?)```\n<!-- end help -->", README, re.S)
+    shown = re.search(r"<!-- help -->\n```text\n(.*?)```\n<!-- end help -->", README, re.DOTALL)
 
     assert shown
     assert shown[1] == bulkcast_help(), "paste `COLUMNS=80 bulkcast --help` between the marks"
@@ -139,7 +137,7 @@ def test_readme_shows_the_help_as_it_is() -> None:
 def bulkcast_help() -> str:
     environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     command = (sys.executable, "-m", "bulkcast", "--help")
-    done = subprocess.run(  # noqa: S603 - our own
+    done = subprocess.run(
         command, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=True
     )
     return done.stdout
@@ -159,7 +157,8 @@ def test_readme_explains_every_exit_status_there_is() -> None:
 
 def exit_statuses_in_the_code() -> set[int]:
     """Of the exceptions, and every literal that the package assigns to an `exit_status`."""
-    found = {kind.exit_status for kind in (BulkcastError, *descendants(BulkcastError))}
+    kinds: list[type[BulkcastError]] = [BulkcastError, *descendants(BulkcastError)]
+    found = {kind.exit_status for kind in kinds}
     for _, tree in modules("bulkcast"):
         for node in ast.walk(tree):
             found |= set(literal_statuses(node))

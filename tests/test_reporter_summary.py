@@ -66,7 +66,7 @@ def test_without_pandas_the_sentence_says_how_to_get_it() -> None:
         "except CannotStart as exc: print(exc)"
     )
 
-    said = subprocess.run(  # noqa: S603 - this interpreter, with a program written here
+    said = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
     )
 
@@ -76,7 +76,7 @@ def test_without_pandas_the_sentence_says_how_to_get_it() -> None:
 def test_pandas_is_not_loaded_by_writing_results() -> None:
     program = "import bulkcast.reporter, sys; print('pandas' in sys.modules)"
 
-    said = subprocess.run(  # noqa: S603 - this interpreter, with a program written here
+    said = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
     )
 

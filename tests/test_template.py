@@ -1,5 +1,6 @@
 """The workbook to fill in."""
 
+import os
 import shutil
 import subprocess
 from datetime import UTC
@@ -107,14 +108,17 @@ def test_an_existing_template_is_not_overwritten(template: Path) -> None:
         write_template(template, WEBCAST, "en")
 
 
-@pytest.mark.skipif(shutil.which("soffice") is None, reason="soffice is not installed")
+@pytest.mark.skipif(
+    shutil.which("soffice") is None and os.environ.get("CI") != "true",
+    reason="soffice is not installed",
+)
 def test_the_instructions_print_on_one_page(template: Path) -> None:
     book = load_workbook(template)
     del book["Classes 课堂"]
     book.save(template.with_name("read-me.xlsx"))
     profile = (template.parent / "profile").as_uri()
 
-    subprocess.run(  # noqa: S603 - a fixed program on a file of our own
+    subprocess.run(
         [shutil.which("soffice") or "", f"-env:UserInstallation={profile}", "--headless",
          "--convert-to", "pdf", "--outdir", str(template.parent),
          str(template.with_name("read-me.xlsx"))],

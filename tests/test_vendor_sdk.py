@@ -56,7 +56,7 @@ def sdk_python() -> Path:
 def _install(python: Path) -> None:
     venv.create(HOME, clear=True, with_pip=True)
     pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", SDK)
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     why = f"{SDK} cannot be installed: {done.stderr.strip()[-300:]}"

@@ -11,8 +11,7 @@ from bulkcast.cli.console import Voice, command, shown, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.model import Severity
 from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import Prepared, Selection, prepare
-from bulkcast.pipeline.prepare import zone
+from bulkcast.pipeline import Prepared, Selection, prepare, zone
 
 
 def validate(sheet: Path, given: Given) -> int:

@@ -43,8 +43,10 @@ def _judged(exc: BaseException) -> tuple[int, str, str]:
     match exc:
         case BulkcastError():
             return exc.exit_status, _snake(type(exc).__name__), _one_line(str(exc))
-        case click.Abort() | KeyboardInterrupt():
-            return INTERRUPTED, "interrupted", "interrupted; nothing was sent"
+        case click.Abort():
+            return INTERRUPTED, "declined", "not agreed to, so nothing was sent"
+        case KeyboardInterrupt():
+            return INTERRUPTED, "interrupted", "interrupted"
         case click.UsageError():
             return CANNOT_START, "usage", _usage(exc)
         case OSError() | MemoryError():

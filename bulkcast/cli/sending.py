@@ -18,8 +18,7 @@ from bulkcast.cli.figures import figures
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
-from bulkcast.pipeline.prepare import zone
+from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch, zone
 
 _RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 

@@ -25,8 +25,15 @@ from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import RESUBMITTED, Prepared, RunReport, Selection, SendOptions, SheetOptions
-from bulkcast.pipeline.prepare import zone
+from bulkcast.pipeline import (
+    RESUBMITTED,
+    Prepared,
+    RunReport,
+    Selection,
+    SendOptions,
+    SheetOptions,
+    zone,
+)
 from bulkcast.reporter import sample
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, read_world
 
@@ -51,14 +58,15 @@ class _Stage:
 
 
 def demo(folder: Path) -> int:
-    """Tell the story; 0 once it is told."""
+    """Tell the story; 0 once it is told, 130 where it was interrupted."""
     told = voice({"as_json": False, "quiet": False, "verbose": False})
     stage = _Stage(told, folder, _lay_out(folder))
     _introduce(stage)
     prepared = _validate(stage)
-    asyncio.run(_send_and_mend(stage, prepared))
-    _conclude(stage)
-    return 0
+    status = asyncio.run(_send_and_mend(stage, prepared))
+    if not status:
+        _conclude(stage)
+    return status
 
 
 # ------------------------------------------------------------------ the folder
@@ -108,14 +116,17 @@ def _validate(stage: _Stage) -> Prepared:
     return prepared
 
 
-async def _send_and_mend(stage: _Stage, prepared: Prepared) -> None:
+async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
+    """The exit status of the run that was interrupted, or 0."""
     world = replace(read_world(stage.folder / _WORLD), limit=None)
     async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
         config = asked.sandbox_config(root_url, world.sid, stage.folder / _HOME)
         first = await _apply(stage, prepared, config)
+        if first.stop:
+            return first.exit_status
         _explain(stage, first)
-        mended = _mend(stage, first)
-        await _resubmit(stage, mended, config)
+        second = await _resubmit(stage, _mend(stage, first), config)
+        return second.exit_status if second.stop else 0
 
 
 async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
@@ -143,8 +154,6 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
         ),
     )
     sending.show_report(stage.told, report)
-    if report.stop:
-        raise KeyboardInterrupt
     return report
 
 
@@ -172,7 +181,8 @@ def _mend(stage: _Stage, report: RunReport) -> Path:
     return target
 
 
-async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> None:
+async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
+    stage.told.show(Text(""))
     _typed(stage, "resubmit", sheet)
     prepared = pipeline.prepare(sheet, selection=Selection(statuses=RESUBMITTED))
     report = await _send(stage, prepared, config)
@@ -184,6 +194,7 @@ async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> None:
                 " were deleted, or belong to another school.  The sheet says which and why."
             )
         )
+    return report
 
 
 def _conclude(stage: _Stage) -> None:

@@ -9,10 +9,10 @@ A dry run is stopping after `prepare`.  What a result sheet says is read back fr
 never from memory: nothing is claimed that is not on disk.
 """
 
-from bulkcast.pipeline.doctor import doctor
-from bulkcast.pipeline.prepare import prepare
-from bulkcast.pipeline.report import results, runs
-from bulkcast.pipeline.run import apply, resume
+from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.preparing import prepare, zone
+from bulkcast.pipeline.reporting import results, runs
+from bulkcast.pipeline.running import apply, resume
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -41,4 +41,5 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "zone",
 ]

@@ -72,6 +72,8 @@ _UNWRITABLE: Final = (
 def _fill(
     tab: Worksheet, layout: Layout, headers: Sequence[str], results: Mapping[int, ResultRow]
 ) -> None:
+    if (last := max(results, default=0)) > tab.max_row:
+        raise ValueError(f"the sheet that was checked had a row {last}")
     columns = place(headers, max(len(headers), tab.max_column))
     for index, field in columns.items():
         _put(tab, layout.header_row, index, title(field))

@@ -164,7 +164,7 @@ class RowStream:
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         if len(self._buffer) > PART_MAX:
-            raise Unpatchable("a row or a head too long to be honest")
+            raise Unpatchable("a part too long to be honest")
         return bool(chunk)
 
     def rows(self) -> Iterator[Row]:
@@ -174,9 +174,9 @@ class RowStream:
             row = self._next_row(number + 1)
             number = row.number
             yield row
-        self.tail = self._buffer[self._at :] + self._file.read(PART_MAX)
-        if self._file.read(1):
-            raise Unpatchable("more behind the rows than is honest")
+        while self._more():
+            pass
+        self.tail = self._buffer[self._at :]
 
     def _ended(self) -> bool:
         self._at = _space_end(self._buffer, self._at)

@@ -96,7 +96,7 @@ def _patch(
     parts = find_parts(old, layout.tab)
     survey = _survey(old, parts.sheet, layout, headers)
     if missing := results.keys() - survey.numbers:
-        raise Unpatchable(f"no row {min(missing)}")
+        raise UnreadableSheet(f"The sheet that was checked had a row {min(missing)}; this has none")
     columns = place(headers, _first_free(old, parts, survey.width, headers))
     styles = parse(read(old, parts.styles))
     added = extend(styles)

@@ -91,8 +91,8 @@ class _Resolving:
             self._place_stranger(index, header)
 
     def _named(self, header: str) -> Setting | None:
-        mapped = self._mapping.get(fold(header))
-        return self._endpoint.column_for(header if mapped is None else mapped)
+        mapped = self._endpoint.column_for(self._mapping.get(fold(header), ""))
+        return mapped or self._endpoint.column_for(header)
 
     def _hold(self, index: int, header: str, column: Setting) -> None:
         other = next((i for i, held in self._held.items() if held is column), None)

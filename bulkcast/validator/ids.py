@@ -1,6 +1,7 @@
 """Reading ids: alone, in lists, and what spreadsheets make of them."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,7 +30,9 @@ _FRACTION: Final = re.compile(r"[+-]?\d*[.,]\d+")
 _NEGATIVE: Final = re.compile(r"-\d+")
 _LABELLED: Final = re.compile(r"(?:id|uid|编号)\s*[:#]\s*(\d+)", re.IGNORECASE)
 _AS_FORMULA: Final = re.compile(r"=\s*[\"“”](.*)[\"“”]")
-_BETWEEN_IDS: Final = re.compile(r"[\s,;、]+")
+_NUMBER_LIKE: Final = frozenset({"No", "Nl"})
+"""Categories of ², ① and Ⅳ: NFKC turns them into digits, but a footnote is no part of an id."""
+_BETWEEN_IDS: Final = re.compile(r"[\s,;、，；﹐﹑﹔､\u200b\ufeff]+")
 
 
 def read_id(cell: Cell) -> Reading:
@@ -83,6 +86,8 @@ def _read_id_text(cell: str) -> Reading:
 
 def digits_of(cell: str) -> tuple[str | None, Finding | None]:
     """The ASCII digits that `cell` means, and how they were found if not as they stand."""
+    if any(unicodedata.category(c) in _NUMBER_LIKE for c in cell):
+        return None, None
     text = plain(cell)
     if are_digits(text):
         number = text.lstrip("0") or "0"
@@ -122,7 +127,7 @@ def read_ids(cell: Cell) -> Reading:
     if not isinstance(cell, str):
         one = read_id(cell)
         return Reading((one.value,), one.findings) if isinstance(one.value, int) else one
-    parts = [part for part in _BETWEEN_IDS.split(plain(cell)) if part]
+    parts = [part for part in _BETWEEN_IDS.split(cell) if part]
     readings = [(part, read_id(part)) for part in parts]
     numbers = [reading.value for _, reading in readings if isinstance(reading.value, int)]
     if not parts or len(numbers) < len(parts):

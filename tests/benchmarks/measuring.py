@@ -44,7 +44,7 @@ def _cpu() -> float:
 def take_turns(
     a: Callable[[], object], b: Callable[[], object], *, times: int
 ) -> tuple[Spent, Spent]:
-    """The medians of `times` goes each, in the order A B A B …, after one go that is not counted."""
+    """The medians of `times` goes each, A B A B …, after one of each that is not counted."""
     a()
     b()
     goes = [(spend(a), spend(b)) for _ in range(times)]

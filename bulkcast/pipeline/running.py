@@ -22,8 +22,8 @@ from bulkcast.errors import CannotStart
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
 from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Stop, Text
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline.prepare import sha256_of
-from bulkcast.pipeline.report import report
+from bulkcast.pipeline.preparing import sha256_of
+from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
 
 _OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})

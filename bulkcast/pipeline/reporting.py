@@ -10,7 +10,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import FrozenRun, Ledger, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
-from bulkcast.pipeline.prepare import zone
+from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.values import RunReport, SendOptions
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})

@@ -1,0 +1,164 @@
+"""What the tests of the command line share: sheets, a sandbox to point it at, ways to call it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xlsxwriter
+
+from bulkcast.cli import run
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADERS = (
+    "lesson",
+    "activityId",
+    "recordState",
+    "recordType",
+    "liveState",
+    "openState",
+    "watchPassword",
+)
+FAST = ("--rate", "max")
+CANARY = "correct-horse-battery"
+"""A secret, or a password, that no output may show."""
+
+
+def line(number: int) -> list[str]:
+    """The cells of the nth class, all of them right."""
+    return [
+        f"课 {number}",
+        str(25096000 + number),
+        "1",
+        "0",
+        str(number % 2),
+        "1",
+        f"pw{number:04d}",
+    ]
+
+
+def write_csv(path: Path, lines: list[list[str]]) -> Path:
+    """A sheet of these rows."""
+    text = "\n".join(",".join(cells) for cells in [list(HEADERS), *lines])
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def write_xlsx(path: Path, lines: list[list[str]]) -> Path:
+    """The same as a workbook, every cell a text."""
+    with xlsxwriter.Workbook(path) as book:
+        tab = book.add_worksheet()
+        for number, cells in enumerate([list(HEADERS), *lines]):
+            tab.write_row(number, 0, cells)
+    return path
+
+
+def lines(n: int) -> list[list[str]]:
+    """n classes."""
+    return [line(number) for number in range(n)]
+
+
+# ------------------------------------------------------------------ a sandbox beside the test
+
+
+@contextmanager
+def serving(sandbox: Sandbox) -> Iterator[str]:
+    """The sandbox at work in a thread with a loop of its own, as its root URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    context = sandbox.serving()
+    try:
+        yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+# ------------------------------------------------------------------ calling
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one object on stdout."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Desk:
+    """A folder to work in, its environment, and a command line."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+    env: dict[str, str] = field(default_factory=dict)
+
+    def set(self, **env: str) -> None:
+        """Change the environment of what is called from here on."""
+        self.env.update(env)
+        for name, value in env.items():
+            self.monkeypatch.setenv(name, value)
+
+    def use(self, root_url: str, secret: str = SANDBOX_SECRET.reveal()) -> None:
+        """Point the environment at a sandbox."""
+        self.set(BULKCAST_ROOT_URL=root_url, BULKCAST_SID=SANDBOX_SID, BULKCAST_SECRET=secret)
+
+    def call(self, *argv: str | Path) -> Said:
+        """A command in this process."""
+        out, err = sys.stdout, sys.stderr
+        try:
+            status = run([str(word) for word in argv])
+        finally:
+            sys.stdout, sys.stderr = out, err
+        said = self.capture.readouterr()
+        return Said(status, said.out, said.err)
+
+    def start(self, *argv: str | Path, **options: Any) -> "subprocess.Popen[str]":
+        """A command in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bulkcast", *map(str, argv)],
+            env=self.environment(),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=options.pop("stderr", subprocess.PIPE),
+            encoding="utf-8",
+            **options,
+        )
+
+    def spawn(self, *argv: str | Path) -> Said:
+        """A command in a process of its own, to its end."""
+        process = self.start(*argv)
+        out, err = process.communicate(timeout=60)
+        return Said(process.returncode, out, err)
+
+    def environment(self) -> Mapping[str, str]:
+        """What a process is started with."""
+        return {**os.environ, **self.env, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def clearing(desk: Desk, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
+    """A sandbox without a limit that the desk's environment points at."""
+    sandbox = Sandbox(world or World(limit=None), secret=SANDBOX_SECRET, **options)
+    with serving(sandbox) as root_url:
+        desk.use(root_url)
+        yield sandbox

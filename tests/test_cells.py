@@ -1,0 +1,270 @@
+"""Reading single cells: what is taken as it stands, cleaned with a word, or refused."""
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcast.catalogue import INT64_MAX
+from bulkcast.model import Cell, Change, Invalid, SettingValue, Severity
+from tests.sheets import changed, codes, one
+
+DAY = datetime(2027, 3, 1, 8, 0)  # noqa: DTZ001  # a cell has no zone
+
+
+def setting(key: str, cell: Cell) -> SettingValue | None:
+    """What is sent for `key` when its cell holds `cell`; None where nothing is."""
+    row = one(f"activityId,allowUnloggedChat,{key}", "1", "1", cell)
+    return dict(changed(row).settings).get(key)
+
+
+def refusal(key: str, cell: Cell) -> list[str]:
+    row = one(f"activityId,allowUnloggedChat,{key}", "1", "1", cell)
+    assert isinstance(row, Invalid), row
+    return codes(row)
+
+
+def target(cell: Cell) -> tuple[int, list[tuple[str, Severity]]]:
+    """The id that `cell` names, and what was said of it."""
+    row = changed(one("activityId,customColumn", cell, "x"))
+    return row.target.id, [(issue.code, issue.severity) for issue in row.issues]
+
+
+# ------------------------------------------------------------------ ids
+
+
+@given(st.integers(1, INT64_MAX))
+def test_an_id_written_out_is_itself(number: int) -> None:
+    assert target(str(number)) == (number, [])
+
+
+NOTE = [("read.cleaned", Severity.NOTE)]
+WARNING = [("read.cleaned", Severity.WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "said"),
+    [
+        (25096094, 25096094, []),
+        (10**15 - 1, 10**15 - 1, []),
+        ("１２３", 123, NOTE),
+        ("\u00a0123\u200b", 123, NOTE),
+        ("\ufeff123\t", 123, NOTE),
+        ("00123", 123, NOTE),
+        ("120034567.0", 120034567, WARNING),
+        ("120,034,567", 120034567, WARNING),
+        ("'123", 123, WARNING),
+        ('="123"', 123, WARNING),
+        ("ID：123", 123, WARNING),
+    ],
+)
+def test_an_id_is_cleaned_only_with_a_word(
+    cell: Cell, number: int, said: list[tuple[str, Severity]]
+) -> None:
+    assert target(cell) == (number, said)
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("2.50961E+07", "id.scientific"),
+        ("1E5", "id.scientific"),
+        ("2,50961e+07", "id.scientific"),
+        (10**15, "id.precision_lost"),
+        (1e17, "id.precision_lost"),
+        (120034567.5, "id.fraction"),
+        ("120034567.5", "id.fraction"),
+        ("-5", "id.out_of_range"),
+        ("-5.0", "id.fraction"),
+        (-5, "id.out_of_range"),
+        ("0", "id.out_of_range"),
+        (str(INT64_MAX + 1), "id.out_of_range"),
+        ("9" * 10_000, "id.out_of_range"),
+        (True, "id.not_a_number"),
+        ("TRUE", "id.not_a_number"),
+        ("٣٤", "id.not_a_number"),
+        ("1 2", "id.not_a_number"),
+        ("123²", "id.not_a_number"),
+        ("①", "id.not_a_number"),
+        ("12,34", "id.fraction"),
+        (DAY, "id.became_date"),
+        ("#REF!", "cell.formula_error"),
+        ("(clear)", "cell.not_clearable"),
+    ],
+)
+def test_an_id_is_never_repaired(cell: Cell, code: str) -> None:
+    row = one("activityId,customColumn", cell, "x")
+
+    assert isinstance(row, Invalid)
+    assert codes(row) == [code]
+
+
+@given(st.text(max_size=30))
+def test_no_text_becomes_an_id_that_its_digits_do_not_spell(text: str) -> None:
+    row = one("activityId,customColumn", text, "x")
+
+    if isinstance(row, Change):
+        digits = [str(int(c)) for c in text if c.isdecimal()]
+        assert str(row.target.id) in "".join(digits)
+
+
+# ------------------------------------------------------------------ lists of ids
+
+UIDS = "liveAndPlaybackStudentUids"
+
+
+@pytest.mark.parametrize("text", ["1,2;3", "1，2；3", "1 2\n3", "1、2, 3,", " 1\u30002 3 "])
+def test_uids_are_split_at_any_separator(text: str) -> None:
+    assert setting(UIDS, text) == (1, 2, 3)
+
+
+def test_a_list_may_be_a_single_number_or_cleared() -> None:
+    assert setting(UIDS, 1001001) == (1001001,)
+    assert setting(UIDS, "清空") == ()
+    assert setting(UIDS, " ") is None
+
+
+def test_a_uid_given_twice_is_sent_once() -> None:
+    assert setting(UIDS, "2,1,2") == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "codes_found"),
+    [
+        ("1,Li", ["ids.not_a_list"]),
+        ("1,2²", ["ids.not_a_list"]),
+        ("Li Wang", ["ids.not_a_list"] * 2),
+        ("1.2E+06,1.3E+06", ["id.scientific"] * 2),
+        (",;", ["ids.not_a_list"]),
+        (10**15, ["id.precision_lost"]),
+        (True, ["id.not_a_number"]),
+    ],
+)
+def test_a_list_with_anything_else_in_it_is_refused(cell: Cell, codes_found: list[str]) -> None:
+    assert refusal(UIDS, cell) == codes_found
+
+
+# ------------------------------------------------------------------ switches, choices, integers
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        *[(word, 1) for word in ("1", "on", "YES", "True", "是", "开", "启用", "On 开", "１")],
+        *[(word, 0) for word in ("0", "off", "no", "FALSE", "否", "关", "禁用", "Off 关", "No 否")],
+        (True, 1), (False, 0), (1, 1), (0.0, 0), ("1.0", 1), ("", None), (None, None),
+    ],
+)  # fmt: skip
+def test_a_switch_takes_these_words(cell: Cell, value: int | None) -> None:
+    assert setting("watchByLogin", cell) == value
+
+
+@pytest.mark.parametrize("cell", ["2", 2, -1, 0.5, "maybe", "1.5", DAY, float("nan")])
+def test_a_switch_takes_no_others(cell: Cell) -> None:
+    assert refusal("watchByLogin", cell) == ["cell.not_a_choice"]
+
+
+def test_a_true_one_and_a_number_one_are_told_apart_in_one_column() -> None:
+    assert refusal("recordType", True) == ["cell.not_a_choice"]
+    assert setting("recordType", "现场") == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("7", 7), (7, 7), ("７", 7), ("7.0", 7), (0, 0), (str(INT64_MAX), INT64_MAX)],
+)
+def test_an_integer_without_published_values_is_passed_through(cell: Cell, value: int) -> None:
+    assert setting("liveAndPlaybackViewingSet", cell) == value
+
+
+@pytest.mark.parametrize("cell", ["-1", -1, 1.5, "x", True, DAY, str(INT64_MAX + 1), "1e3"])
+def test_an_integer_is_nothing_else(cell: Cell) -> None:
+    assert refusal("liveAndPlaybackViewingSet", cell) == ["cell.not_an_integer"]
+
+
+# ------------------------------------------------------------------ texts
+
+SENDABLE = st.text(
+    alphabet=st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"),
+    min_size=1,
+    max_size=40,
+).filter(lambda text: text.strip() and text.strip()[0] not in "#（(清")
+
+
+@given(SENDABLE)
+def test_a_text_is_sent_exactly_as_it_stands(text: str) -> None:
+    assert setting("watchPassword", text) == text
+
+
+@pytest.mark.parametrize("text", ["0123", " pass ", "a\r\nb\tc", "'x", "=x", "１２３", "1.0"])
+def test_a_text_is_not_improved(text: str) -> None:
+    assert setting("watchPassword", text) == text
+
+
+@pytest.mark.parametrize("word", ["(clear)", "清空", " (CLEAR) ", "（clear）"])
+def test_only_a_clear_word_empties_a_text(word: str) -> None:
+    assert setting("webcastIntroduce", word) == ""
+
+
+def test_a_whole_number_may_stand_for_a_text_that_is_no_password() -> None:
+    assert setting("customColumn", 2026) == "2026"
+    assert refusal("watchPassword", 2026) == ["password.numeric"]
+
+
+@pytest.mark.parametrize("cell", [1.5, True, DAY, 10**15])
+def test_what_is_no_text_is_refused_as_one(cell: Cell) -> None:
+    assert refusal("customColumn", cell) == ["cell.not_a_text"]
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x85", "\ud800", "\uffff"])
+def test_what_cannot_be_seen_is_refused(character: str) -> None:
+    assert refusal("customColumn", f"a{character}b") == ["cell.control_character"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("customColumn", "课" * 50, []),
+        ("customColumn", "课" * 51, ["text.cut"]),
+        ("webcastIntroduce", "a" * 1000, []),
+        ("webcastIntroduce", "课" * 341, []),
+        ("webcastIntroduce", "课" * 341 + "a", ["text.unsigned"]),
+        ("webcastIntroduce", "a" * 1001, ["text.cut"]),
+        ("watchPassword", "a" * 1024, ["text.unsigned"]),
+    ],
+)
+def test_lengths_that_are_not_safe_are_told(key: str, text: str, said: list[str]) -> None:
+    row = one(f"activityId,{key}", "1", text)
+
+    assert codes(row) == said
+    assert dict(changed(row).settings)[key] == text
+
+
+def test_a_text_longer_than_a_cell_is_refused() -> None:
+    assert refusal("webcastIntroduce", "a" * 32_768) == ["cell.too_long"]
+
+
+# ------------------------------------------------------------------ moments
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [DAY, "2027-03-01 08:00", "2027/3/1 8:00:00", "2027年3月1日 8:00", "2027-03-01T08:00+08:00",
+     "2027-03-01T00:00:00Z", "1803859200", 1803859200, "２０２７-03-01 08：00"],
+)  # fmt: skip
+def test_a_moment_may_be_written_so(cell: Cell) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["08:00", "3/1/2027 8:00", "2027-02-30", "2027-03-01 25:00", "tomorrow", 46447, 46447.3, True,
+     "1803859200000", "1970-01-01", "0001-01-01T00:00+23:59", float("inf")],
+)  # fmt: skip
+def test_what_is_no_moment_is_refused(cell: Cell) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert codes(row) == ["time.not_a_time"]

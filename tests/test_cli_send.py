@@ -1,0 +1,382 @@
+"""apply, resubmit, resume, runs, results, doctor against a sandbox over HTTP."""
+
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import openpyxl
+import pytest
+
+from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
+from tests.command_line import (
+    CANARY,
+    FAST,
+    HEADERS,
+    Desk,
+    clearing,
+    line,
+    lines,
+    serving,
+    write_csv,
+    write_xlsx,
+)
+
+STATES = (
+    "applied", "unchanged", "invalid", "too_late", "rejected", "unconfirmed", "not_sent",
+    "superseded",
+)  # fmt: skip
+RUN = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": [
+        "schema", "run", "input", "rows", "counts", "requests", "elapsed_s", "results", "stopped",
+        "exit",
+    ],
+    "properties": {
+        "schema": {"const": "bulkcast.run/1"},
+        "run": {"type": ["string", "null"]},
+        "input": {"type": "string"},
+        "rows": {"type": "integer"},
+        "counts": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": list(STATES),
+            "properties": {state: {"type": "integer"} for state in STATES},
+        },
+        "requests": {"type": "integer"},
+        "elapsed_s": {"type": "number"},
+        "results": {"type": ["string", "null"]},
+        "stopped": {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "required": ["reason", "code", "message"],
+            "properties": {name: {"type": "string"} for name in ("reason", "code", "message")},
+        },
+        "exit": {"type": "integer"},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+def checked(document: Any) -> Any:
+    """The document of a run, once it is what it should be."""
+    jsonschema.validate(document, RUN)
+    assert sum(document["counts"].values()) == document["rows"]
+    return document
+
+
+def statuses(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [row["bulkcast_status"] for row in csv.DictReader(file)]
+
+
+def body(cells: list[str]) -> dict[str, object]:
+    """What a row of `command_line.line` should be sent as."""
+    numbers = {key: int(cell) for key, cell in zip(HEADERS[1:6], cells[1:6], strict=True)}
+    return {**numbers, "watchPassword": cells[6]}
+
+
+@pytest.mark.parametrize(("suffix", "write"), [("csv", write_csv), ("xlsx", write_xlsx)])
+def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
+    desk: Desk, suffix: str, write: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    sheet = write(desk.folder / f"term.{suffix}", lines(300))
+
+    with clearing(desk) as sandbox:
+        said = desk.call("apply", sheet, "-y", "--json", "--concurrency", "1", *FAST)
+
+    document = checked(said.document)
+    assert said.status == document["exit"] == 0
+    assert document["counts"]["applied"] == document["requests"] == 300
+    assert [received.body for received in sandbox.log] == [body(cells) for cells in lines(300)]
+    assert Path(document["results"]).name == f"term.results-{document['run']}.{suffix}"
+
+
+def test_the_result_workbook_has_an_outcome_beside_every_row(desk: Desk) -> None:
+    sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
+
+    with clearing(desk):
+        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+
+    tab = openpyxl.load_workbook(said.out.strip()).active
+    assert tab is not None
+    rows = [[cell.value for cell in row] for row in tab.iter_rows()]
+    assert rows[0][: len(HEADERS)] == list(HEADERS)
+    assert [row[len(HEADERS)] for row in rows[1:]] == ["applied"] * 3
+
+
+def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(desk: Desk) -> None:
+    wrong = lines(5)
+    wrong[2][2] = "perhaps"
+    sheet = write_csv(desk.folder / "term.csv", wrong)
+    world = parse_world(
+        '{"limit": null, "classrooms": [{"activityId": 25096001, "deleted": true}]}', name="w"
+    )
+
+    with clearing(desk, world):
+        said = desk.call("apply", sheet, "-y", "-o", desk.folder / "out.csv", *FAST)
+
+    assert said.status == 3
+    for told in ("3 ✓ applied", "1 ✗ invalid", "1 ✗ rejected", "5 rows", "out.csv"):
+        assert told in said.out
+    assert f"bulkcast resubmit {desk.folder / 'out.csv'}" in said.err
+
+
+def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: Desk) -> None:
+    wrong = lines(5)
+    wrong[2][2] = "perhaps"
+    sheet = write_csv(desk.folder / "term.csv", wrong)
+    out = desk.folder / "out.csv"
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-y", "-o", out, *FAST)
+        out.write_text(out.read_text("utf-8-sig").replace("perhaps", "1"), encoding="utf-8")
+        said = desk.call("resubmit", out, "-y", "--json", *FAST)
+
+    assert said.status == 0
+    assert checked(said.document)["counts"]["applied"] == 5
+    assert said.document["requests"] == 1
+    assert sandbox.log[-1].body == body(line(2))
+
+
+def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+
+    said = desk.call("resubmit", sheet, "-y")
+
+    assert said.status == 2
+    assert f"bulkcast apply {sheet}" in said.err
+
+
+def test_a_wrong_secret_costs_a_handful_of_requests(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(200))
+
+    with clearing(desk) as sandbox:
+        desk.set(BULKCAST_SECRET=CANARY)
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+
+    document = checked(said.document)
+    assert said.status == document["exit"] == 6
+    assert sandbox.received <= 3
+    assert document["counts"]["not_sent"] >= 199
+    assert document["counts"]["applied"] == 0
+    assert document["stopped"]["reason"] == "credentials"
+    assert CANARY not in said.out + said.err
+
+
+@pytest.mark.parametrize("offset", [-900.0, 900.0])
+def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: Desk, offset: float) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(30))
+
+    with clearing(desk, clock_offset_s=offset):
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+
+    assert said.status == 0
+    assert checked(said.document)["counts"]["applied"] == 30
+    assert "clock" in said.err
+    assert "900 s" in said.err or "15 min" in said.err
+
+
+def test_without_a_terminal_yes_has_to_be_said(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+
+    with clearing(desk) as sandbox:
+        said = desk.spawn("apply", sheet)
+
+    assert said.status == 2
+    assert "--yes" in said.err
+    assert sandbox.received == 0
+
+
+def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: Desk) -> None:
+    wrong = lines(3)
+    wrong[0][2] = "perhaps"
+    good = write_csv(desk.folder / "good.csv", lines(3))
+    bad = write_csv(desk.folder / "bad.csv", wrong)
+
+    said = desk.call("apply", good, "-n")
+    document = checked(desk.call("apply", bad, "-n", "--json").document)
+
+    assert said.status == 0
+    assert "nothing was sent" in said.err
+    assert document["run"] is None
+    assert document["exit"] == 3
+    assert (document["counts"]["invalid"], document["counts"]["not_sent"]) == (1, 2)
+    assert document["stopped"]["reason"] == "dry_run"
+    assert not (desk.folder / "home").exists()
+
+
+def test_on_invalid_stop_holds_every_row_back(desk: Desk) -> None:
+    wrong = lines(3)
+    wrong[0][2] = "perhaps"
+    sheet = write_csv(desk.folder / "term.csv", wrong)
+
+    with clearing(desk) as sandbox:
+        said = desk.call("apply", sheet, "-y", "--on-invalid", "stop", "--json")
+
+    assert sandbox.received == 0
+    assert said.status == checked(said.document)["exit"] != 0
+    assert (said.document["counts"]["invalid"], said.document["counts"]["not_sent"]) == (1, 2)
+
+
+def test_the_embedded_sandbox_never_sees_the_environments_credentials(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(5))
+    sandbox = Sandbox(World(), secret=SANDBOX_SECRET)
+
+    with serving(sandbox) as root_url:
+        desk.use(root_url, CANARY)
+        desk.set(BULKCAST_SID="1000082")
+        said = desk.call("apply", sheet, "--sandbox", "-y", *FAST)
+
+    assert said.status == 0
+    assert sandbox.received == 0
+    assert "1000082" not in said.out + said.err
+    assert CANARY not in "".join(
+        path.read_bytes().decode("latin-1") for path in desk.folder.rglob("*") if path.is_file()
+    )
+
+
+def test_results_are_not_overwritten_without_force(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    out = desk.folder / "out.csv"
+    out.write_text("precious", encoding="utf-8")
+
+    with clearing(desk) as sandbox:
+        said = desk.call("apply", sheet, "-y", "-o", out, *FAST)
+        assert sandbox.received == 0
+        forced = desk.call("apply", sheet, "-y", "-o", out, "--force", *FAST)
+
+    assert said.status == 2
+    assert "--force" in said.err
+    assert forced.status == 0
+    assert statuses(out) == ["applied", "applied"]
+
+
+def test_missing_credentials_are_named(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+
+    said = desk.call("apply", sheet, "-y")
+
+    assert said.status == 2
+    assert "BULKCAST_SID" in said.err
+    assert "--sandbox" in said.err
+
+
+# ------------------------------------------------------------------ afterwards
+
+
+def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: Desk) -> None:
+    first = write_csv(desk.folder / "first.csv", lines(2))
+    second = write_csv(desk.folder / "second.csv", lines(3))
+    again = desk.folder / "again.csv"
+
+    with clearing(desk):
+        names = [
+            desk.call("apply", s, "-y", "--json", *FAST).document["run"] for s in (first, second)
+        ]
+    listed = desk.call("runs")
+    document = desk.call("runs", "--json").document
+    said = desk.call("results", names[1], "-o", again)
+
+    assert sorted(run["run"] for run in document["runs"]) == sorted(names)
+    created = [run["created_at"] for run in document["runs"]]
+    assert created == sorted(created, reverse=True)
+    assert all(run["state"] == "finished" for run in document["runs"])
+    assert names[0] in listed.out
+    assert "second.csv" in listed.out
+    assert said.status == 0
+    assert statuses(again) == ["applied"] * 3
+
+
+def test_results_are_counted_by_a_column(desk: Desk) -> None:
+    sheet = desk.folder / "term.csv"
+    sheet.write_text(
+        "campus,activityId,watchByLogin\n"
+        "North,25096001,1\nSouth,25096002,1\nNorth,25096003,perhaps\n",
+        encoding="utf-8",
+    )
+
+    with clearing(desk):
+        run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+    said = desk.call("results", run, "-o", desk.folder / "a.csv", "--by", "campus")
+    document = desk.call(
+        "results", run, "-o", desk.folder / "b.csv", "--by", "campus", "--json"
+    ).document
+
+    assert "North" in said.out
+    assert document["counts"] == [
+        {"value": "North", "applied": 1, "invalid": 1},
+        {"value": "South", "applied": 1, "invalid": 0},
+    ]
+
+
+def test_there_are_no_runs_at_first(desk: Desk) -> None:
+    said, document = desk.call("runs"), desk.call("runs", "--json").document
+
+    assert said.status == 0
+    assert "no runs" in said.err
+    assert document == {"schema": "bulkcast.runs/1", "runs": []}
+    assert desk.call("resume", "--sandbox").status == 2
+
+
+def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
+    with clearing(desk):
+        well = desk.call("doctor")
+        desk.set(BULKCAST_SECRET=CANARY)
+        ill = desk.call("doctor", "--json")
+
+    assert well.status == 0
+    assert ill.status == 6
+    assert {f["name"]: f["well"] for f in ill.document["findings"]}["credentials"] is False
+    assert CANARY not in ill.out + ill.err
+
+
+def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(4))
+    world = desk.folder / "my world.json"
+    world.write_text(
+        '{"classrooms": [{"activityId": 25096001, "faults": ["code:121601045"]}]}',
+        encoding="utf-8",
+    )
+    out = desk.folder / "out.csv"
+    words = ("--sandbox", "--world", world, "-y", *FAST)
+
+    first = desk.call("apply", sheet, "-o", out, *words)
+    second = desk.call("resubmit", out, "--json", "--sandbox", "-y", *FAST)
+
+    assert first.status == 3
+    assert "--sandbox" in first.err.splitlines()[-1]
+    assert second.document["counts"]["applied"] == 4
+    assert desk.call("runs", "--json").document["runs"] == []
+    assert len(desk.call("runs", "--sandbox", "--json").document["runs"]) == 2
+
+
+def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(40))
+    calls: list[float] = []
+    with clearing(desk, clock=lambda: calls.append(0.0) or time.time()) as sandbox:
+        process = desk.start("apply", sheet, "-y", "--json", "--rate", "10/s")
+        assert process.stderr is not None
+        while "Sending" not in process.stderr.readline():
+            pass
+        said = desk.call("apply", sheet, "-y", *FAST)
+        while said.status == 0:  # it was quicker than the first one could claim
+            said = desk.call("apply", sheet, "-y", *FAST)
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+
+    assert said.status == 7
+    assert process.returncode == 143
+    assert sandbox.received >= 0
+    assert '"interrupted"' in out

@@ -1,0 +1,260 @@
+"""validate, plan and template: what is offline."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.command_line import CANARY, Desk, line, lines, write_csv
+
+VALIDATION = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["schema", "input", "rows", "valid", "invalid", "issues", "ignored_columns", "exit"],
+    "properties": {
+        "schema": {"const": "bulkcast.validation/1"},
+        "input": {"type": "string"},
+        "rows": {"type": "integer"},
+        "valid": {"type": "integer"},
+        "invalid": {"type": "integer"},
+        "ignored_columns": {"type": "array", "items": {"type": "string"}},
+        "exit": {"enum": [0, 3]},
+        "issues": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": [
+                    "row", "column", "cell", "value", "code", "severity", "message", "fix",
+                ],
+                "properties": {
+                    "row": {"type": ["integer", "null"]},
+                    "column": {"type": ["string", "null"]},
+                    "cell": {"type": ["string", "null"]},
+                    "value": {"type": ["string", "null"]},
+                    "code": {"type": "string"},
+                    "severity": {"enum": ["error", "warning", "note"]},
+                    "message": {"type": "string"},
+                    "fix": {"type": "string"},
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+@pytest.fixture
+def faulty(desk: Desk) -> Path:
+    wrong = lines(12)
+    wrong[3][1] = "2.5E+07"
+    wrong[5][2] = "0"
+    wrong[7][3] = "sideways"
+    return write_csv(desk.folder / "term.csv", wrong)
+
+
+def test_a_sheet_without_fault_is_valid_and_says_what_to_type_next(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(4))
+
+    said = desk.call("validate", sheet)
+
+    assert said.status == 0
+    assert "4 rows" in said.out
+    assert "4 valid" in said.out
+    assert f"bulkcast apply {sheet}" in said.err
+
+
+def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: Desk, faulty: Path) -> None:
+    said = desk.call("validate", faulty)
+
+    assert said.status == 3
+    for told in ("B5", "id.scientific", "F7", "rule.playback_needs_recording", "D9", "sideways"):
+        assert told in said.out
+    assert "Format the column as text" in said.out
+    assert "9 valid" in said.out
+    assert "3 invalid" in said.out
+
+
+def test_problems_beyond_fifty_are_counted_and_listed_with_all(desk: Desk) -> None:
+    wrong = [[*line(n)[:2], "perhaps", *line(n)[3:]] for n in range(70)]
+    sheet = write_csv(desk.folder / "term.csv", wrong)
+
+    cut, whole = desk.call("validate", sheet), desk.call("validate", sheet, "--all")
+
+    assert "and 20 more" in cut.out
+    assert cut.out.count("perhaps is not one of") == 50
+    assert "more;" not in whole.out
+    assert whole.out.count("perhaps is not one of") == 70
+
+
+def test_notes_are_listed_only_on_request(desk: Desk) -> None:
+    odd = line(1)
+    odd[1] = "２５０９６００１"
+    sheet = write_csv(desk.folder / "term.csv", [odd])
+
+    brief, verbose = desk.call("validate", sheet), desk.call("validate", sheet, "-v")
+
+    assert "note  " not in brief.out
+    assert "1 note" in brief.out
+    assert "２５０９６００１" in verbose.out
+
+
+def test_the_validation_document_keeps_to_its_schema(desk: Desk, faulty: Path) -> None:
+    said = desk.call("validate", faulty, "--json")
+
+    jsonschema.validate(said.document, VALIDATION)
+    assert said.document["rows"] == 12
+    assert said.document["valid"] + said.document["invalid"] == 12
+    assert said.document["ignored_columns"] == ["lesson"]
+    assert said.document["exit"] == said.status == 3
+    assert {i["cell"] for i in said.document["issues"] if i["severity"] == "error"} >= {"B5", "D9"}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("-v",)])
+def test_a_password_is_never_shown(desk: Desk, options: tuple[str, ...]) -> None:
+    secret = line(1)
+    secret[6] = CANARY + "\x07"
+    sheet = write_csv(desk.folder / "term.csv", [secret])
+
+    said = desk.call("validate", sheet, *options)
+
+    assert said.status == 3
+    assert "cell.control_character" in said.out
+    assert CANARY not in said.out + said.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("-v",)])
+def test_a_cell_cannot_act_on_the_terminal(desk: Desk, options: tuple[str, ...]) -> None:
+    evil = line(1)
+    evil[2] = "[bold red]\x1b[2J\x1b]0;owned\x07\x9b31m"
+    sheet = write_csv(desk.folder / "term.csv", [evil])
+
+    said = desk.call("validate", sheet, *options)
+
+    assert said.status == 3
+    assert "[bold red]" in said.out
+    assert not {"\x1b", "\x07", "\x9b"} & set(said.out + said.err)
+
+
+def test_a_column_can_be_mapped_and_a_sheet_be_strict(desk: Desk) -> None:
+    rows = [["Group", "recordState"], ["25096001", "1"]]
+    sheet = desk.folder / "term.csv"
+    sheet.write_text("\n".join(",".join(cells) for cells in rows), encoding="utf-8")
+
+    assert desk.call("validate", sheet).status == 3
+    assert desk.call("validate", sheet, "--map", "Group=activityId").status == 0
+    assert desk.call("validate", sheet, "--map", "Group=activityId", "--strict").status == 3
+
+
+def test_quiet_says_nothing_and_still_judges(desk: Desk, faulty: Path) -> None:
+    said = desk.call("validate", faulty, "-q")
+
+    assert (said.status, said.out, said.err) == (3, "", "")
+
+
+# ------------------------------------------------------------------ plan
+
+
+def test_a_plan_counts_what_is_switched_and_sends_earliest_locks_first(desk: Desk) -> None:
+    sheet = desk.folder / "term.csv"
+    sheet.write_text(
+        "activityId,startTime,recordState,recordType,liveState,openState\n"
+        "25096001,2099-03-03 08:00,1,0,1,1\n"
+        "25096002,2099-03-01 08:00,1,0,0,1\n"
+        "25096003,2099-03-02 08:00,1,0,0,1\n",
+        encoding="utf-8",
+    )
+
+    said = desk.call("plan", sheet, "--rate", "1/s")
+
+    assert said.status == 0
+    assert "On 3" in said.out
+    assert "Off 2, On 1" in said.out
+    assert "3, 4, 2" in said.out
+    assert "At 60/min: 2 s" in said.out
+
+
+def test_a_plan_names_the_rows_whose_turn_comes_too_late(desk: Desk) -> None:
+    sheet = desk.folder / "term.csv"
+    sheet.write_text(
+        "activityId,startTime,recordState,recordType,liveState,openState\n"
+        "25096001,2020-03-03 08:00,1,0,1,1\n"
+        "25096002,2099-03-01 08:00,1,0,0,1\n",
+        encoding="utf-8",
+    )
+
+    said, document = desk.call("plan", sheet), desk.call("plan", sheet, "--json").document
+
+    assert "1 row would be too late" in said.out
+    assert "activityId 25096001" in said.out
+    assert [late["row"] for late in document["too_late"]] == [2]
+
+
+def test_a_plan_holds_no_password(desk: Desk) -> None:
+    secret = line(1)
+    secret[6] = CANARY
+    sheet = write_csv(desk.folder / "term.csv", [secret])
+
+    said = desk.call("plan", sheet), desk.call("plan", sheet, "--json")
+
+    assert [s.status for s in said] == [0, 0]
+    assert CANARY not in "".join(s.out + s.err for s in said)
+    assert said[1].document["settings"]["watchPassword"] == {"set": 1}
+
+
+def test_rows_and_limit_narrow_a_plan(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(20))
+
+    said = desk.call("plan", sheet, "--rows", "3,10-14", "--limit", "4", "--json")
+
+    assert said.document["order"] == [[3], [10], [11], [12]]
+    assert said.document["left_out"] == 16
+
+
+@pytest.mark.parametrize("wrong", ["0", "5-", "9-5", "-", "a", "1-99999999", "5;6", "1-2-3", "²"])
+def test_rows_that_are_none_are_refused(desk: Desk, wrong: str) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+
+    said = desk.call("plan", sheet, f"--rows={wrong}")
+
+    assert said.status == 2
+    assert "5,9-20" in said.err
+
+
+# ------------------------------------------------------------------ template
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_template_is_written_once_and_replaced_only_by_force(desk: Desk, lang: str) -> None:
+    target = desk.folder / "fill in.xlsx"
+
+    first = desk.call("template", target, "--lang", lang)
+    again = desk.call("template", target)
+    forced = desk.call("template", target, "--force", "--json")
+
+    assert [first.status, again.status, forced.status] == [0, 2, 0]
+    assert "exists already" in again.err
+    assert forced.document["template"] == str(target)
+    assert desk.call("validate", target).status == 3  # it has no rows, and says so
+
+
+def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -> None:
+    sheet = desk.folder / "term.xlsx"
+    sheet.write_bytes(b"PK\x03\x04 no workbook")
+
+    said = desk.call("validate", sheet, "--json")
+
+    assert said.status == 2
+    assert said.out == ""
+    sentence, document = said.err.splitlines()
+    assert sentence.startswith("bulkcast: term.xlsx")
+    assert json.loads(document)["error"]["code"] == "unreadable_sheet"

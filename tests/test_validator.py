@@ -1,0 +1,347 @@
+"""Checking sheets: headers, targets, rules across cells, duplicates, strictness, masks."""
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.model import Change, FlaggedCell, Invalid, RawRow, Severity, Target
+from bulkcast.validator import all_issues, check
+from tests.sheets import RULES, changed, checked, codes, one, sheet_of
+
+STRICT = replace(RULES, strict=True)
+
+
+# ------------------------------------------------------------------ headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "recordState",
+        "Cloud recording *",
+        "云端录课",
+        "ＲＥＣＯＲＤ＿state",
+        "Cloud recording 云端录课",
+    ],
+)
+def test_a_column_is_known_by_any_of_its_names(header: str) -> None:
+    assert changed(one(f"activityId,{header}", "1", "1")).settings == (("recordState", 1),)
+
+
+@pytest.mark.parametrize(
+    ("header", "meant"),
+    [
+        ("recrodState", "recordState"),
+        ("passwrod", "watchPassword"),
+        ("opnestate", "openState"),
+        ("actvityId", "activityId"),
+    ],
+)
+def test_a_slip_of_the_pen_is_an_error_with_the_word_that_was_meant(
+    header: str, meant: str
+) -> None:
+    found = checked(f"activityId,recordState,{header}", ("1", "1", "1"))
+
+    assert codes(found) == ["header.near_miss"]
+    assert meant in str(found.issues[0].fix)
+    assert found.issues[0].cell == "C1"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Course", "Classroom", "Activity", "Lesson", "Record date", "下课时间", "课堂名称", "班级",
+     "studentId", "End time", "Teacher", "Notes"],
+)  # fmt: skip
+def test_another_word_is_no_slip_of_the_pen(header: str) -> None:
+    found = checked(f"activityId,recordState,{header}", ("1", "1", "x"))
+
+    assert codes(found) == []
+    assert found.ignored_columns == (header,)
+
+
+def test_class_id_is_ambiguous_unless_spelled_as_the_api_does() -> None:
+    assert codes(checked("Class ID,recordState", ("1", "1"))) == ["header.ambiguous"]
+    assert codes(checked("Class IDs,recordState", ("1", "1"))) == ["header.ambiguous"]
+    assert changed(one("classId,recordState", "1", "1")).target == Target("classId", 1)
+
+
+def test_a_mapping_goes_before_what_the_header_says() -> None:
+    rules = replace(RULES, mapping={"Class ID": "courseId", "Raum": "classId", "录课": "openState"})
+
+    row = one("Class ID,Raum,录课", "7", "8", "1", rules=rules)
+
+    assert changed(row).body == (("classId", 8), ("courseId", 7), ("openState", 1))
+
+
+def test_a_mapping_of_what_is_not_there_is_an_error() -> None:
+    rules = replace(RULES, mapping={"Raum": "classId", "activityId": "colour"})
+
+    found = checked("activityId,recordState", ("1", "1"), rules=rules)
+
+    assert codes(found) == ["header.unknown_map", "header.unknown_map"]
+    assert [issue.value for issue in found.issues] == ["Raum", "colour"]
+
+
+def test_a_wrong_header_makes_every_row_invalid_and_is_told_once() -> None:
+    found = checked("activityId,recordState,云端录课", ("1", "1", "x"), ("2", "1", "x"))
+
+    assert [type(row) for row in found.rows] == [Invalid, Invalid]
+    assert [issue.code for issue in all_issues(found)] == ["header.duplicate"]
+    assert found.rows[0].issues == found.issues
+
+
+def test_result_columns_are_neither_data_nor_ignored() -> None:
+    found = checked(
+        "activityId,recordState,note,bulkcast_status,Bulkcast_fix,", ("1", "1", "x", "y", "z", "!")
+    )
+
+    assert found.ignored_columns == ("note",)
+    assert found.columns == {"activityId": 0, "recordState": 1}
+    assert codes(found) == []
+
+
+# ------------------------------------------------------------------ one row
+
+
+def test_the_body_is_in_the_tables_order_and_blank_cells_are_not_sent() -> None:
+    row = one(
+        "customColumn,liveState,recordState,courseId,activityId,openState",
+        "x", " ", "1", "3", "2", None,
+    )  # fmt: skip
+
+    assert changed(row).body == (
+        ("activityId", 2),
+        ("courseId", 3),
+        ("recordState", 1),
+        ("customColumn", "x"),
+    )
+    assert changed(row).settings == (("recordState", 1), ("customColumn", "x"))
+
+
+def test_of_two_targets_only_the_activity_is_sent() -> None:
+    row = changed(one("classId,activityId,recordState", "5", "6", "1"))
+
+    assert row.target == Target("activityId", 6)
+    assert "classId" not in dict(row.body)
+    assert codes(row) == ["target.both"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        (("", "1"), "target.missing"),
+        (("1", ""), "row.nothing_to_set"),
+        (("x", "1"), "id.not_a_number"),
+        (("1", "x"), "cell.not_a_choice"),
+    ],
+)
+def test_one_fault_is_one_error(cells: tuple[str, str], code: str) -> None:
+    row = one("activityId,recordState", *cells)
+
+    assert isinstance(row, Invalid)
+    assert codes(row) == [code]
+
+
+def test_every_fault_of_a_row_is_told_the_gravest_first() -> None:
+    row = one("activityId,recordState,openState,watchPassword", "１", "x", "z", 5)
+
+    assert [issue.code for issue in row.issues] == [
+        "cell.not_a_choice", "cell.not_a_choice", "password.numeric", "read.cleaned",
+    ]  # fmt: skip
+    assert [issue.cell for issue in row.issues] == ["B2", "C2", "D2", "A2"]
+
+
+def test_cells_are_addressed_as_a_spreadsheet_does() -> None:
+    blanks = ",".join(f"x{n}" for n in range(25))
+
+    row = one(f"activityId,{blanks},recordState", "1", *[""] * 25, "maybe")
+
+    assert row.issues[0].cell == "AA2"
+
+
+def test_a_shifted_row_is_not_read_at_all() -> None:
+    sheet = sheet_of("activityId,recordState")
+    shifted = replace(sheet, rows=(RawRow(9, ("1", "maybe"), extra=("0", None)),))
+
+    (row,) = check(shifted, WEBCAST, RULES).rows
+
+    assert codes(row) == ["row.extra_cells"]
+    assert (row.issues[0].cell, row.issues[0].value) == ("C9", "0, ")
+
+
+# ------------------------------------------------------------------ rules across cells
+
+FOUR = "activityId,recordState,recordType,liveState,openState,useCoMainRecord,watchByLogin"
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        ("1,0,1,1,", []),
+        ("0,0,0,0,1", []),
+        ("0,0,1,0,", ["rule.live_needs_recording"]),
+        ("0,0,0,1,", ["rule.playback_needs_recording"]),
+        ("0,0,1,1,", ["rule.live_needs_recording", "rule.playback_needs_recording"]),
+        ("0,2,0,0,", ["rule.type_needs_recording"]),
+        ("1,0,0,0,1", ["rule.main_recording_alone"]),
+        ("1,1,0,0,1", ["rule.main_recording_alone"] * 2),
+        (",,,1,", ["rule.partial_group"]),
+        ("1,0,1,,", ["rule.partial_group"]),
+    ],
+)
+def test_recording_live_and_playback_must_agree(cells: str, found: list[str]) -> None:
+    row = one(FOUR, "1", *cells.split(","), "")
+
+    assert [issue.code for issue in row.issues] == found
+
+
+def test_a_rule_does_not_complain_of_what_could_not_be_read() -> None:
+    row = one(FOUR, "1", "maybe", "0", "1", "1", "", "")
+
+    assert [issue.code for issue in row.issues] == ["cell.not_a_choice"]
+
+
+@pytest.mark.parametrize(
+    ("login", "user", "uids", "found"),
+    [
+        ("", "1", "", ["rule.viewing_needs_login"]),
+        ("0", "", "5", ["rule.viewing_needs_login"]),
+        ("1", "1", "5", []),
+        ("0", "0", "(clear)", []),
+    ],
+)
+def test_restricted_viewing_needs_login(login: str, user: str, uids: str, found: list[str]) -> None:
+    headers = "activityId,watchByLogin,liveAndPlaybackUserState,liveAndPlaybackStudentUids"
+
+    assert codes(one(f"{headers},customColumn", "1", login, user, uids, "x")) == found
+
+
+def test_strictness_makes_errors_of_warnings_and_leaves_notes() -> None:
+    warned = ("activityId,openState", "1", "1")
+    noted = ("activityId,customColumn", "１", "x")
+
+    assert isinstance(one(*warned), Change)
+    assert isinstance(one(*warned, rules=STRICT), Invalid)
+    assert one(*warned, rules=STRICT).issues[0].severity is Severity.ERROR
+    assert isinstance(one(*noted, rules=STRICT), Change)
+
+
+# ------------------------------------------------------------------ duplicates
+
+
+def test_rows_that_want_the_same_do_not_contradict() -> None:
+    found = checked("activityId,recordState", ("1", "on"), ("1", "1"))
+
+    assert codes(found) == []
+
+
+def test_rows_that_contradict_name_each_other() -> None:
+    rows = checked("activityId,recordState", ("1", "1"), ("2", "1"), ("1", "0"), ("1", "1")).rows
+
+    assert [type(row) for row in rows] == [Invalid, Change, Invalid, Invalid]
+    assert "Row 4, 5" in str(rows[0].issues[0].message)
+    assert "Row 2, 5" in str(rows[2].issues[0].message)
+
+
+def test_in_order_leaves_contradicting_rows_as_they_are() -> None:
+    rules = replace(RULES, duplicates="in-order")
+
+    rows = checked("activityId,recordState", ("1", "1"), ("1", "0"), rules=rules).rows
+
+    assert [changed(row).settings for row in rows] == [(("recordState", 1),), (("recordState", 0),)]
+
+
+def test_last_sends_the_last_row_in_place_of_those_before_it() -> None:
+    rules = replace(RULES, duplicates="last")
+
+    rows = checked("activityId,recordState", ("1", "1"), ("1", "0"), rules=rules).rows
+
+    assert [changed(row).body for row in rows] == [(("activityId", 1), ("recordState", 0))] * 2
+    assert [row.row for row in rows] == [2, 3]
+    assert codes(rows[0]) == ["target.overruled"]
+    assert codes(rows[1]) == []
+
+
+def test_one_classroom_under_two_ids_is_seen_where_a_row_gives_both() -> None:
+    rows = checked("activityId,classId,recordState", ("1", "9", "1"), ("", "9", "0")).rows
+
+    assert [type(row) for row in rows] == [Invalid, Invalid]
+
+
+def test_an_invalid_row_contradicts_nobody() -> None:
+    rows = checked("activityId,recordState", ("1", "1"), ("1", "maybe")).rows
+
+    assert [type(row) for row in rows] == [Change, Invalid]
+
+
+# ------------------------------------------------------------------ secrets
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["hunter2\x07", 4711, 47.11, True, FlaggedCell("cell.formula_unsaved", '="hunter2"'),
+     FlaggedCell("cell.merged", "hunter2", "hunter2", {"range": "B2:B3"}), "hunter2" * 400],
+)  # fmt: skip
+def test_no_issue_shows_a_password(cell: str | float | FlaggedCell) -> None:
+    row = one("activityId,watchPassword", "1", cell)
+
+    assert row.issues
+    assert not {"hunter2", "4711", "47.11"} & {
+        word for issue in row.issues for word in str(issue).replace("'", " ").split()
+    }
+    assert all("hunter2" not in str(issue) for issue in row.issues)
+    assert all(issue.value == "•••" for issue in row.issues)
+
+
+def test_a_shifted_row_may_have_split_a_password() -> None:
+    sheet = sheet_of("activityId,watchPassword")
+    shifted = replace(sheet, rows=(RawRow(2, ("1", "hun"), extra=("ter2",)),))
+
+    (row,) = check(shifted, WEBCAST, RULES).rows
+
+    assert "ter2" not in str(row.issues)
+
+
+# ------------------------------------------------------------------ whole sheets
+
+
+CELL = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    | st.sampled_from(["1", "on", "关", "(clear)", "1.0", "１２", "1,2;3", "2027-03-01 08:00"])
+    | st.datetimes()
+    | st.builds(FlaggedCell, st.just("id.display_differs"), st.just("007"), st.just(7),
+                st.just({"stored": "7"}))
+)  # fmt: skip
+KEYS = [column.key for column in WEBCAST.columns]
+
+
+@given(st.lists(st.lists(CELL, min_size=len(KEYS), max_size=len(KEYS)), max_size=3))
+def test_any_cells_at_all_give_one_result_a_row_and_sendable_values(
+    rows: list[list[str | float | None]],
+) -> None:
+    found = checked(",".join(KEYS), *rows)
+
+    assert [row.row for row in found.rows] == list(range(2, 2 + len(rows)))
+    assert all(str(issue.message) + str(issue.fix) for issue in all_issues(found))
+    for row in found.rows:
+        errors = [issue for issue in row.issues if issue.severity is Severity.ERROR]
+        assert isinstance(row, Invalid) == bool(errors)
+        if isinstance(row, Change):
+            kinds = {type(value) for _, value in row.body}
+            assert kinds <= {int, str, tuple}
+            assert row.settings
+
+
+def test_moments_are_meant_in_the_zone_of_the_rules() -> None:
+    utc = replace(RULES, tz=timezone(timedelta()))
+    cells = ("activityId,startTime,recordState", "1", "2027-03-01 08:00", "1")
+
+    here, there = changed(one(*cells)), changed(one(*cells, rules=utc))
+
+    assert there.starts_at == 1803888000
+    assert here.starts_at == there.starts_at - 8 * 3600
+    assert "startTime" not in dict(here.body)
