@@ -18,6 +18,8 @@ SAME_REFUSAL: Final = 20
 FEATURE_REFUSALS: Final = 5
 
 _SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
+_OF_THIS_ROW: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
+"""Refusals that one row alone may be the reason of; an edition code may name no feature."""
 
 
 class Guards:
@@ -27,6 +29,7 @@ class Guards:
         self._endpoint = endpoint
         self._proven = False
         self._credentials = 0
+        self._refusal = ""
         self._same = ("", 0)
         self._features: Counter[str] = Counter()
         self._open: dict[str, str] = {}
@@ -40,11 +43,11 @@ class Guards:
             return None
         if verdict.kind is ReplyClass.STOP:
             return Stop("refused", verdict.code, verdict.args)
-        if verdict.kind is ReplyClass.INSTITUTION:
-            self._count_features(request, verdict)
         if verdict.kind is ReplyClass.CREDENTIALS:
             return self._count_credentials(verdict)
-        if verdict.kind is ReplyClass.ROW:
+        if verdict.kind is ReplyClass.INSTITUTION and self._count_features(request, verdict):
+            return None
+        if verdict.kind in _OF_THIS_ROW:
             return self._count_refusal(verdict)
         return None
 
@@ -56,6 +59,7 @@ class Guards:
 
     def _count_credentials(self, verdict: Verdict) -> Stop | None:
         self._credentials += 1
+        self._refusal = verdict.code
         most = CREDENTIALS_LATER if self._proven else CREDENTIALS_AT_START
         return Stop("credentials", verdict.code) if self._credentials >= most else None
 
@@ -66,17 +70,20 @@ class Guards:
             return None
         return Stop("guard", "run.systematic", {"n": str(SAME_REFUSAL), "code": verdict.code})
 
-    def _count_features(self, request: Request, verdict: Verdict) -> None:
+    def _count_features(self, request: Request, verdict: Verdict) -> bool:
+        """Count it against the features the request switches on; whether there is one to blame."""
         known = self._endpoint.by_code[int(verdict.code)]
-        for key in switched_on(request) & frozenset(known.features):
+        blamed = switched_on(request) & frozenset(known.features)
+        for key in blamed:
             self._features[key] += 1
             if self._features[key] >= FEATURE_REFUSALS:
                 self._open.setdefault(key, verdict.code)
+        return bool(blamed)
 
     def credentials_refused(self) -> Stop | None:
         """At the end: a run too short to be sure, in which nothing but refusals came."""
         doubtful = self._credentials and not self._proven
-        return Stop("credentials", "101002005") if doubtful else None
+        return Stop("credentials", self._refusal) if doubtful else None
 
     def blocks(self, request: Request) -> Outcome | None:
         """How a request ends unsent, where it switches on what the institution lacks."""

@@ -31,6 +31,9 @@ _RECOVER_SHARE: Final = 0.05
 _RECOVER_EVERY_S: Final = 15.0
 _AFTER_OUTAGE_SHARE: Final = 0.25
 
+_RATES: Final = (1 / 3600.0, 1e6)
+"""The slowest and the fastest rate that mean anything, requests per second."""
+
 _UNITS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*([a-z]+)\s*", re.ASCII)
 
@@ -39,7 +42,7 @@ def parse_rate(text: str) -> float:
     """Requests per second of a rate such as `950/min`; `max` is no limit.
 
     Raises:
-        CannotStart: the text is no rate above zero.
+        CannotStart: the text is no rate, or less than one request an hour.
 
     >>> parse_rate("1200/min"), parse_rate("5/s"), parse_rate("max")
     (20.0, 5.0, inf)
@@ -49,9 +52,11 @@ def parse_rate(text: str) -> float:
         return math.inf
     match = _RATE.fullmatch(text.lower())
     per_s = _UNITS.get(match[2]) if match else None
-    if not match or per_s is None or float(match[1]) <= 0:
+    rate = float(match[1]) / per_s if match and per_s else 0.0
+    slowest, fastest = _RATES
+    if not slowest <= rate <= fastest:
         raise CannotStart(f"--rate {text!r} is no rate; give one such as 950/min, 5/s or max")
-    return float(match[1]) / per_s
+    return rate
 
 
 def show_rate(rate: float) -> str:
@@ -60,7 +65,7 @@ def show_rate(rate: float) -> str:
     >>> show_rate(DEFAULT_RATE), show_rate(math.inf)
     ('950/min', 'max')
     """
-    return "max" if math.isinf(rate) else f"{rate * 60:.0f}/min"
+    return "max" if math.isinf(rate) else f"{rate * 60:.6f}".rstrip("0").rstrip(".") + "/min"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bulkcast.catalogue import INT64_MAX
 from bulkcast.model import Cell, Change, Invalid, SettingValue, Severity
-from tests.sheets import changed, codes, one
+from tests.sheets import changed, checked, codes, one
 
 DAY = datetime(2027, 3, 1, 8, 0)  # noqa: DTZ001  # a cell has no zone
 
@@ -166,8 +166,9 @@ def test_a_switch_takes_no_others(cell: Cell) -> None:
 
 
 def test_a_true_one_and_a_number_one_are_told_apart_in_one_column() -> None:
-    assert refusal("recordType", True) == ["cell.not_a_choice"]
-    assert setting("recordType", "现场") == 1
+    rows = checked("activityId,recordType", ("1", 1), ("2", True), ("3", 1.0)).rows
+
+    assert [type(row) for row in rows] == [Change, Invalid, Change]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 
 from bulkcast.errors import BulkcastError
 from bulkcast.model import RowStatus
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests import check
+from tests.benchmarks.rows import sandbox, write_sheet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -198,6 +200,39 @@ def test_readme_explains_every_variable_that_is_read_and_no_other() -> None:
     }
 
     assert {c for c in first_cells("Environment") if c.startswith("BULKCAST_")} == read
+
+
+def test_readme_names_commands_that_there_are() -> None:
+    _, _, listed = bulkcast_help().partition("Commands:\n")
+    commands = set(re.findall(r"^  ([a-z]+)  ", listed, re.MULTILINE))
+
+    named = set(re.findall(r"(?:`|/|^ *)bulkcast ([a-z]+)", README, re.MULTILINE))
+
+    assert len(named) > 5
+    assert named <= commands
+
+
+def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    write_sheet(tmp_path / "classes.csv", 3)
+
+    with sandbox() as root_url:
+        environ = {
+            **os.environ,
+            "BULKCAST_ROOT_URL": root_url,
+            "BULKCAST_SID": SANDBOX_SID,
+            "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
+            "BULKCAST_HOME": str(tmp_path / "home"),
+            "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(  # noqa: S603 - our own
+            (sys.executable, "-c", example), cwd=tmp_path, env=environ, capture_output=True,
+            encoding="utf-8", check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"applied[^,]*: 3\b", done.stdout)
+    assert list(tmp_path.glob("classes.results-*.csv"))
 
 
 def test_every_file_that_readme_names_is_there() -> None:

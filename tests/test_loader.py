@@ -43,6 +43,14 @@ def test_headers_tell_encodings_apart_that_look_alike(tmp_path: Path) -> None:
     assert sheet.headers == ("课堂ID", "录课")
 
 
+def test_between_encodings_that_look_alike_the_users_own_is_taken(tmp_path: Path) -> None:
+    text = "classId,recordState,webcastIntroduce\n1152680,1,高中数学\n"
+
+    sheet = loaded(write(tmp_path / "a.csv", text, "gb18030"))
+
+    assert sheet.rows[0].cells[2] == "高中数学"
+
+
 def test_a_guessed_encoding_is_told_and_a_marked_one_is_not(tmp_path: Path) -> None:
     guessed = loaded(write(tmp_path / "a.csv", "课堂ID,云端录课\n1,开\n", "gb18030"))
     marked = loaded(write(tmp_path / "b.csv", "课堂ID,云端录课\n1,开\n", "utf-8-sig"))

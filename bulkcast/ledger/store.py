@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -193,7 +192,7 @@ class Ledger:
 
     @contextmanager
     def journal(self, run: str) -> Iterator[RunJournal]:
-        """The journal of a run, with a connection and a thread of its own."""
+        """The journal of a run, with a connection of its own."""
         run_id, connection = self._id(run), self._connect()
         places = {
             RequestKey(key): seq
@@ -201,11 +200,10 @@ class Ledger:
                 "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
             )
         }
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as writer:
-            try:
-                yield RunJournal(connection, run_id, places, writer)
-            finally:
-                writer.submit(connection.close)
+        try:
+            yield RunJournal(connection, run_id, places)
+        finally:
+            connection.close()
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Note that a run has ended, and why where it ended early."""

@@ -1,0 +1,326 @@
+"""Configuration: which value wins, what is refused in which words, and that secrets stay secret."""
+
+import os
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load
+from bulkcast.errors import CannotStart
+from bulkcast.model import Secret
+
+CANARY = "canary-Mb7SR6H"
+POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes mean little here")
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"BULKCAST_HOME": str(tmp_path), **more}
+
+
+def complete(tmp_path: Path, **more: str) -> dict[str, str]:
+    return environment(tmp_path, BULKCAST_SID="1000082", BULKCAST_SECRET=CANARY, **more)
+
+
+def secret_file(path: Path, content: bytes = CANARY.encode()) -> Path:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+def profiles(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text, "utf-8")
+
+
+def refused(environ: Mapping[str, str], profile: str | None = None) -> str:
+    """The sentence with which a configuration is refused; the secret is nowhere in it."""
+    with pytest.raises(CannotStart) as caught:
+        load(environ, profile=profile)
+    told = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in told
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------ which value wins
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
+    config = load(complete(tmp_path))
+
+    assert config.institution.sid == config.credentials.sid == "1000082"
+    assert config.institution.root_url == DEFAULT_ROOT_URL
+    assert config.credentials.secret == Secret(CANARY)
+    assert config.home == tmp_path
+    assert config.origins == {
+        "sid": "BULKCAST_SID", "secret": "BULKCAST_SECRET", "root_url": "default",
+    }  # fmt: skip
+
+
+def test_a_profile_alone_is_enough_and_its_secret_lies_beside_it(tmp_path: Path) -> None:
+    secret_file(tmp_path / "classin.secret")
+    profiles(
+        tmp_path,
+        '[profiles.default]\nsid = "1000083"\nsecret_file = "classin.secret"\n'
+        'root_url = "http://127.0.0.1:8080/"\n',
+    )
+
+    config = load(environment(tmp_path))
+
+    assert config.institution.sid == "1000083"
+    assert config.institution.root_url == "http://127.0.0.1:8080"
+    assert config.credentials.secret == Secret(CANARY)
+    assert set(config.origins.values()) == {"config.toml"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "argument", "sid"),
+    [("", None, "1"), ("branch", None, "2"), ("", "branch", "2"), ("branch", "third", "3")],
+)
+def test_the_profile_asked_for_wins_over_the_environments_over_the_default(
+    tmp_path: Path, chosen: str, argument: str | None, sid: str
+) -> None:
+    profiles(
+        tmp_path,
+        '[profiles.default]\nsid = "1"\n'
+        '[profiles.branch]\nsid = "2"\n'
+        '[profiles.third]\nsid = "3"\n',
+    )
+    environ = environment(tmp_path, BULKCAST_SECRET=CANARY, BULKCAST_PROFILE=chosen)
+
+    assert load(environ, profile=argument).institution.sid == sid
+
+
+def test_the_environment_wins_over_a_profile_value_by_value(tmp_path: Path) -> None:
+    secret_file(tmp_path / "other.secret", b"other")
+    profiles(tmp_path, '[profiles.default]\nsid = "1"\nsecret_file = "other.secret"\n')
+
+    config = load(environment(tmp_path, BULKCAST_SECRET=CANARY))
+
+    assert config.institution.sid == "1"
+    assert config.credentials.secret == Secret(CANARY)
+    assert config.origins == {
+        "sid": "config.toml", "secret": "BULKCAST_SECRET", "root_url": "default",
+    }  # fmt: skip
+
+
+def test_a_secret_itself_wins_over_a_file_of_one(tmp_path: Path) -> None:
+    file = secret_file(tmp_path / "s", b"from the file")
+
+    config = load(complete(tmp_path, BULKCAST_SECRET_FILE=str(file)))
+
+    assert config.credentials.secret == Secret(CANARY)
+
+
+def test_blank_variables_count_as_not_set(tmp_path: Path) -> None:
+    secret_file(tmp_path / "s")
+    profiles(tmp_path, '[profiles.default]\nsid = "1"\nsecret_file = "s"\n')
+    blank = {"SID": " ", "SECRET": "  ", "SECRET_FILE": "", "PROFILE": " ", "ROOT_URL": ""}
+
+    config = load(environment(tmp_path, **{f"BULKCAST_{k}": v for k, v in blank.items()}))
+
+    assert config.institution.sid == "1"
+    assert config.institution.root_url == DEFAULT_ROOT_URL
+
+
+def test_a_secrets_file_in_the_environment_is_meant_from_where_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "home"
+    here.mkdir()
+    there.mkdir()
+    secret_file(here / "classin.secret")
+    monkeypatch.chdir(here)
+    named = {"BULKCAST_SID": "1", "BULKCAST_SECRET_FILE": "classin.secret"}
+    environ = environment(there, **named)
+
+    assert load(environ).credentials.secret == Secret(CANARY)
+
+
+def test_the_home_folder_may_be_named_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home({"BULKCAST_HOME": "~/bulk"}) == Path.home() / "bulk"
+    assert home({}).name == "bulkcast"
+
+
+# ------------------------------------------------------------------ the secret's file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CANARY.encode() + b"\n",
+        CANARY.encode() + b"\r\n",
+        b"\xef\xbb\xbf" + CANARY.encode(),
+        b"\xef\xbb\xbf  " + CANARY.encode() + b" \r\n\r\n",
+    ],
+    ids=["a newline", "Windows' newline", "a byte order mark", "all of it"],
+)
+def test_what_an_editor_adds_to_the_secret_is_taken_off(tmp_path: Path, content: bytes) -> None:
+    file = secret_file(tmp_path / "s", content)
+    environ = environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=str(file))
+
+    assert load(environ).credentials.secret == Secret(CANARY)
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o620, 0o602, 0o610, 0o777])
+def test_a_secret_that_lies_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    file = secret_file(tmp_path / "s")
+    file.chmod(mode)
+    environ = environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=str(file))
+
+    sentence = refused(environ)
+
+    assert sentence == f"others can read the secret's file {file}; run chmod 600 on it"
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_secret_only_its_owner_can_read_is_taken(tmp_path: Path, mode: int) -> None:
+    file = secret_file(tmp_path / "s")
+    file.chmod(mode)
+    environ = environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=str(file))
+
+    assert load(environ).credentials.secret == Secret(CANARY)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "must hold one line: the secret"),
+        (b" \n\n", "must hold one line: the secret"),
+        (f"{CANARY}\n{CANARY}".encode(), "must hold one line: the secret"),
+        (f"{CANARY}".encode("utf-16"), "cannot be read: it is no text in UTF-8"),
+        (f"{CANARY}\0".encode(), "holds characters that cannot be typed"),
+        (f"{CANARY}\u200b{CANARY}".encode(), "holds characters that cannot be typed"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    file = secret_file(tmp_path / "s", content)
+    environ = environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=str(file))
+
+    said = refused(environ)
+
+    assert sentence in said
+    assert str(file) in said
+
+
+def test_a_secrets_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    for name in ("missing", "."):
+        environ = environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=str(tmp_path / name))
+        assert "cannot be read: " in refused(environ)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+def test_a_missing_sid_says_what_to_set(tmp_path: Path) -> None:
+    assert refused(environment(tmp_path, BULKCAST_SECRET=CANARY)) == (
+        "the institution's SID is not set: set BULKCAST_SID, or use --sandbox to try without an"
+        " account"
+    )
+
+
+def test_a_missing_secret_says_what_to_set(tmp_path: Path) -> None:
+    assert refused(environment(tmp_path, BULKCAST_SID="1")) == (
+        "the institution's secret is not set: set BULKCAST_SECRET or BULKCAST_SECRET_FILE, or use"
+        " --sandbox to try without an account"
+    )
+
+
+@pytest.mark.parametrize("sid", [CANARY, "1.0", "-1", "１２３", "1 2", "12a"])
+def test_a_sid_of_anything_but_digits_is_refused_and_not_repeated(tmp_path: Path, sid: str) -> None:
+    """Whoever mixes up the two variables has put the secret there."""
+    sentence = refused(complete(tmp_path) | {"BULKCAST_SID": sid})
+
+    assert sentence == "the SID from BULKCAST_SID should be digits, such as 1000082"
+
+
+def test_a_wrong_sid_in_a_profile_is_not_blamed_on_the_environment(tmp_path: Path) -> None:
+    profiles(tmp_path, '[profiles.default]\nsid = "school"\n')
+
+    assert "from config.toml" in refused(environment(tmp_path, BULKCAST_SECRET=CANARY))
+
+
+def test_a_secret_that_cannot_be_signed_with_is_refused(tmp_path: Path) -> None:
+    """What a shell passes on that is no UTF-8 arrives as half surrogate pairs."""
+    environ = complete(tmp_path) | {"BULKCAST_SECRET": f"{CANARY}\udcff"}
+
+    assert refused(environ).startswith("BULKCAST_SECRET holds characters that cannot be typed")
+
+
+@pytest.mark.parametrize("profile", ["branch", "Default", "a b", "秘密"])
+def test_a_profile_that_is_not_there_is_refused(tmp_path: Path, profile: str) -> None:
+    profiles(tmp_path, '[profiles.default]\nsid = "1"\n')
+
+    for asked in (
+        refused(complete(tmp_path), profile),
+        refused(complete(tmp_path, BULKCAST_PROFILE=profile)),
+    ):
+        assert asked.endswith(f"has no profile {profile!r}; add [profiles.{profile}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("sid = ", "cannot be read as TOML"),
+        ("[profiles.default]\nsid = 1000082\n", "must hold texts in quotes only"),
+        ("[profiles]\ndefault = 7\n", "must hold texts in quotes only"),
+        ("[profiles.default]\nnested = {sid = '1'}\n", "must hold texts in quotes only"),
+        (f'[profiles.default]\nsecret = "{CANARY}"\n', "put it in a file of its own"),
+        ('[profiles.default]\nSID = "1"\n', "has 'SID'; it may have root_url, secret_file, sid"),
+    ],
+)
+def test_a_config_file_that_makes_no_sense_is_refused(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    profiles(tmp_path, text)
+
+    said = refused(complete(tmp_path))
+
+    assert sentence in said
+    assert str(tmp_path / "config.toml") in said
+
+
+@pytest.mark.parametrize("text", ["profiles = 7", "", "[other]\nx = 1", "[profiles]"])
+def test_a_config_file_without_profiles_says_nothing(tmp_path: Path, text: str) -> None:
+    profiles(tmp_path, text)
+
+    assert load(complete(tmp_path)).institution.sid == "1000082"
+
+
+def test_a_config_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b'\xef\xbb\xbf[profiles.default]\r\nsid = "7"\r\n')
+
+    assert load(environment(tmp_path, BULKCAST_SECRET=CANARY)).institution.sid == "7"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\0\0", b"\0", b"sid = '\xff'"])
+def test_a_config_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.toml").write_bytes(content)
+
+    assert "cannot be read as TOML" in refused(complete(tmp_path))
+
+
+@POSIX
+def test_the_folder_of_an_unknown_user_is_refused(tmp_path: Path) -> None:
+    sentence = "names the folder of a user who is not known here"
+    unknown = "~no-such-user-here/x"
+
+    assert sentence in refused(complete(tmp_path) | {"BULKCAST_HOME": unknown})
+    assert sentence in refused(
+        environment(tmp_path, BULKCAST_SID="1", BULKCAST_SECRET_FILE=unknown)
+    )
+
+
+# ------------------------------------------------------------------ secrecy
+
+
+def test_no_print_of_a_configuration_shows_the_secret(tmp_path: Path) -> None:
+    config: Config = load(complete(tmp_path))
+
+    for shown in (repr(config), str(config), f"{config.credentials}", f"{config.credentials!r}"):
+        assert CANARY not in shown
+        assert "•••" in shown

@@ -1,0 +1,80 @@
+"""ClassIn's clock: what is corrected, when the user hears of it, and when it is given up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcast.stamps import SKEW_TOLD_S, ServerClock, duration, side
+
+WALL = 1_803_859_200.0
+
+
+@given(st.floats(-29.9, 29.9))
+def test_a_clock_that_is_nearly_right_is_left_alone(skew: float) -> None:
+    clock = ServerClock()
+
+    assert clock.measure(WALL + skew, WALL) is None
+    assert clock.offset == 0.0
+
+
+@pytest.mark.parametrize(
+    ("skew", "sentence"),
+    [
+        (900.0, "This computer's clock is 15 min behind ClassIn's; stamps are corrected."),
+        (-45.0, "This computer's clock is 45 s ahead of ClassIn's; stamps are corrected."),
+        (SKEW_TOLD_S, "This computer's clock is 30 s behind ClassIn's; stamps are corrected."),
+    ],
+)
+def test_a_clock_that_is_off_is_corrected_and_told_once(skew: float, sentence: str) -> None:
+    clock = ServerClock()
+    remark = clock.measure(WALL + skew, WALL)
+
+    assert str(remark) == sentence
+    assert clock.offset == skew
+    assert clock.measure(WALL + 60 + skew + 1, WALL + 60) is None
+    assert clock.offset == skew
+
+
+def test_a_clock_that_jumps_is_corrected_again() -> None:
+    clock = ServerClock()
+    clock.measure(WALL + 600, WALL)
+
+    assert clock.measure(WALL, WALL) is not None
+    assert clock.offset == 0.0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_the_corrected_time_is_never_further_off_than_what_is_tolerated(
+    skews: list[float],
+) -> None:
+    clock = ServerClock()
+    for skew in skews:
+        clock.measure(WALL + skew, WALL)
+        assert abs(clock.offset - skew) <= SKEW_TOLD_S
+
+
+def test_only_a_stamp_made_after_the_correction_speaks_against_it() -> None:
+    clock = ServerClock()
+
+    assert not clock.refused(stamped_at=10.0, now=11.0)
+    assert not clock.refused(stamped_at=10.5, now=11.5), "it was on its way already"
+    assert clock.refused(stamped_at=11.0, now=12.0)
+
+
+def test_an_accepted_stamp_clears_the_record() -> None:
+    clock = ServerClock()
+    clock.refused(stamped_at=10.0, now=11.0)
+    clock.accepted()
+
+    assert not clock.refused(stamped_at=5000.0, now=5001.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (119.0, "119 s"), (120.0, "2 min"), (7200.0, "120 min")]
+)
+def test_a_duration_is_told_in_seconds_or_minutes(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_server_whose_time_is_later_has_this_computer_behind() -> None:
+    assert (side(1.0), side(-1.0)) == ("behind", "ahead of")
