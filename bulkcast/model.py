@@ -6,7 +6,7 @@ All are frozen; nothing here reads a clock, a disk or the network.  Times are Un
 unless a name ends in a unit.  Row numbers are those a spreadsheet shows: the first line is 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -112,11 +112,28 @@ class RawRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Some consecutive data rows of a sheet, for whoever looks at many of them at once."""
+
+    numbers: Sequence[int]
+    columns: Sequence[Sequence[Cell]]
+    """One for each header of the sheet, with as many cells as there are rows."""
+    extra: Mapping[int, tuple[Cell, ...]] = field(default_factory=dict)
+    """Row number → its cells beyond the last header, as in `RawRow`."""
+
+    def row(self, place: int) -> RawRow:
+        """The row at `place` of this block, counted from 0."""
+        number = self.numbers[place]
+        cells = tuple([column[place] for column in self.columns])
+        return RawRow(number, cells, extra=self.extra.get(number, ()))
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How a sheet is laid out in its file: what a reporter needs to hand it back alike."""
 
     kind: str
-    """csv, tsv, xlsx or xlsm."""
+    """The file's suffix without its dot: csv, tsv, xlsx, xlsm, xls, xlsb or ods."""
     header_row: int
     tab: str | None = None
     """The worksheet's name, for workbooks."""

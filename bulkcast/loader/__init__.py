@@ -5,7 +5,8 @@ nothing it holds may end in a traceback, and nothing in it is dropped or repaire
 had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,38 +14,42 @@ from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
 from bulkcast.loader.options import ReadOptions
+from bulkcast.loader.stream import Stream
 from bulkcast.model import Sheet
 
-__all__ = ["ReadOptions", "previous_results", "read"]
+__all__ = ["ReadOptions", "Stream", "previous_results", "read", "stream"]
 
-_Reader = Callable[[Path, Endpoint, ReadOptions], Sheet]
-_READERS: Final[Mapping[str, _Reader]] = {
-    ".csv": delimited.read,
-    ".tsv": delimited.read,
-    ".xlsx": workbook.read,
-    ".xlsm": workbook.read,
+_Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
+_OPENERS: Final[Mapping[str, _Opener]] = {
+    ".csv": delimited.opened,
+    ".tsv": delimited.opened,
+    ".xlsx": workbook.opened,
+    ".xlsm": workbook.opened,
+    ".xls": workbook.opened,
+    ".xlsb": workbook.opened,
+    ".ods": workbook.opened,
 }
-_TO_BE_SAVED_AGAIN: Final = {
-    ".xls": "an Excel 97-2003 workbook",
-    ".xlsb": "a binary workbook",
-    ".ods": "an OpenDocument spreadsheet",
-    ".numbers": "a Numbers spreadsheet",
-}
+_TO_BE_SAVED_AGAIN: Final = {".numbers": "a Numbers spreadsheet", ".et": "a WPS spreadsheet"}
 
 
-def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
-    """The sheet in the file at `path`; the file is not changed.
+@contextmanager
+def stream(
+    path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None
+) -> Iterator[Stream]:
+    """The sheet in the file at `path`, open, in memory that does not grow with its rows.
 
     Raises:
-        UnreadableSheet: it cannot be read as a sheet; the sentence names the file and the remedy.
+        UnreadableSheet: it cannot be read as a sheet, found out at once or on the way; the
+            sentence names the file and the remedy.
         CannotStart: an option makes no sense by itself.
 
     """
-    reader = _reader_for(path)
+    opener = _opener_for(path)
     try:
-        return reader(path, endpoint, options or ReadOptions())
-    except BulkcastError:
-        raise
+        with opener(path, endpoint, options or ReadOptions()) as opened:
+            yield opened
+    except BulkcastError as exc:
+        raise _named(exc, path) from exc
     except OSError as exc:
         raise UnreadableSheet(f"{path.name} cannot be read: {exc.strerror or exc}.") from exc
     except MemoryError as exc:
@@ -58,7 +63,27 @@ def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) 
         ) from exc
 
 
-def _reader_for(path: Path) -> _Reader:
+def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
+    """The sheet in the file at `path`, all of it; the file is not changed.
+
+    Raises:
+        UnreadableSheet: it cannot be read as a sheet; the sentence names the file and the remedy.
+        CannotStart: an option makes no sense by itself.
+
+    """
+    with stream(path, endpoint=endpoint, options=options) as opened:
+        return opened.sheet()
+
+
+def _named(refusal: BulkcastError, path: Path) -> BulkcastError:
+    """The refusal, naming the file: what is found deep inside one does not know its name."""
+    said = str(refusal)
+    if path.name in said or not isinstance(refusal, UnreadableSheet):
+        return refusal
+    return UnreadableSheet(f"{path.name}: {said}")
+
+
+def _opener_for(path: Path) -> _Opener:
     suffix = path.suffix.lower()
     if path.name.startswith("~$"):
         raise UnreadableSheet(
@@ -69,10 +94,10 @@ def _reader_for(path: Path) -> _Reader:
     if suffix in _TO_BE_SAVED_AGAIN:
         kind = _TO_BE_SAVED_AGAIN[suffix]
         raise UnreadableSheet(f"{path.name} is {kind}; save it as .xlsx and give that file.")
-    if suffix not in _READERS:
-        known = " ".join(_READERS)
+    if suffix not in _OPENERS:
+        known = " ".join(_OPENERS)
         raise UnreadableSheet(f"{path.name} is not a kind of sheet that can be read: {known}.")
-    return _READERS[suffix]
+    return _OPENERS[suffix]
 
 
 def _require_file(path: Path) -> None:

@@ -1,13 +1,17 @@
-"""The zip archive that a workbook is: whether it is one, and safe to unpack."""
+"""The zip archive that a workbook is: whether it is one, and safe to unpack.
 
+Looked at before any parser sees a byte: sizes and names from the archive's directory, then the
+parts that will be parsed, streamed.  What no spreadsheet program writes is refused here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from zipfile import ZipFile
 
 from bulkcast.errors import UnreadableSheet
 
-_OLE: Final = b"\xd0\xcf\x11\xe0"
-"""Begins both an old .xls and any workbook with a password to open it."""
 _MOST_ENTRIES: Final = 10_000
 _MOST_UNPACKED: Final = 4 * 2**30
 _UNSUSPICIOUS: Final = 50 * 2**20
@@ -28,6 +32,11 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         raise UnreadableSheet(f"{path.name} is an encrypted archive; save it without a password.")
     ratio = unpacked / max(1, path.stat().st_size)
     bomb = unpacked > _UNSUSPICIOUS and ratio > _MOST_RATIO
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise UnreadableSheet(
+            f"{path.name} holds two parts of one name, so that no two programs would read the "
+            "same; copy its rows into a new workbook."
+        )
     if bomb or unpacked > _MOST_UNPACKED or len(entries) > _MOST_ENTRIES:
         raise UnreadableSheet(
             f"{path.name} unpacks to {unpacked // 2**20} MB in {len(entries)} parts, which is no "
@@ -35,19 +44,72 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         )
 
 
-def why_no_zip(path: Path) -> str:
-    """The sentence for a workbook that is no zip archive."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if not start:
-        return f"{path.name} is empty."
-    if start.startswith(_OLE):
-        return (
-            f"{path.name} has a password to open it, or is an old .xls by another name; "
-            "save it as .xlsx without a password."
+# ------------------------------------------------------------------ inside the parts
+
+_AT_ONCE: Final = 1 << 20
+_OVERLAP: Final = 64
+_LARGEST_STRINGS: Final = 100 * 2**20
+_MOST_STRINGS: Final = 2_000_000
+_LONGEST_TAIL: Final = 32 * 2**20
+_UNIQUE: Final = re.compile(rb'<sst[^>]*\suniqueCount="(\d+)"')
+_MERGED: Final = re.compile(rb'<mergeCell\s[^>]*ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
+
+
+def require_plain_parts(packed: ZipFile, names: Iterable[str], path: Path) -> None:
+    """Refuse a document type in any of the parts that are read as one tree."""
+    for name in names:
+        for piece in _stream(packed, name):
+            _refuse_dtd(piece, path)
+
+
+def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
+    """Refuse shared strings that no sheet has, or that claim to be more than they can be."""
+    size = packed.getinfo(name).file_size
+    for place, piece in enumerate(_stream(packed, name)):
+        _refuse_dtd(piece, path)
+        claimed = _UNIQUE.search(piece) if place == 0 else None
+        # `<si/>`, the shortest string there is, takes five bytes.
+        if claimed and int(claimed[1]) > min(_MOST_STRINGS, size // 5 + 1):
+            raise UnreadableSheet(
+                f"{path.name} claims to hold {claimed[1].decode()[:20]} different texts, which it "
+                "cannot; copy its rows into a new workbook."
+            )
+    if size > _LARGEST_STRINGS:
+        raise UnreadableSheet(
+            f"{path.name} holds {size // 2**20} MB of texts, which is no sheet of settings; "
+            "copy its rows into a new workbook."
         )
-    if start.startswith(b"PK"):
-        return f"{path.name} is cut off or damaged; copy or download it again."
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<html", b"<!doctype", b"<table")):
-        return f"{path.name} is a web page by another name; open it and save it as .xlsx."
-    return f"{path.name} is no workbook; if it is text, name it .csv, or save it as .xlsx."
+
+
+def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
+    """The merged ranges of the worksheet in the part `name`, after a look at all of it."""
+    tail = bytearray()
+    for piece in _stream(packed, name):
+        _refuse_dtd(piece, path)
+        if tail:
+            tail += piece[_OVERLAP:]
+        elif (end := piece.find(b"</sheetData>")) >= 0:
+            tail += piece[end:]
+        if len(tail) > _LONGEST_TAIL:
+            raise UnreadableSheet(
+                f"{path.name} has {_LONGEST_TAIL // 2**20} MB of formats below its rows; "
+                "copy its rows into a new workbook."
+            )
+    return [found.decode() for found in _MERGED.findall(bytes(tail))]
+
+
+def _stream(packed: ZipFile, name: str) -> Iterator[bytes]:
+    """The part in pieces, each led by the last few bytes of the one before it."""
+    before = bytes(_OVERLAP)
+    with packed.open(name) as part:
+        while piece := part.read(_AT_ONCE):
+            yield before + piece
+            before = piece[-_OVERLAP:].rjust(_OVERLAP, b" ")
+
+
+def _refuse_dtd(piece: bytes, path: Path) -> None:
+    if b"<!DOCTYPE" in piece or b"<!ENTITY" in piece:
+        raise UnreadableSheet(
+            f"{path.name} holds a document type, which no spreadsheet program writes; "
+            "copy its rows into a new workbook."
+        )

@@ -8,6 +8,7 @@ with a mark and "Unicode Text" as UTF-16.
 import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import charset_normalizer
@@ -26,38 +27,57 @@ _HOME_ADVANTAGE: Final = 0.04
 """How much messier, on charset-normalizer's scale of 0 to 1, the home encoding may look: among
 short Chinese, Japanese and Korean texts the scale cannot tell the encodings apart any finer."""
 _ZEROS_LOOKED_AT: Final = 4096
+_HEAD: Final = 1 << 18
+_AT_ONCE: Final = 1 << 20
+_LONGEST_LINE: Final = 16 * 2**20
+_MOST_GUESSED_FROM: Final = 4 * 2**20
+"""Bytes that a guess is made from; whichever is guessed is then proved for the whole file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """A file's text and the encoding it was in."""
+class Found:
+    """Which encoding a file is in, proved for all of it, and how its text begins."""
 
-    text: str
     encoding: str
+    head: str
+    """The first lines, all of them whole."""
     remark: Text | None = None
     """Set where the encoding is a guess."""
 
 
-def decode(raw: bytes, *, name: str, encoding: str | None, score: Callable[[str], int]) -> Decoded:
-    """The text of `raw`; `score` says how many headers of a candidate text mean something.
+def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> Found:
+    """The encoding of the file; `score` says how many headers of a text mean something.
 
     Raises:
         UnreadableSheet: no encoding fits, or not the one asked for.
         CannotStart: `encoding` is none that Python knows.
 
     """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
     if encoding is not None:
-        return _as_told(raw, name, encoding)
+        return _as_told(path, head, encoding)
     for mark, marked in _MARKS:
-        if raw.startswith(mark):
-            return _strict(raw, name, marked)
-    try:
-        return _by_zeros(raw, name) or Decoded(raw.decode("utf-8"), "utf-8")
-    except UnicodeDecodeError:
-        return _guess(raw, name, score)
+        if head.startswith(mark):
+            return _proved(path, head, marked)
+    zeros = _by_zeros(path.name, head)
+    if zeros:
+        return _proved(path, head, zeros, _guessed(zeros))
+    if _first_fault(path, "utf-8") is None:
+        return Found("utf-8", _whole_lines(head, "utf-8"))
+    return _guess(path, head, score)
 
 
-def _as_told(raw: bytes, name: str, encoding: str) -> Decoded:
+def not_throughout(path: Path, encoding: str) -> UnreadableSheet:
+    """The refusal of a file that holds bytes which are none of `encoding`."""
+    line = _first_fault(path, encoding) or 1
+    return UnreadableSheet(
+        f"{path.name} is not {encoding} throughout: line {line} holds bytes that are none; "
+        "save it as CSV UTF-8, or say which encoding it is in with --encoding."
+    )
+
+
+def _as_told(path: Path, head: bytes, encoding: str) -> Found:
     try:
         known = codecs.lookup(encoding).name
         "".encode(known)
@@ -65,45 +85,81 @@ def _as_told(raw: bytes, name: str, encoding: str) -> Decoded:
         raise CannotStart(
             f"--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5."
         ) from exc
-    marked = known == "utf-8" and raw.startswith(codecs.BOM_UTF8)
-    return _strict(raw, name, "utf-8-sig" if marked else known)
+    marked = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
+    return _proved(path, head, "utf-8-sig" if marked else known)
 
 
-def _strict(raw: bytes, name: str, encoding: str) -> Decoded:
+def _proved(path: Path, head: bytes, encoding: str, remark: Text | None = None) -> Found:
+    if _first_fault(path, encoding) is not None:
+        raise not_throughout(path, encoding)
+    return Found(encoding, _whole_lines(head, encoding), remark)
+
+
+def _first_fault(path: Path, encoding: str) -> int | None:
+    """The line in which bytes stand that are none of `encoding`; None where all are.
+
+    Raises:
+        UnreadableSheet: a line is longer than any row: the memory would fill with it.
+
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, since = 1, 0
+    with path.open("rb") as file:
+        while raw := file.read(_AT_ONCE):
+            try:
+                decoder.decode(raw)
+            except UnicodeDecodeError as exc:
+                return line + exc.object.count(b"\n", 0, exc.start)
+            line += raw.count(b"\n")
+            last = max(raw.rfind(b"\n"), raw.rfind(b"\r"))
+            since = len(raw) - last - 1 if last >= 0 else since + len(raw)
+            if since > _LONGEST_LINE:
+                raise UnreadableSheet(
+                    f"{path.name}, line {line}: it is longer than {_LONGEST_LINE // 2**20} MB, "
+                    "which no row is."
+                )
     try:
-        return Decoded(raw.decode(encoding), encoding)
-    except UnicodeDecodeError as exc:
-        line = raw.count(b"\n", 0, exc.start) + 1
-        raise UnreadableSheet(
-            f"{name} is not {encoding} throughout: line {line} holds bytes that are none; "
-            "save it as CSV UTF-8, or say which encoding it is in with --encoding."
-        ) from exc
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return line
+    return None
 
 
-def _by_zeros(raw: bytes, name: str) -> Decoded | None:
+def _whole_lines(head: bytes, encoding: str) -> str:
+    """The text of `head`, but for what is cut off at its end."""
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
+    end = max(text.rfind("\n"), text.rfind("\r"))
+    return text if len(head) < _HEAD or end < 0 else text[: end + 1]
+
+
+def _by_zeros(name: str, head: bytes) -> str | None:
     """UTF-16 without a mark, told by where its zero bytes stand; None where there are none."""
-    head = raw[:_ZEROS_LOOKED_AT]
+    head = head[:_ZEROS_LOOKED_AT]
     at_even, at_odd = head[::2].count(0), head[1::2].count(0)
     if not at_even and not at_odd:
         return None
     if min(at_even, at_odd) * 10 > max(at_even, at_odd) or max(at_even, at_odd) * 8 < len(head):
         raise UnreadableSheet(f"{name} is no text file: it holds zero bytes; save it as CSV UTF-8.")
-    found = _strict(raw, name, "utf-16-le" if at_odd > at_even else "utf-16-be")
-    return Decoded(found.text, found.encoding, _guessed(found.encoding))
+    return "utf-16-le" if at_odd > at_even else "utf-16-be"
 
 
-def _guess(raw: bytes, name: str, score: Callable[[str], int]) -> Decoded:
-    candidates = [
-        (-score(str(match)), match.chaos - _advantage(match.encoding), order, match)
-        for order, match in enumerate(charset_normalizer.from_bytes(raw))
-    ]
-    if not candidates:
-        raise UnreadableSheet(
-            f"{name} is in no encoding that can be recognised; save it as CSV UTF-8, or say which "
-            "one it is with --encoding."
-        )
-    best = min(candidates, key=lambda candidate: candidate[:3])[3]
-    return Decoded(str(best), best.encoding, _guessed(best.encoding))
+def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
+    with path.open("rb") as file:
+        sample = file.read(_MOST_GUESSED_FROM)
+    if len(sample) == _MOST_GUESSED_FROM:
+        sample = sample[: sample.rfind(b"\n") + 1]
+    candidates = sorted(
+        (-score(_whole_lines(head, match.encoding)), match.chaos - _advantage(match.encoding),
+         order, match.encoding)
+        for order, match in enumerate(charset_normalizer.from_bytes(sample))
+    )  # fmt: skip
+    for *_, encoding in candidates:
+        if _first_fault(path, encoding) is None:
+            return Found(encoding, _whole_lines(head, encoding), _guessed(encoding))
+    raise UnreadableSheet(
+        f"{path.name} is in no encoding that can be recognised; save it as CSV UTF-8, or say which "
+        "one it is with --encoding."
+    )
 
 
 def _advantage(encoding: str) -> float:

@@ -3,62 +3,99 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.loader import decoding, table
+from bulkcast.loader import decoding, kinds, table
 from bulkcast.loader.options import ReadOptions
-from bulkcast.loader.table import HEADER_WITHIN, Header, Line
-from bulkcast.model import Layout, RawRow, Sheet, Text
+from bulkcast.loader.stream import Stream
+from bulkcast.loader.table import HEADER_WITHIN, Line
+from bulkcast.model import Layout, Text
 from bulkcast.quoting import unguard
 
-_DELIMITERS: Final = (",", ";", "\t", "|")
+_DELIMITERS: Final = (",", ";", "\t", "|", "，")
 _USUAL: Final = {".csv": ",", ".tsv": "\t"}
 _TAB_WORDS: Final = ("tab", "\\t")
+Records = tuple[range, list[list[str]]]
+"""Some consecutive records, and their numbers."""
+
+_AT_ONCE: Final = 2048
+_LOOKED_AT: Final = 4096
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
     (b"PK\x03\x04", "a zip archive, perhaps a workbook; rename it to .xlsx"),
+    (b"%PDF", "a PDF document; give the spreadsheet it was made from"),
     (b"\xd0\xcf\x11\xe0", "an old or encrypted workbook; save it as .xlsx without a password"),
 )
 
 
-def read(path: Path, endpoint: Endpoint, options: ReadOptions) -> Sheet:
+@contextmanager
+def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a csv or tsv file."""
+    _refuse_other_files(path)
     usual = _USUAL[path.suffix.lower()]
     text = _Text(path.name, endpoint, options, usual)
-    decoded = decoding.decode(
-        _bytes(path), name=path.name, encoding=options.encoding, score=text.best_score
-    )
-    told, body = _announced(decoded.text)
-    delimiter = _asked(options) or told or text.guess(body)
-    remarks = [decoded.remark] if decoded.remark else []
+    found = decoding.detect(path, encoding=options.encoding, score=text.best_score)
+    told, _ = _announced(found.head)
+    delimiter = _asked(options) or told or text.guess(found.head)
+    remarks = [found.remark] if found.remark else []
     if not options.delimiter and not told and delimiter != usual:
         spoken = "tabs" if delimiter == "\t" else delimiter
         remarks.append(Text("The cells were taken to be separated by {d}.", {"d": spoken}))
-    lines = _lines(body, delimiter, path.name, skipped_lines=1 if told else 0)
-    head = list(islice(lines, HEADER_WITHIN))
-    header = table.find_header(head, endpoint, options.mapping)
+    with path.open(encoding=found.encoding, newline="") as file:
+        records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
+        yield _stream(path, records, endpoint, options, tuple(remarks))
+
+
+def _stream(
+    path: Path,
+    records: "_Records",
+    endpoint: Endpoint,
+    options: ReadOptions,
+    remarks: tuple[Text, ...],
+) -> Stream:
+    chunks = records.chunks()
+    numbers, head = next(chunks, (range(0), []))
+    header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
     if header is None:
         raise table.no_header(path.name, endpoint)
     layout = Layout(
         kind=path.suffix.lower().lstrip("."),
         header_row=header.number,
-        encoding=decoded.encoding,
-        delimiter=delimiter,
+        encoding=records.encoding,
+        delimiter=records.delimiter,
     )
-    return _sheet(path.name, layout, header, chain(head, lines), remarks)
+    rest: Iterator[Records] = chain([(numbers[header.number :], head[header.number :])], chunks)
+    names = header.names
+    if header.is_result_sheet:
+        names = tuple(map(unguard, names))
+        rest = ((n, [list(map(unguard, row)) for row in rows]) for n, rows in rest)
+    return Stream(
+        path.name, layout, names, rest, hidden=set(), hide="include", remarks=remarks,
+        late_remarks=records.remarks,
+    )  # fmt: skip
 
 
-def _bytes(path: Path) -> bytes:
-    raw = path.read_bytes()
-    if not raw.strip():
-        raise UnreadableSheet(f"{path.name} is empty.")
+def _refuse_other_files(path: Path) -> None:
+    """Refuse what is no text, whatever its name says."""
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT)
+    if not start.strip(_BLANK):
+        with path.open("rb") as file:
+            if not any(piece.strip(_BLANK) for piece in iter(lambda: file.read(1 << 20), b"")):
+                raise UnreadableSheet(f"{path.name} is empty.")
     for magic, what in _OTHER_FILES:
-        if raw.startswith(magic):
+        if start.startswith(magic):
             raise UnreadableSheet(f"{path.name} is no text but {what}.")
-    return raw
+    if kinds.is_web_page(start):
+        raise UnreadableSheet(
+            f"{path.name} is a web page by another name; open it in a spreadsheet program and "
+            "save it as .xlsx."
+        )
 
 
 def _asked(options: ReadOptions) -> str | None:
@@ -105,17 +142,64 @@ class _Text:
         return header.matches if header else 0
 
 
-def _lines(text: str, delimiter: str, name: str, *, skipped_lines: int = 0) -> Iterator[Line]:
+def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     """The records of `text`, numbered as a spreadsheet shows them; blank lines count."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    begun = 0
     try:
-        for number, record in enumerate(reader, start=1):
-            yield number, record
-            begun = reader.line_num
+        yield from enumerate(reader, start=1)
     except csv.Error as exc:
-        line = begun + 1 + skipped_lines
-        raise UnreadableSheet(f"{name}, line {line}: {_explained(str(exc))}") from exc
+        raise UnreadableSheet(f"{name}: {_explained(str(exc))}") from exc
+
+
+class _Records:
+    """The records of a file, numbered as a spreadsheet shows them; blank lines count."""
+
+    def __init__(
+        self, path: Path, file: TextIO, encoding: str, delimiter: str, *, skipped: int
+    ) -> None:
+        self._path, self._file, self._skipped = path, file, skipped
+        self.encoding, self.delimiter = encoding, delimiter
+        self.remarks: list[Text] = []
+        """Filled when the last record was read."""
+        for _ in range(skipped):
+            file.readline()
+
+    def chunks(self) -> Iterator[Records]:
+        """The first few lines, then some hundreds at a time.
+
+        Raises:
+            UnreadableSheet: a record is not written as it has to be; the sentence says where.
+
+        """
+        reader = csv.reader(self._file, delimiter=self.delimiter, strict=True)
+        n, at_once = 0, HEADER_WITHIN
+        try:
+            while rows := list(islice(reader, at_once)):
+                yield range(n + 1, n + 1 + len(rows)), rows
+                n, at_once = n + len(rows), _AT_ONCE
+        except csv.Error as exc:
+            line = self._begin_of_bad_record()
+            raise UnreadableSheet(
+                f"{self._path.name}, line {line}: {_explained(str(exc))}"
+            ) from exc
+        except UnicodeDecodeError as exc:
+            raise decoding.not_throughout(self._path, self.encoding) from exc
+        if reader.line_num > n:
+            count = {"lines": str(reader.line_num), "rows": str(n)}
+            said = "The file's {lines} lines are {rows} rows: some cells hold line breaks."
+            self.remarks.append(Text(said, count))
+
+    def _begin_of_bad_record(self) -> int:
+        """The line in which the first record begins that cannot be read."""
+        begun = self._skipped
+        with self._path.open(encoding=self.encoding, newline="") as file:
+            for _ in range(self._skipped):
+                file.readline()
+            reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+            with suppress(csv.Error):
+                for _ in reader:
+                    begun = self._skipped + reader.line_num
+        return begun + 1
 
 
 def _explained(error: str) -> str:
@@ -129,20 +213,3 @@ def _explained(error: str) -> str:
     if "expected after" in error:
         return "a cell goes on after its closing quote; double the quotes that belong to it."
     return f"the line cannot be read: {error}."
-
-
-def _sheet(
-    name: str, layout: Layout, header: Header, lines: Iterator[Line], remarks: list[Text]
-) -> Sheet:
-    own = table.own_columns(header.names)
-    below = (line for line in lines if line[0] > header.number)
-    if header.is_result_sheet:
-        below = ((number, [unguard(str(cell)) for cell in cells]) for number, cells in below)
-    tally = table.Tally()
-    rows: tuple[RawRow, ...] = tuple(
-        table.rows(below, width=len(header.names), own=own, tally=tally, hidden=(), hide="include")
-    )
-    names = header.names
-    if header.is_result_sheet:
-        names = tuple(map(unguard, names))
-    return Sheet(name, layout, names, rows, (*remarks, *table.remarks(tally, "include")))

@@ -4,20 +4,24 @@ Hidden rows, merged ranges, and formulas whose value was never saved: openpyxl's
 tells none of them, and each would turn into a wrong value in silence.
 """
 
-import posixpath
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zipfile import ZipFile
 
 from lxml import etree
-from openpyxl.utils.cell import column_index_from_string, coordinate_from_string, range_boundaries
+from openpyxl.utils.cell import (
+    column_index_from_string,
+    coordinate_from_string,
+    get_column_letter,
+    range_boundaries,
+)
 
 from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import package
 from bulkcast.model import Cell, FlaggedCell
 
-_STRICT: Final = "http://purl.oclc.org/ooxml"
 _FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
 _MOST_MERGED_ROWS: Final = 5_000_000
 """Heights of all merged ranges together; a sheet people made has a few thousand."""
@@ -57,6 +61,37 @@ def _merged(cell: Cell, name: str) -> FlaggedCell:
     return FlaggedCell("cell.merged", shown=shown, value=value, args={"range": name})
 
 
+def by_row(ranges: Iterable[tuple[int, int, int, int]], last: int) -> Mapping[int, Sequence[Span]]:
+    """Merged ranges (first column from 0, first row, end column, last row) by the rows they touch.
+
+    Raises:
+        UnreadableSheet: they are more than any table has.
+
+    """
+    rows: defaultdict[int, list[Span]] = defaultdict(list)
+    room = _MOST_MERGED_ROWS
+    for first_column, first_row, end_column, last_row in ranges:
+        reach = min(last_row, last)
+        room -= reach - first_row
+        if room < 0:
+            raise UnreadableSheet("The worksheet has too many merged cells; unmerge them.")
+        name = _range_name(first_column, first_row, end_column, last_row)
+        for row in range(first_row, reach + 1):
+            rows[row].append((first_column, end_column, name))
+    return rows
+
+
+def _range_name(first_column: int, first_row: int, end_column: int, last_row: int) -> str:
+    first = f"{get_column_letter(first_column + 1)}{first_row}"
+    return f"{first}:{get_column_letter(end_column)}{last_row}"
+
+
+def bounds(name: str) -> tuple[int, int, int, int]:
+    """A merged range's first column from 0, first row, end column and last row."""
+    first_column, first_row, last_column, last_row = range_boundaries(name)
+    return (first_column or 1) - 1, first_row or 1, last_column or 16384, last_row or 1_048_576
+
+
 # ------------------------------------------------------------------ reading the XML
 
 
@@ -67,39 +102,11 @@ def look(packed: ZipFile, tab: str) -> Marks:
         UnreadableSheet: the workbook is of a make that cannot be read truthfully.
 
     """
-    workbook = _part(packed, "", "officeDocument")
-    tree = _parse(packed, workbook)
-    if tree.tag.startswith(f"{{{_STRICT}"):
-        raise UnreadableSheet(
-            "The workbook is saved as Strict Open XML; save it as an ordinary .xlsx workbook."
-        )
-    recalculated = any(
-        part.get("fullCalcOnLoad") in {"1", "true"} for part in tree.iterfind("{*}calcPr")
-    )
-    sheet = next(part for part in tree.iterfind("{*}sheets/{*}sheet") if part.get("name") == tab)
-    relation = next(value for name, value in sheet.items() if name.endswith("}id"))
-    path = _part(packed, workbook, f"#{relation}")
-    return _Look(packed, path, "0" if recalculated else None).marks()
-
-
-def _part(packed: ZipFile, source: str, wanted: str) -> str:
-    """The name of the part that `source` relates to as `wanted`: `#id`, or the end of a type."""
-    folder, name = posixpath.split(source)
-    for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
-        kind, key = str(relation.get("Type", "")), str(relation.get("Id", ""))
-        if kind.endswith(f"/{wanted}") or f"#{key}" == wanted:
-            return posixpath.normpath(posixpath.join("/", folder, relation.get("Target"))).lstrip(
-                "/"
-            )
-    raise UnreadableSheet(f"The workbook is damaged: nothing in it is its {wanted}.")
-
-
-def _parse(packed: ZipFile, name: str) -> Any:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    with packed.open(name) as part:
-        tree = etree.parse(part, parser)
-    _refuse_dtd(tree)
-    return tree.getroot()
+    structure = package.look(packed)
+    part = next((t.part for t in structure.tabs if t.name == tab), None)
+    if part is None:
+        raise UnreadableSheet(f"The workbook is damaged: nothing in it is its worksheet {tab!r}.")
+    return _Look(packed, part, structure.placeholder).marks()
 
 
 def _refuse_dtd(tree: Any) -> None:
@@ -163,17 +170,7 @@ class _Look:
         return (not value and kind != "str") or (value == self._placeholder and kind in {None, "n"})
 
     def _merged(self) -> Mapping[int, Sequence[Span]]:
-        rows: defaultdict[int, list[Span]] = defaultdict(list)
-        room = _MOST_MERGED_ROWS
-        for name in self._ranges:
-            first_column, first_row, last_column, last_row = range_boundaries(name)
-            last_row = min(last_row or self._row, self._row)
-            room -= last_row - (first_row or 1)
-            if room < 0:
-                raise UnreadableSheet("The worksheet has too many merged cells; unmerge them.")
-            for row in range(first_row or 1, last_row + 1):
-                rows[row].append(((first_column or 1) - 1, last_column or 16384, name))
-        return rows
+        return by_row(map(bounds, self._ranges), self._row)
 
 
 def _text(cell: Any, name: str) -> str:

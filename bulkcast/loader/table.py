@@ -4,18 +4,23 @@ Knows nothing of file formats: each of them delivers numbered lines as plain tup
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
-from bulkcast.model import Cell, RawRow, Text
+from bulkcast.model import Block, Cell, RawRow, Text
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
 """A line's number, as a spreadsheet shows it, and its cells from column A on."""
 
+Chunk = tuple[Sequence[int], Sequence[Cells]]
+"""Some consecutive lines: their numbers, and the cells of each."""
+
+WIDEST: Final = 256
+"""Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
 HEADER_WITHIN: Final = 10
 """Chinese templates put a title and notes above the header: it is not always the first line."""
 
@@ -92,6 +97,8 @@ class Tally:
     blank: int = 0
     comments: int = 0
     hidden: int = 0
+    pending: int = 0
+    """Blank rows since the last other one."""
 
 
 def rows(
@@ -108,19 +115,68 @@ def rows(
     `own` are the columns that make a row: one that holds nothing but an earlier run's results is
     blank.  Blank lines below the last row are no news to anybody and are not counted.
     """
-    blank = 0
     for number, cells in lines:
         if _is_blank(cells, own, width):
-            blank += 1
+            tally.pending += 1
             continue
         if is_comment(cells):
             tally.comments += 1
             continue
         is_hidden = number in hidden
         tally.hidden += is_hidden
-        tally.blank, blank = tally.blank + blank, 0
+        tally.blank, tally.pending = tally.blank + tally.pending, 0
         if not is_hidden or hide == "include":
             yield _row(number, cells, width=width, hidden=is_hidden)
+
+
+def blocks(
+    chunks: Iterable[Chunk],
+    *,
+    width: int,
+    own: Container[int],
+    tally: Tally,
+    hidden: Collection[int],
+    hide: Literal["include", "skip"],
+) -> Iterator[Block]:
+    """What `rows` finds, some hundreds of rows at a time; many times as fast where all are rows."""
+    for numbers, lines in chunks:
+        columns = list(zip(*lines, strict=True)) if set(map(len, lines)) == {width} else []
+        if columns and _are_all_rows(columns, own) and (not hidden or hide == "include"):
+            tally.blank, tally.pending = tally.blank + tally.pending, 0
+            tally.hidden += len(hidden) and sum(number in hidden for number in numbers)
+            yield Block(numbers, columns)
+            continue
+        found = list(
+            rows(
+                zip(numbers, lines, strict=True), width=width, own=own, tally=tally, hidden=hidden,
+                hide=hide,
+            )
+        )  # fmt: skip
+        if found:
+            yield _block(found)
+
+
+def _block(found: Sequence[RawRow]) -> Block:
+    columns = list(zip(*(row.cells for row in found), strict=True))
+    return Block(
+        [row.number for row in found],
+        columns,
+        {row.number: row.extra for row in found if row.extra},
+    )
+
+
+def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
+    """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
+    if any(isinstance(first, str) and first.startswith("#") for first in columns[0]):
+        return False
+    return any(i in own and _is_full(column) for i, column in enumerate(columns))
+
+
+def _is_full(column: Sequence[Cell]) -> bool:
+    """Whether every cell of `column` holds something."""
+    if None in column or "" in column:
+        return False
+    return all(not isinstance(cell, str) or cell.strip() for cell in column)
 
 
 def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:

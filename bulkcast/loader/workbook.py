@@ -1,64 +1,85 @@
-"""Sheets in workbooks: xlsx and xlsm.
+"""Sheets in workbooks, whatever kind: which worksheet is meant, and its rows.
 
-openpyxl tells what the cells hold; `marks` tells from the same file what openpyxl's streaming
-reader leaves out.
+xlsx is read by `scan`; what `scan` does not know, and every other kind, is read `apart`.
 """
 
-import re
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
+from typing import Final, Protocol
+from zipfile import ZipFile
 
-import openpyxl
-from openpyxl.utils.escape import unescape
+from openpyxl.reader.strings import read_string_table
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import archive, marks, table
-from bulkcast.loader.marks import Marks
+from bulkcast.loader import archive, kinds, marks, package, scan, table
+from bulkcast.loader.apart import Apart
+from bulkcast.loader.marks import Span
 from bulkcast.loader.options import ReadOptions
-from bulkcast.loader.table import HEADER_WITHIN, Header, Line
-from bulkcast.model import Cell, FlaggedCell, Layout, Sheet, Text
+from bulkcast.loader.package import Package
+from bulkcast.loader.stream import Stream
+from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
+from bulkcast.model import Layout, Text
 
-_LAST_ROW: Final = 1_048_576
-_EXACT_BELOW: Final = 2.0**53
-_ZEROS_ONLY: Final = re.compile(r"0{2,}")
-_SHOWN_WHOLE_BELOW: Final = 10**11
-"""A cell in the General format shows a number of more digits as 1.23457E+11."""
-_WIDEST: Final = 256
-"""Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
+_AT_ONCE: Final = 512
+_OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
 
-def read(path: Path, endpoint: Endpoint, options: ReadOptions) -> Sheet:
-    """The sheet in an xlsx or xlsm workbook."""
-    try:
-        # One handle for both readers, so that it is closed whichever of them gives up.
-        with path.open("rb") as file, ZipFile(file) as packed, warnings.catch_warnings():
-            archive.require_harmless(packed, path)
-            # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            return _read(path, book, packed, endpoint, options)
-    except BadZipFile as exc:
-        raise UnreadableSheet(archive.why_no_zip(path)) from exc
+class _Book(Protocol):
+    """A workbook, open."""
+
+    @property
+    def tabs(self) -> Sequence[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+
+    def head(self, tab: str) -> Sequence[Line]:
+        """The first lines of a worksheet."""
+
+    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+        """All lines of a worksheet; `hidden` is filled with the hidden ones as they come."""
 
 
-def _read(
-    path: Path, book: Any, packed: ZipFile, endpoint: Endpoint, options: ReadOptions
-) -> Sheet:
-    tab = _choose(path.name, book, endpoint, options)
-    found = marks.look(packed, tab.name)
-    rest = islice(_lines(book[tab.name]), len(tab.head), None)
-    below = (line for line in chain(tab.head, rest) if line[0] > tab.header.number)
-    lines = list(_flagged(below, found, len(tab.header.names)))
-    return _sheet(path, tab, found, lines, options)
+@contextmanager
+def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
+    """The sheet in a workbook."""
+    kinds.require_workbook(path)
+    with ExitStack() as stack:
+        if path.suffix.lower() in _OLD_KINDS:
+            book: _Book = _Foreign(stack.enter_context(Apart(path, "calamine")))
+        else:
+            book = _xlsx(path, stack)
+        tab = _choose(path.name, book, endpoint, options)
+        hidden: set[int] = set()
+        layout = Layout(
+            kind=path.suffix.lower().lstrip("."), header_row=tab.header.number, tab=tab.name
+        )
+        chunks = _below(book.chunks(tab.name, hidden), tab.header.number)
+        yield Stream(
+            path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
+            remarks=tuple(_remarks(path, tab)), notes_beside=True,
+        )  # fmt: skip
+
+
+def _below(chunks: Iterable[Chunk], header: int) -> Iterator[Chunk]:
+    for numbers, rows in chunks:
+        above = sum(number <= header for number in numbers[:HEADER_WITHIN])
+        yield (numbers[above:], rows[above:]) if above else (numbers, rows)
+
+
+def _remarks(path: Path, tab: "_Tab") -> Iterator[Text]:
+    if tab.header.number > 1:
+        yield Text("The header was found in row {n}.", {"n": str(tab.header.number)})
+    if path.suffix.lower() in _OLD_KINDS:
+        yield Text(
+            "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
+            "to have them told.",
+            {"kind": path.suffix.lower()},
+        )
 
 
 # ------------------------------------------------------------------ which worksheet
@@ -68,19 +89,17 @@ def _read(
 class _Tab:
     name: str
     header: Header
-    head: Sequence[Line]
 
 
-def _choose(name: str, book: Any, endpoint: Endpoint, options: ReadOptions) -> _Tab:
+def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> _Tab:
     """The worksheet to read: the one asked for, or the only one with a header row."""
-    names = [sheet.title for sheet in book.worksheets]
+    names = [tab for tab, _ in book.tabs]
     if options.tab is not None and options.tab not in names:
         raise UnreadableSheet(
             f"{name} has no worksheet {options.tab!r}; it has {', '.join(map(repr, names))}."
         )
-    visible = [s.title for s in book.worksheets if s.sheet_state == "visible"]
-    wanted = visible if options.tab is None else [options.tab]
-    tabs = [tab for title in wanted if (tab := _tab(book[title], endpoint, options)) is not None]
+    wanted = [t for t, visible in book.tabs if visible] if options.tab is None else [options.tab]
+    tabs = [tab for title in wanted if (tab := _tab(book, title, endpoint, options)) is not None]
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
     if not likely:
         place = name if options.tab is None else f"The worksheet {options.tab!r} of {name}"
@@ -93,111 +112,136 @@ def _choose(name: str, book: Any, endpoint: Endpoint, options: ReadOptions) -> _
     return likely[0]
 
 
-def _tab(sheet: Any, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
-    head = list(islice(_lines(sheet), HEADER_WITHIN))
-    header = table.find_header(head, endpoint, options.mapping)
-    return None if header is None else _Tab(sheet.title, header, head)
+def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
+    header = table.find_header(book.head(title), endpoint, options.mapping)
+    return None if header is None else _Tab(title, header)
 
 
-# ------------------------------------------------------------------ cells
+# ------------------------------------------------------------------ xlsx
 
 
-def _lines(sheet: Any) -> Iterator[Line]:
-    # The size a file states of itself is often wrong, and openpyxl would believe it.
-    sheet.reset_dimensions()
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
-        if number > _LAST_ROW:
-            raise UnreadableSheet(f"The worksheet {sheet.title!r} has rows beyond {_LAST_ROW}.")
-        yield number, tuple(map(_cell, cells))
+def _xlsx(path: Path, stack: ExitStack) -> _Book:
+    """The workbook by the fast reader, or the reference where it is made in an unusual way."""
+    packed = stack.enter_context(ZipFile(path))
+    structural = [n for n in packed.namelist() if n.endswith((".rels", "workbook.xml"))]
+    archive.require_plain_parts(packed, structural, path)
+    structure = package.look(packed)
+
+    def reference() -> Apart:
+        return stack.enter_context(Apart(path, "openpyxl"))
+
+    return _Xlsx(path, packed, structure, _strings(path, packed, structure), reference)
 
 
-def _cell(cell: Any) -> Cell:
-    """What an openpyxl cell holds, in the model's words."""
-    match cell.value:
-        case None | bool() | datetime() as value:
-            return value
-        case str() as value if cell.data_type == "e":
-            return FlaggedCell("cell.formula_error", shown=value)
-        case str() as value:
-            return unescape(value)
-        case int() | float() as value:
-            return _number(value, cell.number_format)
-        case date() as value:
-            return datetime.combine(value, time())
-        case value:
-            return FlaggedCell("cell.only_a_time", shown=str(value))
+def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
+    if structure.strings is None:
+        return ()
+    archive.require_plain_strings(packed, structure.strings, path)
+    with packed.open(structure.strings) as part:
+        try:
+            return list(scan.strings(part))
+        except scan.Unusual:
+            pass
+    # Texts with several fonts or with readings above them: openpyxl streams through them too.
+    with packed.open(structure.strings) as part:
+        return [scan.cell_text(text) for text in read_string_table(part)]
 
 
-def _number(value: float, number_format: str) -> Cell:
-    """A number, as an integer where the file's float is exactly one."""
-    if isinstance(value, float):
-        if not value.is_integer() or abs(value) >= _EXACT_BELOW:
-            return value
-        value = int(value)
-    if _ZEROS_ONLY.fullmatch(number_format):
-        return _zero_padded(value, len(number_format))
-    if number_format == "General" and abs(value) >= _SHOWN_WHOLE_BELOW:
-        return FlaggedCell("id.display_shortened", f"{value:.5E}", value, {"read": str(value)})
-    return value
+@dataclass(frozen=True, slots=True)
+class _Xlsx:
+    """An xlsx workbook; the reference reader takes over where `scan` cannot go on."""
 
+    path: Path
+    packed: ZipFile
+    structure: Package
+    strings: Sequence[str]
+    reference: Callable[[], Apart]
 
-def _zero_padded(value: int, digits: int) -> Cell:
-    shown = f"{value:0{digits}d}"
-    if shown == str(value):
-        return value
-    return FlaggedCell("id.display_differs", shown, value, {"stored": str(value)})
+    @property
+    def tabs(self) -> Sequence[tuple[str, bool]]:
+        return [(tab.name, tab.is_visible) for tab in self.structure.tabs]
 
-
-def _flagged(lines: Iterable[Line], found: Marks, width: int) -> Iterator[Line]:
-    """The lines, with the cells flagged that are not simply their value."""
-    for number, cells in lines:
-        yield number, found.flag(number, cells, width=width)
-
-
-# ------------------------------------------------------------------ the sheet
-
-
-def _sheet(
-    path: Path, tab: _Tab, found: Marks, lines: Sequence[Line], options: ReadOptions
-) -> Sheet:
-    names = _widened(tab.header.names, lines)
-    tally = table.Tally()
-    rows = tuple(
-        table.rows(
-            ((number, cells[: len(names)]) for number, cells in lines),
-            width=len(names),
-            own=table.own_columns(names),
-            tally=tally,
-            hidden=found.hidden,
-            hide=options.hidden,
+    def head(self, tab: str) -> Sequence[Line]:
+        lines = (
+            line
+            for numbers, rows in self._chunks(tab, set(), {})
+            for line in zip(numbers, rows, strict=True)
         )
-    )
-    layout = Layout(
-        kind=path.suffix.lower().lstrip("."),
-        header_row=tab.header.number,
-        tab=tab.name,
-        hidden_rows=tally.hidden,
-    )
-    return Sheet(path.name, layout, names, rows, tuple(_remarks(tab, tally, options)))
+        return list(islice(lines, HEADER_WITHIN))
+
+    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+        part = self._part(tab)
+        ranges = archive.merged_ranges(self.packed, part, self.path)
+        merged = marks.by_row(map(marks.bounds, ranges), _LAST_ROW) if ranges else {}
+        return self._chunks(tab, hidden, merged)
+
+    def _part(self, tab: str) -> str:
+        return next(t.part for t in self.structure.tabs if t.name == tab)
+
+    def _chunks(
+        self, tab: str, hidden: set[int], merged: Mapping[int, Sequence[Span]]
+    ) -> Iterator[Chunk]:
+        found = scan.Found(hidden)
+        cells = scan.Cells(self.structure, self.strings)
+        with self.packed.open(self._part(tab)) as part:
+            try:
+                for numbers, rows in scan.chunks(part, cells, found):
+                    yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
+            except scan.Unusual:
+                yield from self._rest(tab, found)
+
+    def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
+        """The lines behind the last one that could be scanned."""
+        child = self.reference()
+        child.heads()
+        later = (
+            ((number, cells), is_hidden)
+            for (number, cells), is_hidden in child.lines(tab)
+            if number > found.last_row
+        )
+        yield from _gathered(later, found.hidden)
 
 
-def _widened(names: tuple[str, ...], lines: Sequence[Line]) -> tuple[str, ...]:
-    """The headers, up to the widest row: notes beside the table are common in workbooks.
-
-    Unlike in a delimited file they cannot mean that a row is shifted.
-    """
-    widest = max((_extent(cells) for _, cells in lines), default=0)
-    return names + ("",) * (min(widest, _WIDEST) - len(names))
+_LAST_ROW: Final = 1_048_576
 
 
-def _extent(cells: Sequence[Cell]) -> int:
-    width = len(cells)
-    while width and cells[width - 1] in (None, ""):
-        width -= 1
-    return width
+def _flagged(
+    numbers: Sequence[int], rows: Sequence[table.Cells], merged: Mapping[int, Sequence[Span]]
+) -> list[table.Cells]:
+    found = marks.Marks(merged=merged)
+    return [
+        found.flag(number, row, width=len(row)) if number in merged else row
+        for number, row in zip(numbers, rows, strict=True)
+    ]
 
 
-def _remarks(tab: _Tab, tally: table.Tally, options: ReadOptions) -> Iterator[Text]:
-    if tab.header.number > 1:
-        yield Text("The header was found in row {n}.", {"n": str(tab.header.number)})
-    yield from table.remarks(tally, options.hidden)
+# ------------------------------------------------------------------ other kinds
+
+
+@dataclass(slots=True)
+class _Foreign:
+    """A workbook that is read in another process from its first byte on."""
+
+    child: Apart
+    heads: list[tuple[str, bool, list[Line]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heads = self.child.heads()
+
+    @property
+    def tabs(self) -> Sequence[tuple[str, bool]]:
+        return [(name, visible) for name, visible, _ in self.heads]
+
+    def head(self, tab: str) -> Sequence[Line]:
+        return next(lines for name, _, lines in self.heads if name == tab)
+
+    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+        return _gathered(self.child.lines(tab), hidden)
+
+
+def _gathered(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:
+    """The lines, some hundreds at a time."""
+    for first in lines:
+        some = [first, *islice(lines, _AT_ONCE - 1)]
+        hidden.update(number for (number, _), is_hidden in some if is_hidden)
+        yield [number for (number, _), _ in some], [cells for (_, cells), _ in some]

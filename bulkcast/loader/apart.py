@@ -1,0 +1,194 @@
+"""Parsers that a file may crash or make fill the memory, in a process of their own.
+
+The child is limited in memory and time where the system can do that, and the parent ends it at a
+deadline everywhere.  What it reads comes back as lines of JSON, never as objects: nothing that a
+file does to the child reaches further than its own end.
+
+The child is this module: `python -m bulkcast.loader.apart KIND PATH`.  It says which worksheets
+there are and how each begins, is told one by name, and sends all lines of that one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from bulkcast.errors import BulkcastError, UnreadableSheet
+from bulkcast.loader.table import HEADER_WITHIN, Line
+from bulkcast.model import Cell, FlaggedCell
+
+_SECONDS: Final = 120
+"""For all of a file; the largest sheets that the programs can hold take a minute."""
+_MEMORY: Final = 240 * 2**20
+"""Of the child's own data; with the interpreter and its libraries it stays below 300 MB."""
+
+
+class Apart:
+    """A workbook that a child process reads."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._name = path.name
+        self._child = subprocess.Popen(  # noqa: S603  # our own module, and a path as an argument
+            (sys.executable, "-m", __name__, kind, str(path.absolute())),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="ascii",
+            env=_environment(),
+        )
+        self._deadline = threading.Timer(_SECONDS, self._child.kill)
+        self._deadline.daemon = True
+
+    def __enter__(self) -> Self:
+        self._deadline.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._deadline.cancel()
+        self._child.kill()
+        # Waits, and closes both pipes.
+        self._child.communicate()
+
+    def heads(self) -> list[tuple[str, bool, list[Line]]]:
+        """Each worksheet's name, whether it is visible, and its first lines."""
+        answer = self._answer()
+        if not isinstance(answer, list):
+            raise self._broken()
+        return [
+            (name, visible, [(number, tuple(map(_read, cells))) for number, cells in head])
+            for name, visible, head in answer
+        ]
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden; `heads` must have been asked."""
+        pipe = self._pipe(self._child.stdin)
+        try:
+            pipe.write(json.dumps(tab) + "\n")
+            pipe.flush()
+        except OSError as exc:
+            raise self._broken() from exc
+        while (answer := self._answer()) is not None:
+            number, is_hidden, cells = answer
+            yield (number, tuple(map(_read, cells))), is_hidden
+
+    def _answer(self) -> Any:
+        line = self._pipe(self._child.stdout).readline()
+        if not line.endswith("\n"):
+            raise self._broken()
+        answer = json.loads(line)
+        if isinstance(answer, dict):
+            raise UnreadableSheet(f"{self._name} cannot be read: {answer['refused']}")
+        return answer
+
+    def _broken(self) -> UnreadableSheet:
+        if not self._deadline.is_alive():
+            return UnreadableSheet(
+                f"{self._name} took more than {_SECONDS} seconds to read and was given up; "
+                "save its rows as CSV UTF-8."
+            )
+        return UnreadableSheet(
+            f"{self._name} is damaged, or far larger than it looks, and cannot be read; "
+            "copy its rows into a new workbook."
+        )
+
+    def _pipe(self, pipe: IO[str] | None) -> IO[str]:
+        if pipe is None:
+            raise self._broken()
+        return pipe
+
+
+def _environment() -> Mapping[str, str]:
+    """What the child needs of the parent's: where modules are found, and no secret."""
+    kept = {"PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG", "VIRTUAL_ENV"}
+    found = {name: value for name, value in os.environ.items() if name.upper() in kept}
+    # Where NumPy is installed openpyxl loads it, and its threads would need more than the limit.
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**found, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def _read(cell: Any) -> Cell:
+    match cell:
+        case {"moment": str(moment)}:
+            return datetime.fromisoformat(moment)
+        case {"flagged": [str(code), str(shown), value, dict(args)]}:
+            plain = _read(value)
+            return FlaggedCell(code, shown, None if isinstance(plain, FlaggedCell) else plain, args)
+        case None | bool() | int() | float() | str():
+            return cell
+        case _:
+            raise UnreadableSheet("The workbook's reader answered with something that is no cell.")
+
+
+# ------------------------------------------------------------------ the child
+
+
+def _written(cell: Cell) -> object:
+    match cell:
+        case datetime():
+            return {"moment": cell.isoformat()}
+        case FlaggedCell():
+            return {"flagged": [cell.code, cell.shown, _written(cell.value), dict(cell.args)]}
+        case _:
+            return cell
+
+
+def _say(answer: object) -> None:
+    # `ascii` on the pipe, so that no lone surrogate or locale comes in between.
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _serve(kind: str, path: Path) -> None:
+    from bulkcast.loader import reference  # noqa: PLC0415  # after the limits, in the child only
+
+    book = reference.Calamine(path) if kind == "calamine" else reference.Reference(path)
+    heads = []
+    for tab, is_visible in book.tabs():
+        head = islice(book.head(tab), HEADER_WITHIN)
+        heads.append((tab, is_visible, [(n, list(map(_written, cells))) for n, cells in head]))
+    _say(heads)
+    sys.stdout.flush()
+    tab = json.loads(sys.stdin.readline())
+    for (number, cells), is_hidden in book.lines(tab):
+        _say([number, is_hidden, list(map(_written, cells))])
+    _say(None)
+
+
+def _limit() -> None:
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return
+    for what, most in ((resource.RLIMIT_DATA, _MEMORY), (resource.RLIMIT_CPU, _SECONDS)):
+        _, hard = resource.getrlimit(what)
+        resource.setrlimit(what, (most, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _main(arguments: Sequence[str]) -> None:
+    kind, path = arguments
+    _limit()
+    try:
+        _serve(kind, Path(path))
+    except BulkcastError as exc:
+        _say({"refused": str(exc)})
+    except MemoryError:
+        _say({"refused": "it is too large to be unpacked safely; save its rows as CSV UTF-8."})
+    # The parsers raise whatever a damaged file leads them to; a file is never worth a traceback.
+    except Exception as exc:  # noqa: BLE001  # the door of this process
+        _say({"refused": f"it is damaged ({type(exc).__name__}); save it again as .xlsx."})
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

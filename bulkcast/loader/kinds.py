@@ -1,0 +1,102 @@
+"""What a file really is, whatever its name says: the sentence for each way in which they differ."""
+
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import archive
+
+_OLE: Final = b"\xd0\xcf\x11\xe0"
+"""Begins both an old .xls and any workbook with a password to open it."""
+_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
+"""The name of the stream that holds an encrypted workbook: MS-OFFCRYPTO 2.3.4, read 2026-11-23."""
+_LOOKED_AT: Final = 1 << 20
+_PARTS: Final = {
+    ".xlsx": "xl/workbook.xml",
+    ".xlsb": "xl/workbook.bin",
+    ".ods": "content.xml",
+}
+_SAME: Final = {".xlsm": ".xlsx"}
+
+
+def require_workbook(path: Path) -> None:
+    """Refuse a file that is no workbook of the kind its name says.
+
+    Raises:
+        UnreadableSheet: it is something else, or the archive that it is does harm.
+
+    """
+    with path.open("rb") as file:
+        start = file.read(4096)
+        file.seek(max(0, path.stat().st_size - _LOOKED_AT))
+        end = file.read()
+    if not start:
+        raise UnreadableSheet(f"{path.name} is empty.")
+    if start.startswith(_OLE):
+        _require_old_workbook(path, start + end)
+    elif is_zipfile(path):
+        _require_package(path)
+    else:
+        raise UnreadableSheet(_why_no_workbook(path, start))
+
+
+def _require_old_workbook(path: Path, content: bytes) -> None:
+    if _ENCRYPTED in content or _ENCRYPTED in _first_bytes(path):
+        raise UnreadableSheet(
+            f"{path.name} has a password to open it; save it as .xlsx without a password."
+        )
+    if path.suffix.lower() != ".xls":
+        raise UnreadableSheet(
+            f"{path.name} is an old .xls by another name; rename it to .xls, or save it as .xlsx."
+        )
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LOOKED_AT)
+
+
+def _require_package(path: Path) -> None:
+    suffix = path.suffix.lower()
+    wanted = _SAME.get(suffix, suffix)
+    try:
+        with ZipFile(path) as packed:
+            archive.require_harmless(packed, path)
+            names = set(packed.namelist())
+    except BadZipFile as exc:
+        raise UnreadableSheet(_cut_off(path)) from exc
+    found = next((kind for kind, part in _PARTS.items() if part in names), None)
+    if found and found != wanted:
+        raise UnreadableSheet(f"{path.name} is {_A[found]} by another name; rename it to {found}.")
+    if found is None and wanted == ".xls":
+        raise UnreadableSheet(f"{path.name} is a zip archive and no workbook; unpack it first.")
+
+
+_A: Final = {
+    ".xlsx": "an .xlsx workbook",
+    ".xlsb": "a binary workbook",
+    ".ods": "an OpenDocument spreadsheet",
+}
+
+
+def _why_no_workbook(path: Path, start: bytes) -> str:
+    if start.startswith(b"PK"):
+        return _cut_off(path)
+    if is_web_page(start):
+        return f"{path.name} is a web page by another name; open it and save it as .xlsx."
+    if start.startswith(b"%PDF"):
+        return f"{path.name} is a PDF document; give the spreadsheet it was made from."
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return f"{path.name} is no workbook, or is damaged; save it as .xlsx again."
+    return f"{path.name} is no workbook but text; name it .csv, or save it as .xlsx."
+
+
+def _cut_off(path: Path) -> str:
+    return f"{path.name} is cut off or damaged; copy or download it again."
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that begins so is HTML: what many programs export as "Excel"."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<html", b"<!doctype html", b"<table", b"<meta", b"<style"))

@@ -1,0 +1,116 @@
+"""The package that an xlsx workbook is: its worksheets, its styles, where they stand."""
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from zipfile import ZipFile
+
+from lxml import etree
+from openpyxl.styles.numbers import BUILTIN_FORMATS
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
+
+from bulkcast.errors import UnreadableSheet
+
+_STRICT: Final = "http://purl.oclc.org/ooxml"
+_LARGEST_PART: Final = 8 * 2**20
+"""Bytes of a part that is read as one tree; of real workbooks they have some kilobytes."""
+_TRUE: Final = frozenset({"1", "true"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A worksheet, and the part that holds its cells."""
+
+    name: str
+    is_visible: bool
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What the parts beside the worksheets say."""
+
+    tabs: tuple[Tab, ...]
+    epoch: datetime
+    """The day from which dates are counted."""
+    placeholder: str | None
+    """The value that stands where a formula was never computed, where the file says there is one.
+
+    Some libraries write 0 in place of a value they cannot compute, and ask the program that opens
+    the file to compute all: such a 0 would switch settings off.
+    """
+    formats: tuple[str, ...]
+    """The number format of each style."""
+    strings: str | None
+    """The part that holds the shared strings."""
+
+
+def look(packed: ZipFile) -> Package:
+    """The package's structure.
+
+    Raises:
+        UnreadableSheet: the workbook is of a make that cannot be read truthfully.
+
+    """
+    (workbook,) = _related(packed, "", "officeDocument").values()
+    tree = _parse(packed, workbook)
+    if tree.tag.startswith(f"{{{_STRICT}"):
+        raise UnreadableSheet(
+            "The workbook is saved as Strict Open XML; save it as an ordinary .xlsx workbook."
+        )
+    properties = tree.find("{*}workbookPr")
+    mac = properties is not None and properties.get("date1904") in _TRUE
+    recalculated = any(p.get("fullCalcOnLoad") in _TRUE for p in tree.iterfind("{*}calcPr"))
+    return Package(
+        tuple(_tabs(tree, _related(packed, workbook, "worksheet"))),
+        CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
+        "0" if recalculated else None,
+        _formats(packed, next(iter(_related(packed, workbook, "styles").values()), None)),
+        next(iter(_related(packed, workbook, "sharedStrings").values()), None),
+    )
+
+
+def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
+    tabs = []
+    for sheet in tree.iterfind("{*}sheets/{*}sheet"):
+        relation = next((value for name, value in sheet.items() if name.endswith("}id")), "")
+        if relation in parts:
+            visible = sheet.get("state", "visible") == "visible"
+            tabs.append(Tab(sheet.get("name", ""), visible, parts[relation]))
+    return tabs
+
+
+def _related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
+    """The parts that `source` relates to as `wanted`, by the id of the relation."""
+    folder, name = posixpath.split(source)
+    parts: dict[str, str] = {}
+    for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
+        if str(relation.get("Type", "")).endswith(f"/{wanted}"):
+            target = posixpath.join("/", folder, str(relation.get("Target", "")))
+            parts[str(relation.get("Id", ""))] = posixpath.normpath(target).lstrip("/")
+    return {key: part for key, part in parts.items() if part in packed.NameToInfo}
+
+
+def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
+    if styles is None:
+        return ("General",)
+    tree = _parse(packed, styles)
+    own = {
+        int(f.get("numFmtId")): f.get("formatCode", "")
+        for f in tree.iterfind("{*}numFmts/{*}numFmt")
+    }
+    ids = [int(xf.get("numFmtId", "0")) for xf in tree.iterfind("{*}cellXfs/{*}xf")]
+    return tuple(own.get(i) or BUILTIN_FORMATS.get(i, "General") for i in ids) or ("General",)
+
+
+def _parse(packed: ZipFile, name: str) -> Any:
+    if packed.getinfo(name).file_size > _LARGEST_PART:
+        raise UnreadableSheet(f"The workbook's part {name} is too large to be one of a sheet.")
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    with packed.open(name) as part:
+        tree: Any = etree.parse(part, parser)
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
+    return tree.getroot()
