@@ -36,12 +36,14 @@ if TYPE_CHECKING:
         Selection,
         SendOptions,
         SheetOptions,
+        Validation,
         apply,
         doctor,
         prepare,
         results,
         resume,
         runs,
+        validate,
     )
 
 __version__ = "0.1.0"
@@ -56,7 +58,8 @@ _HOMES: Final = {
     "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
     "bulkcast.pipeline": (
         "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
-        "SheetOptions", "apply", "doctor", "prepare", "results", "resume", "runs",
+        "SheetOptions", "Validation", "apply", "doctor", "prepare", "results", "resume", "runs",
+        "validate",
     ),
 }  # fmt: skip
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -83,6 +86,7 @@ __all__ = [
     "SheetOptions",
     "Stop",
     "UnreadableSheet",
+    "Validation",
     "apply",
     "doctor",
     "load_config",
@@ -90,6 +94,7 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "validate",
 ]
 
 

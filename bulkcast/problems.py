@@ -119,6 +119,33 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Separate UIDs of digits with commas, semicolons or spaces.",
     ),
     "ids.repeated": Problem(_N, "The list names {part} more than once; it is sent once.", ""),
+    # ---------------------------------------------------------------- ids, seen together
+    "column.rounded": Problem(
+        _W,
+        "{n} long ids in the column {column} end in 000: a spreadsheet seems to have rounded them.",
+        "Format the column as text and paste the ids again from ClassIn.",
+    ),
+    "column.counts_up": Problem(
+        _W,
+        "The ids in {column} count up by one over {n} rows in which nothing else about the class "
+        "changes, as when a cell is dragged down.",
+        "Compare them with ClassIn, and copy cells with Ctrl held down.",
+    ),
+    "column.swapped": Problem(
+        _W,
+        "Ids in {column} repeat while those in {other} never do: the two columns may be swapped.",
+        "Compare a row with ClassIn, and swap the headers if they are.",
+    ),
+    "column.same_id": Problem(
+        _W,
+        "{n} rows have the same id in {column} and in {other}, from this one on.",
+        "One of the two is probably pasted into the wrong column.",
+    ),
+    "column.odd_length": Problem(
+        _W,
+        "The id has {n} digits, all others in {column} have {usual}.",
+        "Compare it with ClassIn: a digit may be missing or typed twice.",
+    ),
     # ---------------------------------------------------------------- other cells
     "cell.not_a_choice": Problem(
         _E, "{value} is not one of {choices}.", "Choose one of {choices}, or leave the cell blank."

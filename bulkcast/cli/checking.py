@@ -5,36 +5,40 @@ from pathlib import Path
 
 from rich.text import Text
 
+from bulkcast import pipeline
 from bulkcast.cli import asked, documents, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.model import Severity
 from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import Prepared, Selection, prepare, zone
+from bulkcast.pipeline import Prepared, Validation, prepare, zone
+
+Checked = Prepared | Validation
+"""A sheet that was read and checked."""
 
 
 def validate(sheet: Path, given: Given) -> int:
     """List every problem of the sheet; the exit status."""
     told = voice(given)
-    prepared = prepare(sheet, asked.sheet_options(given), Selection())
+    found = pipeline.validate(sheet, asked.sheet_options(given))
     if told.as_json:
-        told.document(documents.dump(documents.validation(prepared)))
-        return prepared.exit_status
-    show_remarks(told, prepared)
-    show_problems(told, prepared, most=None if given["all_"] else render.PROBLEMS_MOST)
-    show_verdict(told, prepared)
-    told.say(_next(prepared))
-    return prepared.exit_status
+        told.document(documents.dump(documents.validation(found)))
+        return found.exit_status
+    show_remarks(told, found)
+    show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
+    show_verdict(told, found)
+    told.say(_next(found))
+    return found.exit_status
 
 
-def show_remarks(told: Voice, prepared: Prepared) -> None:
+def show_remarks(told: Voice, prepared: Checked) -> None:
     """What had to be guessed or passed over to read the sheet."""
-    for remark in prepared.sheet.remarks:
+    for remark in prepared.remarks:
         told.say(Text(f"Note: {shown(str(remark))}"))
 
 
-def show_problems(told: Voice, prepared: Prepared, *, most: int | None) -> None:
+def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
     """Errors and warnings, with --verbose notes too."""
     issues = [i for i in prepared.issues if told.verbose or i.severity is not Severity.NOTE]
     found = render.grouped(issues, most=most)
@@ -44,15 +48,15 @@ def show_problems(told: Voice, prepared: Prepared, *, most: int | None) -> None:
         told.show(Text(""))
 
 
-def show_verdict(told: Voice, prepared: Prepared) -> None:
+def show_verdict(told: Voice, prepared: Checked) -> None:
     """The counts, and what of the sheet is not used."""
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
-    ignored = [shown(name) for name in prepared.checked.ignored_columns]
+    ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
         told.show(Text(f"Columns that name no setting, kept as they are: {', '.join(ignored)}"))
 
 
-def _next(prepared: Prepared) -> Text:
+def _next(prepared: Checked) -> Text:
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.valid:
         return Text("Nothing can be sent yet: mend the sheet and validate it again.")

@@ -11,7 +11,7 @@ from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
 from bulkcast.model import Issue, RowStatus, Stop, no_counts
-from bulkcast.pipeline import Diagnosis, Prepared, RunReport
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Validation
 from bulkcast.reporter import Crosstab
 
 Document = dict[str, Any]
@@ -26,17 +26,17 @@ def dump(document: Document) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def validation(prepared: Prepared) -> Document:
+def validation(found: Validation) -> Document:
     """What `validate` found."""
     return {
         "schema": "bulkcast.validation/1",
-        "input": str(prepared.path),
-        "rows": len(prepared.sheet.rows),
-        "valid": prepared.valid,
-        "invalid": prepared.invalid,
-        "issues": [_issue(issue) for issue in prepared.issues],
-        "ignored_columns": list(prepared.checked.ignored_columns),
-        "exit": prepared.exit_status,
+        "input": str(found.path),
+        "rows": found.rows,
+        "valid": found.valid,
+        "invalid": found.invalid,
+        "issues": [_issue(issue) for issue in found.issues],
+        "ignored_columns": list(found.ignored_columns),
+        "exit": found.exit_status,
     }
 
 

@@ -1,6 +1,7 @@
 """The use cases: the only module that joins the parts.
 
-    prepare   read a sheet, check it, plan it            (validate and plan stop here)
+    validate  read a sheet and check it, in little memory
+    prepare   read a sheet, check it, plan it            (plan stops here)
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
     runs, results, doctor
@@ -10,7 +11,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.diagnosing import doctor
-from bulkcast.pipeline.preparing import prepare, zone
+from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.reporting import results, runs
 from bulkcast.pipeline.running import apply, resume
 from bulkcast.pipeline.values import (
@@ -22,6 +23,7 @@ from bulkcast.pipeline.values import (
     Selection,
     SendOptions,
     SheetOptions,
+    Validation,
     Watch,
 )
 
@@ -34,6 +36,7 @@ __all__ = [
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "Validation",
     "Watch",
     "apply",
     "doctor",
@@ -41,5 +44,6 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "validate",
     "zone",
 ]

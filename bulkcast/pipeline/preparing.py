@@ -1,7 +1,9 @@
 """Read a sheet, check it, plan it: everything that needs no network and changes nothing."""
 
+import gc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -13,7 +15,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
-from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
+from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
 
 
 def prepare(
@@ -31,20 +33,68 @@ def prepare(
     """
     options = options or SheetOptions()
     selection = selection or Selection()
-    sheet = loader.read(path, endpoint=endpoint, options=options.read)
-    sha256 = sha256_of(path)
-    rules = validator.CheckRules(
+    with _no_collections():
+        sheet = loader.read(path, endpoint=endpoint, options=options.read)
+        sha256 = sha256_of(path)
+        previous = loader.previous_results(sheet)
+        kept, left_out = _leave_out(sheet, selection, previous)
+        wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
+        checked = validator.check(wanted, endpoint, _rules(options))
+        plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
+    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+
+
+def validate(
+    path: Path, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
+) -> Validation:
+    """Read and check a sheet, offline, in memory that does not grow with its rows.
+
+    Finds what `prepare` finds, and keeps nothing but that.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: an option makes no sense.
+
+    """
+    options = options or SheetOptions()
+    rules = _rules(options)
+    with _no_collections():
+        with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+            row = opened.layout.header_row
+            survey = validator.survey(opened.headers, row, endpoint, rules)
+            for block in opened.blocks():
+                survey.take(block)
+            remarks = opened.all_remarks()
+        if survey.is_doubled():
+            with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+                for block in opened.blocks():
+                    survey.look_again(block)
+        found = survey.result()
+    return Validation(
+        path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
+        found.has_errors,
+    )  # fmt: skip
+
+
+def _rules(options: SheetOptions) -> validator.CheckRules:
+    return validator.CheckRules(
         tz=zone(options.tz),
         strict=options.strict,
         duplicates=options.duplicates,
         mapping=options.read.mapping,
     )
-    previous = loader.previous_results(sheet)
-    kept, left_out = _leave_out(sheet, selection, previous)
-    wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
-    checked = validator.check(wanted, endpoint, rules)
-    plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
-    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Spares the search for cycles: a sheet is millions of values, and none refers to another."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _leave_out(

@@ -1,13 +1,13 @@
 """What a door may ask of the use cases, and what it gets back: frozen values."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from bulkcast import client as http
-from bulkcast import loader
+from bulkcast import loader, validator
 from bulkcast import plan as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
@@ -124,12 +124,19 @@ class Prepared:
     endpoint: Endpoint
 
     @property
-    def issues(self) -> tuple[Issue, ...]:
+    def issues(self) -> Sequence[Issue]:
         """Everything found, the sheet's own issues first, then row by row."""
-        found = list(self.checked.issues)
-        for row in self.checked.rows:
-            found += row.issues
-        return tuple(found)
+        return tuple(validator.all_issues(self.checked))
+
+    @property
+    def remarks(self) -> tuple[Text, ...]:
+        """What the user should know of the reading."""
+        return self.sheet.remarks
+
+    @property
+    def ignored_columns(self) -> tuple[str, ...]:
+        """Headers that name no setting, in sheet order."""
+        return self.checked.ignored_columns
 
     @property
     def valid(self) -> int:
@@ -146,6 +153,33 @@ class Prepared:
         """0 where nothing needs mending, else 3."""
         errors = any(issue.severity is Severity.ERROR for issue in self.issues)
         return 3 if errors or self.invalid else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A sheet that was read and checked; its rows are not kept."""
+
+    path: Path
+    rows: int
+    valid: int
+    """Rows that could be sent."""
+    issues: Sequence[Issue]
+    """Everything found, the sheet's own issues first, then row by row."""
+    remarks: tuple[Text, ...]
+    """What the user should know of the reading."""
+    ignored_columns: tuple[str, ...]
+    """Headers that name no setting, in sheet order."""
+    has_errors: bool
+
+    @property
+    def invalid(self) -> int:
+        """Rows that could not be sent."""
+        return self.rows - self.valid
+
+    @property
+    def exit_status(self) -> int:
+        """0 where nothing needs mending, else 3."""
+        return 3 if self.has_errors or self.invalid else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,33 +5,18 @@ What may stand in a cell is the endpoint's to say; how damage by spreadsheets is
 meant is known here.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import tzinfo
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, CheckedRow, Invalid, Issue, Severity, Sheet
-from bulkcast.validator import duplicates
-from bulkcast.validator.columns import Columns, resolve
-from bulkcast.validator.duplicates import Treatment
-from bulkcast.validator.readers import readers_for
-from bulkcast.validator.rows import Column, row_checker
+from bulkcast.validator import bulk, duplicates
+from bulkcast.validator.checking import Checking, CheckRules
+from bulkcast.validator.survey import Survey, Surveyed
 
-__all__ = ["CheckRules", "all_issues", "check"]
+__all__ = ["CheckRules", "Survey", "Surveyed", "all_issues", "check", "survey"]
 
-
-@dataclass(frozen=True, slots=True)
-class CheckRules:
-    """What the user decides about a check."""
-
-    tz: tzinfo
-    """Where times that name no offset are meant."""
-    strict: bool = False
-    """Whether a warning keeps a row from being sent."""
-    duplicates: Treatment = "error"
-    """What becomes of rows that set the same classroom differently."""
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    """Header as the user wrote it → key of the setting it holds."""
+_AT_ONCE: Final = 2048
 
 
 def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
@@ -40,40 +25,37 @@ def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
     Where the header is wrong no column can be trusted: then every row is `Invalid` with the
     header's issues and no cell is looked at.  `all_issues` gives each issue once.
     """
-    columns = resolve(sheet.headers, sheet.layout.header_row, endpoint, rules.mapping)
-    held = {column.key: index for index, column in columns.held.items()}
-    rows = _headless(sheet, columns) if columns.issues else _rows(sheet, columns, endpoint, rules)
-    return Checked(rows, columns.issues, columns.ignored, held)
+    checking = Checking(sheet.headers, sheet.layout.header_row, endpoint, rules)
+    held = {column.setting.key: column.index for column in checking.read}
+    of_sheet = checking.columns.issues or _suspicions(sheet, checking)
+    if any(issue.severity is Severity.ERROR for issue in of_sheet):
+        rows: tuple[CheckedRow, ...] = tuple(Invalid(row.number, of_sheet) for row in sheet.rows)
+    else:
+        judged = [checking.check_row(row) for row in sheet.rows]
+        rows = duplicates.settled(judged, rules.duplicates)
+    return Checked(rows, of_sheet, checking.columns.ignored, held)
+
+
+def survey(
+    headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
+) -> Survey:
+    """The check of a sheet whose rows come in blocks, and need not be held."""
+    return Survey(Checking(headers, header_row, endpoint, rules), endpoint, rules.duplicates)
 
 
 def all_issues(checked: Checked) -> Iterator[Issue]:
     """Each issue of a checked sheet once: the header's, then the rows' in sheet order."""
     yield from checked.issues
-    if not checked.issues:
+    if not any(issue.severity is Severity.ERROR for issue in checked.issues):
         for row in checked.rows:
             yield from row.issues
 
 
-def _headless(sheet: Sheet, columns: Columns) -> tuple[CheckedRow, ...]:
-    return tuple(Invalid(row.number, columns.issues) for row in sheet.rows)
-
-
-def _rows(
-    sheet: Sheet, columns: Columns, endpoint: Endpoint, rules: CheckRules
-) -> tuple[CheckedRow, ...]:
-    order = {column.key: place for place, column in enumerate(endpoint.columns)}
-    read = [
-        Column(index, sheet.headers[index], setting, readers_for(setting, tz=rules.tz))
-        for index, setting in sorted(columns.held.items(), key=lambda held: order[held[1].key])
-    ]
-    weigh = _strictly if rules.strict else _as_declared
-    check_row = row_checker(read, endpoint, weigh)
-    return duplicates.settled([check_row(row) for row in sheet.rows], rules.duplicates)
-
-
-def _as_declared(severity: Severity) -> Severity:
-    return severity
-
-
-def _strictly(severity: Severity) -> Severity:
-    return Severity.ERROR if severity is Severity.WARNING else severity
+def _suspicions(sheet: Sheet, checking: Checking) -> tuple[Issue, ...]:
+    found = checking.suspicions()
+    for start in range(0, len(sheet.rows), _AT_ONCE):
+        some = sheet.rows[start : start + _AT_ONCE]
+        columns = zip(*(row.cells for row in some), strict=True)
+        plain: Sequence[Sequence[bulk.Plain]] = [bulk.plain_cells(c)[0] for c in columns]
+        found.see([row.number for row in some], plain)
+    return found.issues(checking.weigh)

@@ -26,7 +26,7 @@ _REMEMBERED: Final = 4096
 
 def compiled(rules: tuple[Rule, ...]) -> Callable[[Values], tuple[Breach, ...]]:
     """The question which of `rules` a row's settings break, quick for rows that are alike."""
-    keys = tuple(dict.fromkeys(key for rule in rules for key in _keys(rule)))
+    keys = tuple(dict.fromkeys(key for rule in rules for key in rule_keys(rule)))
     known: dict[tuple[SettingValue | None, ...], tuple[Breach, ...]] = {}
 
     def breaches(values: Values) -> tuple[Breach, ...]:
@@ -41,7 +41,8 @@ def compiled(rules: tuple[Rule, ...]) -> Callable[[Values], tuple[Breach, ...]]:
     return breaches
 
 
-def _keys(rule: Rule) -> tuple[str, ...]:
+def rule_keys(rule: Rule) -> tuple[str, ...]:
+    """The settings that a rule looks at."""
     match rule:
         case Clash():
             return (rule.key, rule.other)
@@ -54,7 +55,7 @@ def _keys(rule: Rule) -> tuple[str, ...]:
 
 
 def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
-    keys = _keys(rule)
+    keys = rule_keys(rule)
     match rule:
         case Clash():
             if values.get(rule.key) in rule.values and values.get(rule.other) in rule.other_values:

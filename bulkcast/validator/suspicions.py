@@ -1,0 +1,204 @@
+"""What only a whole column shows: ids that are all well by themselves and yet look wrong together.
+
+Everything here is a suspicion, so a warning: no id is repaired or refused for it.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import eq
+from typing import Final
+
+from bulkcast.catalogue import IdKind, Role
+from bulkcast.model import Issue, Severity
+from bulkcast.problems import issue
+from bulkcast.validator import bulk
+from bulkcast.validator.columns import address
+from bulkcast.validator.rows import Column
+
+_LONG_ENOUGH: Final = 10**15
+"""From 16 digits on a spreadsheet number ends in zeros whatever was typed."""
+_MOST_ZEROS: Final = 0.01
+"""Of a hundred ids one in ten thousandth ends in 000 by chance; a rounded column all do."""
+_FEWEST_TO_COMPARE: Final = 10
+_FEWEST_IN_A_RUN: Final = 5
+
+Names = tuple[bulk.Plain, ...]
+
+
+@dataclass(slots=True)
+class _Ids:
+    """The ids of one column so far."""
+
+    column: Column
+    values: "array[int]" = field(default_factory=lambda: array("q"))
+    lengths: Counter[int] = field(default_factory=Counter)
+    first_of_length: dict[int, int] = field(default_factory=dict)
+    rounded: int = 0
+    first_rounded: int = 0
+    run: list[tuple[int, int, Names]] = field(default_factory=list)
+    """The rows, ids and names of a run that counts up by one while the names stay."""
+    longest_run: tuple[int, int] = (0, 0)
+    """How many rows, and the first of them."""
+
+    def see(self, numbers: Sequence[int], ids: Sequence[int | None]) -> None:
+        given = [(n, i) for n, i in zip(numbers, ids, strict=True) if i is not None]
+        if not given:
+            return
+        found = [i for _, i in given]
+        self.values.extend(found)
+        self._see_lengths(given, min(found), max(found))
+        if max(found) >= _LONG_ENOUGH:
+            self._see_zeros(given)
+
+    def _see_lengths(self, given: Sequence[tuple[int, int]], least: int, most: int) -> None:
+        if len(str(least)) == len(str(most)):
+            length = len(str(least))
+            self.lengths[length] += len(given)
+            self.first_of_length.setdefault(length, given[0][0])
+            return
+        for number, value in given:
+            self.lengths[len(str(value))] += 1
+            self.first_of_length.setdefault(len(str(value)), number)
+
+    def _see_zeros(self, given: Sequence[tuple[int, int]]) -> None:
+        rounded = [n for n, value in given if value >= _LONG_ENOUGH and value % 1000 == 0]
+        if rounded and not self.rounded:
+            self.first_rounded = rounded[0]
+        self.rounded += len(rounded)
+
+    def see_run(
+        self, numbers: Sequence[int], ids: Sequence[int | None], names: Callable[[int], Names]
+    ) -> None:
+        """Follow runs of ids that count up; `names` gives what else a row says of its class."""
+        for place, value in enumerate(ids):
+            if value is None:
+                self.run = []
+                continue
+            here = (numbers[place], value, names(place))
+            if not self.run or (self.run[-1][1] + 1, self.run[-1][2]) != here[1:]:
+                self.run = [here] if any(here[2]) else []
+                continue
+            self.run.append(here)
+            if len(self.run) > self.longest_run[0]:
+                self.longest_run = (len(self.run), self.run[0][0])
+
+    def n_distinct(self) -> int:
+        ordered = sorted(self.values)
+        return bool(ordered) + sum(a != b for a, b in pairwise(ordered))
+
+
+class Suspicions:
+    """Looks at the ids of a sheet block by block."""
+
+    def __init__(self, read: Sequence[Column], names: Sequence[int]) -> None:
+        targets = [c for c in read if c.setting.role is Role.TARGET]
+        contexts = [
+            c for c in read if c.setting.role is Role.CONTEXT and isinstance(c.setting.kind, IdKind)
+        ]
+        schedule = [c.index for c in read if c.setting.role is Role.SCHEDULE]
+        self._targets = [_Ids(column) for column in targets]
+        self._contexts = [_Ids(column) for column in contexts]
+        self._names = (*names, *schedule)
+        self._alike: Counter[tuple[int, int]] = Counter()
+        self._first_alike: dict[tuple[int, int], int] = {}
+
+    def see(self, numbers: Sequence[int], columns: Sequence[Sequence[bulk.Plain]]) -> None:
+        """Take in some consecutive rows; `columns` are all of the sheet's."""
+        read = {ids.column.index: bulk.ids(columns[ids.column.index]) for ids in self._all()}
+        for ids in self._all():
+            ids.see(numbers, read[ids.column.index])
+        for ids in self._targets:
+            self._see_runs(ids, numbers, read[ids.column.index], columns)
+            for other in self._contexts:
+                pair = (ids.column.index, other.column.index)
+                self._see_alike(pair, numbers, read[pair[0]], read[pair[1]])
+
+    def target_ids(self) -> Iterator[tuple[str, "array[int]"]]:
+        """Every id that stands in a column which names classrooms, by the column's key."""
+        return ((ids.column.setting.key, ids.values) for ids in self._targets)
+
+    def _all(self) -> Sequence[_Ids]:
+        return (*self._targets, *self._contexts)
+
+    def _see_runs(
+        self,
+        ids: _Ids,
+        numbers: Sequence[int],
+        values: Sequence[int | None],
+        columns: Sequence[Sequence[bulk.Plain]],
+    ) -> None:
+        if not self._names:
+            return
+        named = [columns[index] for index in self._names]
+        ids.see_run(numbers, values, lambda place: tuple([column[place] for column in named]))
+
+    def _see_alike(
+        self,
+        pair: tuple[int, int],
+        numbers: Sequence[int],
+        a: Sequence[int | None],
+        b: Sequence[int | None],
+    ) -> None:
+        if not any(map(eq, a, b)):
+            return
+        alike = [n for n, x, y in zip(numbers, a, b, strict=True) if x is not None and x == y]
+        if alike:
+            self._first_alike.setdefault(pair, alike[0])
+            self._alike[pair] += len(alike)
+
+    # -------------------------------------------------------------- what is said
+
+    def issues(self, weigh: Callable[[Severity], Severity]) -> tuple[Issue, ...]:
+        """What looks wrong about the columns; complete once all rows were seen."""
+        found = [said for ids in self._all() for said in self._about(ids, weigh)]
+        return (*found, *self._swapped(weigh), *self._said_alike(weigh))
+
+    def _about(self, ids: _Ids, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+        n, total = ids.rounded, len(ids.values)
+        if n > 1 and n > _MOST_ZEROS * total:
+            yield _issue("column.rounded", ids.column, ids.first_rounded, weigh, n=str(n))
+        rare = [length for length, count in ids.lengths.items() if count == 1]
+        if len(ids.lengths) == 2 and len(rare) == 1 and total > _FEWEST_TO_COMPARE:
+            (usual,) = ids.lengths.keys() - set(rare)
+            row = ids.first_of_length[rare[0]]
+            yield _issue(
+                "column.odd_length", ids.column, row, weigh, n=str(rare[0]), usual=str(usual)
+            )
+        length, first = ids.longest_run
+        if length >= _FEWEST_IN_A_RUN:
+            yield _issue("column.counts_up", ids.column, first, weigh, n=str(length))
+
+    def _swapped(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+        """Many classes belong to one course: the other way round the columns are swapped."""
+        for target in self._targets:
+            for context in self._contexts:
+                n = len(target.values)
+                if n < _FEWEST_TO_COMPARE or len(context.values) < n:
+                    continue
+                if context.n_distinct() == len(context.values) and target.n_distinct() <= n // 2:
+                    other = context.column.header
+                    yield _issue("column.swapped", target.column, None, weigh, other=other)
+
+    def _said_alike(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+        for target in self._targets:
+            for context in self._contexts:
+                pair = (target.column.index, context.column.index)
+                if n := self._alike[pair]:
+                    row, other = self._first_alike[pair], context.column.header
+                    yield _issue("column.same_id", target.column, row, weigh, n=str(n), other=other)
+
+
+def _issue(
+    code: str, column: Column, row: int | None, weigh: Callable[[Severity], Severity], **args: str
+) -> Issue:
+    return issue(
+        code,
+        row=row,
+        column=column.header,
+        cell=None if row is None else address(column.index, row),
+        severity=weigh(Severity.WARNING),
+        **args,
+    )
