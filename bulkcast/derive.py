@@ -83,7 +83,8 @@ def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
     if reply.kind is ReplyClass.OK:
         return meaning, fix
     colon, opened, closed = ("：", "（", "）") if lang.startswith("zh") else (": ", " (", ")")
-    words = f"{colon}{said}" if said else ""
+    new = said and said.casefold().rstrip(".。") != meaning.casefold().rstrip(".。")
+    words = f"{colon}{said}" if new else ""
     return f"{meaning}{opened}ClassIn {reply.code}{words}{closed}", fix
 
 
@@ -154,7 +155,16 @@ def _own_words(
     said_by_issue = any(i.code == code for i in errors)
     if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
-    return explain(code, outcome.args, endpoint, lang)
+    message, fix = explain(code, outcome.args, endpoint, lang)
+    if outcome.status is RowStatus.UNCONFIRMED and not _tells_of_doubt(code, endpoint):
+        message = f"{message} {explain('send.earlier', {}, endpoint, lang)[0]}"
+    return message, fix
+
+
+def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
+    """Whether a code itself says that nobody knows; a refusal does not."""
+    reply = endpoint.by_code.get(int(code)) if code.isdigit() else None
+    return reply.ambiguous if reply else not code.startswith("plan.")
 
 
 def _joined(sentences: Iterable[str]) -> str:

@@ -284,6 +284,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The connection broke before the answer was complete; it may have been applied.",
         "Send the row again.",
     ),
+    "send.earlier": Problem(
+        _E,
+        "An earlier try of this row went unanswered and may have been applied.",
+        "Send the row again.",
+    ),
     "send.crashed": Problem(
         _E,
         "The program ended while this row was on its way; it may have been applied.",

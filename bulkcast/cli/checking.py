@@ -7,7 +7,7 @@ from rich.text import Text
 
 from bulkcast.cli import asked, documents, render
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.model import Severity
 from bulkcast.pacing import parse_rate
@@ -54,13 +54,14 @@ def show_verdict(told: Voice, prepared: Prepared) -> None:
 
 def _next(prepared: Prepared) -> Text:
     apply = command("bulkcast", "apply", prepared.path)
+    if not prepared.sheet.rows:
+        return Text("There are no rows below the header yet.")
     if not prepared.valid:
         return Text("Nothing can be sent yet: mend the sheet and validate it again.")
     if prepared.invalid:
-        return Text(
-            f"Mend them and validate again, or send the {prepared.valid:,} valid rows now: {apply}"
-        )
-    return Text(f"Next: {apply}")
+        valid = render.counted(prepared.valid, "valid row")
+        return whole(f"Mend them and validate again, or send the {valid} now: ", apply)
+    return whole("Next: ", apply)
 
 
 # ------------------------------------------------------------------ plan
@@ -82,7 +83,7 @@ def plan(sheet: Path, given: Given) -> int:
     _show_order(told, prepared, planned, rate, now)
     if prepared.invalid:
         validate = command("bulkcast", "validate", prepared.path)
-        told.say(Text(f"What is wrong with the invalid rows: {validate}"))
+        told.say(whole("What is wrong with the invalid rows: ", validate))
     return prepared.exit_status
 
 

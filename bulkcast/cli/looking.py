@@ -10,7 +10,7 @@ from rich.text import Text
 from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import command, shown, voice
+from bulkcast.cli.console import command, shown, voice, whole
 from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline import Diagnosis, RunReport
 
@@ -26,10 +26,10 @@ def template(target: Path, given: Given) -> int:
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
-    told.show(Text("Template: ").append(shown(written.path), "bold"))
+    told.show(whole("Template: ", shown(written.path)))
     if not told.as_json:
         validate = command("bulkcast", "validate", written.path)
-        told.say(Text(f"Fill in a row for each classroom, then: {validate}"))
+        told.say(whole("Fill in a row for each classroom, then: ", validate))
     return 0
 
 

@@ -32,8 +32,8 @@ class RowNumbers(click.ParamType[frozenset[int]]):
             return value
         found: set[int] = set()
         for part in str(value).split(","):
-            first, _, last = part.partition("-")
-            numbers = self._range(first.strip(), last.strip() or first.strip())
+            first, dash, last = part.partition("-")
+            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
             if numbers is None:
                 self.fail(
                     f"{part.strip()!r} is no row; give rows such as 5,9-20, up to {ROW_MOST}",
