@@ -271,6 +271,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "send.not_connected": Problem(
         _E, "No connection to ClassIn: {detail}.", "Check the network, then send again."
     ),
+    "send.unencodable": Problem(
+        _E, "The row holds a character that cannot be sent.", "Type its texts again."
+    ),
     "send.certificate": Problem(
         _E,
         "The server's certificate does not verify: {detail}.",

@@ -139,6 +139,9 @@ def test_a_cell_cannot_act_on_the_terminal(desk: Desk, options: tuple[str, ...])
     evil = line(1)
     evil[2] = "[bold red]\x1b[2J\x1b]0;owned\x07\x9b31m"
     sheet = write_csv(desk.folder / "term.csv", [evil])
+    sheet.write_text(
+        sheet.read_text("utf-8").replace("lesson", "les\x1b[2Json\x9b1m"), encoding="utf-8"
+    )
 
     said = desk.call("validate", sheet, *options)
 

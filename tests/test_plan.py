@@ -143,6 +143,12 @@ def test_the_same_settings_for_other_classrooms_are_not_shared() -> None:
     assert order(planned(change(2, 7), change(3, 8))) == [(2,), (3,)]
 
 
+def test_rows_that_differ_in_one_of_many_settings_are_not_shared() -> None:
+    plan = planned(change(2, 7, (*ON, *FREE)), change(3, 7, (*ON, ("customColumn", "y"))))
+
+    assert order(plan) == [(2,), (3,)]
+
+
 def test_on_off_on_ends_on() -> None:
     plan = planned(change(2, 7, ON), change(3, 7, OFF), change(4, 7, ON))
 

@@ -4,15 +4,16 @@ import asyncio
 import os
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
-from bulkcast import loader, pipeline, reporter
+from bulkcast import pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import command, shown, voice, whole
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.endpoints import WEBCAST
-from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.pipeline import Diagnosis
 
 
 def template(target: Path, given: Given) -> int:
@@ -54,27 +55,25 @@ def _here() -> tzinfo:
 def results(run: str, given: Given) -> int:
     """Write the result sheet of a run again; with --by, count its rows by a column."""
     told = voice(given)
+    home, by = asked.home(given), given["by"]
+    if by:
+        return _counted(told, pipeline.crosstab(home, run, by))
+    chosen = given["results"] or given["force"]
+    existing: Any = asked.existing(given) if chosen else "keep"
     report = pipeline.results(
-        asked.home(given),
-        run,
-        target=given["results"],
-        existing=asked.existing(given),
-        lang=given["lang"],
+        home, run, target=given["results"], existing=existing, lang=given["lang"]
     )
-    if given["by"]:
-        table = _crosstab(report, given["by"])
-        told.show(render.crosstab(table), Text(""))
-        if told.as_json:
-            told.document(documents.dump(documents.crosstab(table)))
-    elif told.as_json:
+    if told.as_json:
         told.document(documents.dump(documents.run(report)))
     sending.show_report(told, report)
     return 0
 
 
-def _crosstab(report: RunReport, column: str) -> reporter.Crosstab:
-    sheet = loader.read(report.results or Path(report.input), endpoint=WEBCAST)
-    return reporter.crosstab(sheet, report.rows, column, WEBCAST)
+def _counted(told: Voice, table: reporter.Crosstab) -> int:
+    if told.as_json:
+        told.document(documents.dump(documents.crosstab(table)))
+    told.show(render.crosstab(table))
+    return 0
 
 
 def doctor(given: Given) -> int:

@@ -11,7 +11,7 @@ never from memory: nothing is claimed that is not on disk.
 
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, zone
-from bulkcast.pipeline.reporting import results, runs
+from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, resume
 from bulkcast.pipeline.values import (
     RESUBMITTED,
@@ -36,6 +36,7 @@ __all__ = [
     "SheetOptions",
     "Watch",
     "apply",
+    "crosstab",
     "doctor",
     "prepare",
     "results",

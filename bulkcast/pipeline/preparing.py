@@ -31,8 +31,8 @@ def prepare(
     """
     options = options or SheetOptions()
     selection = selection or Selection()
+    sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
     sheet = loader.read(path, endpoint=endpoint, options=options.read)
-    sha256 = sha256_of(path)
     rules = validator.CheckRules(
         tz=zone(options.tz),
         strict=options.strict,
@@ -113,10 +113,18 @@ def zone(name: str) -> tzinfo:
     """
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
         raise CannotStart(
             f"--tz {name!r} is no time zone; give one such as Asia/Shanghai"
         ) from None
+
+
+def _fingerprint(path: Path) -> str:
+    """Empty where there is no file: the loader says what is wrong."""
+    try:
+        return sha256_of(path) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def sha256_of(path: Path) -> str:

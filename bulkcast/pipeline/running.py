@@ -1,11 +1,12 @@
 """Freeze a plan, send it, go on with it; what is claimed is read back from the ledger."""
 
 import asyncio
+import gc
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
+from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
 from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Stop, Text
 from bulkcast.pacing import Pacer
@@ -51,9 +52,8 @@ async def apply(
     options = options or SendOptions()
     started = wall()
     run = _new_name(started)
-    target = options.results or reporter.default_name(prepared.path, run)
-    reporter.refuse_existing(target, options.existing)
-    http.check_root_url(config.institution.root_url)
+    target = _target(prepared, options, run)
+    config = _one_spelling(config)
     prepared = _held_back(prepared, options)
     with Ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
@@ -80,6 +80,7 @@ async def resume(
         InstitutionBusy: another run, or this one itself, is under way.
 
     """
+    config = _one_spelling(config)
     with Ledger(config.home) as ledger:
         header = ledger.newest(run).header
         if header.institution != config.institution:
@@ -101,6 +102,23 @@ class _Doors:
     control: Control
     watch: Watch | None
     wall: Callable[[], float]
+
+
+def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
+    """Where the results go, if they can: to find out after the last row is too late."""
+    default = reporter.default_name(prepared.path, run)
+    target = (options.results or default).absolute()
+    reporter.refuse_existing(target, options.existing)
+    reporter.refuse_other_kind(target, prepared.sheet.layout.kind)
+    if not target.parent.is_dir():
+        raise CannotStart(f"{target.parent} is no folder, so the results cannot be written there")
+    return target
+
+
+def _one_spelling(config: Config) -> Config:
+    """Pace and claim go by the institution, so the same one must be named the same."""
+    root_url = http.check_root_url(config.institution.root_url)
+    return replace(config, institution=replace(config.institution, root_url=root_url))
 
 
 def _held_back(prepared: Prepared, options: SendOptions) -> Prepared:
@@ -129,18 +147,13 @@ def _header(
         n_requests=len(prepared.plan.requests),
         target=str(target),
         tz=prepared.options.tz,
+        mapping=dict(prepared.options.read.mapping),
     )
 
 
 def _freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
     """Keep the sheet as it was read, and the plan."""
-    folder = ledger.folder(header.run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    copy = folder / header.snapshot
-    shutil.copyfile(prepared.path, copy)
-    copy.chmod(0o600)
-    if sha256_of(copy) != prepared.sha256:
-        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
+    _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
     kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
     plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
@@ -148,6 +161,23 @@ def _freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
     if shared:
         issues = {r.row: (*shared, *issues.get(r.row, ())) for r in prepared.checked.rows}
     ledger.create(header, plan, issues)
+
+
+def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
+    """Copy the sheet, or leave nothing behind."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        copy = folder / name
+        shutil.copyfile(prepared.path, copy)
+        copy.chmod(0o600)
+        whole = sha256_of(copy) == prepared.sha256
+    except OSError as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        why = exc.strerror or type(exc).__name__
+        raise CannotStart(f"{prepared.path} cannot be copied to {folder}: {why}") from exc
+    if not whole:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
 
 
 def _as_kept(row: ResultRow) -> Outcome:
@@ -195,11 +225,40 @@ async def _send(
             doors.control.attach(dispatcher)
             try:
                 async with _watched(dispatcher, doors.watch):
-                    await dispatcher.run(open_, frozen.history)
+                    with _rows_uncollected():
+                        await dispatcher.run(open_, frozen.history)
+            except ExceptionGroup as group:
+                raise _told_plainly(group, frozen.header.run) from group
             except asyncio.CancelledError:
                 # Torn down by a second interrupt: the intents on disk say what was under way.
                 return doors.control.why, dispatcher.requests, dispatcher.remarks
             return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
+
+
+def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
+    """The one sentence in what every worker said when the ledger could not be written."""
+    told = group.subgroup(BulkcastError)
+    if told is None:
+        return group
+    first: BaseException = told
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return NeedsHuman(
+        f"{first}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`"
+    )
+
+
+@contextmanager
+def _rows_uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking over every row again and again while sending.
+
+    The rows of a run stay until it ends; looking through them costs a tenth of each request.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _client(config: Config, options: SendOptions) -> http.Client:

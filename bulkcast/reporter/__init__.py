@@ -21,6 +21,7 @@ __all__ = [
     "crosstab",
     "default_name",
     "refuse_existing",
+    "refuse_other_kind",
     "write_results",
     "write_template",
 ]
@@ -47,7 +48,7 @@ def write_results(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    _refuse_other_kind(target, layout.kind)
+    refuse_other_kind(target, layout.kind)
     if not source.is_file():
         raise UnreadableSheet(f"{source} is no longer there, so results cannot be put into it")
     by_row = {result.row: result for result in results}
@@ -59,7 +60,7 @@ def write_results(
     return draft.result
 
 
-def _refuse_other_kind(target: Path, kind: str) -> None:
+def refuse_other_kind(target: Path, kind: str) -> None:
     """A workbook inside a file called .csv, or the other way round, is a file nobody can open."""
     suffix = target.suffix.lower()
     is_book = kind in {"xlsx", "xlsm"}
