@@ -819,6 +819,22 @@ def test_whoever_watches_sees_the_counts_grow_to_the_end(tmp_path: Path) -> None
 # ------------------------------------------------------------------ secrets
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file modes mean little here")
+def test_nobody_else_can_read_what_a_run_keeps(tmp_path: Path) -> None:
+    sheet = plain(tmp_path / "term.csv", 2)
+    sheet.chmod(0o644)
+
+    async def main(stage: Stage) -> RunReport:
+        return await stage.apply(prepare(sheet))
+
+    staged(tmp_path, main)
+
+    home = tmp_path / "home"
+    open_to_others = [p for p in (home, *home.rglob("*")) if p.stat().st_mode & 0o077]
+    assert open_to_others == []
+    assert len(list(home.glob("runs/*/sheet.csv"))) == 1
+
+
 def test_neither_secret_nor_password_lies_in_any_listing_or_remark(tmp_path: Path) -> None:
     head = ("activityId", "recordState", "watchByLogin", "watchPassword")
     password = "canary-4711"  # noqa: S105 - a word to look for
@@ -984,3 +1000,14 @@ def test_a_damaged_ledger_sends_nothing(tmp_path: Path) -> None:
         return len(stage.log)
 
     assert staged(tmp_path, main) == 5
+
+
+def test_a_fault_of_the_header_is_told_once_and_beside_each_row(tmp_path: Path) -> None:
+    sheet = tmp_path / "term.csv"
+    sheet.write_text("activityId,recrodState\n25096001,1\n25096002,1\n", "utf-8")
+
+    prepared = prepare(sheet)
+
+    assert [issue.code for issue in prepared.issues] == ["header.near_miss"]
+    assert {row.issues[0].code for row in prepared.checked.rows} == {"header.near_miss"}
+    assert (prepared.valid, prepared.invalid, prepared.exit_status) == (0, 2, 3)

@@ -21,7 +21,7 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
-from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Stop, Text
+from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.reporting import report
@@ -157,16 +157,14 @@ def _freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
     kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
     plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
-    shared = tuple(i for i in prepared.checked.issues if i.severity is Severity.ERROR)
-    if shared:
-        issues = {r.row: (*shared, *issues.get(r.row, ())) for r in prepared.checked.rows}
     ledger.create(header, plan, issues)
 
 
 def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
     """Copy the sheet, or leave nothing behind."""
     try:
-        folder.mkdir(mode=0o700, parents=True)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would leave it open to others
+        folder.mkdir(mode=0o700)
         copy = folder / name
         shutil.copyfile(prepared.path, copy)
         copy.chmod(0o600)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bulkcast import client as http
-from bulkcast import loader
+from bulkcast import loader, validator
 from bulkcast import plan as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
@@ -125,11 +125,8 @@ class Prepared:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """Everything found, the sheet's own issues first, then row by row."""
-        found = list(self.checked.issues)
-        for row in self.checked.rows:
-            found += row.issues
-        return tuple(found)
+        """Everything found, each once: the sheet's own issues first, then row by row."""
+        return tuple(validator.all_issues(self.checked))
 
     @property
     def valid(self) -> int:
