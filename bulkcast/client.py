@@ -83,7 +83,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls()),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ssl=_tls() if self._url.scheme == "https" else True
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,

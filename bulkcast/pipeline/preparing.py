@@ -13,9 +13,11 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
 
 
+@rows_uncollected()
 def prepare(
     path: Path,
     options: SheetOptions | None = None,

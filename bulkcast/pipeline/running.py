@@ -1,12 +1,11 @@
 """Freeze a plan, send it, go on with it; what is claimed is read back from the ledger."""
 
 import asyncio
-import gc
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +20,18 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
-from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
+from bulkcast.model import (
+    History,
+    Outcome,
+    Request,
+    RequestKey,
+    ResultRow,
+    RowStatus,
+    Stop,
+    Text,
+)
 from bulkcast.pacing import Pacer
+from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
@@ -59,9 +68,9 @@ async def apply(
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             _freeze(ledger, header, prepared)
-            return await _carry_out(
-                ledger, header, config, options, _Doors(control or Control(), watch, wall),
-            )  # fmt: skip
+            left = _Left(prepared.plan.requests, {})
+            doors = _Doors(control or Control(), watch, wall)
+            return await _carry_out(ledger, run, left, config, options, doors)
 
 
 async def resume(
@@ -92,7 +101,8 @@ async def resume(
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
             ledger.reopen(header.run)
             doors = _Doors(control or Control(), watch, wall)
-            return await _carry_out(ledger, header, config, options, doors)
+            left = _Left.of(ledger.load(header.run))
+            return await _carry_out(ledger, header.run, left, config, options, doors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,33 +194,40 @@ def _as_kept(row: ResultRow) -> Outcome:
     return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left to send of a run."""
+
+    requests: tuple[Request, ...]
+    history: Mapping[RequestKey, History]
+
+    @classmethod
+    def of(cls, frozen: FrozenRun) -> "_Left":
+        """What a run that ended early has left: what was not sent, and what nobody confirmed."""
+        open_ = (r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
+        return cls(tuple(open_), frozen.history)
+
+
 async def _carry_out(
-    ledger: Ledger,
-    header: RunHeader,
-    config: Config,
-    options: SendOptions,
-    doors: _Doors,
+    ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
 ) -> RunReport:
     """Send what is left of a run, then report all of it."""
     started = asyncio.get_running_loop().time()
-    frozen = ledger.load(header.run)
-    dispatcher_stop, requests, remarks = await _send(ledger, frozen, config, options, doors)
-    ledger.finish(header.run, dispatcher_stop, doors.wall())
-    elapsed = asyncio.get_running_loop().time() - started
-    return report(
-        ledger, header.run, options, requests=requests, elapsed_s=elapsed, remarks=remarks
-    )
+    with rows_uncollected():
+        stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+        ledger.finish(run, stop, doors.wall())
+        elapsed = asyncio.get_running_loop().time() - started
+        return report(ledger, run, options, requests=requests, elapsed_s=elapsed, remarks=remarks)
 
 
 async def _send(
-    ledger: Ledger, frozen: FrozenRun, config: Config, options: SendOptions, doors: _Doors
+    ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
 ) -> tuple[Stop | None, int, list[Text]]:
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
-    open_ = tuple(r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
-    if not open_:
+    if not left.requests:
         return None, 0, []
     async with _client(config, options) as client:
-        with ledger.journal(frozen.header.run) as journal:
+        with ledger.journal(run) as journal:
             dispatcher = Dispatcher(
                 WEBCAST,
                 client.send,
@@ -223,10 +240,9 @@ async def _send(
             doors.control.attach(dispatcher)
             try:
                 async with _watched(dispatcher, doors.watch):
-                    with _rows_uncollected():
-                        await dispatcher.run(open_, frozen.history)
+                    await dispatcher.run(left.requests, left.history)
             except ExceptionGroup as group:
-                raise _told_plainly(group, frozen.header.run) from group
+                raise _told_plainly(group, run) from group
             except asyncio.CancelledError:
                 # Torn down by a second interrupt: the intents on disk say what was under way.
                 return doors.control.why, dispatcher.requests, dispatcher.remarks
@@ -244,19 +260,6 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
     return NeedsHuman(
         f"{first}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`"
     )
-
-
-@contextmanager
-def _rows_uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking over every row again and again while sending.
-
-    The rows of a run stay until it ends; looking through them costs a tenth of each request.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _client(config: Config, options: SendOptions) -> http.Client:
