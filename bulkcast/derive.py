@@ -6,7 +6,7 @@ Pure: a declaration in, values out.  Nothing here names a setting.
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, assert_never
 
@@ -134,6 +134,7 @@ def result_row(
     told.sort(key=lambda i: i.severity is not Severity.ERROR)
     errors = [i for i in told if i.severity is Severity.ERROR]
     code = outcome.code or (errors[0].code if errors else "")
+    outcome = replace(outcome, args=_in_local_time(outcome.args, tz))
     message, fix = _own_words(outcome, code, errors, endpoint, lang)
     return ResultRow(
         row=row,
@@ -146,6 +147,14 @@ def result_row(
         run=run,
         issues=tuple(issues),
     )
+
+
+def _in_local_time(args: Mapping[str, str], tz: tzinfo) -> Mapping[str, str]:
+    """Arguments whose names end in `_at` are Unix seconds: as a reader of the sheet tells time."""
+    return {
+        name: local_time(float(value), tz)[:16] if name.endswith("_at") else value
+        for name, value in args.items()
+    }
 
 
 def _own_words(

@@ -37,7 +37,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.plan import LOCK_MARGIN_S
+from bulkcast.plan import LOCK_MARGIN_S, locked_settings
 from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
@@ -500,7 +500,9 @@ class Dispatcher:
         locks_at = entry.request.locks_at
         if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
             return None
-        return Outcome(RowStatus.TOO_LATE, "plan.too_late", {"locked_at": str(locks_at)})
+        keys = ", ".join(locked_settings(entry.request.body, self._endpoint))
+        args = {"settings": keys, "locked_at": str(locks_at)}
+        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
 
     async def _settle(
         self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None

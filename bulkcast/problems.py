@@ -227,9 +227,6 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Take the locked settings out of the row, or make the change in ClassIn.",
     ),
     "plan.not_chosen": Problem(_N, "The row was left out by {option}.", ""),
-    "plan.already_applied": Problem(
-        _N, "The row was applied by run {run} and has not been edited since.", ""
-    ),
     "run.invalid_rows": Problem(
         _E,
         "Nothing was sent because other rows are invalid.",
@@ -237,9 +234,6 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.interrupted": Problem(
         _E, "The run was interrupted before this row was sent.", "Continue with `bulkcast resume`."
-    ),
-    "run.stopped": Problem(
-        _E, "The run stopped before this row was sent: {why}", "Mend that, then resume the run."
     ),
     "run.dry_run": Problem(
         _N, "Nothing was sent: it was a dry run.", "Leave out --dry-run to send."
@@ -263,9 +257,6 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "ClassIn refused {n} rows in a row with the same code {code}.",
         "Look at the first of them: the column mapping or the institution may be wrong.",
-    ),
-    "run.superseded": Problem(
-        _N, "Run {run} has set this classroom since.", "Nothing to do, or send the row again."
     ),
     # ---------------------------------------------------------------- what happened on the wire
     "send.not_connected": Problem(

@@ -1,7 +1,8 @@
 """What follows from the table."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bulkcast
 from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.derive import (
     SAID_MAX,
@@ -242,3 +244,26 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_only_targets_are_starred() -> None:
     for column in template_columns(WEBCAST, "zh"):
         assert (" *" in column.header) == (column.role is Role.TARGET)
+
+
+def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time() -> None:
+    outcome = Outcome(
+        RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
+    )
+
+    row = result_row(
+        7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)), lang="en"
+    )
+
+    assert row.message == (
+        "liveState cannot be changed after 2027-03-01 08:00, 20 minutes before class."
+    )
+
+
+def test_every_problem_is_used_somewhere() -> None:
+    package = Path(bulkcast.__file__).parent
+    code = "".join(
+        path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "problems.py"
+    )
+
+    assert [name for name in PROBLEMS if f'"{name}"' not in code and f"'{name}'" not in code] == []

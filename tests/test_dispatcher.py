@@ -296,6 +296,7 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
     played = play(tmp_path, [*locked, *open_])
 
     assert [played.outcome(row).status for row in (2, 3)] == [RowStatus.TOO_LATE] * 2
+    assert played.outcome(2).args["settings"] == "recordState, recordType, liveState"
     assert played.statuses[RowStatus.APPLIED] == 2
     assert len(played.log) == 2
 

@@ -195,7 +195,7 @@ def test_a_setting_that_locks_does_so_twenty_minutes_before_class(key: str) -> N
     row = change(2, settings=((key, 1),), starts_at=NINE)
 
     assert locks_at(row, WEBCAST) == NINE - 20 * 60
-    assert locked_settings(row, WEBCAST) == (key,)
+    assert locked_settings(row.settings, WEBCAST) == (key,)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_setting_that_does_not_surely_lock_makes_no_row_late(key: str) -> None
     row = change(2, settings=((key, 1),), starts_at=NINE)
 
     assert locks_at(row, WEBCAST) is None
-    assert locked_settings(row, WEBCAST) == ()
+    assert locked_settings(row.settings, WEBCAST) == ()
 
 
 def test_a_row_that_does_not_say_when_it_begins_is_never_late() -> None:
