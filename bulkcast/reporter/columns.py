@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX
@@ -112,6 +113,7 @@ def letters(index: int) -> str:
     return name
 
 
+@lru_cache(maxsize=1024)
 def column_index(address: str) -> int:
     """The column of a cell's address, counted from 0.
 
