@@ -1,22 +1,20 @@
 """Result sheets as xlsx and xlsm: the user's own file, patched."""
 
 import io
-import os
 import shutil
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZipFile
 
 import pytest
 import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openpyxl import Workbook, load_workbook
+from openpyxl import load_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast import loader
@@ -27,11 +25,11 @@ from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
 from bulkcast.reporter.rows import RowStream
+from tests.books import HEADERS, converted, needs_office, plain, repacked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")
 
 TITLES = [title(field) for field in FIELDS]
-HEADERS = ["Activity ID *\n活动ID", "Web live", "说明"]
 
 
 def result(row: int, status: RowStatus = RowStatus.APPLIED, message: str = "") -> ResultRow:
@@ -97,28 +95,6 @@ def rich(path: Path, *, picture_at: str = "B8") -> Path:
         tab.autofilter("A1:C4")
         tab.write_url("C7", "https://example.com")
         book.add_worksheet("Other").write(0, 0, "untouched")
-    return path
-
-
-def plain(path: Path, rows: Sequence[Sequence[Any]], headers: Sequence[str] = HEADERS) -> Path:
-    book = Workbook()
-    sheet = book.active
-    assert isinstance(sheet, Worksheet)
-    sheet.title = "Classes"
-    sheet.append(list(headers))
-    for row in rows:
-        sheet.append(list(row))
-    book.save(path)
-    return path
-
-
-def repacked(path: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> Path:
-    """The workbook with each part passed through `change`."""
-    with ZipFile(path) as book:
-        parts = [change(name, book.read(name)) for name in book.namelist()]
-    with ZipFile(path, "w", ZIP_DEFLATED) as book:
-        for name, raw in parts:
-            book.writestr(name, raw)
     return path
 
 
@@ -481,23 +457,6 @@ def test_column_letters_and_indexes_are_inverse(index: int) -> None:
 
 
 # ------------------------------------------------------------------ LibreOffice as judge
-
-# In CI a judge that is missing is a failure, not a test to pass over.
-needs_office = pytest.mark.skipif(
-    shutil.which("soffice") is None and os.environ.get("CI") != "true",
-    reason="soffice is not installed",
-)
-
-
-def converted(path: Path, kind: str) -> Path:
-    """`path` as LibreOffice reads it, as another kind of file."""
-    profile = (path.parent / "profile").as_uri()
-    subprocess.run(
-        [shutil.which("soffice") or "", f"-env:UserInstallation={profile}", "--headless",
-         "--convert-to", kind, "--outdir", str(path.parent / kind), str(path)],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
-    return path.parent / kind / f"{path.stem}.{kind}"
 
 
 @needs_office
