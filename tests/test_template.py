@@ -14,7 +14,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast import loader
-from bulkcast.catalogue import ChoiceKind, Role
+from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Change
@@ -79,9 +79,22 @@ def test_drop_downs_offer_names_and_nothing_else_is_restricted(template: Path) -
         if isinstance(setting.kind, ChoiceKind):
             tab, cells = book.defined_names[rule.formula1].value.split("!")
             words = [row[0].value for row in book[tab][cells.replace("$", "")]]
-            assert words == [choice.label.both for choice in setting.kind.choices]
+            values = [setting.kind.by_word[fold(str(word))] for word in words]
+            assert values == [choice.value for choice in setting.kind.choices]
         else:
             assert rule.type in {None, "none"}
+
+
+@pytest.mark.parametrize(
+    ("lang", "header"), [("en", "Web live\n网页直播"), ("zh", "网页直播\nWeb live")]
+)
+def test_headers_and_words_have_the_readers_language_first(
+    tmp_path: Path, lang: Lang, header: str
+) -> None:
+    book = load_workbook(write_template(tmp_path / "t.xlsx", WEBCAST, lang).path)
+
+    assert header in [cell.value for cell in book["Classes 课堂"][1]]
+    assert book["Lists"]["A1"].value == {"en": "Off 关", "zh": "关 Off"}[lang]
 
 
 def test_a_filled_in_template_is_read_and_valid(template: Path) -> None:
