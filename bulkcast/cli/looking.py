@@ -10,7 +10,7 @@ from rich.text import Text
 from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice
 from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline import Diagnosis, RunReport
 
@@ -18,19 +18,35 @@ from bulkcast.pipeline import Diagnosis, RunReport
 def template(target: Path, given: Given) -> int:
     """Write the workbook to fill in."""
     told = voice(given)
+    source: Path | None = given["filled_from"]
+    sheet = None
+    if source is not None:
+        sheet = loader.read(source, endpoint=WEBCAST, options=asked.read_options(given))
     written = reporter.write_template(
-        target, WEBCAST, given["lang"], existing=asked.existing(given)
+        target, WEBCAST, given["lang"], existing=asked.existing(given), filled_from=sheet
     )
+    n_rows = 0 if sheet is None else len(sheet.rows)
     if told.as_json:
-        document = {"schema": "bulkcast.template/1", "template": str(written.path)}
+        document = {
+            "schema": "bulkcast.template/1", "template": str(written.path), "rows": n_rows,
+        }  # fmt: skip
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
     told.show(Text("Template: ").append(shown(written.path), "bold"))
+    for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
+        told.say(Text(shown(str(remark))))
     if not told.as_json:
-        validate = command("bulkcast", "validate", written.path)
-        told.say(Text(f"Fill in a row for each classroom, then: {validate}"))
+        _tell_next(told, written.path, n_rows)
     return 0
+
+
+def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
+    validate = command("bulkcast", "validate", path)
+    if n_rows:
+        told.say(Text(f"It holds {n_rows:,} rows already; check them: {validate}"))
+    else:
+        told.say(Text(f"Fill in a row for each classroom, then: {validate}"))
 
 
 def runs(given: Given) -> int:

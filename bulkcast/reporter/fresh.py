@@ -26,6 +26,7 @@ from bulkcast.reporter.columns import (
     storable,
     texts,
     title,
+    writable,
 )
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.highlight import Area, rules
@@ -125,7 +126,7 @@ def _filled(
 
 
 def _told(field: str, text: str) -> _Value:
-    return int(text) if field == "attempts" and text else text
+    return int(text) if field == "attempts" and text else storable(text)
 
 
 class _Put:
@@ -159,7 +160,7 @@ class _Put:
             case dt.date() if value.year >= 1900:
                 return self._tab.write_datetime, value, self._formats["date"]
             case _:
-                return self._tab.write_string, storable(str(value)), self._formats["text"]
+                return self._tab.write_string, writable(str(value)), self._formats["text"]
 
 
 def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str]) -> None:
