@@ -252,6 +252,30 @@ def test_a_template_is_written_once_and_replaced_only_by_force(desk: Desk, lang:
     assert "no rows" in desk.call("validate", target).err
 
 
+def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: Desk) -> None:
+    wrong = lines(4)
+    wrong[2][2] = "perhaps"
+    old = write_csv(desk.folder / "old.csv", wrong)
+
+    made = desk.call("template", desk.folder / "new.xlsx", "--from", old, "--json")
+    before, after = (
+        desk.call("validate", path, "--json").document for path in (old, made.document["template"])
+    )
+
+    assert made.document["rows"] == 4
+    assert before["valid"] == after["valid"] == 3
+    assert [i["code"] for i in after["issues"]] == [i["code"] for i in before["issues"]]
+    assert after["ignored_columns"] == ["lesson"]
+
+
+def test_a_template_is_not_made_from_what_is_no_sheet(desk: Desk) -> None:
+    said = desk.call("template", desk.folder / "new.xlsx", "--from", desk.folder / "none.csv")
+
+    assert said.status == 2
+    assert "There is no file" in said.err
+    assert not (desk.folder / "new.xlsx").exists()
+
+
 def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -> None:
     sheet = desk.folder / "term.xlsx"
     sheet.write_bytes(b"PK\x03\x04 no workbook")

@@ -103,11 +103,27 @@ def test_every_error_of_an_invalid_row_is_told_with_its_column() -> None:
 
     assert row.code == "id.not_a_number"
     assert row.message == (
-        "[Activity ID] x1 is not an id. Web live is on while cloud recording is off."
+        "[Activity ID] x1 is not an id. Web live is on while cloud recording is off. "
+        "Note on Web live: １ was read as 1."
     )
     assert row.fix.startswith("Ids are digits only, such as 25096094. Switch recordState on")
     assert row.issues == (note, wrong, clash)
     assert (row.attempts, row.time) == (0, "")
+
+
+def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colour() -> None:
+    read = [
+        issue("read.cleaned", row=7, column=f"c{n}", shown=chr(0xFF10 + n), read=str(n))
+        for n in range(5)
+    ]
+
+    row = ended(Outcome(RowStatus.APPLIED, "1"), *read)
+
+    assert row.message == (
+        "Note on c0: ０ was read as 0. Note on c1: １ was read as 1. Note on c2: ２ was read as 2. "
+        "And 2 more notes."
+    )
+    assert (row.code, row.fix) == ("1", "")
 
 
 def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:

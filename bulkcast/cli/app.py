@@ -76,7 +76,15 @@ def demo(folder: Path) -> int:
     show_default=True,
     help="Language of notes and instructions; headers have both.",
 )
+@click.option(
+    "--from",
+    "filled_from",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Take over the rows of SHEET: an older template, a result, a sheet of your own.",
+)
 @options.force
+@options.parsing
 @options.voice
 def template(out: Path, **given: Any) -> int:
     """Write the workbook to fill in."""

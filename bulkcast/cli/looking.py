@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from bulkcast import pipeline, reporter
+from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
@@ -19,19 +19,36 @@ from bulkcast.pipeline import Diagnosis
 def template(target: Path, given: Given) -> int:
     """Write the workbook to fill in."""
     told = voice(given)
+    source: Path | None = given["filled_from"]
+    sheet = None
+    if source is not None:
+        sheet = loader.read(source, endpoint=WEBCAST, options=asked.read_options(given))
     written = reporter.write_template(
-        target, WEBCAST, given["lang"], existing=asked.existing(given)
+        target, WEBCAST, given["lang"], existing=asked.existing(given), filled_from=sheet
     )
+    n_rows = 0 if sheet is None else len(sheet.rows)
     if told.as_json:
-        document = {"schema": "bulkcast.template/1", "template": str(written.path)}
+        document = {
+            "schema": "bulkcast.template/1", "template": str(written.path), "rows": n_rows,
+        }  # fmt: skip
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
     told.show(whole("Template: ", shown(written.path)))
+    for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
+        told.say(Text(shown(str(remark))))
     if not told.as_json:
-        validate = command("bulkcast", "validate", written.path)
-        told.say(whole("Fill in a row for each classroom, then: ", validate))
+        _tell_next(told, written.path, n_rows)
     return 0
+
+
+def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
+    validate = command("bulkcast", "validate", path)
+    lead = f"It holds {n_rows:,} rows already; check them: " if n_rows else _FILL_IN
+    told.say(whole(lead, validate))
+
+
+_FILL_IN = "Fill in a row for each classroom, then: "
 
 
 def runs(given: Given) -> int:

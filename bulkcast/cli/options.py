@@ -145,7 +145,7 @@ voice = _together(
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
 )
 
-reading = _together(
+parsing = _together(
     click.option("--sheet", "tab", metavar="NAME", help="The worksheet of a workbook."),
     click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
     click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
@@ -157,6 +157,9 @@ reading = _together(
         "--hidden", type=click.Choice(["include", "skip"]), default="include", show_default=True,
         help="What becomes of hidden rows.",
     ),
+)  # fmt: skip
+reading = _together(
+    parsing,
     click.option(
         "--duplicates", type=click.Choice(["error", "in-order", "last"]), default="error",
         show_default=True, help="Rows that set one classroom differently.",
