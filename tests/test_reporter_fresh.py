@@ -72,7 +72,7 @@ def test_cells_keep_their_places_and_kinds_and_seven_columns_follow(
         "applied", "1", None, None, 2, "2027-03-01 08:00:00", "r1",
     ]  # fmt: skip
     assert rows[3][1:5] == ROWS[1][1:]
-    assert unescape(rows[4][3]) == "_x0041_"
+    assert unescape(str(rows[4][3])) == "_x0041_"
     assert rows[4][5:8] == ["invalid", "1", "[活动ID] =bad"]
     assert sheet["E4"].data_type == "s"
     (remark,) = map(str, written.remarks)
