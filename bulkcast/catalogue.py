@@ -50,8 +50,16 @@ class Label:
 
     @property
     def both(self) -> str:
-        """Both in one cell, as the template's drop-downs show them."""
-        return f"{self.en} {self.zh}"
+        """Both in one cell, English first."""
+        return self.pair("en")
+
+    def pair(self, lang: str) -> str:
+        """Both in one cell, as the template's drop-downs show them, the one in `lang` first."""
+        return " ".join(self.ordered(lang))
+
+    def ordered(self, lang: str) -> tuple[str, str]:
+        """Both wordings, the one in `lang` first."""
+        return (self.zh, self.en) if lang.startswith("zh") else (self.en, self.zh)
 
     def say(self, lang: str) -> str:
         """The wording in `lang`, a language tag; English for any but Chinese."""
@@ -67,11 +75,12 @@ class Choice:
     words: tuple[str, ...] = ()
 
     def spellings(self) -> Iterator[str]:
-        """Every accepted spelling, unfolded; what the template writes comes third."""
+        """Every accepted spelling, unfolded; what the English template writes comes third."""
         yield str(self.value)
         yield self.label.en
         yield self.label.both
         yield self.label.zh
+        yield self.label.pair("zh")
         yield from self.words
 
 
@@ -181,6 +190,7 @@ class Setting:
         yield self.label.en
         yield self.label.zh
         yield self.label.both
+        yield self.label.pair("zh")
         yield from self.aliases
 
 

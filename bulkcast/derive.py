@@ -5,8 +5,8 @@ Pure: a declaration in, values out.  Nothing here names a setting.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, assert_never
 
@@ -83,7 +83,8 @@ def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
     if reply.kind is ReplyClass.OK:
         return meaning, fix
     colon, opened, closed = ("：", "（", "）") if lang.startswith("zh") else (": ", " (", ")")
-    words = f"{colon}{said}" if said else ""
+    new = said and said.casefold().rstrip(".。") != meaning.casefold().rstrip(".。")
+    words = f"{colon}{said}" if new else ""
     return f"{meaning}{opened}ClassIn {reply.code}{words}{closed}", fix
 
 
@@ -127,24 +128,51 @@ def result_row(
     """How `row` ended, in the words of the result sheet.
 
     The message holds why the row is not simply applied, then its errors and warnings, each led by
-    its column in brackets; notes stay in `issues`.
+    its column in brackets, and last how its cells were read where that is not as they stand.
     """
     told = [i for i in issues if i.severity is not Severity.NOTE]
     told.sort(key=lambda i: i.severity is not Severity.ERROR)
     errors = [i for i in told if i.severity is Severity.ERROR]
     code = outcome.code or (errors[0].code if errors else "")
+    outcome = replace(outcome, args=_in_local_time(outcome.args, tz))
     message, fix = _own_words(outcome, code, errors, endpoint, lang)
     return ResultRow(
         row=row,
         status=outcome.status,
         code=code,
-        message=_joined([message, *(issue_sentence(i) for i in told)]),
+        message=_joined([message, *(issue_sentence(i) for i in told), *_notes(issues)]),
         fix=_joined([fix, *(clean(str(i.fix)) for i in told)]),
         attempts=outcome.attempts,
         time=local_time(outcome.at, tz),
         run=run,
         issues=tuple(issues),
     )
+
+
+def _in_local_time(args: Mapping[str, str], tz: tzinfo) -> Mapping[str, str]:
+    """Arguments whose names end in `_at` are Unix seconds: as a reader of the sheet tells time."""
+    return {
+        name: local_time(float(value), tz)[:16] if name.endswith("_at") else value
+        for name, value in args.items()
+    }
+
+
+def _notes(issues: Iterable[Issue]) -> Iterator[str]:
+    """A row's notes, the first few of them.
+
+    Without the brackets that make a workbook colour the cell: there is nothing to mend.  A row that
+    was applied tells them too, since only here can its owner see that `１２３` was taken for 123.
+    """
+    notes = [issue for issue in issues if issue.severity is Severity.NOTE]
+    for note in notes[:NOTES_MAX]:
+        name = short_header(note.column or "")
+        yield f"Note{' on ' if name else ''}{name}: {clean(str(note.message))}"
+    if (more := len(notes) - NOTES_MAX) > 0:
+        yield f"And {more} more {'note' if more == 1 else 'notes'}."
+
+
+NOTES_MAX: Final = 3
+"""Notes a message repeats; `validate` lists all of them."""
 
 
 def _own_words(
@@ -154,7 +182,16 @@ def _own_words(
     said_by_issue = any(i.code == code for i in errors)
     if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
-    return explain(code, outcome.args, endpoint, lang)
+    message, fix = explain(code, outcome.args, endpoint, lang)
+    if outcome.status is RowStatus.UNCONFIRMED and not _tells_of_doubt(code, endpoint):
+        message = f"{message} {explain('send.earlier', {}, endpoint, lang)[0]}"
+    return message, fix
+
+
+def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
+    """Whether a code itself says that nobody knows; a refusal does not."""
+    reply = endpoint.by_code.get(int(code)) if code.isdigit() else None
+    return reply.ambiguous if reply else not code.startswith("plan.")
 
 
 def _joined(sentences: Iterable[str]) -> str:
@@ -332,7 +369,7 @@ class TemplateColumn:
 
     key: str
     header: str
-    """English above Chinese, so that either half and both name the column."""
+    """Both languages, the reader's own above, so that either half and both name the column."""
     width: int
     """In characters, as spreadsheets count column widths."""
     note: str
@@ -355,16 +392,18 @@ def template_columns(endpoint: Endpoint, lang: str) -> tuple[TemplateColumn, ...
 
 def _template_column(s: Setting, lang: str) -> TemplateColumn:
     mark = " *" if s.role is Role.TARGET else ""
-    words = tuple(c.label.both for c in s.kind.choices) if isinstance(s.kind, ChoiceKind) else ()
+    choices = s.kind.choices if isinstance(s.kind, ChoiceKind) else ()
+    words = tuple(c.label.pair(lang) for c in choices)
     longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(_wide, words), 0)
+    first, second = s.label.ordered(lang)
     return TemplateColumn(
         key=s.key,
-        header=f"{s.label.en}{mark}\n{s.label.zh}",
+        header=f"{first}{mark}\n{second}",
         width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
         note=_note(s, lang),
         prompt=_prompt(s, lang),
         words=words,
-        list_name="List_" + "_".join(re.sub(r"\W", "", w, flags=re.ASCII) for w in words) if words
+        list_name="List_" + "_".join(re.sub(r"\W", "", c.label.en) for c in choices) if words
         else "",
         number_format=_FORMATS.get(type(s.kind), "General"),
         role=s.role,

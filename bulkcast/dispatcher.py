@@ -37,7 +37,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.plan import LOCK_MARGIN_S
+from bulkcast.plan import LOCK_MARGIN_S, locked_settings
 from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
@@ -283,7 +283,7 @@ class Dispatcher:
         """
         alone = await self._may_go()
         try:
-            early = self._too_late(entry) or self._guards.blocks(entry.request)
+            early = self._ended_already(entry)
             if early:
                 await self._settle(entry, early)
                 return None
@@ -307,8 +307,12 @@ class Dispatcher:
         return await self._send(entry.request.body, int(self._wall() + self._clock.offset))
 
     async def _conclude(self, entry: _Entry, verdict: Verdict) -> bool:
-        """Whether `verdict` ends its request; what it says is recorded either way."""
+        """Whether `verdict` ends its tries; what it says is recorded either way."""
         entry.last = verdict
+        if verdict.kind is ReplyClass.CREDENTIALS and not self._guards.proven:
+            # Whose fault it is shows at the end: the secret's, or this row's alone.
+            await self._journal.record((self._ended(entry, verdict, None),))
+            return True
         outcome = self._outcome(entry, verdict)
         if outcome is None and self._spent(entry):
             outcome = self._given_up(entry, verdict)
@@ -452,12 +456,12 @@ class Dispatcher:
         match verdict.kind:
             case ReplyClass.OK | ReplyClass.OK_WARNING:
                 return self._with(verdict, RowStatus.APPLIED)
-            case ReplyClass.ROW | ReplyClass.INSTITUTION | ReplyClass.CREDENTIALS:
+            case ReplyClass.ROW | ReplyClass.INSTITUTION:
                 return self._with(verdict, RowStatus.REJECTED)
-            case ReplyClass.TOO_LATE:
-                # A try before this one may have come through in time.
-                late = RowStatus.UNCONFIRMED if entry.ambiguous else RowStatus.TOO_LATE
-                return self._with(verdict, late)
+            case ReplyClass.CREDENTIALS | ReplyClass.TOO_LATE:
+                late = verdict.kind is ReplyClass.TOO_LATE
+                status = RowStatus.TOO_LATE if late else RowStatus.REJECTED
+                return self._with(verdict, _unless_ambiguous(entry, status))
             case ReplyClass.STOP:
                 return self._with(verdict, _unanswered(entry, verdict))
             case ReplyClass.CLOCK:
@@ -469,8 +473,10 @@ class Dispatcher:
 
     def _clock_refused(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
         """A corrected stamp mends it once; a row refused twice is not repeated again."""
-        if entry.restamped or self.stopped:
-            return self._with(verdict, RowStatus.REJECTED)
+        if self.stopped:
+            return self._with(verdict, _unless_ambiguous(entry, RowStatus.NOT_SENT))
+        if entry.restamped:
+            return self._with(verdict, _unless_ambiguous(entry, RowStatus.REJECTED))
         entry.restamped = True
         return None
 
@@ -484,13 +490,19 @@ class Dispatcher:
         """No answer to trust within the request's bound."""
         return self._with(verdict, _unanswered(entry, verdict))
 
+    def _ended_already(self, entry: _Entry) -> Outcome | None:
+        """How a request ends without a try: locked, or in need of a feature that is not there."""
+        early = self._too_late(entry) or self._guards.blocks(entry.request)
+        return replace(early, status=_unless_ambiguous(entry, early.status)) if early else None
+
     def _too_late(self, entry: _Entry) -> Outcome | None:
         """How a request ends whose settings have locked by ClassIn's clock."""
         locks_at = entry.request.locks_at
         if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
             return None
-        status = RowStatus.UNCONFIRMED if entry.ambiguous else RowStatus.TOO_LATE
-        return Outcome(status, "plan.too_late", {"locked_at": str(locks_at)})
+        keys = ", ".join(locked_settings(entry.request.body, self._endpoint))
+        args = {"settings": keys, "locked_at": str(locks_at)}
+        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
 
     async def _settle(
         self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None
@@ -529,6 +541,10 @@ class Dispatcher:
     def _caught(self, entry: _Entry, stop: Stop | None) -> Outcome:
         if entry.ambiguous and entry.last:
             return replace(self._given_up(entry, entry.last), attempts=entry.attempts)
+        if entry.ambiguous:  # by an earlier program
+            return Outcome(RowStatus.UNCONFIRMED, "send.crashed", attempts=entry.attempts)
+        if stop is None and entry.last and entry.last.kind is ReplyClass.CREDENTIALS:
+            return replace(self._with(entry.last, RowStatus.REJECTED), attempts=entry.attempts)
         if stop is None or stop.reason == "interrupted":
             return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=entry.attempts)
         return Outcome(RowStatus.NOT_SENT, stop.code, stop.args, attempts=entry.attempts)
@@ -536,6 +552,11 @@ class Dispatcher:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _unless_ambiguous(entry: _Entry, status: RowStatus) -> RowStatus:
+    """`status`, unless a try before this one may have come through."""
+    return RowStatus.UNCONFIRMED if entry.ambiguous else status
 
 
 def _unanswered(entry: _Entry, verdict: Verdict) -> RowStatus:

@@ -27,7 +27,8 @@ class Guards:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._proven = False
+        self.proven = False
+        """Whether an answer has shown that credentials and clock are right."""
         self._credentials = 0
         self._refusal = ""
         self._same = ("", 0)
@@ -37,7 +38,7 @@ class Guards:
     def observe(self, request: Request, verdict: Verdict) -> Stop | None:
         """Take one answer into account; a `Stop` where it speaks of every row."""
         if verdict.proves_access:
-            self._proven, self._credentials = True, 0
+            self.proven, self._credentials = True, 0
         if verdict.kind in _SUCCESS:
             self._succeeded(request)
             return None
@@ -60,7 +61,7 @@ class Guards:
     def _count_credentials(self, verdict: Verdict) -> Stop | None:
         self._credentials += 1
         self._refusal = verdict.code
-        most = CREDENTIALS_LATER if self._proven else CREDENTIALS_AT_START
+        most = CREDENTIALS_LATER if self.proven else CREDENTIALS_AT_START
         return Stop("credentials", verdict.code) if self._credentials >= most else None
 
     def _count_refusal(self, verdict: Verdict) -> Stop | None:
@@ -82,7 +83,7 @@ class Guards:
 
     def credentials_refused(self) -> Stop | None:
         """At the end: a run too short to be sure, in which nothing but refusals came."""
-        doubtful = self._credentials and not self._proven
+        doubtful = self._credentials and not self.proven
         return Stop("credentials", self._refusal) if doubtful else None
 
     def blocks(self, request: Request) -> Outcome | None:

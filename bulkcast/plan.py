@@ -44,20 +44,18 @@ def body_hash(body: Body) -> str:
 
 def locks_at(change: Change, endpoint: Endpoint) -> int | None:
     """When the first setting of a row locks, Unix seconds; None where nothing tells."""
-    if change.starts_at is None or not locked_settings(change, endpoint):
+    if change.starts_at is None or not locked_settings(change.settings, endpoint):
         return None
     return change.starts_at - endpoint.lock_before_s
 
 
-def locked_settings(change: Change, endpoint: Endpoint) -> tuple[str, ...]:
-    """The keys in a row that ClassIn refuses from 20 minutes before class on.
+def locked_settings(body: Body, endpoint: Endpoint) -> tuple[str, ...]:
+    """The keys in a body that ClassIn refuses from 20 minutes before class on.
 
     Playback stays editable while recording is on; whether it is on cannot be read back, so it is
     never held against a row.
     """
-    return tuple(
-        key for key, _ in change.settings if endpoint.by_key[key].lock is Lock.BEFORE_CLASS
-    )
+    return tuple(key for key, _ in body if endpoint.by_key[key].lock is Lock.BEFORE_CLASS)
 
 
 def make(

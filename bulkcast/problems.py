@@ -254,9 +254,6 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Take the locked settings out of the row, or make the change in ClassIn.",
     ),
     "plan.not_chosen": Problem(_N, "The row was left out by {option}.", ""),
-    "plan.already_applied": Problem(
-        _N, "The row was applied by run {run} and has not been edited since.", ""
-    ),
     "run.invalid_rows": Problem(
         _E,
         "Nothing was sent because other rows are invalid.",
@@ -264,9 +261,6 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.interrupted": Problem(
         _E, "The run was interrupted before this row was sent.", "Continue with `bulkcast resume`."
-    ),
-    "run.stopped": Problem(
-        _E, "The run stopped before this row was sent: {why}", "Mend that, then resume the run."
     ),
     "run.dry_run": Problem(
         _N, "Nothing was sent: it was a dry run.", "Leave out --dry-run to send."
@@ -291,12 +285,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "ClassIn refused {n} rows in a row with the same code {code}.",
         "Look at the first of them: the column mapping or the institution may be wrong.",
     ),
-    "run.superseded": Problem(
-        _N, "Run {run} has set this classroom since.", "Nothing to do, or send the row again."
-    ),
     # ---------------------------------------------------------------- what happened on the wire
     "send.not_connected": Problem(
         _E, "No connection to ClassIn: {detail}.", "Check the network, then send again."
+    ),
+    "send.unencodable": Problem(
+        _E, "The row holds a character that cannot be sent.", "Type its texts again."
     ),
     "send.certificate": Problem(
         _E,
@@ -309,6 +303,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "send.lost": Problem(
         _E,
         "The connection broke before the answer was complete; it may have been applied.",
+        "Send the row again.",
+    ),
+    "send.earlier": Problem(
+        _E,
+        "An earlier try of this row went unanswered and may have been applied.",
         "Send the row again.",
     ),
     "send.crashed": Problem(

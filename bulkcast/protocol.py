@@ -126,6 +126,8 @@ def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:
 
 
 def _judge_silence(reply: NoReply) -> Verdict:
+    if reply.code == "send.unencodable":
+        return Verdict(ReplyClass.ROW, reply.code, connected=False)
     kind = ReplyClass.STOP if reply.fatal else ReplyClass.TRANSIENT
     args = {"detail": reply.detail}
     return Verdict(kind, reply.code, args, ambiguous=reply.sent, connected=reply.sent)

@@ -61,7 +61,9 @@ class Weather:
         `chance` in [0, 1) spreads the probes.
         """
         unanswered = is_unanswered(verdict)
-        self._connect_failures = self._connect_failures + 1 if not verdict.connected else 0
+        self._connect_failures = (
+            self._connect_failures + 1 if unanswered and not verdict.connected else 0
+        )
         self._proven = self._proven or verdict.proves_access
         if not unanswered:
             self._recent.append((key, False))

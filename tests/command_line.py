@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,6 +85,24 @@ def serving(sandbox: Sandbox) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+class Reached:
+    """A sandbox's clock that tells when the server has looked at it often enough."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+        self._event = threading.Event()
+
+    def __call__(self) -> float:
+        self._left -= 1
+        if self._left <= 0:
+            self._event.set()
+        return time.time()
+
+    def wait(self) -> None:
+        """Until then; a request is looked at once or more often."""
+        assert self._event.wait(20), "too few requests arrived"
 
 
 # ------------------------------------------------------------------ calling

@@ -1,11 +1,14 @@
-"""Writes again what is generated from the table: README blocks, templates, the JSON Schema.
+"""Writes again what is generated: README blocks, templates, the JSON Schema.
 
     python tests/regenerate.py
 
-Run it after a change of `endpoints/webcast.py` or `problems.py`; `test_generated.py` says when.
+Run it after a change of `endpoints/webcast.py`, `problems.py` or a command's help;
+`test_generated.py` says when.
 """
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final, Literal
@@ -28,7 +31,18 @@ def blocks() -> dict[str, str]:
         "settings": settings_table(WEBCAST),
         "codes": codes_table(WEBCAST),
         "problems": problems_table(),
+        "help": f"```text\n{help_text()}```",
     }
+
+
+def help_text() -> str:
+    """What `bulkcast --help` prints on a terminal of 80 columns."""
+    command = (sys.executable, "-m", "bulkcast", "--help")
+    surroundings = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, env=surroundings, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    return done.stdout
 
 
 def start(name: str) -> str:

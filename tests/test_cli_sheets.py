@@ -11,7 +11,9 @@ from tests.command_line import CANARY, Desk, line, lines, write_csv
 VALIDATION = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["schema", "input", "rows", "valid", "invalid", "issues", "ignored_columns", "exit"],
+    "required": [
+        "schema", "input", "rows", "valid", "invalid", "issues", "ignored_columns", "exit",
+    ],
     "properties": {
         "schema": {"const": "bulkcast.validation/1"},
         "input": {"type": "string"},
@@ -137,6 +139,9 @@ def test_a_cell_cannot_act_on_the_terminal(desk: Desk, options: tuple[str, ...])
     evil = line(1)
     evil[2] = "[bold red]\x1b[2J\x1b]0;owned\x07\x9b31m"
     sheet = write_csv(desk.folder / "term.csv", [evil])
+    sheet.write_text(
+        sheet.read_text("utf-8").replace("lesson", "les\x1b[2Json\x9b1m"), encoding="utf-8"
+    )
 
     said = desk.call("validate", sheet, *options)
 
@@ -244,7 +249,31 @@ def test_a_template_is_written_once_and_replaced_only_by_force(desk: Desk, lang:
     assert [first.status, again.status, forced.status] == [0, 2, 0]
     assert "exists already" in again.err
     assert forced.document["template"] == str(target)
-    assert desk.call("validate", target).status == 3  # it has no rows, and says so
+    assert "no rows" in desk.call("validate", target).err
+
+
+def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: Desk) -> None:
+    wrong = lines(4)
+    wrong[2][2] = "perhaps"
+    old = write_csv(desk.folder / "old.csv", wrong)
+
+    made = desk.call("template", desk.folder / "new.xlsx", "--from", old, "--json")
+    before, after = (
+        desk.call("validate", path, "--json").document for path in (old, made.document["template"])
+    )
+
+    assert made.document["rows"] == 4
+    assert before["valid"] == after["valid"] == 3
+    assert [i["code"] for i in after["issues"]] == [i["code"] for i in before["issues"]]
+    assert after["ignored_columns"] == ["lesson"]
+
+
+def test_a_template_is_not_made_from_what_is_no_sheet(desk: Desk) -> None:
+    said = desk.call("template", desk.folder / "new.xlsx", "--from", desk.folder / "none.csv")
+
+    assert said.status == 2
+    assert "There is no file" in said.err
+    assert not (desk.folder / "new.xlsx").exists()
 
 
 def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -> None:

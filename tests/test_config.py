@@ -9,7 +9,7 @@ import pytest
 
 from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load
 from bulkcast.errors import CannotStart
-from bulkcast.model import Secret
+from bulkcast.model import Institution, Secret
 
 CANARY = "canary-Mb7SR6H"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes mean little here")
@@ -102,6 +102,20 @@ def test_the_environment_wins_over_a_profile_value_by_value(tmp_path: Path) -> N
     assert config.origins == {
         "sid": "config.toml", "secret": "BULKCAST_SECRET", "root_url": "default",
     }  # fmt: skip
+
+
+def test_what_the_environment_names_is_not_taken_from_a_profile(tmp_path: Path) -> None:
+    secret_file(tmp_path / "s")
+    profiles(
+        tmp_path,
+        '[profiles.default]\nsid = "1"\nroot_url = "https://one.example"\nsecret_file = "no"\n',
+    )
+    named = {"SID": "2", "ROOT_URL": "https://two.example", "SECRET_FILE": str(tmp_path / "s")}
+
+    config = load(environment(tmp_path, **{f"BULKCAST_{k}": v for k, v in named.items()}))
+
+    assert config.institution == Institution("https://two.example", "2")
+    assert set(config.origins.values()) == {f"BULKCAST_{name}" for name in named}
 
 
 def test_a_secret_itself_wins_over_a_file_of_one(tmp_path: Path) -> None:

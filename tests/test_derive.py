@@ -1,7 +1,8 @@
 """What follows from the table."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bulkcast
 from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.derive import (
     SAID_MAX,
@@ -101,11 +103,27 @@ def test_every_error_of_an_invalid_row_is_told_with_its_column() -> None:
 
     assert row.code == "id.not_a_number"
     assert row.message == (
-        "[Activity ID] x1 is not an id. Web live is on while cloud recording is off."
+        "[Activity ID] x1 is not an id. Web live is on while cloud recording is off. "
+        "Note on Web live: １ was read as 1."
     )
     assert row.fix.startswith("Ids are digits only, such as 25096094. Switch recordState on")
     assert row.issues == (note, wrong, clash)
     assert (row.attempts, row.time) == (0, "")
+
+
+def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colour() -> None:
+    read = [
+        issue("read.cleaned", row=7, column=f"c{n}", shown=chr(0xFF10 + n), read=str(n))
+        for n in range(5)
+    ]
+
+    row = ended(Outcome(RowStatus.APPLIED, "1"), *read)
+
+    assert row.message == (
+        "Note on c0: ０ was read as 0. Note on c1: １ was read as 1. Note on c2: ２ was read as 2. "
+        "And 2 more notes."
+    )
+    assert (row.code, row.fix) == ("1", "")
 
 
 def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:
@@ -242,3 +260,26 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_only_targets_are_starred() -> None:
     for column in template_columns(WEBCAST, "zh"):
         assert (" *" in column.header) == (column.role is Role.TARGET)
+
+
+def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time() -> None:
+    outcome = Outcome(
+        RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
+    )
+
+    row = result_row(
+        7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)), lang="en"
+    )
+
+    assert row.message == (
+        "liveState cannot be changed after 2027-03-01 08:00, 20 minutes before class."
+    )
+
+
+def test_every_problem_is_used_somewhere() -> None:
+    package = Path(bulkcast.__file__).parent
+    code = "".join(
+        path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "problems.py"
+    )
+
+    assert [name for name in PROBLEMS if f'"{name}"' not in code and f"'{name}'" not in code] == []

@@ -125,7 +125,7 @@ def test_a_wrong_secret_costs_two_requests_and_stops_the_run(tmp_path: Path) -> 
 
     assert len(played.log) == 2
     assert played.stopped == Stop("credentials", "101002005", exit_status=6)
-    assert played.statuses == {RowStatus.REJECTED: 2, RowStatus.NOT_SENT: 298}
+    assert played.statuses == {RowStatus.NOT_SENT: 300}
 
 
 def test_a_wrong_secret_is_named_even_for_a_single_row(tmp_path: Path) -> None:
@@ -133,6 +133,17 @@ def test_a_wrong_secret_is_named_even_for_a_single_row(tmp_path: Path) -> None:
 
     assert played.stopped is not None
     assert played.stopped.reason == "credentials"
+    assert played.outcome(2).status is RowStatus.NOT_SENT
+
+
+def test_a_first_row_refused_for_its_signature_is_its_own_matter_once_others_pass(
+    tmp_path: Path,
+) -> None:
+    played = play(tmp_path, requests(9), World(classrooms=(classroom(2, "code:101002005*"),)))
+
+    assert played.outcome(2).status is RowStatus.REJECTED
+    assert played.statuses[RowStatus.APPLIED] == 8
+    assert played.stopped is None
 
 
 def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
@@ -285,6 +296,7 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
     played = play(tmp_path, [*locked, *open_])
 
     assert [played.outcome(row).status for row in (2, 3)] == [RowStatus.TOO_LATE] * 2
+    assert played.outcome(2).args["settings"] == "recordState, recordType, liveState"
     assert played.statuses[RowStatus.APPLIED] == 2
     assert len(played.log) == 2
 

@@ -16,6 +16,7 @@ from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests import check
 from tests.benchmarks.rows import sandbox, write_sheet
+from tests.regenerate import help_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -129,22 +130,6 @@ def test_readme_gives_each_of_the_two_commands_on_a_line_of_its_own(command: str
     assert README.splitlines().count(command) == 1
 
 
-def test_readme_shows_the_help_as_it_is() -> None:
-    shown = re.search(r"<!-- help -->\n```text\n(.*?)```\n<!-- end help -->", README, re.DOTALL)
-
-    assert shown
-    assert shown[1] == bulkcast_help(), "paste `COLUMNS=80 bulkcast --help` between the marks"
-
-
-def bulkcast_help() -> str:
-    environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    command = (sys.executable, "-m", "bulkcast", "--help")
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=True
-    )
-    return done.stdout
-
-
 def test_readme_explains_every_row_state() -> None:
     assert first_cells("How a row ends") == list(RowStatus)
 
@@ -203,10 +188,10 @@ def test_readme_explains_every_variable_that_is_read_and_no_other() -> None:
 
 
 def test_readme_names_commands_that_there_are() -> None:
-    _, _, listed = bulkcast_help().partition("Commands:\n")
+    _, _, listed = help_text().partition("Commands:\n")
     commands = set(re.findall(r"^  ([a-z]+)  ", listed, re.MULTILINE))
 
-    named = set(re.findall(r"(?:`|/|^ *)bulkcast ([a-z]+)", README, re.MULTILINE))
+    named = set(re.findall(r"(?:`|bin/|^ +)bulkcast ([a-z]+)", README, re.MULTILINE))
 
     assert len(named) > 5
     assert named <= commands
@@ -225,7 +210,7 @@ def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
             "BULKCAST_HOME": str(tmp_path / "home"),
             "PYTHONPATH": str(ROOT),
         }
-        done = subprocess.run(  # noqa: S603 - our own
+        done = subprocess.run(
             (sys.executable, "-c", example), cwd=tmp_path, env=environ, capture_output=True,
             encoding="utf-8", check=False,
         )  # fmt: skip

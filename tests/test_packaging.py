@@ -23,7 +23,7 @@ OPTIONAL = [Requirement(line) for line in PROJECT["optional-dependencies"]["summ
 
 
 def run(*command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command away from the checkout, with nothing of the user's own settings."""
+    """Run a command with nothing of the user's own settings."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("BULKCAST_")}
     return subprocess.run(
         command, env={**environ, "PYTHONUTF8": "1", **more}, capture_output=True, encoding="utf-8",
@@ -127,6 +127,6 @@ def test_the_oldest_versions_asked_for_are_enough_for_the_demo(wheel: Path, tmp_
     installed = run(python, "-m", "pip", "install", "-q", wheel, *lowest())
     assert installed.returncode == 0, installed.stderr
 
-    demo = run(python, "-m", "bulkcast", "demo", "--dir", tmp_path / "demo")
+    demo = run(python, "-P", "-m", "bulkcast", "demo", "--dir", tmp_path / "demo")
 
     assert demo.returncode == 0, demo.stdout + demo.stderr

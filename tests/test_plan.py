@@ -143,6 +143,12 @@ def test_the_same_settings_for_other_classrooms_are_not_shared() -> None:
     assert order(planned(change(2, 7), change(3, 8))) == [(2,), (3,)]
 
 
+def test_rows_that_differ_in_one_of_many_settings_are_not_shared() -> None:
+    plan = planned(change(2, 7, (*ON, *FREE)), change(3, 7, (*ON, ("customColumn", "y"))))
+
+    assert order(plan) == [(2,), (3,)]
+
+
 def test_on_off_on_ends_on() -> None:
     plan = planned(change(2, 7, ON), change(3, 7, OFF), change(4, 7, ON))
 
@@ -189,7 +195,7 @@ def test_a_setting_that_locks_does_so_twenty_minutes_before_class(key: str) -> N
     row = change(2, settings=((key, 1),), starts_at=NINE)
 
     assert locks_at(row, WEBCAST) == NINE - 20 * 60
-    assert locked_settings(row, WEBCAST) == (key,)
+    assert locked_settings(row.settings, WEBCAST) == (key,)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +205,7 @@ def test_a_setting_that_does_not_surely_lock_makes_no_row_late(key: str) -> None
     row = change(2, settings=((key, 1),), starts_at=NINE)
 
     assert locks_at(row, WEBCAST) is None
-    assert locked_settings(row, WEBCAST) == ()
+    assert locked_settings(row.settings, WEBCAST) == ()
 
 
 def test_a_row_that_does_not_say_when_it_begins_is_never_late() -> None:

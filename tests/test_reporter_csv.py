@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,20 +204,53 @@ def test_a_result_is_not_written_under_the_wrong_kind(tmp_path: Path) -> None:
         write(source, tmp_path / "o.xlsx", result(2))
 
 
+def held_for(tries: float, target: Path) -> Callable[[Path, Path], None]:
+    """A rename as Windows does it: refused while another program holds `target`."""
+    left = iter(range(10**6))
+
+    def replace(old: Path, new: Path) -> None:
+        if new == target and next(left) < tries:
+            raise PermissionError(13, "in use")
+        old.replace(new)
+
+    return replace
+
+
 def test_a_target_open_in_another_program_gets_the_next_free_name(tmp_path: Path) -> None:
     draft, target = tmp_path / "draft", tmp_path / "o.csv"
-    draft.write_text("new", "utf-8")
-    (tmp_path / "o (2).csv").write_text("taken", "utf-8")
+    for path, text in ((draft, "new"), (target, "open"), (tmp_path / "o (2).csv", "taken")):
+        path.write_text(text, "utf-8")
+    waited: list[float] = []
 
-    def replace_as_windows_would(old: Path, new: Path) -> None:
-        if new == target:
-            raise PermissionError(13, "in use")
-        old.rename(new)
-
-    placed = take_place(draft, target, replace_as_windows_would)
+    placed = take_place(draft, target, held_for(math.inf, target), waited.append)
 
     assert placed == tmp_path / "o (3).csv"
     assert placed.read_text("utf-8") == "new"
+    assert sum(waited) == pytest.approx(2.5)
+
+
+def test_a_target_that_is_let_go_after_a_moment_is_replaced(tmp_path: Path) -> None:
+    draft, target = tmp_path / "draft", tmp_path / "o.csv"
+    draft.write_text("new", "utf-8")
+    target.write_text("held by a virus scanner", "utf-8")
+    waited: list[float] = []
+
+    placed = take_place(draft, target, held_for(3, target), waited.append)
+
+    assert placed == target
+    assert target.read_text("utf-8") == "new"
+    assert len(waited) == 3
+
+
+def test_a_folder_that_takes_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    def refuse(old: Path, new: Path) -> None:
+        raise PermissionError(13, "read-only")
+
+    waited: list[float] = []
+    with pytest.raises(PermissionError):
+        take_place(tmp_path / "draft", tmp_path / "o.csv", refuse, waited.append)
+
+    assert waited == []
 
 
 @pytest.mark.parametrize(

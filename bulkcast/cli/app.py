@@ -38,18 +38,16 @@ class _InOrder(click.Group):
 @click.group(
     cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Apply a spreadsheet of ClassIn webcast settings, one classroom a row.\n\n\b\n"
+    "Begin with:  bulkcast demo        a sample term, end to end, without an account\n"
+    "             bulkcast template    the workbook to fill in",
     epilog="Exit status: 0 all applied, 1 a defect, 2 cannot start, 3 rows need fixing, 4 rows"
     " unconfirmed or not sent, 5 stopped: try later, 6 stopped: needs a human, 7 another run is"
     " under way, 130 or 143 interrupted.",
 )
 @click.version_option(__version__, message="bulkcast %(version)s")
 def bulkcast() -> None:
-    r"""Apply a spreadsheet of ClassIn webcast settings, one classroom a row.
-
-    \b
-    Begin with:  bulkcast demo        a sample term, end to end, without an account
-                 bulkcast template    the workbook to fill in
-    """
+    """Everything bulkcast can be asked to do."""
 
 
 @bulkcast.command()
@@ -78,7 +76,15 @@ def demo(folder: Path) -> int:
     show_default=True,
     help="Language of notes and instructions; headers have both.",
 )
+@click.option(
+    "--from",
+    "filled_from",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Take over the rows of SHEET: an older template, a result, a sheet of your own.",
+)
 @options.force
+@options.parsing
 @options.voice
 def template(out: Path, **given: Any) -> int:
     """Write the workbook to fill in."""

@@ -25,16 +25,21 @@ SANDBOX_HOME: Final = "sandbox"
 def sheet_options(given: Given) -> SheetOptions:
     """How the sheet is to be read and checked."""
     return SheetOptions(
-        read=ReadOptions(
-            tab=given["tab"],
-            encoding=given["encoding"],
-            delimiter=given["delimiter"],
-            mapping=dict(given["mapping"]),
-            hidden=given["hidden"],
-        ),
+        read=read_options(given),
         tz=given["tz"],
         duplicates=given["duplicates"],
         strict=given["strict"],
+    )
+
+
+def read_options(given: Given) -> ReadOptions:
+    """How the sheet is to be read."""
+    return ReadOptions(
+        tab=given["tab"],
+        encoding=given["encoding"],
+        delimiter=given["delimiter"],
+        mapping=dict(given["mapping"]),
+        hidden=given["hidden"],
     )
 
 

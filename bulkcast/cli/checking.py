@@ -8,7 +8,7 @@ from rich.text import Text
 from bulkcast import pipeline
 from bulkcast.cli import asked, documents, render
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.model import Severity
 from bulkcast.pacing import parse_rate
@@ -56,15 +56,16 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
         told.show(Text(f"Columns that name no setting, kept as they are: {', '.join(ignored)}"))
 
 
-def _next(prepared: Checked) -> Text:
+def _next(prepared: Validation) -> Text:
     apply = command("bulkcast", "apply", prepared.path)
+    if not prepared.rows:
+        return Text("There are no rows below the header yet.")
     if not prepared.valid:
         return Text("Nothing can be sent yet: mend the sheet and validate it again.")
     if prepared.invalid:
-        return Text(
-            f"Mend them and validate again, or send the {prepared.valid:,} valid rows now: {apply}"
-        )
-    return Text(f"Next: {apply}")
+        valid = render.counted(prepared.valid, "valid row")
+        return whole(f"Mend them and validate again, or send the {valid} now: ", apply)
+    return whole("Next: ", apply)
 
 
 # ------------------------------------------------------------------ plan
@@ -86,7 +87,7 @@ def plan(sheet: Path, given: Given) -> int:
     _show_order(told, prepared, planned, rate, now)
     if prepared.invalid:
         validate = command("bulkcast", "validate", prepared.path)
-        told.say(Text(f"What is wrong with the invalid rows: {validate}"))
+        told.say(whole("What is wrong with the invalid rows: ", validate))
     return prepared.exit_status
 
 

@@ -53,7 +53,7 @@ class Voice:
         """Prose, to stderr."""
         if not self.quiet:
             for part in parts:
-                self.err.print(part, soft_wrap=_is_line(part) and not self.err.is_terminal)
+                self.err.print(part, soft_wrap=_unbroken(part, self.err))
 
     def warn(self, text: str) -> None:
         """Prose that even --quiet does not silence."""
@@ -63,7 +63,7 @@ class Voice:
         """What was asked for, to stdout; nothing beside a JSON object."""
         if not (self.quiet or self.as_json):
             for part in parts:
-                self.out.print(part, soft_wrap=_is_line(part) and not self.out.is_terminal)
+                self.out.print(part, soft_wrap=_unbroken(part, self.out))
 
     def document(self, text: str) -> None:
         """The one object of --json."""
@@ -105,8 +105,14 @@ def _console(*, to_stderr: bool) -> Console:
     )
 
 
-def _is_line(part: RenderableType) -> bool:
-    return isinstance(part, str | Text)
+def whole(before: str, copied: str | Path) -> Text:
+    """A line that ends in something to be copied: no line break is put into it."""
+    return Text(before, no_wrap=True).append(str(copied), "bold")
+
+
+def _unbroken(part: RenderableType, console: Console) -> bool:
+    """Lines are broken for readers only, and not where they hold something to be copied."""
+    return isinstance(part, Text) and (bool(part.no_wrap) or not console.is_terminal)
 
 
 def shown(text: str | Path | None) -> str:

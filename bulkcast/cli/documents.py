@@ -147,9 +147,9 @@ def _record(record: RunRecord) -> Document:
 
 
 def state(record: RunRecord) -> str:
-    """One word for how far a run is; cut off by a crash is `unfinished`, as under way is."""
+    """One word for how far a run is."""
     if record.finished_at is None:
-        return "unfinished"
+        return "running" if record.under_way else "crashed"
     return "stopped" if record.stop else "finished"
 
 

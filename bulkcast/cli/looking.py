@@ -4,33 +4,51 @@ import asyncio
 import os
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.endpoints import WEBCAST
-from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.pipeline import Diagnosis
 
 
 def template(target: Path, given: Given) -> int:
     """Write the workbook to fill in."""
     told = voice(given)
+    source: Path | None = given["filled_from"]
+    sheet = None
+    if source is not None:
+        sheet = loader.read(source, endpoint=WEBCAST, options=asked.read_options(given))
     written = reporter.write_template(
-        target, WEBCAST, given["lang"], existing=asked.existing(given)
+        target, WEBCAST, given["lang"], existing=asked.existing(given), filled_from=sheet
     )
+    n_rows = 0 if sheet is None else len(sheet.rows)
     if told.as_json:
-        document = {"schema": "bulkcast.template/1", "template": str(written.path)}
+        document = {
+            "schema": "bulkcast.template/1", "template": str(written.path), "rows": n_rows,
+        }  # fmt: skip
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
-    told.show(Text("Template: ").append(shown(written.path), "bold"))
+    told.show(whole("Template: ", shown(written.path)))
+    for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
+        told.say(Text(shown(str(remark))))
     if not told.as_json:
-        validate = command("bulkcast", "validate", written.path)
-        told.say(Text(f"Fill in a row for each classroom, then: {validate}"))
+        _tell_next(told, written.path, n_rows)
     return 0
+
+
+def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
+    validate = command("bulkcast", "validate", path)
+    lead = f"It holds {n_rows:,} rows already; check them: " if n_rows else _FILL_IN
+    told.say(whole(lead, validate))
+
+
+_FILL_IN = "Fill in a row for each classroom, then: "
 
 
 def runs(given: Given) -> int:
@@ -54,27 +72,25 @@ def _here() -> tzinfo:
 def results(run: str, given: Given) -> int:
     """Write the result sheet of a run again; with --by, count its rows by a column."""
     told = voice(given)
+    home, by = asked.home(given), given["by"]
+    if by:
+        return _counted(told, pipeline.crosstab(home, run, by))
+    chosen = given["results"] or given["force"]
+    existing: Any = asked.existing(given) if chosen else "keep"
     report = pipeline.results(
-        asked.home(given),
-        run,
-        target=given["results"],
-        existing=asked.existing(given),
-        lang=given["lang"],
+        home, run, target=given["results"], existing=existing, lang=given["lang"]
     )
-    if given["by"]:
-        table = _crosstab(report, given["by"])
-        told.show(render.crosstab(table), Text(""))
-        if told.as_json:
-            told.document(documents.dump(documents.crosstab(table)))
-    elif told.as_json:
+    if told.as_json:
         told.document(documents.dump(documents.run(report)))
     sending.show_report(told, report)
     return 0
 
 
-def _crosstab(report: RunReport, column: str) -> reporter.Crosstab:
-    sheet = loader.read(report.results or Path(report.input), endpoint=WEBCAST)
-    return reporter.crosstab(sheet, report.rows, column, WEBCAST)
+def _counted(told: Voice, table: reporter.Crosstab) -> int:
+    if told.as_json:
+        told.document(documents.dump(documents.crosstab(table)))
+    told.show(render.crosstab(table))
+    return 0
 
 
 def doctor(given: Given) -> int:

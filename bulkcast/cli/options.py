@@ -32,8 +32,8 @@ class RowNumbers(click.ParamType[frozenset[int]]):
             return value
         found: set[int] = set()
         for part in str(value).split(","):
-            first, _, last = part.partition("-")
-            numbers = self._range(first.strip(), last.strip() or first.strip())
+            first, dash, last = part.partition("-")
+            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
             if numbers is None:
                 self.fail(
                     f"{part.strip()!r} is no row; give rows such as 5,9-20, up to {ROW_MOST}",
@@ -145,7 +145,7 @@ voice = _together(
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
 )
 
-reading = _together(
+parsing = _together(
     click.option("--sheet", "tab", metavar="NAME", help="The worksheet of a workbook."),
     click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
     click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
@@ -157,6 +157,9 @@ reading = _together(
         "--hidden", type=click.Choice(["include", "skip"]), default="include", show_default=True,
         help="What becomes of hidden rows.",
     ),
+)  # fmt: skip
+reading = _together(
+    parsing,
     click.option(
         "--duplicates", type=click.Choice(["error", "in-order", "last"]), default="error",
         show_default=True, help="Rows that set one classroom differently.",

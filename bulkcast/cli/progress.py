@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -67,20 +67,14 @@ class Gauge:
         self._looks: deque[tuple[float, int]] = deque()
 
     def bar(self, progress: Progress) -> RenderableType:
-        """Everything on one or two lines."""
+        """The bar, what it means in numbers, and what holds it up."""
         figures, weather = self.words(progress)
         done = sum(progress.counts.values())
+        total = max(1, progress.rows)
         line = Table.grid(padding=(0, 1))
-        percent = f"{done * 100 // max(1, progress.rows):3d} %"
-        line.add_row(
-            ProgressBar(total=max(1, progress.rows), completed=done, width=_BAR), percent, figures
-        )
-        if not weather:
-            return line
-        both = Table.grid()
-        both.add_row(line)
-        both.add_row(Text(weather, "yellow"))
-        return both
+        line.add_row(ProgressBar(total, done, width=_BAR), f"{done * 100 // total} %")
+        below = [Text(figures), *([Text(weather, "yellow")] if weather else [])]
+        return Group(line, *below)
 
     def words(self, progress: Progress) -> tuple[str, str]:
         """How far it is, and what holds it up (empty where nothing does)."""

@@ -268,7 +268,7 @@ def _brief(counts: Mapping[RowStatus, int]) -> Text:
 
 
 def _state(record: RunRecord) -> str:
-    words = {"unfinished": "running, or cut off", "finished": "finished"}
+    words = {"running": "running", "crashed": "cut off: resume it", "finished": "finished"}
     reason = record.stop.reason if record.stop else ""
     return words.get(state(record), f"stopped: {shown(reason)}")
 

@@ -13,7 +13,7 @@ from bulkcast import pipeline
 from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli import asked, checking, documents, progress, render, signals, streams
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
@@ -201,7 +201,7 @@ def show_report(told: Voice, report: RunReport) -> None:
     if report.stop:
         told.show(*render.why_stopped(report.stop, told.symbols))
     if report.results:
-        told.show(Text("Result sheet: ").append(shown(report.results), "bold"))
+        told.show(whole("Result sheet: ", shown(report.results)))
 
 
 def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
@@ -211,11 +211,11 @@ def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
     again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
     go_on = command("bulkcast", "resume", report.run, *sandboxed)
     if report.stop and unfinished:
-        return Text(f"Next, to go on where it stopped: {go_on}")
+        return whole("Next, to go on where it stopped: ", go_on)
     if to_fix:
-        return Text(f"Next: mend the marked rows in the result sheet, then {again}")
+        return whole("Next: mend the marked rows in the result sheet, then ", again)
     if unfinished:
-        return Text(f"Next, to send those rows again: {again}")
+        return whole("Next, to send those rows again: ", again)
     return Text("Nothing is left to do.")
 
 

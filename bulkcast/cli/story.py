@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.cli import asked, checking, render, sending
-from bulkcast.cli.console import Voice, command, shown, voice
+from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
@@ -110,6 +110,7 @@ def _introduce(stage: _Stage) -> None:
 def _validate(stage: _Stage) -> Prepared:
     _head(stage, 1, "Validate: what is wrong, before anything is sent")
     _typed(stage, "validate", stage.sheet)
+    stage.told.show(Text(""))
     prepared = pipeline.prepare(stage.sheet)
     checking.show_problems(stage.told, prepared, most=_PROBLEMS)
     checking.show_verdict(stage.told, prepared)
@@ -133,6 +134,7 @@ async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport
     told = stage.told
     _head(stage, 2, "Apply: the valid rows are sent, the others wait")
     _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
+    told.show(Text(""))
     planned = figures(prepared, rate=_RATE, now=time.time())
     told.show(*render.plan(planned, told.symbols))
     told.show(
@@ -217,4 +219,4 @@ def _head(stage: _Stage, number: int, title: str) -> None:
 
 def _typed(stage: _Stage, *words: str | Path) -> None:
     """The command that does the same, as it would be typed."""
-    stage.told.show(Text(f"$ {command('bulkcast', *words)}", "dim"), Text(""))
+    stage.told.show(whole("$ ", command("bulkcast", *words)))

@@ -24,13 +24,10 @@ def claim(home: Path, institution: Institution, *, run: str, since: str) -> Iter
         InstitutionBusy: another process holds it; the message says which run, since when.
 
     """
-    folder = home / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = hashlib.sha256(f"{institution.root_url} {institution.sid}".encode()).hexdigest()[:16]
-    lock = FileLock(folder / f"{name}.lock", mode=0o600)
-    note = folder / f"{name}.holder.json"
+    lock, note = _place(home, institution)
     try:
-        lock.acquire(timeout=0)
+        # Long enough for a look at the list of runs to be over, which takes the lock for a moment.
+        lock.acquire(timeout=0.3)
     except Timeout:
         raise InstitutionBusy(f"{institution} is held by {_holder(note)}; wait for it") from None
     try:
@@ -42,9 +39,34 @@ def claim(home: Path, institution: Institution, *, run: str, since: str) -> Iter
         lock.release()
 
 
-def _holder(note: Path) -> str:
+def claimed_by(home: Path, institution: Institution) -> str:
+    """The run that holds `institution` at this moment; empty where none does."""
+    lock, note = _place(home, institution)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return str(_read(note).get("run", ""))
+    lock.release()
+    return ""
+
+
+def _place(home: Path, institution: Institution) -> tuple[FileLock, Path]:
+    folder = home / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.sha256(f"{institution.root_url} {institution.sid}".encode()).hexdigest()[:16]
+    return FileLock(folder / f"{name}.lock", mode=0o600), folder / f"{name}.holder.json"
+
+
+def _read(note: Path) -> dict[str, object]:
     try:
         found = json.loads(note.read_text(encoding="utf-8"))
-        return f"run {found['run']} (process {found['pid']}, since {found['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _holder(note: Path) -> str:
+    held = _read(note)
+    if not held.keys() >= {"run", "pid", "since"}:
         return "another run"
+    return f"run {held['run']} (process {held['pid']}, since {held['since']})"

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger.rows import outcome_crc, pack_outcome
+from bulkcast.ledger.rows import end_crc, intent_crc, outcome_crc, pack_outcome
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey
 
-_INTEND = "INSERT INTO attempts (run_id, seq, number, stamp) VALUES (?, ?, ?, ?)"
+_INTEND = "INSERT INTO attempts (run_id, seq, number, stamp, crc) VALUES (?, ?, ?, ?, ?)"
 _END = (
-    "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?"
+    "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?, end_crc = ?"
     " WHERE run_id = ? AND seq = ? AND number = ?"
 )
 _SETTLE = (
@@ -45,8 +45,7 @@ class RunJournal:
 
     async def intend(self, intents: Sequence[Intent]) -> None:
         """Store that these requests are about to leave."""
-        run_id, places = self._run_id, self._places
-        await self._store(_INTEND, [(run_id, places[i.key], i.number, i.stamp) for i in intents])
+        await self._store(_INTEND, [self._intent(intent) for intent in intents])
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Store how these attempts, or with an outcome their requests, ended."""
@@ -57,9 +56,14 @@ class RunJournal:
         if settles:
             await self._store(_SETTLE, settles)
 
+    def _intent(self, intent: Intent) -> tuple[object, ...]:
+        fields = (self._run_id, self._places[intent.key], intent.number, intent.stamp)
+        return (*fields, intent_crc(*fields))
+
     def _end(self, attempt: Attempt) -> tuple[object, ...]:
         place = (self._run_id, self._places[attempt.key], attempt.number)
-        return (attempt.ended, attempt.code, int(attempt.ambiguous), *place)
+        end = (float(attempt.ended), attempt.code, int(attempt.ambiguous))
+        return (*end, end_crc(attempt.number, *end), *place)
 
     def _settle(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
         packed, seq = pack_outcome(outcome), self._places[key]
@@ -107,6 +111,7 @@ class RunJournal:
             for statement, rows in batch:
                 connection.executemany(statement, rows)
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk has SQLite roll back by itself
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")

@@ -45,6 +45,16 @@ def outcome_crc(seq: int, packed: str) -> int:
     return zlib.crc32(f"{seq}|{packed}".encode())
 
 
+def intent_crc(run_id: int, seq: int, number: int, stamp: float) -> int:
+    """The checksum of a stored intent; cheap, since one is computed for every attempt."""
+    return zlib.crc32(f"{run_id}|{seq}|{number}|{float(stamp)}".encode())
+
+
+def end_crc(number: int, ended: float | None, code: str | None, ambiguous: int) -> int:
+    """The checksum of how an attempt ended that was not its request's last."""
+    return crc(number, ended, code, ambiguous)
+
+
 def pack_outcome(outcome: Outcome) -> str:
     """An outcome as JSON."""
     fields = (outcome.status, outcome.code, dict(outcome.args), outcome.attempts, outcome.at)

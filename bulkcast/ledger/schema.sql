@@ -11,7 +11,8 @@ CREATE TABLE runs (
     header      TEXT NOT NULL,      -- JSON of a RunHeader
     crc         INTEGER NOT NULL,
     finished_at REAL,
-    stop        TEXT                -- JSON of a Stop; null where the run went through
+    stop        TEXT,               -- JSON of a Stop; null where the run went through
+    end_crc     INTEGER NOT NULL    -- over the two before it
 ) STRICT;
 
 CREATE TABLE requests (             -- frozen when the run begins
@@ -30,9 +31,11 @@ CREATE TABLE attempts (
     seq         INTEGER NOT NULL,
     number      INTEGER NOT NULL,
     stamp       REAL NOT NULL,      -- the intent: on disk before the request's first byte leaves
+    crc         INTEGER NOT NULL,
     ended       REAL,               -- null for the last one, whose end is the outcome
     code        TEXT,
     ambiguous   INTEGER,
+    end_crc     INTEGER,            -- over the three before it
     PRIMARY KEY (run_id, seq, number)
 ) STRICT, WITHOUT ROWID;
 

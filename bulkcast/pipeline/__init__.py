@@ -12,7 +12,7 @@ never from memory: nothing is claimed that is not on disk.
 
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, validate, zone
-from bulkcast.pipeline.reporting import results, runs
+from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, resume
 from bulkcast.pipeline.values import (
     RESUBMITTED,
@@ -39,6 +39,7 @@ __all__ = [
     "Validation",
     "Watch",
     "apply",
+    "crosstab",
     "doctor",
     "prepare",
     "results",

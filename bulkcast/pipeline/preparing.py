@@ -1,9 +1,7 @@
 """Read a sheet, check it, plan it: everything that needs no network and changes nothing."""
 
-import gc
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -15,9 +13,11 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
 
 
+@rows_uncollected()
 def prepare(
     path: Path,
     options: SheetOptions | None = None,
@@ -33,17 +33,17 @@ def prepare(
     """
     options = options or SheetOptions()
     selection = selection or Selection()
-    with _no_collections():
-        sheet = loader.read(path, endpoint=endpoint, options=options.read)
-        sha256 = sha256_of(path)
-        previous = loader.previous_results(sheet)
-        kept, left_out = _leave_out(sheet, selection, previous)
-        wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
-        checked = validator.check(wanted, endpoint, _rules(options))
-        plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
+    sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
+    sheet = loader.read(path, endpoint=endpoint, options=options.read)
+    previous = loader.previous_results(sheet)
+    kept, left_out = _leave_out(sheet, selection, previous)
+    wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
+    checked = validator.check(wanted, endpoint, _rules(options))
+    plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
     return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
 
 
+@rows_uncollected()
 def validate(
     path: Path, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
 ) -> Validation:
@@ -58,18 +58,17 @@ def validate(
     """
     options = options or SheetOptions()
     rules = _rules(options)
-    with _no_collections():
+    with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+        row = opened.layout.header_row
+        survey = validator.survey(opened.headers, row, endpoint, rules)
+        for block in opened.blocks():
+            survey.take(block)
+        remarks = opened.all_remarks()
+    if survey.is_doubled():
         with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
-            row = opened.layout.header_row
-            survey = validator.survey(opened.headers, row, endpoint, rules)
             for block in opened.blocks():
-                survey.take(block)
-            remarks = opened.all_remarks()
-        if survey.is_doubled():
-            with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
-                for block in opened.blocks():
-                    survey.look_again(block)
-        found = survey.result()
+                survey.look_again(block)
+    found = survey.result()
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
         found.has_errors,
@@ -83,18 +82,6 @@ def _rules(options: SheetOptions) -> validator.CheckRules:
         duplicates=options.duplicates,
         mapping=options.read.mapping,
     )
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Spares the search for cycles: a sheet is millions of values, and none refers to another."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _leave_out(
@@ -163,10 +150,18 @@ def zone(name: str) -> tzinfo:
     """
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
         raise CannotStart(
             f"--tz {name!r} is no time zone; give one such as Asia/Shanghai"
         ) from None
+
+
+def _fingerprint(path: Path) -> str:
+    """Empty where there is no file: the loader says what is wrong."""
+    try:
+        return sha256_of(path) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def sha256_of(path: Path) -> str:

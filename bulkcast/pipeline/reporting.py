@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from bulkcast import reporter
+from bulkcast import loader, reporter
 from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -128,23 +128,52 @@ def results(
     run: str,
     *,
     target: Path | None = None,
-    existing: Literal["refuse", "replace"] = "refuse",
+    existing: Literal["refuse", "replace", "keep"] = "keep",
     lang: str = "en",
 ) -> RunReport:
-    """Write the result sheet of a run again, or for the first time after a crash."""
+    """How a run ended, and its result sheet: written where it is missing.
+
+    With `keep` a sheet that stands at its place is left as it is.
+    """
     with Ledger(config_home) as ledger:
-        record = ledger.newest(run)
-        frozen = ledger.load(record.header.run)
+        frozen = ledger.load(ledger.newest(run).header.run)
         rows = result_rows(frozen, lang=lang)
-        written = _write(ledger, frozen, rows, target or Path(record.header.target), existing)
+        place = target or Path(frozen.header.target)
+        if existing == "keep" and place.exists():
+            written = reporter.Written(place)
+        else:
+            how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
+            written = _write(ledger, frozen, rows, place, how)
     return RunReport(
-        run=record.header.run,
-        input=record.header.sheet,
+        run=frozen.header.run,
+        input=frozen.header.sheet,
         requests=0,
         elapsed_s=0.0,
         results=written.path,
-        stop=record.stop,
-        exit_status=_exit_status(rows, record.stop),
+        stop=frozen.stop,
+        exit_status=_exit_status(rows, frozen.stop),
         rows=rows,
         remarks=written.remarks,
     )
+
+
+def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
+    """The rows of a run, counted by status and by a column of the sheet as it was read.
+
+    Raises:
+        CannotStart: pandas is not installed, there is no such column, or it holds a secret.
+
+    """
+    with Ledger(config_home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run)
+        header, layout = frozen.header, frozen.header.layout
+        options = loader.ReadOptions(
+            tab=layout.tab,
+            encoding=None if layout.tab else layout.encoding,
+            delimiter=None if layout.tab else layout.delimiter,
+            mapping=header.mapping,
+        )
+        snapshot = ledger.folder(header.run) / header.snapshot
+        sheet = loader.read(snapshot, endpoint=WEBCAST, options=options)
+    rows = result_rows(frozen, lang="en")
+    return reporter.crosstab(sheet, rows, column, WEBCAST)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,10 +18,20 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
+from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
-from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Stop, Text
+from bulkcast.model import (
+    History,
+    Outcome,
+    Request,
+    RequestKey,
+    ResultRow,
+    RowStatus,
+    Stop,
+    Text,
+)
 from bulkcast.pacing import Pacer
+from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
@@ -51,17 +61,16 @@ async def apply(
     options = options or SendOptions()
     started = wall()
     run = _new_name(started)
-    target = options.results or reporter.default_name(prepared.path, run)
-    reporter.refuse_existing(target, options.existing)
-    http.check_root_url(config.institution.root_url)
+    target = _target(prepared, options, run)
+    config = _one_spelling(config)
     prepared = _held_back(prepared, options)
     with Ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             _freeze(ledger, header, prepared)
-            return await _carry_out(
-                ledger, header, config, options, _Doors(control or Control(), watch, wall),
-            )  # fmt: skip
+            left = _Left(prepared.plan.requests, {})
+            doors = _Doors(control or Control(), watch, wall)
+            return await _carry_out(ledger, run, left, config, options, doors)
 
 
 async def resume(
@@ -80,6 +89,7 @@ async def resume(
         InstitutionBusy: another run, or this one itself, is under way.
 
     """
+    config = _one_spelling(config)
     with Ledger(config.home) as ledger:
         header = ledger.newest(run).header
         if header.institution != config.institution:
@@ -91,7 +101,8 @@ async def resume(
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
             ledger.reopen(header.run)
             doors = _Doors(control or Control(), watch, wall)
-            return await _carry_out(ledger, header, config, options, doors)
+            left = _Left.of(ledger.load(header.run))
+            return await _carry_out(ledger, header.run, left, config, options, doors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,23 @@ class _Doors:
     control: Control
     watch: Watch | None
     wall: Callable[[], float]
+
+
+def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
+    """Where the results go, if they can: to find out after the last row is too late."""
+    default = reporter.default_name(prepared.path, run)
+    target = (options.results or default).absolute()
+    reporter.refuse_existing(target, options.existing)
+    reporter.refuse_other_kind(target, prepared.sheet.layout.kind)
+    if not target.parent.is_dir():
+        raise CannotStart(f"{target.parent} is no folder, so the results cannot be written there")
+    return target
+
+
+def _one_spelling(config: Config) -> Config:
+    """Pace and claim go by the institution, so the same one must be named the same."""
+    root_url = http.check_root_url(config.institution.root_url)
+    return replace(config, institution=replace(config.institution, root_url=root_url))
 
 
 def _held_back(prepared: Prepared, options: SendOptions) -> Prepared:
@@ -129,25 +157,35 @@ def _header(
         n_requests=len(prepared.plan.requests),
         target=str(target),
         tz=prepared.options.tz,
+        mapping=dict(prepared.options.read.mapping),
     )
 
 
 def _freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
     """Keep the sheet as it was read, and the plan."""
-    folder = ledger.folder(header.run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    copy = folder / header.snapshot
-    shutil.copyfile(prepared.path, copy)
-    copy.chmod(0o600)
-    if sha256_of(copy) != prepared.sha256:
-        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
+    _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
     kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
     plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
-    shared = tuple(i for i in prepared.checked.issues if i.severity is Severity.ERROR)
-    if shared:
-        issues = {r.row: (*shared, *issues.get(r.row, ())) for r in prepared.checked.rows}
     ledger.create(header, plan, issues)
+
+
+def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
+    """Copy the sheet, or leave nothing behind."""
+    try:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would leave it open to others
+        folder.mkdir(mode=0o700)
+        copy = folder / name
+        shutil.copyfile(prepared.path, copy)
+        copy.chmod(0o600)
+        whole = sha256_of(copy) == prepared.sha256
+    except OSError as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        why = exc.strerror or type(exc).__name__
+        raise CannotStart(f"{prepared.path} cannot be copied to {folder}: {why}") from exc
+    if not whole:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
 
 
 def _as_kept(row: ResultRow) -> Outcome:
@@ -156,33 +194,40 @@ def _as_kept(row: ResultRow) -> Outcome:
     return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left to send of a run."""
+
+    requests: tuple[Request, ...]
+    history: Mapping[RequestKey, History]
+
+    @classmethod
+    def of(cls, frozen: FrozenRun) -> "_Left":
+        """What a run that ended early has left: what was not sent, and what nobody confirmed."""
+        open_ = (r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
+        return cls(tuple(open_), frozen.history)
+
+
 async def _carry_out(
-    ledger: Ledger,
-    header: RunHeader,
-    config: Config,
-    options: SendOptions,
-    doors: _Doors,
+    ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
 ) -> RunReport:
     """Send what is left of a run, then report all of it."""
     started = asyncio.get_running_loop().time()
-    frozen = ledger.load(header.run)
-    dispatcher_stop, requests, remarks = await _send(ledger, frozen, config, options, doors)
-    ledger.finish(header.run, dispatcher_stop, doors.wall())
-    elapsed = asyncio.get_running_loop().time() - started
-    return report(
-        ledger, header.run, options, requests=requests, elapsed_s=elapsed, remarks=remarks
-    )
+    with rows_uncollected():
+        stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+        ledger.finish(run, stop, doors.wall())
+        elapsed = asyncio.get_running_loop().time() - started
+        return report(ledger, run, options, requests=requests, elapsed_s=elapsed, remarks=remarks)
 
 
 async def _send(
-    ledger: Ledger, frozen: FrozenRun, config: Config, options: SendOptions, doors: _Doors
+    ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
 ) -> tuple[Stop | None, int, list[Text]]:
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
-    open_ = tuple(r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
-    if not open_:
+    if not left.requests:
         return None, 0, []
     async with _client(config, options) as client:
-        with ledger.journal(frozen.header.run) as journal:
+        with ledger.journal(run) as journal:
             dispatcher = Dispatcher(
                 WEBCAST,
                 client.send,
@@ -195,11 +240,26 @@ async def _send(
             doors.control.attach(dispatcher)
             try:
                 async with _watched(dispatcher, doors.watch):
-                    await dispatcher.run(open_, frozen.history)
+                    await dispatcher.run(left.requests, left.history)
+            except ExceptionGroup as group:
+                raise _told_plainly(group, run) from group
             except asyncio.CancelledError:
                 # Torn down by a second interrupt: the intents on disk say what was under way.
                 return doors.control.why, dispatcher.requests, dispatcher.remarks
             return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
+
+
+def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
+    """The one sentence in what every worker said when the ledger could not be written."""
+    told = group.subgroup(BulkcastError)
+    if told is None:
+        return group
+    first: BaseException = told
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return NeedsHuman(
+        f"{first}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`"
+    )
 
 
 def _client(config: Config, options: SendOptions) -> http.Client:

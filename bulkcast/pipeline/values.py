@@ -124,8 +124,8 @@ class Prepared:
     endpoint: Endpoint
 
     @property
-    def issues(self) -> Sequence[Issue]:
-        """Everything found, the sheet's own issues first, then row by row."""
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything found, each once: the sheet's own issues first, then row by row."""
         return tuple(validator.all_issues(self.checked))
 
     @property

@@ -9,7 +9,7 @@ from typing import Final
 
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow
-from bulkcast.reporter import delimited, workbook
+from bulkcast.reporter import delimited, fresh, workbook
 from bulkcast.reporter.files import Existing, Written, default_name, refuse_existing, replacing
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
@@ -21,6 +21,7 @@ __all__ = [
     "crosstab",
     "default_name",
     "refuse_existing",
+    "refuse_other_kind",
     "write_results",
     "write_template",
 ]
@@ -47,23 +48,26 @@ def write_results(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    _refuse_other_kind(target, layout.kind)
+    refuse_other_kind(target, layout.kind)
     if not source.is_file():
         raise UnreadableSheet(f"{source} is no longer there, so results cannot be put into it")
     by_row = {result.row: result for result in results}
     with replacing(target, existing) as draft:
         if layout.kind in {"xlsx", "xlsm"}:
             workbook.write(source, draft, layout, headers, by_row)
+        elif layout.kind in fresh.KINDS:
+            fresh.write(source, draft, layout, headers, by_row)
         else:
             delimited.write(source, draft, layout, headers, by_row)
     return draft.result
 
 
-def _refuse_other_kind(target: Path, kind: str) -> None:
+def refuse_other_kind(target: Path, kind: str) -> None:
     """A workbook inside a file called .csv, or the other way round, is a file nobody can open."""
     suffix = target.suffix.lower()
-    is_book = kind in {"xlsx", "xlsm"}
-    if (suffix != f".{kind}") if is_book else (suffix in _BOOKS):
+    wanted = "xlsx" if kind in fresh.KINDS else kind
+    is_book = wanted in {"xlsx", "xlsm"}
+    if (suffix != f".{wanted}") if is_book else (suffix in _BOOKS):
         raise CannotStart(
-            f"Results of a .{kind} sheet cannot be written as {target.name}; use .{kind}"
+            f"Results of a .{kind} sheet cannot be written as {target.name}; use .{wanted}"
         )

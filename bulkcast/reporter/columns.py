@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX
@@ -76,6 +77,19 @@ def storable(text: str) -> str:
     return cut(_UNSTORABLE.sub(_visible, text))
 
 
+def writable(text: str) -> str:
+    r"""A user's `text` for XlsxWriter, which spells control characters as Excel does (`_x0007_`).
+
+    What has no such spelling becomes U+001A, the character for what could not be kept, so that a
+    reader which refused the text refuses it still.
+
+    >>> writable("a\x07b\ud800")
+    'a\x07b\x1a'
+    """
+    return cut(_UNWRITABLE.sub("\x1a", text))
+
+
+_UNWRITABLE: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")
 _UNSTORABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -112,6 +126,7 @@ def letters(index: int) -> str:
     return name
 
 
+@lru_cache(maxsize=1024)
 def column_index(address: str) -> int:
     """The column of a cell's address, counted from 0.
 

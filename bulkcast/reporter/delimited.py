@@ -15,7 +15,7 @@ from typing import Final
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Layout, ResultRow, Text
 from bulkcast.quoting import guard, unguard
-from bulkcast.reporter.columns import place, texts, title
+from bulkcast.reporter.columns import place, storable, texts, title
 from bulkcast.reporter.files import Draft
 
 _PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
@@ -82,7 +82,7 @@ class _Sheet:
         if number == self.layout.header_row:
             return {index: title(field) for index, field in self.columns.items()}
         said = texts(self.results.get(number))
-        return {index: said[field] for index, field in self.columns.items()}
+        return {index: storable(said[field]) for index, field in self.columns.items()}
 
     def records(self, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """The numbered records of `file`."""
@@ -115,10 +115,10 @@ def _write(announced: str, body: str, path: Path, sheet: _Sheet) -> int:
 
 
 def _safe(cell: str) -> str:
-    """The cell, guarded unless it is a plain number, in characters that any reader takes."""
+    """The cell, guarded unless it is a plain number; half of a surrogate pair has no UTF-8."""
     if _PLAIN_NUMBER.fullmatch(cell):
         return cell
-    return guard(cell.replace("\x00", "\u2400").encode("utf-8", "backslashreplace").decode())
+    return guard(cell.encode("utf-8", "backslashreplace").decode())
 
 
 def _verify(path: Path, sheet: _Sheet, n_rows: int) -> None:

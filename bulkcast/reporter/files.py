@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -108,20 +109,34 @@ class Draft:
 
 
 def take_place(
-    draft: Path, target: Path, replace: Callable[[Path, Path], object] = os.replace
+    draft: Path,
+    target: Path,
+    replace: Callable[[Path, Path], object] = os.replace,
+    wait: Callable[[float], object] = time.sleep,
 ) -> Path:
     """Rename `draft` to `target`, or to the next free `name (2)` where a program holds that one.
 
-    Excel keeps an open file from being replaced on Windows, which shows as PermissionError; in a
-    folder that takes no file at all the second try fails alike, and that error is raised.
+    On Windows an open file cannot be replaced, which shows as PermissionError.  A virus scanner or
+    an indexer lets go within moments, Excel does not: hence a few tries, and only where there is a
+    file to hold.  In a folder that takes no file at all the last try fails too, and that error is
+    raised.
     """
-    try:
-        replace(draft, target)
-    except PermissionError:
-        free = next_free(target)
-        replace(draft, free)
-        return free
-    return target
+    pauses = _PAUSES_S if target.exists() else ()
+    for pause_s in (*pauses, None):
+        try:
+            replace(draft, target)
+        except PermissionError:
+            if pause_s is not None:
+                wait(pause_s)
+        else:
+            return target
+    free = next_free(target)
+    replace(draft, free)
+    return free
+
+
+_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
+"""Between tries for a file that is held: 2.5 s in all."""
 
 
 def next_free(target: Path) -> Path:

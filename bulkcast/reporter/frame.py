@@ -3,6 +3,7 @@
 Small enough to be a tree.  The rows are left out of it and put back as bytes.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Final
@@ -51,10 +52,15 @@ class Frame:
         return rows
 
     def stretch(self, columns: Collection[int], last_row: int) -> None:
-        """Make the recorded extent hold `columns`; where none is recorded none is made."""
+        """Make the recorded extent hold `columns` down to `last_row` at least.
+
+        Where no extent is recorded none is made.
+        """
         dimension = self._root.find("{*}dimension")
         if dimension is not None:
-            dimension.set("ref", f"A1:{letters(max(columns))}{max(last_row, 1)}")
+            recorded = re.search("[0-9]{1,7}$", dimension.get("ref", ""))
+            last = max(last_row, int(recorded[0]) if recorded else 1)
+            dimension.set("ref", f"A1:{letters(max(columns))}{last}")
 
     def widen(self, columns: Mapping[int, str]) -> None:
         """Give result columns their widths, cutting them out of wider definitions."""

@@ -2,9 +2,10 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from openpyxl import load_workbook
 from openpyxl.cell import Cell
@@ -14,16 +15,39 @@ from bulkcast.errors import CannotStart
 from bulkcast.model import Layout, ResultRow, Text
 from bulkcast.reporter.columns import place, storable, texts, title
 
-_REBUILT: Final = (
-    "xl/sharedStrings.xml",
-    "xl/calcChain.xml",
-    "xl/worksheets/",
-    "docProps/",
-    "xl/comments",
-    "xl/drawings/vmlDrawing",
-    "xl/theme/",
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Something a workbook may hold, and where it shows."""
+
+    name: str
+    folder: str
+    """What the names of its parts begin with."""
+    mark: bytes = b""
+    """What stands in a part once for each; empty where each is a part of its own."""
+
+
+_LOSABLE: Final = (
+    _Kind("pictures", "xl/media/"),
+    _Kind("charts", "xl/charts/chart"),
+    _Kind("text boxes and shapes", "xl/drawings/drawing", b"</xdr:sp>"),
+    _Kind("form controls", "xl/ctrlProps/"),
+    _Kind("ActiveX controls", "xl/activeX/activeX"),
+    _Kind("embedded objects", "xl/embeddings/"),
+    _Kind("threaded comments", "xl/threadedComments/"),
+    _Kind("pivot tables", "xl/pivotTables/pivotTable"),
+    _Kind("slicers", "xl/slicers/"),
+    _Kind("timelines", "xl/timelines/"),
+    _Kind("queries and connections", "xl/connections"),
+    _Kind("macros", "xl/vbaProject.bin"),
+    _Kind("custom XML", "customXml/item"),
+    _Kind("printer settings", "xl/printerSettings/"),
+    _Kind("digital signatures", "_xmlsignatures/"),
+    _Kind("drop-downs from other sheets", "xl/worksheets/", b"<x14:dataValidation "),
+    _Kind("sparklines", "xl/worksheets/", b"<x14:sparkline>"),
+    _Kind("newer conditional formats", "xl/worksheets/", b"<x14:conditionalFormatting "),
 )
-"""Parts that openpyxl writes anew or under other names, so that their absence is no loss."""
+"""What openpyxl drops, or may drop, when it saves a workbook it has loaded."""
 
 
 def write(
@@ -42,13 +66,14 @@ def write(
 
     """
     try:
-        with warnings.catch_warnings(record=True) as said, source.open("rb") as file:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(), source.open("rb") as file:
+            # It warns of some of what it drops; `_lost` tells of all that is known.
+            warnings.simplefilter("ignore")
             book = load_workbook(file, keep_vba=layout.kind == "xlsm")
             tab = book[layout.tab] if layout.tab else book.worksheets[0]
             _fill(tab, layout, headers, results)
             book.save(draft)
-        lost = [*dict.fromkeys(str(w.message) for w in said), *_lost_parts(source, draft)]
+        lost = _lost(source, draft)
     except _UNWRITABLE as exc:
         raise CannotStart(
             f"{source.name} cannot be written back ({why}; {exc}); save it as a new .xlsx first"
@@ -90,8 +115,40 @@ def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
         cell.data_type = "s"
 
 
-def _lost_parts(source: Path, draft: Path) -> list[str]:
-    """The parts of `source` that have no counterpart in `draft`."""
+def _lost(source: Path, draft: Path) -> list[str]:
+    """What `source` holds more of than `draft`, with how many."""
     with ZipFile(source) as old, ZipFile(draft) as new:
-        gone = set(old.namelist()) - set(new.namelist())
-    return sorted(name for name in gone if not name.startswith(_REBUILT) and name[-1] != "/")
+        before, after = _counts(old), _counts(new)
+    return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
+
+
+def _counts(book: ZipFile) -> dict[str, int]:
+    """Kind of thing → how many of it the workbook holds."""
+    counts = {kind.name: 0 for kind in _LOSABLE}
+    for info in book.infolist():
+        kinds = [kind for kind in _LOSABLE if info.filename.startswith(kind.folder)]
+        marks = {kind.name: kind.mark for kind in kinds if kind.mark}
+        counts |= {kind.name: counts[kind.name] + 1 for kind in kinds if not kind.mark}
+        for name, n in _occurrences(book, info, marks).items():
+            counts[name] += n
+    return counts
+
+
+def _occurrences(book: ZipFile, info: ZipInfo, marks: Mapping[str, bytes]) -> dict[str, int]:
+    """How often each mark stands in a part, which is read in pieces: sheets are long."""
+    found = dict.fromkeys(marks, 0)
+    if not marks:
+        return found
+    with book.open(info) as file:
+        seen = b""
+        while chunk := file.read(_PIECE):
+            for name, mark in marks.items():
+                # A mark that ends in this piece may have begun in the last one.
+                found[name] += (seen[len(seen) - len(mark) + 1 :] + chunk).count(mark)
+            seen = chunk[-_MARK_MAX:]
+    return found
+
+
+_PIECE: Final = 1 << 20
+_MARK_MAX: Final = 64
+"""Bytes; longer than any mark."""

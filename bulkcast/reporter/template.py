@@ -5,7 +5,8 @@ defined names, notes, conditional formats of plain functions, no macros, no prot
 """
 
 import datetime
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +14,8 @@ import xlsxwriter
 
 from bulkcast.catalogue import CLEAR_WORDS, Endpoint, Label, Role
 from bulkcast.derive import TemplateColumn, template_columns, values_said
+from bulkcast.model import Sheet
+from bulkcast.reporter.carried import Carried, Value, carry
 from bulkcast.reporter.columns import letters
 from bulkcast.reporter.files import Existing, Written, replacing
 
@@ -23,7 +26,10 @@ _CREATED: Final = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC).replace(t
 """Fixed, so that the same table gives the same file."""
 
 _ROWS: Final = 20_001
-"""The last row with drop-downs; one sheet of a whole term is well below it."""
+"""The last row with drop-downs, unless more are carried over; a whole term is well below it."""
+
+_OWN_WIDTH: Final = 20
+"""Of a column that was carried over, in characters."""
 
 _COMPARED_ROWS: Final = 2_001
 """The last row whose ids are compared with each other; the comparison is quadratic."""
@@ -36,15 +42,24 @@ _FILL: Final = {
 
 
 def write_template(
-    target: Path, endpoint: Endpoint, lang: Literal["en", "zh"], *, existing: Existing = "refuse"
+    target: Path,
+    endpoint: Endpoint,
+    lang: Literal["en", "zh"],
+    *,
+    existing: Existing = "refuse",
+    filled_from: Sheet | None = None,
 ) -> Written:
     """Write the workbook to fill in to `target`; notes and instructions are in `lang`.
+
+    The rows of `filled_from` stand in it already, under the columns they belong to.
 
     Raises:
         CannotStart: `target` exists and may not be replaced, or cannot be written.
 
     """
-    with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path) as book:
+    carried = Carried() if filled_from is None else carry(filled_from, endpoint)
+    options = {"nan_inf_to_errors": False, "default_date_format": "yyyy-mm-dd hh:mm"}
+    with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path, options) as book:
         columns = template_columns(endpoint, lang)
         book.set_properties({"title": "bulkcast", "created": _CREATED, "author": "bulkcast"})
         book.set_custom_property("bulkcast.schema", SCHEMA_VERSION)
@@ -55,24 +70,34 @@ def write_template(
         _write_read_me(book, read_me, endpoint, lang)
         _write_lists(book, lists, columns)
         _write_keys(keys, columns)
-        _write_classes(book, classes, columns)
+        _write_classes(book, classes, columns, carried)
         classes.activate()
+        draft.remarks.extend(carried.remarks)
     return draft.result
 
 
 # ------------------------------------------------------------------ the sheet to fill in
 
 
-def _write_classes(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None:
+def _write_classes(
+    book: Any, tab: Any, columns: Sequence[TemplateColumn], carried: Carried
+) -> None:
+    last_row = max(_ROWS, len(carried.rows) + 1)
+    width = len(columns) + len(carried.own_headers)
     tab.set_row(0, 50)
     for index, column in enumerate(columns):
-        _write_column(book, tab, index, column)
+        _write_column(book, tab, index, column, last_row)
+    for index, header in enumerate(carried.own_headers, start=len(columns)):
+        tab.set_column(index, index, _OWN_WIDTH)
+        tab.write_string(0, index, header, _header_format(book, Role.CONTEXT))
+    for row, values in enumerate(carried.rows, start=1):
+        _write_row(tab, row, values)
     last = letters(len(columns) - 1)
     ids = [letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
-    _mark_ids(book, tab, ids, last)
-    tab.ignore_errors({"number_stored_as_text": f"A1:{last}{_ROWS}"})
+    _mark_ids(book, tab, ids, last, last_row)
+    tab.ignore_errors({"number_stored_as_text": f"A1:{letters(width - 1)}{last_row}"})
     tab.freeze_panes(1, len(ids))
-    tab.autofilter(0, 0, _ROWS - 1, len(columns) - 1)
+    tab.autofilter(0, 0, last_row - 1, width - 1)
     tab.set_landscape()
     tab.set_paper(9)
     tab.fit_to_pages(2, 0)
@@ -82,7 +107,24 @@ def _write_classes(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> No
     tab.set_selection(1, 0, 1, 0)
 
 
-def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> None:
+def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
+    """Each value as what it is: a text that begins with = stays one."""
+    for index, value in enumerate(values):
+        match value:
+            case None:
+                pass
+            case bool():
+                tab.write_boolean(row, index, value)
+            case int() | float() if math.isfinite(value):
+                tab.write_number(row, index, value)
+            # A workbook's days begin in 1900; earlier ones are kept as they read.
+            case datetime.datetime() if value.year >= 1900:
+                tab.write_datetime(row, index, value)
+            case _:
+                tab.write_string(row, index, str(value))
+
+
+def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn, last_row: int) -> None:
     cells = {"num_format": column.number_format, "valign": "top"}
     if column.role in {Role.TARGET, Role.CONTEXT}:
         cells["font_name"] = "Consolas"
@@ -93,7 +135,7 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> No
     if column.words:
         rule = {"validate": "list", "source": f"={column.list_name}"}
     title = column.header.partition("\n")[0][:32]
-    tab.data_validation(1, index, _ROWS - 1, index, rule | {
+    tab.data_validation(1, index, last_row - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
         "error_title": title, "error_message": _listed(column.words),
     })  # fmt: skip
@@ -110,19 +152,19 @@ def _header_format(book: Any, role: Role) -> Any:
     })  # fmt: skip
 
 
-def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str) -> None:
+def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str, last_row: int) -> None:
     """Red: an id that is none, or a row that sets something for no classroom.  Amber: twice."""
     red = book.add_format({"bg_color": "#FFC7CE", "font_color": "#9C0006"})
     amber = book.add_format({"bg_color": "#FFEB9C", "font_color": "#7F6000"})
     blank = ",".join(f'${column}2=""' for column in ids)
     comment = 'LEFT($A2,1)="#"'
     row = f"$A2:${last}2"
-    tab.conditional_format(f"{ids[0]}2:{ids[-1]}{_ROWS}", {
+    tab.conditional_format(f"{ids[0]}2:{ids[-1]}{last_row}", {
         "type": "formula", "format": red,
         "criteria": f"=AND({blank},COUNTA({row})>0)",
     })  # fmt: skip
     for c in ids:
-        tab.conditional_format(f"{c}2:{c}{_ROWS}", {
+        tab.conditional_format(f"{c}2:{c}{last_row}", {
             "type": "formula", "format": red,
             "criteria": f'=AND({c}2<>"",NOT({comment}),ISERROR(VALUE({c}2)))',
         })  # fmt: skip

@@ -4,13 +4,9 @@ Loading and saving a workbook loses what the library does not know (newer drop-d
 saved formula values).  Patching loses nothing: two parts change, every other one is copied.
 """
 
-import html
-import re
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 from xml.parsers import expat
@@ -21,16 +17,8 @@ from lxml import etree
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow, Text
 from bulkcast.reporter import resave
-from bulkcast.reporter.columns import (
-    COLUMNS_MAX,
-    FIELDS,
-    is_ours,
-    letters,
-    place,
-    storable,
-    texts,
-    title,
-)
+from bulkcast.reporter.cells import ResultCells
+from bulkcast.reporter.columns import COLUMNS_MAX, FIELDS, is_ours, letters, place
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.frame import Frame
 from bulkcast.reporter.highlight import Area
@@ -42,7 +30,7 @@ from bulkcast.reporter.package import (
     parse,
     read,
 )
-from bulkcast.reporter.rows import CellXml, Grammar, Row, RowStream
+from bulkcast.reporter.rows import Grammar, Row, RowStream
 from bulkcast.reporter.styles import extend
 
 _FLUSH: Final = 1 << 20
@@ -94,77 +82,106 @@ def _patch(
     results: Mapping[int, ResultRow],
 ) -> None:
     parts = find_parts(old, layout.tab)
-    survey = _survey(old, parts.sheet, layout, headers)
-    if missing := results.keys() - survey.numbers:
-        raise UnreadableSheet(f"The sheet that was checked had a row {min(missing)}; this has none")
-    columns = place(headers, _first_free(old, parts, survey.width, headers))
-    styles = parse(read(old, parts.styles))
-    added = extend(styles)
-    frame = _frame(survey, layout, headers, columns, added.colours)
-    rows = _Rows(survey, columns, added.text, layout.header_row, results)
-    with ZipFile(draft.path, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as new:
-        for info in old.infolist():
-            if info.filename == parts.sheet:
-                _copy_sheet(old, new, info, frame, rows)
-            elif info.filename == parts.styles:
-                new.writestr(_like(info), _xml(styles))
-            else:
-                _copy(old, new, info)
-    _verify(draft.path, old, parts.sheet, len(survey.numbers), rows)
+    patch = _Patch(old, parts, layout, headers, results)
+    width = len(headers)
+    # Values may stand right of what was read.  That shows while the rows are copied, so a sheet
+    # without any, nearly every one, is gone through once.
+    while (found := patch.into(draft.path, width)) > width:
+        width = found
+    _verify(draft.path, old, parts.sheet, patch)
     if any(name.startswith("_xmlsignatures/") for name in old.namelist()):
         draft.remarks.append(Text("The workbook's digital signature is no longer valid."))
 
 
-# ------------------------------------------------------------------ looking first
+class _Patch:
+    """One workbook on its way into its result."""
+
+    def __init__(
+        self,
+        old: ZipFile,
+        parts: Parts,
+        layout: Layout,
+        headers: Sequence[str],
+        results: Mapping[int, ResultRow],
+    ) -> None:
+        self._old = old
+        self._parts = parts
+        self.header_row = layout.header_row
+        self._headers = headers
+        self.results = results
+        self.columns: Mapping[int, str] = {}
+        self.numbers: set[int] = set()
+        """Of every row the file holds, once it has been gone through."""
+        self._styles = parse(read(old, parts.styles))
+        self._formats = extend(self._styles)
+        self._under_drawings = columns_under_drawings(old, parts)
+
+    def into(self, path: Path, width: int) -> int:
+        """Write the result to `path`, taking the sheet to be `width` columns wide; how wide it is.
+
+        Where it is wider than that the file is of no use.
+        """
+        first_free = _first_free(width, self._under_drawings, self._headers)
+        self.columns = place(self._headers, first_free)
+        with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as new:
+            for info in self._old.infolist():
+                if info.filename == self._parts.sheet:
+                    width = self._copy_sheet(new, info, width)
+                elif info.filename == self._parts.styles:
+                    new.writestr(_like(info), _xml(self._styles))
+                else:
+                    _copy(self._old, new, info)
+        if missing := self.results.keys() - self.numbers:
+            raise UnreadableSheet(
+                f"The sheet that was checked had a row {min(missing)}; this has none"
+            )
+        return width
+
+    def _copy_sheet(self, new: ZipFile, info: ZipInfo, width: int) -> int:
+        large = _is_large(info)
+        # By its name, not `_like`: only so does the zip's own level of compression hold.
+        with self._old.open(info) as file, new.open(info.filename, "w", force_zip64=large) as out:
+            stream = RowStream(file)
+            out.write(self._head(stream))
+            rows = _Rows(self, stream.grammar, width)
+            _write_in_blocks(out, map(rows.render, stream.rows()))
+            out.write(self._tail(stream, max(rows.numbers, default=self.header_row)))
+        if rows.count != len(rows.numbers):
+            raise Unpatchable("two rows of one number")
+        self.numbers = rows.numbers
+        return rows.width
+
+    def _head(self, stream: RowStream) -> bytes:
+        """What stands before the rows; what follows them is not known yet and is left out."""
+        frame = Frame(stream.head, stream.grammar.sheet_close)
+        frame.stretch(self.columns, max(self.results, default=self.header_row))
+        frame.widen({i: f for i, f in self.columns.items() if i >= len(self._headers)})
+        return frame.halves()[0]
+
+    def _tail(self, stream: RowStream, last_row: int) -> bytes:
+        """What follows the rows, the last of which is `last_row`."""
+        at = {field: index for index, field in self.columns.items()}
+        frame = Frame(stream.head, stream.tail)
+        area = Area(
+            header_row=self.header_row,
+            last_row=last_row,
+            user_columns=max(self.users_columns(), default=-1) + 1,
+            status=at["status"],
+            message=at["message"],
+        )
+        frame.colour(area, self._formats.colours)
+        return frame.halves()[1]
+
+    def users_columns(self) -> frozenset[int]:
+        """The columns that have a header of the user's."""
+        return frozenset(i for i, h in enumerate(self._headers) if h and not is_ours(h))
+
+    def cells(self, grammar: Grammar) -> ResultCells:
+        """What the rows get."""
+        return ResultCells(grammar.prefix, self.columns, self._formats.text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What one pass over the rows tells."""
-
-    head: bytes
-    tail: bytes
-    grammar: Grammar
-    numbers: frozenset[int]
-    """Of every row the file holds."""
-    width: int
-    """Columns up to the last one that holds a value, from the header on."""
-    header_style: str | None
-    """The format of the user's last header."""
-
-
-def _survey(old: ZipFile, part: str, layout: Layout, headers: Sequence[str]) -> _Survey:
-    numbers: list[int] = []
-    width, header_style = len(headers), None
-    with old.open(part) as file:
-        stream = RowStream(file)
-        for row in stream.rows():
-            numbers.append(row.number)
-            if row.number >= layout.header_row:
-                width = max(width, _width(stream.grammar, row, width))
-            if row.number == layout.header_row:
-                header_style = _header_style(stream.grammar.cells(row), headers)
-    if len(set(numbers)) != len(numbers):
-        raise Unpatchable("two rows of one number")
-    return _Survey(
-        stream.head, stream.tail, stream.grammar, frozenset(numbers), width, header_style
-    )
-
-
-def _width(grammar: Grammar, row: Row, known: int) -> int:
-    """Columns up to the row's last value; only looked for where the row is wider than `known`."""
-    last = grammar.last_cell(row)
-    if last is None or last.column < known:
-        return known
-    return max((c.column + 1 for c in grammar.cells(row) if c.valued), default=known)
-
-
-def _header_style(cells: Sequence[CellXml], headers: Sequence[str]) -> str | None:
-    users = {i for i, header in enumerate(headers) if header and not is_ours(header)}
-    return next((c.style for c in reversed(cells) if c.column in users), None)
-
-
-def _first_free(old: ZipFile, parts: Parts, width: int, headers: Sequence[str]) -> int:
+def _first_free(width: int, under_drawings: int, headers: Sequence[str]) -> int:
     """Where new columns may begin: behind all values, and behind pictures if there is room."""
     most = COLUMNS_MAX - len(FIELDS)
     if width > most and not any(is_ours(header) for header in headers):
@@ -172,129 +189,60 @@ def _first_free(old: ZipFile, parts: Parts, width: int, headers: Sequence[str]) 
             f"The sheet reaches to column {letters(width - 1)}, which leaves no room for the "
             f"{len(FIELDS)} columns of results; delete what is far to the right"
         )
-    behind = max(width, columns_under_drawings(old, parts))
+    behind = max(width, under_drawings)
     return behind if behind <= most else width
-
-
-def _frame(
-    survey: _Survey,
-    layout: Layout,
-    headers: Sequence[str],
-    columns: Mapping[int, str],
-    colours: Mapping[str, int],
-) -> Frame:
-    at = {field: index for index, field in columns.items()}
-    last_row = max(survey.numbers, default=layout.header_row)
-    users = [i for i, header in enumerate(headers) if header and not is_ours(header)]
-    frame = Frame(survey.head, survey.tail)
-    frame.stretch(columns, last_row)
-    frame.widen({i: field for i, field in columns.items() if i >= len(headers)})
-    frame.colour(
-        Area(
-            header_row=layout.header_row,
-            last_row=last_row,
-            user_columns=max(users, default=-1) + 1,
-            status=at["status"],
-            message=at["message"],
-        ),
-        colours,
-    )
-    return frame
 
 
 # ------------------------------------------------------------------ writing
 
 
 class _Rows:
-    """What becomes of each row."""
+    """What becomes of each row, and what was seen of them on the way."""
 
-    def __init__(
-        self,
-        survey: _Survey,
-        columns: Mapping[int, str],
-        text_style: int,
-        header_row: int,
-        results: Mapping[int, ResultRow],
-    ) -> None:
-        self.grammar = survey.grammar
-        self._header_row = header_row
-        self._results = results
-        p = survey.grammar.prefix
-        self._titles = {i: (title(f), _Tags(p, i, survey.header_style)) for i, f in columns.items()}
-        self._cells = {i: (f, _tags(p, i, f, str(text_style))) for i, f in columns.items()}
-
-    def added(self, number: int) -> dict[int, bytes]:
-        """Column → the cell that row `number` gets there, `b""` for none; {} above the header."""
-        if number < self._header_row:
-            return {}
-        if number == self._header_row:
-            return {i: tags.cell(number, text) for i, (text, tags) in self._titles.items()}
-        said = texts(self._results.get(number))
-        return {i: tags.cell(number, said[field]) for i, (field, tags) in self._cells.items()}
+    def __init__(self, patch: _Patch, grammar: Grammar, width: int) -> None:
+        self.numbers: set[int] = set()
+        self.count = 0
+        self.width = width
+        """Columns up to the last one that holds a value, from the header on."""
+        self._grammar = grammar
+        self._cells = patch.cells(grammar)
+        self._header_row = patch.header_row
+        self._users = patch.users_columns()
+        self._results = patch.results
 
     def render(self, row: Row) -> bytes:
         """The row as it goes into the result."""
-        added = self.added(row.number)
-        return self.grammar.render(row, added) if added else self.grammar.untouched(row)
+        self.count += 1
+        self.numbers.add(row.number)
+        if row.number < self._header_row:
+            return self._grammar.untouched(row)
+        last = self._grammar.last_cell(row)
+        if last is not None and last.column >= self.width:
+            valued = (c.column + 1 for c in self._grammar.cells(row) if c.valued)
+            self.width = max(self.width, *valued, 0)
+        if row.number == self._header_row:
+            added = self._cells.titles(row.number, self._header_style(row))
+        else:
+            added = self._cells.of(row.number, self._results.get(row.number))
+        return self._grammar.render(row, added, last)
+
+    def _header_style(self, row: Row) -> str | None:
+        """The format of the user's last header."""
+        cells = reversed(self._grammar.cells(row))
+        return next((c.style for c in cells if c.column in self._users), None)
 
 
-class _Tags:
-    """The XML around the text of one column's cells: a text, whatever it looks like."""
-
-    def __init__(self, prefix: str, column: int, style: str | None) -> None:
-        p = prefix
-        held = f' s="{style}"' if style else ""
-        self.address = f'<{p}c r="{letters(column)}'
-        self.open = f'"{held} t="inlineStr"><{p}is><{p}t xml:space="preserve">'
-        self.close = f"</{p}t></{p}is></{p}c>"
-
-    def cell(self, row: int, text: str) -> bytes:
-        """The cell in row `row`; nothing for an empty text."""
-        if not text:
-            return b""
-        return f"{self.address}{row}{self.open}{_escaped(text)}{self.close}".encode()
-
-
-class _NumberTags(_Tags):
-    """The same for a column of whole numbers."""
-
-    def __init__(self, prefix: str, column: int, style: str | None) -> None:
-        super().__init__(prefix, column, style)
-        self.open = f'"><{prefix}v>'
-        self.close = f"</{prefix}v></{prefix}c>"
-
-
-def _tags(prefix: str, column: int, field: str, style: str) -> _Tags:
-    kind = _NumberTags if field == "attempts" else _Tags
-    return kind(prefix, column, style)
-
-
-@lru_cache(maxsize=4096)
-def _escaped(text: str) -> str:
-    """For a text node; `_x0041_` would be read as an `A` (ECMA-376, part 1, ST_Xstring)."""
-    return html.escape(_LOOKS_ESCAPED.sub("_x005F_", storable(text)), quote=False)
-
-
-_LOOKS_ESCAPED: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
-
-
-def _copy_sheet(old: ZipFile, new: ZipFile, info: ZipInfo, frame: Frame, rows: _Rows) -> None:
-    head, tail = frame.halves()
-    # By its name, not `_like`: only so does the zip's own level of compression hold.
-    with old.open(info) as file, new.open(info.filename, "w", force_zip64=_is_large(info)) as out:
-        stream = RowStream(file)
-        out.write(head)
-        held: list[bytes] = []
-        n_bytes = 0
-        for row in stream.rows():
-            held.append(rows.render(row))
-            n_bytes += len(held[-1])
-            if n_bytes > _FLUSH:
-                out.write(b"".join(held))
-                held.clear()
-                n_bytes = 0
-        out.write(b"".join(held))
-        out.write(tail)
+def _write_in_blocks(out: IO[bytes], rows: Iterable[bytes]) -> None:
+    held: list[bytes] = []
+    n_bytes = 0
+    for row in rows:
+        held.append(row)
+        n_bytes += len(row)
+        if n_bytes > _FLUSH:
+            out.write(b"".join(held))
+            held.clear()
+            n_bytes = 0
+    out.write(b"".join(held))
 
 
 def _copy(old: ZipFile, new: ZipFile, info: ZipInfo) -> None:
@@ -325,8 +273,8 @@ def _xml(root: etree._Element) -> bytes:
 # ------------------------------------------------------------------ looking again
 
 
-def _verify(path: Path, old: ZipFile, part: str, n_rows: int, rows: _Rows) -> None:
-    """Read the draft again: same parts, XML throughout, as many rows, each result in its row.
+def _verify(path: Path, old: ZipFile, part: str, patch: _Patch) -> None:
+    """Read the draft again: same parts, XML throughout, as many rows, each status in its row.
 
     Raises:
         Unpatchable: something is missing; the cause is a file unlike any the patch was made for.
@@ -336,20 +284,38 @@ def _verify(path: Path, old: ZipFile, part: str, n_rows: int, rows: _Rows) -> No
         if new.namelist() != old.namelist():
             raise Unpatchable("a part was lost")
         with new.open(part) as file:
-            _parse_through(file)
-        with new.open(part) as file:
-            found = 0
-            for row in RowStream(file).rows():
-                found += 1
-                if not all(cell in row.body for cell in rows.added(row.number).values()):
-                    raise Unpatchable(f"row {row.number} is not as written")
-    if found != n_rows:
-        raise Unpatchable(f"{found} of {n_rows} rows")
+            checked = _Checked(file)
+            stream = RowStream(checked)
+            n_rows = sum(_is_told(row, patch.results.get(row.number)) for row in stream.rows())
+            checked.end()
+    if n_rows != len(patch.numbers):
+        raise Unpatchable(f"{n_rows} of {len(patch.numbers)} rows are as written")
 
 
-def _parse_through(file: IO[bytes]) -> None:
-    """Whether it is XML is for a real parser to say; expat, since it builds nothing."""
-    try:
-        expat.ParserCreate().ParseFile(file)
-    except expat.ExpatError as exc:
-        raise Unpatchable(str(exc)) from exc
+def _is_told(row: Row, result: ResultRow | None) -> bool:
+    """Whether the row says its result's status."""
+    return result is None or f">{result.status.value}</".encode() in row.body
+
+
+class _Checked:
+    """A file of XML that a real parser reads along with: expat, since it builds nothing."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._parser = expat.ParserCreate()
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, which were XML so far."""
+        chunk = self._file.read(size)
+        self._parse(chunk, is_last=False)
+        return chunk
+
+    def end(self) -> None:
+        """Whether what was read is a whole document."""
+        self._parse(b"", is_last=True)
+
+    def _parse(self, chunk: bytes, *, is_last: bool) -> None:
+        try:
+            self._parser.Parse(chunk, is_last)
+        except expat.ExpatError as exc:
+            raise Unpatchable(str(exc)) from exc

@@ -35,7 +35,9 @@ BLANK: Final = Reading(None)
 
 EXACT_BELOW: Final = 10**15
 """A spreadsheet number keeps 15 digits; what stands behind them is not what was typed."""
-CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
+_CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
+_LONGEST_CLEAR: Final = 16
+"""Characters of a clear word with spaces and invisible marks in it; folding a text is slow."""
 ERROR_WORDS: Final = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
@@ -77,9 +79,14 @@ def guarding(read: Reader, column: Setting) -> Reader:
             return BLANK
         if word in ERROR_WORDS:
             return refused("cell.formula_error")
-        return cleared if fold(word) in CLEARS else read(cell)
+        return cleared if is_clear(word) else read(cell)
 
     return guarded
+
+
+def is_clear(word: str) -> bool:
+    """Whether a stripped cell text asks to empty its setting."""
+    return len(word) <= _LONGEST_CLEAR and fold(word) in _CLEARS
 
 
 def _read_flagged(cell: FlaggedCell, read: Reader) -> Reading:

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from bulkcast.catalogue import TextKind, fold
+from bulkcast.catalogue import TextKind
 from bulkcast.model import Cell, FlaggedCell, Severity
 from bulkcast.problems import PROBLEMS
 from bulkcast.validator.reading import (
     BLANK,
-    CLEARS,
     ERROR_WORDS,
     EXACT_BELOW,
     Finding,
     Reader,
     Reading,
     cleaned,
+    is_clear,
     make_finding,
     refused,
 )
@@ -53,7 +53,7 @@ def _read_text(cell: str, kind: TextKind) -> Reading:
         return BLANK
     if word in ERROR_WORDS:
         return refused("cell.formula_error")
-    if fold(word) in CLEARS:
+    if is_clear(word):
         return Reading("")
     if unsendable := _UNSENDABLE.search(cell):
         return refused("cell.control_character", what=f"U+{ord(unsendable[0]):04X}")

@@ -69,7 +69,7 @@ class _Pipeline:
         home = self._folder / f"home-{next(self._numbers)}"
         config = Config(Institution(self._root_url, SANDBOX_SID), CREDENTIALS, home)
         options = pipeline.SendOptions(
-            rate=math.inf, concurrency=AT_ONCE, results=home / "results.csv"
+            rate=math.inf, concurrency=AT_ONCE, results=home.with_suffix(".csv")
         )
         report = asyncio.run(pipeline.apply(pipeline.prepare(self._sheet), config, options))
         if report.exit_status:

@@ -1,0 +1,352 @@
+"""The door: light, harmless to terminals and pipes, heeding signals, silent on secrets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from bulkcast.cli import failures
+from bulkcast.cli.figures import spell
+from bulkcast.sandbox import parse_world
+from tests.command_line import CANARY, ROOT, Desk, Reached, clearing, lines, write_csv
+
+HEAVY = (
+    "aiohttp", "asyncio", "lxml", "numpy", "openpyxl", "pandas", "rich", "sqlite3", "tenacity",
+    "xlsxwriter", "bulkcast.pipeline", "bulkcast.sandbox",
+)  # fmt: skip
+COMMANDS = (
+    "demo", "template", "validate", "plan", "apply", "resubmit", "resume", "runs", "results",
+    "doctor", "sandbox",
+)  # fmt: skip
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals and terminals")
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+# ------------------------------------------------------------------ help and usage
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from bulkcast.cli import run; status = run(['--help']);"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(status)"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=30,
+        text=True,
+    )
+
+    assert said.returncode == 0
+    assert said.stderr.strip() == "[]"
+
+
+def test_help_lists_the_commands_in_the_order_of_their_use(desk: Desk) -> None:
+    said = desk.call("--help")
+
+    listed = [line.split()[0] for line in said.out.partition("Commands:")[2].splitlines() if line]
+    assert tuple(word for word in listed if word in COMMANDS) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_promises_no_secret_option(desk: Desk, command: str) -> None:
+    said = desk.call(command, "--help")
+
+    assert said.status == 0
+    assert "--secret" not in said.out
+
+
+def test_the_version_is_told(desk: Desk) -> None:
+    assert desk.call("--version").out.startswith("bulkcast 0.")
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("aply",), "apply"),
+        (("apply",), "SHEET"),
+        (("apply", "x.csv", "--yess"), "--yes"),
+        (("apply", "x.csv", "-y", "--rate", "fast"), "950/min"),
+        (("apply", "x.csv", "-y", "--timeout", "nan"), "between"),
+        (("apply", "x.csv", "-y", "--only", "wrong"), "rejected"),
+        (("apply", "x.csv", "-y", "--map", "=x"), "column of the sheet=setting"),
+        (("apply", "x.csv", "-y", "--sandbox", "--profile", "branch"), "--profile"),
+        (("apply", "missing\x1b[2J.csv", "-y"), "There is no file"),
+        (("validate", "."), "folder"),
+        (("sandbox", "--world", "nowhere.json"), "nowhere.json"),
+        (("sandbox", "--port", "70000"), "65535"),
+        (("demo", "--dir", "."), "--dir"),
+        (("results", "x"), "no run x"),
+    ],
+)
+def test_what_cannot_start_exits_2_with_one_sentence(
+    desk: Desk, argv: tuple[str, ...], told: str
+) -> None:
+    desk.monkeypatch.chdir(desk.folder)
+    write_csv(desk.folder / "x.csv", lines(1))
+
+    said = desk.call(*argv)
+
+    assert said.status == 2
+    assert told in said.err
+    assert said.err.startswith("bulkcast: ")
+    assert len(said.err.splitlines()) == 1
+    assert "\x1b" not in said.err
+    assert said.out == ""
+
+
+def test_with_json_an_error_is_an_object_too(desk: Desk) -> None:
+    said = desk.call("validate", "--json", "--nonsense")
+
+    document = json.loads(said.err.splitlines()[-1])
+    assert document["error"]["code"] == "usage"
+    assert "--nonsense" in document["error"]["message"]
+
+
+# ------------------------------------------------------------------ defects
+
+
+def defect() -> Exception:
+    """An exception as a defect would raise it, with a password among its words and locals."""
+    password = CANARY
+    try:
+        int(password)
+    except ValueError as exc:
+        return exc
+    raise AssertionError
+
+
+def test_a_defect_is_owned_up_to_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    status = failures.tell(defect(), argv=["apply"], environ={})
+
+    told = capsys.readouterr().err
+    assert status == 1
+    assert "defect of bulkcast itself (ValueError)" in told
+    assert len(told.splitlines()) == 1
+    assert CANARY not in told
+
+
+def test_verbose_shows_where_a_defect_lies_but_no_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = defect()
+    assert CANARY in "".join(traceback.format_exception(found))
+
+    failures.tell(found, argv=["apply", "-v"], environ={})
+
+    told = capsys.readouterr().err
+    assert "int(password)" in told
+    assert "test_cli_door.py" in told
+    assert CANARY not in told
+
+
+def test_the_secret_is_taken_out_of_whatever_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    failures.tell(OSError(5, f"x {CANARY} y"), argv=["--json"], environ={"BULKCAST_SECRET": CANARY})
+
+    told = capsys.readouterr().err
+    assert "x ••• y" in told
+    assert CANARY not in told
+
+
+# ------------------------------------------------------------------ streams
+
+
+def test_a_reader_that_has_left_is_no_error(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", [["课", "x", *row[2:]] for row in lines(400)])
+    read, write = os.pipe()
+    os.close(read)
+
+    process = desk.start("validate", sheet, "--all", stdout=write)
+    os.close(write)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 3
+    assert "Error" not in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk", "cp1252"])
+def test_redirected_output_is_utf_8_whatever_the_code_page(desk: Desk, encoding: str) -> None:
+    wrong = lines(2)
+    wrong[0][2] = "也许 ✓"
+    desk.set(PYTHONIOENCODING=encoding)
+    sheet = write_csv(desk.folder / "课表.csv", wrong)
+
+    said = desk.spawn("validate", sheet)
+
+    assert said.status == 3
+    assert "也许 ✓" in said.out
+    assert "课表.csv" in said.err
+
+
+# ------------------------------------------------------------------ signals
+
+
+@posix
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
+def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
+    desk: Desk, name: str, status: int
+) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(60))
+    under_way = Reached(8)
+
+    with clearing(desk, clock=under_way) as sandbox:
+        process = desk.start("apply", sheet, "-y", "--json", "--rate", "20/s")
+        under_way.wait()
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=30)
+        document = json.loads(out)
+        resumed = desk.call("resume", "--json", "--rate", "max")
+
+    counts = document["counts"]
+    assert process.returncode == document["exit"] == status
+    assert "Stopping" in err
+    assert document["stopped"]["reason"] == "interrupted"
+    assert 0 < counts["applied"] < 60
+    assert counts["applied"] + counts["not_sent"] == 60
+    assert Path(document["results"]).exists()
+    assert resumed.status == 0
+    assert resumed.document["counts"]["applied"] == 60
+    assert sandbox.received == 60
+
+
+@posix
+def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    world = parse_world(
+        '{"limit": null, "classrooms": [{"activityId": 25096002, "faults": ["hang:60"]}]}', name="w"
+    )
+    under_way = Reached(6)
+
+    with clearing(desk, world, clock=under_way) as sandbox:
+        process = desk.start("apply", sheet, "-y", "--json", "--rate", "5/s")
+        under_way.wait()
+        while sandbox.received < 3:
+            assert process.poll() is None
+        assert process.stderr is not None
+        process.send_signal(signal.SIGINT)
+        told = any("no more rows" in line for line in iter(process.stderr.readline, ""))
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=15)
+
+    assert told
+    document = json.loads(out)
+    assert process.returncode == 130
+    assert document["counts"]["unconfirmed"] == 1
+    assert sum(document["counts"].values()) == 3
+    assert document["elapsed_s"] < 10
+
+
+# ------------------------------------------------------------------ a terminal
+
+
+def at_a_terminal(desk: Desk, *argv: str | Path, typed: str = "") -> tuple[int, str]:
+    """A command on a terminal of its own: its status and everything that appeared there."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = desk.start(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    except OSError:  # Linux's way to say that the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(30), seen.decode()
+
+
+@posix
+def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(30))
+    desk.set(TERM="xterm-256color", NO_COLOR="")
+
+    with clearing(desk):
+        status, seen = at_a_terminal(desk, "apply", sheet, "--rate", "15/s", typed="y\n")
+
+    assert status == 0
+    assert "Send 30 rows to institution" in seen
+    assert "a minute" in seen
+    assert "\x1b[3" in seen
+    assert "applied" in seen
+
+
+@posix
+def test_no_sends_nothing(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    desk.set(TERM="xterm")
+
+    with clearing(desk) as sandbox:
+        status, seen = at_a_terminal(desk, "apply", sheet, typed="n\n")
+
+    assert status == 130
+    assert "nothing was sent" in seen
+    assert sandbox.received == 0
+
+
+@posix
+def test_no_color_is_honoured(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(10))
+    desk.set(TERM="xterm-256color", NO_COLOR="1")
+
+    with clearing(desk):
+        status, seen = at_a_terminal(desk, "apply", sheet, "-y", "--rate", "20/s")
+
+    assert status == 0
+    assert "\x1b[3" not in seen
+    assert "\x1b[1m" not in seen
+
+
+@posix
+def test_a_dumb_terminal_is_sent_no_escapes(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(10))
+    desk.set(TERM="dumb")
+
+    with clearing(desk):
+        status, seen = at_a_terminal(desk, "apply", sheet, "-y", "--rate", "20/s")
+
+    assert status == 0
+    assert "\x1b" not in seen
+
+
+# ------------------------------------------------------------------ the sandbox command
+
+
+@posix
+def test_the_sandbox_says_how_to_reach_it_and_ends_well(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    process = desk.start("sandbox", "--port", "0", "--limit", "max", "--json")
+    assert process.stdout is not None
+    desk.set(**json.loads(process.stdout.readline())["env"])
+    said = desk.call("apply", sheet, "-y", "--json", "--rate", "max")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)
+
+    assert said.document["counts"]["applied"] == 3
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(59.6, "1 min"), (3599.9, "1 h"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
+)
+def test_durations_read_well_at_their_edges(seconds: float, said: str) -> None:
+    assert spell(seconds) == said
