@@ -23,11 +23,35 @@ from bulkcast.loader import package
 from bulkcast.model import Cell, FlaggedCell
 
 _FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
-_MOST_MERGED_ROWS: Final = 5_000_000
-"""Heights of all merged ranges together; a sheet people made has a few thousand."""
+_TALL: Final = 1000
+"""Rows from which on a merged range is remembered as a whole and not row by row."""
+_MOST_TALL: Final = 100
+_MOST_MERGED_ROWS: Final = 300_000
+"""Heights of all other merged ranges together; a sheet people made has a few thousand."""
 
 Span = tuple[int, int, str]
 """The columns a merged range takes up, from 0, the last one excluded; and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The merged ranges of a worksheet."""
+
+    short: Mapping[int, Sequence[Span]] = field(default_factory=dict)
+    """By the number of each row they touch."""
+    tall: Sequence[tuple[range, Span]] = ()
+    """With all rows they touch."""
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.short or self.tall)
+
+    def of(self, row: int) -> Sequence[Span]:
+        """Those that touch the row with this number."""
+        found = self.short.get(row, ())
+        if not self.tall:
+            return found
+        return (*found, *(span for rows, span in self.tall if row in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +62,11 @@ class Marks:
     """The rows that are not shown."""
     unsaved: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
     """Column, from 0 → the formula that has no value."""
-    merged: Mapping[int, Sequence[Span]] = field(default_factory=dict)
+    merged: Merged = Merged()
 
     def flag(self, row: int, cells: Sequence[Cell], *, width: int) -> Sequence[Cell]:
         """The cells of `row`, those up to `width` that are not just their value flagged."""
-        unsaved, merged = self.unsaved.get(row, {}), self.merged.get(row, ())
+        unsaved, merged = self.unsaved.get(row, {}), self.merged.of(row)
         if not unsaved and (not merged or all(cell is None for cell in cells)):
             return cells
         flagged = [*cells, *(None,) * (width - len(cells))]
@@ -61,24 +85,30 @@ def _merged(cell: Cell, name: str) -> FlaggedCell:
     return FlaggedCell("cell.merged", shown=shown, value=value, args={"range": name})
 
 
-def by_row(ranges: Iterable[tuple[int, int, int, int]], last: int) -> Mapping[int, Sequence[Span]]:
-    """Merged ranges (first column from 0, first row, end column, last row) by the rows they touch.
+def merged(ranges: Iterable[tuple[int, int, int, int]]) -> Merged:
+    """Merged ranges, each by its first column from 0, first row, end column and last row.
 
     Raises:
         UnreadableSheet: they are more than any table has.
 
     """
-    rows: defaultdict[int, list[Span]] = defaultdict(list)
+    short: defaultdict[int, list[Span]] = defaultdict(list)
+    tall: list[tuple[range, Span]] = []
     room = _MOST_MERGED_ROWS
     for first_column, first_row, end_column, last_row in ranges:
-        reach = min(last_row, last)
-        room -= reach - first_row
-        if room < 0:
+        span = (
+            first_column, end_column, _range_name(first_column, first_row, end_column, last_row)
+        )  # fmt: skip
+        rows = range(first_row, last_row + 1)
+        if len(rows) >= _TALL:
+            tall.append((rows, span))
+            rows = range(0)
+        room -= len(rows)
+        if room < 0 or len(tall) > _MOST_TALL:
             raise UnreadableSheet("The worksheet has too many merged cells; unmerge them.")
-        name = _range_name(first_column, first_row, end_column, last_row)
-        for row in range(first_row, reach + 1):
-            rows[row].append((first_column, end_column, name))
-    return rows
+        for row in rows:
+            short[row].append(span)
+    return Merged(short, tall)
 
 
 def _range_name(first_column: int, first_row: int, end_column: int, last_row: int) -> str:
@@ -136,7 +166,7 @@ class _Look:
                 while element.getprevious() is not None:
                     del element.getparent()[0]
             _refuse_dtd(events.root.getroottree())
-        return Marks(frozenset(self._hidden), self._unsaved, self._merged())
+        return Marks(frozenset(self._hidden), self._unsaved, merged(map(bounds, self._ranges)))
 
     def _take(self, element: Any) -> None:
         if element.tag.endswith("}mergeCell"):
@@ -168,9 +198,6 @@ class _Look:
         """
         value, kind = _text(cell, "v"), cell.get("t")
         return (not value and kind != "str") or (value == self._placeholder and kind in {None, "n"})
-
-    def _merged(self) -> Mapping[int, Sequence[Span]]:
-        return by_row(map(bounds, self._ranges), self._row)
 
 
 def _text(cell: Any, name: str) -> str:

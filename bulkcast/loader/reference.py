@@ -84,9 +84,8 @@ class Calamine:
     def head(self, tab: str) -> Iterator[Line]:
         """The lines of a worksheet, those above and left of its first cell included."""
         sheet = self._book.get_sheet_by_name(tab)
-        merged = marks.by_row(
-            [(a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in sheet.merged_cell_ranges or ()],
-            sheet.total_height,
+        merged = marks.merged(
+            (a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in sheet.merged_cell_ranges or ()
         )
         found = marks.Marks(merged=merged)
         first_row, first_column = sheet.start or (0, 0)

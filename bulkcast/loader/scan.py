@@ -348,6 +348,11 @@ def _pieces(part: IO[bytes]) -> Iterator[list[str]]:
         rest += text
         rest, ended, _ = rest.partition("</sheetData>")
         *pieces, rest = rest.split("</row>")
+        if len(rest) > _READ_AT_ONCE and not ended:
+            # Rows without cells have no end of their own: all before the last one are whole.
+            last = max(rest.rfind("<row "), 0)
+            pieces.append(rest[:last])
+            rest = rest[last:]
         yield pieces
         if ended:
             yield [rest]
@@ -376,6 +381,11 @@ def _after_head(texts: Iterator[str]) -> str | None:
         head += text
         before, found, after = head.partition("<sheetData>")
         if found:
+            if "<!DOCTYPE" in before:
+                raise UnreadableSheet(
+                    "The worksheet holds a document type, which no spreadsheet program writes; "
+                    "copy its rows into a new workbook."
+                )
             if not _HEAD.match(before) or "<!" in before:
                 raise Unusual
             return after

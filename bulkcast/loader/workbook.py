@@ -3,7 +3,7 @@
 xlsx is read by `scan`; what `scan` does not know, and every other kind, is read `apart`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +17,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import archive, kinds, marks, package, scan, table
 from bulkcast.loader.apart import Apart
-from bulkcast.loader.marks import Span
+from bulkcast.loader.marks import Merged
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.package import Package
 from bulkcast.loader.stream import Stream
@@ -26,6 +26,9 @@ from bulkcast.model import Layout, Text
 
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
+_MOST_TABS: Final = 300
+"""Worksheets that are looked into for a header row; a school's year has some dozens."""
+_MOST_NAMED: Final = 5
 _AT_ONCE: Final = 512
 _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
@@ -95,21 +98,29 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
     """The worksheet to read: the one asked for, or the only one with a header row."""
     names = [tab for tab, _ in book.tabs]
     if options.tab is not None and options.tab not in names:
-        raise UnreadableSheet(
-            f"{name} has no worksheet {options.tab!r}; it has {', '.join(map(repr, names))}."
-        )
+        listed = _listed(names, ", ")
+        raise UnreadableSheet(f"{name} has no worksheet {options.tab!r}; it has {listed}.")
     wanted = [t for t, visible in book.tabs if visible] if options.tab is None else [options.tab]
+    if len(wanted) > _MOST_TABS:
+        raise UnreadableSheet(f"{name} has {len(wanted)} worksheets; choose one with --sheet.")
     tabs = [tab for title in wanted if (tab := _tab(book, title, endpoint, options)) is not None]
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
     if not likely:
         place = name if options.tab is None else f"The worksheet {options.tab!r} of {name}"
         raise table.no_header(place, endpoint)
     if len(likely) > 1:
-        several = " and ".join(repr(tab.name) for tab in likely)
+        several = _listed([tab.name for tab in likely], " and ")
         raise UnreadableSheet(
             f"{name} has more than one worksheet to read: {several}; choose one with --sheet."
         )
     return likely[0]
+
+
+def _listed(names: Sequence[str], between: str) -> str:
+    """The names as text, the first few of many."""
+    shown = [repr(name) for name in names[:_MOST_NAMED]]
+    more = len(names) - len(shown)
+    return between.join([*shown, f"{more} more"] if more else shown)
 
 
 def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
@@ -164,7 +175,7 @@ class _Xlsx:
     def head(self, tab: str) -> Sequence[Line]:
         lines = (
             line
-            for numbers, rows in self._chunks(tab, set(), {})
+            for numbers, rows in self._chunks(tab, set(), Merged())
             for line in zip(numbers, rows, strict=True)
         )
         return list(islice(lines, HEADER_WITHIN))
@@ -172,15 +183,12 @@ class _Xlsx:
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         part = self._part(tab)
         ranges = archive.merged_ranges(self.packed, part, self.path)
-        merged = marks.by_row(map(marks.bounds, ranges), _LAST_ROW) if ranges else {}
-        return self._chunks(tab, hidden, merged)
+        return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
 
     def _part(self, tab: str) -> str:
         return next(t.part for t in self.structure.tabs if t.name == tab)
 
-    def _chunks(
-        self, tab: str, hidden: set[int], merged: Mapping[int, Sequence[Span]]
-    ) -> Iterator[Chunk]:
+    def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Iterator[Chunk]:
         found = scan.Found(hidden)
         cells = scan.Cells(self.structure, self.strings)
         with self.packed.open(self._part(tab)) as part:
@@ -202,16 +210,12 @@ class _Xlsx:
         yield from _gathered(later, found.hidden)
 
 
-_LAST_ROW: Final = 1_048_576
-
-
 def _flagged(
-    numbers: Sequence[int], rows: Sequence[table.Cells], merged: Mapping[int, Sequence[Span]]
+    numbers: Sequence[int], rows: Sequence[table.Cells], merged: Merged
 ) -> list[table.Cells]:
     found = marks.Marks(merged=merged)
     return [
-        found.flag(number, row, width=len(row)) if number in merged else row
-        for number, row in zip(numbers, rows, strict=True)
+        found.flag(number, row, width=len(row)) for number, row in zip(numbers, rows, strict=True)
     ]
 
 
