@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
-from bulkcast.ledger import FrozenRun, Ledger, claim
+from bulkcast.ledger import FrozenRun, Ledger, Moment, claim
 from bulkcast.ledger.rows import (
     pack_issues,
     pack_outcome,
@@ -408,9 +408,10 @@ async def test_recent_stamps_are_those_of_the_institution_whatever_the_run(tmp_p
             with ledger.journal(run) as journal:
                 await journal.intend([Intent(key(2), n, first + n) for n in range(1, 4)])
 
-        assert ledger.recent_stamps(SCHOOL, 51.0) == [52.0, 53.0, 101.0, 102.0, 103.0]
-        assert ledger.recent_stamps(other, 0.0) == [71.0, 72.0, 73.0]
-        assert ledger.recent_stamps(Institution("https://else.where", SCHOOL.sid), 0.0) == []
+        now = Moment(104.0)
+        assert ledger.sent_lately(SCHOOL, now, 52.5) == [52.0, 51.0, 3.0, 2.0, 1.0]
+        assert ledger.sent_lately(other, now, 1000.0) == [33.0, 32.0, 31.0]
+        assert ledger.sent_lately(Institution("https://else.where", SCHOOL.sid), now, 1000.0) == []
 
 
 # ------------------------------------------------------------------ the file
@@ -572,7 +573,7 @@ def flipped(tmp_path: Path, seed: int, times: int) -> Tally:
             with Ledger(broken) as ledger:
                 read = ledger.load("r1")
                 ledger.runs()
-                ledger.recent_stamps(SCHOOL, 0.0)
+                ledger.sent_lately(SCHOOL, Moment(0.0), 1.0)
         except (LedgerDamaged, CannotStart):
             refused += 1
         else:

@@ -9,14 +9,18 @@ what it wrote is on disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger.rows import end_crc, intent_crc, outcome_crc, pack_outcome
+from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey
 
-_INTEND = "INSERT INTO attempts (run_id, seq, number, stamp, crc) VALUES (?, ?, ?, ?, ?)"
+_INTEND = (
+    "INSERT INTO attempts (run_id, seq, number, stamp, ahead_s, boot, tick, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _END = (
     "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?, end_crc = ?"
     " WHERE run_id = ? AND seq = ? AND number = ?"
@@ -29,14 +33,29 @@ _REST: Final = 3.0
 _Rows = Sequence[tuple[object, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When this computer was started, and how long ago."""
+
+    id: int
+    """The ledger's number for it."""
+    tick: Callable[[], float]
+    """Seconds since then."""
+
+
 class RunJournal:
     """The dispatcher's journal for one run; belongs to one event loop."""
 
     def __init__(
-        self, connection: sqlite3.Connection, run_id: int, places: Mapping[RequestKey, int]
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        places: Mapping[RequestKey, int],
+        started: Started | None = None,
     ) -> None:
         """`places` are the numbers of the run's requests in sending order."""
         self._connection = connection
+        self._started = started
         self._run_id = run_id
         self._places = places
         self._batch: list[tuple[str, _Rows]] = []
@@ -57,8 +76,12 @@ class RunJournal:
             await self._store(_SETTLE, settles)
 
     def _intent(self, intent: Intent) -> tuple[object, ...]:
-        fields = (self._run_id, self._places[intent.key], intent.number, intent.stamp)
-        return (*fields, intent_crc(*fields))
+        boot, tick = (self._started.id, self._started.tick()) if self._started else (None, None)
+        stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
+        fields: IntentFields = (
+            self._run_id, self._places[intent.key], intent.number, stamp, ahead_s, boot, tick,
+        )  # fmt: skip
+        return (*fields, intent_crc(fields))
 
     def _end(self, attempt: Attempt) -> tuple[object, ...]:
         place = (self._run_id, self._places[attempt.key], attempt.number)
@@ -67,7 +90,7 @@ class RunJournal:
 
     def _settle(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
         packed, seq = pack_outcome(outcome), self._places[key]
-        check = outcome_crc(seq, packed)
+        check = outcome_crc(self._run_id, seq, packed)
         return (self._run_id, seq, outcome.status, outcome.attempts, packed, check)
 
     async def _store(self, statement: str, rows: _Rows) -> None:
