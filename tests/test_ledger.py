@@ -341,7 +341,11 @@ async def test_a_ledger_that_cannot_be_written_says_so_to_everyone_who_waits(
             assert "the ledger cannot be written: database or disk is full" in str(ends[0])
 
             journal._connection.execute(f"PRAGMA max_page_count = {pages + 5000}")
-            await journal.intend((intent(2),))
+            with pytest.raises(BulkcastError, match="is full"):
+                await journal.intend((intent(2),))
+            await journal.record((ended(1, ambiguous=False),))
+        with ledger.journal("r1") as another:
+            await another.intend((intent(2),))
 
     with Ledger(tmp_path) as ledger:
         assert ledger.load("r1").history == {key(2): History(2, ambiguous=True)}
@@ -430,7 +434,8 @@ async def test_nobody_else_can_read_the_ledger(tmp_path: Path) -> None:
     finally:
         os.umask(before)
 
-    assert modes == {FILE_NAME: 0o600, f"{FILE_NAME}-wal": 0o600, f"{FILE_NAME}-shm": 0o600}
+    names = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "ballast"}
+    assert modes == dict.fromkeys(names, 0o600)
     assert home.stat().st_mode & 0o777 == 0o700
 
 

@@ -11,8 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
+from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
 from bulkcast.ledger import recent
+from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
 from bulkcast.ledger.journal import RunJournal, Started
 from bulkcast.ledger.moments import Moment, Steady
@@ -229,7 +230,9 @@ class Ledger:
         connection = self._connect()
         try:
             started = Started(self._boot(steady.boot), steady.tick) if steady else None
-            yield RunJournal(connection, run_id, places, started)
+            ballast = Ballast(self.home)
+            ballast.keep()
+            yield RunJournal(connection, run_id, places, started, ballast)
         finally:
             connection.close()
 
@@ -268,7 +271,7 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise BulkcastError(f"the ledger {self.path} cannot be written: {exc}") from exc
+                raise LedgerUnwritable(f"the ledger {self.path} cannot be written: {exc}") from exc
             raise
 
     # -------------------------------------------------------------- reading

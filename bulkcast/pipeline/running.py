@@ -18,7 +18,7 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
+from bulkcast.errors import BulkcastError, CannotStart, LedgerUnwritable, NeedsHuman
 from bulkcast.fence import Doubt, Fence
 from bulkcast.ledger import FrozenRun, Ledger, Moment, RunHeader, Steady, boot_id, claim
 from bulkcast.model import (
@@ -246,9 +246,20 @@ async def _carry_out(
     started = asyncio.get_running_loop().time()
     with rows_uncollected():
         stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
-        ledger.finish(run, stop, doors.wall())
+        remarks += _finish(ledger, run, stop, doors.wall())
         elapsed = asyncio.get_running_loop().time() - started
-        return report(ledger, run, options, requests=requests, elapsed_s=elapsed, remarks=remarks)
+        return report(
+            ledger, run, options, stop=stop, requests=requests, elapsed_s=elapsed, remarks=remarks
+        )
+
+
+def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text]:
+    """Note that a run has ended; where even that cannot be written, its rows are there to see."""
+    try:
+        ledger.finish(run, stop, at)
+    except LedgerUnwritable as exc:
+        return [Text("That the run has ended could not be noted: {why}.", {"why": str(exc)})]
+    return []
 
 
 async def _send(
