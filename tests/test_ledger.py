@@ -28,7 +28,8 @@ from bulkcast.ledger.rows import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.store import FILE_NAME, VERSION
+from bulkcast.ledger.opening import VERSION
+from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
     History,
