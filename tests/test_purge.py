@@ -113,7 +113,7 @@ nas:/export/home /home nfs4 rw 0 0
 /dev/sdb1 /home/li/fast xfs rw 0 0
 //server/share /mnt/our\040share cifs rw 0 0
 li@host:/ /mnt/far fuse.sshfs rw 0 0
-tmpfs /tmpfs tmpfs rw 0 0
+tmpfs /ram tmpfs rw 0 0
 """
 
 
@@ -126,7 +126,7 @@ tmpfs /tmpfs tmpfs rw 0 0
         ("/homely", ""),
         ("/mnt/our share/x", "cifs"),
         ("/mnt/far/x", "fuse.sshfs"),
-        ("/tmpfs/x", ""),
+        ("/ram/x", ""),
         ("/", ""),
     ],
 )

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -12,7 +12,8 @@ from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnw
 from bulkcast.ledger import purging, recent
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
-from bulkcast.ledger.journal import RunJournal, Started
+from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
+from bulkcast.ledger.mark import Mark, noted
 from bulkcast.ledger.moments import Moment, Steady
 from bulkcast.ledger.opening import UNREADABLE, connect, prepare
 from bulkcast.ledger.place import network_drive, refuse_network_drive
@@ -138,14 +139,20 @@ class Ledger:
                     "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
                 )
             }
-        connection = connect(self.path)
-        try:
+            written, settled = self._counts(run_id)
+        with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
             started = Started(self._boot(steady.boot), steady.tick) if steady else None
-            ballast = Ballast(self.home)
-            ballast.keep()
-            yield RunJournal(connection, run_id, places, started, ballast)
-        finally:
-            connection.close()
+            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
+            keepsakes.ballast.keep()
+            yield RunJournal(connection, run_id, places, started, keepsakes)
+
+    def _counts(self, run_id: int) -> tuple[int, set[int]]:
+        """How many intents a run has, and which of its requests have an outcome."""
+        intents = self._connection.execute(
+            "SELECT count(*) FROM attempts WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
+        return int(intents[0]), {seq for (seq,) in settled}
 
     def _boot(self, boot: str) -> int:
         """The ledger's number for a start of this computer."""
@@ -299,6 +306,7 @@ class Ledger:
             run_id = self._id(run)
             record = self._record(run)
             _refuse_purged(record)
+            self._refuse_lost(run, run_id)
             stored, outcomes = self._requests(run_id)
             if len(stored) != record.header.n_requests:
                 raise _damaged(f"run {run}, of which requests are missing")
@@ -337,6 +345,18 @@ class Ledger:
             if any(self._connection.execute(_STRAY).fetchone()):
                 raise _damaged("something of which the run is gone")
         self._is_whole = True
+
+    def _refuse_lost(self, run: str, run_id: int) -> None:
+        """Compare with the note beside the ledger."""
+        intents, settled = self._counts(run_id)
+        known = noted(self.folder(run))
+        lost = max(0, known.intents - intents), max(0, known.outcomes - len(settled))
+        if any(lost):
+            raise LedgerDamaged(
+                f"{self.path} has lost {lost[0]} sends and {lost[1]} outcomes of run {run}: the"
+                " last part of its file or of the -wal beside it is gone; send the sheet again with"
+                " `bulkcast apply`, which does no harm to what was applied"
+            )
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
         stored = []
