@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
 from bulkcast.ledger import FrozenRun, Ledger, Moment, claim
+from bulkcast.ledger.opening import VERSION
 from bulkcast.ledger.rows import (
     pack_issues,
     pack_outcome,
@@ -28,7 +29,6 @@ from bulkcast.ledger.rows import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.opening import VERSION
 from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
