@@ -6,13 +6,15 @@ outcomes also lie in a file of their own, written after each commit and never sy
 behind the ledger, and where it is ahead of it the ledger has lost something.
 """
 
+import mmap
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 FILE_NAME: Final = "mark"
-_WIDTH: Final = 12
+_TEXT: Final = b"%12d %12d"
+_SIZE: Final = len(_TEXT % (0, 0))
 
 
 class Counts(NamedTuple):
@@ -27,27 +29,34 @@ class Mark:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the run's own; without room for the note the run does without."""
-        self._descriptor = -1
+        self._page: mmap.mmap | None = None
         with suppress(OSError):
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            self._descriptor = os.open(folder / FILE_NAME, os.O_CREAT | os.O_WRONLY, 0o600)
+            self._page = _mapped(folder / FILE_NAME)
 
     def __enter__(self) -> "Mark":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        if self._page is not None:
+            self._page.close()
 
     def note(self, counts: Counts) -> None:
-        """Write the counts over the ones before."""
-        if self._descriptor < 0:
-            return
-        text = " ".join(str(count).rjust(_WIDTH) for count in counts)
-        with suppress(OSError):
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, text.encode("ascii"))
+        """Write the counts over the ones before; in memory, since it is done for every commit."""
+        if self._page is not None:
+            self._page[:_SIZE] = _TEXT % counts
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if os.fstat(descriptor).st_size != _SIZE:  # written, not only stretched: it must have room
+            os.write(descriptor, _TEXT % Counts())
+            os.ftruncate(descriptor, _SIZE)
+        return mmap.mmap(descriptor, _SIZE)
+    finally:
+        os.close(descriptor)
 
 
 def noted(folder: Path) -> Counts:
