@@ -1,0 +1,68 @@
+"""How much a run has written, noted outside the ledger: a WAL that is cut short looks whole.
+
+SQLite takes a WAL up to its first damaged frame and forgets the rest without a word; a WAL that was
+deleted or swapped for another it forgets altogether.  So the counts of a run's intents and
+outcomes also lie in a file of their own, written after each commit and never synced: it may fall
+behind the ledger, and where it is ahead of it the ledger has lost something.
+"""
+
+import mmap
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+FILE_NAME: Final = "mark"
+_TEXT: Final = b"%12d %12d"
+_SIZE: Final = len(_TEXT % (0, 0))
+
+
+class Counts(NamedTuple):
+    """What a run has written."""
+
+    intents: int = 0
+    outcomes: int = 0
+
+
+class Mark:
+    """The note of one run, open for writing; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the run's own; without room for the note the run does without."""
+        self._page: mmap.mmap | None = None
+        with suppress(OSError):
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._page = _mapped(folder / FILE_NAME)
+
+    def __enter__(self) -> "Mark":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._page is not None:
+            self._page.close()
+
+    def note(self, counts: Counts) -> None:
+        """Write the counts over the ones before; in memory, since it is done for every commit."""
+        if self._page is not None:
+            self._page[:_SIZE] = _TEXT % counts
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if os.fstat(descriptor).st_size != _SIZE:  # written, not only stretched: it must have room
+            os.write(descriptor, _TEXT % Counts())
+            os.ftruncate(descriptor, _SIZE)
+        return mmap.mmap(descriptor, _SIZE)
+    finally:
+        os.close(descriptor)
+
+
+def noted(folder: Path) -> Counts:
+    """What was noted last; zeros where nothing can be read."""
+    try:
+        intents, outcomes = (folder / FILE_NAME).read_text(encoding="ascii").split()
+        return Counts(int(intents), int(outcomes))
+    except (OSError, ValueError):
+        return Counts()
