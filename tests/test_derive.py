@@ -148,7 +148,13 @@ def test_a_row_that_was_not_sent_says_why() -> None:
 
 @pytest.mark.parametrize(
     ("header", "name"),
-    [("Web live", "Web live"), (" a  b *\n乙", "a b"), ("\n活动ID", ""), ("a *b", "ab")],
+    [
+        ("Web live", "Web live"),
+        (" a  b *\n乙", "a b"),
+        ("a *\r\n乙", "a"),
+        ("\n活动ID", ""),
+        ("a *b", "ab"),
+    ],
 )
 def test_a_column_is_called_by_the_first_line_of_its_header(header: str, name: str) -> None:
     assert short_header(header) == name

@@ -59,6 +59,7 @@ def rules(area: Area) -> Iterator[ColourRule]:
 def _names_column(area: Area) -> str:
     header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
-    name = f'"["&TRIM(SUBSTITUTE({first_line}," *",""))&"]"'
+    without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
+    name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
     # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
     return f'AND({MARK},{header}<>"",ISNUMBER(FIND({name},{message})))'
