@@ -12,7 +12,7 @@ never from memory: nothing is claimed that is not on disk.
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, zone
 from bulkcast.pipeline.reporting import crosstab, results, runs
-from bulkcast.pipeline.running import apply, resume
+from bulkcast.pipeline.running import apply, require_place, resume
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -39,6 +39,7 @@ __all__ = [
     "crosstab",
     "doctor",
     "prepare",
+    "require_place",
     "results",
     "resume",
     "runs",

@@ -14,6 +14,7 @@ import xlsxwriter
 
 from bulkcast.catalogue import CLEAR_WORDS, Endpoint, Label, Role
 from bulkcast.derive import TemplateColumn, template_columns, values_said
+from bulkcast.errors import CannotStart
 from bulkcast.model import Sheet
 from bulkcast.reporter.carried import Carried, Value, carry
 from bulkcast.reporter.columns import letters
@@ -54,9 +55,11 @@ def write_template(
     The rows of `filled_from` stand in it already, under the columns they belong to.
 
     Raises:
-        CannotStart: `target` exists and may not be replaced, or cannot be written.
+        CannotStart: `target` exists and may not be replaced, cannot be written, or is no .xlsx.
 
     """
+    if target.suffix.lower() != ".xlsx":
+        raise CannotStart(f"The template is a workbook, so {target.name} must end in .xlsx")
     carried = Carried() if filled_from is None else carry(filled_from, endpoint)
     options = {"nan_inf_to_errors": False, "default_date_format": "yyyy-mm-dd hh:mm"}
     with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path, options) as book:
