@@ -532,6 +532,12 @@ def test_a_workbook_that_cannot_be_patched_is_written_anew_and_says_what_is_lost
     written = write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
 
     assert values(tmp_path / "o.xlsx")[1][:4] == ["25096094", "On", "a", "applied"]
+    sheet = sheet_of(tmp_path / "o.xlsx")
+    assert sheet.auto_filter.ref == "A1:J4"
+    assert sheet.column_dimensions["F"].width == 72
+    coloured = [str(area.sqref) for area in sheet.conditional_formatting]
+    assert coloured[0] == "A2:C100"
+    assert coloured.count("A2:C7") == 1
     (remark,) = map(str, written.remarks)
     assert "written anew" in remark
     lost = remark.partition("Lost: ")[2]

@@ -187,14 +187,7 @@ class _Patch:
 
     def _tail(self, frame: Frame, last_row: int) -> bytes:
         """What follows the rows, the last of which is `last_row`."""
-        at = {field: index for index, field in self.columns.items()}
-        area = Area(
-            header_row=self.header_row,
-            last_row=last_row,
-            user_columns=max(self.users_columns(), default=-1) + 1,
-            status=at["status"],
-            message=at["message"],
-        )
+        area = Area.of(self._headers, self.columns, self.header_row, last_row)
         frame.stretch_filter(self.header_row, self.columns)
         frame.colour(area, self._formats.colours)
         return frame.halves()[1]
