@@ -378,6 +378,17 @@ def test_values_right_of_the_header_are_not_overwritten(tmp_path: Path) -> None:
     assert values(tmp_path / "o.xlsx")[1][4:6] == ["stray", "applied"]
 
 
+def test_results_that_stand_far_out_are_pointed_to(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"]])
+    book = load_workbook(source)
+    book["Classes"]["AZ2"] = "stray"
+    book.save(source)
+
+    (remark,) = write(source, tmp_path / "o.xlsx", result(2)).remarks
+
+    assert "column BA" in str(remark)
+
+
 def test_cells_that_are_only_formatted_make_room(tmp_path: Path) -> None:
     source = plain(tmp_path / "t.xlsx", [["1", "On"]])
     book = load_workbook(source)

@@ -28,7 +28,7 @@ def prepare(
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense.
+        CannotStart: an option makes no sense, or none of the rows it names is there.
 
     """
     options = options or SheetOptions()
@@ -41,12 +41,23 @@ def prepare(
         duplicates=options.duplicates,
         mapping=options.read.mapping,
     )
+    _require_chosen_rows(sheet, selection)
     previous = loader.previous_results(sheet)
     kept, left_out = _leave_out(sheet, selection, previous)
     wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
     checked = validator.check(wanted, endpoint, rules)
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
     return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+
+
+def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
+    """Sending none of the rows somebody names is a mistake, not a success."""
+    numbers = [row.number for row in sheet.rows]
+    if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
+        raise CannotStart(
+            f"--rows names no row of {sheet.name} that holds anything; its rows go from"
+            f" {min(numbers)} to {max(numbers)}"
+        )
 
 
 def _leave_out(
