@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
-from xml.parsers import expat
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from lxml import etree
@@ -23,6 +22,7 @@ from bulkcast.reporter.columns import COLUMNS_MAX, FIELDS, is_ours, letters, pla
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.frame import Frame
 from bulkcast.reporter.highlight import Area
+from bulkcast.reporter.looking import verify
 from bulkcast.reporter.package import (
     Parts,
     Unpatchable,
@@ -98,7 +98,7 @@ def _patch(
         width = found
     draft.remarks.extend(patch.remarks)
     draft.remarks.extend(_where(headers, patch.columns))
-    _verify(draft.path, old, parts.sheet, patch)
+    verify(draft.path, old, parts.sheet, results, len(patch.numbers))
     if any(name.startswith("_xmlsignatures/") for name in old.namelist()):
         draft.remarks.append(Text("The workbook's digital signature is no longer valid."))
 
@@ -300,54 +300,3 @@ def _like(info: ZipInfo) -> ZipInfo:
 
 def _xml(root: etree._Element) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
-
-
-# ------------------------------------------------------------------ looking again
-
-
-def _verify(path: Path, old: ZipFile, part: str, patch: _Patch) -> None:
-    """Read the draft again: same parts, XML throughout, as many rows, each status in its row.
-
-    Raises:
-        Unpatchable: something is missing; the cause is a file unlike any the patch was made for.
-
-    """
-    with ZipFile(path) as new:
-        if new.namelist() != old.namelist():
-            raise Unpatchable("a part was lost")
-        with new.open(part) as file:
-            checked = _Checked(file)
-            stream = RowStream(checked)
-            n_rows = sum(_is_told(row, patch.results.get(row.number)) for row in stream.rows())
-            checked.end()
-    if n_rows != len(patch.numbers):
-        raise Unpatchable(f"{n_rows} of {len(patch.numbers)} rows are as written")
-
-
-def _is_told(row: Row, result: ResultRow | None) -> bool:
-    """Whether the row says its result's status."""
-    return result is None or f">{result.status.value}</".encode() in row.body
-
-
-class _Checked:
-    """A file of XML that a real parser reads along with: expat, since it builds nothing."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._parser = expat.ParserCreate()
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes, which were XML so far."""
-        chunk = self._file.read(size)
-        self._parse(chunk, is_last=False)
-        return chunk
-
-    def end(self) -> None:
-        """Whether what was read is a whole document."""
-        self._parse(b"", is_last=True)
-
-    def _parse(self, chunk: bytes, *, is_last: bool) -> None:
-        try:
-            self._parser.Parse(chunk, is_last)
-        except expat.ExpatError as exc:
-            raise Unpatchable(str(exc)) from exc
