@@ -81,6 +81,10 @@ class Choice:
         yield self.label.both
         yield self.label.zh
         yield self.label.pair("zh")
+        # As instructions and messages list the choices: who copies them is understood.
+        yield f"{self.value} {self.label.en}"
+        yield f"{self.value} {self.label.zh}"
+        yield f"{self.value} ({self.label.both})"
         yield from self.words
 
 

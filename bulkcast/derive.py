@@ -104,7 +104,7 @@ def short_header(header: str) -> str:
     >>> short_header("Activity ID *\n活动ID")
     'Activity ID'
     """
-    first = header.partition("\n")[0].replace(" *", "")
+    first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
     return re.sub(" +", " ", first).strip(" ")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_the_version_is_told(desk: Desk) -> None:
         (("apply", "x.csv", "-y", "--sandbox", "--profile", "branch"), "--profile"),
         (("apply", "missing\x1b[2J.csv", "-y"), "There is no file"),
         (("validate", "."), "folder"),
+        (("validate", "-"), "give a file"),
+        (("template", "-"), "give a file"),
+        (("template", "term.csv"), ".xlsx"),
+        (("apply", "x.csv", "-y", "--sandbox", "-o", "-"), "give a file"),
+        (("apply", "x.csv", "-y", "--sandbox", "-o", "x.csv"), "exists already"),
+        (("apply", "x.csv", "-y", "--sandbox", "-o", ".", "--force"), "no file"),
+        (("apply", "x.csv", "-y", "--sandbox", "-o", os.devnull, "--force"), "no file"),
+        (("apply", "x.csv", "-y", "--sandbox", "-o", "nowhere/y.csv"), "no folder"),
         (("sandbox", "--world", "nowhere.json"), "nowhere.json"),
         (("sandbox", "--port", "70000"), "65535"),
         (("demo", "--dir", "."), "--dir"),
@@ -199,6 +208,34 @@ def test_redirected_output_is_utf_8_whatever_the_code_page(desk: Desk, encoding:
     assert "课表.csv" in said.err
 
 
+@posix
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+def test_a_stream_that_was_never_open_is_no_error(desk: Desk, closed: str) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    program = f'"{sys.executable}" -m bulkcast validate "{sheet}" {closed}'
+
+    ended = subprocess.run(
+        ["/bin/sh", "-c", program], env=desk.environment(), capture_output=True, check=False,
+        timeout=30, text=True,
+    )  # fmt: skip
+
+    assert ended.returncode == 0
+    assert "defect" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_what_is_typed(desk: Desk, shell: str) -> None:
+    desk.set(_BULKCAST_COMPLETE=f"{shell}_source")
+    installed = desk.spawn()
+    at = "res" if shell == "fish" else "1"
+    desk.set(_BULKCAST_COMPLETE=f"{shell}_complete", COMP_WORDS="bulkcast res", COMP_CWORD=at)
+    completed = desk.spawn()
+
+    assert "_bulkcast_completion" in installed.out
+    assert {"resubmit", "resume", "results"} <= set(re.findall(r"[a-z]+", completed.out))
+    assert installed.err + completed.err == ""
+
+
 # ------------------------------------------------------------------ signals
 
 
@@ -293,6 +330,18 @@ def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: Desk) ->
 
 
 @posix
+def test_nothing_is_asked_where_the_results_could_not_be_written(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    desk.set(TERM="xterm")
+
+    with clearing(desk):
+        status, seen = at_a_terminal(desk, "apply", sheet, "-o", desk.folder / "no" / "x.csv")
+
+    assert status == 2
+    assert "Send 3 rows" not in seen
+
+
+@posix
 def test_no_sends_nothing(desk: Desk) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     desk.set(TERM="xterm")
@@ -303,6 +352,18 @@ def test_no_sends_nothing(desk: Desk) -> None:
     assert status == 130
     assert "nothing was sent" in seen
     assert sandbox.received == 0
+
+
+@posix
+def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "a term with quite a long name of its own.csv", lines(3))
+    desk.set(TERM="xterm", COLUMNS="44")
+    with clearing(desk):
+        run = desk.call("apply", sheet, "-y", "--json", "--rate", "max").document["run"]
+
+    _, seen = at_a_terminal(desk, "runs")
+
+    assert run in seen
 
 
 @posix

@@ -159,6 +159,42 @@ def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: Desk) -> None:
     assert f"bulkcast apply {sheet}" in said.err
 
 
+def test_rows_the_sheet_does_not_have_are_no_success(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    said = desk.call("apply", sheet, "-y", "--sandbox", "--rows", "40-50")
+
+    assert said.status == 2
+    assert "from 2 to 4" in said.err
+
+
+@pytest.mark.long  # a minute: a row is tried again for that long
+def test_a_row_nobody_confirmed_ends_with_4(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    world = parse_world(
+        '{"limit": null, "classrooms": [{"activityId": 25096001, "faults": ["reset*"]}]}', name="w"
+    )
+
+    with clearing(desk, world):
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+
+    assert said.status == said.document["exit"] == 4
+    assert said.document["counts"]["unconfirmed"] == 1
+    assert said.document["counts"]["applied"] == 2
+
+
+def test_a_classin_out_of_reach_ends_with_5(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    with clearing(desk):
+        pass  # nothing answers at that address any more
+
+    said = desk.call("apply", sheet, "-y", "--json", "--max-outage", "0", *FAST)
+
+    assert said.status == said.document["exit"] == 5
+    assert said.document["stopped"]["reason"] == "outage"
+    assert said.document["counts"]["not_sent"] == 3
+
+
 def test_a_wrong_secret_costs_a_handful_of_requests(desk: Desk) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(200))
 

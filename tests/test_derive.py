@@ -22,6 +22,7 @@ from bulkcast.derive import (
     settings_table,
     short_header,
     template_columns,
+    values_said,
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Outcome, ResultRow, RowStatus
@@ -148,7 +149,13 @@ def test_a_row_that_was_not_sent_says_why() -> None:
 
 @pytest.mark.parametrize(
     ("header", "name"),
-    [("Web live", "Web live"), (" a  b *\n乙", "a b"), ("\n活动ID", ""), ("a *b", "ab")],
+    [
+        ("Web live", "Web live"),
+        (" a  b *\n乙", "a b"),
+        ("a *\r\n乙", "a"),
+        ("\n活动ID", ""),
+        ("a *b", "ab"),
+    ],
 )
 def test_a_column_is_called_by_the_first_line_of_its_header(header: str, name: str) -> None:
     assert short_header(header) == name
@@ -255,6 +262,17 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 
     assert texts >= {"activityId", "classId", "courseId", "watchPassword"}
     assert "recordState" not in texts
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_choice_may_be_copied_as_instructions_and_messages_list_it(lang: str) -> None:
+    for setting in WEBCAST.settings:
+        if isinstance(setting.kind, ChoiceKind):
+            listed = values_said(setting.kind, lang).split(", ")
+            told = [f"{c.value} ({c.label.both})" for c in setting.kind.choices]
+            values = [choice.value for choice in setting.kind.choices]
+            assert [setting.kind.by_word[fold(word)] for word in listed] == values
+            assert [setting.kind.by_word[fold(word)] for word in told] == values
 
 
 def test_only_targets_are_starred() -> None:

@@ -1,5 +1,6 @@
 """Result sheets as xlsx and xlsm: the user's own file, patched."""
 
+import csv
 import io
 import re
 import shutil
@@ -155,6 +156,10 @@ def richest(path: Path) -> Path:
     return path
 
 
+def canonical(part: bytes) -> bytes:
+    return etree.tostring(etree.fromstring(part), method="c14n")
+
+
 def around_rows(sheet: bytes) -> list[bytes]:
     """Everything in a worksheet but its rows, extent, widths and our own colours, canonically."""
     ours = {"dimension", "cols", "sheetData"}
@@ -170,13 +175,17 @@ def test_only_the_sheet_and_the_styles_differ_and_nothing_is_lost(tmp_path: Path
     with ZipFile(source) as old, ZipFile(written.path) as new:
         changed = [n for n in old.namelist() if old.read(n) != new.read(n)]
         assert new.namelist() == old.namelist()
-        assert sorted(changed) == ["xl/styles.xml", "xl/worksheets/sheet1.xml"]
+        parts = ["xl/styles.xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"]
+        assert sorted(changed) == parts
+        grown = old.read("xl/workbook.xml").replace(b"$A$1:$C$4<", b"$A$1:$J$4<")
+        assert canonical(new.read("xl/workbook.xml")) == canonical(grown)
         assert [i.date_time for i in old.infolist() if i.filename not in changed] == [
             i.date_time for i in new.infolist() if i.filename not in changed
         ]
         before, after = (book.read("xl/worksheets/sheet1.xml") for book in (old, new))
         styles, old_styles = new.read("xl/styles.xml"), old.read("xl/styles.xml")
-    assert around_rows(after) == around_rows(before)
+    filter_grown = [text.replace(b'ref="A1:C4"', b'ref="A1:J4"') for text in around_rows(before)]
+    assert around_rows(after) == filter_grown
     names = {b"sparklineGroup", b"x14:dataValidation ", b"<dataValidation ", b"<drawing ", b"$B2=1",
              b"<hyperlink ", b"<legacyDrawing ", b"<autoFilter "}  # fmt: skip
     assert {name for name in names if name in after} == names
@@ -253,12 +262,131 @@ def test_columns_start_behind_a_picture_that_floats_at_the_right(tmp_path: Path)
     assert values(tmp_path / "o.xlsx")[0][14:21] == TITLES
 
 
+def test_columns_start_behind_what_floats_only_for_newer_programs(tmp_path: Path) -> None:
+    """Controls, slicers and newer charts stand in an AlternateContent."""
+    mc = b"http://schemas.openxmlformats.org/markup-compatibility/2006"
+    opened = b'<mc:AlternateContent xmlns:mc="' + mc + b'"><mc:Choice Requires="a14">'
+
+    def wrap(name: str, raw: bytes) -> tuple[str, bytes]:
+        raw = raw.replace(b"<xdr:twoCellAnchor", opened + b"<xdr:twoCellAnchor")
+        closed = b"</xdr:twoCellAnchor>"
+        return name, raw.replace(closed, closed + b"</mc:Choice></mc:AlternateContent>")
+
+    source = repacked(rich(tmp_path / "t.xlsx", picture_at="N2"), wrap)
+
+    write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
+
+    assert values(tmp_path / "o.xlsx")[0][14:21] == TITLES
+
+
+@pytest.mark.parametrize(
+    ("merged", "first"),
+    [
+        ("C1:F1", "G"),  # a header over several columns
+        ("B3:H3", "I"),  # a row that is a title
+        ("A9:H9", "D"),  # below all rows
+        ("E3:H3", "D"),  # not the user's table
+        ("A3:XFD3", "D"),  # to the very end, where no room is left
+    ],
+)
+def test_no_result_hides_in_a_merged_cell(tmp_path: Path, merged: str, first: str) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"], ["2", ""]])
+    book = load_workbook(source)
+    book["Classes"].merge_cells(merged)
+    book.save(source)
+
+    written = write(source, tmp_path / "o.xlsx", result(2), result(3))
+
+    with ZipFile(written.path) as packed:
+        sheet = packed.read("xl/worksheets/sheet1.xml")
+    assert f'<c r="{first}1" t="inlineStr"><is><t xml:space="preserve">bulkcast_status' in (
+        sheet.decode()
+    )
+
+
+def with_table(path: Path, **options: Any) -> Path:
+    with xlsxwriter.Workbook(path) as book:
+        tab = book.add_worksheet("Classes")
+        tab.add_table(
+            "A1:C3",
+            {
+                "name": "Term",
+                "columns": [{"header": header} for header in HEADERS],
+                "data": [["25096094", "On", "a"], ["25096095", "maybe", "b"]],
+            }
+            | options,
+        )
+    return path
+
+
+def test_a_table_reaches_over_the_results_so_that_sorting_takes_them_along(tmp_path: Path) -> None:
+    source = with_table(tmp_path / "t.xlsx")
+
+    first = write(source, tmp_path / "1.xlsx", result(2), result(3))
+    second = write(
+        tmp_path / "1.xlsx", tmp_path / "2.xlsx", result(2), result(3), headers=[*HEADERS, *TITLES]
+    )
+
+    assert first.remarks == second.remarks == ()
+    for written in (first, second):
+        table = sheet_of(written.path).tables["Term"]
+        assert (table.ref, table.autoFilter.ref) == ("A1:J3", "A1:J3")
+        assert [column.name for column in table.tableColumns][3:] == TITLES
+        assert sorted(column.id for column in table.tableColumns) == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"totalsRowShown=", b'tableType="queryTable" totalsRowShown='),
+        (b'totalsRowShown="0"', b'totalsRowCount="1"'),
+    ],
+)
+def test_a_table_with_columns_from_elsewhere_or_totals_is_left_alone_and_named(
+    tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    def change(name: str, raw: bytes) -> tuple[str, bytes]:
+        if name != "xl/tables/table1.xml":
+            return name, raw
+        assert old in raw
+        return name, raw.replace(old, new)
+
+    source = repacked(with_table(tmp_path / "t.xlsx"), change)
+
+    written = write(source, tmp_path / "o.xlsx", result(2), result(3))
+
+    (remark,) = map(str, written.remarks)
+    assert "The table Term" in remark
+    with ZipFile(source) as before, ZipFile(written.path) as after:
+        assert before.read("xl/tables/table1.xml") == after.read("xl/tables/table1.xml")
+
+
+def test_a_table_without_a_header_stays_as_it_is(tmp_path: Path) -> None:
+    source = with_table(tmp_path / "t.xlsx", header_row=False)
+
+    written = write(source, tmp_path / "o.xlsx", result(2))
+
+    with ZipFile(source) as before, ZipFile(written.path) as after:
+        assert before.read("xl/tables/table1.xml") == after.read("xl/tables/table1.xml")
+
+
 def test_values_right_of_the_header_are_not_overwritten(tmp_path: Path) -> None:
     source = plain(tmp_path / "t.xlsx", [["1", "On", "", "", "stray"], ["2", "On"]])
 
     write(source, tmp_path / "o.xlsx", result(2), result(3))
 
     assert values(tmp_path / "o.xlsx")[1][4:6] == ["stray", "applied"]
+
+
+def test_results_that_stand_far_out_are_pointed_to(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"]])
+    book = load_workbook(source)
+    book["Classes"]["AZ2"] = "stray"
+    book.save(source)
+
+    (remark,) = write(source, tmp_path / "o.xlsx", result(2)).remarks
+
+    assert "column BA" in str(remark)
 
 
 def test_cells_that_are_only_formatted_make_room(tmp_path: Path) -> None:
@@ -415,6 +543,12 @@ def test_a_workbook_that_cannot_be_patched_is_written_anew_and_says_what_is_lost
     written = write(source, tmp_path / "o.xlsx", result(2), result(3), result(4))
 
     assert values(tmp_path / "o.xlsx")[1][:4] == ["25096094", "On", "a", "applied"]
+    sheet = sheet_of(tmp_path / "o.xlsx")
+    assert sheet.auto_filter.ref == "A1:J4"
+    assert sheet.column_dimensions["F"].width == 72
+    coloured = [str(area.sqref) for area in sheet.conditional_formatting]
+    assert coloured[0] == "A2:C100"
+    assert coloured.count("A2:C7") == 1
     (remark,) = map(str, written.remarks)
     assert "written anew" in remark
     lost = remark.partition("Lost: ")[2]
@@ -569,3 +703,41 @@ def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_pat
     evaluated = converted(tmp_path / "c.xlsx", "csv").read_text("utf-8", "replace")
     assert evaluated.count("TRUE") == 2
     assert short_header(HEADERS[0]) == "Activity ID"
+
+
+@needs_office
+def test_a_message_marks_its_own_column_however_the_header_is_spelled(tmp_path: Path) -> None:
+    names = [
+        "Activity ID *\n活动ID", "Web live *\r\n直播", "two  blanks", " around ", "a?b*c~",
+        'say "hi"', "no\u00a0break", "[x] *", "WEB LIVE", "live",
+    ]  # fmt: skip
+    source = tmp_path / "t.xlsx"
+    with xlsxwriter.Workbook(source) as book:
+        tab = book.add_worksheet("Classes")
+        tab.write_row(0, 0, names)
+        tab.write_column(1, 0, ["x"] * len(names))
+    results = [
+        result(row, RowStatus.INVALID, f"[{short_header(name)}] Bad.")
+        for row, name in enumerate(names, start=2)
+    ]
+    write(source, tmp_path / "o.xlsx", *results, headers=names)
+
+    book = load_workbook(tmp_path / "o.xlsx")
+    sheet = book["Classes"]
+    formula = next(
+        rule.formula[0]
+        for area in sheet.conditional_formatting
+        for rule in area.rules
+        if "FIND(" in rule.formula[0]
+    )
+    for row in range(2, len(names) + 2):
+        for column in range(len(names)):
+            here = re.sub(r"\bA\$1\b", f"{letters(column)}$1", formula).replace("$2", "2")
+            here = re.sub(r"(\$[A-Z]+)2\b", rf"\g<1>{row}", here)
+            sheet.cell(row, 40 + column).value = "=" + here
+    book.save(tmp_path / "c.xlsx")
+    shown = converted(tmp_path / "c.xlsx", "csv").read_text("utf-8", "replace")
+    marks = [[cell == "TRUE" for cell in row[39:]] for row in list(csv.reader(io.StringIO(shown)))]
+    assert marks[-len(names) :] == [
+        [row == column for column in range(len(names))] for row in range(len(names))
+    ]

@@ -6,6 +6,7 @@
 import csv
 import html
 import json
+import random
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -201,10 +202,47 @@ def meant(text: str) -> str | None:
     return "" if text in CLEAR_WORDS else text if text.strip() else None
 
 
+def strange_texts(count: int, seed: int) -> list[str]:
+    """Texts of any characters, among them many that files and programs trip over."""
+    chance = random.Random(seed)
+    parts = [
+        *sorted({c for text in ALL for c in text}),
+        *"'\"=+-@\t\r\n ,;",
+        "_x0041_",
+        "=1+1",
+        "课",
+        "(clear)",
+    ]
+
+    def one() -> str:
+        if chance.random() < 0.5:
+            return "".join(chance.choices(parts, k=chance.randrange(12)))
+        points = (chance.randrange(chance.choice((0x80, 0x3000, 0x110000))) for _ in range(8))
+        return "".join(map(chr, points))[: chance.randrange(1, 9)]
+
+    return [one() for _ in range(count)]
+
+
 @pytest.mark.parametrize("suffix", WAYS)
 def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: Desk, suffix: str) -> None:
+    prove_runs(desk, suffix, ALL)
+
+
+@pytest.mark.long
+@needs_office
+@pytest.mark.parametrize("suffix", WAYS)
+def test_ten_thousand_texts_go_through_runs_and_none_becomes_a_formula(
+    desk: Desk, suffix: str
+) -> None:
+    result = prove_runs(desk, suffix, strange_texts(10_000, seed=7))
+
+    assert formulas(result) == 0
+
+
+def prove_runs(desk: Desk, suffix: str, texts: Sequence[str]) -> Path:
+    """Apply a sheet of `texts`, mend the result, resubmit it; the last result."""
     write, mend = WAYS[suffix]
-    sheet = write(desk.folder / f"term{suffix}", ALL)
+    sheet = write(desk.folder / f"term{suffix}", texts)
     first, second = (desk.folder / f"{name}{suffix}" for name in ("first", "second"))
 
     with clearing(desk) as sandbox:
@@ -227,6 +265,7 @@ def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: Desk, suffix: s
     assert changed == {}
     assert len(sent) > len(before) / 2
     assert len(told) == len(before)
+    return second
 
 
 # ------------------------------------------------------------------ LibreOffice as judge

@@ -216,14 +216,33 @@ def test_any_texts_are_taken_over_as_texts(
     assert {writable(text) for text in texts if text} == kept or not rows
 
 
-def test_more_rows_than_a_template_has_drop_downs_for_get_them_too(tmp_path: Path) -> None:
+def test_drop_downs_and_formats_reach_down_to_the_last_row_there_can_be(template: Path) -> None:
+    sheet = classes(template)
+
+    assert {str(v.sqref).rpartition(":")[2][1:] for v in sheet.data_validations.dataValidation} == {
+        "1048576"
+    }
+    assert "A1:T1048576" in ZipFile(template).read("xl/worksheets/sheet2.xml").decode()
+
+
+def test_more_rows_than_a_term_has_are_filtered_and_coloured_too(tmp_path: Path) -> None:
     row: tuple[Cell, ...] = (None, "On", "25096094", None, None, None, None)
 
     path, rows = filled(tmp_path, *[row] * 20_500)
 
     assert len(rows) == 20_500
-    reach = {str(v.sqref).rpartition(":")[2] for v in classes(path).data_validations.dataValidation}
-    assert "A20501" in reach
+    sheet = classes(path)
+    assert sheet.auto_filter.ref.endswith("20501")
+    assert {str(area.sqref).rpartition(":")[2][1:] for area in sheet.conditional_formatting} == {
+        "20501", "2001",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "Template version 1"), ("zh", "模板版本 1")])
+def test_the_instructions_name_the_templates_version(tmp_path: Path, lang: Lang, told: str) -> None:
+    book = load_workbook(write_template(tmp_path / "t.xlsx", WEBCAST, lang).path)
+
+    assert book["Read me 说明"]["C1"].value == told
 
 
 def test_an_existing_template_is_not_overwritten(template: Path) -> None:

@@ -54,7 +54,7 @@ def bulkcast() -> None:
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=Path("bulkcast-demo"),
     show_default=True,
     metavar="D",
@@ -68,7 +68,7 @@ def demo(folder: Path) -> int:
 
 
 @bulkcast.command()
-@click.argument("out", type=click.Path(path_type=Path), default=Path("webcast-settings.xlsx"))
+@click.argument("out", type=options.PATH, default=Path("webcast-settings.xlsx"))
 @click.option(
     "--lang",
     type=click.Choice(["en", "zh"]),
@@ -79,7 +79,7 @@ def demo(folder: Path) -> int:
 @click.option(
     "--from",
     "filled_from",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="SHEET",
     help="Take over the rows of SHEET: an older template, a result, a sheet of your own.",
 )

@@ -44,7 +44,8 @@ def template(target: Path, given: Given) -> int:
 
 def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
     validate = command("bulkcast", "validate", path)
-    lead = f"It holds {n_rows:,} rows already; check them: " if n_rows else _FILL_IN
+    rows = render.counted(n_rows, "row")
+    lead = f"It holds {rows} already; check it: " if n_rows else _FILL_IN
     told.say(whole(lead, validate))
 
 

@@ -1,6 +1,7 @@
 """What may be asked: the options, in the groups that commands share.  Light: `--help` loads it."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -129,6 +130,24 @@ class Age(click.ParamType[float]):
 _AGES: Final = {"d": 86400.0, "h": 3600.0}
 
 
+class FilePath(click.Path):
+    """A file or folder by its name; `-` is neither, though other programs take it for a stream."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """The path."""
+        if os.fspath(value) == "-":
+            self.fail("'-' is no file's name, and sheets are no streams; give a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 # ------------------------------------------------------------------ groups
 
 
@@ -143,13 +162,13 @@ def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-_PATH: Final = click.Path(path_type=Path)
+PATH: Final = FilePath()
 
-sheet = click.argument("sheet", type=_PATH)
-world = click.option("--world", type=_PATH, metavar="FILE", help="What the sandbox plays (JSON).")
+sheet = click.argument("sheet", type=PATH)
+world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
 force = click.option("--force", is_flag=True, help="Replace a file that exists.")
 results = click.option(
-    "--results", "-o", type=_PATH, metavar="FILE", help="Where the result sheet goes."
+    "--results", "-o", type=PATH, metavar="FILE", help="Where the result sheet goes."
 )
 lang = click.option(
     "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True,

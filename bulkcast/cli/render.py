@@ -244,7 +244,8 @@ def runs(records: Iterable[RunRecord], zone: tzinfo) -> Table:
     """The list of runs, times in `zone`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("Run", "When", "Sheet", "Institution", "Rows", "State"):
-        table.add_column(title, header_style="dim", overflow="fold")
+        # A run's name is to be copied, so it is never broken.
+        table.add_column(title, header_style="dim", overflow="fold", no_wrap=title == "Run")
     for record in records:
         header = record.header
         table.add_row(

@@ -62,6 +62,7 @@ def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) 
     if given["dry_run"]:
         return _dry_run(told, prepared, options)
     config = asked.config(given)
+    pipeline.require_place(prepared, options)
     _show_plan(told, prepared, options)
     _agree(prepared, config, given)
 

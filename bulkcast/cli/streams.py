@@ -10,7 +10,8 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import Final, TextIO
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO
 
 _READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 """What writing fails with once nobody reads: EIO where the terminal is gone, EINVAL on Windows."""
@@ -39,6 +40,11 @@ class Surviving(io.TextIOBase):
     def writable(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """What takes bytes: click writes a shell's completions so."""
+        return self._stream.buffer
 
     def write(self, text: str) -> int:
         """Write `text`, or drop it where nobody reads."""
@@ -79,10 +85,12 @@ def make_safe() -> None:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        if stream is None:  # closed by who started us, or there is no console
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the very end
         if isinstance(stream, io.TextIOWrapper):
             encoding = None if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
-        if stream is not None and not isinstance(stream, Surviving):
+        if not isinstance(stream, Surviving):
             setattr(sys, name, Surviving(stream))
 
 

@@ -15,7 +15,7 @@ from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.reporting import crosstab, results, runs
-from bulkcast.pipeline.running import apply, resume
+from bulkcast.pipeline.running import apply, require_place, resume
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -46,6 +46,7 @@ __all__ = [
     "prepare",
     "purge",
     "purgeable",
+    "require_place",
     "results",
     "resume",
     "runs",

@@ -28,13 +28,14 @@ def prepare(
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense.
+        CannotStart: an option makes no sense, or none of the rows it names is there.
 
     """
     options = options or SheetOptions()
     selection = selection or Selection()
     sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
     sheet = loader.read(path, endpoint=endpoint, options=options.read)
+    _require_chosen_rows(sheet, selection)
     previous = loader.previous_results(sheet)
     kept, left_out = _leave_out(sheet, selection, previous)
     wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
@@ -82,6 +83,16 @@ def _rules(options: SheetOptions) -> validator.CheckRules:
         duplicates=options.duplicates,
         mapping=options.read.mapping,
     )
+
+
+def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
+    """Sending none of the rows somebody names is a mistake, not a success."""
+    numbers = [row.number for row in sheet.rows]
+    if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
+        raise CannotStart(
+            f"--rows names no row of {sheet.name} that holds anything; its rows go from"
+            f" {min(numbers)} to {max(numbers)}"
+        )
 
 
 def _leave_out(

@@ -138,9 +138,13 @@ def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
     target = (options.results or default).absolute()
     reporter.refuse_existing(target, options.existing)
     reporter.refuse_other_kind(target, prepared.sheet.layout.kind)
-    if not target.parent.is_dir():
-        raise CannotStart(f"{target.parent} is no folder, so the results cannot be written there")
+    reporter.refuse_unwritable(target)
     return target
+
+
+def require_place(prepared: Prepared, options: SendOptions) -> None:
+    """Raise CannotStart if the results could not be written: to be known before anyone is asked."""
+    _target(prepared, options, run=_new_name(0.0))
 
 
 def _one_spelling(config: Config) -> Config:

@@ -54,7 +54,7 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
     """
     refuse_existing(target, existing)
     # Not mkstemp: its files are for the owner alone, and a sheet may lie in a shared folder.
-    path = target.with_name(f".bulkcast-{secrets.token_hex(8)}{target.suffix}")
+    path = _draft_name(target)
     draft = Draft(path, target, existing)
     try:
         path.touch(exist_ok=False)
@@ -69,15 +69,35 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
 
 def refuse_existing(target: Path, existing: Existing) -> None:
     """Raise CannotStart if something stands at `target` that may not be replaced."""
-    if existing == "refuse" and target.exists():
-        raise CannotStart(
-            f"{target} exists already; choose another name with --results, or use --force"
-        )
+    if not target.exists():
+        return
+    if existing == "refuse":
+        raise CannotStart(f"{target} exists already; choose another name, or use --force")
+    # A device would be taken away, not written to, and a folder only stops the last step.
+    if not target.is_file():
+        raise CannotStart(f"{target} is no file that could be replaced; choose another name")
+
+
+def refuse_unwritable(target: Path) -> None:
+    """Raise CannotStart if no file can be made beside `target`; the way to know is to make one."""
+    if not target.parent.is_dir():
+        raise CannotStart(f"{target.parent} is no folder, so {target.name} cannot be written there")
+    probe = _draft_name(target)
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as exc:
+        raise _unwritable(target, exc) from exc
+
+
+def _draft_name(target: Path) -> Path:
+    """A name of our own beside `target`."""
+    return target.with_name(f".bulkcast-{secrets.token_hex(8)}{target.suffix}")
 
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
     why = exc.strerror or type(exc).__name__
-    return CannotStart(f"{target} cannot be written ({why}); choose another place with --results")
+    return CannotStart(f"{target} cannot be written ({why}); choose another place")
 
 
 class Draft:

@@ -4,15 +4,17 @@ Small enough to be a tree.  The rows are left out of it and put back as bytes.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Final
 
 from lxml import etree
 
-from bulkcast.reporter.columns import WIDTHS, letters
+from bulkcast.reporter.columns import COLUMNS_MAX, FIELDS, WIDTHS, letters
 from bulkcast.reporter.highlight import MARK, Area, rules
 from bulkcast.reporter.package import Unpatchable, parse
+from bulkcast.reporter.ranges import Range, grow
 
 _PLACE: Final = b"bulkcast:rows:7e1f0c52"
 """Stands for the rows while they are away; not a thing a worksheet says."""
@@ -24,6 +26,10 @@ _AFTER_FORMATS: Final = frozenset({
     "webPublishItems", "tableParts", "extLst", "AlternateContent",
 })  # fmt: skip
 """What follows conditional formats in a worksheet (ECMA-376, part 1, CT_Worksheet)."""
+
+
+_MERGED_MOST: Final = COLUMNS_MAX - len(FIELDS)
+"""Of a row that is merged to its end nothing can be shown; the others have their results."""
 
 
 class Frame:
@@ -74,6 +80,28 @@ class Frame:
             place = {"min": str(index + 1), "max": str(index + 1)}
             etree.SubElement(cols, self._tag("col"), place | width)
         cols[:] = sorted(cols, key=lambda col: int(col.get("min", "0")))
+
+    def reach(self, rows: Sequence[int], width: int) -> int:
+        """Columns up to the end of what is merged out of the first `width` ones in any of `rows`.
+
+        What stands in a merged cell beyond its corner no program shows.  `rows` are sorted.
+        """
+        reach = width
+        for area in self._merged():
+            at = bisect_left(rows, area.first_row)
+            meets = at < len(rows) and rows[at] <= area.last_row
+            if meets and area.first_column < width and area.last_column < _MERGED_MOST:
+                reach = max(reach, area.last_column + 1)
+        return reach
+
+    def _merged(self) -> Iterator[Range]:
+        for cell in self._root.iter("{*}mergeCell"):
+            if area := Range.parse(cell.get("ref", "")):
+                yield area
+
+    def stretch_filter(self, header_row: int, columns: Collection[int]) -> None:
+        """Let the sheet's filter reach over result columns that stand beside it."""
+        grow(self._root.find("{*}autoFilter"), header_row, columns)
 
     def colour(self, area: Area, formats: Mapping[str, int]) -> None:
         """Put our conditional formats behind the user's own, in place of an earlier run's."""

@@ -20,7 +20,6 @@ from bulkcast.reporter.columns import (
     COLUMNS_MAX,
     FIELDS,
     WIDTHS,
-    is_ours,
     letters,
     place,
     storable,
@@ -180,16 +179,7 @@ def _colour(
     columns: Mapping[int, str],
     last_row: int,
 ) -> None:
-    at = {field: index for index, field in columns.items()}
-    users = [i for i, header in enumerate(headers) if header and not is_ours(header)]
-    area = Area(
-        header_row=layout.header_row,
-        last_row=last_row,
-        user_columns=max(users, default=-1) + 1,
-        status=at["status"],
-        message=at["message"],
-    )
-    for rule in rules(area):
+    for rule in rules(Area.of(headers, columns, layout.header_row, last_row)):
         background, text = (f"#{argb[2:]}" for argb in COLOURS[rule.meaning])
         colour = book.add_format({"bg_color": background, "font_color": text})
         options = {"type": "formula", "criteria": f"={rule.formula}", "format": colour}

@@ -1,11 +1,11 @@
 """The rules by which a result workbook colours itself; conditions, so that mending clears them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from bulkcast.model import RowStatus
-from bulkcast.reporter.columns import letters
+from bulkcast.reporter.columns import is_ours, letters
 
 MARK: Final = 'N("bulkcast")=0'
 """Always true; stands in every rule of ours, so that the next result can take it out again."""
@@ -27,6 +27,21 @@ class Area:
     user_columns: int
     status: int
     message: int
+
+    @classmethod
+    def of(
+        cls, headers: Sequence[str], columns: Mapping[int, str], header_row: int, last_row: int
+    ) -> Self:
+        """Of a sheet with these `headers`, whose result columns are `columns`."""
+        at = {field: index for index, field in columns.items()}
+        users = (i for i, header in enumerate(headers) if header and not is_ours(header))
+        return cls(
+            header_row=header_row,
+            last_row=last_row,
+            user_columns=max(users, default=-1) + 1,
+            status=at["status"],
+            message=at["message"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,7 @@ def rules(area: Area) -> Iterator[ColourRule]:
 def _names_column(area: Area) -> str:
     header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
-    name = f'"["&TRIM(SUBSTITUTE({first_line}," *",""))&"]"'
+    without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
+    name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
     # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
     return f'AND({MARK},{header}<>"",ISNUMBER(FIND({name},{message})))'

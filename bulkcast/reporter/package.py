@@ -23,9 +23,13 @@ class Unpatchable(ValueError):
 class Parts:
     """The parts of a workbook that a result touches, and those that float over its sheet."""
 
+    workbook: str
     sheet: str
+    index: int
+    """Of the sheet among all of the workbook's, from 0."""
     styles: str
     drawings: tuple[str, ...]
+    tables: tuple[str, ...]
 
 
 def parse(raw: bytes) -> etree._Element:
@@ -58,13 +62,20 @@ def find_parts(book: ZipFile, tab: str | None) -> Parts:
 
     """
     main = _first(book, "", "/officeDocument")
-    sheet_id = _sheet_id(parse(read(book, main)), tab)
+    index, sheet_id = _sheet_id(parse(read(book, main)), tab)
     of_main = {r.id: r.part for r in _relations(book, main)}
     if sheet_id not in of_main:
         raise Unpatchable(f"no worksheet {tab}")
     sheet = of_main[sheet_id]
-    drawings = (r.part for r in _relations(book, sheet) if r.kind.endswith("/drawing"))
-    return Parts(sheet, _first(book, main, "/styles"), tuple(drawings))
+    beside = tuple(_relations(book, sheet))
+    return Parts(
+        workbook=main,
+        sheet=sheet,
+        index=index,
+        styles=_first(book, main, "/styles"),
+        drawings=tuple(r.part for r in beside if r.kind.endswith("/drawing")),
+        tables=tuple(r.part for r in beside if r.kind.endswith("/table")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +105,22 @@ def _relations(book: ZipFile, part: str) -> Iterator[_Relation]:
             yield _Relation(r.get("Id", ""), r.get("Type", ""), resolved)
 
 
-def _sheet_id(workbook: etree._Element, tab: str | None) -> str | None:
-    for sheet in workbook.iter("{*}sheet"):
+def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str | None]:
+    """Where the sheet stands among all, and the id of its part."""
+    for index, sheet in enumerate(workbook.iter("{*}sheet")):
         if tab is None or sheet.get("name") == tab:
-            return sheet.get(_R) or sheet.get(_R_STRICT)
-    return None
+            return index, sheet.get(_R) or sheet.get(_R_STRICT)
+    return 0, None
 
 
 def columns_under_drawings(book: ZipFile, parts: Parts) -> int:
     """How many columns, from A on, pictures reach over; new widths below would stretch them."""
     roots = (parse(read(book, drawing)) for drawing in parts.drawings)
-    return max((_reach(anchor) for root in roots for anchor in root), default=0)
+    return max((_reach(anchor) for root in roots for anchor in root.iter(*_ANCHORS)), default=0)
+
+
+_ANCHORS: Final = ("{*}twoCellAnchor", "{*}oneCellAnchor", "{*}absoluteAnchor")
+"""Looked for at any depth: controls, slicers and newer charts stand in an AlternateContent."""
 
 
 _EMU_PER_COLUMN: Final = 609_600
@@ -113,6 +129,7 @@ _EMU_PER_COLUMN: Final = 609_600
 
 def _reach(anchor: etree._Element) -> int:
     columns = [int(c.text or "0") + 1 for c in anchor.iterfind("{*}*/{*}col")]
-    extent = anchor.find("{*}ext")
-    over = 0 if extent is None else int(extent.get("cx", "0")) // _EMU_PER_COLUMN
-    return max(columns, default=0) + over
+    at, extent = anchor.find("{*}pos"), anchor.find("{*}ext")
+    left = 0 if at is None else int(at.get("x", "0"))
+    over = 0 if extent is None else int(extent.get("cx", "0"))
+    return max(columns, default=0) + (left + over) // _EMU_PER_COLUMN

@@ -9,11 +9,18 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from openpyxl import load_workbook
 from openpyxl.cell import Cell
+from openpyxl.formatting.formatting import ConditionalFormattingList
+from openpyxl.formatting.rule import Rule
+from openpyxl.styles import Font, PatternFill
+from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast.errors import CannotStart
 from bulkcast.model import Layout, ResultRow, Text
-from bulkcast.reporter.columns import place, storable, texts, title
+from bulkcast.reporter.columns import WIDTHS, letters, place, storable, texts, title
+from bulkcast.reporter.highlight import MARK, Area, rules
+from bulkcast.reporter.ranges import Range
+from bulkcast.reporter.styles import COLOURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,42 @@ def _fill(
 ) -> None:
     if (last := max(results, default=0)) > tab.max_row:
         raise ValueError(f"the sheet that was checked had a row {last}")
-    columns = place(headers, max(len(headers), tab.max_column))
+    merged = max((area.max_col for area in tab.merged_cells.ranges), default=0)
+    width = max(len(headers), tab.max_column, merged)
+    columns = place(headers, width)
     for index, field in columns.items():
         _put(tab, layout.header_row, index, title(field))
+        if index >= len(headers):
+            tab.column_dimensions[letters(index)].width = WIDTHS[field]
     for number in range(layout.header_row + 1, tab.max_row + 1):
         said = texts(results.get(number))
         for index, field in columns.items():
             _put(tab, number, index, storable(said[field]))
+    _stretch_filter(tab, layout.header_row, columns)
+    _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
+
+
+def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str]) -> None:
+    if area := Range.parse(tab.auto_filter.ref or ""):
+        tab.auto_filter.ref = area.grown(header_row, columns).ref()
+
+
+def _colour(tab: Worksheet, area: Area) -> None:
+    """Put our conditional formats behind the user's own, in place of an earlier run's."""
+    kept = [
+        (str(held.sqref), rule)
+        for held in tab.conditional_formatting
+        for rule in held.rules
+        if MARK not in "".join(rule.formula)
+    ]
+    tab.conditional_formatting = ConditionalFormattingList()
+    for cells, rule in kept:
+        tab.conditional_formatting.add(cells, rule)
+    for ours in rules(area):
+        background, text = COLOURS[ours.meaning]
+        look = DifferentialStyle(fill=PatternFill(bgColor=background), font=Font(color=text))
+        made = Rule(type="expression", dxf=look, formula=[ours.formula])
+        tab.conditional_formatting.add(ours.cells, made)
 
 
 def _put(tab: Worksheet, row: int, index: int, text: str) -> None:

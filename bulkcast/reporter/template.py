@@ -14,6 +14,7 @@ import xlsxwriter
 
 from bulkcast.catalogue import CLEAR_WORDS, Endpoint, Label, Role
 from bulkcast.derive import TemplateColumn, template_columns, values_said
+from bulkcast.errors import CannotStart
 from bulkcast.model import Sheet
 from bulkcast.reporter.carried import Carried, Value, carry
 from bulkcast.reporter.columns import letters
@@ -26,7 +27,10 @@ _CREATED: Final = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC).replace(t
 """Fixed, so that the same table gives the same file."""
 
 _ROWS: Final = 20_001
-"""The last row with drop-downs, unless more are carried over; a whole term is well below it."""
+"""The last row that filter and colours reach, unless more are carried over; a term is below it."""
+
+_LAST_ROW: Final = 1_048_576
+"""Of a worksheet; drop-downs, formats and hints reach down to it, and cost nothing there."""
 
 _OWN_WIDTH: Final = 20
 """Of a column that was carried over, in characters."""
@@ -54,9 +58,11 @@ def write_template(
     The rows of `filled_from` stand in it already, under the columns they belong to.
 
     Raises:
-        CannotStart: `target` exists and may not be replaced, or cannot be written.
+        CannotStart: `target` exists and may not be replaced, cannot be written, or is no .xlsx.
 
     """
+    if target.suffix.lower() != ".xlsx":
+        raise CannotStart(f"The template is a workbook, so {target.name} must end in .xlsx")
     carried = Carried() if filled_from is None else carry(filled_from, endpoint)
     options = {"nan_inf_to_errors": False, "default_date_format": "yyyy-mm-dd hh:mm"}
     with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path, options) as book:
@@ -86,7 +92,7 @@ def _write_classes(
     width = len(columns) + len(carried.own_headers)
     tab.set_row(0, 50)
     for index, column in enumerate(columns):
-        _write_column(book, tab, index, column, last_row)
+        _write_column(book, tab, index, column)
     for index, header in enumerate(carried.own_headers, start=len(columns)):
         tab.set_column(index, index, _OWN_WIDTH)
         tab.write_string(0, index, header, _header_format(book, Role.CONTEXT))
@@ -95,7 +101,7 @@ def _write_classes(
     last = letters(len(columns) - 1)
     ids = [letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
     _mark_ids(book, tab, ids, last, last_row)
-    tab.ignore_errors({"number_stored_as_text": f"A1:{letters(width - 1)}{last_row}"})
+    tab.ignore_errors({"number_stored_as_text": f"A1:{letters(width - 1)}{_LAST_ROW}"})
     tab.freeze_panes(1, len(ids))
     tab.autofilter(0, 0, last_row - 1, width - 1)
     tab.set_landscape()
@@ -124,7 +130,7 @@ def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
                 tab.write_string(row, index, str(value))
 
 
-def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn, last_row: int) -> None:
+def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> None:
     cells = {"num_format": column.number_format, "valign": "top"}
     if column.role in {Role.TARGET, Role.CONTEXT}:
         cells["font_name"] = "Consolas"
@@ -135,7 +141,7 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn, last_
     if column.words:
         rule = {"validate": "list", "source": f"={column.list_name}"}
     title = column.header.partition("\n")[0][:32]
-    tab.data_validation(1, index, last_row - 1, index, rule | {
+    tab.data_validation(1, index, _LAST_ROW - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
         "error_title": title, "error_message": _listed(column.words),
     })  # fmt: skip
@@ -233,6 +239,7 @@ _STEPS: Final = (
         "保存后先检查：bulkcast validate 文件；再应用：bulkcast apply 文件。",
     ),
 )
+_VERSION: Final = Label("Template version {n}", "模板版本 {n}")
 _HEADS: Final = (
     Label("Column", "列"), Label("Allowed", "可填"), Label("What it does", "作用"),
 )  # fmt: skip
@@ -247,6 +254,8 @@ def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
         tab.set_column(index, index, width)
     tab.set_row(0, 28)
     tab.write_string(0, 0, _TITLE.say(lang), title)
+    small = book.add_format({"font_color": _GREY, "align": "right", "valign": "top"})
+    tab.write_string(0, 2, _VERSION.say(lang).format(n=SCHEMA_VERSION), small)
     for number, step in enumerate(_STEPS, start=1):
         text = f"{number}.  {step.say(lang).format(clear=CLEAR_WORDS[lang == 'zh'])}"
         tab.set_row(number, 18)

@@ -1,0 +1,77 @@
+"""The objects of --json are what README says they are."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.command_line import FAST, ROOT, Desk, clearing, lines, write_csv
+
+README: Final = ROOT.joinpath("README.md").read_text("utf-8")
+ROW: Final = re.compile(
+    r"^\|(?P<commands>[^|]+)\| `(?P<schema>bulkcast\.[a-z]+/\d+)` \|(?P<fields>.+)\|$", re.MULTILINE
+)
+PROMISED: Final = {
+    found["schema"]: {"schema", *re.findall("`([a-z_]+)`", found["fields"])}
+    for found in ROW.finditer(README)
+}
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Desk:
+    made = Desk(tmp_path, monkeypatch, capfd)
+    made.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return made
+
+
+def test_every_form_that_is_printed_is_described() -> None:
+    source = "".join(path.read_text("utf-8") for path in ROOT.glob("bulkcast/cli/*.py"))
+
+    assert set(re.findall(r'"schema": "(bulkcast\.[a-z]+/\d+)"', source)) == set(PROMISED)
+
+
+def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    template = desk.folder / "t.xlsx"
+
+    with clearing(desk):
+        applied = desk.call("apply", sheet, "-y", "--json", *FAST)
+        run = applied.document["run"]
+        said = [
+            applied,
+            desk.call("apply", sheet, "-n", "--json"),
+            desk.call("resubmit", applied.document["results"], "-y", "--json", *FAST),
+            desk.call("results", run, "--json"),
+            desk.call("results", run, "--json", "--by", "activityId"),
+            desk.call("validate", sheet, "--json"),
+            desk.call("plan", sheet, "--json"),
+            desk.call("runs", "--json"),
+            desk.call("doctor", "--json"),
+            desk.call("template", template, "--json"),
+        ]
+
+    documents: list[dict[str, Any]] = [each.document for each in said]
+    assert {d["schema"] for d in documents} == set(PROMISED) - {"bulkcast.sandbox/1"}
+    for document in documents:
+        assert set(document) == PROMISED[document["schema"]], document["schema"]
+    assert all(
+        document.get("exit", said[i].status) == said[i].status
+        for i, document in enumerate(documents)
+    )
+    assert [each.out.count("\n") for each in said] == [1] * len(said)
+
+
+def test_an_issue_has_the_fields_that_are_promised(desk: Desk) -> None:
+    wrong = lines(1)
+    wrong[0][2] = "maybe"
+    promised = re.search(r"An issue has ((?:`[a-z]+` ?)+)\.", README)
+
+    (first, *_) = desk.call("validate", write_csv(desk.folder / "t.csv", wrong), "--json").document[
+        "issues"
+    ]
+
+    assert promised is not None
+    assert set(first) == set(re.findall("`([a-z]+)`", promised[1]))
