@@ -18,6 +18,7 @@ from typing import Final, Protocol, assert_never
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity import wait_random_exponential as full_jitter
 
+from bulkcast import locks
 from bulkcast.catalogue import Endpoint
 from bulkcast.guards import Guards
 from bulkcast.model import (
@@ -37,7 +38,6 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.plan import LOCK_MARGIN_S, locked_settings
 from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
@@ -283,13 +283,13 @@ class Dispatcher:
         """
         alone = await self._may_go()
         try:
-            early = self._ended_already(entry)
+            async with self._slots:
+                early = await self._turn(entry)
+                if early is None:
+                    reply = await self._send_once(entry)
             if early:
                 await self._settle(entry, early)
                 return None
-            async with self._slots:
-                await self._turn()
-                reply = await self._send_once(entry)
             verdict = judge(reply, self._endpoint, now=self._wall())
             self._learn(entry, verdict, reply, alone=alone)
             return verdict
@@ -353,9 +353,16 @@ class Dispatcher:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _turn(self) -> None:
-        """Wait for a turn of the pace, and take another if silence was asked for meanwhile."""
+    async def _turn(self, entry: _Entry) -> Outcome | None:
+        """Wait for a turn of the pace, and take another if silence was asked for meanwhile.
+
+        How the request ends instead, where it needs no turn: a row that would be late by then
+        leaves the turn to the next.
+        """
         while True:
+            early = self._ended_already(entry, self._pacer.due(_now()) - _now())
+            if early:
+                return early
             turn = self._pacer.reserve(_now())
             wait = turn - _now()
             if wait > 0:
@@ -363,7 +370,7 @@ class Dispatcher:
             if self.stopped:
                 raise _Halt
             if self._pacer.stands(turn):
-                return
+                return self._ended_already(entry, 0.0)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the run."""
@@ -490,19 +497,23 @@ class Dispatcher:
         """No answer to trust within the request's bound."""
         return self._with(verdict, _unanswered(entry, verdict))
 
-    def _ended_already(self, entry: _Entry) -> Outcome | None:
-        """How a request ends without a try: locked, or in need of a feature that is not there."""
-        early = self._too_late(entry) or self._guards.blocks(entry.request)
+    def _ended_already(self, entry: _Entry, wait: float) -> Outcome | None:
+        """How a request that would leave in `wait` seconds ends without a try.
+
+        It is locked by then, or in need of a feature that is not there.
+        """
+        early = self._too_late(entry, wait) or self._guards.blocks(entry.request)
         return replace(early, status=_unless_ambiguous(entry, early.status)) if early else None
 
-    def _too_late(self, entry: _Entry) -> Outcome | None:
-        """How a request ends whose settings have locked by ClassIn's clock."""
-        locks_at = entry.request.locks_at
-        if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
+    def _too_late(self, entry: _Entry, wait: float) -> Outcome | None:
+        """How a request ends whose settings will have locked by ClassIn's clock."""
+        request = entry.request
+        if not locks.is_late(request.locks_at, self._wall() + self._clock.offset + wait):
             return None
-        keys = ", ".join(locked_settings(entry.request.body, self._endpoint))
-        args = {"settings": keys, "locked_at": str(locks_at)}
-        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+        if request.once_locked == "refuse":
+            return locks.refusal(request, self._endpoint)
+        entry.request = locks.only_free(request, self._endpoint)
+        return None
 
     async def _settle(
         self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None

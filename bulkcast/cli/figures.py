@@ -16,9 +16,9 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
+from bulkcast.locks import LOCK_MARGIN_S
 from bulkcast.model import Change, Request, RowStatus, SettingValue
 from bulkcast.pipeline import Prepared
-from bulkcast.plan import LOCK_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True)
