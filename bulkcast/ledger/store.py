@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
+from bulkcast.known import Entry
+from bulkcast.ledger import acknowledged
 from bulkcast.ledger.claim import claimed_by
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.rows import (
@@ -42,6 +44,7 @@ from bulkcast.model import (
     RequestKey,
     RowStatus,
     Stop,
+    Target,
     no_counts,
 )
 from bulkcast.plan import Plan
@@ -274,6 +277,22 @@ class Ledger:
                 (since, institution.root_url, institution.sid),
             )
             return [stamp for (stamp,) in found]
+
+    def acknowledged(
+        self, institution: Institution, targets: Iterable[Target]
+    ) -> dict[Target, list[Entry]]:
+        """What took effect at each of `targets`, or may have, the oldest first.
+
+        Raises:
+            LedgerDamaged: what is stored is not what was written.
+
+        """
+        with self._reading() as connection:
+            self._look_it_over()
+            try:
+                return acknowledged.read(connection, institution, targets)
+            except acknowledged.Damaged as exc:
+                raise _damaged(str(exc)) from exc
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""
