@@ -91,6 +91,8 @@ class Progress:
     held_s: float
     """Seconds of silence left that ClassIn asked for."""
     parked_s: float
+    late: int = 0
+    """Rows still to be sent whose turn, at the present pace, comes after their lock."""
 
 
 class _Halt(Exception):
@@ -205,6 +207,16 @@ class Dispatcher:
             held_s=max(0.0, self._pacer.held_until - now),
             parked_s=self._weather.parked_for(now),
         )
+
+    @property
+    def waiting(self) -> Sequence[Request]:
+        """The requests that have not been tried yet, in sending order."""
+        return [entry.request for entry in self._queue]
+
+    @property
+    def server_time(self) -> float:
+        """What time it is at ClassIn, Unix seconds."""
+        return self._wall() + self._clock.offset
 
     # -------------------------------------------------------------- the way of a request
 
@@ -508,7 +520,7 @@ class Dispatcher:
     def _too_late(self, entry: _Entry, wait: float) -> Outcome | None:
         """How a request ends whose settings will have locked by ClassIn's clock."""
         request = entry.request
-        if not locks.is_late(request.locks_at, self._wall() + self._clock.offset + wait):
+        if not locks.is_late(request.locks_at, self.server_time + wait):
             return None
         if request.once_locked == "refuse":
             return locks.refusal(request, self._endpoint)

@@ -5,6 +5,6 @@ Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner a
 
 from bulkcast.ledger.claim import claim
 from bulkcast.ledger.journal import RunJournal
-from bulkcast.ledger.store import FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger.store import FILE_NAME, FrozenRun, Ledger, RunHeader, RunRecord
 
-__all__ = ["FrozenRun", "Ledger", "RunHeader", "RunJournal", "RunRecord", "claim"]
+__all__ = ["FILE_NAME", "FrozenRun", "Ledger", "RunHeader", "RunJournal", "RunRecord", "claim"]

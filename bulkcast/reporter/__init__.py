@@ -22,6 +22,7 @@ __all__ = [
     "default_name",
     "refuse_existing",
     "refuse_other_kind",
+    "replacing",
     "write_results",
     "write_template",
 ]
