@@ -4,7 +4,7 @@ There is no call that reads settings back.  What is known is what this computer 
 acknowledged; whatever was changed in ClassIn's own console, or from another computer, is not seen.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,3 +68,49 @@ def told_by(entries: Iterable[Entry]) -> dict[str, Held]:
 def is_held(settings: Iterable[tuple[str, SettingValue]], holdings: Holdings) -> bool:
     """Whether every one of `settings` is known to be so already."""
     return all(key in holdings and holdings[key].value == value for key, value in settings)
+
+
+# ------------------------------------------------------------------ taking back
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What it takes to bring one classroom back to what it was before a run."""
+
+    restored: Body
+    """What was acknowledged before, of every setting that the run touched and nobody since.
+
+    Empty where the run has changed none of them.
+    """
+    unknown: tuple[str, ...]
+    """Settings that nobody had acknowledged before the run."""
+    since: tuple[str, ...]
+    """Settings that another run has set since, or may have."""
+
+
+def reversal(entries: Sequence[Entry], run: str, keys: Iterable[str]) -> Reversal:
+    """How to undo `run` at a classroom with these `entries`, the oldest first.
+
+    `keys` are the settings that the run sent there.
+
+    >>> off = Entry("r1", 1.0, (("liveState", 0),), sure=True)
+    >>> on = Entry("r2", 2.0, (("liveState", 1), ("openState", 1)), sure=True)
+    >>> reversal([off, on], "r2", ["liveState", "openState"])
+    Reversal(restored=(('liveState', 0),), unknown=('openState',), since=())
+    """
+    own = [place for place, entry in enumerate(entries) if entry.run == run]
+    if not own:  # it was never sent there
+        return Reversal((), (), ())
+    before = told_by(entries[: own[0]])
+    others = [entry for entry in entries[own[0] :] if entry.run != run]
+    touched = tuple(keys)
+    since = tuple(key for key in touched if any(_touches(entry, key) for entry in others))
+    rest = [key for key in touched if key not in since]
+    unknown = tuple(key for key in rest if key not in before)
+    restored = tuple((key, before[key].value) for key in rest if key in before)
+    left = told_by(entry for entry in entries if entry.run == run)
+    return Reversal(() if is_held(restored, left) else restored, unknown, since)
+
+
+def _touches(entry: Entry, key: str) -> bool:
+    return entry.body is None or any(name == key for name, _ in entry.body)

@@ -227,6 +227,29 @@ def results(run: str, **given: Any) -> int:
 
 
 @bulkcast.command()
+@click.argument("run")
+@click.option(
+    "--out",
+    "-o",
+    "results",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Where it goes: .xlsx, .csv or .tsv.",
+)
+@options.force
+@options.sandbox
+@options.voice
+def undo(run: str, **given: Any) -> int:
+    """Write a sheet that brings RUN's settings back to what they were.
+
+    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
+    """
+    from bulkcast.cli import undoing
+
+    return undoing.undo(run, given)
+
+
+@bulkcast.command()
 @options.profile
 @options.sandbox
 @options.world

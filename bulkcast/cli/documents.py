@@ -13,7 +13,7 @@ from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
 from bulkcast.model import Issue, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
-from bulkcast.pipeline import Diagnosis, Prepared, RunReport
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone
 from bulkcast.reporter import Crosstab
 
 Document = dict[str, Any]
@@ -203,3 +203,20 @@ def diagnosis(found: Diagnosis) -> Document:
         ],
         "exit": found.exit_status,
     }
+
+
+def undone(found: Undone) -> Document:
+    """What it takes to undo a run."""
+    return {
+        "schema": "bulkcast.undo/1",
+        "run": found.run,
+        "sheet": _path(found.path),
+        "classrooms": found.classrooms,
+        "settings": found.settings,
+        "not_undone": [
+            {"rows": list(lost.rows), "target": str(lost.target), "setting": lost.key,
+             "reason": lost.why}
+            for lost in found.lost
+        ],
+        "exit": found.exit_status,
+    }  # fmt: skip

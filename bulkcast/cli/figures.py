@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -100,7 +100,7 @@ def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
         unchanged=_settled_as(prepared, RowStatus.UNCHANGED),
         warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
         settings=tuple(_settled(changes, endpoint, prepared.known)),
-        bill=tuple(_bill(changes, endpoint)),
+        bill=tuple(_bill(changes, endpoint, prepared.known)),
         outlook=outlook,
         free=sum(len(r.rows) for r in requests if r.free and r.rows[0] in late),
         dated=sum(len(r.rows) for r in requests if r.locks_at is not None),
@@ -148,16 +148,21 @@ def row_steps(
 
 def _old_word(setting: Setting, value: SettingValue, *, same: bool) -> str:
     word = _word(setting, value)
-    return "set otherwise" if word == "set" and not same else word
+    return "another" if word == "set" and not same else word
 
 
-def _bill(changes: Iterable[Change], endpoint: Endpoint) -> Iterator[Bill]:
-    """What the plan switches on that costs money, by classroom."""
+def _bill(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterator[Bill]:
+    """What the plan switches on that costs money, by classroom; not what is known to be on."""
     for setting in endpoint.settings:
         if setting.billed is not None:
-            on = {c.target for c in changes if any(k == setting.key and v for k, v in c.settings)}
+            on = {c.target for c in changes if _switches_on(c, setting.key, known)}
             if on:
                 yield Bill(setting.label.en, len(on), setting.billed.en)
+
+
+def _switches_on(change: Change, key: str, known: Known) -> bool:
+    held = known.get(change.target, {}).get(key)
+    return any(k == key and v and (held is None or held.value != v) for k, v in change.settings)
 
 
 def _word(setting: Setting, value: SettingValue) -> str:

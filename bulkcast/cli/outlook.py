@@ -40,31 +40,32 @@ def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     late, n = planned.outlook.late, len(planned.outlook.late)
     if not n:
         return
-    first = late[0]
+    first, begun = late[0], planned.outlook.ends_at - planned.outlook.duration_s
     yield Text(
         f"{symbols.warning} {counted(n, 'row')} would be too late and not be sent, the first of"
         f" them row {first.row}:",
         "yellow",
     )
     for row in late[: 2 * _EDGE]:
-        yield Text(f"    row {row.row}, {row.target}: {_turn(row, zone)}")
+        yield Text(f"    row {row.row}, {row.target}: {_turn(row, begun, zone)}")
     if n > 2 * _EDGE:
         yield Text(f"    and {n - 2 * _EDGE:,} more")
     yield from _saved_by(planned, symbols)
 
 
-def _turn(row: Late, zone: tzinfo) -> str:
+def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
-    if row.locks_at <= row.turn_at:
-        return f"locks at {locks}, its turn comes at {turn}"
-    return f"locks at {locks}, its turn comes at {turn}, too close before"
+    if row.locks_at <= begun:
+        return f"locked since {locks}"
+    close = "" if row.locks_at <= row.turn_at else ", too close before"
+    return f"locks at {locks}, its turn comes at {turn}{close}"
 
 
 def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
     outlook, limit = planned.outlook, WEBCAST.limit
     if outlook.locked:
-        # Nothing can be done for them here.
-        yield Text(f"  {counted(outlook.locked, 'row')} of them locked already: no pace saves them")
+        locked = counted(outlook.locked, "is", "are")
+        yield Text(f"  {locked} locked already: no pace saves that")
     savable = len(outlook.late) - outlook.locked
     which = "them" if savable == len(outlook.late) else f"the other {savable:,}"
     if outlook.rate_needed is not None:
@@ -86,4 +87,5 @@ def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
 def in_time(planned: Figures) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
     if planned.dated and not planned.outlook.late:
-        yield Text(f"Each of the {counted(planned.dated, 'row')} that lock is sent before it does.")
+        rows = counted(planned.dated, "row that locks is", "rows that lock are all")
+        yield Text(f"The {rows} sent in time.")

@@ -5,6 +5,7 @@
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
+    undo      write the sheet that takes a run back
     runs, results, doctor
 
 A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
@@ -17,6 +18,7 @@ from bulkcast.pipeline.preparing import prepare, zone
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, resume
+from bulkcast.pipeline.undoing import Lost, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -33,11 +35,13 @@ __all__ = [
     "RESUBMITTED",
     "Control",
     "Diagnosis",
+    "Lost",
     "Prepared",
     "RunReport",
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "Undone",
     "Watch",
     "apply",
     "crosstab",
@@ -52,6 +56,7 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "undo",
     "write_plan",
     "zone",
 ]

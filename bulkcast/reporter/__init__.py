@@ -11,6 +11,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow
 from bulkcast.reporter import delimited, fresh, workbook
 from bulkcast.reporter.files import Existing, Written, default_name, refuse_existing, replacing
+from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
 
@@ -24,6 +25,7 @@ __all__ = [
     "refuse_other_kind",
     "replacing",
     "write_results",
+    "write_sheet",
     "write_template",
 ]
 
