@@ -39,9 +39,14 @@ if TYPE_CHECKING:
         apply,
         doctor,
         prepare,
+        read_plan,
+        recall,
+        replan,
         results,
         resume,
         runs,
+        undo,
+        write_plan,
     )
 
 __version__ = "0.1.0"
@@ -56,7 +61,8 @@ _HOMES: Final = {
     "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
     "bulkcast.pipeline": (
         "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
-        "SheetOptions", "apply", "doctor", "prepare", "results", "resume", "runs",
+        "SheetOptions", "apply", "doctor", "prepare", "read_plan", "recall", "replan",
+        "results", "resume", "runs", "undo", "write_plan",
     ),
 }  # fmt: skip
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -87,9 +93,14 @@ __all__ = [
     "doctor",
     "load_config",
     "prepare",
+    "read_plan",
+    "recall",
+    "replan",
     "results",
     "resume",
     "runs",
+    "undo",
+    "write_plan",
 ]
 
 

@@ -214,6 +214,11 @@ class Dispatcher:
         return [entry.request for entry in self._queue]
 
     @property
+    def next_turn_s(self) -> float:
+        """Seconds until the next turn that nobody has taken yet."""
+        return self._pacer.due(_now()) - _now()
+
+    @property
     def server_time(self) -> float:
         """What time it is at ClassIn, Unix seconds."""
         return self._wall() + self._clock.offset

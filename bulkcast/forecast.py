@@ -57,31 +57,34 @@ class Pace:
     held_until: float = -math.inf
     """No turn begins before."""
 
-    def pacer(self, rate: float) -> Pacer:
-        """A pacer as a run has it, asked for `rate`."""
-        pacer = Pacer(rate, cap_for(self.limit, rate), self.earlier)
+    def pacer(self, rate: float, now: float) -> Pacer:
+        """A pacer as a run has it, asked for `rate`; its clock shows 0 at `now`."""
+        pacer = Pacer(rate, cap_for(self.limit, rate), (sent - now for sent in self.earlier))
         if self.at_present is not None and not math.isinf(rate):
             pacer.rate = min(rate, self.at_present)
-        pacer.hold(self.held_until)
+        pacer.hold(self.held_until - now)
         return pacer
 
 
 def forecast(requests: Sequence[Request], pace: Pace, *, now: float) -> Forecast:
     """Play `requests`, which are in sending order, from `now` on."""
-    ended, late = _play(requests, pace.pacer(pace.rate), now)
+    lasted, late = _play(requests, pace.pacer(pace.rate, now), now)
     locked = sum(is_late(row.locks_at, now) for row in late)
     needed = rate_needed(requests, pace, now=now) if len(late) > locked else None
-    return Forecast(ended - now, ended, tuple(late), locked, needed)
+    return Forecast(lasted, now + lasted, tuple(late), locked, needed)
 
 
 def _play(requests: Iterable[Request], pacer: Pacer, now: float) -> tuple[float, list[Late]]:
-    """When the last turn begins, and the rows without one."""
-    at, late = now, []
+    """Seconds from `now` until the last turn begins, and the rows without one.
+
+    Counted from 0: added to Unix seconds, thousands of steps would lose their last digits.
+    """
+    at, late = 0.0, []
     for request in requests:
-        turn = pacer.due(at)
-        if request.once_locked == "refuse" and is_late(request.locks_at, turn):
-            assert request.locks_at is not None  # noqa: S101 - `is_late` has looked
-            late += [Late(row, str(request.target), request.locks_at, turn) for row in request.rows]
+        turn_at = now + pacer.due(at)
+        lock = request.locks_at
+        if lock is not None and request.once_locked == "refuse" and is_late(lock, turn_at):
+            late += [Late(row, str(request.target), lock, turn_at) for row in request.rows]
         else:
             at = pacer.reserve(at)
             pacer.answered(at)
@@ -102,7 +105,7 @@ def rate_needed(requests: Sequence[Request], pace: Pace, *, now: float) -> float
     rate = max((_least(n, r, now) for n, r in enumerate(dated)), default=0.0)
     for _ in range(_TRIES):
         rate = math.floor(rate * 60 + 1) / 60
-        if not _play(dated, pace.pacer(rate), now)[1]:
+        if not _play(dated, pace.pacer(rate, now), now)[1]:
             return rate
         rate *= _FASTER
     return None

@@ -166,7 +166,12 @@ def _settings(planned: Figures, symbols: Symbols) -> Table:
     """What becomes of each setting, beside what it is known to be where anything is."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     is_known = any(step.old is not None for s in planned.settings for step in s.steps)
-    titles = ("Setting", "Becomes", *(["Change, as last acknowledged"] if is_known else []), "Left as it is")
+    titles = (
+        "Setting",
+        "Becomes",
+        *(["Change, as last acknowledged"] if is_known else []),
+        "Left as it is",
+    )
     for title in titles:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:

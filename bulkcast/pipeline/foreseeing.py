@@ -45,6 +45,6 @@ class Foresight:
             self._rate,
             self._endpoint.limit,
             at_present=progress.rate,
-            held_until=now + progress.held_s,
+            held_until=now + self._dispatcher.next_turn_s,
         )
         return len(forecast(requests, pace, now=now).late)
