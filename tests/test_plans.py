@@ -8,13 +8,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bulkcast.catalogue import CLEAR_WORDS, fold
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, NeedsHuman
-from bulkcast.known import told_by
+from bulkcast.known import Entry, reversal, told_by
 from bulkcast.ledger import Ledger
-from bulkcast.model import Institution, Intent, RowStatus, Target
+from bulkcast.model import (
+    Institution,
+    Intent,
+    Request,
+    RequestKey,
+    RowStatus,
+    SettingValue,
+    Target,
+)
 from bulkcast.pipeline import (
     Control,
     Prepared,
@@ -33,6 +46,8 @@ from bulkcast.pipeline import (
     undo,
     write_plan,
 )
+from bulkcast.pipeline.undoing import Part, sheet_of
+from bulkcast.reporter import write_sheet
 from bulkcast.sandbox import SANDBOX_SID, World
 from bulkcast.sandbox.world import Moment
 from tests.stage import FIRST_ID, classroom, header
@@ -509,3 +524,41 @@ def test_undo_takes_back_what_a_run_that_was_cut_short_did(tmp_path: Path) -> No
         assert state(stage) == before
 
     staged(tmp_path, main)
+
+
+# What a sheet can say and a request can carry: other texts never came from a sheet.
+SAID = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), min_size=1,
+    max_size=30,
+).filter(lambda text: bool(text.strip()) and fold(text) not in map(fold, CLEAR_WORDS))  # fmt: skip
+VALUES: dict[str, st.SearchStrategy[SettingValue]] = {
+    "recordState": st.sampled_from([0, 1]),
+    "recordType": st.sampled_from([0, 1, 2]),
+    "liveAndPlaybackViewingSet": st.integers(0, 99),
+    "watchPassword": st.just("") | SAID | st.from_regex(r"0[0-9]{3,20}", fullmatch=True),
+    "customColumn": st.just("") | SAID | st.sampled_from(["=1+1", " x ", "+8", "'a", "1e5", "#"]),
+    "liveAndPlaybackStudentUids": st.lists(st.integers(1, 2**63 - 1), unique=True).map(tuple),
+}
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "csv", "tsv"])
+@settings(max_examples=25, deadline=None)
+@given(wanted=st.fixed_dictionaries({}, optional=VALUES).filter(bool))
+def test_whatever_was_acknowledged_comes_back_through_the_sheet_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, wanted: dict[str, SettingValue]
+) -> None:
+    target = Target("classId", 2**62 + 1)
+    body = tuple((c.key, wanted[c.key]) for c in WEBCAST.settings if c.key in wanted)
+    request = Request(RequestKey("2"), (2,), target, ((target.key, target.id), *body))
+    entries = [
+        Entry("before", 1.0, body, sure=True),
+        Entry("run", 2.0, tuple((key, "other") for key, _ in body), sure=True),
+    ]
+    part = Part((request,), reversal(entries, "run", wanted))
+    path = tmp_path_factory.mktemp("undo") / f"undo.{kind}"
+
+    headers, rows = sheet_of([part], WEBCAST, ZoneInfo("Asia/Shanghai"))
+    write_sheet(path, headers, rows, ["# a comment", "another"], existing="refuse")
+    (planned,) = prepare(path).plan.requests
+
+    assert planned.body == request.body

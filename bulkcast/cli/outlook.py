@@ -57,7 +57,7 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
     if row.locks_at <= begun:
         return f"locked since {locks}"
-    close = "" if row.locks_at <= row.turn_at else ", too close before"
+    close = "" if row.locks_at <= row.turn_at else ", too close to it"
     return f"locks at {locks}, its turn comes at {turn}{close}"
 
 

@@ -59,7 +59,7 @@ class Undone:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """What the run did to one classroom, and how that is undone."""
 
     requests: tuple[Request, ...]
@@ -67,14 +67,17 @@ class _Part:
 
     @property
     def target(self) -> Target:
+        """The classroom."""
         return self.requests[0].target
 
     @property
     def rows(self) -> tuple[int, ...]:
+        """The rows of the run's sheet that were about it."""
         return tuple(sorted(row for request in self.requests for row in request.rows))
 
     @property
     def context(self) -> Body:
+        """What named it, among its last settings."""
         return self.requests[-1].body
 
 
@@ -107,8 +110,7 @@ def undo(
             raise CannotStart(
                 f"{place} exists already; choose another name with -o, or use --force"
             )
-        keys, headers = _columns(back, endpoint)
-        rows = [_cells(part, keys, endpoint, zone(header.tz)) for part in back]
+        headers, rows = sheet_of(back, endpoint, zone(header.tz))
         path = reporter.write_sheet(
             place, headers, rows, list(_comments(header.run, lost)), existing=existing
         ).path
@@ -131,7 +133,7 @@ def _default(sheet: Path, run: str) -> Path:
     return sheet.with_name(f"{sheet.stem}.undo-{run}{kind}")
 
 
-def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[_Part]:
+def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[Part]:
     """What the run did, classroom by classroom, in the order of its sheet."""
     by_target: dict[Target, list[Request]] = {}
     for request in sorted(frozen.requests, key=lambda r: r.rows[0]):
@@ -139,7 +141,7 @@ def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[_Part]
     entries = ledger.acknowledged(frozen.header.institution, by_target)
     run = frozen.header.run
     return [
-        _Part(tuple(requests), _reversal(entries.get(target, []), run, requests, endpoint))
+        Part(tuple(requests), _reversal(entries.get(target, []), run, requests, endpoint))
         for target, requests in by_target.items()
     ]
 
@@ -151,7 +153,7 @@ def _reversal(
     return reversal(entries, run, [s.key for s in endpoint.settings if s.key in sent])
 
 
-def _lost(parts: Sequence[_Part]) -> Iterator[Lost]:
+def _lost(parts: Sequence[Part]) -> Iterator[Lost]:
     for part in parts:
         for key in part.reversal.unknown:
             yield Lost(part.rows, part.target, key, "unknown")
@@ -162,7 +164,15 @@ def _lost(parts: Sequence[_Part]) -> Iterator[Lost]:
 # ------------------------------------------------------------------ the sheet
 
 
-def _columns(parts: Sequence[_Part], endpoint: Endpoint) -> tuple[list[str], list[str]]:
+def sheet_of(
+    parts: Sequence[Part], endpoint: Endpoint, tz: tzinfo
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and cells that ask for what `parts` restore; times are told in `tz`."""
+    keys, headers = _columns(parts, endpoint)
+    return headers, [_cells(part, keys, endpoint, tz) for part in parts]
+
+
+def _columns(parts: Sequence[Part], endpoint: Endpoint) -> tuple[list[str], list[str]]:
     """Keys and headers, in the table's order: those that any row fills."""
     used = {key for part in parts for key, _ in part.reversal.restored}
     used |= {key for part in parts for key, _ in part.context if not _is_setting(key, endpoint)}
@@ -175,7 +185,7 @@ def _is_setting(key: str, endpoint: Endpoint) -> bool:
     return endpoint.by_key[key].role is Role.SETTING
 
 
-def _cells(part: _Part, keys: Sequence[str], endpoint: Endpoint, tz: tzinfo) -> list[str]:
+def _cells(part: Part, keys: Sequence[str], endpoint: Endpoint, tz: tzinfo) -> list[str]:
     context = {k: v for k, v in part.context if not _is_setting(k, endpoint)}
     values: Mapping[str, SettingValue] = {**context, **dict(part.reversal.restored)}
     locks = [r.locks_at for r in part.requests if r.locks_at is not None]
