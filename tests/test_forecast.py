@@ -161,6 +161,18 @@ def test_a_row_that_locks_while_it_waits_for_its_turn_is_not_sent(tmp_path: Path
     assert {r.target.id for r in played.log if r.target} == {25_096_003}
 
 
+def test_the_time_is_looked_at_once_more_when_a_turn_has_come(tmp_path: Path) -> None:
+    """ClassIn's clock is set forward while 32 rows wait for turns they were granted before."""
+
+    def direct(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
+        loop.call_at(5.5, setattr, sandbox, "_offset_s", 280.0)
+
+    played = play(tmp_path, dated(40, 200), rate=1.0, direct=direct)
+
+    assert len(too_late(played)) >= 40 - 8
+    assert len(played.log) == 40 - len(too_late(played))
+
+
 # ------------------------------------------------------------------ while it runs
 
 

@@ -175,6 +175,7 @@ def test_a_plan_finds_its_sheet_beside_it_and_says_when_there_is_none(tmp_path: 
     [
         ('"liveState",\n     0', '"liveState",\n     1'),
         ('"row 3"', '"row three"'),
+        ('"sid": "99000001"', '"sid": "99000002"'),
         ('"key": "2"', '"key": []'),
         ("}\n", ""),
         ('"check"', '"cheque"'),
@@ -319,6 +320,15 @@ def test_a_purged_request_leaves_nothing_known(tmp_path: Path) -> None:
         return dict(told_by(entries))
 
     assert staged(tmp_path, main) == {}
+
+
+def test_what_was_known_before_a_purged_request_is_known_no_more() -> None:
+    body = (("liveState", 1),)
+    on, purged = Entry("r1", 1.0, body, sure=True), Entry("r2", 2.0, None, sure=False)
+
+    assert told_by([on, purged]) == {}
+    assert list(told_by([on, purged, Entry("r3", 3.0, body, sure=True)])) == ["liveState"]
+    assert reversal([on, purged], "r1", ["liveState"]).since == ("liveState",)
 
 
 def test_a_request_that_was_under_way_when_its_program_died_is_in_doubt(tmp_path: Path) -> None:
