@@ -204,10 +204,12 @@ def test_a_plan_is_written_over_another_only_where_that_was_said(tmp_path: Path)
     sheet = plain(tmp_path / "term.csv", 3)
     plan = frozen(sheet)
 
-    with pytest.raises(CannotStart, match="choose another name with -o"):
-        write_plan(
-            prepare(sheet), WHERE, plan, selection=Selection(), existing="refuse", made_at=EPOCH
-        )
+    for place, said in ((plan, "another name with -o"), (tmp_path / "no" / "p", "is no folder")):
+        with pytest.raises(CannotStart, match=said):
+            write_plan(
+                prepare(sheet), WHERE, place,
+                selection=Selection(), existing="refuse", made_at=EPOCH,
+            )  # fmt: skip
 
 
 def test_a_plan_is_sent_as_it_was_frozen(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.forecast import Forecast
+from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
 from bulkcast.pipeline import Prepared, Selection, prepare, write_plan, zone
@@ -37,16 +37,23 @@ def validate(sheet: Path, given: Given) -> int:
 
 def _foresee(told: Voice, prepared: Prepared) -> None:
     """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-    if planned.dated:
+    if is_dated(prepared):
+        planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
         tz = zone(prepared.options.tz)
         told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
         told.show(*outlook.in_time(planned), *outlook.late(planned, tz, told.symbols))
 
 
+def is_dated(prepared: Prepared) -> bool:
+    """Whether it is known of any row to be sent when it locks."""
+    return any(request.locks_at is not None for request in prepared.plan.requests)
+
+
 def _forecast(prepared: Prepared) -> Forecast | None:
-    planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-    return planned.outlook if planned.dated else None
+    if not is_dated(prepared):
+        return None
+    pace = Pace(DEFAULT_RATE, prepared.endpoint.limit)
+    return forecast(prepared.plan.requests, pace, now=time.time())
 
 
 def show_remarks(told: Voice, prepared: Prepared) -> None:

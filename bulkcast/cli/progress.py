@@ -106,8 +106,10 @@ def _weather(progress: Progress) -> str:
     """What holds the run up, and what that costs."""
     said = [_held_up(progress)]
     if progress.late:
-        rows = "1 row locks" if progress.late == 1 else f"{progress.late:,} rows lock"
-        said.append(f"At this pace {rows} before it can be sent")
+        lock = f"{progress.late:,} rows lock before they"
+        said.append(
+            f"At this pace {'1 row locks before it' if progress.late == 1 else lock} can be sent"
+        )
     return ". ".join(part for part in said if part)
 
 

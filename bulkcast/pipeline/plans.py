@@ -43,8 +43,7 @@ def write_plan(
         CannotStart: the file exists already, or cannot be written.
 
     """
-    if existing == "refuse" and target.exists():
-        raise CannotStart(f"{target} exists already; choose another name with -o, or use --force")
+    require_place(target, existing)
     frozen = PlanFile(
         made_at=made_at,
         institution=one_spelling(institution),
@@ -58,6 +57,19 @@ def write_plan(
         draft.path.chmod(0o600)  # before anything is in it
         draft.path.write_text(planfile.dumps(frozen), encoding="ascii", newline="\n")
     return draft.result.path
+
+
+def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
+    """Refuse a place where what -o names cannot go.
+
+    Raises:
+        CannotStart: it exists already, or its folder does not.
+
+    """
+    if existing == "refuse" and target.exists():
+        raise CannotStart(f"{target} exists already; choose another name with -o, or use --force")
+    if not target.absolute().parent.is_dir():
+        raise CannotStart(f"{target.parent} is no folder; choose another place with -o")
 
 
 def read_plan(path: Path) -> tuple[Prepared, Institution]:

@@ -20,10 +20,10 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
 from bulkcast.known import Entry, Reversal, reversal
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
 
 
@@ -106,10 +106,7 @@ def undo(
     path = None
     if back:
         place = target or _default(Path(header.sheet), header.run)
-        if existing == "refuse" and place.exists():
-            raise CannotStart(
-                f"{place} exists already; choose another name with -o, or use --force"
-            )
+        require_place(place, existing)
         headers, rows = sheet_of(back, endpoint, zone(header.tz))
         path = reporter.write_sheet(
             place, headers, rows, list(_comments(header.run, lost)), existing=existing
