@@ -21,7 +21,7 @@ from bulkcast.catalogue import (
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.known import Entry, Reversal, reversal
-from bulkcast.ledger import FrozenRun, Ledger
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
@@ -105,7 +105,7 @@ def undo(
     lost = tuple(_lost(parts))
     path = None
     if back:
-        place = target or _default(Path(header.sheet), header.run)
+        place = target or _default(header)
         require_place(place, existing)
         headers, rows = sheet_of(back, endpoint, zone(header.tz))
         path = reporter.write_sheet(
@@ -124,10 +124,12 @@ def undo(
     )
 
 
-def _default(sheet: Path, run: str) -> Path:
-    """Beside the run's sheet, named after it."""
+def _default(header: RunHeader) -> Path:
+    """Beside the run's sheet, or beside its results where that is not to be found from here."""
+    sheet = Path(header.sheet)
     kind = sheet.suffix if sheet.suffix.lower() in {".csv", ".tsv"} else ".xlsx"
-    return sheet.with_name(f"{sheet.stem}.undo-{run}{kind}")
+    beside = sheet if sheet.exists() else Path(header.target)
+    return beside.with_name(f"{sheet.stem}.undo-{header.run}{kind}")
 
 
 def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[Part]:
