@@ -40,10 +40,15 @@ if TYPE_CHECKING:
         apply,
         doctor,
         prepare,
+        read_plan,
+        recall,
+        replan,
         results,
         resume,
         runs,
+        undo,
         validate,
+        write_plan,
     )
 
 __version__ = "0.1.0"
@@ -58,8 +63,8 @@ _HOMES: Final = {
     "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
     "bulkcast.pipeline": (
         "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
-        "SheetOptions", "Validation", "apply", "doctor", "prepare", "results", "resume", "runs",
-        "validate",
+        "SheetOptions", "Validation", "apply", "doctor", "prepare", "read_plan", "recall", "replan",
+        "results", "resume", "runs", "undo", "validate", "write_plan",
     ),
 }  # fmt: skip
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -91,10 +96,15 @@ __all__ = [
     "doctor",
     "load_config",
     "prepare",
+    "read_plan",
+    "recall",
+    "replan",
     "results",
     "resume",
     "runs",
+    "undo",
     "validate",
+    "write_plan",
 ]
 
 

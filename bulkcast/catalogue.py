@@ -175,6 +175,8 @@ class Setting:
     lock: Lock = Lock.NEVER
     vendor_undefined: str = ""
     """What the vendor has not said about it; empty where its page says all that is needed."""
+    billed: Label | None = None
+    """What switching it on is billed by; None where nothing is known to be."""
     sources: tuple[str, ...] = ()
     """Where what is declared here beyond the endpoint's own page was read."""
 

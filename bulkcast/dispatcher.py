@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity import wait_random_exponential as full_jitter
 
+from bulkcast import locks
 from bulkcast.catalogue import Endpoint
 from bulkcast.endings import (
     SENDS_MOST,
@@ -48,7 +49,6 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.plan import LOCK_MARGIN_S, locked_settings
 from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock, duration
 from bulkcast.weather import Sky, Weather
@@ -125,6 +125,8 @@ class Progress:
     """Requests that wait because an older one may yet arrive at their classroom."""
     fenced_s: float = 0.0
     """Seconds until the last of them may go."""
+    late: int = 0
+    """Rows still to be sent whose turn, at the present pace, comes after their lock."""
 
 
 class _Halt(Exception):
@@ -240,6 +242,21 @@ class Dispatcher:
             fenced_s=max(self._fence.held.values(), default=now) - now,
         )
 
+    @property
+    def waiting(self) -> Sequence[Request]:
+        """The requests that have not been tried yet, in sending order."""
+        return [entry.request for entry in self._queue]
+
+    @property
+    def next_turn_s(self) -> float:
+        """Seconds until the next turn that nobody has taken yet."""
+        return self._pacer.due(_now()) - _now()
+
+    @property
+    def server_time(self) -> float:
+        """What time it is at ClassIn, Unix seconds."""
+        return self._wall() + self._clock.offset
+
     # -------------------------------------------------------------- the way of a request
 
     def _take(self, requests: Iterable[Request], history: Mapping[RequestKey, History]) -> None:
@@ -344,13 +361,13 @@ class Dispatcher:
         """
         alone = await self._may_go()
         try:
-            early = self._ended_already(entry)
+            async with self._slots:
+                early = await self._turn(entry)
+                if early is None:
+                    reply = await self._send_once(entry)
             if early:
                 await self._settle(entry, early)
                 return None
-            async with self._slots:
-                await self._turn()
-                reply = await self._send_once(entry)
             verdict = judge(reply, self._endpoint, now=self._wall())
             self._learn(entry, verdict, reply, alone=alone)
             return verdict
@@ -420,9 +437,16 @@ class Dispatcher:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _turn(self) -> None:
-        """Wait for a turn of the pace, and take another if silence was asked for meanwhile."""
+    async def _turn(self, entry: Entry) -> Outcome | None:
+        """Wait for a turn of the pace, and take another if silence was asked for meanwhile.
+
+        How the request ends instead, where it needs no turn: a row that would be late by then
+        leaves the turn to the next.
+        """
         while True:
+            early = self._ended_already(entry, self._pacer.due(_now()) - _now())
+            if early:
+                return early
             turn = self._pacer.reserve(_now())
             wait = turn - _now()
             if wait > 0:
@@ -430,7 +454,7 @@ class Dispatcher:
             if self.stopped:
                 raise _Halt
             if self._pacer.stands(turn):
-                return
+                return self._ended_already(entry, 0.0)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the run."""
@@ -516,19 +540,23 @@ class Dispatcher:
 
     # -------------------------------------------------------------- ending
 
-    def _ended_already(self, entry: Entry) -> Outcome | None:
-        """How a request ends without a try: locked, or in need of a feature that is not there."""
-        early = self._too_late(entry) or self._guards.blocks(entry.request)
+    def _ended_already(self, entry: Entry, wait: float) -> Outcome | None:
+        """How a request that would leave in `wait` seconds ends without a try.
+
+        It is locked by then, or in need of a feature that is not there.
+        """
+        early = self._too_late(entry, wait) or self._guards.blocks(entry.request)
         return replace(early, status=unless_ambiguous(entry, early.status)) if early else None
 
-    def _too_late(self, entry: Entry) -> Outcome | None:
-        """How a request ends whose settings have locked by ClassIn's clock."""
-        locks_at = entry.request.locks_at
-        if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
+    def _too_late(self, entry: Entry, wait: float) -> Outcome | None:
+        """How a request ends whose settings will have locked by ClassIn's clock."""
+        request = entry.request
+        if not locks.is_late(request.locks_at, self.server_time + wait):
             return None
-        keys = ", ".join(locked_settings(entry.request.body, self._endpoint))
-        args = {"settings": keys, "locked_at": str(locks_at)}
-        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+        if request.once_locked == "refuse":
+            return locks.refusal(request, self._endpoint)
+        entry.request = locks.only_free(request, self._endpoint)
+        return None
 
     async def _settle(self, entry: Entry, outcome: Outcome, verdict: Verdict | None = None) -> None:
         """Write down how a request ended; only then count it and let its successor go."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Literal, NewType
 
 
 class Secret:
@@ -259,6 +259,11 @@ class Request:
     """From when on ClassIn refuses it, where the sheet tells."""
     after: RequestKey | None = None
     """A request for the same target that must have ended before this one is sent."""
+    free: tuple[str, ...] = ()
+    """The settings that stay editable after `locks_at`, where all others are known to be as the
+    request wants them; empty where there are none such."""
+    once_locked: Literal["refuse", "send_free"] = "refuse"
+    """What becomes of a request whose turn comes after `locks_at`."""
 
 
 # ------------------------------------------------------------------ what came of it

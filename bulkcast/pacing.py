@@ -149,13 +149,19 @@ class Pacer:
         >>> [pacer.reserve(10.0) for _ in range(3)]
         [10.0, 10.5, 11.0]
         """
+        turn = self.due(now)
+        if not math.isinf(self.rate):
+            self._turns.append(turn)
+            self._due = turn + 1.0 / self.rate
+        return turn
+
+    def due(self, now: float) -> float:
+        """When the next turn would begin; it is not taken."""
         if math.isinf(self.rate):
             return max(now, self.held_until)
         turn = max(now, self._due, self.held_until)
         if self._cap and len(self._turns) == self._cap.calls:
             turn = max(turn, self._turns[0] + self._cap.window_s)
-        self._turns.append(turn)
-        self._due = turn + 1.0 / self.rate
         return turn
 
     def stands(self, turn: float) -> bool:

@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Literal
 
-from bulkcast.catalogue import Endpoint, Lock
+from bulkcast.catalogue import Endpoint
+from bulkcast.known import NOTHING_KNOWN, Held, Holdings, Known, is_held
+from bulkcast.locks import free_settings, locks_at
 from bulkcast.model import (
     Body,
     Change,
@@ -21,9 +23,8 @@ from bulkcast.model import (
     Target,
 )
 
-LOCK_MARGIN_S: Final = 30
-"""A row is late this long before its lock: the vendor does not say which side of 20 minutes the
-boundary is on, and a request takes its time."""
+Unchanged = Literal["send", "skip"]
+OnceLocked = Literal["refuse", "send_free"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +43,31 @@ def body_hash(body: Body) -> str:
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16]
 
 
-def locks_at(change: Change, endpoint: Endpoint) -> int | None:
-    """When the first setting of a row locks, Unix seconds; None where nothing tells."""
-    if change.starts_at is None or not locked_settings(change.settings, endpoint):
-        return None
-    return change.starts_at - endpoint.lock_before_s
-
-
-def locked_settings(body: Body, endpoint: Endpoint) -> tuple[str, ...]:
-    """The keys in a body that ClassIn refuses from 20 minutes before class on.
-
-    Playback stays editable while recording is on; whether it is on cannot be read back, so it is
-    never held against a row.
-    """
-    return tuple(key for key, _ in body if endpoint.by_key[key].lock is Lock.BEFORE_CLASS)
-
-
 def make(
     rows: Sequence[CheckedRow],
     endpoint: Endpoint,
     *,
     left_out: Mapping[int, Outcome] | None = None,
     sheet_issues: Sequence[Issue] = (),
+    known: Known = NOTHING_KNOWN,
+    unchanged: Unchanged = "send",
+    once_locked: OnceLocked = "refuse",
 ) -> Plan:
     """Plan a checked sheet.
 
     Rows of identical body share one request.  Rows that set the same classroom differently have
     passed validation only where the user chose an order: they are chained.  Requests whose
-    settings lock come first, the earliest lock first; the others follow in sheet order.
+    settings lock come first, the earliest lock first; the others follow in sheet order.  A request
+    that another one waits for goes with the earlier lock of the two.
 
     Args:
         rows: every row of the sheet, in order.
         endpoint: what the rows were checked against.
         left_out: rows not to plan, and how they end.
         sheet_issues: errors of the sheet as a whole, given to rows that have none of their own.
+        known: what ClassIn is known to hold.
+        unchanged: what becomes of rows that are known to be so already.
+        once_locked: what becomes of rows of which only free settings are new.
 
     """
     settled = dict(left_out or {})
@@ -87,7 +79,14 @@ def make(
             settled[row.row] = _invalid(row, sheet_issues)
         else:
             wanted.append(row)
-    requests = _in_sending_order(_merge(wanted, endpoint))
+    merging = _Merging(endpoint, known, once_locked)
+    for change in wanted:
+        held = merging.held_so(change) if unchanged == "skip" else None
+        if held is None:
+            merging.take(change)
+        else:
+            settled[change.row] = _unchanged(held)
+    requests = _in_sending_order(merging.requests())
     return Plan(requests, settled, fingerprint(requests))
 
 
@@ -101,45 +100,88 @@ def _invalid(row: Invalid, sheet_issues: Sequence[Issue]) -> Outcome:
     )
 
 
-def _merge(changes: Iterable[Change], endpoint: Endpoint) -> list[Request]:
+def _unchanged(held: Held) -> Outcome:
+    """`held` is what of the row was acknowledged longest ago."""
+    args = {"acknowledged_at": str(held.at), "by": held.run}
+    return Outcome(RowStatus.UNCHANGED, "plan.unchanged", args)
+
+
+class _Merging:
     """One request for each run of identical rows of a classroom, chained per classroom.
 
     Only neighbours share: on, off, on in this order must end on.
     """
-    groups: list[list[Change]] = []
-    latest: dict[Target, list[Change]] = {}
-    after: dict[int, RequestKey] = {}
-    for change in changes:
-        group = latest.get(change.target)
+
+    def __init__(self, endpoint: Endpoint, known: Known, once_locked: OnceLocked) -> None:
+        self._endpoint = endpoint
+        self._known = known
+        self._once_locked = once_locked
+        self._groups: list[list[Change]] = []
+        self._latest: dict[Target, list[Change]] = {}
+        self._after: dict[RequestKey, RequestKey] = {}
+
+    def held_so(self, change: Change) -> Held | None:
+        """Of a row that would change nothing, what was acknowledged longest ago.
+
+        None where anything is or may be new: behind a row that is sent for the same classroom,
+        nobody knows what will be held by then.
+        """
+        holdings = self._known.get(change.target)
+        if not holdings or change.target in self._latest:
+            return None
+        if not is_held(change.settings, holdings):
+            return None
+        return min((holdings[key] for key, _ in change.settings), key=lambda held: held.at)
+
+    def take(self, change: Change) -> None:
+        """Plan a row behind all that were taken before it."""
+        group = self._latest.get(change.target)
         if group and group[0].body == change.body:
             group.append(change)
-            continue
+            return
         if group:
-            after[change.row] = _key(group)
-        latest[change.target] = [change]
-        groups.append(latest[change.target])
-    return [_request(group, endpoint, after.get(group[0].row)) for group in groups]
+            self._after[_key([change])] = _key(group)
+        self._latest[change.target] = [change]
+        self._groups.append(self._latest[change.target])
+
+    def requests(self) -> list[Request]:
+        """In sheet order."""
+        return [self._request(group) for group in self._groups]
+
+    def _request(self, group: Sequence[Change]) -> Request:
+        first, after = group[0], self._after.get(_key(group))
+        # What a classroom holds once an earlier row was sent is not known beforehand.
+        holdings: Holdings = {} if after else self._known.get(first.target, {})
+        found = (locks_at(change, self._endpoint, holdings) for change in group)
+        lock = min((at for at in found if at is not None), default=None)
+        free = () if lock is None else free_settings(first.settings, self._endpoint, holdings)
+        return Request(
+            key=_key(group),
+            rows=tuple([change.row for change in group]),
+            target=first.target,
+            body=first.body,
+            locks_at=lock,
+            after=after,
+            free=free,
+            once_locked=self._once_locked if free else "refuse",
+        )
 
 
 def _key(group: Sequence[Change]) -> RequestKey:
     return RequestKey(str(group[0].row))
 
 
-def _request(group: Sequence[Change], endpoint: Endpoint, after: RequestKey | None) -> Request:
-    locks = [at for change in group if (at := locks_at(change, endpoint)) is not None]
-    return Request(
-        key=_key(group),
-        rows=tuple(change.row for change in group),
-        target=group[0].target,
-        body=group[0].body,
-        locks_at=min(locks, default=None),
-        after=after,
-    )
-
-
 def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
-    """Earliest lock first, undated last, sheet order among equals."""
-    return tuple(sorted(requests, key=lambda r: (r.locks_at is None, r.locks_at or 0)))
+    """Earliest lock first, undated last, sheet order among equals; none after its followers."""
+    urgent = {r.key: _urgency(r.locks_at) for r in requests}
+    for request in reversed(requests):  # a follower is behind what it follows, so it comes first
+        if request.after is not None:
+            urgent[request.after] = min(urgent[request.after], urgent[request.key])
+    return tuple(sorted(requests, key=lambda r: urgent[r.key]))
+
+
+def _urgency(locks_at: int | None) -> tuple[bool, int]:
+    return locks_at is None, locks_at or 0
 
 
 def fingerprint(requests: Iterable[Request]) -> str:

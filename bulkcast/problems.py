@@ -253,6 +253,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "{settings} cannot be changed after {locked_at}, 20 minutes before class.",
         "Take the locked settings out of the row, or make the change in ClassIn.",
     ),
+    "plan.too_late_but_so": Problem(
+        _E,
+        "{settings} cannot be changed after {locked_at}, 20 minutes before class, but was last set"
+        " as the row wants it; only {free} would be new.",
+        "Add --send-free to send just that, or take the locked settings out of the row.",
+    ),
+    "plan.unchanged": Problem(
+        _N,
+        "Not sent: ClassIn acknowledged these settings at {acknowledged_at} (run {by}).",
+        "Leave out --changed-only if somebody changed the classroom in ClassIn since.",
+    ),
     "plan.not_chosen": Problem(_N, "The row was left out by {option}.", ""),
     "run.invalid_rows": Problem(
         _E,

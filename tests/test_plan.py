@@ -1,8 +1,10 @@
 """The plan: every row in exactly one place, in an order that locks and chains decide."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from bulkcast.catalogue import Lock
 from bulkcast.endpoints import WEBCAST
+from bulkcast.known import Held
+from bulkcast.locks import locked_settings, locks_at, only_free
 from bulkcast.model import (
     Body,
     Change,
@@ -22,7 +26,7 @@ from bulkcast.model import (
     Severity,
     Target,
 )
-from bulkcast.plan import Plan, body_hash, fingerprint, locked_settings, locks_at, make
+from bulkcast.plan import Plan, body_hash, fingerprint, make
 from bulkcast.problems import issue
 
 ON: Body = (("recordState", 1),)
@@ -179,14 +183,16 @@ def test_the_earliest_lock_comes_first_and_undated_rows_last_in_sheet_order() ->
 
 
 @given(sheets())
-def test_dated_requests_go_by_their_lock_and_equals_stay_in_sheet_order(
-    sheet: list[CheckedRow],
-) -> None:
-    keys = [
-        (request.locks_at is None, request.locks_at or 0, request.rows[0])
-        for request in planned(*sheet).requests
-    ]
+def test_requests_go_by_the_earliest_lock_that_waits_for_them(sheet: list[CheckedRow]) -> None:
+    requests = planned(*sheet).requests
 
+    def lock(request: Request) -> float:
+        """Of a request and everything that follows it."""
+        followers = [r for r in requests if r.after == request.key]
+        own = math.inf if request.locks_at is None else float(request.locks_at)
+        return min([own, *map(lock, followers)])
+
+    keys = [(lock(request), request.rows[0]) for request in requests]
     assert keys == sorted(keys)
 
 
@@ -216,6 +222,99 @@ def test_a_shared_request_locks_with_the_earliest_of_its_rows() -> None:
     plan = planned(change(2, 7), change(3, 7, starts_at=NINE + 60), change(4, 7, starts_at=NINE))
 
     assert [request.locks_at for request in plan.requests] == [NINE - 1200]
+
+
+def test_playback_locks_with_the_others_only_where_recording_is_known_to_be_off() -> None:
+    row = change(2, settings=(("openState", 1),), starts_at=NINE)
+    for recorded, lock in ((1, None), (0, NINE - 1200)):
+        holdings = {"recordState": Held(recorded, 1.0, "r1")}
+        assert locks_at(row, WEBCAST, holdings) == lock
+
+
+# ------------------------------------------------------------------ what is known already
+
+
+def known(change: Change, *also: tuple[str, int | str]) -> dict[Target, dict[str, Held]]:
+    """That what a row wants is so already."""
+    pairs = {**dict(change.settings), **dict(also)}
+    return {change.target: {key: Held(value, 5.0, "r1") for key, value in pairs.items()}}
+
+
+def test_a_row_that_would_change_nothing_is_skipped_where_that_was_asked_for() -> None:
+    row = change(2)
+
+    assert order(make([row], WEBCAST, known=known(row))) == [(2,)]
+    skipped = make([row], WEBCAST, known=known(row), unchanged="skip")
+    assert skipped.requests == ()
+    assert skipped.settled[2].status is RowStatus.UNCHANGED
+    assert skipped.settled[2].args == {"acknowledged_at": "5.0", "by": "r1"}
+
+
+def test_a_row_of_which_one_setting_is_unknown_or_other_is_sent() -> None:
+    half = change(2, settings=(*ON, *FREE))
+    other = change(3)
+
+    held = {**known(change(2)), **known(change(3, settings=OFF))}
+    assert order(make([half, other], WEBCAST, known=held, unchanged="skip")) == [(2,), (3,)]
+
+
+def test_behind_a_row_that_is_sent_nothing_counts_as_known() -> None:
+    """Known on; off, on, on: the last two must be sent, for the first may or may not arrive."""
+    on, off, again = change(2, 7, ON), change(3, 7, OFF), change(4, 7, ON)
+    plan = make([on, off, again], WEBCAST, known=known(on), unchanged="skip")
+
+    assert order(plan) == [(3,), (4,)]
+    assert plan.requests[0].after is None
+    assert plan.settled[2].status is RowStatus.UNCHANGED
+
+
+@given(sheets(), st.sampled_from([ON, OFF, FREE]))
+def test_skipping_what_is_known_never_changes_what_classrooms_end_as(
+    sheet: list[CheckedRow], before: Body
+) -> None:
+    held = {
+        Target("activityId", room): {key: Held(value, 1.0, "r0") for key, value in before}
+        for room in range(1, 7)
+    }
+    plan = make(sheet, WEBCAST, known=held, unchanged="skip")
+
+    whole = ends_as(planned(*sheet), before)
+    assert ends_as(plan, before) == whole
+    skipped = [row for row, outcome in plan.settled.items() if outcome.code == "plan.unchanged"]
+    assert len(skipped) + sum(len(r.rows) for r in plan.requests) == sum(
+        isinstance(row, Change) for row in sheet
+    )
+
+
+def ends_as(plan: Plan, before: Body) -> dict[int, dict[str, object]]:
+    rooms: dict[int, dict[str, object]] = {room: dict(before) for room in range(1, 7)}
+    for request in in_order(plan.requests):
+        rooms[request.target.id].update(dict(request.body[1:]))
+    return rooms
+
+
+def test_what_stays_free_is_told_where_everything_locked_is_known_to_be_so() -> None:
+    row = change(2, settings=(*ON, *FREE), starts_at=NINE)
+
+    def free(**more: Any) -> Request:
+        (request,) = make([row], WEBCAST, **more).requests
+        return request
+
+    assert free().free == ()
+    assert free(known=known(change(2, settings=OFF))).free == ()
+    assert free(known=known(change(2, settings=FREE))).free == ()
+    so_already = free(known=known(change(2)))
+    assert (so_already.free, so_already.once_locked) == (("customColumn",), "refuse")
+    assert only_free(so_already, WEBCAST).body == (("activityId", 1002), *FREE)
+    assert free(known=known(change(2)), once_locked="send_free").once_locked == "send_free"
+
+
+def test_a_request_that_another_waits_for_goes_with_the_earlier_lock_of_the_two() -> None:
+    plan = planned(
+        change(2, 7, FREE), change(3, 8, starts_at=NINE + 60), change(4, 7, ON, starts_at=NINE)
+    )
+
+    assert order(plan) == [(2,), (4,), (3,)]
 
 
 # ------------------------------------------------------------------ invalid rows

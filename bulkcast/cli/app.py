@@ -107,13 +107,26 @@ def validate(sheet: Path, **given: Any) -> int:
 
 @bulkcast.command()
 @options.sheet
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="PLAN",
+    help="Freeze it in a file, to be looked at and applied as it is.",
+)
+@options.force
 @options.only
 @options.choosing
+@options.remembering
 @options.pace
+@options.profile
 @options.reading
 @options.voice
 def plan(sheet: Path, **given: Any) -> int:
-    """Show what would be sent, in which order, and when."""
+    """Show what would be sent, in which order, and when.
+
+    With -o PLAN that is frozen: `bulkcast apply PLAN` sends exactly it.
+    """
     from bulkcast.cli import checking
 
     return checking.plan(sheet, given)
@@ -122,10 +135,12 @@ def plan(sheet: Path, **given: Any) -> int:
 @bulkcast.command()
 @options.sheet
 @options.agreeing
+@options.guarding
 @options.results
 @options.force
 @options.only
 @options.choosing
+@options.remembering
 @options.sending
 @options.profile
 @options.sandbox
@@ -136,7 +151,8 @@ def plan(sheet: Path, **given: Any) -> int:
 def apply(sheet: Path, **given: Any) -> int:
     """Validate SHEET, show the plan, ask, send, report.
 
-    The result sheet has every row of SHEET and how it ended.
+    The result sheet has every row of SHEET and how it ended.  SHEET may be a plan that
+    `bulkcast plan -o` wrote.
     """
     from bulkcast.cli import sending
 
@@ -146,9 +162,11 @@ def apply(sheet: Path, **given: Any) -> int:
 @bulkcast.command()
 @options.sheet
 @options.agreeing
+@options.guarding
 @options.results
 @options.force
 @options.choosing
+@options.remembering
 @options.sending
 @options.profile
 @options.sandbox
@@ -230,6 +248,29 @@ def purge(**given: Any) -> int:
     from bulkcast.cli import forgetting
 
     return forgetting.purge(given)
+
+
+@bulkcast.command()
+@click.argument("run")
+@click.option(
+    "--out",
+    "-o",
+    "results",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Where it goes: .xlsx, .csv or .tsv.",
+)
+@options.force
+@options.sandbox
+@options.voice
+def undo(run: str, **given: Any) -> int:
+    """Write a sheet that brings RUN's settings back to what they were.
+
+    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
+    """
+    from bulkcast.cli import undoing
+
+    return undoing.undo(run, given)
 
 
 @bulkcast.command()

@@ -13,7 +13,14 @@ from bulkcast.config import Config
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Credentials, Institution
 from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import Selection, SendOptions, SheetOptions
+from bulkcast.pipeline import (
+    Prepared,
+    Selection,
+    SendOptions,
+    SheetOptions,
+    recall,
+    replan,
+)
 
 Given = Mapping[str, Any]
 """The options of a command by their parameters' names, as click parsed them."""
@@ -65,6 +72,39 @@ def send_options(given: Given) -> SendOptions:
         existing=existing(given),
         lang=given["lang"],
     )
+
+
+def recalled(prepared: Prepared, config: Config | None, given: Given) -> Prepared:
+    """The plan in the light of what the institution is known to hold; of a new sandbox, nothing."""
+    if config is not None:
+        prepared = recall(prepared, config.home, config.institution)
+    elif not remembers(given):
+        return prepared
+    return replan(
+        prepared,
+        unchanged="skip" if given["changed_only"] else "send",
+        once_locked="send_free" if given["send_free"] else "refuse",
+    )
+
+
+def remembers(given: Given) -> bool:
+    """Whether an option asks for what was acknowledged before."""
+    return bool(given["changed_only"] or given["send_free"])
+
+
+def require_plain(given: Given) -> None:
+    """A plan file says itself what is read, chosen and skipped.
+
+    Raises:
+        UsageError: an option says so, too.
+
+    """
+    asked = sheet_options(given) != SheetOptions() or selection(given) != Selection()
+    if asked or remembers(given):
+        raise click.UsageError(
+            "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
+            " skipped are chosen when it is made, with `bulkcast plan`"
+        )
 
 
 def existing(given: Given) -> Any:

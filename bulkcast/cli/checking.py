@@ -1,18 +1,24 @@
 """`validate` and `plan`: everything that needs neither network nor credentials."""
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.text import Text
 
+from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.cli import asked, documents, render
+from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice, whole
+from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
+from bulkcast.config import Config
+from bulkcast.errors import CannotStart
+from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.model import Severity
-from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import Prepared, Validation, prepare, zone
+from bulkcast.pacing import DEFAULT_RATE, parse_rate
+from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
@@ -23,13 +29,44 @@ def validate(sheet: Path, given: Given) -> int:
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
     if told.as_json:
-        told.document(documents.dump(documents.validation(found)))
+        document = documents.validation(found, _forecast(_planned(found, given)))
+        told.document(documents.dump(document))
         return found.exit_status
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
+    _foresee(told, _planned(found, given))
     told.say(_next(found))
     return found.exit_status
+
+
+def _planned(found: Validation, given: Given) -> Prepared | None:
+    """The sheet's plan where it may tell when rows lock; others are spared the memory it takes."""
+    if not (found.has_times and found.valid):
+        return None
+    prepared = prepare(found.path, asked.sheet_options(given), Selection())
+    return prepared if is_dated(prepared) else None
+
+
+def _foresee(told: Voice, prepared: Prepared | None) -> None:
+    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
+    if prepared:
+        planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
+        tz = zone(prepared.options.tz)
+        told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
+        told.show(*outlook.in_time(planned), *outlook.late(planned, tz, told.symbols))
+
+
+def is_dated(prepared: Prepared) -> bool:
+    """Whether it is known of any row to be sent when it locks."""
+    return any(request.locks_at is not None for request in prepared.plan.requests)
+
+
+def _forecast(prepared: Prepared | None) -> Forecast | None:
+    if prepared is None:
+        return None
+    pace = Pace(DEFAULT_RATE, prepared.endpoint.limit)
+    return forecast(prepared.plan.requests, pace, now=time.time())
 
 
 def show_remarks(told: Voice, prepared: Checked) -> None:
@@ -72,31 +109,86 @@ def _next(prepared: Validation) -> Text:
 
 
 def plan(sheet: Path, given: Given) -> int:
-    """Show what would be sent; the exit status."""
+    """Show what would be sent, and freeze it where that is asked for; the exit status."""
     told = voice(given)
     rate = parse_rate(given["rate"])
+    config = _institution(given)
     prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    prepared = asked.recalled(prepared, config, given)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)
     if told.as_json:
-        document = documents.plan(prepared, planned, done_at=now + planned.seconds)
-        told.document(documents.dump(document))
-        return prepared.exit_status
+        told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
     told.show(*render.plan(planned, told.symbols))
-    _show_order(told, prepared, planned, rate, now)
-    if prepared.invalid:
-        validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole("What is wrong with the invalid rows: ", validate))
+    show_outlook(told.show, prepared, planned, rate, told.symbols)
+    if told.verbose and config:
+        told.show(*render.row_by_row(prepared, told.symbols))
+    _tell_limits(told, prepared, planned, given)
+    if given["out"] and config:
+        _freeze(told, prepared, config, given, now)
     return prepared.exit_status
 
 
-def _show_order(told: Voice, prepared: Prepared, planned: Figures, rate: float, now: float) -> None:
+def _institution(given: Given) -> Config | None:
+    """Whose memory is asked, and whom a plan file is for; None where no one is named.
+
+    Raises:
+        CannotStart: one has to be named, and is not.
+
+    """
+    try:
+        return configuration.load(os.environ, profile=given["profile"])
+    except CannotStart:
+        if given["out"] or given["profile"] or asked.remembers(given):
+            raise
+        return None
+
+
+def show_outlook(
+    show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
+) -> None:
+    """The order, how long it takes, and what comes too late."""
     if not planned.sent:
         return
     name = prepared.options.tz
     tz = zone(name)
-    rows = [row for request in prepared.plan.requests for row in request.rows]
-    told.show(render.order(rows))
-    told.show(render.pace(planned, rate, now + planned.seconds, tz, name))
-    told.show(*render.late(planned, tz, told.symbols))
+    show(outlook.order([row for request in prepared.plan.requests for row in request.rows]))
+    show(outlook.pace(planned, rate, tz, name))
+    show(*outlook.in_time(planned), *outlook.late(planned, tz, symbols))
+
+
+def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given) -> None:
+    """What the plan does not say or cannot know."""
+    if prepared.invalid:
+        validate = command("bulkcast", "validate", prepared.path)
+        told.say(whole("What is wrong with the invalid rows: ", validate))
+    if given["changed_only"] and planned.unchanged:
+        told.say(Text(NOT_SEEN))
+    if planned.sent:
+        told.say(Text(f"Fingerprint of this plan: {prepared.plan.fingerprint[:16]}"))
+
+
+NOT_SEEN = (
+    "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
+    " ClassIn's console, or from another computer, is not seen."
+)
+
+
+def _freeze(told: Voice, prepared: Prepared, config: Config, given: Given, now: float) -> None:
+    path = write_plan(
+        prepared,
+        config.institution,
+        given["out"],
+        selection=asked.selection(given),
+        existing=asked.existing(given),
+        made_at=now,
+    )
+    told.say(
+        whole("Plan: ", shown(path)),
+        Text(
+            f"For {shown(str(config.institution))}. It holds the passwords of the sheet as they"
+            " are, so that it can be sent; only you can read it."
+        ),
+        whole("Next, to send exactly that: ", command("bulkcast", "apply", path)),
+    )

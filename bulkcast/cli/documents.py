@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bulkcast.cli.figures import Figures
+from bulkcast.cli.figures import Figures, Step
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
+from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
 from bulkcast.model import Issue, RowStatus, Stop, no_counts
-from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Validation
+from bulkcast.pacing import show_rate
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
 from bulkcast.reporter import Crosstab
 
 Document = dict[str, Any]
@@ -26,8 +28,9 @@ def dump(document: Document) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def validation(found: Validation) -> Document:
-    """What `validate` found."""
+def validation(found: Validation, outlook: Forecast | None) -> Document:
+    """What `validate` found; a forecast where the sheet has dates."""
+    foreseen = {} if outlook is None else {"forecast": forecast(outlook)}
     return {
         "schema": "bulkcast.validation/1",
         "input": str(found.path),
@@ -36,6 +39,7 @@ def validation(found: Validation) -> Document:
         "invalid": found.invalid,
         "issues": [_issue(issue) for issue in found.issues],
         "ignored_columns": list(found.ignored_columns),
+        **foreseen,
         "exit": found.exit_status,
     }
 
@@ -106,23 +110,48 @@ def stopped(stop: Stop | None) -> Document | None:
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
-def plan(prepared: Prepared, planned: Figures, *, done_at: float) -> Document:
+def plan(prepared: Prepared, planned: Figures) -> Document:
     """What `plan` would send.  Settings are counted, not listed: some are secret."""
+    outlook = planned.outlook
     return {
         "schema": "bulkcast.plan/1",
         "input": str(prepared.path),
         "rows": planned.rows,
         "to_send": planned.sent,
         "requests": planned.requests,
+        "classrooms": planned.classrooms,
         "invalid": planned.invalid,
+        "unchanged": planned.unchanged,
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {s.key: dict(s.values) for s in planned.settings},
+        "changes": {s.key: [_step(step) for step in s.steps] for s in planned.settings},
+        "billed": [
+            {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
+        ],
         "order": [list(request.rows) for request in prepared.plan.requests],
-        "seconds": round(planned.seconds, 3),
-        "done_at": round(done_at, 3),
-        "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in planned.late],
+        "seconds": round(outlook.duration_s, 3),
+        "done_at": round(outlook.ends_at, 3),
+        "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
+        "forecast": forecast(outlook),
         "exit": prepared.exit_status,
+    }
+
+
+def _step(step: Step) -> Document:
+    """`old` is "unknown" where nothing was acknowledged yet."""
+    return {"old": step.old or "unknown", "new": step.new, "rows": step.rows}
+
+
+def forecast(outlook: Forecast) -> Document:
+    """How sending would go; times are Unix seconds, the pace is one that --rate takes."""
+    needed = outlook.rate_needed
+    return {
+        "duration_s": round(outlook.duration_s, 3),
+        "ends_at": round(outlook.ends_at, 3),
+        "too_late": len(outlook.late),
+        "first_too_late_row": outlook.late[0].row if outlook.late else None,
+        "rate_needed": None if needed is None else show_rate(needed),
     }
 
 
@@ -176,3 +205,20 @@ def diagnosis(found: Diagnosis) -> Document:
         ],
         "exit": found.exit_status,
     }
+
+
+def undone(found: Undone) -> Document:
+    """What it takes to undo a run."""
+    return {
+        "schema": "bulkcast.undo/1",
+        "run": found.run,
+        "sheet": _path(found.path),
+        "classrooms": found.classrooms,
+        "settings": found.settings,
+        "not_undone": [
+            {"rows": list(lost.rows), "target": str(lost.target), "setting": lost.key,
+             "reason": lost.why}
+            for lost in found.lost
+        ],
+        "exit": found.exit_status,
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,9 +16,21 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.model import Change, Request, RowStatus, SettingValue
+from bulkcast.forecast import Forecast, Pace, forecast
+from bulkcast.known import Holdings, Known
+from bulkcast.model import Change, RowStatus, SettingValue
 from bulkcast.pipeline import Prepared
-from bulkcast.plan import LOCK_MARGIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One way a setting goes, and in how many rows."""
+
+    old: str | None
+    """What it is known to be, in words; None where that is unknown."""
+    new: str
+    is_same: bool
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +43,17 @@ class Settled:
     """What it becomes, in words → in how many rows; most frequent last where values are free."""
     untouched: int
     """Rows that leave it as it is."""
+    steps: tuple[Step, ...]
+    """The same by what it is known to be, the most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """A row whose turn comes after its settings have locked."""
+class Bill:
+    """Something that is switched on and that ClassIn bills."""
 
-    row: int
-    target: str
-    locks_at: int
-    turn_at: float
+    label: str
+    classrooms: int
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,50 +65,104 @@ class Figures:
     sent: int
     """Rows whose settings would be sent."""
     requests: int
+    classrooms: int
     left_out: int
     invalid: int
+    unchanged: int
+    """Rows that are skipped because they would change nothing."""
     warnings: int
     """Rows to be sent about which there is a warning."""
     settings: tuple[Settled, ...]
     """Those that any row sets, in the table's order."""
-    seconds: float
-    """How long sending takes at the pace."""
-    late: tuple[Late, ...]
+    bill: tuple[Bill, ...]
+    outlook: Forecast
+    free: int
+    """Rows that come too late, and of which only what stays free would be new."""
+    dated: int
+    """Rows of which it is known when they lock."""
 
 
 def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
     """Count `prepared` up.  `rate` in requests per second, `now` in Unix seconds."""
     requests = prepared.plan.requests
+    endpoint = prepared.endpoint
     rows = {row for request in requests for row in request.rows}
     changes = [c for c in prepared.checked.rows if isinstance(c, Change) and c.row in rows]
-    invalid = sum(o.status is RowStatus.INVALID for o in prepared.plan.settled.values())
-    kept_invalid = sum(row.status is RowStatus.INVALID for row in prepared.kept.values())
+    outlook = forecast(requests, Pace(rate, endpoint.limit), now=now)
+    late = {row.row for row in outlook.late}
     return Figures(
         rows=len(prepared.sheet.rows),
         sent=len(rows),
         requests=len(requests),
+        classrooms=len({request.target for request in requests}),
         left_out=len(prepared.sheet.rows) - len(prepared.checked.rows),
-        invalid=invalid - kept_invalid,
+        invalid=_settled_as(prepared, RowStatus.INVALID),
+        unchanged=_settled_as(prepared, RowStatus.UNCHANGED),
         warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
-        settings=tuple(_settled(changes, prepared.endpoint)),
-        seconds=max(0, len(requests) - 1) / rate,
-        late=tuple(_late(requests, rate, now)),
+        settings=tuple(_settled(changes, endpoint, prepared.known)),
+        bill=tuple(_bill(changes, endpoint, prepared.known)),
+        outlook=outlook,
+        free=sum(len(r.rows) for r in requests if r.free and r.rows[0] in late),
+        dated=sum(len(r.rows) for r in requests if r.locks_at is not None),
     )
 
 
-def _settled(changes: Iterable[Change], endpoint: Endpoint) -> Iterable[Settled]:
-    by_key: dict[str, Counter[str]] = {}
+def _settled_as(prepared: Prepared, status: RowStatus) -> int:
+    """Rows that the plan settled so, without those an earlier result has."""
+    settled = sum(o.status is status for o in prepared.plan.settled.values())
+    return settled - sum(row.status is status for row in prepared.kept.values())
+
+
+def _settled(changes: Iterable[Change], endpoint: Endpoint, known: Known) -> Iterable[Settled]:
+    steps: dict[str, Counter[tuple[str | None, str, bool]]] = {}
     n = 0
     for change in changes:
         n += 1
-        for key, value in change.settings:
-            by_key.setdefault(key, Counter())[_word(endpoint.by_key[key], value)] += 1
+        for key, old, new, same in row_steps(change, endpoint, known.get(change.target, {})):
+            steps.setdefault(key, Counter())[old, new, same] += 1
     for setting in endpoint.settings:
-        values = by_key.get(setting.key)
-        if values:
+        if found := steps.get(setting.key):
+            values: Counter[str] = Counter()
+            for (_, new, _), rows in found.items():
+                values[new] += rows
             yield Settled(
-                setting.key, setting.label.en, dict(values.most_common()), n - values.total()
+                setting.key,
+                setting.label.en,
+                dict(values.most_common()),
+                n - found.total(),
+                tuple(Step(*step, rows) for step, rows in found.most_common()),
             )
+
+
+def row_steps(
+    change: Change, endpoint: Endpoint, holdings: Holdings
+) -> Iterator[tuple[str, str | None, str, bool]]:
+    """What a row does to each setting: key, old and new in words, and whether they are the same."""
+    for key, new in change.settings:
+        setting = endpoint.by_key[key]
+        held = holdings.get(key)
+        same = held is not None and held.value == new
+        old = None if held is None else _old_word(setting, held.value, same=same)
+        yield key, old, _word(setting, new), same
+
+
+def _old_word(setting: Setting, value: SettingValue, *, same: bool) -> str:
+    word = _word(setting, value)
+    return "another" if word == "set" and not same else word
+
+
+def _bill(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterator[Bill]:
+    """What the plan switches on that costs money, by classroom; not what is known to be on."""
+    for setting in endpoint.settings:
+        if setting.billed is not None:
+            on = {c.target for c in changes if _switches_on(c, setting.key, known)}
+            if on:
+                yield Bill(setting.label.en, len(on), setting.billed.en)
+
+
+def _switches_on(change: Change, key: str, known: Known) -> bool:
+    held = known.get(change.target, {}).get(key)
+    return any(k == key and v and (held is None or held.value != v) for k, v in change.settings)
 
 
 def _word(setting: Setting, value: SettingValue) -> str:
@@ -111,14 +178,6 @@ def _word(setting: Setting, value: SettingValue) -> str:
             return "set"
         case _:
             assert_never(setting.kind)
-
-
-def _late(requests: Iterable[Request], rate: float, now: float) -> Iterable[Late]:
-    for index, request in enumerate(requests):
-        turn_at = now + index / rate
-        if request.locks_at is not None and request.locks_at - LOCK_MARGIN_S <= turn_at:
-            for row in request.rows:
-                yield Late(row, str(request.target), request.locks_at, turn_at)
 
 
 def spell(seconds: float) -> str:

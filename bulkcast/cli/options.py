@@ -148,6 +148,26 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Most(click.ParamType[tuple[float, str]]):
+    """`200` rows, or `10%` of the sheet's."""
+
+    name = "N|P%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, str]:
+        """The number and its unit, `rows` or `%`."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).strip()
+        unit = "%" if text.endswith("%") else "rows"
+        number = text.removesuffix("%").strip()
+        plain = number.isascii() and number.isdigit() and len(number) <= 7
+        if not plain or (unit == "%" and int(number) > 100):
+            self.fail(f"{value!r} is neither a number of rows nor a share such as 10%", param, ctx)
+        return float(number), unit
+
+
 # ------------------------------------------------------------------ groups
 
 
@@ -219,6 +239,25 @@ choosing = _together(
 )
 only = click.option(
     "--only", type=Statuses(), help="Of a result sheet, only rows so marked: rejected,invalid …"
+)
+
+remembering = _together(
+    click.option(
+        "--changed-only", is_flag=True,
+        help="Skip rows acknowledged as they are; changes in ClassIn's console are not seen.",
+    ),
+    click.option(
+        "--send-free", is_flag=True,
+        help="Of a locked row that was last set as it wants, send the settings still free.",
+    ),
+)  # fmt: skip
+guarding = _together(
+    click.option(
+        "--max-changes", type=Most(), help="Hold a plan that would send more rows than this."
+    ),
+    click.option(
+        "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."
+    ),
 )
 
 pace = click.option(

@@ -103,6 +103,17 @@ class Gauge:
 
 
 def _weather(progress: Progress) -> str:
+    """What holds the run up, and what that costs."""
+    said = [_held_up(progress)]
+    if progress.late:
+        lock = f"{progress.late:,} rows lock before they"
+        said.append(
+            f"At this pace {'1 row locks before it' if progress.late == 1 else lock} can be sent"
+        )
+    return ". ".join(part for part in said if part)
+
+
+def _held_up(progress: Progress) -> str:
     if progress.sky is Sky.PARKED:
         return f"Waiting for ClassIn, {spell(progress.parked_s)} so far; it is asked now and then"
     if progress.held_s >= 1.0:

@@ -13,13 +13,12 @@ from rich.text import Text
 
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.documents import state
-from bulkcast.cli.figures import Figures, spell
+from bulkcast.cli.figures import Figures, Step, row_steps, spell
 from bulkcast.derive import explain, local_time, short_header
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
-from bulkcast.model import Issue, RowStatus, Severity, Stop
-from bulkcast.pacing import show_rate
-from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.model import Change, Issue, RowStatus, Severity, Stop
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport
 from bulkcast.reporter import Crosstab
 
 PROBLEMS_MOST: Final = 50
@@ -146,7 +145,10 @@ def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
     line = Text("To send: ").append(counted(planned.sent, "row"), "bold")
     if planned.requests != planned.sent:
         line.append(f" in {counted(planned.requests, 'request')}")
+    if planned.sent:
+        line.append(f", {counted(planned.classrooms, 'classroom')}")
     said = [
+        (planned.unchanged, "unchanged and not sent", ""),
         (planned.invalid, "invalid and not sent", "red"),
         (planned.left_out, "left out by your choice", ""),
         (planned.warnings, "with warnings", "yellow"),
@@ -156,48 +158,61 @@ def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
             line.append(f" {symbols.dot} ").append(f"{n:,} {words}", style)
     yield line
     if planned.settings:
-        yield Padding(_settings(planned), (1, 0, 1, 2), expand=False)
+        yield Padding(_settings(planned, symbols), (1, 0, 1, 2), expand=False)
+    yield from bill(planned)
 
 
-def _settings(planned: Figures) -> Table:
+def _settings(planned: Figures, symbols: Symbols) -> Table:
+    """What becomes of each setting, beside what it is known to be where anything is."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("Setting", "Becomes", "Left as it is"):
+    is_known = any(step.old is not None for s in planned.settings for step in s.steps)
+    titles = (
+        "Setting",
+        "Becomes",
+        *(["Change, as last acknowledged"] if is_known else []),
+        "Left as it is",
+    )
+    for title in titles:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
         becomes = ", ".join(f"{word} {n:,}" for word, n in setting.values.items())
+        before = ", ".join(_step(step, symbols) for step in setting.steps)
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
-        table.add_row(Text(setting.label), Text(becomes), Text(untouched))
+        cells = (setting.label, becomes, *([before] if is_known else []), untouched)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def pace(planned: Figures, rate: float, done_at: float, zone: tzinfo, name: str) -> Text:
-    """How long it takes, and when it would be done."""
-    at = local_time(done_at, zone)
-    return Text(
-        f"At {show_rate(rate)}: {spell(planned.seconds)}, done at about {at} ({name}) if begun now."
-    )
+def _step(step: Step, symbols: Symbols) -> str:
+    if step.is_same:
+        return f"{step.new} already {step.rows:,}"
+    return f"{step.old or 'unknown'} {symbols.arrow} {step.new} {step.rows:,}"
 
 
-def order(rows: Sequence[int]) -> Text:
-    """In which order rows are sent: the ones that lock first come first."""
-    head = [str(row) for row in rows[: 2 * _EDGE]]
-    if len(rows) > 2 * _EDGE:
-        tail = [str(row) for row in rows[-_EDGE:]]
-        head = [*head[:_EDGE], "…", *tail]
-    return Text(f"Order of rows, earliest lock first: {', '.join(head)}".replace("…,", "…"))
+def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
+    """Each row that is sent, and what it makes of its classroom."""
+    rows = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
+    for request in prepared.plan.requests:
+        change = rows[request.rows[0]]
+        holdings = prepared.known.get(change.target, {})
+        said = ", ".join(
+            f"{key} {new} already" if same else f"{key} {old or 'unknown'} {symbols.arrow} {new}"
+            for key, old, new, same in row_steps(change, prepared.endpoint, holdings)
+        )
+        rows_said = ", ".join(map(str, request.rows))
+        yield Text(f"row {rows_said}, {change.target}: {shown(said)}")
 
 
-def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
-    """Rows whose turn comes after their lock."""
-    if not planned.late:
-        return
-    n = len(planned.late)
-    yield Text(f"{symbols.warning} {counted(n, 'row')} would be too late:", "yellow")
-    for row in planned.late[: 2 * _EDGE]:
-        locked = local_time(row.locks_at, zone)
-        yield Text(f"    row {row.row}, {row.target}: locked since {locked}")
-    if n > 2 * _EDGE:
-        yield Text(f"    and {n - 2 * _EDGE:,} more")
+def bill(planned: Figures) -> Iterable[Text]:
+    """What is switched on that costs money."""
+    by: dict[str, list[str]] = {}
+    for item in planned.bill:
+        switched = f"{item.label} in {counted(item.classrooms, 'classroom')}"
+        by.setdefault(item.by, []).append(switched)
+    if by:
+        yield Text("ClassIn bills what this switches on from the school's balance:")
+    for what, items in by.items():
+        yield Text(f"    {' and '.join(items)}: {what}")
 
 
 # ------------------------------------------------------------------ outcomes

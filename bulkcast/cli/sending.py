@@ -18,7 +18,7 @@ from bulkcast.cli.figures import figures
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch, zone
+from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
 
 _RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
@@ -26,12 +26,27 @@ _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
 
 def apply(sheet: Path, given: Given) -> int:
-    """Plan a sheet, ask, send it, hand it back; the exit status."""
+    """Plan a sheet, or take up a plan; ask, send it, hand it back; the exit status."""
     told = voice(given)
     _refuse_to_hang(given)
     options = asked.send_options(given)
+    if pipeline.is_plan(sheet):
+        return _apply_plan(told, sheet, options, given)
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     return _apply(told, prepared, options, given)
+
+
+def _apply_plan(told: Voice, path: Path, options: SendOptions, given: Given) -> int:
+    """Send exactly what a plan file says, or nothing."""
+    asked.require_plain(given)
+    prepared, institution = pipeline.read_plan(path)
+    config = None if given["dry_run"] else asked.config(given)
+    if config is None:
+        told.say(Text(f"This plan is for {shown(str(institution))}; it is only tried out here."))
+        return _carry_on(told, prepared, config, options, given)
+    pipeline.require_for(institution, config.institution, path)
+    prepared = pipeline.recall(prepared, config.home, config.institution)
+    return _carry_on(told, prepared, config, options, given)
 
 
 def resubmit(sheet: Path, given: Given) -> int:
@@ -59,11 +74,29 @@ def resume(run: str, given: Given) -> int:
 
 
 def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
+    config = _config(given)
+    prepared = asked.recalled(prepared, config, given)
+    return _carry_on(told, prepared, config, options, given)
+
+
+def _config(given: Given) -> Config | None:
+    """The institution; a dry run does without one, unless what it remembers is asked for."""
+    try:
+        return asked.config(given)
+    except CannotStart:
+        if given["dry_run"] and not asked.remembers(given):
+            return None
+        raise
+
+
+def _carry_on(
+    told: Voice, prepared: Prepared, config: Config | None, options: SendOptions, given: Given
+) -> int:
     if given["dry_run"]:
-        return _dry_run(told, prepared, options)
-    config = asked.config(given)
+        return _dry_run(told, prepared, options, given)
     pipeline.require_place(prepared, options)
     _show_plan(told, prepared, options)
+    _require_expected(prepared, given)
     _agree(prepared, config, given)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
@@ -72,13 +105,19 @@ def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) 
     return _send(told, config, options, given, use)
 
 
-def _dry_run(told: Voice, prepared: Prepared, options: SendOptions) -> int:
+def _require_expected(prepared: Prepared, given: Given) -> None:
+    pipeline.require_expected(prepared, given["max_changes"], given["approve"])
+
+
+def _dry_run(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
     if told.as_json:
+        _require_expected(prepared, given)
         told.document(documents.dump(documents.dry_run(prepared)))
         return prepared.exit_status
     checking.show_problems(told, prepared, most=render.PROBLEMS_MOST)
     checking.show_verdict(told, prepared)
     _show_plan(told, prepared, options)
+    _require_expected(prepared, given)
     told.say(
         Text(
             "Dry run: nothing was sent. What only ClassIn can know (ids it does not have, editions"
@@ -115,12 +154,9 @@ def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> None:
     planned = figures(prepared, rate=options.rate, now=now)
     checking.show_remarks(told, prepared)
     told.say(*render.plan(planned, told.symbols))
-    if not planned.sent:
-        return
-    tz = zone(prepared.options.tz)
-    done_at = now + planned.seconds
-    told.say(render.pace(planned, options.rate, done_at, tz, prepared.options.tz))
-    told.say(*render.late(planned, tz, told.symbols))
+    checking.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
+    if planned.unchanged:
+        told.say(Text(checking.NOT_SEEN))
 
 
 def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:

@@ -85,7 +85,11 @@ _COLUMNS: Final = (
             "是否云端录课。网页直播和网页回放都需要先开启录课。",
         ),
         aliases=("Recording", "Record", "录课", "云录课"), lock=Lock.BEFORE_CLASS,
-        sources=("RULES: editable until 20 minutes before class", "CREATE: live and playback need it"),
+        billed=Label("each minute recorded and each month it is stored", "录制分钟数和按月存储"),
+        sources=(
+            "RULES: editable until 20 minutes before class", "CREATE: live and playback need it",
+            "HELP: billed from the prepaid balance",
+        ),
     ),
     Setting(
         "recordType", _RECORD_TYPES, Label("Recording type", "录课类型"),
@@ -103,7 +107,8 @@ _COLUMNS: Final = (
             "是否网页直播。需要开启云端录课；按流量计费。",
         ),
         aliases=("Web live streaming", "Live", "Live streaming", "直播"), lock=Lock.BEFORE_CLASS,
-        sources=("RULES", "CREATE: needs recordState 1"),
+        billed=Label("each GB its viewers load", "观看流量（GB）"),
+        sources=("RULES", "CREATE: needs recordState 1", "HELP: billed from the prepaid balance"),
     ),
     Setting(
         "openState", _SWITCH, Label("Web playback", "网页回放"),
@@ -112,7 +117,11 @@ _COLUMNS: Final = (
             "是否网页回放（公开回放）。需要开启云端录课；按流量计费。",
         ),
         aliases=("Playback", "Replay", "回放", "公开回放"), lock=Lock.UNLESS_RECORDED,
-        sources=("RULES: editable at any time if recording is on", "CREATE: needs recordState 1"),
+        billed=Label("each GB its viewers load", "观看流量（GB）"),
+        sources=(
+            "RULES: editable at any time if recording is on", "CREATE: needs recordState 1",
+            "HELP: billed from the prepaid balance",
+        ),
     ),
     Setting(
         "useCoMainRecord", _SWITCH, Label("Use main classroom's recording", "使用主课堂录课"),

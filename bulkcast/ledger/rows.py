@@ -74,7 +74,8 @@ def unpack_outcome(packed: str) -> Outcome:
 def pack_request(request: Request) -> str:
     """A request without its key and rows, which have columns of their own, as JSON."""
     target = (request.target.key, request.target.id)
-    return dump((target, request.body, request.locks_at, request.after))
+    late = (request.locks_at, request.after, request.free, request.once_locked)
+    return dump((target, request.body, *late))
 
 
 def pack_target(target: Target) -> str:
@@ -94,18 +95,21 @@ def unpack_rows(packed: str) -> tuple[int, ...]:
 
 def unpack_request(key: str, rows: str, packed: str) -> Request:
     """What `pack_request` and `pack_rows` packed."""
-    target, body, locks_at, after = json.loads(packed)
+    target, body, locks_at, after, free, once_locked = json.loads(packed)
     return Request(
         key=RequestKey(key),
         rows=unpack_rows(rows),
         target=Target(*target),
-        body=_body(body),
+        body=unpack_body(body),
         locks_at=locks_at,
         after=after,
+        free=tuple(free),
+        once_locked=once_locked,
     )
 
 
-def _body(pairs: list[list[Any]]) -> Body:
+def unpack_body(pairs: list[list[Any]]) -> Body:
+    """A body out of its JSON lists."""
     return tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in pairs)
 
 

@@ -73,3 +73,36 @@ CREATE TABLE settled (              -- rows that needed no request, and what was
     crc         INTEGER NOT NULL,
     PRIMARY KEY (run_id, row)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE acknowledged (         -- what took effect, or may have, in the order it was learned
+    id          INTEGER PRIMARY KEY,
+    institution TEXT NOT NULL,      -- root URL and SID
+    target      TEXT NOT NULL,      -- ["activityId",25096094]
+    run         TEXT NOT NULL,      -- by name: this stays when a run is purged
+    seq         INTEGER NOT NULL,   -- the request that holds what was set, if it is still there
+    at          REAL NOT NULL,
+    sure        INTEGER NOT NULL    -- 0 where nobody confirmed it
+) STRICT;
+
+CREATE INDEX acknowledged_by_target ON acknowledged (target, institution);
+
+CREATE TRIGGER acknowledge AFTER INSERT ON outcomes     -- so that neither stands without the other
+WHEN NEW.status IN ('applied', 'unconfirmed') OR EXISTS (
+    SELECT 1 FROM attempts WHERE run_id = NEW.run_id AND seq = NEW.seq AND ambiguous
+)
+BEGIN
+    INSERT INTO acknowledged (institution, target, run, seq, at, sure)
+    SELECT
+        root_url || ' ' || sid,
+        target,
+        run,
+        NEW.seq,
+        COALESCE(
+            json_extract(NEW.outcome, '$[4]'),
+            (SELECT MAX(stamp) FROM attempts WHERE run_id = NEW.run_id AND seq = NEW.seq),
+            created_at
+        ),
+        NEW.status = 'applied'
+    FROM runs JOIN requests ON run_id = id
+    WHERE id = NEW.run_id AND seq = NEW.seq;
+END;

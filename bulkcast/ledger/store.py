@@ -2,14 +2,15 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
-from bulkcast.ledger import purging, recent
+from bulkcast.known import Entry
+from bulkcast.ledger import acknowledged, purging, recent
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
 from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
@@ -51,6 +52,7 @@ from bulkcast.model import (
     RequestKey,
     RowStatus,
     Stop,
+    Target,
     no_counts,
 )
 from bulkcast.plan import Plan
@@ -240,6 +242,22 @@ class Ledger:
         """The requests whose classroom a newer run has set since, and which one, the newest."""
         with self._reading() as connection:
             return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
+
+    def acknowledged(
+        self, institution: Institution, targets: Iterable[Target]
+    ) -> dict[Target, list[Entry]]:
+        """What took effect at each of `targets`, or may have, the oldest first.
+
+        Raises:
+            LedgerDamaged: what is stored is not what was written.
+
+        """
+        with self._reading() as connection:
+            self._look_it_over()
+            try:
+                return acknowledged.read(connection, institution, targets)
+            except acknowledged.Damaged as exc:
+                raise _damaged(str(exc)) from exc
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""

@@ -2,8 +2,11 @@
 
     validate  read a sheet and check it, in little memory
     prepare   read a sheet, check it, plan it            (plan stops here)
+    recall    look up what ClassIn is known to hold; replan in the light of it
+    write_plan, read_plan    freeze a plan in a file, take it up again as it was
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
+    undo      write the sheet that takes a run back
     runs, results, doctor
     purge     take away what old runs held
 
@@ -12,10 +15,13 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
 from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
+from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, require_place, resume
+from bulkcast.pipeline.undoing import Lost, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -33,23 +39,33 @@ __all__ = [
     "RESUBMITTED",
     "Control",
     "Diagnosis",
+    "Lost",
     "Prepared",
     "RunReport",
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "Undone",
     "Validation",
     "Watch",
     "apply",
     "crosstab",
     "doctor",
+    "is_plan",
     "prepare",
     "purge",
     "purgeable",
+    "read_plan",
+    "recall",
+    "replan",
+    "require_expected",
+    "require_for",
     "require_place",
     "results",
     "resume",
     "runs",
+    "undo",
     "validate",
+    "write_plan",
     "zone",
 ]

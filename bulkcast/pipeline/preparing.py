@@ -72,7 +72,7 @@ def validate(
     found = survey.result()
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors,
+        found.has_errors, found.has_times,
     )  # fmt: skip
 
 

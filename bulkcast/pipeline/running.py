@@ -33,8 +33,10 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.pacing import Pacer
+from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.preparing import sha256_of
+from bulkcast.pipeline.remembering import one_spelling, require_unchanged
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
 
@@ -67,11 +69,12 @@ async def apply(
     started = wall()
     run = _new_name(started)
     target = _target(prepared, options, run)
-    config = _one_spelling(config)
+    config = replace(config, institution=one_spelling(config.institution))
     prepared = _held_back(prepared, options)
     with Ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
+            require_unchanged(ledger, config.institution, prepared)
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall))
@@ -95,7 +98,7 @@ async def resume(
         InstitutionBusy: another run, or this one itself, is under way.
 
     """
-    config = _one_spelling(config)
+    config = replace(config, institution=one_spelling(config.institution))
     with Ledger(config.home) as ledger:
         header = ledger.newest(run).header
         if header.institution != config.institution:
@@ -145,12 +148,6 @@ def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
 def require_place(prepared: Prepared, options: SendOptions) -> None:
     """Raise CannotStart if the results could not be written: to be known before anyone is asked."""
     _target(prepared, options, run=_new_name(0.0))
-
-
-def _one_spelling(config: Config) -> Config:
-    """Pace and claim go by the institution, so the same one must be named the same."""
-    root_url = http.check_root_url(config.institution.root_url)
-    return replace(config, institution=replace(config.institution, root_url=root_url))
 
 
 def _held_back(prepared: Prepared, options: SendOptions) -> Prepared:
@@ -287,7 +284,7 @@ async def _send(
             )
             doors.control.attach(dispatcher)
             try:
-                async with _watched(dispatcher, doors.watch):
+                async with _watched(dispatcher, doors.watch, options.rate):
                     await dispatcher.run(left.requests, left.history)
             except ExceptionGroup as group:
                 raise _told_plainly(group, run) from group
@@ -340,15 +337,18 @@ def _fence(ledger: Ledger, config: Config, now: Moment) -> Fence:
 
 
 @asynccontextmanager
-async def _watched(dispatcher: Dispatcher, watch: Watch | None) -> AsyncIterator[None]:
+async def _watched(dispatcher: Dispatcher, watch: Watch | None, rate: float) -> AsyncIterator[None]:
     """Show progress while the block runs, and once more at its end."""
     if watch is None:
         yield
         return
 
+    foresight = Foresight(dispatcher, WEBCAST, rate, asyncio.get_running_loop().time)
+
     async def show() -> None:
         while True:
-            watch(dispatcher.progress())
+            progress = dispatcher.progress()
+            watch(replace(progress, late=foresight.late(progress)))
             await asyncio.sleep(_WATCH_EVERY_S)
 
     task = asyncio.create_task(show())

@@ -11,6 +11,7 @@ from bulkcast import loader, validator
 from bulkcast import plan as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
+from bulkcast.known import Known
 from bulkcast.model import (
     Change,
     Checked,
@@ -122,6 +123,8 @@ class Prepared:
     """Rows left as an earlier result sheet has them."""
     options: SheetOptions
     endpoint: Endpoint
+    known: Known = field(default_factory=dict)
+    """What the classrooms are known to hold, where that was looked up."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -170,6 +173,8 @@ class Validation:
     ignored_columns: tuple[str, ...]
     """Headers that name no setting, in sheet order."""
     has_errors: bool
+    has_times: bool
+    """Whether a column says when classes begin."""
 
     @property
     def invalid(self) -> int:

@@ -18,6 +18,7 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
+from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
 
@@ -30,7 +31,9 @@ __all__ = [
     "refuse_existing",
     "refuse_other_kind",
     "refuse_unwritable",
+    "replacing",
     "write_results",
+    "write_sheet",
     "write_template",
 ]
 

@@ -32,6 +32,8 @@ class Surveyed:
     issues: Sequence[Issue]
     ignored_columns: tuple[str, ...]
     has_errors: bool
+    has_times: bool
+    """Whether a column says when classes begin."""
 
 
 class Survey:
@@ -132,6 +134,7 @@ class Survey:
             self._log,
             self._checking.columns.ignored,
             self._log.has_errors(),
+            any(c.setting.role is Role.SCHEDULE for c in self._checking.read),
         )
 
 

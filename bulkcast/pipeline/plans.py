@@ -1,0 +1,236 @@
+"""Freeze a plan in a file, and take it up again exactly as it was, or not at all."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from bulkcast import planfile
+from bulkcast.errors import CannotStart, NeedsHuman
+from bulkcast.loader import ReadOptions
+from bulkcast.model import Change, Institution, RowStatus, Sheet
+from bulkcast.pipeline.preparing import prepare
+from bulkcast.pipeline.remembering import one_spelling, rows_named
+from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
+from bulkcast.planfile import PlanFile, row_hashes
+from bulkcast.reporter import replacing
+
+_LONGEST: Final = 500_000_000
+_APPROVED_LEAST: Final = 8
+
+
+def is_plan(path: Path) -> bool:
+    """Whether a file calls itself a plan; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return planfile.SCHEMA.encode() in file.read(200)
+    except (OSError, ValueError):
+        return False
+
+
+def write_plan(
+    prepared: Prepared,
+    institution: Institution,
+    target: Path,
+    *,
+    selection: Selection,
+    existing: Literal["refuse", "replace"],
+    made_at: float,
+) -> Path:
+    """Freeze a prepared sheet in a file for its owner alone; where that is.
+
+    Raises:
+        CannotStart: the file exists already, or cannot be written.
+
+    """
+    require_place(target, existing)
+    frozen = PlanFile(
+        made_at=made_at,
+        institution=one_spelling(institution),
+        sheet=str(prepared.path.absolute()),
+        sha256=prepared.sha256,
+        rows=row_hashes(prepared.sheet),
+        reading=_reading(prepared.options, selection),
+        plan=prepared.plan,
+    )
+    with replacing(target, existing) as draft:
+        draft.path.chmod(0o600)  # before anything is in it
+        draft.path.write_text(planfile.dumps(frozen), encoding="ascii", newline="\n")
+    return draft.result.path
+
+
+def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
+    """Refuse a place where what -o names cannot go.
+
+    Raises:
+        CannotStart: it exists already, or its folder does not.
+
+    """
+    if existing == "refuse" and target.exists():
+        raise CannotStart(f"{target} exists already; choose another name with -o, or use --force")
+    if not target.absolute().parent.is_dir():
+        raise CannotStart(f"{target.parent} is no folder; choose another place with -o")
+
+
+def read_plan(path: Path) -> tuple[Prepared, Institution]:
+    """What a plan file says to send, and for whom; its sheet is read again and must be the same.
+
+    Raises:
+        CannotStart: the file is no plan, or its sheet has gone or changed since: the rows that did
+            are named.
+
+    """
+    frozen = planfile.loads(_text(path), name=path.name)
+    sheet = _sheet(frozen, path)
+    options, selection = _read_as(frozen.reading)
+    prepared = prepare(sheet, options, selection)
+    _require_same(prepared.sheet, frozen, path)
+    _require_meant(prepared, frozen, path)
+    return replace(prepared, plan=frozen.plan), frozen.institution
+
+
+def require_for(planned: Institution, configured: Institution, path: Path) -> None:
+    """Refuse a plan for another institution than the configuration is for.
+
+    Raises:
+        CannotStart: it is.
+
+    """
+    if planned != one_spelling(configured):
+        raise CannotStart(
+            f"{path.name} is for {planned}, the configuration for {configured}; choose the other"
+            " with --profile"
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise CannotStart(f"{path.name} is too long for a plan; plan the sheet again")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        why = getattr(exc, "strerror", None) or "it is no text"
+        raise CannotStart(f"the plan {path} cannot be read: {why}") from exc
+
+
+def _sheet(frozen: PlanFile, path: Path) -> Path:
+    """Where the sheet of a plan lies: where it was, or beside the plan."""
+    was = Path(frozen.sheet)
+    for place in (was, path.absolute().with_name(was.name)):
+        if place.is_file():
+            return place
+    raise CannotStart(f"the sheet of the plan {path.name}, {was}, is no longer there; plan again")
+
+
+# ------------------------------------------------------------------ how it was read
+
+
+def _reading(options: SheetOptions, selection: Selection) -> dict[str, Any]:
+    statuses, rows = selection.statuses, selection.rows
+    return {
+        "options": {**asdict(options), "read": asdict(options.read)},
+        "selection": {
+            "statuses": None if statuses is None else sorted(statuses),
+            "rows": None if rows is None else sorted(rows),
+            "limit": selection.limit,
+        },
+    }
+
+
+def _read_as(reading: Mapping[str, Any]) -> tuple[SheetOptions, Selection]:
+    options = dict(reading["options"])
+    chosen = reading["selection"]
+    statuses, rows = chosen["statuses"], chosen["rows"]
+    return (
+        SheetOptions(**{**options, "read": ReadOptions(**options["read"])}),
+        Selection(
+            statuses=None if statuses is None else frozenset(map(RowStatus, statuses)),
+            rows=None if rows is None else frozenset(rows),
+            limit=chosen["limit"],
+        ),
+    )
+
+
+# ------------------------------------------------------------------ still the same
+
+
+def _require_same(sheet: Sheet, frozen: PlanFile, path: Path) -> None:
+    """Refuse a sheet of which any row differs from the one that was planned."""
+    found = "; ".join(_differences(row_hashes(sheet), frozen.rows, sheet.layout.header_row))
+    if found:
+        raise CannotStart(
+            f"{sheet.name} has changed since {path.name} was made: {found};"
+            " nothing was sent, plan again"
+        )
+
+
+def _differences(now: Mapping[str, str], then: Mapping[str, str], header_row: int) -> Iterator[str]:
+    header = str(header_row)
+    edited = _rows(n for n in now if n in then and now[n] != then[n] and n != header)
+    if then.get(header) != now[header]:
+        yield "its header is another"
+    for rows, one, many in (
+        (edited, "was edited", "were edited"),
+        (_rows(now.keys() - then.keys()), "is new", "are new"),
+        (_rows(then.keys() - now.keys()), "is gone", "are gone"),
+    ):
+        if rows:
+            yield f"{rows_named(rows)} {one if len(rows) == 1 else many}"
+
+
+def _rows(numbers: Iterable[str]) -> list[int]:
+    return sorted(map(int, numbers))
+
+
+def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
+    """Refuse a plan that says otherwise than its own sheet, as one of another version might."""
+    wanted = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
+    sent = [(row, request) for request in frozen.plan.requests for row in request.rows]
+    places = [row for row, _ in sent] + list(frozen.plan.settled)
+    strange = [
+        row
+        for row, request in sent
+        if row not in wanted
+        or (wanted[row].target, wanted[row].body) != (request.target, request.body)
+    ]
+    if strange:
+        raise CannotStart(
+            f"{path.name} does not say of {rows_named(strange)} what {prepared.sheet.name} does;"
+            " plan again"
+        )
+    if sorted(places) != [row.number for row in prepared.sheet.rows]:
+        raise CannotStart(f"{path.name} is not a plan for all of {prepared.sheet.name}; plan again")
+
+
+# ------------------------------------------------------------------ guards
+
+
+def require_expected(
+    prepared: Prepared, most: tuple[float, Literal["rows", "%"]] | None, approved: str | None
+) -> None:
+    """Hold a plan that is larger than expected, unless its fingerprint was approved.
+
+    `most` counts rows that would be sent, or is a share of all the rows of the sheet.
+
+    Raises:
+        NeedsHuman: it is larger, or not the plan that was approved.
+
+    """
+    mark = prepared.plan.fingerprint
+    if approved is not None:
+        if len(approved) >= _APPROVED_LEAST and mark.startswith(approved.lower()):
+            return
+        raise NeedsHuman(
+            f"--approve {approved} is another plan: this one's fingerprint is {mark[:16]}; look at"
+            " it before it is approved"
+        )
+    if most is None:
+        return
+    n, of = sum(len(request.rows) for request in prepared.plan.requests), len(prepared.sheet.rows)
+    number, unit = most
+    if n > (number if unit == "rows" else number * of / 100):
+        said = f"{number:g}{'' if unit == 'rows' else '%'}"
+        raise NeedsHuman(
+            f"the plan would send {n:,} of {of:,} rows, more than --max-changes {said} allows;"
+            f" nothing was sent. Look at it, and if it is meant, add --approve {mark[:16]}"
+        )

@@ -1,0 +1,270 @@
+"""plan -o, apply PLAN, --changed-only, --max-changes and undo, as they are typed."""
+
+import json
+import os
+import re
+import stat
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bulkcast.sandbox import World
+from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
+
+KEYS = ("duration_s", "ends_at", "too_late", "first_too_late_row", "rate_needed")
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+def dated(path: Path, n: int, begins_in: float) -> Path:
+    """n classes that all begin so many seconds from now."""
+    begins = f"{datetime.fromtimestamp(time.time() + begins_in, UTC):%Y-%m-%dT%H:%M:%S+00:00}"
+    rows = [f"{25096000 + i},{begins},1" for i in range(n)]
+    path.write_text("\n".join(["activityId,startTime,recordState", *rows]), encoding="utf-8")
+    return path
+
+
+# ------------------------------------------------------------------ the forecast
+
+
+def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: Desk) -> None:
+    sheet = dated(desk.folder / "term.csv", 120, begins_in=20 * 60 + 30 + 60.5)
+
+    said = desk.call("plan", sheet, "--rate", "1/s")
+    document = desk.call("plan", sheet, "--rate", "1/s", "--json").document
+
+    told = document["forecast"]
+    assert tuple(told) == KEYS
+    assert told["too_late"] == pytest.approx(60, abs=3)
+    assert told["first_too_late_row"] == pytest.approx(62, abs=3)
+    assert told["duration_s"] == pytest.approx(60, abs=3)
+    assert told["ends_at"] == pytest.approx(time.time() + 60, abs=20)
+    assert "rows would be too late and not be sent, the first of them row" in said.out
+    (said_rate,) = re.findall(r"--rate (\d+)/min would save them", said.out)
+    needed = int(told["rate_needed"].removesuffix("/min"))
+    assert 119 <= int(said_rate) <= needed <= 150
+    faster = desk.call("plan", sheet, "--rate", f"{needed + 20}/min", "--json").document["forecast"]
+    assert [faster[key] for key in KEYS[2:]] == [0, None, None]
+
+
+def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(desk: Desk) -> None:
+    late = dated(desk.folder / "late.csv", 3, begins_in=60)
+    fine = dated(desk.folder / "fine.csv", 3, begins_in=86400)
+    undated = write_csv(desk.folder / "undated.csv", lines(3))
+
+    assert "3 rows would be too late" in desk.call("validate", late).out
+    assert "no pace saves that" in desk.call("validate", late).out
+    assert "The 3 rows that lock are all sent in time." in desk.call("validate", fine).out
+    assert desk.call("validate", late, "--json").document["forecast"]["too_late"] == 3
+    assert "forecast" not in desk.call("validate", undated, "--json").document
+
+
+def test_apply_tells_before_it_asks_what_would_be_too_late(desk: Desk) -> None:
+    sheet = dated(desk.folder / "term.csv", 3, begins_in=60)
+
+    said = desk.call("apply", sheet, "--dry-run")
+
+    assert "3 rows would be too late and not be sent, the first of them row 2" in said.err
+
+
+def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_costs(
+    desk: Desk,
+) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(10))
+
+    said, document = desk.call("plan", sheet), desk.call("plan", sheet, "--json").document
+
+    assert "Off 5, On 5" in said.out
+    assert "10 rows, 10 classrooms" in said.out
+    assert "Web live in 5 classrooms and Web playback in 10 classrooms: each GB" in said.out
+    assert document["billed"][0]["classrooms"] == document["classrooms"] == 10
+    assert document["changes"]["liveState"][0]["old"] == "unknown"
+
+
+# ------------------------------------------------------------------ plan files
+
+
+def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: Desk) -> None:
+    rows = lines(6)
+    rows[0][6] = CANARY
+    sheet = write_csv(desk.folder / "term.csv", rows)
+    plan = desk.folder / "term.plan"
+
+    with clearing(desk) as sandbox:
+        made = desk.call("plan", sheet, "-o", plan)
+        rows[3][4] = "1" if rows[3][4] == "0" else "0"
+        write_csv(sheet, rows)
+        refused = desk.call("apply", plan, "-y", *FAST)
+        assert not sandbox.log
+        rows[3][4] = "1" if rows[3][4] == "0" else "0"
+        write_csv(sheet, rows)
+        applied = desk.call("apply", plan, "-y", *FAST)
+        assert len(sandbox.log) == 6
+
+    assert made.status == applied.status == 0
+    assert f"bulkcast apply {plan}" in made.err
+    assert "holds the passwords of the sheet" in made.err
+    assert refused.status == 2
+    assert "row 5 was edited; nothing was sent" in refused.err
+    assert CANARY not in made.out + made.err + applied.out + applied.err
+    assert (desk.folder / "term.csv").exists()
+    assert list(desk.folder.glob("term.results-*.csv"))
+    if os.name == "posix":
+        assert stat.S_IMODE(plan.stat().st_mode) == 0o600
+
+
+def test_a_plan_file_needs_an_institution_to_be_for(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+
+    assert desk.call("plan", sheet).status == 0
+    said = desk.call("plan", sheet, "-o", desk.folder / "term.plan")
+
+    assert said.status == 2
+    assert "BULKCAST_SID" in said.err
+    assert not (desk.folder / "term.plan").exists()
+
+
+def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    plan = desk.folder / "term.plan"
+
+    with clearing(desk):
+        desk.call("plan", sheet, "-o", plan)
+        chosen = desk.call("apply", plan, "-y", "--limit", "1")
+        skipping = desk.call("apply", plan, "-y", "--changed-only")
+    with clearing(desk) as other:
+        elsewhere = desk.call("apply", plan, "-y")
+        assert not other.log
+    tried = desk.call("apply", plan, "-y", "--sandbox", *FAST)
+
+    assert [said.status for said in (chosen, skipping, elsewhere)] == [2, 2, 2]
+    assert "a plan is sent as it is" in chosen.err
+    assert "term.plan is for institution" in elsewhere.err
+    assert tried.status == 0
+    assert "it is only tried out here" in tried.err
+
+
+def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(10))
+
+    with clearing(desk) as sandbox:
+        for most in ("9", "50%"):
+            held = desk.call("apply", sheet, "-y", "--max-changes", most, *FAST)
+            assert held.status == 6
+        wrong = desk.call("apply", sheet, "-y", "--max-changes", "9", "--approve", "0" * 16)
+        assert (wrong.status, list(sandbox.log)) == (6, [])
+        mark = held.err.partition("--approve ")[2].split()[0]
+        approved = desk.call("apply", sheet, "-y", "--max-changes", "9", "--approve", mark, *FAST)
+        small = desk.call("apply", sheet, "-y", "--max-changes", "10", *FAST)
+
+    assert (approved.status, small.status) == (0, 0)
+    assert "10 of 10 rows, more than --max-changes 50% allows; nothing was sent" in held.err
+    assert mark in desk.call("plan", sheet).err
+
+
+@pytest.mark.parametrize("wrong", ["-1", "x", "101%", "%", "1.5"])
+def test_a_share_that_is_none_is_refused(desk: Desk, wrong: str) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(1))
+
+    said = desk.call("apply", sheet, "-y", f"--max-changes={wrong}")
+
+    assert said.status == 2
+    assert "a share such as 10%" in said.err
+
+
+# ------------------------------------------------------------------ changed only, and undo
+
+
+def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: Desk) -> None:
+    rows = lines(10)
+    sheet = write_csv(desk.folder / "term.csv", rows)
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-y", *FAST)
+        again = desk.call("apply", sheet, "-y", "--changed-only", "--json", *FAST)
+        assert len(sandbox.log) == 10
+        rows[4][4] = "1" if rows[4][4] == "0" else "0"
+        rows[4][6] = CANARY
+        write_csv(sheet, rows)
+        planned = desk.call("plan", sheet, "--changed-only", "-v")
+        document = desk.call("plan", sheet, "--changed-only", "--json").document
+        desk.call("apply", sheet, "-y", "--changed-only", *FAST)
+        assert len(sandbox.log) == 11
+
+    assert again.status == 0
+    assert again.document["counts"]["unchanged"] == 10
+    assert again.document["requests"] == 0
+    assert "1 row, 1 classroom · 9 unchanged" in planned.out
+    assert "liveState Off → On" in planned.out
+    assert "another → set" in planned.out
+    assert "ClassIn's console, or from another computer, is not seen" in planned.err
+    assert document["unchanged"] == 9
+    assert document["changes"]["liveState"] == [{"old": "Off", "new": "On", "rows": 1}]
+    assert CANARY not in planned.out + planned.err + json.dumps(document)
+
+
+def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: Desk) -> None:
+    rows = lines(4)
+    sheet = write_csv(desk.folder / "term.csv", rows)
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-y", *FAST)
+        before = {target: sandbox.settings_of(target) for target in sandbox.state}
+        for row in rows[:2]:
+            row[4] = "1" if row[4] == "0" else "0"
+            row[6] = CANARY
+        write_csv(sheet, rows)
+        run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+        undone = desk.call("undo", run)
+        target = desk.folder / f"term.undo-{run}.csv"
+        applied = desk.call("apply", target, "-y", *FAST)
+        assert {target: sandbox.settings_of(target) for target in sandbox.state} == before
+        first = desk.call("undo", desk.call("runs", "--json").document["runs"][-1]["run"], "--json")
+
+    assert (undone.status, applied.status) == (0, 0)
+    assert "Brings 10 settings of 2 classrooms back" in undone.out
+    assert f"bulkcast apply {target}" in undone.err
+    assert CANARY not in undone.out + undone.err + target.read_text(encoding="utf-8-sig")
+    assert (first.status, first.document["sheet"]) == (3, None)
+    assert {lost["reason"] for lost in first.document["not_undone"]} == {"since"}
+    assert len(first.document["not_undone"]) == 20
+
+
+def test_undo_of_a_run_that_is_none_is_a_sentence(desk: Desk) -> None:
+    said = desk.call("undo", "20270101")
+
+    assert said.status == 2
+    assert "no run 20270101" in said.err
+
+
+def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: Desk) -> None:
+    begins = int(time.time()) + 20 * 60 + 90
+    sheet = desk.folder / "term.csv"
+
+    def write(tag: str, begins: int) -> None:
+        sheet.write_text(
+            f"activityId,startTime,recordState,customColumn\n25096001,{begins},1,{tag}\n",
+            encoding="utf-8",
+        )
+
+    with clearing(desk, World(limit=None)) as sandbox:
+        write("first", begins)
+        desk.call("apply", sheet, "-y", *FAST)
+        write("second", begins - 300)
+        planned = desk.call("plan", sheet)
+        late = desk.call("apply", sheet, "-y", "--force", *FAST)
+        assert len(sandbox.log) == 1
+        free = desk.call("apply", sheet, "-y", "--send-free", *FAST)
+        assert sandbox.log[-1].body == {"activityId": 25096001, "customColumn": "second"}
+
+    assert "what is locked in 1 row was last set as wanted; --send-free" in planned.out
+    assert (late.status, free.status) == (3, 0)
