@@ -167,7 +167,7 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
     """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
-    if any(isinstance(first, str) and first.startswith("#") for first in columns[0]):
+    if any(isinstance(first, str) and first.startswith("#") for first in set(columns[0])):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
 
@@ -176,7 +176,7 @@ def _is_full(column: Sequence[Cell]) -> bool:
     """Whether every cell of `column` holds something."""
     if None in column or "" in column:
         return False
-    return all(not isinstance(cell, str) or cell.strip() for cell in column)
+    return not any(isinstance(cell, str) and cell.isspace() for cell in column)
 
 
 def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:
