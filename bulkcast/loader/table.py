@@ -167,7 +167,7 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
     """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
-    if any(isinstance(first, str) and first.startswith("#") for first in set(columns[0])):
+    if any(isinstance(first, str) and first.startswith("#") for first in columns[0]):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
 
