@@ -154,7 +154,9 @@ _BYTES: dict[str, bytes] = {
     "gb18030.csv": "课堂ID,云端录课,直播介绍\n1152680,开,高中数学\n".encode("gb18030"),
     "utf-16.tsv": "课堂ID\t云端录课\t直播介绍\n1152680\t开\t高中数学\n".encode("utf-16"),
     "with-a-mark.csv": "activityId,直播介绍\n25096094,高中数学\n".encode("utf-8-sig"),
-    "with-a-password.xlsx": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
+    "with-a-password.xlsx": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le")
+    ),
     "old-kind.xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
     "empty.csv": b"",
 }

@@ -59,7 +59,7 @@ REFUSED: dict[str, str] = {
     "empty.csv": "is empty",
     "no-header.csv": "has no header row",
     "not-a-workbook.xlsx": "is no workbook",
-    "old-kind.xls": "save it as .xlsx",
+    "old-kind.xls": "is damaged (CalamineError); save it again as .xlsx",
     "quote-in-the-middle.csv": "line 2: a cell goes on after its closing quote",
     "two-sheets.xlsx": "'Classes' and 'Classes (2)'; choose one with --sheet",
     "unclosed-quote.csv": "line 3: a quote is opened in this line and never closed",

@@ -39,8 +39,10 @@ class Reference:
         """Every line of a worksheet, and whether it is hidden."""
         found = marks.look(self._packed, tab)
         for number, cells in self.head(tab):
-            flagged = found.flag(number, cells, width=len(cells))
-            yield (number, flagged), number in found.hidden
+            # A merged range may reach beyond the last cell that the row stores.
+            reach = max((end for _, end, _ in found.merged.get(number, ())), default=0)
+            width = max(len(cells), min(reach, WIDEST))
+            yield (number, found.flag(number, cells, width=width)), number in found.hidden
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines as openpyxl alone has them."""

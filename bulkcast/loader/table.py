@@ -176,7 +176,7 @@ def _is_full(column: Sequence[Cell]) -> bool:
     """Whether every cell of `column` holds something."""
     if None in column or "" in column:
         return False
-    return all(not isinstance(cell, str) or cell.strip() for cell in column)
+    return not any(isinstance(cell, str) and cell.isspace() for cell in column)
 
 
 def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:

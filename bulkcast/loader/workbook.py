@@ -200,6 +200,8 @@ class _Xlsx:
 
     def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
         """The lines behind the last one that could be scanned."""
+        # Said here, since what the child makes of it depends on the parsers installed.
+        archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
         child = self.reference()
         child.heads()
         later = (

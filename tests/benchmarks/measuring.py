@@ -4,6 +4,7 @@ Only ratios of one run mean anything: the same machine, the same minute, the sam
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,17 @@ def _cpu() -> float:
     # On Windows the children's share is always 0: the figures of processes are missing there.
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
+
+
+def height_mb() -> float:
+    """The most memory that this process has held, in MB."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return float("nan")
+    # Linux counts in KiB, macOS in bytes.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def take_turns(

@@ -16,7 +16,7 @@ from openpyxl import load_workbook
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import write_results
 from bulkcast.reporter.columns import FIELDS, texts
-from tests.benchmarks.measuring import Figure, spend
+from tests.benchmarks.measuring import Figure, height_mb, spend
 
 N_ROWS = 100_000
 GOES = 3
@@ -92,18 +92,8 @@ def _by_bulkcast(source: Path, results: Sequence[ResultRow]) -> None:
     write_results(source, target, Layout("xlsx", 1, TAB), HEADERS, results, existing="replace")
 
 
-def _height_mb() -> float:
-    try:
-        import resource
-    except ImportError:  # Windows has no such count
-        return float("nan")
-    # Linux counts in KiB, macOS in bytes.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 if __name__ == "__main__":
     work = {"ours": _by_bulkcast, "openpyxl": _by_openpyxl}[sys.argv[1]]
     rows = list(_results())
     spent = spend(lambda: work(Path(sys.argv[2]), rows))
-    print(spent.cpu, _height_mb())
+    print(spent.cpu, height_mb())
