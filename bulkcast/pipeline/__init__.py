@@ -10,6 +10,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.preparing import prepare, zone
 from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, resume
@@ -29,6 +30,7 @@ __all__ = [
     "RESUBMITTED",
     "Control",
     "Diagnosis",
+    "Parts",
     "Prepared",
     "RunReport",
     "Selection",

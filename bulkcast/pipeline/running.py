@@ -32,6 +32,7 @@ from bulkcast.model import (
 )
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline.memory import rows_uncollected
+from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
@@ -49,6 +50,7 @@ async def apply(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    parts: Parts = PARTS,
 ) -> RunReport:
     """Send a prepared sheet and hand it back with every row's outcome.
 
@@ -64,12 +66,12 @@ async def apply(
     target = _target(prepared, options, run)
     config = _one_spelling(config)
     prepared = _held_back(prepared, options)
-    with Ledger(config.home) as ledger:
+    with parts.ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
-            doors = _Doors(control or Control(), watch, wall)
+            doors = _Doors(control or Control(), watch, wall, parts)
             return await _carry_out(ledger, run, left, config, options, doors)
 
 
@@ -81,6 +83,7 @@ async def resume(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    parts: Parts = PARTS,
 ) -> RunReport:
     """Go on with a run that ended early: send what was not sent, and what nobody confirmed.
 
@@ -90,7 +93,7 @@ async def resume(
 
     """
     config = _one_spelling(config)
-    with Ledger(config.home) as ledger:
+    with parts.ledger(config.home) as ledger:
         header = ledger.newest(run).header
         if header.institution != config.institution:
             raise CannotStart(
@@ -100,7 +103,7 @@ async def resume(
         options = replace(options or SendOptions(), existing="replace")
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
             ledger.reopen(header.run)
-            doors = _Doors(control or Control(), watch, wall)
+            doors = _Doors(control or Control(), watch, wall, parts)
             left = _Left.of(ledger.load(header.run))
             return await _carry_out(ledger, header.run, left, config, options, doors)
 
@@ -112,6 +115,7 @@ class _Doors:
     control: Control
     watch: Watch | None
     wall: Callable[[], float]
+    parts: Parts
 
 
 def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
@@ -226,9 +230,9 @@ async def _send(
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
     if not left.requests:
         return None, 0, []
-    async with _client(config, options) as client:
+    async with _client(config, options, doors.parts) as client:
         with ledger.journal(run) as journal:
-            dispatcher = Dispatcher(
+            dispatcher = doors.parts.dispatcher(
                 WEBCAST,
                 client.send,
                 journal,
@@ -262,8 +266,8 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
     )
 
 
-def _client(config: Config, options: SendOptions) -> http.Client:
-    return http.Client(
+def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
+    return parts.client(
         config.institution.root_url,
         WEBCAST.path,
         config.credentials,
