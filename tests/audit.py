@@ -25,7 +25,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,7 @@ class Kept:
     target: int
     body: Mapping[str, object]
     status: str | None
+    """None where it has not ended since it was last sent."""
     attempts: int
     stamps: tuple[float, ...] = ()
     """When its sends were intended, Unix seconds."""
@@ -110,8 +111,8 @@ def kept(home: Path, run: str) -> list[Kept]:
     """Every request of a run in sending order, read with SQL of the auditor's own."""
     with sqlite3.connect(home / "ledger.sqlite3") as connection:
         found = connection.execute(
-            "SELECT rows, frozen, status, (SELECT group_concat(stamp) FROM attempts AS a"
-            " WHERE a.run_id = r.run_id AND a.seq = r.seq)"
+            "SELECT rows, frozen, status, attempts, (SELECT group_concat(stamp)"
+            " FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq)"
             " FROM requests AS r LEFT JOIN outcomes USING (run_id, seq)"
             " WHERE run_id = (SELECT id FROM runs WHERE run = ?) ORDER BY r.seq",
             (run,),
@@ -120,11 +121,15 @@ def kept(home: Path, run: str) -> list[Kept]:
     return [_kept(*columns) for columns in found]
 
 
-def _kept(rows: str, packed: str, status: str | None, stamps: str | None) -> Kept:
+def _kept(
+    rows: str, packed: str, status: str | None, counted: int | None, stamps: str | None
+) -> Kept:
+    """An outcome that counts fewer attempts than there were is no longer how it ended."""
     (_, target), body, *_ = json.loads(packed)
     numbers = tuple(map(int, rows.split(",")))
     sent = tuple(sorted(map(float, stamps.split(",")))) if stamps else ()
-    return Kept(numbers, target, dict(body), status, len(sent), sent)
+    over = status if (counted or 0) >= len(sent) else None
+    return Kept(numbers, target, dict(body), over, len(sent), sent)
 
 
 def runs(home: Path) -> list[str]:
@@ -278,9 +283,7 @@ def _place(received: Received, requests: Sequence[Kept]) -> int:
     return max(same, default=(0.0, 0))[1]
 
 
-def _held(
-    evidence: Evidence, target: int, requests: Sequence[Kept], newest: int
-) -> Iterator[str]:
+def _held(evidence: Evidence, target: int, requests: Sequence[Kept], newest: int) -> Iterator[str]:
     later = any(request.attempts for request in requests[newest + 1 :])
     if evidence.held is None or newest < 0 or later or requests[newest].status != "applied":
         return
@@ -337,7 +340,7 @@ def _sheets(evidence: Evidence, ended: Ended) -> Iterator[str]:
     states = [line.get(f"{_OWN}status", "") for line in back]
     if set(states) - set(_STATES):
         yield "I1: a row of the result sheet has no state"
-    yield from _as_kept(evidence.home, ended.run, states)
+    yield from _as_kept(evidence, ended.run, states)
     if not ended.stopped and ended.exit_status != _exit_status(states):
         yield f"I7: exit {ended.exit_status} where {_exit_status(states)} is due"
 
@@ -346,13 +349,20 @@ def _users(line: Mapping[str, str]) -> list[str]:
     return [value for key, value in line.items() if not key.startswith(_OWN)]
 
 
-def _as_kept(home: Path, run: str, states: Sequence[str]) -> Iterator[str]:
-    in_ledger = _settled(home, run)
-    for request in kept(home, run):
-        in_ledger.update(dict.fromkeys(request.rows, request.status or "not_sent"))
-    for row, status in in_ledger.items():
-        if states[row - 2] != status:
-            yield f"I1: row {row} is {status} in the ledger and {states[row - 2]} in the sheet"
+def _as_kept(evidence: Evidence, run: str, states: Sequence[str]) -> Iterator[str]:
+    """What the sheet says of each row is what the ledger says, and no false word either."""
+    in_ledger = {row: {state} for row, state in _settled(evidence.home, run).items()}
+    seen = _seen_by_target(evidence.log)
+    for request in kept(evidence.home, run):
+        cut_off = {"not_sent", "unconfirmed"} if request.attempts else {"not_sent"}
+        allowed = {request.status} if request.status else cut_off
+        in_ledger.update(dict.fromkeys(request.rows, allowed))
+        for row in request.rows:
+            said = replace(request, status=states[row - 2])
+            yield from _false_words(said, seen[request.target])
+    for row, allowed in in_ledger.items():
+        if states[row - 2] not in allowed:
+            yield f"I1: row {row} is {allowed} in the ledger and {states[row - 2]} in the sheet"
 
 
 def _exit_status(states: Iterable[str]) -> int:

@@ -21,7 +21,7 @@ def forms(secret: str) -> frozenset[bytes]:
     for shift in range(3):
         # The characters at either end depend on what stands beside it, so they are left out.
         packed = base64.b64encode(bytes(shift) + raw)
-        inner = packed[(8 * shift + 5) // 6 :].rstrip(b"=")[: len(raw) * 8 // 6 - 1]
+        inner = packed[(8 * shift + 5) // 6 : 8 * (shift + len(raw)) // 6]
         found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
     return frozenset(found)
 

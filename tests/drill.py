@@ -1,0 +1,321 @@
+"""Drills: whole programs, with real sheets, HTTP and ledger, that are killed, slowed and lied to.
+
+A drill is a list of lives.  Each is one program: it applies a sheet or resumes the newest run, and
+ends by itself, by interrupts, or by being killed: from that moment on nothing of it is written and
+none of its requests leaves.  The server outlives them all, and what is left goes to the auditor.
+"""
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast import pipeline
+from bulkcast.client import Client
+from bulkcast.config import Config
+from bulkcast.errors import BulkcastError
+from bulkcast.ledger import Ledger, RunJournal
+from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
+from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
+from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
+from tests.audit import Ended, Evidence, runs
+from tests.virtual import VirtualLoop, run
+
+CANARY: Final = "canary-Kq7/Secret+93"
+"""The institution's secret in every drill; nothing written or said may hold it."""
+FIRST_ID: Final = 25_096_000
+HEAD: Final = ("activityId", "recordState", "recordType", "liveState", "openState", "customColumn")
+
+
+def sheet(path: Path, rows: int, *, word: str = "row", first: int = 2) -> Path:
+    """A sheet of so many classrooms; `word` makes its bodies differ from another sheet's."""
+    lines = [f"{FIRST_ID + n},1,0,1,1,{word} {n}" for n in range(first, first + rows)]
+    path.write_text("\n".join([",".join(HEAD), *lines]) + "\n", "utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Life:
+    """One program."""
+
+    sheet: Path | None = None
+    """What it applies; None has it resume."""
+    killed_after: float | None = None
+    """Seconds."""
+    interrupted_after: tuple[float, ...] = ()
+    """Seconds until the first interrupt, and until the second."""
+    pause: float = 0.0
+    """Seconds before it begins."""
+    rate: float = 950 / 60.0
+    resumed: str = ""
+    """The run it resumes; the newest where none is named."""
+    forward: float = 0.0
+    """Seconds by which this computer's clock is set forward before it begins."""
+
+
+World_ = World | Callable[[str], World]
+"""A world, or one made for the URL of the host that must stay silent."""
+
+
+@dataclass
+class _Scene:
+    """What outlives every program of a drill."""
+
+    home: Path
+    loop: VirtualLoop
+    sandbox: Sandbox
+    url: str
+    parts: Parts
+    timeout: float
+    max_outage_s: float
+    rows: dict[str, int] = field(default_factory=dict)
+    ended: list[Ended] = field(default_factory=list)
+    crashes: int = 0
+    resumes: int = 0
+    unfinished: str = ""
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        credentials = Credentials(SANDBOX_SID, Secret(CANARY))
+        return Config(Institution(self.url, SANDBOX_SID), credentials, self.home)
+
+
+def drill(
+    folder: Path,
+    lives: Sequence[Life],
+    world: World_,
+    *,
+    parts: Parts | None = None,
+    timeout: float = 20.0,
+    max_outage_s: float = 45 * 60.0,
+    clock_offset_s: float = 0.0,
+    open_rows: int = 0,
+    longest_s: float = 4 * 3600.0,
+    direct: Callable[[VirtualLoop, Sandbox], None] | None = None,
+) -> Evidence:
+    """Play all lives and hand over what is left."""
+
+    async def main(loop: VirtualLoop) -> Evidence:
+        async with _other_host() as (other, connections):
+            made = world(other) if callable(world) else world
+            sandbox = Sandbox(
+                made, secret=Secret(CANARY), clock=loop.wall, clock_offset_s=clock_offset_s
+            )
+            async with sandbox.serving() as url:
+                scene = _Scene(
+                    folder / "home", loop, sandbox, url, parts or Parts(), timeout, max_outage_s
+                )
+                if direct:
+                    direct(loop, sandbox)
+                await _play(scene, lives, longest_s)
+            held = {target.id: sandbox.settings_of(target) for target in sandbox.state}
+        said = folder / "said.txt"
+        said.write_text("\n".join(scene.said), "utf-8")
+        return Evidence(
+            home=scene.home,
+            rows=scene.rows,
+            log=sandbox.log,
+            ended=scene.ended,
+            crashes=scene.crashes,
+            resumes=scene.resumes,
+            held=held,
+            foreign=len(connections),
+            secret=CANARY,
+            papers=(folder,),
+            unfinished=scene.unfinished,
+            open_rows=open_rows,
+            clock_right=clock_offset_s == 0,
+        )
+
+    return run(main)
+
+
+@contextlib.asynccontextmanager
+async def _other_host() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A host that nobody may speak to; it says success to whoever does."""
+    connections: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            connections.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}')
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+    finally:
+        server.close()
+
+
+async def _play(scene: _Scene, lives: Sequence[Life], longest_s: float) -> None:
+    with _logged(scene.said):
+        try:
+            async with asyncio.timeout(longest_s):
+                for life in lives:
+                    await asyncio.sleep(life.pause)
+                    await _live(scene, life)
+        except TimeoutError:
+            scene.unfinished = f"not over after {longest_s:g} s"
+
+
+async def _live(scene: _Scene, life: Life) -> None:
+    mortal = _Mortal(scene.parts)
+    control = Control()
+    task = asyncio.ensure_future(_program(scene, life, mortal.parts, control))
+    deadline = None
+    if life.killed_after is not None:
+        scene.loop.call_later(life.killed_after, mortal.kill, task)
+    for number, after in enumerate(life.interrupted_after):
+        what = (lambda: control.stop(130)) if number == 0 else task.cancel
+        scene.loop.call_later(after, what)
+        deadline = scene.loop.time() + after if number else None
+    scene.resumes += life.sheet is None
+    try:
+        report = await task
+    except (_Killed, asyncio.CancelledError):
+        scene.crashes += 1
+    except BulkcastError as exc:
+        scene.said.append(f"{exc}")
+    except Exception:  # noqa: BLE001 - what a program dies of is evidence
+        scene.unfinished = "a program ended in a traceback"
+        scene.said.append(traceback.format_exc())
+    else:
+        _note(scene, report, deadline)
+    if life.sheet and (found := runs(scene.home)):
+        scene.rows[found[-1]] = len(life.sheet.read_text("utf-8").splitlines()) - 1
+
+
+def _note(scene: _Scene, report: RunReport, deadline: float | None) -> None:
+    told = "\n".join(map(str, report.remarks))
+    scene.said += [told, repr(report.stop), *(f"{row.message} {row.fix}" for row in report.rows)]
+    scene.ended.append(
+        Ended(
+            sheet=Path(report.input),
+            run=report.run,
+            results=report.results,
+            exit_status=report.exit_status,
+            said=told,
+            stopped=report.stop is not None,
+            overtime_s=scene.loop.time() - deadline if deadline else 0.0,
+        )
+    )
+
+
+async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) -> RunReport:
+    options = SendOptions(
+        rate=life.rate, timeout=scene.timeout, max_outage_s=scene.max_outage_s, existing="replace"
+    )
+
+    def wall() -> float:
+        return scene.loop.wall() + life.forward
+
+    if life.sheet is None:
+        return await pipeline.resume(
+            scene.config, life.resumed, options, control=control, wall=wall, parts=parts
+        )
+    prepared = pipeline.prepare(life.sheet, SheetOptions(duplicates="in-order"))
+    return await pipeline.apply(
+        prepared, scene.config, options, control=control, wall=wall, parts=parts
+    )
+
+
+@contextlib.contextmanager
+def _logged(said: list[str]) -> Iterator[None]:
+    """Keep everything that anybody logs, down to the last detail."""
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(self.format(record))
+
+    keeper, root = Keeper(logging.DEBUG), logging.getLogger()
+    level = root.level
+    root.addHandler(keeper)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(keeper)
+        root.setLevel(level)
+
+
+# ------------------------------------------------------------------ death
+
+
+class _Killed(BaseException):
+    """What a dead program would do next, and does not."""
+
+
+class _Mortal:
+    """A program's parts, which from the moment of its death on do nothing more."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._dead = False
+        self._parts = parts
+
+    @property
+    def parts(self) -> Parts:
+        return replace(self._parts, ledger=self._ledger, client=self._client())
+
+    def kill(self, task: asyncio.Task[Any]) -> None:
+        if not task.done():
+            self._dead = True
+            task.cancel()
+
+    def _check(self) -> None:
+        if self._dead:
+            raise _Killed
+
+    def _ledger(self, home: Path) -> Ledger:
+        """The drill's own ledger, which a dead program cannot write to."""
+        ledger, check = self._parts.ledger(home), self._check
+        kind: Any = type(ledger)
+
+        def finish(self: Any, *args: Any) -> None:
+            check()
+            kind.finish(self, *args)
+
+        @contextlib.contextmanager
+        def journal(self: Any, run: str) -> Iterator[Any]:
+            with kind.journal(self, run) as inner:
+                yield _LastWords(inner, check)
+
+        ledger.__class__ = type("Watched", (kind,), {"finish": finish, "journal": journal})
+        return ledger
+
+    def _client(self) -> type[Client]:
+        """The drill's own client, through which a dead program neither sends nor hears."""
+        kind: Any = self._parts.client
+        check = self._check
+
+        async def send(self: Any, body: Body, timestamp: int) -> Reply | NoReply:
+            check()
+            reply: Reply | NoReply = await kind.send(self, body, timestamp)
+            check()
+            return reply
+
+        watched: type[Client] = type("Watched", (kind,), {"send": send})
+        return watched
+
+
+@dataclass(frozen=True)
+class _LastWords:
+    """A journal that a dead program cannot write to."""
+
+    inner: RunJournal
+    check: Callable[[], None]
+
+    async def intend(self, intents: Any) -> None:
+        self.check()
+        await self.inner.intend(intents)
+        self.check()
+
+    async def record(self, attempts: Any) -> None:
+        self.check()
+        await self.inner.record(attempts)
+        self.check()
