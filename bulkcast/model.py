@@ -339,6 +339,8 @@ class Intent:
     """1 for the first attempt of a request, over all resumes."""
     stamp: float
     """When, on this computer's clock: what the pace of a later program counts."""
+    ahead_s: float = 0.0
+    """How far its stamp was ahead of ClassIn's clock, and lives longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
