@@ -6,6 +6,9 @@ The same drill with the parts as they are must pass, or its verdict would mean n
 import asyncio
 import contextlib
 import functools
+import math
+import random
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +20,9 @@ from yarl import URL
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import Ledger
+from bulkcast.errors import BulkcastError
+from bulkcast.ledger import Ledger, rows
+from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
     Body,
@@ -29,13 +34,14 @@ from bulkcast.model import (
     Reply,
     ReplyClass,
     RowStatus,
+    Target,
     Verdict,
 )
 from bulkcast.pipeline import Parts
 from bulkcast.protocol import headers
-from bulkcast.sandbox import Sandbox, World, read_fault
+from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script
 from tests.audit import Evidence, verdict
-from tests.drill import Life, drill, sheet
+from tests.drill import FIRST_ID, Life, drill, sheet, twice
 from tests.stage import classroom
 from tests.virtual import VirtualLoop
 
@@ -101,6 +107,18 @@ def a_quick_run_before(folder: Path, parts: Parts) -> Evidence:
     first, second = sheet(folder / "a.csv", 900), sheet(folder / "b.csv", 400, first=2000)
     lives = [Life(first, rate=float("inf")), Life(second)]
     return drill(folder, lives, World(limit=None), parts=parts)
+
+
+def ghosts(folder: Path, parts: Parts) -> Evidence:
+    """Requests that are lost, and carried out minutes later all the same."""
+    term = twice(folder / "term.csv", 8)
+    late = tuple(
+        Classroom(
+            (Target("activityId", FIRST_ID + n),), script=read_script([f"ghost:{30 * n}"], WEBCAST)
+        )
+        for n in range(1, 8)
+    )
+    return drill(folder, [Life(term), Life(pause=600.0)], World(classrooms=late), parts=parts)
 
 
 # ------------------------------------------------------------------ mutants
@@ -209,6 +227,13 @@ class WillNotDie(Dispatcher):
                 return await super()._send_once(entry)
 
 
+class Impatient(Dispatcher):
+    """Sends a newer body while an older one may still arrive."""
+
+    def _opens_at(self, entry: Any) -> float:
+        return -math.inf
+
+
 class CallsItFailed(Journal):
     """Takes silence for a refusal."""
 
@@ -250,6 +275,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "no intent": Mutant(killed_in_a_brown_out, keeping(IntendsNothing), "I3"),
     "HTTP 200 is success": Mutant(killed_in_a_brown_out, Parts(client=BelievesStatus), "I2"),
     "pace kept only in memory": Mutant(a_quick_run_before, Parts(ledger=Forgets), "I5"),
+    "no fence": Mutant(ghosts, Parts(dispatcher=Impatient), "I4"),
     "redirects followed": Mutant(turned_away, Parts(client=FollowsRedirects), "I9"),
     "stale stamp": Mutant(held_up, Parts(client=SignsOnce), "I10"),
     "retry of permanent codes": Mutant(refused_rows, Parts(dispatcher=RepeatsRefusals), "I3"),
@@ -274,4 +300,88 @@ def test_a_mutant_is_caught(
     found = verdict(mutant.scenario(tmp_path, mutant.parts))
 
     assert any(violation.startswith(f"{mutant.breaks}:") for violation in found), found
+    record_property("mutants caught", 1)
+
+
+# ------------------------------------------------------------------ checksums
+
+
+def damaged(folder: Path, times: int, repair: Callable[[Path], None]) -> int:
+    """How many of so many ledgers with one flipped bit are resumed as if nothing had happened."""
+    term = sheet(folder / "term.csv", 40)
+    drill(folder, [Life(term, killed_after=1.5)], World(latency_s=0.2))
+    whole, written = (folder / "home" / FILE_NAME).read_bytes(), truth(folder / "home")
+    broken, dice, silent = folder / "broken", random.Random(7), 0
+    broken.mkdir()
+    for _ in range(times):
+        flip(broken, whole, dice.randrange(len(whole) * 8))
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+            repair(broken / FILE_NAME)
+        with contextlib.suppress(BulkcastError):
+            silent += truth(broken) != written
+    return silent
+
+
+def flip(home: Path, whole: bytes, bit: int) -> None:
+    for file in home.glob(f"{FILE_NAME}*"):
+        file.unlink()
+    data = bytearray(whole)
+    data[bit // 8] ^= 1 << bit % 8
+    (home / FILE_NAME).write_bytes(data)
+
+
+def truth(home: Path) -> object:
+    """All that a resume goes by."""
+    with Ledger(home) as ledger:
+        run = ledger.newest().header.run
+        return ledger.load(run), ledger.newest(run)
+
+
+def leave_alone(_: Path) -> None:
+    """The ledger as it is."""
+
+
+def reseal(path: Path) -> None:
+    """Write every checksum anew, which is as good as having none."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for name, seal in SEALS.items():
+            connection.create_function(name, -1, seal)
+        for statement in RESEALED:
+            with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+                connection.execute(statement)
+
+
+SEALS: Mapping[str, Callable[..., int]] = {
+    "seal": rows.crc,
+    "seal_request": rows.request_crc,
+    "seal_outcome": rows.outcome_crc,
+    "seal_intent": rows.intent_crc,
+    "seal_end": rows.end_crc,
+}
+RESEALED = (
+    "UPDATE runs SET crc = seal(run, root_url, sid, created_at, header)",
+    "UPDATE runs SET end_crc = seal(finished_at, stop)",
+    "UPDATE requests SET crc = seal_request(seq, key, rows, frozen)",
+    "UPDATE attempts SET crc = seal_intent(run_id, seq, number, stamp)",
+    "UPDATE attempts SET end_crc = seal_end(number, ended, code, ambiguous) WHERE end_crc > 0",
+    "UPDATE outcomes SET crc = seal_outcome(seq, outcome)",
+    "UPDATE settled SET crc = seal(row, status, outcome, issues)",
+)
+
+
+def test_no_flipped_bit_is_resumed_from_unnoticed(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("damaged ledgers tried", 300)
+
+    silent = damaged(tmp_path, 300, leave_alone)
+
+    record_property("damaged ledgers resumed unnoticed", silent)
+    assert silent == 0
+
+
+def test_without_checksums_flipped_bits_are(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    assert damaged(tmp_path, 300, reseal) > 10
     record_property("mutants caught", 1)
