@@ -36,7 +36,9 @@ LIMIT: Final = 1000
 WINDOW_S: Final = 60.0
 FRESH_S: Final = 300.0
 
-_SUCCESSES: Final = {"1", "121601002"}
+_SUCCESSES: Final = {"1", "121601002", "wrong_type:text"}
+"""The last is a code of "1" in quotes."""
+_SLOWER: Final = {"101003001", "460", "464", "429"}
 _REPEATABLE: Final = {
     "101002005", "101002006", "101002008", "101003001", "101003002", "104", "114", "221", "222",
     "253", "460", "464", "901",
@@ -219,7 +221,7 @@ def _false_words(request: Kept, seen: Sequence[Received]) -> Iterator[str]:
     name, print_ = f"rows {request.rows}", _fingerprint(request.body)
     mine = [r for r in seen if _fingerprint(r.body or {}) == print_]
     took_effect = any(r.applied for r in mine)
-    acknowledged = any(r.applied and r.answer in _SUCCESSES for r in mine)
+    acknowledged = any(r.applied and _said(r) in _SUCCESSES for r in mine)
     match request.status:
         case "applied":
             if not acknowledged:
@@ -242,7 +244,7 @@ def _sends(
     if len(seen) > intents:
         yield f"I3: {target} was sent {len(seen)}, intents {intents}"
     most = 8 * len(requests) * (1 + resumes) + crashes
-    slowed = sum(r.answer in {"101003001", "460", "464", "http:429"} for r in seen)
+    slowed = sum(_said(r) in _SLOWER for r in seen)
     if len(seen) - slowed > most or len(seen) > most + 12:
         yield f"I3: {target} was sent {len(seen)} times"
     final: dict[str, int] = {}
@@ -251,8 +253,16 @@ def _sends(
         if final.get(print_, number) < number and len(requests) == 1:
             yield f"I3: {target} was sent again after an answer that ended it"
             return
-        if received.answer.isdigit() and received.answer not in _REPEATABLE | _SUCCESSES:
+        if _said(received) not in _REPEATABLE | _SUCCESSES | _SLOWER and _said(received).isdigit():
             final[print_] = number
+
+
+def _said(received: Received) -> str:
+    """What was answered: a code or a status in digits, or the name of something worse."""
+    name, _, argument = received.answer.removesuffix(":applied").partition(":")
+    if name == "code" or argument.startswith("429"):
+        return argument.partition(":")[0]
+    return received.answer
 
 
 def _order(evidence: Evidence) -> Iterator[str]:
@@ -267,7 +277,7 @@ def _order(evidence: Evidence) -> Iterator[str]:
             place = _place(received, wanted[target])
             if received.applied and place < newest:
                 yield f"I4: {target} saw an older body after a newer one was acknowledged"
-            if received.applied and received.answer in _SUCCESSES:
+            if received.applied and _said(received) in _SUCCESSES:
                 newest = max(newest, place)
         yield from _held(evidence, target, wanted[target], newest)
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +55,11 @@ class Life:
     """Seconds."""
     interrupted_after: tuple[float, ...] = ()
     """Seconds until the first interrupt, and until the second."""
+    killed_at: tuple[str, int] | None = None
+    """Killed when it comes to a point for the nth time: intend, intended, sent, answered, record,
+    recorded."""
+    dies: bool = False
+    """Whether it is meant to end in an exception."""
     pause: float = 0.0
     """Seconds before it begins."""
     rate: float = 950 / 60.0
@@ -104,8 +109,12 @@ def drill(
     open_rows: int = 0,
     longest_s: float = 4 * 3600.0,
     direct: Callable[[VirtualLoop, Sandbox], None] | None = None,
+    leads: Callable[[str], str] = lambda url: url,
 ) -> Evidence:
-    """Play all lives and hand over what is left."""
+    """Play all lives and hand over what is left.
+
+    `leads` says where the configured URL leads instead of to the server.
+    """
 
     async def main(loop: VirtualLoop) -> Evidence:
         async with _other_host() as (other, connections):
@@ -114,9 +123,8 @@ def drill(
                 made, secret=Secret(CANARY), clock=loop.wall, clock_offset_s=clock_offset_s
             )
             async with sandbox.serving() as url:
-                scene = _Scene(
-                    folder / "home", loop, sandbox, url, parts or Parts(), timeout, max_outage_s
-                )
+                home, made_of = folder / "home", parts or Parts()
+                scene = _Scene(home, loop, sandbox, leads(url), made_of, timeout, max_outage_s)
                 if direct:
                     direct(loop, sandbox)
                 await _play(scene, lives, longest_s)
@@ -172,30 +180,36 @@ async def _play(scene: _Scene, lives: Sequence[Life], longest_s: float) -> None:
 
 
 async def _live(scene: _Scene, life: Life) -> None:
-    mortal = _Mortal(scene.parts)
-    control = Control()
-    task = asyncio.ensure_future(_program(scene, life, mortal.parts, control))
-    deadline = None
+    mortal, control = _Mortal(scene.parts, life.killed_at), Control()
+    task = mortal.task = asyncio.ensure_future(_program(scene, life, mortal.parts, control))
     if life.killed_after is not None:
-        scene.loop.call_later(life.killed_after, mortal.kill, task)
-    for number, after in enumerate(life.interrupted_after):
-        what = (lambda: control.stop(130)) if number == 0 else task.cancel
-        scene.loop.call_later(after, what)
-        deadline = scene.loop.time() + after if number else None
+        scene.loop.call_later(life.killed_after, mortal.kill)
+    ends: tuple[Callable[[], object], ...] = (lambda: control.stop(130), task.cancel)
+    for after, end in zip(life.interrupted_after, ends, strict=False):
+        scene.loop.call_later(after, end)
+    deadline = scene.loop.time() + life.interrupted_after[1] if life.interrupted_after[1:] else None
     scene.resumes += life.sheet is None
+    report = await _end(scene, task, life)
+    if report:
+        _note(scene, report, deadline)
+    if life.sheet and (found := runs(scene.home)):
+        scene.rows[found[-1]] = len(life.sheet.read_text("utf-8").splitlines()) - 1
+
+
+async def _end(scene: _Scene, task: "asyncio.Task[RunReport]", life: Life) -> RunReport | None:
+    """How a program ended; None where it did not by itself."""
     try:
-        report = await task
+        return await task
     except (_Killed, asyncio.CancelledError):
         scene.crashes += 1
     except BulkcastError as exc:
         scene.said.append(f"{exc}")
     except Exception:  # noqa: BLE001 - what a program dies of is evidence
-        scene.unfinished = "a program ended in a traceback"
-        scene.said.append(traceback.format_exc())
-    else:
-        _note(scene, report, deadline)
-    if life.sheet and (found := runs(scene.home)):
-        scene.rows[found[-1]] = len(life.sheet.read_text("utf-8").splitlines()) - 1
+        scene.crashes += life.dies
+        if not life.dies:
+            scene.unfinished = "a program ended in a traceback"
+            scene.said.append(traceback.format_exc())
+    return None
 
 
 def _note(scene: _Scene, report: RunReport, deadline: float | None) -> None:
@@ -261,36 +275,49 @@ class _Killed(BaseException):
 class _Mortal:
     """A program's parts, which from the moment of its death on do nothing more."""
 
-    def __init__(self, parts: Parts) -> None:
+    task: "asyncio.Task[Any]"
+
+    def __init__(self, parts: Parts, point: tuple[str, int] | None) -> None:
         self._dead = False
         self._parts = parts
+        self._point, self._left = point or ("", 0)
 
     @property
     def parts(self) -> Parts:
         return replace(self._parts, ledger=self._ledger, client=self._client())
 
-    def kill(self, task: asyncio.Task[Any]) -> None:
-        if not task.done():
+    def kill(self) -> None:
+        if not self.task.done():
             self._dead = True
-            task.cancel()
+            self.task.cancel()
 
-    def _check(self) -> None:
+    async def passes(self, point: str) -> None:
+        """It came to a point on its way; where it dies, or is dead, it comes no further."""
+        if point == self._point and not self._dead:
+            self._left -= 1
+            if self._left == 0:
+                self.kill()
+        if self._dead:
+            await asyncio.get_running_loop().create_future()
+
+    def end(self) -> None:
+        """It came to its end, unless it is dead."""
         if self._dead:
             raise _Killed
 
     def _ledger(self, home: Path) -> Ledger:
         """The drill's own ledger, which a dead program cannot write to."""
-        ledger, check = self._parts.ledger(home), self._check
+        ledger, passes, end = self._parts.ledger(home), self.passes, self.end
         kind: Any = type(ledger)
 
         def finish(self: Any, *args: Any) -> None:
-            check()
+            end()
             kind.finish(self, *args)
 
         @contextlib.contextmanager
         def journal(self: Any, run: str) -> Iterator[Any]:
             with kind.journal(self, run) as inner:
-                yield _LastWords(inner, check)
+                yield _LastWords(inner, passes)
 
         ledger.__class__ = type("Watched", (kind,), {"finish": finish, "journal": journal})
         return ledger
@@ -298,12 +325,12 @@ class _Mortal:
     def _client(self) -> type[Client]:
         """The drill's own client, through which a dead program neither sends nor hears."""
         kind: Any = self._parts.client
-        check = self._check
+        passes = self.passes
 
         async def send(self: Any, body: Body, timestamp: int) -> Reply | NoReply:
-            check()
+            await passes("sent")
             reply: Reply | NoReply = await kind.send(self, body, timestamp)
-            check()
+            await passes("answered")
             return reply
 
         watched: type[Client] = type("Watched", (kind,), {"send": send})
@@ -315,14 +342,14 @@ class _LastWords:
     """A journal that a dead program cannot write to."""
 
     inner: RunJournal
-    check: Callable[[], None]
+    passes: Callable[[str], Awaitable[None]]
 
     async def intend(self, intents: Any) -> None:
-        self.check()
+        await self.passes("intend")
         await self.inner.intend(intents)
-        self.check()
+        await self.passes("intended")
 
     async def record(self, attempts: Any) -> None:
-        self.check()
+        await self.passes("record")
         await self.inner.record(attempts)
-        self.check()
+        await self.passes("recorded")

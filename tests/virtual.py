@@ -54,6 +54,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _advance(self, seconds: float) -> None:
         self._now += seconds
 
+    def sleeps(self, seconds: float) -> None:
+        """Time goes by in which nobody in this loop could do anything."""
+        self._advance(seconds)
+
     def wall(self) -> float:
         """Unix seconds."""
         return EPOCH + self._now
