@@ -23,6 +23,7 @@ from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secre
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
 from tests.audit import Ended, Evidence, runs
+from tests.toxic import Proxy
 from tests.virtual import VirtualLoop, run
 
 CANARY: Final = "canary-Kq7/Secret+93"
@@ -110,10 +111,11 @@ def drill(
     longest_s: float = 4 * 3600.0,
     direct: Callable[[VirtualLoop, Sandbox], None] | None = None,
     leads: Callable[[str], str] = lambda url: url,
+    proxy: Proxy | None = None,
 ) -> Evidence:
     """Play all lives and hand over what is left.
 
-    `leads` says where the configured URL leads instead of to the server.
+    `leads` says where the configured URL leads instead of to the server; `proxy` stands between.
     """
 
     async def main(loop: VirtualLoop) -> Evidence:
@@ -122,7 +124,7 @@ def drill(
             sandbox = Sandbox(
                 made, secret=Secret(CANARY), clock=loop.wall, clock_offset_s=clock_offset_s
             )
-            async with sandbox.serving() as url:
+            async with sandbox.serving() as server, _before(server, proxy) as url:
                 home, made_of = folder / "home", parts or Parts()
                 scene = _Scene(home, loop, sandbox, leads(url), made_of, timeout, max_outage_s)
                 if direct:
@@ -166,6 +168,17 @@ async def _other_host() -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
     finally:
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def _before(server: str, proxy: Proxy | None) -> AsyncIterator[str]:
+    """The URL to speak to: the server's, or that of the proxy before it."""
+    if proxy is None:
+        yield server
+        return
+    proxy.upstream = server
+    async with proxy.serving() as url:
+        yield url
 
 
 async def _play(scene: _Scene, lives: Sequence[Life], longest_s: float) -> None:
