@@ -12,6 +12,7 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -27,6 +28,7 @@ from bulkcast.endings import (
     ending,
     unless_ambiguous,
 )
+from bulkcast.errors import LedgerUnwritable
 from bulkcast.fence import Fence, ahead_of
 from bulkcast.guards import Guards
 from bulkcast.model import (
@@ -176,7 +178,6 @@ class Dispatcher:
         self._weather = Weather()
         self._guards = Guards(endpoint)
         self._clock = ServerClock()
-        self._slots = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._alone = False
@@ -204,6 +205,7 @@ class Dispatcher:
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
         self._take(requests, history or {})
+        self._slots = asyncio.Semaphore(self._concurrency)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
@@ -275,9 +277,10 @@ class Dispatcher:
         """The first try; tenacity is only called in where it was not the last."""
         try:
             verdict = await self._attempt(entry)
+            ended = verdict is None or await self._conclude(entry, verdict)
         except _Halt:
             return
-        if verdict and not await self._conclude(entry, verdict):
+        if verdict and not ended:
             self._tasks.create_task(self._repeat(entry, verdict))
 
     async def _repeat(self, entry: Entry, verdict: Verdict) -> None:
@@ -349,15 +352,14 @@ class Dispatcher:
         """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
         entry.stamp, entry.sent_at = self._wall(), _now()
         entry.signed = int(entry.stamp + self._clock.offset)
+        ahead_s = ahead_of(entry.stamp, entry.signed, self._clock.skew)
+        intent = Intent(entry.request.key, entry.attempts + 1, entry.stamp, ahead_s)
+        try:
+            await self._journal.intend((intent,))
+        except LedgerUnwritable as exc:
+            raise self._unwritable(exc) from exc
         entry.attempts += 1
         self.requests += 1
-        intent = Intent(
-            entry.request.key,
-            entry.attempts,
-            entry.stamp,
-            ahead_s=ahead_of(entry.stamp, entry.signed, self._clock.skew),
-        )
-        await self._journal.intend((intent,))
         return await self._send(entry.request.body, entry.signed)
 
     async def _conclude(self, entry: Entry, verdict: Verdict) -> bool:
@@ -365,11 +367,11 @@ class Dispatcher:
         entry.last = verdict
         if verdict.kind is ReplyClass.CREDENTIALS and not self._guards.proven:
             # Whose fault it is shows at the end: the secret's, or this row's alone.
-            await self._journal.record((self._ended(entry, verdict, None),))
+            await self._record(entry, verdict, None)
             return True
         outcome = ending(entry, verdict, self.stopped)
         if outcome is None:
-            await self._journal.record((self._ended(entry, verdict, None),))
+            await self._record(entry, verdict, None)
             return False
         await self._settle(entry, outcome, verdict)
         return True
@@ -518,9 +520,8 @@ class Dispatcher:
     async def _settle(self, entry: Entry, outcome: Outcome, verdict: Verdict | None = None) -> None:
         """Write down how a request ended; only then count it and let its successor go."""
         final = Outcome(outcome.status, outcome.code, outcome.args, entry.attempts, self._wall())
-        await self._journal.record((self._ended(entry, verdict, final),))
-        entry.outcome = final
-        self._counts[final.status] += len(entry.request.rows)
+        await self._record(entry, verdict, final)
+        self._end(entry, final)
         follower = self._dependents.pop(entry.request.key, None)
         if follower is None:
             return
@@ -530,6 +531,42 @@ class Dispatcher:
             self._queue.append(follower)
         else:
             self._tasks.create_task(self._when_open(follower))
+
+    def _end(self, entry: Entry, outcome: Outcome) -> None:
+        entry.outcome = outcome
+        self._counts[outcome.status] += len(entry.request.rows)
+
+    async def _record(self, entry: Entry, verdict: Verdict | None, outcome: Outcome | None) -> None:
+        """Write down how a try ended, or hold it until the end of the run.
+
+        Raises:
+            _Halt: the ledger cannot be written.
+
+        """
+        attempt = self._ended(entry, verdict, outcome)
+        try:
+            await self._journal.record((attempt,))
+        except LedgerUnwritable as exc:
+            entry.held = attempt
+            raise self._unwritable(exc) from exc
+
+    def _unwritable(self, exc: LedgerUnwritable) -> _Halt:
+        """Nothing more may leave: nobody would know of it."""
+        self.stop(Stop("ledger", "run.ledger", {"why": str(exc)}, exit_status=5))
+        return _Halt()
+
+    async def _record_held(self) -> None:
+        """Try once more to write down what could not be, now that nothing is under way."""
+        held = {key: entry.held for key, entry in self._entries.items() if entry.held}
+        try:
+            await self._journal.record(tuple(held.values()))
+        except LedgerUnwritable:
+            for key in held:  # its intent is on disk, and says as much
+                self._entries[key].ambiguous = True
+            return
+        for key, attempt in held.items():
+            if attempt.outcome:
+                self._end(self._entries[key], attempt.outcome)
 
     def _ended(self, entry: Entry, verdict: Verdict | None, outcome: Outcome | None) -> Attempt:
         return Attempt(
@@ -543,13 +580,13 @@ class Dispatcher:
 
     async def _end_the_rest(self) -> None:
         """Whatever the end of the run caught unsent or unanswered."""
-        stop = self.stopped
-        for entry in self._entries.values():
-            if entry.outcome is None:
-                entry.outcome = caught(entry, stop)
-                self._counts[entry.outcome.status] += len(entry.request.rows)
-        rest = [e for e in self._entries.values() if e.outcome and e.outcome.at is None]
-        await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
+        await self._record_held()
+        rest = [entry for entry in self._entries.values() if entry.outcome is None]
+        for entry in rest:
+            self._end(entry, caught(entry, self.stopped))
+        # Where the ledger cannot be written, it says of these what their intents say.
+        with suppress(LedgerUnwritable):
+            await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
 
 
 def _now() -> float:

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from bulkcast.fence import Doubt, ahead_of
 from bulkcast.model import (
+    Attempt,
     Outcome,
     ReplyClass,
     Request,
@@ -46,6 +47,8 @@ class Entry:
     """The last three for each try of this program's that may come through yet."""
     restamped: bool = False
     last: Verdict | None = None
+    held: Attempt | None = None
+    """What could not be written down yet."""
     outcome: Outcome | None = None
 
     def count(self, verdict: Verdict, *, probing: bool) -> None:

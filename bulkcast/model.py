@@ -404,7 +404,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    interrupted."""
+    ledger, interrupted."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, str] = field(default_factory=dict)

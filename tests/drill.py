@@ -18,7 +18,7 @@ from bulkcast import pipeline
 from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, RunJournal
+from bulkcast.ledger import Ledger, RunJournal, Steady
 from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
@@ -249,14 +249,16 @@ async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) ->
     def wall() -> float:
         return scene.loop.wall() + life.forward
 
+    doors: dict[str, Any] = {
+        "control": control,
+        "wall": wall,
+        "steady": Steady(scene.loop.time, "one boot"),
+        "parts": parts,
+    }
     if life.sheet is None:
-        return await pipeline.resume(
-            scene.config, life.resumed, options, control=control, wall=wall, parts=parts
-        )
+        return await pipeline.resume(scene.config, life.resumed, options, **doors)
     prepared = pipeline.prepare(life.sheet, SheetOptions(duplicates="in-order"))
-    return await pipeline.apply(
-        prepared, scene.config, options, control=control, wall=wall, parts=parts
-    )
+    return await pipeline.apply(prepared, scene.config, options, **doors)
 
 
 @contextlib.contextmanager
@@ -328,8 +330,8 @@ class _Mortal:
             kind.finish(self, *args)
 
         @contextlib.contextmanager
-        def journal(self: Any, run: str) -> Iterator[Any]:
-            with kind.journal(self, run) as inner:
+        def journal(self: Any, *which: Any) -> Iterator[Any]:
+            with kind.journal(self, *which) as inner:
                 yield _LastWords(inner, passes)
 
         ledger.__class__ = type("Watched", (kind,), {"finish": finish, "journal": journal})

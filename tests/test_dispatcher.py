@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bulkcast.catalogue import ReplyCode
-from bulkcast.dispatcher import SENDS_MOST, THROTTLES_MOST, Dispatcher
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.endings import SENDS_MOST, THROTTLES_MOST
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import History, ReplyClass, RequestKey, RowStatus, Secret, Stop
 from bulkcast.sandbox import Sandbox, World
@@ -98,6 +99,18 @@ def test_a_row_that_never_gets_an_answer_ends_unconfirmed_within_its_bound(
     assert played.outcome(9).attempts == SENDS_MOST
     assert played.statuses[RowStatus.APPLIED] == 29
     assert played.stopped is None
+
+
+@pytest.mark.parametrize("code", ["121601031", "121601005", "101001001", "350", "987654"])
+def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
+    """The first try may have been applied, and no answer to the second one speaks of it."""
+    world = World(classrooms=(classroom(4, "hang:60:applied", f"code:{code}*"),))
+    played = play(tmp_path, requests(6), world)
+
+    outcome = played.outcome(4)
+    assert (outcome.status, outcome.code) == (RowStatus.UNCONFIRMED, code)
+    assert played.sends(4) == 2, "a refusal is not repeated"
+    assert_honest(played)
 
 
 def test_a_tail_of_rows_that_alone_keep_failing_is_no_outage(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The ghost write: nothing older may land on a classroom after something newer was acknowledged."""
 
+import asyncio
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcast.dispatcher import Progress
 from bulkcast.fence import MARGIN_S, STAMP_LIFE_S, Doubt, Fence, ahead_of
 from bulkcast.model import Body, Request, RequestKey, RowStatus, Target
+from bulkcast.pipeline import Control, RunReport, apply, prepare
 from bulkcast.sandbox import Received, World
-from tests.stage import classroom, play, request
+from tests.stage import FIRST_ID, classroom, play, request
+from tests.test_pipeline import Stage, staged
 
 ON: Body = (("recordState", 1),)
 OFF: Body = (("recordState", 0),)
@@ -130,3 +134,108 @@ def test_of_three_hundred_delayed_requests_none_is_the_last_word(
         assert stale(played.log) == []
     else:
         assert len(stale(played.log)) > 100
+
+
+# ------------------------------------------------------------------ from one run to the next
+
+
+def sheet(path: Path, rows: Iterable[int], state: int) -> Path:
+    lines = [f"{FIRST_ID + row},{state},0,0,0" for row in rows]
+    head = "activityId,recordState,recordType,liveState,openState"
+    path.write_text("\n".join([head, *lines]), "utf-8")
+    return path
+
+
+def test_what_a_run_left_on_its_way_is_waited_for_by_the_next(tmp_path: Path) -> None:
+    """Three hundred rows, applied at their second try; the first ones are still on their way."""
+    rows = range(2, 302)
+    older, newer = sheet(tmp_path / "1.csv", rows, 1), sheet(tmp_path / "2.csv", rows, 0)
+    rooms = tuple(
+        classroom(row, f"ghost:{delay:.1f}")
+        for row, delay in zip(rows[1:], delays(5, 299), strict=True)
+    )
+
+    async def main(stage: Stage) -> tuple[list[RunReport], Sequence[Received]]:
+        reports = [await stage.apply(prepare(older)), await stage.apply(prepare(newer))]
+        await asyncio.sleep(1000.0)
+        return reports, stage.log
+
+    reports, log = staged(tmp_path, main, World(classrooms=rooms))
+
+    assert [report.counts[RowStatus.APPLIED] for report in reports] == [300, 300]
+    assert stale(log) == []
+    assert reports[1].elapsed_s == pytest.approx(305.0, abs=30.0)
+
+
+def test_the_same_again_does_not_wait(tmp_path: Path) -> None:
+    older, again = sheet(tmp_path / "1.csv", [2, 3], 1), sheet(tmp_path / "2.csv", [2, 3], 1)
+
+    async def main(stage: Stage) -> RunReport:
+        await stage.apply(prepare(older))
+        return await stage.apply(prepare(again))
+
+    world = World(classrooms=(classroom(2, "ghost:100"), classroom(3, "ghost:100")))
+    assert staged(tmp_path, main, world).elapsed_s < 1.0
+
+
+def test_a_run_torn_down_in_flight_is_waited_for_too(tmp_path: Path) -> None:
+    """Nobody knows what became of it, nor how far ClassIn's clock was off: ten minutes."""
+    older, newer = sheet(tmp_path / "1.csv", [2], 1), sheet(tmp_path / "2.csv", [2], 0)
+
+    async def main(stage: Stage) -> tuple[RunReport, Sequence[Received]]:
+        first = asyncio.create_task(stage.apply(prepare(older)))
+        await asyncio.sleep(1.0)
+        first.cancel()
+        await first
+        return await stage.apply(prepare(newer)), stage.log
+
+    report, log = staged(tmp_path, main, World(classrooms=(classroom(2, "slow:290"),)))
+
+    assert report.counts[RowStatus.APPLIED] == 1
+    assert report.elapsed_s == pytest.approx(604.0, abs=2.0)
+    assert [dict(r.body or {})["recordState"] for r in log] == [1, 0]
+
+
+def test_whoever_watches_is_told_how_long_and_why(tmp_path: Path) -> None:
+    older, newer = sheet(tmp_path / "1.csv", [2, 3], 1), sheet(tmp_path / "2.csv", [2, 3], 0)
+    seen: list[Progress] = []
+
+    async def main(stage: Stage) -> RunReport:
+        await stage.apply(prepare(older))
+        return await apply(prepare(newer), stage.config, watch=seen.append, wall=stage.loop.wall)
+
+    report = staged(tmp_path, main, World(classrooms=(classroom(3, "ghost:100"),)))
+
+    waits = [look.fenced_s for look in seen if look.fenced == 1]
+    assert 300.0 < waits[0] < 305.0
+    assert waits[-1] < 1.0
+    assert (seen[-1].fenced, seen[-1].fenced_s) == (0, 0.0)
+    assert "these waited until ClassIn would refuse it: 1, for up to 5 min." in str(
+        report.remarks[-1]
+    )
+
+
+# ------------------------------------------------------------------ overtaken
+
+
+def test_a_row_that_a_newer_run_has_set_is_not_sent_again(tmp_path: Path) -> None:
+    older = sheet(tmp_path / "1.csv", [2, 3, 4], 1)
+    newer = sheet(tmp_path / "2.csv", [3, 4], 0)
+
+    async def main(stage: Stage) -> tuple[list[RunReport], Sequence[Received]]:
+        control = Control()
+        control.stop(130)
+        first = await apply(prepare(older), stage.config, control=control, wall=stage.loop.wall)
+        second = await stage.apply(prepare(newer))
+        return [first, second, await stage.resume(first.run)], stage.log
+
+    world = World(classrooms=(classroom(4, "code:121601031*"),))
+    (first, second, third), log = staged(tmp_path, main, world)
+
+    assert first.counts[RowStatus.NOT_SENT] == 3
+    applied, superseded, refused = third.rows
+    assert (applied.status, superseded.status) == (RowStatus.APPLIED, RowStatus.SUPERSEDED)
+    assert second.run in superseded.message
+    assert refused.status is RowStatus.REJECTED, "the newer run was refused there, so it is sent"
+    assert [dict(r.body or {})["recordState"] for r in log if r.target == request(3).target] == [0]
+    assert third.exit_status == 3

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import math
 import random
-import sqlite3
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, rows
+from bulkcast.ledger import Ledger, Moment, Steady
 from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
@@ -43,7 +43,7 @@ from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script
 from tests.audit import Evidence, verdict
 from tests.drill import FIRST_ID, Life, drill, sheet, twice
 from tests.stage import classroom
-from tests.virtual import VirtualLoop
+from tests.virtual import EPOCH, VirtualLoop
 
 Scenario = Callable[[Path, Parts], Evidence]
 
@@ -142,8 +142,8 @@ def keeping(journal: type[Journal]) -> Parts:
 
     class Mutant(Ledger):
         @contextlib.contextmanager
-        def journal(self, run: str) -> Iterator[Any]:
-            with super().journal(run) as inner:
+        def journal(self, run: str, steady: Steady | None = None) -> Iterator[Any]:
+            with super().journal(run, steady) as inner:
                 yield journal(inner)
 
     return Parts(ledger=Mutant)
@@ -179,7 +179,7 @@ class BelievesStatus(Client):
 class Forgets(Ledger):
     """Keeps the pace in memory alone."""
 
-    def recent_stamps(self, institution: Institution, since: float) -> list[float]:
+    def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
         return []
 
 
@@ -306,7 +306,7 @@ def test_a_mutant_is_caught(
 # ------------------------------------------------------------------ checksums
 
 
-def damaged(folder: Path, times: int, repair: Callable[[Path], None]) -> int:
+def damaged(folder: Path, times: int) -> int:
     """How many of so many ledgers with one flipped bit are resumed as if nothing had happened."""
     term = sheet(folder / "term.csv", 40)
     drill(folder, [Life(term, killed_after=1.5)], World(latency_s=0.2))
@@ -315,8 +315,6 @@ def damaged(folder: Path, times: int, repair: Callable[[Path], None]) -> int:
     broken.mkdir()
     for _ in range(times):
         flip(broken, whole, dice.randrange(len(whole) * 8))
-        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-            repair(broken / FILE_NAME)
         with contextlib.suppress(BulkcastError):
             silent += truth(broken) != written
     return silent
@@ -333,55 +331,29 @@ def flip(home: Path, whole: bytes, bit: int) -> None:
 def truth(home: Path) -> object:
     """All that a resume goes by."""
     with Ledger(home) as ledger:
-        run = ledger.newest().header.run
-        return ledger.load(run), ledger.newest(run)
-
-
-def leave_alone(_: Path) -> None:
-    """The ledger as it is."""
-
-
-def reseal(path: Path) -> None:
-    """Write every checksum anew, which is as good as having none."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for name, seal in SEALS.items():
-            connection.create_function(name, -1, seal)
-        for statement in RESEALED:
-            with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-                connection.execute(statement)
-
-
-SEALS: Mapping[str, Callable[..., int]] = {
-    "seal": rows.crc,
-    "seal_request": rows.request_crc,
-    "seal_outcome": rows.outcome_crc,
-    "seal_intent": rows.intent_crc,
-    "seal_end": rows.end_crc,
-}
-RESEALED = (
-    "UPDATE runs SET crc = seal(run, root_url, sid, created_at, header)",
-    "UPDATE runs SET end_crc = seal(finished_at, stop)",
-    "UPDATE requests SET crc = seal_request(seq, key, rows, frozen)",
-    "UPDATE attempts SET crc = seal_intent(run_id, seq, number, stamp)",
-    "UPDATE attempts SET end_crc = seal_end(number, ended, code, ambiguous) WHERE end_crc > 0",
-    "UPDATE outcomes SET crc = seal_outcome(seq, outcome)",
-    "UPDATE settled SET crc = seal(row, status, outcome, issues)",
-)
+        newest = ledger.newest()
+        header, now = newest.header, Moment(EPOCH + 3.0)
+        lately = ledger.sent_lately(header.institution, now, 62.0)
+        return (ledger.load(header.run), newest, lately, ledger.unanswered(header.institution, now))
 
 
 def test_no_flipped_bit_is_resumed_from_unnoticed(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
+    silent = damaged(tmp_path, 300)
+
     record_property("damaged ledgers tried", 300)
-
-    silent = damaged(tmp_path, 300, leave_alone)
-
     record_property("damaged ledgers resumed unnoticed", silent)
     assert silent == 0
 
 
 def test_without_checksums_flipped_bits_are(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    assert damaged(tmp_path, 300, reseal) > 10
+    """The mutant `no checksum`: every sum is the same."""
+    monkeypatch.setattr(zlib, "crc32", lambda *_: 0)
+
+    assert damaged(tmp_path, 300) > 10
     record_property("mutants caught", 1)

@@ -107,4 +107,9 @@ def _weather(progress: Progress) -> str:
         return f"Waiting for ClassIn, {spell(progress.parked_s)} so far; it is asked now and then"
     if progress.held_s >= 1.0:
         return f"ClassIn asked for silence, {spell(progress.held_s)} left"
+    if progress.fenced:
+        return (
+            f"{progress.fenced:,} waiting, {spell(progress.fenced_s)} left: an unanswered request"
+            " to the same classroom may still arrive until then"
+        )
     return ""

@@ -11,9 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
+from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
+from bulkcast.ledger import recent
+from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
-from bulkcast.ledger.journal import RunJournal
+from bulkcast.ledger.journal import RunJournal, Started
+from bulkcast.ledger.moments import Moment, Steady
 from bulkcast.ledger.rows import (
     crc,
     dump,
@@ -25,6 +28,7 @@ from bulkcast.ledger.rows import (
     pack_request,
     pack_rows,
     pack_stop,
+    pack_target,
     request_crc,
     unpack_issues,
     unpack_outcome,
@@ -192,11 +196,11 @@ class Ledger:
             run_id = connection.execute(
                 "INSERT INTO runs (run, root_url, sid, created_at, header, crc, end_crc)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*frozen, crc(*frozen), crc(None, None)),
+                (*frozen, crc(*frozen), crc(None, None, None)),
             ).lastrowid
             connection.executemany(
-                "INSERT INTO requests (run_id, seq, key, rows, n_rows, frozen, crc)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO requests (run_id, seq, key, rows, n_rows, target, frozen, crc)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (_request_row(run_id, seq, request) for seq, request in enumerate(plan.requests)),
             )
             connection.executemany(
@@ -209,8 +213,12 @@ class Ledger:
             )
 
     @contextmanager
-    def journal(self, run: str) -> Iterator[RunJournal]:
-        """The journal of a run, with a connection of its own."""
+    def journal(self, run: str, steady: Steady | None = None) -> Iterator[RunJournal]:
+        """The journal of a run, with a connection of its own.
+
+        `steady` is a clock that nobody sets; without one a clock that is set forward makes what
+        was just sent look old.
+        """
         with self._reading() as reader:
             run_id = self._id(run)
             places = {
@@ -221,9 +229,22 @@ class Ledger:
             }
         connection = self._connect()
         try:
-            yield RunJournal(connection, run_id, places)
+            started = Started(self._boot(steady.boot), steady.tick) if steady else None
+            ballast = Ballast(self.home)
+            ballast.keep()
+            yield RunJournal(connection, run_id, places, started, ballast)
         finally:
             connection.close()
+
+    def _boot(self, boot: str) -> int:
+        """The ledger's number for a start of this computer."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO boots (boot, crc) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (boot, crc(boot)),
+            )
+            found = connection.execute("SELECT id FROM boots WHERE boot = ?", (boot,)).fetchone()
+        return int(found[0])
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Note that a run has ended, and why where it ended early."""
@@ -237,7 +258,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE runs SET finished_at = ?, stop = ?, end_crc = ? WHERE run = ?",
-                (at, stop, crc(at, stop), run),
+                (at, stop, crc(at, stop, None), run),
             )
 
     @contextmanager
@@ -250,7 +271,7 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise BulkcastError(f"the ledger {self.path} cannot be written: {exc}") from exc
+                raise LedgerUnwritable(f"the ledger {self.path} cannot be written: {exc}") from exc
             raise
 
     # -------------------------------------------------------------- reading
@@ -265,15 +286,23 @@ class Ledger:
                 raise BulkcastError(f"the ledger {self.path} cannot be read: {exc}") from exc
             raise LedgerDamaged(f"{self.path} is damaged ({exc}); its disk may be failing") from exc
 
-    def recent_stamps(self, institution: Institution, since: float) -> list[float]:
-        """When requests were sent for an institution by any run since then, oldest first."""
+    def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
+        """How long ago any run sent for an institution, the longest ago first, in seconds.
+
+        What cannot be told from something sent just now counts as that.
+        """
         with self._reading() as connection:
-            found = connection.execute(
-                "SELECT stamp FROM attempts JOIN runs ON run_id = id"
-                " WHERE stamp > ? AND root_url = ? AND sid = ? ORDER BY stamp",
-                (since, institution.root_url, institution.sid),
-            )
-            return [stamp for (stamp,) in found]
+            return recent.sends(connection, institution, now, within_s)
+
+    def unanswered(self, institution: Institution, now: Moment) -> list[recent.Unanswered]:
+        """What any run sent for an institution that may be carried out yet."""
+        with self._reading() as connection:
+            return recent.unanswered(connection, institution, now)
+
+    def superseded(self, run: str) -> dict[RequestKey, str]:
+        """The requests whose classroom a newer run has set since, and which one, the newest."""
+        with self._reading() as connection:
+            return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""
@@ -287,11 +316,12 @@ class Ledger:
 
     def _record(self, run: str) -> RunRecord:
         row = self._connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
-        run_id, run, root_url, sid, created_at, packed, check, finished_at, stop, end_check = row
+        run_id, run, root_url, sid, created_at, packed, check, *end, end_check = row
         if crc(run, root_url, sid, created_at, packed) != check:
             raise _damaged(f"run {run}")
-        if crc(finished_at, stop) != end_check:
+        if crc(*end) != end_check:
             raise _damaged(f"the end of run {run}")
+        finished_at, stop, _ = end
         counts = no_counts()
         for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
             counts[RowStatus(status or RowStatus.NOT_SENT)] += n
@@ -365,29 +395,33 @@ class Ledger:
     def _look_it_over(self) -> None:
         """Once for each opening: a row that vanished has no checksum that could fail.
 
-        34 ms for a run of 20,000 rows.
+        What moved from its run to one that does not exist, likewise.  34 ms for a run of 20,000
+        rows.
         """
         if not self._is_whole:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
                 raise LedgerDamaged(f"{self.path} is damaged ({found}); its disk may be failing")
+            if any(self._connection.execute(_STRAY).fetchone()):
+                raise _damaged("something of which the run is gone")
         self._is_whole = True
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
         stored = []
         outcomes: dict[RequestKey, Outcome] = {}
-        for seq, key, rows, n_rows, frozen, check, *ended in self._connection.execute(
-            "SELECT r.seq, key, rows, n_rows, frozen, r.crc, status, attempts, outcome, o.crc"
+        for seq, key, rows, n_rows, target, frozen, check, *ended in self._connection.execute(
+            "SELECT r.seq, key, rows, n_rows, target, frozen, r.crc,"
+            " status, attempts, outcome, o.crc"
             " FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)"
             " WHERE run_id = ? ORDER BY r.seq",
             (run_id,),
         ):
             request = Stored(key, unpack_rows(rows), (rows, frozen))
-            if request_crc(seq, key, rows, frozen) != check or n_rows != len(request.rows):
+            if request_crc(seq, key, rows, target, frozen) != check or n_rows != len(request.rows):
                 raise _damaged(f"request {key}")
             stored.append(request)
             if ended[0] is not None:
-                outcomes[key] = _outcome(seq, *ended)
+                outcomes[key] = _outcome(run_id, seq, *ended)
         return tuple(stored), outcomes
 
     def _settled(self, run_id: int) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
@@ -397,7 +431,7 @@ class Ledger:
             "SELECT row, status, outcome, issues, crc FROM settled WHERE run_id = ? ORDER BY row",
             (run_id,),
         ):
-            if crc(row, status, outcome, packed) != check:
+            if crc(run_id, row, status, outcome, packed) != check:
                 raise _damaged(f"row {row}")
             issues[row] = unpack_issues(packed)
             if outcome is not None:
@@ -413,21 +447,43 @@ class Ledger:
         with that; where none does, its program died while it was under way.
         """
         history: dict[RequestKey, History] = {}
-        for key, seq, number, stamp, check, *end in self._connection.execute(
-            "SELECT key, seq, number, stamp, a.crc, ended, code, ambiguous, a.end_crc"
+        for key, *found in self._connection.execute(
+            "SELECT key, run_id, seq, number, stamp, ahead_s, boot, tick, a.crc,"
+            " ended, code, ambiguous, a.end_crc"
             " FROM attempts AS a JOIN requests USING (run_id, seq)"
             " LEFT JOIN outcomes AS o USING (run_id, seq)"
             " WHERE run_id = ? AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')"
             " ORDER BY seq, number",
             (run_id,),
         ):
+            fields, check, end = found[:7], found[7], found[8:]
+            number = fields[2]
             past = history.get(key, History())
-            if intent_crc(run_id, seq, number, stamp) != check or number != past.attempts + 1:
+            if intent_crc(tuple(fields)) != check or number != past.attempts + 1:
                 raise _damaged(f"the attempts of request {key}")
             ambiguous = _may_have_been_applied(number, outcomes.get(key), end)
             history[key] = History(number, past.ambiguous or ambiguous)
         return history
 
+
+_STRAY: Final = """
+    SELECT EXISTS (SELECT 1 FROM outcomes LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM attempts LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM settled LEFT JOIN runs AS r ON r.id = run_id WHERE r.id IS NULL)
+"""
+
+_SUPERSEDED: Final = """
+    SELECT mine.key, newer.run
+    FROM requests AS mine JOIN runs AS ours ON ours.id = mine.run_id
+    JOIN requests AS theirs ON theirs.target = mine.target AND theirs.run_id > mine.run_id
+    JOIN runs AS newer ON newer.id = theirs.run_id
+        AND newer.root_url = ours.root_url AND newer.sid = ours.sid
+    JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
+    WHERE mine.run_id = :run_id AND o.status = 'applied'
+    ORDER BY newer.id
+"""
 
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
@@ -442,10 +498,10 @@ _COUNT: Final = """
 """
 
 
-def _outcome(seq: int, status: str, attempts: int, packed: str, check: int) -> Outcome:
+def _outcome(run_id: int, seq: int, status: str, attempts: int, packed: str, check: int) -> Outcome:
     """A stored outcome; the columns that SQL counts by must say the same as it does."""
     outcome = unpack_outcome(packed)
-    if outcome_crc(seq, packed) != check or (status, attempts) != (
+    if outcome_crc(run_id, seq, packed) != check or (status, attempts) != (
         outcome.status,
         outcome.attempts,
     ):
@@ -460,7 +516,7 @@ def _may_have_been_applied(number: int, outcome: Outcome | None, end: Sequence[A
         if end_crc(number, ended, code, ambiguous) != check:
             raise _damaged("an attempt")
         return bool(ambiguous)
-    if outcome is None or number > outcome.attempts:
+    if outcome is None or number != outcome.attempts:  # its program died while it was under way
         return True
     return outcome.status is RowStatus.UNCONFIRMED
 
@@ -552,9 +608,13 @@ def _header(packed: str) -> RunHeader:
 
 
 def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object, ...]:
-    frozen, rows = pack_request(request), pack_rows(request.rows)
-    check = request_crc(seq, request.key, rows, frozen)
-    return (run_id, seq, request.key, rows, len(request.rows), frozen, check)
+    frozen, rows, target = (
+        pack_request(request),
+        pack_rows(request.rows),
+        pack_target(request.target),
+    )
+    check = request_crc(seq, request.key, rows, target, frozen)
+    return (run_id, seq, request.key, rows, len(request.rows), target, frozen, check)
 
 
 def _settled_row(
@@ -563,4 +623,4 @@ def _settled_row(
     packed = pack_outcome(outcome) if outcome else None
     status = str(outcome.status) if outcome else None
     found = pack_issues(tuple(issues))
-    return (run_id, row, status, packed, found, crc(row, status, packed, found))
+    return (run_id, row, status, packed, found, crc(run_id, row, status, packed, found))
