@@ -72,6 +72,7 @@ class Ended:
     sheet: Path
     run: str
     results: Path | None
+    """The result sheet as it was when the program ended."""
     exit_status: int
     said: str
     """All it told the user."""
@@ -169,8 +170,9 @@ def verdict(evidence: Evidence) -> list[str]:
     found += _order(evidence)
     found += _pace(evidence.log)
     found += _secrecy(evidence)
+    last = {ended.run: ended for ended in evidence.ended}
     for ended in evidence.ended:
-        found += _sheets(evidence, ended)
+        found += _sheets(evidence, ended, last[ended.run])
     found += _liveness(evidence)
     if evidence.foreign:
         found.append(f"I9: another host was connected to {evidence.foreign} times")
@@ -335,7 +337,7 @@ def _signature(received: Received, secret: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _sheets(evidence: Evidence, ended: Ended) -> Iterator[str]:
+def _sheets(evidence: Evidence, ended: Ended, last: Ended) -> Iterator[str]:
     """The result sheet beside its input, and the exit status beside the states."""
     given = _lines(ended.sheet)
     if ended.overtime_s > 1.0:
@@ -350,7 +352,8 @@ def _sheets(evidence: Evidence, ended: Ended) -> Iterator[str]:
     states = [line.get(f"{_OWN}status", "") for line in back]
     if set(states) - set(_STATES):
         yield "I1: a row of the result sheet has no state"
-    yield from _as_kept(evidence, ended.run, states)
+    if ended is last:
+        yield from _as_kept(evidence, ended.run, states)
     if not ended.stopped and ended.exit_status != _exit_status(states):
         yield f"I7: exit {ended.exit_status} where {_exit_status(states)} is due"
 

@@ -8,6 +8,7 @@ none of its requests leaves.  The server outlives them all, and what is left goe
 import asyncio
 import contextlib
 import logging
+import shutil
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,8 +65,8 @@ class Life:
     pause: float = 0.0
     """Seconds before it begins."""
     rate: float = 950 / 60.0
-    resumed: str = ""
-    """The run it resumes; the newest where none is named."""
+    resumed: int = -1
+    """Which run it resumes, the first being 0; the newest unless said."""
     forward: float = 0.0
     """Seconds by which this computer's clock is set forward before it begins."""
 
@@ -232,13 +233,18 @@ def _note(scene: _Scene, report: RunReport, deadline: float | None) -> None:
         Ended(
             sheet=Path(report.input),
             run=report.run,
-            results=report.results,
+            results=_copied(report.results, scene.home.parent / f"kept-{len(scene.ended)}.csv"),
             exit_status=report.exit_status,
             said=told,
             stopped=report.stop is not None,
             overtime_s=scene.loop.time() - deadline if deadline else 0.0,
         )
     )
+
+
+def _copied(results: Path | None, copy: Path) -> Path | None:
+    """The sheet as it is now; a later program may replace it."""
+    return Path(shutil.copy(results, copy)) if results else None
 
 
 async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) -> RunReport:
@@ -256,7 +262,9 @@ async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) ->
         "parts": parts,
     }
     if life.sheet is None:
-        return await pipeline.resume(scene.config, life.resumed, options, **doors)
+        names = runs(scene.home)
+        name = names[min(life.resumed, len(names) - 1)] if names else ""
+        return await pipeline.resume(scene.config, name, options, **doors)
     prepared = pipeline.prepare(life.sheet, SheetOptions(duplicates="in-order"))
     return await pipeline.apply(prepared, scene.config, options, **doors)
 
