@@ -119,7 +119,8 @@ async def test_the_ballast_makes_room_for_what_has_ended_and_for_nothing_new(
                 await journal.intend((Intent(key, 1, 1.0),))
             (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
             journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-            journal._ballast = Roomy(tmp_path, journal._connection, pages)
+            assert journal._keepsakes is not None
+            journal._keepsakes.ballast = Roomy(tmp_path, journal._connection, pages)
             outcome = Outcome(RowStatus.APPLIED, "1", {"said": "ok" * 40}, 1, 2.0)
             ends = [Attempt(key, 1, 2.0, "1", ambiguous=False, outcome=outcome) for key in keys]
             both = await asyncio.gather(

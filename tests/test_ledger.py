@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
 from bulkcast.ledger import FrozenRun, Ledger, Moment, claim
+from bulkcast.ledger.opening import VERSION
 from bulkcast.ledger.rows import (
     pack_issues,
     pack_outcome,
@@ -28,7 +29,7 @@ from bulkcast.ledger.rows import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.store import FILE_NAME, VERSION
+from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
     History,
@@ -435,7 +436,7 @@ async def test_nobody_else_can_read_the_ledger(tmp_path: Path) -> None:
         os.umask(before)
 
     names = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "ballast"}
-    assert modes == dict.fromkeys(names, 0o600)
+    assert modes == {**dict.fromkeys(names, 0o600), "runs": 0o700}
     assert home.stat().st_mode & 0o777 == 0o700
 
 

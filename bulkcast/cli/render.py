@@ -268,7 +268,8 @@ def _brief(counts: Mapping[RowStatus, int]) -> Text:
 
 
 def _state(record: RunRecord) -> str:
-    words = {"running": "running", "crashed": "cut off: resume it", "finished": "finished"}
+    words = {"running": "running", "crashed": "cut off: resume it", "finished": "finished",
+             "purged": "purged"}  # fmt: skip
     reason = record.stop.reason if record.stop else ""
     return words.get(state(record), f"stopped: {shown(reason)}")
 

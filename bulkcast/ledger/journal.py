@@ -11,10 +11,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bulkcast.errors import LedgerUnwritable
 from bulkcast.ledger.ballast import Ballast
+from bulkcast.ledger.mark import Counts, Mark
 from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey
 
@@ -31,7 +32,7 @@ _SETTLE = (
     " VALUES (?, ?, ?, ?, ?, ?)"
 )
 _REST: Final = 3.0
-_Rows = Sequence[tuple[object, ...]]
+_Rows = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,27 @@ class Started:
     """Seconds since then."""
 
 
+@dataclass(slots=True)
+class Keepsakes:
+    """What lies beside the ledger's file for bad days."""
+
+    ballast: Ballast
+    mark: Mark
+    intents: int
+    """How many intents the run has stored."""
+    settled: set[int]
+    """The requests that have an outcome."""
+
+    def note(self, batch: Sequence[_Entry]) -> None:
+        """Take into account what was stored."""
+        for entry in batch:
+            if entry.statement == _INTEND:
+                self.intents += len(entry.rows)
+            elif entry.statement == _SETTLE:
+                self.settled.update(row[1] for row in entry.rows)
+        self.mark.note(Counts(self.intents, len(self.settled)))
+
+
 class RunJournal:
     """The dispatcher's journal for one run; belongs to one event loop."""
 
@@ -62,10 +84,10 @@ class RunJournal:
         run_id: int,
         places: Mapping[RequestKey, int],
         started: Started | None = None,
-        ballast: Ballast | None = None,
+        keepsakes: Keepsakes | None = None,
     ) -> None:
         """`places` are the numbers of the run's requests in sending order."""
-        self._ballast = ballast
+        self._keepsakes = keepsakes
         self._connection = connection
         self._started = started
         self._run_id = run_id
@@ -149,7 +171,7 @@ class RunJournal:
         self._full = failure
         ended = [entry for entry in batch if entry.statement != _INTEND]
         _tell([entry for entry in batch if entry.statement == _INTEND], failure)
-        made_room = self._ballast is not None and self._ballast.release()
+        made_room = self._keepsakes is not None and self._keepsakes.ballast.release()
         _tell(ended, self._try(ended) if made_room and ended else failure)
 
     def _try(self, batch: Sequence[_Entry]) -> LedgerUnwritable | None:
@@ -157,6 +179,8 @@ class RunJournal:
             self._commit(batch)
         except sqlite3.Error as exc:
             return LedgerUnwritable(f"the ledger cannot be written: {exc}")
+        if self._keepsakes:
+            self._keepsakes.note(batch)
         return None
 
     def _commit(self, batch: Sequence[_Entry]) -> None:

@@ -1,25 +1,24 @@
 """Runs on disk: frozen when they begin, checked when they are read again."""
 
-import json
-import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
-from bulkcast.ledger import recent
+from bulkcast.ledger import purging, recent
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
-from bulkcast.ledger.journal import RunJournal, Started
+from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
+from bulkcast.ledger.mark import Mark, noted
 from bulkcast.ledger.moments import Moment, Steady
+from bulkcast.ledger.opening import UNREADABLE, connect, prepare
+from bulkcast.ledger.place import network_drive, refuse_network_drive
 from bulkcast.ledger.rows import (
     crc,
-    dump,
     end_crc,
     intent_crc,
     outcome_crc,
@@ -32,15 +31,21 @@ from bulkcast.ledger.rows import (
     request_crc,
     unpack_issues,
     unpack_outcome,
-    unpack_request,
     unpack_rows,
     unpack_stop,
+)
+from bulkcast.ledger.values import (
+    FrozenRun,
+    RunHeader,
+    RunRecord,
+    Stored,
+    pack_header,
+    unpack_header,
 )
 from bulkcast.model import (
     History,
     Institution,
     Issue,
-    Layout,
     Outcome,
     Request,
     RequestKey,
@@ -51,103 +56,27 @@ from bulkcast.model import (
 from bulkcast.plan import Plan
 
 FILE_NAME: Final = "ledger.sqlite3"
-VERSION: Final = 1
-_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
-"""What a decoder says to bytes that were never written so; even SQLite's own messages may quote
-such bytes."""
-_APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
-
-
-@dataclass(frozen=True, slots=True)
-class RunHeader:
-    """What a run was made from; written once."""
-
-    run: str
-    institution: Institution
-    created_at: float
-    sheet: str
-    """The path of the user's file as given."""
-    snapshot: str
-    """The name, under the run's folder, of the copy of that file as it was read."""
-    sha256: str
-    layout: Layout
-    headers: tuple[str, ...]
-    n_rows: int
-    n_requests: int
-    target: str
-    """Where the result sheet goes."""
-    tz: str
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    """Headers that the user said the meaning of."""
-    parent: str = ""
-    """The run this one resumes or resubmits; empty for a first one."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A line of the list of runs."""
-
-    header: RunHeader
-    finished_at: float | None
-    """None while it runs, and for ever after a crash."""
-    stop: Stop | None
-    counts: Mapping[RowStatus, int]
-    under_way: bool = False
-    """Whether a program is at work on it now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One request as it lies in the ledger, unread but for its rows."""
-
-    key: RequestKey
-    rows: tuple[int, ...]
-    packed: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class FrozenRun:
-    """A run as the ledger has it."""
-
-    header: RunHeader
-    finished_at: float | None
-    stop: Stop | None
-    stored: tuple[Stored, ...]
-    outcomes: Mapping[RequestKey, Outcome]
-    """How each request ended; one that was under way when its program died is unconfirmed."""
-    settled: Mapping[int, Outcome]
-    issues: Mapping[int, tuple[Issue, ...]]
-    history: Mapping[RequestKey, History]
-    """What was tried, for the requests that could be resumed."""
-
-    @cached_property
-    def requests(self) -> tuple[Request, ...]:
-        """In sending order."""
-        return tuple(unpack_request(s.key, *s.packed) for s in self.stored)
-
-    def by_row(self) -> dict[int, Outcome]:
-        """Row → how it ended, for every row of the run."""
-        ended = dict(self.settled)
-        for request in self.stored:
-            ended.update(dict.fromkeys(request.rows, self.outcomes[request.key]))
-        return dict(sorted(ended.items()))
 
 
 class Ledger:
     """All runs under one `BULKCAST_HOME`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, drive_of: Callable[[Path], str] = network_drive) -> None:
         """Open the ledger, made where there is none.
 
+        `drive_of` tells what kind of network drive a folder lies on.
+
         Raises:
-            CannotStart: the folder cannot be used, or the file is of a newer version.
+            CannotStart: the folder cannot be used or lies on a network drive, or the file is of a
+                newer version.
             LedgerDamaged: the file is no ledger, or a broken one.
 
         """
         self.home = home
         self.path = home / FILE_NAME
-        _prepare(self.path)
-        self._connection = self._connect()
+        refuse_network_drive(home, drive_of(home))
+        prepare(self.path)
+        self._connection = connect(self.path)
         self._is_whole = False
 
     def __enter__(self) -> Self:
@@ -155,23 +84,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            with ExitStack() as closing:
-                connection = sqlite3.connect(
-                    self.path, timeout=30.0, isolation_level=None, check_same_thread=False
-                )
-                closing.callback(connection.close)
-                _set_up(connection)
-                closing.pop_all()
-        except sqlite3.OperationalError as exc:
-            raise CannotStart(f"the ledger {self.path} cannot be opened: {exc}") from exc
-        except (sqlite3.Error, *_UNREADABLE) as exc:
-            raise LedgerDamaged(
-                f"{self.path} is damaged or no ledger ({exc}); move it away to begin a new one"
-            ) from exc
-        return connection
 
     def folder(self, run: str) -> Path:
         """Where a run keeps its copy of the sheet."""
@@ -190,7 +102,7 @@ class Ledger:
             institution.root_url,
             institution.sid,
             float(header.created_at),
-            dump(_header_fields(header)),
+            pack_header(header),
         )
         with self._transaction() as connection:
             run_id = connection.execute(
@@ -227,14 +139,20 @@ class Ledger:
                     "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
                 )
             }
-        connection = self._connect()
-        try:
+            written, settled = self._counts(run_id)
+        with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
             started = Started(self._boot(steady.boot), steady.tick) if steady else None
-            ballast = Ballast(self.home)
-            ballast.keep()
-            yield RunJournal(connection, run_id, places, started, ballast)
-        finally:
-            connection.close()
+            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
+            keepsakes.ballast.keep()
+            yield RunJournal(connection, run_id, places, started, keepsakes)
+
+    def _counts(self, run_id: int) -> tuple[int, set[int]]:
+        """How many intents a run has, and which of its requests have an outcome."""
+        intents = self._connection.execute(
+            "SELECT count(*) FROM attempts WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
+        return int(intents[0]), {seq for (seq,) in settled}
 
     def _boot(self, boot: str) -> int:
         """The ledger's number for a start of this computer."""
@@ -261,6 +179,25 @@ class Ledger:
                 (at, stop, crc(at, stop, None), run),
             )
 
+    def purge(self, runs: Sequence[str], at: float) -> None:
+        """Take away what the rows of some runs held, beyond recovery; how they ended is left.
+
+        Raises:
+            LedgerUnwritable: another program is at work on the ledger, or its disk is full.
+
+        """
+        for run in runs:
+            shutil.rmtree(self.folder(run), ignore_errors=True)
+        with self._transaction() as connection:
+            for run in runs:
+                purging.forget(connection, self._id(run), float(at))
+        try:
+            purging.wipe(self._connection)
+        except sqlite3.Error as exc:
+            raise LedgerUnwritable(
+                f"the ledger {self.path} cannot be wiped now: {exc}; purge again later"
+            ) from exc
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -281,7 +218,7 @@ class Ledger:
         """Whatever a damaged file makes SQLite or a decoder say is one and the same thing."""
         try:
             yield self._connection
-        except (sqlite3.Error, *_UNREADABLE) as exc:
+        except (sqlite3.Error, *UNREADABLE) as exc:
             if _is_busy(exc):
                 raise BulkcastError(f"the ledger {self.path} cannot be read: {exc}") from exc
             raise LedgerDamaged(f"{self.path} is damaged ({exc}); its disk may be failing") from exc
@@ -321,13 +258,13 @@ class Ledger:
             raise _damaged(f"run {run}")
         if crc(*end) != end_check:
             raise _damaged(f"the end of run {run}")
-        finished_at, stop, _ = end
+        finished_at, stop, purged_at = end
         counts = no_counts()
         for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
             counts[RowStatus(status or RowStatus.NOT_SENT)] += n
-        header = _header(packed)
+        header = unpack_header(packed)
         under_way = finished_at is None and claimed_by(self.home, header.institution) == run
-        return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way)
+        return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
 
     def _id(self, run: str) -> int:
         found = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
@@ -360,6 +297,7 @@ class Ledger:
         """A run with everything in it, its checksums verified.
 
         Raises:
+            CannotStart: it was purged.
             LedgerDamaged: what is stored is not what was written.
 
         """
@@ -367,6 +305,8 @@ class Ledger:
             self._look_it_over()
             run_id = self._id(run)
             record = self._record(run)
+            _refuse_purged(record)
+            self._refuse_lost(run, run_id)
             stored, outcomes = self._requests(run_id)
             if len(stored) != record.header.n_requests:
                 raise _damaged(f"run {run}, of which requests are missing")
@@ -405,6 +345,18 @@ class Ledger:
             if any(self._connection.execute(_STRAY).fetchone()):
                 raise _damaged("something of which the run is gone")
         self._is_whole = True
+
+    def _refuse_lost(self, run: str, run_id: int) -> None:
+        """Compare with the note beside the ledger."""
+        intents, settled = self._counts(run_id)
+        known = noted(self.folder(run))
+        lost = max(0, known.intents - intents), max(0, known.outcomes - len(settled))
+        if any(lost):
+            raise LedgerDamaged(
+                f"{self.path} has lost {lost[0]} sends and {lost[1]} outcomes of run {run}: the"
+                " last part of its file or of the -wal beside it is gone; send the sheet again with"
+                " `bulkcast apply`, which does no harm to what was applied"
+            )
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
         stored = []
@@ -534,57 +486,13 @@ def _damaged(what: str) -> LedgerDamaged:
     )
 
 
-def _prepare(path: Path) -> None:
-    """Make folder and file, readable by their owner alone; -wal and -shm inherit the mode."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
+def _refuse_purged(record: RunRecord) -> None:
+    if record.purged_at is not None:
+        day = datetime.fromtimestamp(record.purged_at, UTC).date()
         raise CannotStart(
-            f"{path.parent} cannot be written ({exc.strerror});"
-            " set BULKCAST_HOME to a folder that can"
-        ) from exc
-
-
-def _set_up(connection: sqlite3.Connection) -> None:
-    """Look before anything is changed: the file may be another program's."""
-    if _version(connection) == 0:
-        _create(connection)
-    if (version := _version(connection)) > VERSION:
-        raise CannotStart(
-            f"the ledger is of version {version} and this bulkcast reads up to {VERSION};"
-            " install the newer bulkcast"
+            f"run {record.header.run} was purged on {day}: how many of its rows ended how is all"
+            " that is left; begin anew with `bulkcast apply`"
         )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    """Of a ledger, from 1 on; 0 for a file that nothing was written to yet."""
-    connection.execute("BEGIN")  # all three of one moment: another program may be making it
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.execute("COMMIT")
-    if (owner, version > 0) != (_APPLICATION_ID, True) and (owner, version, tables) != (0, 0, 0):
-        raise sqlite3.DatabaseError("it is another program's")
-    return int(version)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    schema = (files("bulkcast.ledger") / "schema.sql").read_text(encoding="utf-8")
-    try:
-        connection.executescript(
-            f"BEGIN EXCLUSIVE;{schema};PRAGMA application_id = {_APPLICATION_ID};"
-            f"PRAGMA user_version = {VERSION};COMMIT;"
-        )
-    except sqlite3.OperationalError:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if _version(connection) == 0:  # otherwise another program was faster
-            raise
 
 
 def _is_busy(exc: Exception) -> bool:
@@ -593,18 +501,6 @@ def _is_busy(exc: Exception) -> bool:
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
     }
-
-
-def _header_fields(header: RunHeader) -> dict[str, object]:
-    return asdict(header)
-
-
-def _header(packed: str) -> RunHeader:
-    found = json.loads(packed)
-    found["institution"] = Institution(**found["institution"])
-    found["layout"] = Layout(**found["layout"])
-    found["headers"] = tuple(found["headers"])
-    return RunHeader(**found)
 
 
 def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object, ...]:

@@ -108,9 +108,9 @@ async def resume(
             )
         options = replace(options or SendOptions(), existing="replace")
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
-            ledger.reopen(header.run)
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
             left = _Left.of(ledger.load(header.run), ledger.superseded(header.run))
+            ledger.reopen(header.run)
             return await _carry_out(ledger, header.run, left, config, options, doors)
 
 
