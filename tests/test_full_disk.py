@@ -29,7 +29,7 @@ from bulkcast.model import (
     RowStatus,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline import Control, SendOptions, apply, prepare, resume, runs
+from bulkcast.pipeline import Control, SendOptions, apply, prepare, results, resume, runs
 from bulkcast.plan import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
@@ -200,6 +200,37 @@ async def test_a_disk_that_fills_up_costs_no_outcome_and_the_run_can_be_resumed(
     stored = kept(config.home, record.header.run)
     assert violations(stored, sandbox.log, rows=rows, crashes=0) == []
     assert len(sandbox.log) == rows, "nothing was sent twice"
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_results_that_find_a_full_disk_cost_no_outcome(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    sheet = plain(tmp_path / "term.csv", 30)
+    sandbox = Sandbox(World(limit=None), secret=SANDBOX_SECRET)
+    hog = small_disk / "hog"
+    with hog.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65536)):
+            pass
+    async with sandbox.serving() as url:
+        config = Config(
+            Institution(url, SANDBOX_SID), Credentials(SANDBOX_SID, SANDBOX_SECRET),
+            tmp_path / "home",
+        )  # fmt: skip
+        options = SendOptions(rate=1000.0, results=small_disk / "out.csv")
+        report = await apply(prepare(sheet), config, options)
+
+    assert report.results is None
+    assert report.counts[RowStatus.APPLIED] == 30
+    (told,) = [str(remark) for remark in report.remarks]
+    assert "No space left on device" in told
+    assert "rows 2 to 31 are in the ledger" in told
+    assert names(small_disk) == ["hog"], "no half of a sheet is left"
+    later = results(config.home, report.run, target=tmp_path / "later.csv")
+    assert len(read(later.results)) == 30
 
 
 def test_a_disk_too_full_for_the_ballast_goes_without(tmp_path: Path) -> None:

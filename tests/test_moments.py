@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from bulkcast.ledger import Ledger, Moment, Steady, boot_id
 from bulkcast.ledger.moments import age
 from bulkcast.model import Intent, RequestKey
+from bulkcast.pacing import parse_rate
+from bulkcast.pipeline import SendOptions, apply, prepare
 from bulkcast.plan import Plan
+from bulkcast.sandbox import World
+from tests.audit import most_in_window
 from tests.stage import header, request
+from tests.test_pipeline import Stage, plain, staged
 
 WALL = 1_803_859_200.0
 SET = st.floats(-1e8, 1e8)
@@ -71,6 +76,25 @@ async def test_what_was_just_sent_still_counts_after_the_clock_was_set_forward(
 
         assert ledger.sent_lately(SCHOOL, forward, 62.0) == [60.0, 10.0, 1.0]
         assert len(ledger.unanswered(SCHOOL, forward)) == 3
+
+
+def test_a_clock_set_forward_between_two_programs_does_not_lift_the_cap(tmp_path: Path) -> None:
+    """The first in all haste, the second an hour later by the clock, and at once in truth."""
+    hasty, usual = plain(tmp_path / "1.csv", 990), plain(tmp_path / "2.csv", 200)
+
+    async def main(stage: Stage) -> list[float]:
+        steady = Steady(stage.loop.time, "one start")
+        for sheet, rate, forward_s in ((hasty, "max", 0.0), (usual, "950/min", 3600.0)):
+            await apply(
+                prepare(sheet), stage.config, SendOptions(rate=parse_rate(rate)), steady=steady,
+                wall=lambda forward_s=forward_s: stage.loop.wall() + forward_s,  # type: ignore[misc] # bound now
+            )  # fmt: skip
+        return [received.at for received in stage.log]
+
+    at = staged(tmp_path, main, World(limit=None, latency_s=0.05))
+
+    assert len(at) == 1191, "one of them had its stamp corrected"
+    assert most_in_window(at, 60.0) <= 1000
 
 
 async def test_after_a_restart_all_is_at_least_as_old_as_that(tmp_path: Path) -> None:
