@@ -49,7 +49,7 @@ def _base64(text: str) -> bytes:
 
 def _any(needles: set[bytes], data: bytes) -> bool:
     """Whether one of many needles of two lengths is there."""
-    words = set(re.findall(rb"[0-9A-Za-z+/=]{43,64}", data))
+    words = set(re.findall(rb"[0-9A-Za-z+/]{43,64}={0,2}", data))
     return not words.isdisjoint(needles)
 
 
