@@ -56,6 +56,8 @@ def term(rows: int) -> list[Request]:
 def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: int = 1) -> Simulated:
     """Send sheets of so many rows, one after another, until so many hours are over."""
 
+    random.seed(seed)  # tenacity's own dice
+
     async def main(loop: VirtualLoop) -> Simulated:
         model = Model([*spells, FAIR], loop.time, seed)
         requests, statuses = term(rows), Counter[RowStatus]()
