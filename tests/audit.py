@@ -25,7 +25,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +104,6 @@ class Evidence:
     open_rows: int = 0
     """Rows that the weather may have left unconfirmed or unsent."""
     clock_right: bool = True
-    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------ reading
