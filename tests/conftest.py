@@ -12,12 +12,13 @@ from tests.figures import added_up, canaries, table
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
-PASSED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
 TOLD = pytest.StashKey[list[str]]()
 
 CANARIES = ("canary-Kq7/Secret+93", "canary-Mb7SR6H")
 """Secrets of institutions, each used by many tests, that no file of theirs may hold."""
+EARNED = ("passed", "caught")
+"""Figures that only a test which passed may add to."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,10 +37,9 @@ def _what_tests_leave(request: pytest.FixtureRequest) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a fixture see whether its test passed, and keep all that was printed and logged."""
+    """Keep all that is printed and logged."""
     report = yield
     if report.when == "call":
-        item.stash[PASSED] = report.passed
         folder = item.config.stash.get(FOLDER, None)
         said = report.caplog + report.capstdout + report.capstderr
         if folder and said:
@@ -62,7 +62,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     stats = reporter.stats if reporter else {}
     reports = [r for kind in ("passed", "failed") for r in stats.get(kind, ())]
-    figures = added_up(pair for report in reports for pair in report.user_properties)
+    figures = added_up(
+        (name, value)
+        for report in reports
+        for name, value in report.user_properties
+        if report.passed or not name.endswith(EARNED)
+    )
     figures |= {"bytes searched": size, "canaries found": len(found)}
     config.stash[TOLD] = [f"CANARY: {leak}" for leak in found]
     if config.getoption("--report"):

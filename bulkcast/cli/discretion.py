@@ -38,8 +38,8 @@ class Discreet(logging.Filter):
     def redacted(self, text: str) -> str:
         """`text` in one line, with every known secret and whatever looks like a signature hidden.
 
-        >>> Discreet().redacted("X-EEO-SIGN: 4f97f55addf4921a05c2395617cd8a7b, sent")
-        'X-EEO-SIGN: •••, sent'
+        >>> Discreet().redacted("signed 4f97f55addf4921a05c2395617cd8a7b, sent")
+        'signed •••, sent'
         """
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
