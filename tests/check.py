@@ -74,6 +74,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--bench", action="store_true", help="only measure and print the ratios")
     parser.add_argument("--long", action="store_true", help="add the tests marked long")
     parser.add_argument(
+        "--report", action="store_true", help="close with the figures that the tests measured"
+    )
+    parser.add_argument(
         "--fast", action="store_true", help="take the environment as it is, install nothing else"
     )
     return parser.parse_args()
@@ -173,7 +176,8 @@ def failed(checks: Iterable[Check]) -> list[str]:
 
 def pytest_command(options: argparse.Namespace) -> Sequence[object]:
     marks = "not live" if options.long else "not live and not long"
-    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks)
+    report = ("--report",) if options.report else ()
+    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks, *report)
 
 
 def run(

@@ -1,7 +1,82 @@
-"""What holds for every test."""
+"""What holds for every test, and what is said after the last of them."""
 
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.figures import added_up, canaries, table
 
 # These machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+FOLDER = pytest.StashKey[Path]()
+TOLD = pytest.StashKey[list[str]]()
+
+CANARIES = ("canary-Kq7/Secret+93", "canary-Mb7SR6H")
+"""Secrets of institutions, each used by many tests, that no file of theirs may hold."""
+EARNED = ("passed", "caught")
+"""Figures that only a test which passed may add to."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The table that `tests/check.py --report` ends with."""
+    parser.addoption("--report", action="store_true", help="print the figures the tests measured")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_tests_leave(request: pytest.FixtureRequest) -> None:
+    """Remember where the folders of all tests lie, so that they can be searched at the end."""
+    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    request.config.stash[FOLDER] = factory.getbasetemp()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep all that is printed and logged."""
+    report = yield
+    if report.when == "call":
+        folder = item.config.stash.get(FOLDER, None)
+        said = report.caplog + report.capstdout + report.capstderr
+        if folder and said:
+            with (folder / "said.txt").open("a", encoding="utf-8", errors="replace") as file:
+                file.write(said)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last test: no canary in anything that any test left behind.
+
+    With xdist it is the controller's, whose folder holds those of all workers.
+    """
+    config = session.config
+    if hasattr(config, "workerinput") or not session.testscollected:
+        return
+    folder: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined] # no other way outside a test
+    size, found = canaries(folder, CANARIES)
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter else {}
+    reports = [r for kind in ("passed", "failed") for r in stats.get(kind, ())]
+    figures = added_up(
+        (name, value)
+        for report in reports
+        for name, value in report.user_properties
+        if report.passed or not name.endswith(EARNED)
+    )
+    figures |= {"bytes searched": size, "canaries found": len(found)}
+    config.stash[TOLD] = [f"CANARY: {leak}" for leak in found]
+    if config.getoption("--report"):
+        config.stash[TOLD] += table(figures)
+    if found:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was found."""
+    for line in terminalreporter.config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)

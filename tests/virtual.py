@@ -35,7 +35,8 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         ready = super().select(0)
         if not ready and timeout > 0:
-            ready = super().select(_IN_FLIGHT_S)
+            # With no socket but the loop's own there are no bytes to wait for.
+            ready = super().select(_IN_FLIGHT_S) if len(self.get_map()) > 1 else []
             if not ready:
                 self._jump(timeout)
         return ready
@@ -53,6 +54,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _advance(self, seconds: float) -> None:
         self._now += seconds
+
+    def sleeps(self, seconds: float) -> None:
+        """Time goes by in which nobody in this loop could do anything."""
+        self._advance(seconds)
 
     def wall(self) -> float:
         """Unix seconds."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from bulkcast import config as configuration
+from bulkcast.cli.discretion import keep_out_of_logs
 from bulkcast.config import Config
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Credentials, Institution
@@ -126,7 +127,9 @@ def config(given: Given) -> Config | None:
 
     """
     if not given["sandbox"]:
-        return configuration.load(os.environ, profile=given["profile"])
+        found = configuration.load(os.environ, profile=given["profile"])
+        keep_out_of_logs(found.credentials.secret)
+        return found
     if given["profile"]:
         raise click.UsageError("--sandbox takes no --profile: it has credentials of its own")
     return None

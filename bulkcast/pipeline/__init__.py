@@ -15,6 +15,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
 from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
@@ -40,6 +41,7 @@ __all__ = [
     "Control",
     "Diagnosis",
     "Lost",
+    "Parts",
     "Prepared",
     "RunReport",
     "Selection",

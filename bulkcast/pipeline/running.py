@@ -35,6 +35,7 @@ from bulkcast.model import (
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.pipeline.memory import rows_uncollected
+from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
 from bulkcast.pipeline.reporting import report
@@ -53,6 +54,7 @@ async def apply(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    parts: Parts = PARTS,
     steady: Steady | None = None,
 ) -> RunReport:
     """Send a prepared sheet and hand it back with every row's outcome.
@@ -71,13 +73,13 @@ async def apply(
     target = _target(prepared, options, run)
     config = replace(config, institution=one_spelling(config.institution))
     prepared = _held_back(prepared, options)
-    with Ledger(config.home) as ledger:
+    with parts.ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             require_unchanged(ledger, config.institution, prepared)
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
-            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall))
+            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
             return await _carry_out(ledger, run, left, config, options, doors)
 
 
@@ -89,6 +91,7 @@ async def resume(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    parts: Parts = PARTS,
     steady: Steady | None = None,
 ) -> RunReport:
     """Go on with a run that ended early: send what was not sent, and what nobody confirmed.
@@ -99,7 +102,7 @@ async def resume(
 
     """
     config = replace(config, institution=one_spelling(config.institution))
-    with Ledger(config.home) as ledger:
+    with parts.ledger(config.home) as ledger:
         header = ledger.newest(run).header
         if header.institution != config.institution:
             raise CannotStart(
@@ -108,7 +111,7 @@ async def resume(
             )
         options = replace(options or SendOptions(), existing="replace")
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
-            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall))
+            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
             left = _Left.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
             return await _carry_out(ledger, header.run, left, config, options, doors)
@@ -122,6 +125,7 @@ class _Doors:
     watch: Watch | None
     wall: Callable[[], float]
     steady: Steady | None
+    parts: Parts
 
     def now(self) -> Moment:
         """The present moment, by every clock there is."""
@@ -269,10 +273,10 @@ async def _send(
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
     if not left.requests and not left.overtaken:
         return None, 0, []
-    async with _client(config, options) as client:
+    async with _client(config, options, doors.parts) as client:
         with ledger.journal(run, doors.steady) as journal:
             await journal.record(left.overtaken)
-            dispatcher = Dispatcher(
+            dispatcher = doors.parts.dispatcher(
                 WEBCAST,
                 client.send,
                 journal,
@@ -307,8 +311,8 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
     )
 
 
-def _client(config: Config, options: SendOptions) -> http.Client:
-    return http.Client(
+def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
+    return parts.client(
         config.institution.root_url,
         WEBCAST.path,
         config.credentials,

@@ -1,0 +1,378 @@
+"""Drills: whole programs, with real sheets, HTTP and ledger, that are killed, slowed and lied to.
+
+A drill is a list of lives.  Each is one program: it applies a sheet or resumes the newest run, and
+ends by itself, by interrupts, or by being killed: from that moment on nothing of it is written and
+none of its requests leaves.  The server outlives them all, and what is left goes to the auditor.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast import pipeline
+from bulkcast.client import Client
+from bulkcast.config import Config
+from bulkcast.errors import BulkcastError
+from bulkcast.ledger import Ledger, RunJournal, Steady
+from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
+from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
+from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
+from tests.audit import Ended, Evidence, runs
+from tests.toxic import Proxy
+from tests.virtual import VirtualLoop, run
+
+CANARY: Final = "canary-Kq7/Secret+93"
+"""The institution's secret in every drill; nothing written or said may hold it."""
+FIRST_ID: Final = 25_096_000
+HEAD: Final = ("activityId", "recordState", "recordType", "liveState", "openState", "customColumn")
+
+
+def sheet(path: Path, rows: int, *, word: str = "row", first: int = 2) -> Path:
+    """A sheet of so many classrooms; `word` makes its bodies differ from another sheet's."""
+    lines = [f"{FIRST_ID + n},1,0,1,1,{word} {n}" for n in range(first, first + rows)]
+    path.write_text("\n".join([",".join(HEAD), *lines]) + "\n", "utf-8")
+    return path
+
+
+def twice(path: Path, rows: int) -> Path:
+    """A sheet that sets each of so many classrooms twice, the second time differently."""
+    lines = [f"{FIRST_ID + n},1,0,1,1,{word}" for word in ("first", "then") for n in range(rows)]
+    path.write_text("\n".join([",".join(HEAD), *lines]) + "\n", "utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Life:
+    """One program."""
+
+    sheet: Path | None = None
+    """What it applies; None has it resume."""
+    killed_after: float | None = None
+    """Seconds."""
+    interrupted_after: tuple[float, ...] = ()
+    """Seconds until the first interrupt, and until the second."""
+    killed_at: tuple[str, int] | None = None
+    """Killed when it comes to a point for the nth time: intend, intended, sent, answered, record,
+    recorded."""
+    dies: bool = False
+    """Whether it is meant to end in an exception."""
+    pause: float = 0.0
+    """Seconds before it begins."""
+    rate: float = 950 / 60.0
+    resumed: int = -1
+    """Which run it resumes, the first being 0; the newest unless said."""
+    forward: float = 0.0
+    """Seconds by which this computer's clock is set forward before it begins."""
+
+
+World_ = World | Callable[[str], World]
+"""A world, or one made for the URL of the host that must stay silent."""
+
+
+@dataclass
+class _Scene:
+    """What outlives every program of a drill."""
+
+    home: Path
+    loop: VirtualLoop
+    sandbox: Sandbox
+    url: str
+    parts: Parts
+    timeout: float
+    max_outage_s: float
+    rows: dict[str, int] = field(default_factory=dict)
+    ended: list[Ended] = field(default_factory=list)
+    crashes: int = 0
+    resumes: int = 0
+    unfinished: str = ""
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        credentials = Credentials(SANDBOX_SID, Secret(CANARY))
+        return Config(Institution(self.url, SANDBOX_SID), credentials, self.home)
+
+
+def drill(
+    folder: Path,
+    lives: Sequence[Life],
+    world: World_,
+    *,
+    parts: Parts | None = None,
+    timeout: float = 20.0,
+    max_outage_s: float = 45 * 60.0,
+    clock_offset_s: float = 0.0,
+    open_rows: int = 0,
+    longest_s: float = 4 * 3600.0,
+    direct: Callable[[VirtualLoop, Sandbox], None] | None = None,
+    leads: Callable[[str], str] = lambda url: url,
+    proxy: Proxy | None = None,
+) -> Evidence:
+    """Play all lives and hand over what is left.
+
+    `leads` says where the configured URL leads instead of to the server; `proxy` stands between.
+    """
+
+    async def main(loop: VirtualLoop) -> Evidence:
+        async with _other_host() as (other, connections):
+            made = world(other) if callable(world) else world
+            sandbox = Sandbox(
+                made, secret=Secret(CANARY), clock=loop.wall, clock_offset_s=clock_offset_s
+            )
+            async with sandbox.serving() as server, _before(server, proxy) as url:
+                home, made_of = folder / "home", parts or Parts()
+                scene = _Scene(home, loop, sandbox, leads(url), made_of, timeout, max_outage_s)
+                if direct:
+                    direct(loop, sandbox)
+                await _play(scene, lives, longest_s)
+            held = {target.id: sandbox.settings_of(target) for target in sandbox.state}
+        said = folder / "said.txt"
+        said.write_text("\n".join(scene.said), "utf-8")
+        return Evidence(
+            home=scene.home,
+            rows=scene.rows,
+            log=sandbox.log,
+            ended=scene.ended,
+            crashes=scene.crashes,
+            resumes=scene.resumes,
+            held=held,
+            foreign=len(connections),
+            secret=CANARY,
+            papers=(folder,),
+            unfinished=scene.unfinished,
+            open_rows=open_rows,
+            clock_right=clock_offset_s == 0,
+        )
+
+    return run(main)
+
+
+@contextlib.asynccontextmanager
+async def _other_host() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A host that nobody may speak to; it says success to whoever does."""
+    connections: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            connections.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}')
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+    finally:
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def _before(server: str, proxy: Proxy | None) -> AsyncIterator[str]:
+    """The URL to speak to: the server's, or that of the proxy before it."""
+    if proxy is None:
+        yield server
+        return
+    proxy.upstream = server
+    async with proxy.serving() as url:
+        yield url
+
+
+async def _play(scene: _Scene, lives: Sequence[Life], longest_s: float) -> None:
+    with _logged(scene.said):
+        try:
+            async with asyncio.timeout(longest_s):
+                for life in lives:
+                    await asyncio.sleep(life.pause)
+                    await _live(scene, life)
+        except TimeoutError:
+            scene.unfinished = f"not over after {longest_s:g} s"
+
+
+async def _live(scene: _Scene, life: Life) -> None:
+    mortal, control = _Mortal(scene.parts, life.killed_at), Control()
+    task = mortal.task = asyncio.ensure_future(_program(scene, life, mortal.parts, control))
+    if life.killed_after is not None:
+        scene.loop.call_later(life.killed_after, mortal.kill)
+    ends: tuple[Callable[[], object], ...] = (lambda: control.stop(130), task.cancel)
+    for after, end in zip(life.interrupted_after, ends, strict=False):
+        scene.loop.call_later(after, end)
+    deadline = scene.loop.time() + life.interrupted_after[1] if life.interrupted_after[1:] else None
+    scene.resumes += life.sheet is None
+    report = await _end(scene, task, life)
+    if report:
+        _note(scene, report, deadline)
+    if life.sheet and (found := runs(scene.home)):
+        scene.rows[found[-1]] = len(life.sheet.read_text("utf-8").splitlines()) - 1
+
+
+async def _end(scene: _Scene, task: "asyncio.Task[RunReport]", life: Life) -> RunReport | None:
+    """How a program ended; None where it did not by itself."""
+    try:
+        return await task
+    except (_Killed, asyncio.CancelledError):
+        scene.crashes += 1
+    except BulkcastError as exc:
+        scene.said.append(f"{exc}")
+    except Exception:  # noqa: BLE001 - what a program dies of is evidence
+        scene.crashes += life.dies
+        if not life.dies:
+            scene.unfinished = "a program ended in a traceback"
+            scene.said.append(traceback.format_exc())
+    return None
+
+
+def _note(scene: _Scene, report: RunReport, deadline: float | None) -> None:
+    told = "\n".join(map(str, report.remarks))
+    scene.said += [told, repr(report.stop), *(f"{row.message} {row.fix}" for row in report.rows)]
+    scene.ended.append(
+        Ended(
+            sheet=Path(report.input),
+            run=report.run,
+            results=_copied(report.results, scene.home.parent / f"kept-{len(scene.ended)}.csv"),
+            exit_status=report.exit_status,
+            said=told,
+            stopped=report.stop is not None,
+            overtime_s=scene.loop.time() - deadline if deadline else 0.0,
+        )
+    )
+
+
+def _copied(results: Path | None, copy: Path) -> Path | None:
+    """The sheet as it is now; a later program may replace it."""
+    return Path(shutil.copy(results, copy)) if results else None
+
+
+async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) -> RunReport:
+    options = SendOptions(
+        rate=life.rate, timeout=scene.timeout, max_outage_s=scene.max_outage_s, existing="replace"
+    )
+
+    def wall() -> float:
+        return scene.loop.wall() + life.forward
+
+    doors: dict[str, Any] = {
+        "control": control,
+        "wall": wall,
+        "steady": Steady(scene.loop.time, "one boot"),
+        "parts": parts,
+    }
+    if life.sheet is None:
+        names = runs(scene.home)
+        name = names[min(life.resumed, len(names) - 1)] if names else ""
+        return await pipeline.resume(scene.config, name, options, **doors)
+    prepared = pipeline.prepare(life.sheet, SheetOptions(duplicates="in-order"))
+    return await pipeline.apply(prepared, scene.config, options, **doors)
+
+
+@contextlib.contextmanager
+def _logged(said: list[str]) -> Iterator[None]:
+    """Keep everything that anybody logs, down to the last detail."""
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(self.format(record))
+
+    keeper, root = Keeper(logging.DEBUG), logging.getLogger()
+    level = root.level
+    root.addHandler(keeper)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(keeper)
+        root.setLevel(level)
+
+
+# ------------------------------------------------------------------ death
+
+
+class _Killed(BaseException):
+    """What a dead program would do next, and does not."""
+
+
+class _Mortal:
+    """A program's parts, which from the moment of its death on do nothing more."""
+
+    task: "asyncio.Task[Any]"
+
+    def __init__(self, parts: Parts, point: tuple[str, int] | None) -> None:
+        self._dead = False
+        self._parts = parts
+        self._point, self._left = point or ("", 0)
+
+    @property
+    def parts(self) -> Parts:
+        return replace(self._parts, ledger=self._ledger, client=self._client())
+
+    def kill(self) -> None:
+        if not self.task.done():
+            self._dead = True
+            self.task.cancel()
+
+    async def passes(self, point: str) -> None:
+        """It came to a point on its way; where it dies, or is dead, it comes no further."""
+        if point == self._point and not self._dead:
+            self._left -= 1
+            if self._left == 0:
+                self.kill()
+        if self._dead:
+            await asyncio.get_running_loop().create_future()
+
+    def end(self) -> None:
+        """It came to its end, unless it is dead."""
+        if self._dead:
+            raise _Killed
+
+    def _ledger(self, home: Path) -> Ledger:
+        """The drill's own ledger, which a dead program cannot write to."""
+        ledger, passes, end = self._parts.ledger(home), self.passes, self.end
+        kind: Any = type(ledger)
+
+        def finish(self: Any, *args: Any) -> None:
+            end()
+            kind.finish(self, *args)
+
+        @contextlib.contextmanager
+        def journal(self: Any, *which: Any) -> Iterator[Any]:
+            with kind.journal(self, *which) as inner:
+                yield _LastWords(inner, passes)
+
+        ledger.__class__ = type("Watched", (kind,), {"finish": finish, "journal": journal})
+        return ledger
+
+    def _client(self) -> type[Client]:
+        """The drill's own client, through which a dead program neither sends nor hears."""
+        kind: Any = self._parts.client
+        passes = self.passes
+
+        async def send(self: Any, body: Body, timestamp: int) -> Reply | NoReply:
+            await passes("sent")
+            reply: Reply | NoReply = await kind.send(self, body, timestamp)
+            await passes("answered")
+            return reply
+
+        watched: type[Client] = type("Watched", (kind,), {"send": send})
+        return watched
+
+
+@dataclass(frozen=True)
+class _LastWords:
+    """A journal that a dead program cannot write to."""
+
+    inner: RunJournal
+    passes: Callable[[str], Awaitable[None]]
+
+    async def intend(self, intents: Any) -> None:
+        await self.passes("intend")
+        await self.inner.intend(intents)
+        await self.passes("intended")
+
+    async def record(self, attempts: Any) -> None:
+        await self.passes("record")
+        await self.inner.record(attempts)
+        await self.passes("recorded")

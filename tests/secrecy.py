@@ -1,0 +1,79 @@
+"""A search for what nobody may find: secrets and signatures, in every form they could lie in."""
+
+import base64
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+_LONE_MD5: Final = re.compile(rb"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
+_WHOLE_MOST: Final = 64 << 20
+_ZIPPED: Final = {".xlsx", ".xlsm", ".xlsb", ".ods", ".zip", ".whl"}
+
+
+def forms(secret: str) -> frozenset[bytes]:
+    """A text as it is, hex, base64 wherever it may begin, percent-escaped, reversed, UTF-16."""
+    raw = secret.encode()
+    found = {raw, raw[::-1], quote(secret, safe="").encode(), secret.encode("utf-16-le")}
+    found |= {raw.hex().encode(), raw.hex().upper().encode()}
+    for shift in range(3):
+        # The characters at either end depend on what stands beside it, so they are left out.
+        packed = base64.b64encode(bytes(shift) + raw)
+        inner = packed[(8 * shift + 5) // 6 : 8 * (shift + len(raw)) // 6]
+        found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    return frozenset(found)
+
+
+def leaks(
+    places: Iterable[Path], needles: Iterable[bytes], signatures: Iterable[str] = ()
+) -> Iterator[str]:
+    """Where a needle or a signature lies in a file or a folder; each file is named once."""
+    needles = tuple(needles)
+    marks = {s.encode() for s in signatures}
+    packed = {form for s in signatures for form in (s.encode().hex().encode(), _base64(s))}
+    for path in _files(places):
+        for name, data in _contents(path):
+            if any(needle in data for needle in needles):
+                yield f"a secret lies in {name}"
+                break
+            if marks and (not marks.isdisjoint(_LONE_MD5.findall(data)) or _any(packed, data)):
+                yield f"a signature lies in {name}"
+                break
+
+
+def _base64(text: str) -> bytes:
+    return base64.b64encode(text.encode())
+
+
+def _any(needles: set[bytes], data: bytes) -> bool:
+    """Whether one of many needles of two lengths is there."""
+    words = set(re.findall(rb"[0-9A-Za-z+/]{43,64}={0,2}", data))
+    return not words.isdisjoint(needles)
+
+
+def scanned(places: Iterable[Path]) -> int:
+    """Bytes in files that `leaks` reads."""
+    return sum(path.stat().st_size for path in _files(places))
+
+
+def _files(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        if place.is_file():
+            yield place
+        else:
+            yield from (p for p in sorted(place.rglob("*")) if p.is_file() and not p.is_symlink())
+
+
+def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """A file's bytes, and those of what is packed in it."""
+    if path.stat().st_size > _WHOLE_MOST:
+        return
+    data = path.read_bytes()
+    yield path.name, data
+    if path.suffix.lower() in _ZIPPED and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.file_size <= _WHOLE_MOST:
+                    yield f"{path.name}/{entry.filename}", archive.read(entry)

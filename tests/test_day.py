@@ -1,0 +1,132 @@
+"""Hours of weather in seconds: who is given up, what is wasted, and how fast it ever was."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.endpoints import WEBCAST
+from bulkcast.model import Request, RequestKey, RowStatus, Target
+from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
+from tests.audit import LIMIT, WINDOW_S, most_in_window
+from tests.model import FAIR, WEATHERS, Memory, Model, Spell, a_day
+from tests.virtual import VirtualLoop, run
+
+Record = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came of a simulation."""
+
+    model: Model
+    hours: float
+    rows: int
+    statuses: Counter[RowStatus]
+    false: int
+    """Rows claimed that the server never acknowledged, and sends that no intent was for."""
+    most_sends: int
+
+    @property
+    def sends_per_row(self) -> float:
+        return len(self.model.arrivals) / self.rows
+
+    @property
+    def given_up(self) -> int:
+        return self.rows - self.statuses[RowStatus.APPLIED]
+
+    @property
+    def violations(self) -> int:
+        """Minutes that held more than the limit, and false words."""
+        return self.false + (most_in_window(self.model.arrivals, WINDOW_S) > LIMIT)
+
+
+def term(rows: int) -> list[Request]:
+    """A sheet of classrooms."""
+    return [
+        Request(RequestKey(str(n)), (n,), target, (("activityId", target.id), ("recordState", 1)))
+        for n in range(2, rows + 2)
+        for target in [Target("activityId", 25_000_000 + n)]
+    ]
+
+
+def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: int = 1) -> Simulated:
+    """Send sheets of so many rows, one after another, until so many hours are over."""
+
+    random.seed(seed)  # tenacity's own dice
+
+    async def main(loop: VirtualLoop) -> Simulated:
+        model = Model([*spells, FAIR], loop.time, seed)
+        requests, statuses = term(rows), Counter[RowStatus]()
+        total = false = most = 0
+        earlier: list[float] = []
+        while not total or loop.time() < hours * 3600.0:
+            journal = Memory()
+            model.acknowledged.clear()
+            sent = len(model.arrivals)
+            dispatcher = Dispatcher(
+                WEBCAST,
+                model.send,
+                journal,
+                Pacer(DEFAULT_RATE, cap_for(WEBCAST.limit, DEFAULT_RATE), earlier),
+                wall=loop.wall,
+                chance=random.Random(seed).random,
+            )
+            ended = await dispatcher.run(requests)
+            claims = {k for k, o in ended.items() if o.status is RowStatus.APPLIED}
+            known = {request.key: request.body for request in requests}
+            false += sum(known[key] not in model.acknowledged for key in claims)
+            false += journal.outcomes != ended
+            false += len(model.arrivals) - sent > sum(journal.intents.values())
+            most = max(most, *journal.intents.values())
+            statuses += Counter(outcome.status for outcome in ended.values())
+            total += rows
+            earlier = [stamp - loop.wall() + loop.time() for stamp in journal.stamps[-1000:]]
+        return Simulated(model, loop.time() / 3600.0, total, statuses, false, most)
+
+    return run(main)
+
+
+ROWS = 20_000
+GIVEN_UP = {"30 % brown-out": 5}
+"""Rows of 20,000 that a weather may cost; otherwise none."""
+SENDS = {"30 % brown-out": 1.6, "limit cut to 300": 1.1, "limit shared": 1.1}
+"""Sends for each row that a weather may take; otherwise 1.01."""
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_twenty_thousand_rows_come_through_any_weather(
+    weather: str, record_property: Record
+) -> None:
+    done = simulate(WEATHERS[weather], ROWS)
+
+    record_property(f"rows of 20,000 given up, {weather}", done.given_up)
+    record_property(f"sends for each row, {weather}", f"{done.sends_per_row:.3f}")
+    record_property("simulated hours", done.hours)
+    record_property("limit violations over simulated hours", done.violations)
+    assert done.given_up <= GIVEN_UP.get(weather, 0)
+    assert done.sends_per_row <= SENDS.get(weather, 1.01)
+    assert done.violations == 0
+
+
+def test_hours_of_mixed_weather_break_no_promise(record_property: Record) -> None:
+    day(2.0, seed=1, record_property=record_property)
+
+
+@pytest.mark.long
+def test_a_day_of_mixed_weather_breaks_no_promise(record_property: Record) -> None:
+    day(24.0, seed=7, record_property=record_property)
+
+
+def day(hours: float, *, seed: int, record_property: Record) -> None:
+    done = simulate(a_day(hours, seed), 20_000, hours=hours, seed=seed)
+
+    record_property("simulated hours", done.hours)
+    record_property("limit violations over simulated hours", done.violations)
+    assert done.hours >= hours
+    assert done.violations == 0
+    assert done.most_sends <= 20 + 60
+    assert done.given_up <= 1e-3 * done.rows
