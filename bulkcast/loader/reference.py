@@ -40,7 +40,7 @@ class Reference:
         found = marks.look(self._packed, tab)
         for number, cells in self.head(tab):
             # A merged range may reach beyond the last cell that the row stores.
-            reach = max((end for _, end, _ in found.merged.get(number, ())), default=0)
+            reach = max((end for _, end, _ in found.merged.of(number)), default=0)
             width = max(len(cells), min(reach, WIDEST))
             yield (number, found.flag(number, cells, width=width)), number in found.hidden
 
