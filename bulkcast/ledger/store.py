@@ -239,7 +239,7 @@ class Ledger:
             return recent.unanswered(connection, institution, now)
 
     def superseded(self, run: str) -> dict[RequestKey, str]:
-        """The requests whose classroom a newer run has set since, or may have, and which, the newest."""
+        """The requests whose classroom a newer run may have set since, and the newest such run."""
         with self._reading() as connection:
             return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
 
