@@ -75,14 +75,20 @@ def _below(chunks: Iterable[Chunk], header: int) -> Iterator[Chunk]:
 
 
 def _remarks(path: Path, tab: "_Tab") -> Iterator[Text]:
-    if tab.header.number > 1:
-        yield Text("The header was found in row {n}.", {"n": str(tab.header.number)})
+    yield from table.header_remark(tab.header)
     if path.suffix.lower() in _OLD_KINDS:
-        yield Text(
-            "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
-            "to have them told.",
-            {"kind": path.suffix.lower()},
-        )
+        kind = path.suffix.lower()
+        yield Text(_UNTOLD_XLS if kind == ".xls" else _UNTOLD, {"kind": kind})
+
+
+_UNTOLD_XLS: Final = (
+    "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
+    "to have them told."
+)
+_UNTOLD: Final = (
+    "Of a {kind} file error cells look blank, hidden rows and merged cells like others; save it as "
+    ".xlsx to have them told."
+)
 
 
 # ------------------------------------------------------------------ which worksheet
