@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 from zipfile import ZipFile
 
-from openpyxl.reader.strings import read_string_table
-
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import archive, kinds, marks, package, scan, table
+from bulkcast.loader import archive, kinds, marks, package, scan, table, texts
 from bulkcast.loader.apart import Apart
 from bulkcast.loader.marks import Merged
 from bulkcast.loader.options import ReadOptions
@@ -159,9 +157,8 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
             return list(scan.strings(part))
         except scan.Unusual:
             pass
-    # Texts with several fonts or with readings above them: openpyxl streams through them too.
     with packed.open(structure.strings) as part:
-        return [scan.cell_text(text) for text in read_string_table(part)]
+        return [scan.cell_text(text) for text in texts.shared(part)]
 
 
 @dataclass(frozen=True, slots=True)
