@@ -256,6 +256,11 @@ FAR: Final = {
         'table:number-columns-repeated="16384" office:value-type="float" office:value="1"/>'
         "</table:table-row>"
     ),
+    "ninety million cells": (
+        '<table:table-row table:number-rows-repeated="1000000"><table:table-cell '
+        'table:number-columns-repeated="90" office:value-type="float" office:value="1"/>'
+        "</table:table-row>"
+    ),
     "a cell in the far corner": (
         '<table:table-row table:number-rows-repeated="1000000"><table:table-cell/>'
         '</table:table-row><table:table-row><table:table-cell table:number-columns-repeated="16000"'

@@ -289,14 +289,14 @@ ROWS_XML: Final = [
     '<row r="1"><c r="A1" t="str"><v>１２</v></c></row><row r="1048576"><c r="A1048576"/></row>',
     "",
 ]  # fmt: skip
-STRINGS_XML: Final = [
-    "<si><t>a</t></si><si><t>b</t></si>",
-    '<si><t xml:space="preserve"> a\n</t></si><si><t/></si>',
-    "<si><r><t>a</t></r><r><rPr><b/></rPr><t>b</t></r></si><si><t>c</t></si>",
-    '<si><t>漢</t><rPh sb="0" eb="1"><t>かん</t></rPh></si><si><t>_x0042_</t></si>',
-    "<si><t>&lt;&amp;&#65;</t></si><si><t><![CDATA[<x>]]></t></si>",
-    "<!-- a --><si><t>a</t></si>\n<si><t>b</t></si>",
-]  # fmt: skip
+STRINGS_XML: Final[dict[str, list[str]]] = {
+    "<si><t>a</t></si><si><t>b</t></si>": ["a", "b"],
+    '<si><t xml:space="preserve"> a\n</t></si><si><t/></si>': [" a\n"],
+    "<si><r><t>a</t></r><r><rPr><b/></rPr><t>b</t></r></si><si><t>c</t></si>": ["ab", "c"],
+    '<si><t>漢</t><rPh sb="0" eb="1"><t>かん</t></rPh></si><si><t>_x0042_</t></si>': ["漢", "B"],
+    "<si><t>&lt;&amp;&#65;</t></si><si><t><![CDATA[<x>]]></t></si>": ["<&A", "<x>"],
+    "<!-- a --><si><t>_x005F_x0041_</t></si>\n<si><t>x005F_</t></si>": ["_x0041_", "x005F_"],
+}
 
 
 @pytest.mark.parametrize("xml", ROWS_XML)
@@ -307,8 +307,12 @@ def test_both_readers_agree_on_rows_of_every_make(xml: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("strings", STRINGS_XML)
 def test_both_readers_agree_on_shared_strings_of_every_make(strings: str, tmp_path: Path) -> None:
     rows = '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c></row>'
+    path = xml_book(tmp_path / "a.xlsx", rows, strings)
 
-    agree(xml_book(tmp_path / "a.xlsx", rows, strings), alone=False)
+    lines, _ = quickly(path, "Sheet", alone=False)
+
+    assert [cell for _, cell in lines[1]] == STRINGS_XML[strings]
+    agree(path, alone=False)
 
 
 PLAIN_ROW: Final = '<row r="1"><c r="A1"><v>1</v></c><c r="B1" t="str"><v>课</v></c></row>'
