@@ -23,16 +23,23 @@ RESULT_PREFIX: Final = "bulkcast_"
 """Headers that begin so are a result sheet's own: recognised, never data, always replaced."""
 
 
+_SIMPLIFIED: Final = str.maketrans(
+    "兩義雲體關動單啟啓員場學開錄録戶時權現碼簡類級紹網節觀課許設選閉間頁",
+    "两义云体关动单启启员场学开录录户时权现码简类级绍网节观课许设选闭间页",
+)
+"""The traditional characters of the words declared with the endpoints, as in a Big5 sheet."""
+
+
 def fold(text: str) -> str:
     r"""The form in which headers and words are compared.
 
-    NFKC, case, white space, underscores, zero-width marks and the `*` of a required column are
-    folded away.
+    NFKC, case, white space, underscores, zero-width marks, the `*` of a required column and
+    traditional writing are folded away.
 
-    >>> fold("Activity ID *\n活动 ID"), fold("ｒｅｃｏｒｄ_State")
+    >>> fold("Activity ID *\n活動 ID"), fold("ｒｅｃｏｒｄ_State")
     ('activityid活动id', 'recordstate')
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLIFIED)
     lines = (line.rstrip().rstrip("*") for line in folded.splitlines())
     kept = (c for c in "".join(lines) if not c.isspace() and c != "_")
     return "".join(c for c in kept if unicodedata.category(c) != "Cf")

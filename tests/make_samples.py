@@ -1,104 +1,32 @@
 """The small faulty sheets of `samples/`, each named by what is wrong with it.
 
-`python tests/make_samples.py` writes them anew; `test_samples.py` says what must come of each.
+`python -m tests.make_samples` writes them anew; `test_samples.py` says what must come of each.
 """
 
-import io
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+import unicodedata
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import xlsxwriter
+from tests.sample_books import books
 
-SAMPLES = Path(__file__).parent.parent / "samples"
-_WRITTEN = datetime(2026, 11, 23, tzinfo=UTC).replace(tzinfo=None)
-
-Fill = Callable[[Any, Any], None]
+SAMPLES: Final = Path(__file__).parent.parent / "samples"
 
 
-def _workbook(fill: Fill) -> bytes:
-    """A workbook, the same bytes every time."""
-    packed = io.BytesIO()
-    book = xlsxwriter.Workbook(packed, {"in_memory": True, "strings_to_formulas": False})
-    book.set_properties({"created": _WRITTEN})
-    fill(book, book.add_worksheet("Classes"))
-    book.close()
-    return packed.getvalue()
+_TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
 
 
-def _table(*rows: Iterable[object]) -> Fill:
-    def fill(_: Any, sheet: Any) -> None:
-        for number, row in enumerate(rows):
-            sheet.write_row(number, 0, row)
-
-    return fill
+def vietnamese(text: str) -> bytes:
+    """`text` in cp1258, which writes most letters and the marks for their tones apart."""
+    return b"".join(_in_cp1258(c) for c in text)
 
 
-def _password_as_number(book: Any, sheet: Any) -> None:
-    _table(["activityId", "watchPassword"], [25096094, 123], ["25096095", "0123"])(book, sheet)
+def _in_cp1258(character: str) -> bytes:
+    marks = unicodedata.normalize("NFD", character)
+    tone = "".join(mark for mark in marks if mark in _TONES)
+    letter = "".join(mark for mark in marks if mark not in _TONES)
+    return (unicodedata.normalize("NFC", letter) + tone).encode("cp1258")
 
-
-def _id_became_date(book: Any, sheet: Any) -> None:
-    sheet.write_row(0, 0, ["activityId", "recordState"])
-    day = book.add_format({"num_format": "yyyy-mm-dd"})
-    sheet.write_datetime(1, 0, datetime(2027, 3, 1), day)  # noqa: DTZ001  # a cell has no zone
-    sheet.write(1, 1, 1)
-
-
-def _leading_zeros_shown(book: Any, sheet: Any) -> None:
-    sheet.write_row(0, 0, ["activityId", "recordState"])
-    sheet.write_number(1, 0, 96094, book.add_format({"num_format": "00000000"}))
-    sheet.write(1, 1, 1)
-
-
-def _formula_never_saved(_: Any, sheet: Any) -> None:
-    sheet.write_row(0, 0, ["activityId", "recordState", "note"])
-    sheet.write(1, 0, 25096094)
-    sheet.write_formula(1, 1, '=IF(C2="yes",1,0)')
-    sheet.write(1, 2, "yes")
-
-
-def _formula_errors(_: Any, sheet: Any) -> None:
-    sheet.write_row(0, 0, ["activityId", "recordState"])
-    sheet.write_formula(1, 0, "=VLOOKUP(9,C:D,2,0)", value="#N/A")
-    sheet.write(1, 1, 1)
-
-
-def _merged_cells(book: Any, sheet: Any) -> None:
-    _table(["activityId", "recordState"], [25096094, "on"], [25096095])(book, sheet)
-    sheet.merge_range("B2:B3", "on")
-
-
-def _hidden_rows(book: Any, sheet: Any) -> None:
-    rows = [[25096094 + n, "on"] for n in range(4)]
-    _table(["activityId", "cloud recording"], *rows)(book, sheet)
-    for number in (2, 3):
-        sheet.set_row(number, None, None, {"hidden": True})
-
-
-def _two_sheets(book: Any, sheet: Any) -> None:
-    for each in (sheet, book.add_worksheet("Classes (2)")):
-        _table(["activityId", "recordState"], [25096094, 1])(book, each)
-
-
-def _instructions_first(book: Any, sheet: Any) -> None:
-    _table(["How to fill in this workbook"], ["recordState", "录课 means recording"])(book, sheet)
-    _table(["课堂ID *", "云端录课"], ["1152680", "开"])(book, book.add_worksheet("课节"))
-
-
-_WORKBOOKS: dict[str, Fill] = {
-    "password-as-number.xlsx": _password_as_number,
-    "id-rounded-to-15-digits.xlsx": _table(["activityId", "recordState"], [1234567890123456789, 1]),
-    "id-became-date.xlsx": _id_became_date,
-    "leading-zeros-shown.xlsx": _leading_zeros_shown,
-    "formula-never-saved.xlsx": _formula_never_saved,
-    "formula-errors.xlsx": _formula_errors,
-    "merged-cells.xlsx": _merged_cells,
-    "hidden-rows.xlsx": _hidden_rows,
-    "two-sheets.xlsx": _two_sheets,
-    "instructions-first.xlsx": _instructions_first,
-}
 
 _FOUR = "recordState,recordType,liveState,openState"
 _TEXTS: dict[str, str] = {
@@ -148,26 +76,91 @@ _TEXTS: dict[str, str] = {
         "Autumn term\n\n课堂ID,录课,teacher\n# an example,,\n1152680,开,Li\n\n1152681,关,Wang\n"
     ),
     "not-a-workbook.xlsx": "activityId,recordState\n25096094,1\n",
+    # ------------------------------------------------------------ ids seen together
+    "ids-rounded-by-a-spreadsheet.csv": "activityId,recordState\n"
+    + "".join(f"1234567890{n:02}000000,1\n" for n in (17, 42, 55, 78)),
+    "ids-counting-up.csv": "activityId,课节名称,recordState\n"
+    + "".join(f"{25096094 + n},高一数学,1\n" for n in range(6)),
+    "columns-swapped.csv": "courseId,classId,recordState\n"
+    + "".join(f"{1152680 + 7 * n},{88001 + n // 6},1\n" for n in range(12)),
+    "id-of-odd-length.csv": "activityId,recordState\n"
+    + "".join(f"{25096094 + 7 * n},1\n" for n in range(30))
+    + "2509609,1\n",
+    "one-id-in-two-columns.csv": "courseId,classId,recordState\n88001,1152680,1\n88002,88002,1\n",
+    "ids-shortened-to-one.csv": "activityId,recordState\n" + "1.23457E+11,1\n" * 3,
+    "digits-of-other-scripts.csv": "activityId,recordState\n２５０９６０９４,１\n٢٥٠٩٦٠٩٥,1\n",
+    "half-an-id.csv": 'activityId,recordState\n25096094.5,1\n-25096095,1\n50%,1\nTRUE,1\n"1,5",1\n',
+    # ------------------------------------------------------------ delimiters and lines
+    "pipes.csv": "activityId|云端录课|直播介绍\n25096094|开|高中数学\n",
+    "tabs.csv": "activityId\t云端录课\t直播介绍\n25096094\t开\t高中数学\n",
+    "full-width-commas.csv": "课堂ID，云端录课，直播介绍\n1152680，开，高中数学\n",
+    "sep-line.csv": "sep=;\r\nactivityId;云端录课;直播介绍\r\n25096094;开;高中数学\r\n",
+    "line-breaks-in-cells.csv": 'activityId,直播介绍\n1,"第一行\n第二行"\n2,"a\r\nb"\n3,c\n',
+    "old-mac-lines.csv": "activityId,recordState\r25096094,1\r25096099,0\r",
+    "short-rows.csv": "activityId,recordState,customColumn\n25096094,1\n25096099\n",
+    "header-in-row-3.csv": "春季学期,,\n,,\n课堂ID,云端录课,备注\n1152680,开,Li\n",
+    "header-in-row-11.csv": "\n" * 10 + "activityId,recordState\n25096094,1\n",
+    "invisible-characters.csv": (
+        "\u200bactivityId\u00a0,record\u200dState\n\u202d25096094\u202c, 1\u3000\n"
+    ),
+    # ------------------------------------------------------------ other files by a sheet's name
+    "web-page.xls": "<html><table><tr><td>activityId</td></tr></table></html>\n",
+    "text-named-xls.xls": "activityId\trecordState\n25096094\t1\n",
+    "document.csv": "%PDF-1.7\n",
 }
+
+_CHINESE: Final = "课堂ID,云端录课,直播介绍\n1152680,开,高中数学\n"
+_TRADITIONAL: Final = (
+    "課堂ID,雲端錄課,直播介紹\n1152680,開,高中數學，第一課\n1152687,關,高中英語，第二課\n"
+)
+_KOREAN: Final = (
+    "classId,recordState,수업 이름\n1152680,on,고등학교 수학 첫 번째 수업\n1152687,off,영어 수업\n"
+)
+_JAPANESE: Final = (
+    "classId,recordState,授業\n1152680,on,はじめての数学のじゅぎょう\n1152687,off,えいごのクラス\n"
+)
+_VIETNAMESE: Final = (
+    "classId;recordState;Tên lớp\n1152680;on;Toán học lớp 10 buổi sáng\n"
+    "1152687;off;Tiếng Anh và Tiếng Việt của học sinh\n"
+)
 
 _BYTES: dict[str, bytes] = {
-    "gb18030.csv": "课堂ID,云端录课,直播介绍\n1152680,开,高中数学\n".encode("gb18030"),
-    "utf-16.tsv": "课堂ID\t云端录课\t直播介绍\n1152680\t开\t高中数学\n".encode("utf-16"),
+    "gb18030.csv": _CHINESE.encode("gb18030"),
+    "big5.csv": _TRADITIONAL.encode("big5"),
+    "cp949.csv": _KOREAN.encode("cp949"),
+    "shift-jis.csv": _JAPANESE.encode("shift_jis"),
+    "cp1258.csv": vietnamese(_VIETNAMESE),
+    "utf-16.tsv": _CHINESE.replace(",", "\t").encode("utf-16"),
+    "utf-16-without-a-mark.csv": _CHINESE.encode("utf-16-le"),
+    "utf-16-the-other-way-round.csv": _CHINESE.encode("utf-16-be"),
     "with-a-mark.csv": "activityId,直播介绍\n25096094,高中数学\n".encode("utf-8-sig"),
-    "with-a-password.xlsx": (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le")
-    ),
-    "old-kind.xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
+    "two-encodings.csv": "activityId,直播介绍\n25096094,高中数学\n".encode()
+    + "25096099,高中英语\n".encode("gb18030"),
+    "zero-bytes.csv": b"activityId,recordState\n25096094,\0\0\0\0\n",
     "empty.csv": b"",
+    "empty.xlsx": b"",
 }
 
+KEPT: Final = frozenset(
+    {
+        "binary.xlsb", "old-kind.xls", "old-kind-damaged.xls", "old-kind-with-a-password.xls",
+        "old-kind-renamed.xlsx", "open-document.ods", "open-document-with-a-password.ods",
+        "saved-by-libreoffice.xlsx", "with-a-password.xlsx",
+    }
+)  # fmt: skip
+"""Samples that other programs wrote: not made here but kept as they are.
 
+The .xls by xlwt 1.3.0, the .xlsb by pyxlsbwriter 0.1.0; open-document.ods and
+saved-by-libreoffice.xlsx are old-kind-damaged.xls and old-kind.xls saved by LibreOffice 7.4, as are
+old-kind.xls and its .ods with a password; with-a-password.xlsx by msoffcrypto-tool 6.1.0 (-e).
+"""
+
+
+@cache
 def files() -> dict[str, bytes]:
-    """Name → bytes of every sample."""
-    made = {name: _workbook(fill) for name, fill in _WORKBOOKS.items()}
+    """Name → bytes of every sample that is made here."""
     texts = {name: text.encode() for name, text in _TEXTS.items()}
-    cut_off = {"cut-off.xlsx": made["two-sheets.xlsx"][:1500]}
-    return {**made, **texts, **_BYTES, **cut_off}
+    return {**books(), **texts, **_BYTES}
 
 
 if __name__ == "__main__":

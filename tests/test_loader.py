@@ -134,7 +134,7 @@ def test_rows_keep_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
     assert sheet.layout.header_row == 3
     assert [row.number for row in sheet.rows] == [5, 8]
     assert "2 blank rows" in said(sheet)
-    assert "1 rows that begin with #" in said(sheet)
+    assert "1 row that begins with #" in said(sheet)
 
 
 def test_the_header_with_the_most_names_wins_and_the_first_of_equals(tmp_path: Path) -> None:

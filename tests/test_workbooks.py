@@ -160,7 +160,7 @@ def test_hidden_rows_are_announced_or_left_out(book: Callable[..., Path]) -> Non
     assert [row.hidden for row in included.rows] == [False, True]
     assert [row.number for row in skipped.rows] == [2]
     assert included.layout.hidden_rows == skipped.layout.hidden_rows == 1
-    assert "1 hidden rows are included" in str(included.remarks[0])
+    assert "1 hidden row is included" in str(included.remarks[0])
     assert "left out" in str(skipped.remarks[0])
 
 

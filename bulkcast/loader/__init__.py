@@ -58,7 +58,7 @@ def stream(
     # zlib.error ...); a file is never worth a traceback.
     except Exception as exc:
         raise UnreadableSheet(
-            f"{path.name} is damaged and cannot be read ({type(exc).__name__}); "
+            f"{path.name} is damaged and cannot be read; "
             "open it in a spreadsheet program and save it again."
         ) from exc
 

@@ -89,7 +89,7 @@ class Apart:
             raise self._broken()
         answer = json.loads(line)
         if isinstance(answer, dict):
-            raise UnreadableSheet(f"{self._name} cannot be read: {answer['refused']}")
+            raise UnreadableSheet(f"{self._name}: {answer['refused']}")
         return answer
 
     def _broken(self) -> UnreadableSheet:
@@ -184,10 +184,10 @@ def _main(arguments: Sequence[str]) -> None:
     except BulkcastError as exc:
         _say({"refused": str(exc)})
     except MemoryError:
-        _say({"refused": "it is too large to be unpacked safely; save its rows as CSV UTF-8."})
+        _say({"refused": "The workbook is too large to be unpacked safely; save it as CSV UTF-8."})
     # The parsers raise whatever a damaged file leads them to; a file is never worth a traceback.
-    except Exception as exc:  # noqa: BLE001  # the door of this process
-        _say({"refused": f"it is damaged ({type(exc).__name__}); save it again as .xlsx."})
+    except Exception:  # noqa: BLE001  # the door of this process
+        _say({"refused": "The workbook is damaged; open it and save it again as .xlsx."})
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ _LARGEST_STRINGS: Final = 100 * 2**20
 _MOST_STRINGS: Final = 2_000_000
 _LONGEST_TAIL: Final = 32 * 2**20
 _UNIQUE: Final = re.compile(rb'<sst[^>]*\suniqueCount="(\d+)"')
-_MERGED: Final = re.compile(rb'<mergeCell\s[^>]*ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
+_MERGED: Final = re.compile(
+    rb'<mergeCell\s[^>]*?ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']'
+)
 
 
 def require_plain_parts(packed: ZipFile, names: Iterable[str], path: Path) -> None:

@@ -26,6 +26,11 @@ _HOME_ENCODING: Final = "gb18030"
 _HOME_ADVANTAGE: Final = 0.04
 """How much messier, on charset-normalizer's scale of 0 to 1, the home encoding may look: among
 short Chinese, Japanese and Korean texts the scale cannot tell the encodings apart any finer."""
+_GUESSED_AMONG: Final = (
+    *("gb18030", "big5", "cp950", "cp949", "cp932", "euc_jp", "cp1258", "cp1252", "cp1251"),
+)
+"""What spreadsheet programs in the countries of this API's users save "CSV" in.  Others would fit
+any bytes at all and turn a damaged file into a readable one of nonsense."""
 _ZEROS_LOOKED_AT: Final = 4096
 _HEAD: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20
@@ -151,8 +156,14 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
     candidates = sorted(
         (-score(_whole_lines(head, match.encoding)), match.chaos - _advantage(match.encoding),
          order, match.encoding)
-        for order, match in enumerate(charset_normalizer.from_bytes(sample))
+        for order, match in enumerate(
+            charset_normalizer.from_bytes(sample, cp_isolation=list(_GUESSED_AMONG))
+        )
     )  # fmt: skip
+    best = -candidates[0][0] if candidates else 0
+    if score(_whole_lines(head, "utf-8")) > best:
+        # The header is right as UTF-8 only: other bytes were pasted or appended below it.
+        raise not_throughout(path, "utf-8")
     for *_, encoding in candidates:
         if _first_fault(path, encoding) is None:
             return Found(encoding, _whole_lines(head, encoding), _guessed(encoding))

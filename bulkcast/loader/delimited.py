@@ -75,7 +75,8 @@ def _stream(
         names = tuple(map(unguard, names))
         rest = ((n, [list(map(unguard, row)) for row in rows]) for n, rows in rest)
     return Stream(
-        path.name, layout, names, rest, hidden=set(), hide="include", remarks=remarks,
+        path.name, layout, names, rest, hidden=set(), hide="include",
+        remarks=(*remarks, *table.header_remark(header)),
         late_remarks=records.remarks,
     )  # fmt: skip
 

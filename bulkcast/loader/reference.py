@@ -5,16 +5,19 @@ Runs in a process of its own (`apart`): it unpacks and builds whatever a file te
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
 
 import openpyxl
+from lxml.etree import iterparse
+from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import marks
+from bulkcast.loader import marks, package, texts
 from bulkcast.loader.cells import cell_of
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.model import Cell
@@ -29,7 +32,15 @@ class Reference:
         # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
-        self._book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        self._strings = self._shared()
+        self._book: Any = openpyxl.load_workbook(path, read_only=True, data_only=True)
+
+    def _shared(self) -> list[str]:
+        name = package.look(self._packed).strings
+        if name is None:
+            return []
+        with self._packed.open(name) as part:
+            return list(texts.shared(part))
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -38,21 +49,45 @@ class Reference:
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
         found = marks.look(self._packed, tab)
+        width = 0
         for number, cells in self.head(tab):
-            # A merged range may reach beyond the last cell that the row stores.
-            reach = max((end for _, end, _ in found.merged.of(number)), default=0)
-            width = max(len(cells), min(reach, WIDEST))
-            yield (number, found.flag(number, cells, width=width)), number in found.hidden
+            # A row may end before the table does: a merged range goes on where no cells are.
+            width = max(width, len(cells))
+            flagged = found.flag(number, cells, width=width)
+            yield (number, flagged), number in found.hidden
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines as openpyxl alone has them."""
         sheet: Any = self._book[tab]
-        # The size a file states of itself is often wrong, and openpyxl would believe it.
-        sheet.reset_dimensions()
-        for number, cells in enumerate(sheet.iter_rows(), start=1):
-            if number > _LAST_ROW:
-                raise UnreadableSheet(f"The worksheet {tab!r} has rows beyond {_LAST_ROW}.")
-            yield number, tuple(map(_cell, cells[:WIDEST]))
+        # The streaming worksheet's own parser, and none that checks more than its rows.
+        with sheet._get_source() as source:  # noqa: SLF001
+            parser = _RowsOnly(
+                source,
+                self._strings,
+                data_only=True,
+                epoch=self._book.epoch,
+                date_formats=self._book._date_formats,  # noqa: SLF001
+                timedelta_formats=self._book._timedelta_formats,  # noqa: SLF001
+            )
+            for number, row in parser.parse():
+                if number > _LAST_ROW:
+                    raise UnreadableSheet(f"The worksheet {tab!r} has rows beyond {_LAST_ROW}.")
+                width = min(max((cell["column"] for cell in row), default=0), WIDEST)
+                cells = sheet._get_row(row, max_col=width) if width else ()  # noqa: SLF001
+                yield number, tuple(map(_cell, cells))
+
+
+class _RowsOnly(WorkSheetParser):
+    """openpyxl's parser of a worksheet, kept to the rows.
+
+    The whole of it refuses a sheet for a drop-down over all columns, as LibreOffice writes them.
+    """
+
+    def parse(self) -> Generator[Any, None, None]:
+        """Each row's number and cells."""
+        for _, element in iterparse(self.source, tag=ROW_TAG):
+            yield self.parse_row(element)
+            element.clear()
 
 
 def _cell(cell: Any) -> Cell:
@@ -72,7 +107,8 @@ class Calamine:
         import python_calamine  # noqa: PLC0415
 
         try:
-            self._book = python_calamine.load_workbook(path)
+            with _size_told():
+                self._book = python_calamine.load_workbook(path)
         except python_calamine.PasswordError as exc:
             raise UnreadableSheet(
                 "The workbook has a password to open it; save it as .xlsx without a password."
@@ -85,7 +121,8 @@ class Calamine:
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines of a worksheet, those above and left of its first cell included."""
-        sheet = self._book.get_sheet_by_name(tab)
+        with _size_told():
+            sheet = self._book.get_sheet_by_name(tab)
         merged = marks.merged(
             (a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in sheet.merged_cell_ranges or ()
         )
@@ -98,8 +135,24 @@ class Calamine:
                 yield number, found.flag(number, cells, width=len(cells))
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet; none is known to be hidden."""
-        return ((line, False) for line in self.head(tab))
+        """Every line of a worksheet that is not blank; none is known to be hidden.
+
+        A cell in a far corner makes a million blank ones, which would take minutes to hand over.
+        """
+        return ((line, False) for line in self.head(tab) if any(c is not None for c in line[1]))
+
+
+@contextmanager
+def _size_told() -> Iterator[None]:
+    """Calamine raises one kind for all; only its text tells what is huge from what is damaged."""
+    try:
+        yield
+    except Exception as exc:
+        if "limit exceeded" not in str(exc).lower():
+            raise
+        raise UnreadableSheet(
+            "The workbook is far larger than it looks; copy its rows into a new workbook."
+        ) from exc
 
 
 def _foreign(value: object) -> Cell:

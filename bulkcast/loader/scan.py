@@ -358,7 +358,9 @@ def _pieces(part: IO[bytes]) -> Iterator[list[str]]:
             yield [rest]
             return
         if len(rest) > _LONGEST_ROW:
-            raise UnreadableSheet("The worksheet has a row of unbelievable length.")
+            raise UnreadableSheet(
+                "The worksheet has a row of unbelievable length; copy its rows into a new workbook."
+            )
     raise UnreadableSheet("The worksheet is damaged: it ends in the middle of its rows.")
 
 

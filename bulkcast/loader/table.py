@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
-from bulkcast.model import Block, Cell, RawRow, Text
+from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
@@ -167,9 +167,13 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
     """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
-    if any(isinstance(first, str) and first.startswith("#") for first in columns[0]):
+    if any(map(_may_be_a_comment, columns[0])):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
+
+
+def _may_be_a_comment(first: Cell) -> bool:
+    return isinstance(first, FlaggedCell) or (isinstance(first, str) and first.startswith("#"))
 
 
 def _is_full(column: Sequence[Cell]) -> bool:
@@ -190,6 +194,8 @@ def _is_empty(cell: Cell) -> bool:
 def is_comment(cells: Cells) -> bool:
     """Whether the line is a remark of the user's: its first cell begins with `#`."""
     first = cells[0] if cells else None
+    if isinstance(first, FlaggedCell) and first.code == "cell.merged":
+        first = first.value
     if not isinstance(first, str) or not first.startswith("#"):
         return False
     return _LOOKS_LIKE_A_COMMENT_BUT_IS_NOT.fullmatch(first.strip()) is None
@@ -211,19 +217,32 @@ def own_columns(names: Sequence[str]) -> frozenset[int]:
     )
 
 
+def header_remark(header: Header) -> Iterator[Text]:
+    """What to say of a header that is not the first line."""
+    if header.number > 1:
+        yield Text("The header was found in row {n}.", {"n": str(header.number)})
+
+
 def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
     """What `tally` counted, in sentences."""
-    said = (
-        (tally.blank, "{n} blank rows between the others were passed over."),
-        (tally.comments, "{n} rows that begin with # were passed over as comments."),
-        (tally.hidden, _HIDDEN[hide]),
-    )
-    for n, sentence in said:
+    said = ((tally.blank, _BLANK), (tally.comments, _COMMENTS), (tally.hidden, _HIDDEN[hide]))
+    for n, (one, several) in said:
         if n:
-            yield Text(sentence, {"n": str(n)})
+            yield Text(one if n == 1 else several, {"n": str(n)})
 
 
+_BLANK: Final = (
+    "{n} blank row between the others was passed over.",
+    "{n} blank rows between the others were passed over.",
+)
+_COMMENTS: Final = (
+    "{n} row that begins with # was passed over as a comment.",
+    "{n} rows that begin with # were passed over as comments.",
+)
 _HIDDEN: Final = {
-    "include": "{n} hidden rows are included; leave them out with --hidden skip.",
-    "skip": "{n} hidden rows were left out.",
+    "include": (
+        "{n} hidden row is included; leave it out with --hidden skip.",
+        "{n} hidden rows are included; leave them out with --hidden skip.",
+    ),
+    "skip": ("{n} hidden row was left out.", "{n} hidden rows were left out."),
 }

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 from zipfile import ZipFile
 
-from openpyxl.reader.strings import read_string_table
-
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import archive, kinds, marks, package, scan, table
+from bulkcast.loader import archive, kinds, marks, package, scan, table, texts
 from bulkcast.loader.apart import Apart
 from bulkcast.loader.marks import Merged
 from bulkcast.loader.options import ReadOptions
@@ -75,14 +73,20 @@ def _below(chunks: Iterable[Chunk], header: int) -> Iterator[Chunk]:
 
 
 def _remarks(path: Path, tab: "_Tab") -> Iterator[Text]:
-    if tab.header.number > 1:
-        yield Text("The header was found in row {n}.", {"n": str(tab.header.number)})
+    yield from table.header_remark(tab.header)
     if path.suffix.lower() in _OLD_KINDS:
-        yield Text(
-            "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
-            "to have them told.",
-            {"kind": path.suffix.lower()},
-        )
+        kind = path.suffix.lower()
+        yield Text(_UNTOLD_XLS if kind == ".xls" else _UNTOLD, {"kind": kind})
+
+
+_UNTOLD_XLS: Final = (
+    "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
+    "to have them told."
+)
+_UNTOLD: Final = (
+    "Of a {kind} file error cells look blank, hidden rows and merged cells like others; save it as "
+    ".xlsx to have them told."
+)
 
 
 # ------------------------------------------------------------------ which worksheet
@@ -153,9 +157,8 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
             return list(scan.strings(part))
         except scan.Unusual:
             pass
-    # Texts with several fonts or with readings above them: openpyxl streams through them too.
     with packed.open(structure.strings) as part:
-        return [scan.cell_text(text) for text in read_string_table(part)]
+        return [scan.cell_text(text) for text in texts.shared(part)]
 
 
 @dataclass(frozen=True, slots=True)
