@@ -92,7 +92,7 @@ def test_cells_of_every_plain_make_are_read_as_openpyxl_reads_them(
         '<c><v>1</v></c><c s="0" r="C1"><v>1</v></c>',
         '<c r="A1" t="inlineStr"><is><t>a</t><t>b</t></is></c>',
         '<c r="A1" t="inlineStr"><is><r><t>a</t></r></is></c>',
-        '<c r="A1"><v>1</v></c><is><c r="B1" t="inlineStr"><is><t>b</t></is></c>',
+        '<c r="A1"><v>1</v></c><is></is><c r="B1" t="inlineStr"><is><t>b</t></is></c>',
         "<c/>" * 16_384 + "<c><v>1</v></c>",
     ],
 )

@@ -6,7 +6,7 @@ Knows nothing of file formats: each of them delivers numbered lines as plain tup
 import re
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
@@ -167,7 +167,7 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
     """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
-    if any(isinstance(first, str) and first.startswith("#") for first in columns[0]):
+    if _may_begin_with_hash(columns[0]):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
 
@@ -176,7 +176,18 @@ def _is_full(column: Sequence[Cell]) -> bool:
     """Whether every cell of `column` holds something."""
     if None in column or "" in column:
         return False
-    return not any(isinstance(cell, str) and cell.isspace() for cell in column)
+    try:
+        return not any(map(str.isspace, cast("Sequence[str]", column)))
+    except TypeError:
+        return not any(isinstance(cell, str) and cell.isspace() for cell in column)
+
+
+def _may_begin_with_hash(column: Sequence[Cell]) -> bool:
+    try:
+        lines = "\n".join(cast("Sequence[str]", column))
+    except TypeError:
+        return any(isinstance(cell, str) and cell.startswith("#") for cell in column)
+    return lines.startswith("#") or "\n#" in lines
 
 
 def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:
