@@ -90,3 +90,12 @@ def test_a_run_of_ids_that_count_up_is_suspected_across_blocks() -> None:
 
     assert [i.code for i in _found(rows, 3)] == ["column.counts_up"]
     assert [i.code for i in _found([*rows[:2], *rows[3:]], 2)] == []
+
+
+def test_the_first_and_the_last_row_of_a_block_are_no_neighbours() -> None:
+    ids = (940, 100, 101, 102, 103, 950, 960, 104)
+    rows: list[tuple[Cell, ...]] = [
+        (str(id_), "same" if id_ < 200 else f"other {id_}", "", "x") for id_ in ids
+    ]
+
+    assert _found(rows, 4) == []
