@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, UnreadableSheet
-from bulkcast.loader import ReadOptions, previous_results
+from bulkcast.loader import ReadOptions, previous_results, stream
 from bulkcast.model import Sheet
 from bulkcast.quoting import guard
 from tests.sheets import loaded, write
@@ -269,3 +269,25 @@ def test_no_bytes_end_in_a_traceback(content: bytes, suffix: str, tmp_path: Path
         headers = ("activityId",)
 
     assert any(WEBCAST.column_for(header) for header in headers)
+
+
+# ------------------------------------------------------------------ whose fault it is
+
+
+def test_what_goes_wrong_with_the_caller_is_not_laid_to_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "term.csv", "activityId,liveState\n1,1\n")
+
+    for fault in (KeyError("a defect of ours"), PermissionError("another file")):
+        with pytest.raises(type(fault)), stream(path, endpoint=WEBCAST):
+            raise fault
+
+
+def test_what_is_found_out_on_the_way_names_the_file(tmp_path: Path) -> None:
+    rows = "".join(f"{n},1\n" for n in range(5000))
+    path = write(tmp_path / "term.csv", f'activityId,liveState\n{rows}"1,1\n')
+
+    with (
+        pytest.raises(UnreadableSheet, match=r"term\.csv, line 5002: a quote is opened"),
+        stream(path, endpoint=WEBCAST) as opened,
+    ):
+        list(opened.blocks())

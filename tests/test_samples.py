@@ -98,7 +98,14 @@ FOUND: dict[str, list[str]] = {
     "old-kind.xls": [],
     "old-mac-lines.csv": [],
     "one-id-in-two-columns.csv": ["B3 column.same_id"],
-    "open-document.ods": ["A2 id.precision_lost", "A3 id.became_date", "A5 id.fraction"],
+    "open-document.ods": [
+        "A2 id.precision_lost",
+        "A3 id.became_date",
+        "A5 id.fraction",
+        "C6 cell.merged",
+        "C7 cell.merged",
+        "B8 cell.formula_error",
+    ],
     "password-as-number.xlsx": ["B2 password.numeric"],
     "pipes.csv": [],
     "restricted-without-login.csv": ["C2 rule.viewing_needs_login"],
@@ -150,10 +157,8 @@ REFUSED: dict[str, str] = {
 """What follows the file's name, or how that begins."""
 
 GUESSED = "it was read as {}. If its words look wrong, say the encoding with --encoding."
-UNTOLD = "hidden rows and merged cells like others; save it as .xlsx to have them told."
 SAID: dict[str, list[str]] = {
     "big5.csv": [GUESSED.format("big5")],
-    "binary.xlsb": [UNTOLD],
     "cells-without-a-place.xlsx": ["The header was found in row 3."],
     "cp1258.csv": [GUESSED.format("cp1258"), "The cells were taken to be separated by ;."],
     "cp949.csv": [GUESSED.format("cp949")],
@@ -168,9 +173,8 @@ SAID: dict[str, list[str]] = {
         "The header was found in row 2.",
         "1 row that begins with # was passed over as a comment.",
     ],
-    "old-kind-damaged.xls": ["error cells look blank and hidden rows like others"],
-    "old-kind.xls": ["error cells look blank and hidden rows like others"],
-    "open-document.ods": [UNTOLD],
+    "old-kind-damaged.xls": ["1 hidden row is included; leave it out with --hidden skip."],
+    "open-document.ods": ["1 hidden row is included; leave it out with --hidden skip."],
     "pipes.csv": ["The cells were taken to be separated by |."],
     "semicolons.csv": ["The cells were taken to be separated by ;."],
     "shift-jis.csv": [GUESSED.format("cp932")],

@@ -5,8 +5,8 @@ nothing it holds may end in a traceback, and nothing in it is dropped or repaire
 had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
+from bulkcast.loader.table import Chunk
 from bulkcast.model import Sheet
 
 __all__ = ["ReadOptions", "Stream", "previous_results", "read", "stream"]
@@ -45,15 +46,33 @@ def stream(
 
     """
     opener = _opener_for(path)
-    try:
-        with opener(path, endpoint, options or ReadOptions()) as opened:
+    with ExitStack() as stack:
+        with _told(path):
+            opened = stack.enter_context(opener(path, endpoint, options or ReadOptions()))
+        # Only what reads the file: a defect of the caller's is no damage of the file's.
+        opened.chunks = _read(opened.chunks, path)
+        try:
             yield opened
+        except MemoryError as exc:
+            raise _too_large(path) from exc
+
+
+def _read(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
+    with _told(path):
+        yield from chunks
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Reading the file at `path`: whatever goes wrong becomes a sentence that names it."""
+    try:
+        yield
     except BulkcastError as exc:
         raise _named(exc, path) from exc
     except OSError as exc:
         raise UnreadableSheet(f"{path.name} cannot be read: {exc.strerror or exc}.") from exc
     except MemoryError as exc:
-        raise UnreadableSheet(f"{path.name} is too large for this computer's memory.") from exc
+        raise _too_large(path) from exc
     # The parsers beneath raise whatever a damaged file leads them to (KeyError, struct.error,
     # zlib.error ...); a file is never worth a traceback.
     except Exception as exc:
@@ -61,6 +80,10 @@ def stream(
             f"{path.name} is damaged and cannot be read; "
             "open it in a spreadsheet program and save it again."
         ) from exc
+
+
+def _too_large(path: Path) -> UnreadableSheet:
+    return UnreadableSheet(f"{path.name} is too large for this computer's memory.")
 
 
 def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:

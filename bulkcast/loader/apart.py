@@ -5,7 +5,8 @@ deadline everywhere.  What it reads comes back as lines of JSON, never as object
 file does to the child reaches further than its own end.
 
 The child is this module: `python -m bulkcast.loader.apart KIND PATH`.  It says which worksheets
-there are and how each begins, is told one by name, and sends all lines of that one.
+there are and how each begins, is told one by name, and says whether there is something about its
+cells that it cannot tell; then it sends all lines of that one.
 """
 
 import json
@@ -18,11 +19,14 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader.table import HEADER_WITHIN, Line
 from bulkcast.model import Cell, FlaggedCell
+
+if TYPE_CHECKING:
+    from bulkcast.loader.foreign import Book
 
 _SECONDS: Final = 120
 """For all of a file; the largest sheets that the programs can hold take a minute."""
@@ -71,14 +75,21 @@ class Apart:
             for name, visible, head in answer
         ]
 
-    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet, and whether it is hidden; `heads` must have been asked."""
+    def choose(self, tab: str) -> bool:
+        """Ask for a worksheet; whether its error cells and hidden rows cannot be told.
+
+        `heads` must have been asked before.
+        """
         pipe = self._pipe(self._child.stdin)
         try:
             pipe.write(json.dumps(tab) + "\n")
             pipe.flush()
         except OSError as exc:
             raise self._broken() from exc
+        return self._answer() is True
+
+    def lines(self) -> Iterator[tuple[Line, bool]]:
+        """Every line of the chosen worksheet, and whether it is hidden."""
         while (answer := self._answer()) is not None:
             number, is_hidden, cells = answer
             yield (number, tuple(map(_read, cells))), is_hidden
@@ -149,10 +160,8 @@ def _say(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-def _serve(kind: str, path: Path) -> None:
-    from bulkcast.loader import reference  # noqa: PLC0415  # after the limits, in the child only
-
-    book = reference.Calamine(path) if kind == "calamine" else reference.Reference(path)
+def _serve(kind: str, path: str) -> None:
+    book = _opened(kind, Path(path))
     heads = []
     for tab, is_visible in book.tabs():
         head = islice(book.head(tab), HEADER_WITHIN)
@@ -160,9 +169,21 @@ def _serve(kind: str, path: Path) -> None:
     _say(heads)
     sys.stdout.flush()
     tab = json.loads(sys.stdin.readline())
+    _say(book.untold(tab))
     for (number, cells), is_hidden in book.lines(tab):
         _say([number, is_hidden, list(map(_written, cells))])
     _say(None)
+
+
+def _opened(kind: str, path: Path) -> "Book":
+    # Imported after the limits were set, and in the child only.
+    if kind == "reference":
+        from bulkcast.loader import reference  # noqa: PLC0415
+
+        return reference.Reference(path)
+    from bulkcast.loader import foreign  # noqa: PLC0415
+
+    return foreign.opened(path)
 
 
 def _limit() -> None:
@@ -180,7 +201,7 @@ def _main(arguments: Sequence[str]) -> None:
     kind, path = arguments
     _limit()
     try:
-        _serve(kind, Path(path))
+        _serve(kind, path)
     except BulkcastError as exc:
         _say({"refused": str(exc)})
     except MemoryError:

@@ -23,7 +23,8 @@ _TAB_WORDS: Final = ("tab", "\\t")
 Records = tuple[range, list[list[str]]]
 """Some consecutive records, and their numbers."""
 
-_AT_ONCE: Final = 2048
+_AT_ONCE: Final = 512
+"""Records: so few that they are still in the processor's own memory when they are looked at."""
 _LOOKED_AT: Final = 4096
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (

@@ -60,19 +60,19 @@ class Marks:
 
     hidden: frozenset[int] = frozenset()
     """The rows that are not shown."""
-    unsaved: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
-    """Column, from 0 → the formula that has no value."""
+    special: Mapping[int, Mapping[int, FlaggedCell]] = field(default_factory=dict)
+    """Row → column, from 0 → what stands there instead of a value."""
     merged: Merged = Merged()
 
     def flag(self, row: int, cells: Sequence[Cell], *, width: int) -> Sequence[Cell]:
         """The cells of `row`, those up to `width` that are not just their value flagged."""
-        unsaved, merged = self.unsaved.get(row, {}), self.merged.of(row)
-        if not unsaved and (not merged or all(cell is None for cell in cells)):
+        special, merged = self.special.get(row, {}), self.merged.of(row)
+        if not special and (not merged or all(cell is None for cell in cells)):
             return cells
         flagged = [*cells, *(None,) * (width - len(cells))]
-        for index, formula in unsaved.items():
+        for index, cell in special.items():
             if index < width:
-                flagged[index] = FlaggedCell("cell.formula_unsaved", shown=formula)
+                flagged[index] = cell
         for first, end, name in merged:
             for index in range(first, min(end, width)):
                 flagged[index] = _merged(flagged[index], name)
@@ -139,7 +139,13 @@ def look(packed: ZipFile, tab: str) -> Marks:
     return _Look(packed, part, structure.placeholder).marks()
 
 
-def _refuse_dtd(tree: Any) -> None:
+def refuse_dtd(tree: Any) -> None:
+    """Refuse a tree that has a document type.
+
+    Raises:
+        UnreadableSheet: it has one.
+
+    """
     if tree.docinfo.doctype:
         raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
 
@@ -152,7 +158,7 @@ class _Look:
         self._placeholder = placeholder
         self._row = 0
         self._hidden: set[int] = set()
-        self._unsaved: dict[int, dict[int, str]] = {}
+        self._unsaved: dict[int, dict[int, FlaggedCell]] = {}
         self._ranges: list[str] = []
 
     def marks(self) -> Marks:
@@ -165,7 +171,7 @@ class _Look:
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
-            _refuse_dtd(events.root.getroottree())
+            refuse_dtd(events.root.getroottree())
         return Marks(frozenset(self._hidden), self._unsaved, merged(map(bounds, self._ranges)))
 
     def _take(self, element: Any) -> None:
@@ -185,7 +191,9 @@ class _Look:
             self._hidden.add(number)
         formulas: Any = _FORMULA_CELLS(element)
         unsaved = {
-            _column(cell): f"={_text(cell, 'f')}" for cell in formulas if self._is_unsaved(cell)
+            _column(cell): FlaggedCell("cell.formula_unsaved", shown=f"={_text(cell, 'f')}")
+            for cell in formulas
+            if self._is_unsaved(cell)
         }
         if unsaved:
             self._unsaved[number] = unsaved

@@ -6,8 +6,6 @@ Runs in a process of its own (`apart`): it unpacks and builds whatever a file te
 
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
@@ -56,6 +54,10 @@ class Reference:
             flagged = found.flag(number, cells, width=width)
             yield (number, flagged), number in found.hidden
 
+    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
+        """Whether error cells of a worksheet look blank: never."""
+        return False
+
     def head(self, tab: str) -> Iterator[Line]:
         """The lines as openpyxl alone has them."""
         sheet: Any = self._book[tab]
@@ -94,75 +96,3 @@ def _cell(cell: Any) -> Cell:
     """What an openpyxl cell holds, in the model's words."""
     number = isinstance(cell.value, int | float)
     return cell_of(cell.value, cell.data_type, cell.number_format if number else "")
-
-
-class Calamine:
-    """A workbook of another kind than xlsx, read by calamine.
-
-    It tells values and nothing else: error cells come out blank, and hidden rows like any others.
-    """
-
-    def __init__(self, path: Path) -> None:
-        # Not needed for xlsx, and a parser in a compiled library: only this process loads it.
-        import python_calamine  # noqa: PLC0415
-
-        try:
-            with _size_told():
-                self._book = python_calamine.load_workbook(path)
-        except python_calamine.PasswordError as exc:
-            raise UnreadableSheet(
-                "The workbook has a password to open it; save it as .xlsx without a password."
-            ) from exc
-        self._visible = python_calamine.SheetVisibleEnum.Visible
-
-    def tabs(self) -> list[tuple[str, bool]]:
-        """The worksheets, and whether each is visible."""
-        return [(m.name, m.visible == self._visible) for m in self._book.sheets_metadata]
-
-    def head(self, tab: str) -> Iterator[Line]:
-        """The lines of a worksheet, those above and left of its first cell included."""
-        with _size_told():
-            sheet = self._book.get_sheet_by_name(tab)
-        merged = marks.merged(
-            (a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in sheet.merged_cell_ranges or ()
-        )
-        found = marks.Marks(merged=merged)
-        first_row, first_column = sheet.start or (0, 0)
-        lead: tuple[Cell, ...] = (None,) * first_column
-        for number, row in enumerate(sheet.iter_rows(), start=first_row + 1):
-            if number > first_row:
-                cells = (*lead, *map(_foreign, row[:WIDEST]))
-                yield number, found.flag(number, cells, width=len(cells))
-
-    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet that is not blank; none is known to be hidden.
-
-        A cell in a far corner makes a million blank ones, which would take minutes to hand over.
-        """
-        return ((line, False) for line in self.head(tab) if any(c is not None for c in line[1]))
-
-
-@contextmanager
-def _size_told() -> Iterator[None]:
-    """Calamine raises one kind for all; only its text tells what is huge from what is damaged."""
-    try:
-        yield
-    except Exception as exc:
-        if "limit exceeded" not in str(exc).lower():
-            raise
-        raise UnreadableSheet(
-            "The workbook is far larger than it looks; copy its rows into a new workbook."
-        ) from exc
-
-
-def _foreign(value: object) -> Cell:
-    """What calamine gives for a cell, in the model's words; its numbers are all floats."""
-    match value:
-        case "":
-            return None
-        case bool() | str() | datetime():
-            return cell_of(value, "", "")
-        case int() | float() | date():
-            return cell_of(value, "n", "")
-        case _:
-            return cell_of(value, "", "")

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import IO, Final
 
 from openpyxl.styles.numbers import is_date_format, is_timedelta_format
-from openpyxl.utils.cell import column_index_from_string
+from openpyxl.utils.cell import column_index_from_string, get_column_letter
 from openpyxl.utils.datetime import from_excel, from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
@@ -29,6 +29,7 @@ _READ_AT_ONCE: Final = 1 << 18
 _LONGEST_ROW: Final = 1 << 24
 _LONGEST_HEAD: Final = 1 << 20
 _LAST_ROW: Final = 1_048_576
+_LAST_COLUMN: Final = 16_384
 _REMEMBERED: Final = 8192
 """Values remembered for each style and type; most cells of a sheet repeat a few."""
 
@@ -40,7 +41,14 @@ _HEAD: Final = re.compile(
     re.IGNORECASE,
 )
 _ROW: Final = re.compile(rf'\s*<row(?:\s+r="(\d{{1,9}})")?({_ATTRIBUTES})(/?)>')
-_PLAIN: Final = re.compile(r'<c r="([A-Z]{1,3})\d{1,7}"([^<>]*)><v>([^<]*)</v></c>')
+_CELL: Final = re.compile(
+    r'<c r="([A-Z]{1,3})\d{1,7}"([^<>]*)>'
+    r'<(?:v>([^<]*)</v|is><t(?: xml:space="preserve")?>([^<]*)</t></is)></c>'
+)
+"""A cell as nearly all are: its letters, attributes, and value or inline text."""
+_BARE: Final = re.compile(r'<c(?=[\s/>])(?! r="[A-Z]{1,3}\d{1,7}")')
+"""Begins a cell that does not say where it stands."""
+_BEGIN: Final = re.compile(r'<c(?=[\s/>])(?: r="([A-Z]{1,3})\d{1,7}")?(?![^<>]*\sr=)')
 _EMPTY: Final = re.compile(
     r'<c r="[A-Z]{1,3}\d{1,7}"(?: [\w:]+="[^"<>]*")*\s*(?:/>|></c>|><v\s*/></c>)'
 )
@@ -55,6 +63,10 @@ _REFERENCE: Final = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9a-f
 _NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _FORMULA: Final = "\0formula"
 """Marks the attributes of a cell that holds a formula, so that it is remembered by itself."""
+
+
+_Stored = tuple[str, str, str, str]
+"""A cell's letters, attributes, what stands in `<v>`, and its inline text."""
 
 
 class Unusual(Exception):
@@ -114,6 +126,8 @@ class Cells:
         known = dict(pairs)
         if _ATTRIBUTE.sub("", plain).strip() or len(known) != len(pairs):
             raise Unusual
+        if "r" in known:
+            raise Unusual
         style = _index(known.get("s", "0"), len(self._package.formats))
         return _Kind(self, known.get("t", "n"), style, is_formula=is_formula)
 
@@ -169,6 +183,7 @@ class _Kind(dict[str, Cell]):
         super().__init__()
         self._cells, self._kind, self._style = cells, kind, style
         self._is_formula = is_formula
+        self.is_inline = kind == "inlineStr"
 
     def __missing__(self, stored: str) -> Cell:
         cell = self._read(stored)
@@ -280,25 +295,52 @@ class _Rows:
             self._found.hidden.add(row)
 
     def _row(self, body: str) -> list[Cell]:
-        found = _PLAIN.findall(body)
-        if body.count("<") != 4 * len(found):
-            found = _all_cells(body)
+        found = self._all_cells(body)
         row: list[Cell] = [None] * self._width
         places, kinds = self._places, self._kinds
         try:
-            for letters, attributes, stored in found:
-                row[places[letters]] = kinds[attributes][stored]
+            for letters, attributes, stored, inline in found:
+                row[places[letters]] = kinds[attributes][stored or inline]
         except IndexError:
             return self._wider(found)
         return row
 
-    def _wider(self, found: Sequence[tuple[str, str, str]]) -> list[Cell]:
-        places = [self._places[letters] for letters, _, _ in found]
+    def _all_cells(self, body: str) -> Sequence[_Stored]:
+        """The cells of a row that hold something, after proof that there are no others."""
+        found = _CELL.findall(body)
+        if self._are_all(found, body):
+            return found
+        if _BARE.search(body):
+            body = _BEGIN.sub(_Counter(), body)
+        if "/" in body:
+            body = _EMPTY.sub("", body)
+        found = _CELL.findall(body)
+        if self._are_all(found, body):
+            return found
+        cells = _ANY.findall(body)
+        if "<" in _ANY.sub("", body):
+            raise Unusual
+        return [_general(*cell) for cell in cells]
+
+    def _are_all(self, found: Sequence[_Stored], body: str) -> bool:
+        """Whether each `<` of the row belongs to one of these cells, and each inline text counts.
+
+        A cell with a value has four of them, one with an inline text six.
+        """
+        if (n := body.count("<")) == 4 * len(found):
+            return True
+        inline = [attributes for _, attributes, _, text in found if text]
+        if n != 4 * len(found) + 2 * len(inline):
+            return False
+        return all(self._kinds[attributes].is_inline for attributes in set(inline))
+
+    def _wider(self, found: Sequence[_Stored]) -> list[Cell]:
+        places = [self._places[letters] for letters, *_ in found]
         self._width = max(self._width, min(max(places) + 1, WIDEST))
         row: list[Cell] = [None] * self._width
-        for place, (_, attributes, stored) in zip(places, found, strict=True):
+        for place, (_, attributes, stored, inline) in zip(places, found, strict=True):
             if place < self._width:
-                row[place] = self._kinds[attributes][stored]
+                row[place] = self._kinds[attributes][stored or inline]
             else:
                 self._far(place)
         return row
@@ -315,27 +357,33 @@ class _Rows:
 _FAR_ROW: Final = 200_000
 
 
-def _all_cells(body: str) -> list[tuple[str, str, str]]:
-    """The cells of a row that has others than plain ones."""
-    if "/" in body:
-        body = _EMPTY.sub("", body)
-    found = _PLAIN.findall(body)
-    if body.count("<") == 4 * len(found):
-        return found
-    cells = _ANY.findall(body)
-    if "<" in _ANY.sub("", body):
-        raise Unusual
-    return [_general(*cell) for cell in cells]
+class _Counter:
+    """Writes into the beginnings of a row's cells where they stand, first to last.
+
+    A cell that does not say so stands behind the one before it.
+    """
+
+    def __init__(self) -> None:
+        self._column = 0
+
+    def __call__(self, found: re.Match[str]) -> str:
+        if found[1]:
+            self._column = column_index_from_string(found[1])
+            return found[0]
+        self._column += 1
+        if self._column > _LAST_COLUMN:
+            raise Unusual
+        return f'<c r="{get_column_letter(self._column)}1"'
 
 
 def _general(
     letters: str, attributes: str, f: str, formula: str, value: str, inline: str
-) -> tuple[str, str, str]:
+) -> _Stored:
     if f:
-        return letters, attributes + _FORMULA, f"{value or inline}\0{formula}"
+        return letters, attributes + _FORMULA, f"{value or inline}\0{formula}", ""
     if ' t="inlineStr"' in attributes:
-        return letters, attributes, inline
-    return letters, attributes, value
+        return letters, attributes, "", inline
+    return letters, attributes, value, ""
 
 
 def _pieces(part: IO[bytes]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ Knows nothing of file formats: each of them delivers numbered lines as plain tup
 import re
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
@@ -167,20 +167,31 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
     """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
-    if any(map(_may_be_a_comment, columns[0])):
+    if _may_hold_comments(columns[0]):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
-
-
-def _may_be_a_comment(first: Cell) -> bool:
-    return isinstance(first, FlaggedCell) or (isinstance(first, str) and first.startswith("#"))
 
 
 def _is_full(column: Sequence[Cell]) -> bool:
     """Whether every cell of `column` holds something."""
     if None in column or "" in column:
         return False
-    return not any(isinstance(cell, str) and cell.isspace() for cell in column)
+    try:
+        return not any(map(str.isspace, cast("Sequence[str]", column)))
+    except TypeError:
+        return not any(isinstance(cell, str) and cell.isspace() for cell in column)
+
+
+def _may_hold_comments(column: Sequence[Cell]) -> bool:
+    try:
+        lines = "\n".join(cast("Sequence[str]", column))
+    except TypeError:
+        return any(map(_may_be_a_comment, column))
+    return lines.startswith("#") or "\n#" in lines
+
+
+def _may_be_a_comment(first: Cell) -> bool:
+    return isinstance(first, FlaggedCell) or (isinstance(first, str) and first.startswith("#"))
 
 
 def _is_blank(cells: Cells, own: Container[int], width: int) -> bool:

@@ -34,6 +34,9 @@ _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 class _Book(Protocol):
     """A workbook, open."""
 
+    remarks: list[Text]
+    """What there is to say of the reading; complete when all lines were read."""
+
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -51,7 +54,7 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
     kinds.require_workbook(path)
     with ExitStack() as stack:
         if path.suffix.lower() in _OLD_KINDS:
-            book: _Book = _Foreign(stack.enter_context(Apart(path, "calamine")))
+            book: _Book = _Foreign(stack.enter_context(Apart(path, "foreign")), path.suffix.lower())
         else:
             book = _xlsx(path, stack)
         tab = _choose(path.name, book, endpoint, options)
@@ -62,7 +65,7 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         chunks = _below(book.chunks(tab.name, hidden), tab.header.number)
         yield Stream(
             path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
-            remarks=tuple(_remarks(path, tab)), notes_beside=True,
+            remarks=tuple(_remarks(tab)), late_remarks=book.remarks, notes_beside=True,
         )  # fmt: skip
 
 
@@ -72,21 +75,8 @@ def _below(chunks: Iterable[Chunk], header: int) -> Iterator[Chunk]:
         yield (numbers[above:], rows[above:]) if above else (numbers, rows)
 
 
-def _remarks(path: Path, tab: "_Tab") -> Iterator[Text]:
+def _remarks(tab: "_Tab") -> Iterator[Text]:
     yield from table.header_remark(tab.header)
-    if path.suffix.lower() in _OLD_KINDS:
-        kind = path.suffix.lower()
-        yield Text(_UNTOLD_XLS if kind == ".xls" else _UNTOLD, {"kind": kind})
-
-
-_UNTOLD_XLS: Final = (
-    "Of a {kind} file error cells look blank and hidden rows like others; save it as .xlsx "
-    "to have them told."
-)
-_UNTOLD: Final = (
-    "Of a {kind} file error cells look blank, hidden rows and merged cells like others; save it as "
-    ".xlsx to have them told."
-)
 
 
 # ------------------------------------------------------------------ which worksheet
@@ -143,7 +133,7 @@ def _xlsx(path: Path, stack: ExitStack) -> _Book:
     structure = package.look(packed)
 
     def reference() -> Apart:
-        return stack.enter_context(Apart(path, "openpyxl"))
+        return stack.enter_context(Apart(path, "reference"))
 
     return _Xlsx(path, packed, structure, _strings(path, packed, structure), reference)
 
@@ -161,7 +151,7 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
         return [scan.cell_text(text) for text in texts.shared(part)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Xlsx:
     """An xlsx workbook; the reference reader takes over where `scan` cannot go on."""
 
@@ -170,6 +160,7 @@ class _Xlsx:
     structure: Package
     strings: Sequence[str]
     reference: Callable[[], Apart]
+    remarks: list[Text] = field(default_factory=list)
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
@@ -207,9 +198,10 @@ class _Xlsx:
         archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
         child = self.reference()
         child.heads()
+        child.choose(tab)
         later = (
             ((number, cells), is_hidden)
-            for (number, cells), is_hidden in child.lines(tab)
+            for (number, cells), is_hidden in child.lines()
             if number > found.last_row
         )
         yield from _gathered(later, found.hidden)
@@ -232,7 +224,9 @@ class _Foreign:
     """A workbook that is read in another process from its first byte on."""
 
     child: Apart
+    kind: str
     heads: list[tuple[str, bool, list[Line]]] = field(init=False)
+    remarks: list[Text] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.heads = self.child.heads()
@@ -245,7 +239,13 @@ class _Foreign:
         return next(lines for name, _, lines in self.heads if name == tab)
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
-        return _gathered(self.child.lines(tab), hidden)
+        if self.child.choose(tab):
+            said = (
+                "Of this {kind} file error cells look blank and hidden rows like others; save it "
+                "as .xlsx to have them told."
+            )
+            self.remarks.append(Text(said, {"kind": self.kind}))
+        yield from _gathered(self.child.lines(), hidden)
 
 
 def _gathered(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:

@@ -79,7 +79,8 @@ class Sieve:
     column: Column
     _are_simple: Callable[[str], object] = field(init=False)
     _is_simple: Callable[[str], object] = field(init=False)
-    _known: dict[Plain, bool] = field(default_factory=dict)
+    _clean: set[Plain] = field(default_factory=lambda: {None, ""})
+    """Cells known to be so; those that tests as quick as a look are not remembered."""
 
     def __post_init__(self) -> None:
         self._is_simple = _simple(self.column)
@@ -90,22 +91,18 @@ class Sieve:
         lines = None if self._are_simple is _never else joined(cells)
         if lines is not None and self._are_simple(lines) and lines.count("\n") == len(cells) - 1:
             return set()
-        suspects = {cell for cell in set(cells) if not self._is_clean(cell)}
+        suspects = {cell for cell in set(cells) - self._clean if not self._is_clean(cell)}
         if not suspects:
             return set()
         return {place for place, cell in enumerate(cells) if cell in suspects}
 
     def _is_clean(self, cell: Plain) -> bool:
-        if cell is None or cell == "":
-            return True
         if isinstance(cell, str) and self._is_simple(cell):
             return True
-        known = self._known.get(cell)
-        if known is None:
-            known = _reads_clean(self.column.readers, cell)
-            if len(self._known) < _REMEMBERED:
-                self._known[cell] = known
-        return known
+        is_clean = _reads_clean(self.column.readers, cell)
+        if is_clean and len(self._clean) < _REMEMBERED:
+            self._clean.add(cell)
+        return is_clean
 
 
 def _reads_clean(readers: Readers, cell: Plain) -> bool:

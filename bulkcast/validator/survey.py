@@ -140,7 +140,9 @@ class Survey:
 
 def _plain(block: Block) -> tuple[list[Sequence[Plain]], set[int]]:
     """All columns with their plain cells, and the places of rows that hold others."""
-    doubtful = {place for place, number in enumerate(block.numbers) if number in block.extra}
+    doubtful: set[int] = set()
+    if block.extra:
+        doubtful = {place for place, number in enumerate(block.numbers) if number in block.extra}
     columns: list[Sequence[Plain]] = []
     for column in block.columns:
         cells, odd = bulk.plain_cells(column)

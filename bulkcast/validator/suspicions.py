@@ -7,9 +7,9 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from operator import eq
-from typing import Final
+from itertools import islice, pairwise
+from operator import eq, sub
+from typing import Final, cast
 
 from bulkcast.catalogue import IdKind, Role
 from bulkcast.model import Issue, Severity
@@ -25,6 +25,7 @@ _MOST_ZEROS: Final = 0.01
 _FEWEST_TO_COMPARE: Final = 10
 _FEWEST_IN_A_RUN: Final = 5
 
+Cells = Sequence[bulk.Plain]
 Names = tuple[bulk.Plain, ...]
 
 
@@ -44,50 +45,72 @@ class _Ids:
     """How many rows, and the first of them."""
 
     def see(self, numbers: Sequence[int], ids: Sequence[int | None]) -> None:
-        given = [(n, i) for n, i in zip(numbers, ids, strict=True) if i is not None]
-        if not given:
+        rows, found = numbers, [i for i in ids if i is not None]
+        if not found:
             return
-        found = [i for _, i in given]
+        if len(found) < len(ids):
+            rows = [n for n, i in zip(numbers, ids, strict=True) if i is not None]
         self.values.extend(found)
-        self._see_lengths(given, min(found), max(found))
+        self._see_lengths(rows, found)
         if max(found) >= _LONG_ENOUGH:
-            self._see_zeros(given)
+            self._see_zeros(rows, found)
 
-    def _see_lengths(self, given: Sequence[tuple[int, int]], least: int, most: int) -> None:
-        if len(str(least)) == len(str(most)):
-            length = len(str(least))
-            self.lengths[length] += len(given)
-            self.first_of_length.setdefault(length, given[0][0])
+    def _see_lengths(self, rows: Sequence[int], found: Sequence[int]) -> None:
+        length = len(str(min(found)))
+        if length == len(str(max(found))):
+            self.lengths[length] += len(found)
+            self.first_of_length.setdefault(length, rows[0])
             return
-        for number, value in given:
+        for number, value in zip(rows, found, strict=True):
             self.lengths[len(str(value))] += 1
             self.first_of_length.setdefault(len(str(value)), number)
 
-    def _see_zeros(self, given: Sequence[tuple[int, int]]) -> None:
+    def _see_zeros(self, rows: Sequence[int], found: Sequence[int]) -> None:
+        given = zip(rows, found, strict=True)
         rounded = [n for n, value in given if value >= _LONG_ENOUGH and value % 1000 == 0]
         if rounded and not self.rounded:
             self.first_rounded = rounded[0]
         self.rounded += len(rounded)
 
     def see_run(
-        self, numbers: Sequence[int], ids: Sequence[int | None], names: Callable[[int], Names]
+        self, numbers: Sequence[int], ids: Sequence[int | None], named: Sequence[Cells]
     ) -> None:
-        """Follow runs of ids that count up; `names` gives what else a row says of its class."""
-        for place, value in enumerate(ids):
-            if value is None:
-                self.run = []
-                continue
-            here = (numbers[place], value, names(place))
-            if not self.run or (self.run[-1][1] + 1, self.run[-1][2]) != here[1:]:
-                self.run = [here] if any(here[2]) else []
-                continue
-            self.run.append(here)
-            if len(self.run) > self.longest_run[0]:
-                self.longest_run = (len(self.run), self.run[0][0])
+        """Follow runs of ids that count up; `named` is what else the rows say of their classes."""
+        last = len(ids) - 1
+        if last < 1 or _has_pairs(ids, named):
+            for place, value in enumerate(ids):
+                self._follow(numbers[place], value, tuple([column[place] for column in named]))
+            return
+        # No row goes on where the one before it ends: only those at the edges touch other blocks.
+        self._follow(numbers[0], ids[0], tuple([column[0] for column in named]))
+        self.run = []
+        self._follow(numbers[last], ids[last], tuple([column[last] for column in named]))
+
+    def _follow(self, number: int, value: int | None, names: Names) -> None:
+        if value is None:
+            self.run = []
+            return
+        here = (number, value, names)
+        if not self.run or (self.run[-1][1] + 1, self.run[-1][2]) != here[1:]:
+            self.run = [here] if any(names) else []
+            return
+        self.run.append(here)
+        if len(self.run) > self.longest_run[0]:
+            self.longest_run = (len(self.run), self.run[0][0])
 
     def n_distinct(self) -> int:
         ordered = sorted(self.values)
         return bool(ordered) + sum(a != b for a, b in pairwise(ordered))
+
+
+def _has_pairs(ids: Sequence[int | None], named: Sequence[Cells]) -> bool:
+    """Whether some row has the next id after that of the row before it, and the same names."""
+    if None in ids:
+        return True
+    whole = cast("Sequence[int]", ids)
+    steps = map((1).__eq__, map(sub, islice(whole, 1, None), whole))
+    same = (map(eq, islice(column, 1, None), column) for column in named)
+    return any(map(all, zip(steps, *same, strict=True)))
 
 
 class Suspicions:
@@ -133,7 +156,7 @@ class Suspicions:
         if not self._names:
             return
         named = [columns[index] for index in self._names]
-        ids.see_run(numbers, values, lambda place: tuple([column[place] for column in named]))
+        ids.see_run(numbers, values, named)
 
     def _see_alike(
         self,
