@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from bulkcast import config as configuration
+from bulkcast.cli.words import tr
 from bulkcast.config import Config
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Credentials, Institution
@@ -88,7 +89,7 @@ def config(given: Given) -> Config | None:
     if not given["sandbox"]:
         return configuration.load(os.environ, profile=given["profile"])
     if given["profile"]:
-        raise click.UsageError("--sandbox takes no --profile: it has credentials of its own")
+        raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
     return None
 
 

@@ -9,6 +9,7 @@ from bulkcast.cli import asked, documents, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
+from bulkcast.cli.words import said, tr, trn
 from bulkcast.model import Severity
 from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import Prepared, Selection, prepare, zone
@@ -31,7 +32,7 @@ def validate(sheet: Path, given: Given) -> int:
 def show_remarks(told: Voice, prepared: Prepared) -> None:
     """What had to be guessed or passed over to read the sheet."""
     for remark in prepared.sheet.remarks:
-        told.say(Text(f"Note: {shown(str(remark))}"))
+        told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
 def show_problems(told: Voice, prepared: Prepared, *, most: int | None) -> None:
@@ -40,8 +41,8 @@ def show_problems(told: Voice, prepared: Prepared, *, most: int | None) -> None:
     found = render.grouped(issues, most=most)
     told.show(*render.problems(found, told.symbols))
     if found.cut:
-        told.show(Text(f"and {found.cut:,} more; --all, --json or a result sheet has them all"))
-        told.show(Text(""))
+        more = tr("and {n} more; --all, --json or a result sheet has them all", n=f"{found.cut:,}")
+        told.show(Text(more), Text(""))
 
 
 def show_verdict(told: Voice, prepared: Prepared) -> None:
@@ -49,19 +50,24 @@ def show_verdict(told: Voice, prepared: Prepared) -> None:
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     ignored = [shown(name) for name in prepared.checked.ignored_columns]
     if ignored:
-        told.show(Text(f"Columns that name no setting, kept as they are: {', '.join(ignored)}"))
+        names = ", ".join(ignored)
+        told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
 def _next(prepared: Prepared) -> Text:
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.sheet.rows:
-        return Text("There are no rows below the header yet.")
+        return Text(tr("There are no rows below the header yet."))
     if not prepared.valid:
-        return Text("Nothing can be sent yet: mend the sheet and validate it again.")
+        return Text(tr("Nothing can be sent yet: mend the sheet and validate it again."))
     if prepared.invalid:
-        valid = render.counted(prepared.valid, "valid row")
-        return whole(f"Mend them and validate again, or send the {valid} now: ", apply)
-    return whole("Next: ", apply)
+        lead = trn(
+            "Mend them and validate again, or send the {n} valid row now: ",
+            "Mend them and validate again, or send the {n} valid rows now: ",
+            prepared.valid,
+        )
+        return whole(lead, apply)
+    return whole(tr("Next: "), apply)
 
 
 # ------------------------------------------------------------------ plan
@@ -83,7 +89,7 @@ def plan(sheet: Path, given: Given) -> int:
     _show_order(told, prepared, planned, rate, now)
     if prepared.invalid:
         validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole("What is wrong with the invalid rows: ", validate))
+        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
     return prepared.exit_status
 
 

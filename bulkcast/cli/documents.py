@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.cli.figures import Figures
+from bulkcast.cli.words import said, spoken
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
@@ -48,8 +49,8 @@ def _issue(issue: Issue) -> Document:
         "value": issue.value,
         "code": issue.code,
         "severity": issue.severity.value,
-        "message": str(issue.message),
-        "fix": str(issue.fix),
+        "message": said(issue.message),
+        "fix": said(issue.fix),
     }
 
 
@@ -102,7 +103,7 @@ def stopped(stop: Stop | None) -> Document | None:
     """Why a run ended before its last row."""
     if stop is None:
         return None
-    message, _ = explain(stop.code, stop.args, WEBCAST)
+    message, _ = explain(stop.code, stop.args, WEBCAST, spoken())
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
@@ -170,7 +171,7 @@ def diagnosis(found: Diagnosis) -> Document:
     return {
         "schema": "bulkcast.diagnosis/1",
         "findings": [
-            {"name": n, "well": well, "message": said} for n, well, said in found.findings
+            {"name": n, "well": well, "message": sentence} for n, well, sentence in found.findings
         ],
         "exit": found.exit_status,
     }

@@ -12,6 +12,7 @@ from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import asked, documents, render, sending
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
+from bulkcast.cli.words import said, spoken, tr, trn
 from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline import Diagnosis
 
@@ -34,9 +35,9 @@ def template(target: Path, given: Given) -> int:
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
-    told.show(whole("Template: ", shown(written.path)))
+    told.show(whole(tr("Template: "), shown(written.path)))
     for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
-        told.say(Text(shown(str(remark))))
+        told.say(Text(shown(said(remark))))
     if not told.as_json:
         _tell_next(told, written.path, n_rows)
     return 0
@@ -44,11 +45,11 @@ def template(target: Path, given: Given) -> int:
 
 def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
     validate = command("bulkcast", "validate", path)
-    lead = f"It holds {n_rows:,} rows already; check them: " if n_rows else _FILL_IN
+    lead = tr("Fill in a row for each classroom, then: ")
+    if n_rows:
+        one = "It holds {n} row already; check it: "
+        lead = trn(one, "It holds {n} rows already; check them: ", n_rows)
     told.say(whole(lead, validate))
-
-
-_FILL_IN = "Fill in a row for each classroom, then: "
 
 
 def runs(given: Given) -> int:
@@ -60,7 +61,7 @@ def runs(given: Given) -> int:
     elif records:
         told.show(render.runs(records, _here()))
     else:
-        told.say(Text("There are no runs yet; `bulkcast apply` begins one."))
+        told.say(Text(tr("There are no runs yet; `bulkcast apply` begins one.")))
     return 0
 
 
@@ -101,10 +102,10 @@ def doctor(given: Given) -> int:
         told.document(documents.dump(documents.diagnosis(found)))
     told.show(render.findings(found, told.symbols))
     if not told.as_json:
-        told.say(Text(f"Runs are kept in {shown(os.fspath(asked.home(given)))}"))
+        told.say(Text(tr("Runs are kept in {folder}", folder=shown(os.fspath(asked.home(given))))))
     return found.exit_status
 
 
 async def _examine(given: Given) -> Diagnosis:
     async with asked.connected(asked.config(given), given) as config:
-        return await pipeline.doctor(config)
+        return await pipeline.doctor(config, lang=spoken().lang)

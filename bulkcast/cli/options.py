@@ -7,6 +7,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bulkcast.cli import words
+from bulkcast.cli.words import tr
+from bulkcast.languages import LANGS
 from bulkcast.model import RowStatus
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -35,11 +38,8 @@ class RowNumbers(click.ParamType[frozenset[int]]):
             first, dash, last = part.partition("-")
             numbers = self._range(first.strip(), last.strip() if dash else first.strip())
             if numbers is None:
-                self.fail(
-                    f"{part.strip()!r} is no row; give rows such as 5,9-20, up to {ROW_MOST}",
-                    param,
-                    ctx,
-                )
+                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
+                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
             found.update(numbers)
         return frozenset(found)
 
@@ -62,11 +62,12 @@ class Statuses(click.ParamType[frozenset[RowStatus]]):
         """The statuses."""
         if isinstance(value, frozenset):
             return value
-        words = [word.strip() for word in str(value).split(",")]
-        strange = [word for word in words if word not in set(RowStatus)]
+        named = [word.strip() for word in str(value).split(",")]
+        strange = [word for word in named if word not in set(RowStatus)]
         if strange:
-            self.fail(f"{strange[0]!r} is none of {', '.join(RowStatus)}", param, ctx)
-        return frozenset(RowStatus(word) for word in words)
+            known = ", ".join(RowStatus)
+            self.fail(tr("{word!r} is none of {known}", word=strange[0], known=known), param, ctx)
+        return frozenset(RowStatus(word) for word in named)
 
 
 class Mapped(click.ParamType[tuple[str, str]]):
@@ -82,7 +83,8 @@ class Mapped(click.ParamType[tuple[str, str]]):
             return value
         header, equals, key = str(value).rpartition("=")
         if not equals or not header.strip() or not key.strip():
-            self.fail(f'{value!r} is not of the form "column of the sheet=setting"', param, ctx)
+            said = '{value!r} is not of the form "column of the sheet=setting"'
+            self.fail(tr(said, value=value), param, ctx)
         return header.strip(), key.strip()
 
 
@@ -104,7 +106,9 @@ class Amount(click.ParamType[float]):
         except ValueError:
             number = math.nan
         if not self._least <= number <= self._most:
-            self.fail(f"{value!r} is not between {self._least:g} and {self._most:g}", param, ctx)
+            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
+            said = "{value!r} is not between {least} and {most}"
+            self.fail(tr(said, value=value, **bounds), param, ctx)
         return number
 
 
@@ -131,8 +135,8 @@ results = click.option(
     "--results", "-o", type=_PATH, metavar="FILE", help="Where the result sheet goes."
 )
 lang = click.option(
-    "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True,
-    help="Language of ClassIn's answers and of templates.",
+    "--lang", type=click.Choice(LANGS), default=lambda: words.spoken().lang,
+    show_default=False, help="Language: en or zh; else the terminal's.",
 )  # fmt: skip
 sandbox = click.option(
     "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
@@ -143,6 +147,7 @@ voice = _together(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
     click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
+    lang,
 )
 
 parsing = _together(

@@ -14,6 +14,7 @@ from rich.text import Text
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.documents import state
 from bulkcast.cli.figures import Figures, spell
+from bulkcast.cli.words import said, spoken, tr, trn
 from bulkcast.derive import explain, local_time, short_header
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
@@ -21,6 +22,7 @@ from bulkcast.model import Issue, RowStatus, Severity, Stop
 from bulkcast.pacing import show_rate
 from bulkcast.pipeline import Diagnosis, RunReport
 from bulkcast.reporter import Crosstab
+from bulkcast.wording import marked
 
 PROBLEMS_MOST: Final = 50
 """Problems listed before the rest is only counted."""
@@ -31,26 +33,26 @@ _VALUE_MOST: Final = 28
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 _SAID: Final[Mapping[RowStatus, tuple[str, str, str]]] = {
-    RowStatus.APPLIED: ("good", "green", "ClassIn acknowledged them"),
-    RowStatus.UNCHANGED: ("good", "green", "skipped: they would have changed nothing"),
-    RowStatus.INVALID: ("bad", "red", "the sheet is wrong there; never sent"),
-    RowStatus.TOO_LATE: ("bad", "red", "their settings are locked"),
-    RowStatus.REJECTED: ("bad", "red", "ClassIn refused them"),
+    RowStatus.APPLIED: ("good", "green", marked("ClassIn acknowledged them")),
+    RowStatus.UNCHANGED: ("good", "green", marked("skipped: they would have changed nothing")),
+    RowStatus.INVALID: ("bad", "red", marked("the sheet is wrong there; never sent")),
+    RowStatus.TOO_LATE: ("bad", "red", marked("their settings are locked")),
+    RowStatus.REJECTED: ("bad", "red", marked("ClassIn refused them")),
     RowStatus.UNCONFIRMED: (
-        "unknown", "yellow", "sent without an answer to trust; safe to send again",
+        "unknown", "yellow", marked("sent without an answer to trust; safe to send again"),
     ),
-    RowStatus.NOT_SENT: ("left", "yellow", "the reason stands beside each"),
-    RowStatus.SUPERSEDED: ("left", "", "a newer run has set them since"),
+    RowStatus.NOT_SENT: ("left", "yellow", marked("the reason stands beside each")),
+    RowStatus.SUPERSEDED: ("left", "", marked("a newer run has set them since")),
 }  # fmt: skip
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """A number with its word.
+def rows_said(n: int) -> str:
+    """So many rows.
 
-    >>> counted(1, "row"), counted(1200, "row"), counted(2, "is", "are")
-    ('1 row', '1,200 rows', '2 are')
+    >>> rows_said(1), rows_said(1200)
+    ('1 row', '1,200 rows')
     """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return trn("{n} row", "{n} rows", n)
 
 
 # ------------------------------------------------------------------ problems
@@ -87,15 +89,16 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
         first = group[0]
         style = _STYLES[first.severity]
         mark = marks.get(first.severity, symbols.dot)
-        places = f" {symbols.dot} {len(group)} places" if len(group) > 1 else ""
+        n = len(group)
+        places = f" {symbols.dot} {trn('{n} place', '{n} places', n)}" if n > 1 else ""
         yield Text.assemble(
-            (f"{mark} {first.severity.value}", f"bold {style}"), (f"  {first.code}{places}", "bold")
+            (f"{mark} {tr(first.severity.value)}", f"bold {style}"),
+            (f"  {first.code}{places}", "bold"),
         )
         yield Padding(_places(group), (0, 0, 0, 4), expand=False)
         if str(first.fix):
-            yield Padding(
-                Text(f"{symbols.arrow} {shown(str(first.fix))}", "dim"), (0, 0, 0, 4), expand=False
-            )
+            fix = Text(f"{symbols.arrow} {shown(said(first.fix))}", "dim")
+            yield Padding(fix, (0, 0, 0, 4), expand=False)
         yield Text("")
 
 
@@ -103,10 +106,10 @@ def _places(group: Sequence[Issue]) -> Table:
     """One line for each place; columns that all leave empty are left out."""
     cells = [
         (
-            issue.cell or (f"row {issue.row}" if issue.row else ""),
+            issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
             shown(short_header(issue.column or "")),
             _short(shown(issue.value)),
-            shown(str(issue.message)),
+            shown(said(issue.message)),
         )
         for issue in group
     ]
@@ -127,15 +130,21 @@ def _short(value: str) -> str:
 
 def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols) -> Text:
     """How many rows are fit to be sent; the numbers add up to the rows read."""
-    line = Text(f"{counted(valid + invalid, 'row')}: ")
-    line.append(f"{symbols.good} {valid:,} valid", "green")
+    line = Text(tr("{rows}: ", rows=rows_said(valid + invalid)))
+    line.append(f"{symbols.good} {tr('{n} valid', n=f'{valid:,}')}", "green")
     if invalid:
-        line.append(", ").append(f"{symbols.bad} {invalid:,} invalid", "red")
-    for severity in (Severity.WARNING, Severity.NOTE):
-        n = sum(issue.severity is severity for issue in issues)
-        if n:
-            line.append(f" {symbols.dot} {counted(n, severity.value)}")
+        words = tr("{n} invalid", n=f"{invalid:,}")
+        line.append(tr(", ")).append(f"{symbols.bad} {words}", "red")
+    weights = {severity: _weighing(issues, severity) for severity in Severity}
+    if n := weights[Severity.WARNING]:
+        line.append(f" {symbols.dot} {trn('{n} warning', '{n} warnings', n)}")
+    if n := weights[Severity.NOTE]:
+        line.append(f" {symbols.dot} {trn('{n} note', '{n} notes', n)}")
     return line
+
+
+def _weighing(issues: Sequence[Issue], severity: Severity) -> int:
+    return sum(issue.severity is severity for issue in issues)
 
 
 # ------------------------------------------------------------------ plans
@@ -143,17 +152,17 @@ def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols)
 
 def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
     """What would be sent: rows, then what becomes of each setting."""
-    line = Text("To send: ").append(counted(planned.sent, "row"), "bold")
+    line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
     if planned.requests != planned.sent:
-        line.append(f" in {counted(planned.requests, 'request')}")
-    said = [
-        (planned.invalid, "invalid and not sent", "red"),
-        (planned.left_out, "left out by your choice", ""),
-        (planned.warnings, "with warnings", "yellow"),
+        line.append(trn(" in {n} request", " in {n} requests", planned.requests))
+    told = [
+        (planned.invalid, marked("{n} invalid and not sent"), "red"),
+        (planned.left_out, marked("{n} left out by your choice"), ""),
+        (planned.warnings, marked("{n} with warnings"), "yellow"),
     ]
-    for n, words, style in said:
+    for n, template, style in told:
         if n:
-            line.append(f" {symbols.dot} ").append(f"{n:,} {words}", style)
+            line.append(f" {symbols.dot} ").append(tr(template, n=f"{n:,}"), style)
     yield line
     if planned.settings:
         yield Padding(_settings(planned), (1, 0, 1, 2), expand=False)
@@ -161,20 +170,31 @@ def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
 
 def _settings(planned: Figures) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("Setting", "Becomes", "Left as it is"):
+    for title in (tr("Setting"), tr("Becomes"), tr("Left as it is")):
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
-        becomes = ", ".join(f"{word} {n:,}" for word, n in setting.values.items())
+        becomes = tr(", ").join(f"{_word(word)} {n:,}" for word, n in setting.values.items())
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
-        table.add_row(Text(setting.label), Text(becomes), Text(untouched))
+        table.add_row(Text(_word(setting.label)), Text(becomes), Text(untouched))
     return table
+
+
+def _word(english: str) -> str:
+    """A word of the endpoint's table, or one that stands for a text or a list."""
+    return tr(WEBCAST.zh_of(english)) if spoken().lang == "zh" else english
 
 
 def pace(planned: Figures, rate: float, done_at: float, zone: tzinfo, name: str) -> Text:
     """How long it takes, and when it would be done."""
     at = local_time(done_at, zone)
     return Text(
-        f"At {show_rate(rate)}: {spell(planned.seconds)}, done at about {at} ({name}) if begun now."
+        tr(
+            "At {rate}: {time}, done at about {at} ({zone}) if begun now.",
+            rate=show_rate(rate),
+            time=spell(planned.seconds),
+            at=at,
+            zone=name,
+        )
     )
 
 
@@ -184,7 +204,8 @@ def order(rows: Sequence[int]) -> Text:
     if len(rows) > 2 * _EDGE:
         tail = [str(row) for row in rows[-_EDGE:]]
         head = [*head[:_EDGE], "…", *tail]
-    return Text(f"Order of rows, earliest lock first: {', '.join(head)}".replace("…,", "…"))
+    listed = ", ".join(head).replace("…,", "…")
+    return Text(tr("Order of rows, earliest lock first: {rows}", rows=listed))
 
 
 def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
@@ -192,12 +213,14 @@ def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     if not planned.late:
         return
     n = len(planned.late)
-    yield Text(f"{symbols.warning} {counted(n, 'row')} would be too late:", "yellow")
+    words = trn("{n} row would be too late:", "{n} rows would be too late:", n)
+    yield Text(f"{symbols.warning} {words}", "yellow")
     for row in planned.late[: 2 * _EDGE]:
         locked = local_time(row.locks_at, zone)
-        yield Text(f"    row {row.row}, {row.target}: locked since {locked}")
+        line = "row {row}, {target}: locked since {at}"
+        yield Text(f"    {tr(line, row=row.row, target=row.target, at=locked)}")
     if n > 2 * _EDGE:
-        yield Text(f"    and {n - 2 * _EDGE:,} more")
+        yield Text(f"    {tr('and {n} more', n=f'{n - 2 * _EDGE:,}')}")
 
 
 # ------------------------------------------------------------------ outcomes
@@ -214,7 +237,7 @@ def outcome(counts: Mapping[RowStatus, int], symbols: Symbols) -> Table:
         if n:
             symbol = Text(getattr(symbols, mark), style)
             word = Text(status.value.replace("_", " "), style)
-            table.add_row(f"{n:,}", symbol, word, Text(meaning, "dim"))
+            table.add_row(f"{n:,}", symbol, word, Text(tr(meaning), "dim"))
     return table
 
 
@@ -222,17 +245,20 @@ def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
     speed = f" ({rate:,.0f}/min)" if rate else ""
-    return Text(
-        f"{counted(len(report.rows), 'row')} {symbols.dot} "
-        f"{counted(report.requests, 'request')} in {spell(report.elapsed_s)}{speed}",
-        "bold",
+    requests = trn(
+        "{n} request in {time}",
+        "{n} requests in {time}",
+        report.requests,
+        time=spell(report.elapsed_s),
     )
+    return Text(f"{rows_said(len(report.rows))} {symbols.dot} {requests}{speed}", "bold")
 
 
 def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
     """Why a run ended before its last row, and what to do."""
-    message, fix = explain(stop.code, stop.args, WEBCAST)
-    yield Text(f"{symbols.warning} Stopped ({stop.reason}): {shown(message)}", "bold yellow")
+    message, fix = explain(stop.code, stop.args, WEBCAST, spoken())
+    line = tr("Stopped ({reason}): {sentence}", reason=stop.reason, sentence=shown(message))
+    yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:
         yield Text(f"  {symbols.arrow} {shown(fix)}")
 
@@ -243,7 +269,8 @@ def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
 def runs(records: Iterable[RunRecord], zone: tzinfo) -> Table:
     """The list of runs, times in `zone`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("Run", "When", "Sheet", "Institution", "Rows", "State"):
+    titles = (tr("Run"), tr("When"), tr("Sheet"), tr("Institution"), tr("Rows"), tr("State"))
+    for title in titles:
         table.add_column(title, header_style="dim", overflow="fold")
     for record in records:
         header = record.header
@@ -268,9 +295,13 @@ def _brief(counts: Mapping[RowStatus, int]) -> Text:
 
 
 def _state(record: RunRecord) -> str:
-    words = {"running": "running", "crashed": "cut off: resume it", "finished": "finished"}
+    words = {
+        "running": tr("running"),
+        "crashed": tr("cut off: resume it"),
+        "finished": tr("finished"),
+    }
     reason = record.stop.reason if record.stop else ""
-    return words.get(state(record), f"stopped: {shown(reason)}")
+    return words.get(state(record)) or tr("stopped: {reason}", reason=shown(reason))
 
 
 def crosstab(table: Crosstab) -> Table:
@@ -280,7 +311,7 @@ def crosstab(table: Crosstab) -> Table:
     for status in table.statuses:
         shape.add_column(status.value.replace("_", " "), justify="right", header_style="dim")
     for value, counts in table.counts:
-        shape.add_row(Text(shown(value) or "(blank)"), *(f"{n:,}" if n else "" for n in counts))
+        shape.add_row(Text(shown(value) or tr("(blank)")), *(f"{n:,}" if n else "" for n in counts))
     return shape
 
 
@@ -289,5 +320,5 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     table = Table.grid(padding=(0, 1))
     for name, well, sentence in found.findings:
         mark = Text(symbols.good, "green") if well else Text(symbols.bad, "bold red")
-        table.add_row(mark, Text(name, "bold"), Text(shown(sentence)))
+        table.add_row(mark, Text(tr(name), "bold"), Text(shown(sentence)))
     return Group(table)

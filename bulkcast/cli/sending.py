@@ -15,9 +15,10 @@ from bulkcast.cli import asked, checking, documents, progress, render, signals, 
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
+from bulkcast.cli.words import said, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus
+from bulkcast.model import Institution, RowStatus
 from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch, zone
 
 _RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
@@ -80,8 +81,10 @@ def _dry_run(told: Voice, prepared: Prepared, options: SendOptions) -> int:
     _show_plan(told, prepared, options)
     told.say(
         Text(
-            "Dry run: nothing was sent. What only ClassIn can know (ids it does not have, editions"
-            " without a feature) shows when it is."
+            tr(
+                "Dry run: nothing was sent. What only ClassIn can know (ids it does not have,"
+                " editions without a feature) shows when it is."
+            )
         )
     )
     return prepared.exit_status
@@ -104,8 +107,10 @@ def _require_results(prepared: Prepared) -> None:
     status = f"{RESULT_PREFIX}status"
     if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
         raise CannotStart(
-            f"{prepared.path.name} is no result sheet: it has no column {status}; send it with"
-            f" {command('bulkcast', 'apply', prepared.path)}"
+            "{name} is no result sheet: it has no column {status}; send it with {command}",
+            name=prepared.path.name,
+            status=status,
+            command=command("bulkcast", "apply", prepared.path),
         )
 
 
@@ -132,8 +137,15 @@ def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
     n = sum(len(request.rows) for request in prepared.plan.requests)
     if given["yes"] or not n:
         return
-    where = config.institution if config else "the sandbox on this computer"
-    click.confirm(f"Send {render.counted(n, 'row')} to {where}?", abort=True, err=True)
+    where = _said(config.institution) if config else tr("the sandbox on this computer")
+    question = trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where)
+    click.confirm(question, abort=True, err=True)
+
+
+def _said(institution: Institution) -> str:
+    """An institution in words."""
+    sid, root_url = shown(institution.sid), shown(institution.root_url)
+    return tr("institution {sid} at {root_url}", sid=sid, root_url=root_url)
 
 
 # ------------------------------------------------------------------ during
@@ -162,7 +174,7 @@ async def _carry_out(
     told: Voice, config: Config | None, options: SendOptions, given: Given, use: _Use, port: int
 ) -> RunReport:
     async with asked.connected(config, given, port=port) as connected:
-        told.say(Text(f"Sending to {shown(str(connected.institution))}"))
+        told.say(Text(tr("Sending to {where}", where=_said(connected.institution))))
         return await watched(told, options.rate, lambda *doors: use(connected, *doors))
 
 
@@ -190,7 +202,7 @@ def _port_of(home: Path, run: str) -> int:
 def show_report(told: Voice, report: RunReport) -> None:
     """Counts that add up, why it stopped, where the result sheet is."""
     for remark in report.remarks:
-        told.warn(shown(str(remark)))
+        told.warn(shown(said(remark)))
     if told.as_json:
         return
     if told.quiet:
@@ -201,7 +213,7 @@ def show_report(told: Voice, report: RunReport) -> None:
     if report.stop:
         told.show(*render.why_stopped(report.stop, told.symbols))
     if report.results:
-        told.show(whole("Result sheet: ", shown(report.results)))
+        told.show(whole(tr("Result sheet: "), shown(report.results)))
 
 
 def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
@@ -211,12 +223,12 @@ def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
     again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
     go_on = command("bulkcast", "resume", report.run, *sandboxed)
     if report.stop and unfinished:
-        return whole("Next, to go on where it stopped: ", go_on)
+        return whole(tr("Next, to go on where it stopped: "), go_on)
     if to_fix:
-        return whole("Next: mend the marked rows in the result sheet, then ", again)
+        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
     if unfinished:
-        return whole("Next, to send those rows again: ", again)
-    return Text("Nothing is left to do.")
+        return whole(tr("Next, to send those rows again: "), again)
+    return Text(tr("Nothing is left to do."))
 
 
 def _sandbox_words(given: Given) -> tuple[str, ...]:

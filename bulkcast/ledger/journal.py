@@ -93,7 +93,7 @@ class RunJournal:
         try:
             self._commit(batch)
         except sqlite3.Error as exc:
-            failure = BulkcastError(f"the ledger cannot be written: {exc}")
+            failure = BulkcastError("the ledger cannot be written: {exc}", exc=exc)
         ended = loop.time()
         self._rest_until = ended + _REST * (ended - began)
         for waiter in waiters:

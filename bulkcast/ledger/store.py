@@ -42,6 +42,7 @@ from bulkcast.model import (
     RequestKey,
     RowStatus,
     Stop,
+    Text,
     no_counts,
 )
 from bulkcast.plan import Plan
@@ -162,10 +163,14 @@ class Ledger:
                 _set_up(connection)
                 closing.pop_all()
         except sqlite3.OperationalError as exc:
-            raise CannotStart(f"the ledger {self.path} cannot be opened: {exc}") from exc
+            raise CannotStart(
+                "the ledger {path} cannot be opened: {exc}", path=self.path, exc=exc
+            ) from exc
         except (sqlite3.Error, *_UNREADABLE) as exc:
             raise LedgerDamaged(
-                f"{self.path} is damaged or no ledger ({exc}); move it away to begin a new one"
+                "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
+                path=self.path,
+                exc=exc,
             ) from exc
         return connection
 
@@ -250,7 +255,9 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise BulkcastError(f"the ledger {self.path} cannot be written: {exc}") from exc
+                raise BulkcastError(
+                    "the ledger {path} cannot be written: {exc}", path=self.path, exc=exc
+                ) from exc
             raise
 
     # -------------------------------------------------------------- reading
@@ -262,8 +269,12 @@ class Ledger:
             yield self._connection
         except (sqlite3.Error, *_UNREADABLE) as exc:
             if _is_busy(exc):
-                raise BulkcastError(f"the ledger {self.path} cannot be read: {exc}") from exc
-            raise LedgerDamaged(f"{self.path} is damaged ({exc}); its disk may be failing") from exc
+                raise BulkcastError(
+                    "the ledger {path} cannot be read: {exc}", path=self.path, exc=exc
+                ) from exc
+            raise LedgerDamaged(
+                "{path} is damaged ({exc}); its disk may be failing", path=self.path, exc=exc
+            ) from exc
 
     def recent_stamps(self, institution: Institution, since: float) -> list[float]:
         """When requests were sent for an institution by any run since then, oldest first."""
@@ -289,9 +300,9 @@ class Ledger:
         row = self._connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
         run_id, run, root_url, sid, created_at, packed, check, finished_at, stop, end_check = row
         if crc(run, root_url, sid, created_at, packed) != check:
-            raise _damaged(f"run {run}")
+            raise _damaged(Text("run {run}", {"run": run}))
         if crc(finished_at, stop) != end_check:
-            raise _damaged(f"the end of run {run}")
+            raise _damaged(Text("the end of run {run}", {"run": run}))
         counts = no_counts()
         for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
             counts[RowStatus(status or RowStatus.NOT_SENT)] += n
@@ -319,12 +330,19 @@ class Ledger:
                 raise self._no_run(run)
             if run and len(found) > 1 and run not in found:
                 names = ", ".join(found[:3])
-                raise CannotStart(f"several runs begin with {run}: {names}; give more of the name")
+                raise CannotStart(
+                    "several runs begin with {run}: {names}; give more of the name",
+                    run=run,
+                    names=names,
+                )
             return self._record(run if run in found else found[0])
 
     def _no_run(self, run: str) -> CannotStart:
-        what = f"no run {run}" if run else "no run yet"
-        return CannotStart(f"there is {what} in {self.path}; `bulkcast runs` lists them")
+        if not run:
+            return CannotStart("there is no run yet in {path}", path=self.path)
+        return CannotStart(
+            "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=self.path
+        )
 
     def load(self, run: str) -> FrozenRun:
         """A run with everything in it, its checksums verified.
@@ -339,7 +357,7 @@ class Ledger:
             record = self._record(run)
             stored, outcomes = self._requests(run_id)
             if len(stored) != record.header.n_requests:
-                raise _damaged(f"run {run}, of which requests are missing")
+                raise _damaged(Text("run {run}, of which requests are missing", {"run": run}))
             settled, issues = self._settled(run_id)
             history = self._history(run_id, outcomes)
         for request in stored:
@@ -359,7 +377,7 @@ class Ledger:
             history=history,
         )
         if len(frozen.by_row()) != record.header.n_rows:
-            raise _damaged(f"run {run}, of which rows are missing")
+            raise _damaged(Text("run {run}, of which rows are missing", {"run": run}))
         return frozen
 
     def _look_it_over(self) -> None:
@@ -370,7 +388,11 @@ class Ledger:
         if not self._is_whole:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
-                raise LedgerDamaged(f"{self.path} is damaged ({found}); its disk may be failing")
+                raise LedgerDamaged(
+                    "{path} is damaged ({found}); its disk may be failing",
+                    path=self.path,
+                    found=found,
+                )
         self._is_whole = True
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
@@ -384,7 +406,7 @@ class Ledger:
         ):
             request = Stored(key, unpack_rows(rows), (rows, frozen))
             if request_crc(seq, key, rows, frozen) != check or n_rows != len(request.rows):
-                raise _damaged(f"request {key}")
+                raise _damaged(Text("request {key}", {"key": key}))
             stored.append(request)
             if ended[0] is not None:
                 outcomes[key] = _outcome(seq, *ended)
@@ -398,7 +420,7 @@ class Ledger:
             (run_id,),
         ):
             if crc(row, status, outcome, packed) != check:
-                raise _damaged(f"row {row}")
+                raise _damaged(Text("row {row}", {"row": str(row)}))
             issues[row] = unpack_issues(packed)
             if outcome is not None:
                 settled[row] = unpack_outcome(outcome)
@@ -423,7 +445,7 @@ class Ledger:
         ):
             past = history.get(key, History())
             if intent_crc(run_id, seq, number, stamp) != check or number != past.attempts + 1:
-                raise _damaged(f"the attempts of request {key}")
+                raise _damaged(Text("the attempts of request {key}", {"key": key}))
             ambiguous = _may_have_been_applied(number, outcomes.get(key), end)
             history[key] = History(number, past.ambiguous or ambiguous)
         return history
@@ -449,7 +471,7 @@ def _outcome(seq: int, status: str, attempts: int, packed: str, check: int) -> O
         outcome.status,
         outcome.attempts,
     ):
-        raise _damaged("an outcome")
+        raise _damaged(Text("an outcome"))
     return outcome
 
 
@@ -458,7 +480,7 @@ def _may_have_been_applied(number: int, outcome: Outcome | None, end: Sequence[A
     ended, code, ambiguous, check = end
     if any(column is not None for column in end):
         if end_crc(number, ended, code, ambiguous) != check:
-            raise _damaged("an attempt")
+            raise _damaged(Text("an attempt"))
         return bool(ambiguous)
     if outcome is None or number > outcome.attempts:
         return True
@@ -472,9 +494,9 @@ def _caught(history: History) -> Outcome:
     return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=history.attempts)
 
 
-def _damaged(what: str) -> LedgerDamaged:
+def _damaged(what: Text) -> LedgerDamaged:
     return LedgerDamaged(
-        f"the ledger does not hold {what} as it was written; its disk may be failing"
+        "the ledger does not hold {what} as it was written; its disk may be failing", what=what
     )
 
 
@@ -486,8 +508,9 @@ def _prepare(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as exc:
         raise CannotStart(
-            f"{path.parent} cannot be written ({exc.strerror});"
-            " set BULKCAST_HOME to a folder that can"
+            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
+            folder=path.parent,
+            why=exc.strerror,
         ) from exc
 
 
@@ -497,8 +520,10 @@ def _set_up(connection: sqlite3.Connection) -> None:
         _create(connection)
     if (version := _version(connection)) > VERSION:
         raise CannotStart(
-            f"the ledger is of version {version} and this bulkcast reads up to {VERSION};"
-            " install the newer bulkcast"
+            "the ledger is of version {version} and this bulkcast reads up to "
+            "{known}; install the newer bulkcast",
+            version=version,
+            known=VERSION,
         )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -14,6 +14,7 @@ from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
 from bulkcast.loader.options import ReadOptions
 from bulkcast.model import Sheet
+from bulkcast.wording import marked
 
 __all__ = ["ReadOptions", "previous_results", "read"]
 
@@ -25,10 +26,10 @@ _READERS: Final[Mapping[str, _Reader]] = {
     ".xlsm": workbook.read,
 }
 _TO_BE_SAVED_AGAIN: Final = {
-    ".xls": "an Excel 97-2003 workbook",
-    ".xlsb": "a binary workbook",
-    ".ods": "an OpenDocument spreadsheet",
-    ".numbers": "a Numbers spreadsheet",
+    ".xls": marked("an Excel 97-2003 workbook"),
+    ".xlsb": marked("a binary workbook"),
+    ".ods": marked("an OpenDocument spreadsheet"),
+    ".numbers": marked("a Numbers spreadsheet"),
 }
 
 
@@ -46,15 +47,21 @@ def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) 
     except BulkcastError:
         raise
     except OSError as exc:
-        raise UnreadableSheet(f"{path.name} cannot be read: {exc.strerror or exc}.") from exc
+        raise UnreadableSheet(
+            "{name} cannot be read: {why}.", name=path.name, why=exc.strerror or exc
+        ) from exc
     except MemoryError as exc:
-        raise UnreadableSheet(f"{path.name} is too large for this computer's memory.") from exc
+        raise UnreadableSheet(
+            "{name} is too large for this computer's memory.", name=path.name
+        ) from exc
     # The parsers beneath raise whatever a damaged file leads them to (KeyError, struct.error,
     # zlib.error ...); a file is never worth a traceback.
     except Exception as exc:
         raise UnreadableSheet(
-            f"{path.name} is damaged and cannot be read ({type(exc).__name__}); "
-            "open it in a spreadsheet program and save it again."
+            "{name} is damaged and cannot be read ({kind}); open it in a spreadsheet "
+            "program and save it again.",
+            name=path.name,
+            kind=type(exc).__name__,
         ) from exc
 
 
@@ -62,16 +69,21 @@ def _reader_for(path: Path) -> _Reader:
     suffix = path.suffix.lower()
     if path.name.startswith("~$"):
         raise UnreadableSheet(
-            f"{path.name} is the mark Excel leaves beside an open workbook; "
-            f"give {path.name.removeprefix('~$')} itself."
+            "{name} is the mark Excel leaves beside an open workbook; give {book} itself.",
+            name=path.name,
+            book=path.name.removeprefix("~$"),
         )
     _require_file(path)
     if suffix in _TO_BE_SAVED_AGAIN:
         kind = _TO_BE_SAVED_AGAIN[suffix]
-        raise UnreadableSheet(f"{path.name} is {kind}; save it as .xlsx and give that file.")
+        raise UnreadableSheet(
+            "{name} is {what}; save it as .xlsx and give that file.", name=path.name, what=kind
+        )
     if suffix not in _READERS:
         known = " ".join(_READERS)
-        raise UnreadableSheet(f"{path.name} is not a kind of sheet that can be read: {known}.")
+        raise UnreadableSheet(
+            "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
+        )
     return _READERS[suffix]
 
 
@@ -79,13 +91,17 @@ def _require_file(path: Path) -> None:
     try:
         missing, is_folder, is_file = not path.exists(), path.is_dir(), path.is_file()
     except (OSError, ValueError) as exc:
-        raise UnreadableSheet(f"{path.name!r} cannot be looked at: {exc}.") from exc
+        raise UnreadableSheet(
+            "{name!r} cannot be looked at: {exc}.", name=path.name, exc=exc
+        ) from exc
     if missing:
-        raise UnreadableSheet(f"There is no file {path}.")
+        raise UnreadableSheet("There is no file {path}.", path=path)
     if is_folder:
-        raise UnreadableSheet(f"{path} is a folder; name the sheet in it.")
+        raise UnreadableSheet("{path} is a folder; name the sheet in it.", path=path)
     if not is_file:
-        raise UnreadableSheet(f"{path} is a device or a pipe; save the sheet as a file first.")
+        raise UnreadableSheet(
+            "{path} is a device or a pipe; save the sheet as a file first.", path=path
+        )
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:

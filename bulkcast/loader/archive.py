@@ -25,13 +25,18 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
     entries = packed.infolist()
     unpacked = sum(entry.file_size for entry in entries)
     if any(entry.flag_bits & 1 for entry in entries):
-        raise UnreadableSheet(f"{path.name} is an encrypted archive; save it without a password.")
+        raise UnreadableSheet(
+            "{name} is an encrypted archive; save it without a password.", name=path.name
+        )
     ratio = unpacked / max(1, path.stat().st_size)
     bomb = unpacked > _UNSUSPICIOUS and ratio > _MOST_RATIO
     if bomb or unpacked > _MOST_UNPACKED or len(entries) > _MOST_ENTRIES:
         raise UnreadableSheet(
-            f"{path.name} unpacks to {unpacked // 2**20} MB in {len(entries)} parts, which is no "
-            "sheet of settings; copy its rows into a new workbook."
+            "{name} unpacks to {size} MB in {n} parts, which is no sheet of settings; copy "
+            "its rows into a new workbook.",
+            name=path.name,
+            size=unpacked // 2**20,
+            n=len(entries),
         )
 
 

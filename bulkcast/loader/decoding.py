@@ -63,7 +63,8 @@ def _as_told(raw: bytes, name: str, encoding: str) -> Decoded:
         "".encode(known)
     except LookupError as exc:
         raise CannotStart(
-            f"--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5."
+            "--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5.",
+            encoding=encoding,
         ) from exc
     marked = known == "utf-8" and raw.startswith(codecs.BOM_UTF8)
     return _strict(raw, name, "utf-8-sig" if marked else known)
@@ -75,8 +76,11 @@ def _strict(raw: bytes, name: str, encoding: str) -> Decoded:
     except UnicodeDecodeError as exc:
         line = raw.count(b"\n", 0, exc.start) + 1
         raise UnreadableSheet(
-            f"{name} is not {encoding} throughout: line {line} holds bytes that are none; "
-            "save it as CSV UTF-8, or say which encoding it is in with --encoding."
+            "{name} is not {encoding} throughout: line {line} holds bytes that are none; "
+            "save it as CSV UTF-8, or say which encoding it is in with --encoding.",
+            name=name,
+            encoding=encoding,
+            line=line,
         ) from exc
 
 
@@ -87,7 +91,9 @@ def _by_zeros(raw: bytes, name: str) -> Decoded | None:
     if not at_even and not at_odd:
         return None
     if min(at_even, at_odd) * 10 > max(at_even, at_odd) or max(at_even, at_odd) * 8 < len(head):
-        raise UnreadableSheet(f"{name} is no text file: it holds zero bytes; save it as CSV UTF-8.")
+        raise UnreadableSheet(
+            "{name} is no text file: it holds zero bytes; save it as CSV UTF-8.", name=name
+        )
     found = _strict(raw, name, "utf-16-le" if at_odd > at_even else "utf-16-be")
     return Decoded(found.text, found.encoding, _guessed(found.encoding))
 
@@ -99,8 +105,9 @@ def _guess(raw: bytes, name: str, score: Callable[[str], int]) -> Decoded:
     ]
     if not candidates:
         raise UnreadableSheet(
-            f"{name} is in no encoding that can be recognised; save it as CSV UTF-8, or say which "
-            "one it is with --encoding."
+            "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "
+            "say which one it is with --encoding.",
+            name=name,
         )
     best = min(candidates, key=lambda candidate: candidate[:3])[3]
     return Decoded(str(best), best.encoding, _guessed(best.encoding))

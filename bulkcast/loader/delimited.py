@@ -14,13 +14,17 @@ from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.table import HEADER_WITHIN, Header, Line
 from bulkcast.model import Layout, RawRow, Sheet, Text
 from bulkcast.quoting import unguard
+from bulkcast.wording import marked
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _USUAL: Final = {".csv": ",", ".tsv": "\t"}
 _TAB_WORDS: Final = ("tab", "\\t")
 _OTHER_FILES: Final = (
-    (b"PK\x03\x04", "a zip archive, perhaps a workbook; rename it to .xlsx"),
-    (b"\xd0\xcf\x11\xe0", "an old or encrypted workbook; save it as .xlsx without a password"),
+    (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
+    (
+        b"\xd0\xcf\x11\xe0",
+        marked("an old or encrypted workbook; save it as .xlsx without a password"),
+    ),
 )
 
 
@@ -54,10 +58,10 @@ def read(path: Path, endpoint: Endpoint, options: ReadOptions) -> Sheet:
 def _bytes(path: Path) -> bytes:
     raw = path.read_bytes()
     if not raw.strip():
-        raise UnreadableSheet(f"{path.name} is empty.")
+        raise UnreadableSheet("{name} is empty.", name=path.name)
     for magic, what in _OTHER_FILES:
         if raw.startswith(magic):
-            raise UnreadableSheet(f"{path.name} is no text but {what}.")
+            raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
     return raw
 
 
@@ -66,7 +70,9 @@ def _asked(options: ReadOptions) -> str | None:
         return None
     delimiter = "\t" if options.delimiter in _TAB_WORDS else options.delimiter
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise CannotStart(f"--delimiter {options.delimiter!r} is not one character, or `tab`.")
+        raise CannotStart(
+            "--delimiter {delimiter!r} is not one character, or `tab`.", delimiter=options.delimiter
+        )
     return delimiter
 
 
@@ -115,20 +121,23 @@ def _lines(text: str, delimiter: str, name: str, *, skipped_lines: int = 0) -> I
             begun = reader.line_num
     except csv.Error as exc:
         line = begun + 1 + skipped_lines
-        raise UnreadableSheet(f"{name}, line {line}: {_explained(str(exc))}") from exc
+        raise UnreadableSheet(
+            "{name}, line {line}: {what}", name=name, line=line, what=_explained(str(exc))
+        ) from exc
 
 
-def _explained(error: str) -> str:
+def _explained(error: str) -> Text:
     if "unexpected end of data" in error:
-        return "a quote is opened in this line and never closed; close it, or double it."
+        return Text("a quote is opened in this line and never closed; close it, or double it.")
     if "field larger" in error:
-        return (
-            f"a cell is longer than {csv.field_size_limit()} characters; "
-            "a quote opened in this line is probably never closed."
+        return Text(
+            "a cell is longer than {n} characters; a quote opened in this line is probably never "
+            "closed.",
+            {"n": str(csv.field_size_limit())},
         )
     if "expected after" in error:
-        return "a cell goes on after its closing quote; double the quotes that belong to it."
-    return f"the line cannot be read: {error}."
+        return Text("a cell goes on after its closing quote; double the quotes that belong to it.")
+    return Text("the line cannot be read: {error}.", {"error": error})
 
 
 def _sheet(

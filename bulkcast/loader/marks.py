@@ -91,7 +91,7 @@ def _part(packed: ZipFile, source: str, wanted: str) -> str:
             return posixpath.normpath(posixpath.join("/", folder, relation.get("Target"))).lstrip(
                 "/"
             )
-    raise UnreadableSheet(f"The workbook is damaged: nothing in it is its {wanted}.")
+    raise UnreadableSheet("The workbook is damaged: nothing in it is its {wanted}.", wanted=wanted)
 
 
 def _parse(packed: ZipFile, name: str) -> Any:
@@ -141,7 +141,9 @@ class _Look:
         number = int(element.get("r") or self._row + 1)
         if number <= self._row:
             raise UnreadableSheet(
-                f"The worksheet is damaged: row {number} comes after {self._row}."
+                "The worksheet is damaged: row {number} comes after {before}.",
+                number=number,
+                before=self._row,
             )
         self._row = number
         if element.get("hidden") in {"1", "true"}:

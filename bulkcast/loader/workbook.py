@@ -76,7 +76,10 @@ def _choose(name: str, book: Any, endpoint: Endpoint, options: ReadOptions) -> _
     names = [sheet.title for sheet in book.worksheets]
     if options.tab is not None and options.tab not in names:
         raise UnreadableSheet(
-            f"{name} has no worksheet {options.tab!r}; it has {', '.join(map(repr, names))}."
+            "{name} has no worksheet {tab!r}; it has {known}.",
+            name=name,
+            tab=options.tab,
+            known=", ".join(map(repr, names)),
         )
     visible = [s.title for s in book.worksheets if s.sheet_state == "visible"]
     wanted = visible if options.tab is None else [options.tab]
@@ -88,7 +91,9 @@ def _choose(name: str, book: Any, endpoint: Endpoint, options: ReadOptions) -> _
     if len(likely) > 1:
         several = " and ".join(repr(tab.name) for tab in likely)
         raise UnreadableSheet(
-            f"{name} has more than one worksheet to read: {several}; choose one with --sheet."
+            "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
+            name=name,
+            known=several,
         )
     return likely[0]
 
@@ -107,7 +112,11 @@ def _lines(sheet: Any) -> Iterator[Line]:
     sheet.reset_dimensions()
     for number, cells in enumerate(sheet.iter_rows(), start=1):
         if number > _LAST_ROW:
-            raise UnreadableSheet(f"The worksheet {sheet.title!r} has rows beyond {_LAST_ROW}.")
+            raise UnreadableSheet(
+                "The worksheet {tab!r} has rows beyond {last}.",
+                tab=sheet.title,
+                last=_LAST_ROW,
+            )
         yield number, tuple(map(_cell, cells))
 
 

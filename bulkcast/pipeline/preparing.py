@@ -117,7 +117,7 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
         raise CannotStart(
-            f"--tz {name!r} is no time zone; give one such as Asia/Shanghai"
+            "--tz {name!r} is no time zone; give one such as Asia/Shanghai", name=name
         ) from None
 
 

@@ -50,7 +50,9 @@ def write_results(
     """
     refuse_other_kind(target, layout.kind)
     if not source.is_file():
-        raise UnreadableSheet(f"{source} is no longer there, so results cannot be put into it")
+        raise UnreadableSheet(
+            "{source} is no longer there, so results cannot be put into it", source=source
+        )
     by_row = {result.row: result for result in results}
     with replacing(target, existing) as draft:
         if layout.kind in {"xlsx", "xlsm"}:
@@ -69,5 +71,8 @@ def refuse_other_kind(target: Path, kind: str) -> None:
     is_book = wanted in {"xlsx", "xlsm"}
     if (suffix != f".{wanted}") if is_book else (suffix in _BOOKS):
         raise CannotStart(
-            f"Results of a .{kind} sheet cannot be written as {target.name}; use .{wanted}"
+            "Results of a .{kind} sheet cannot be written as {name}; use .{wanted}",
+            kind=kind,
+            name=target.name,
+            wanted=wanted,
         )

@@ -71,13 +71,18 @@ def refuse_existing(target: Path, existing: Existing) -> None:
     """Raise CannotStart if something stands at `target` that may not be replaced."""
     if existing == "refuse" and target.exists():
         raise CannotStart(
-            f"{target} exists already; choose another name with --results, or use --force"
+            "{target} exists already; choose another name with --results, or use --force",
+            target=target,
         )
 
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
     why = exc.strerror or type(exc).__name__
-    return CannotStart(f"{target} cannot be written ({why}); choose another place with --results")
+    return CannotStart(
+        "{target} cannot be written ({why}); choose another place with --results",
+        target=target,
+        why=why,
+    )
 
 
 class Draft:

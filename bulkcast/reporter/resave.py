@@ -14,6 +14,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from bulkcast.errors import CannotStart
 from bulkcast.model import Layout, ResultRow, Text
 from bulkcast.reporter.columns import place, storable, texts, title
+from bulkcast.wording import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +77,22 @@ def write(
         lost = _lost(source, draft)
     except _UNWRITABLE as exc:
         raise CannotStart(
-            f"{source.name} cannot be written back ({why}; {exc}); save it as a new .xlsx first"
+            "{name} cannot be written back ({why}; {exc}); save it as a new .xlsx first",
+            name=source.name,
+            why=why,
+            exc=exc,
         ) from exc
     return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": "; ".join(lost)})
 
 
-_SAID: Final = (
+_SAID: Final = marked(
     "The workbook had to be written anew: what formulas had computed is gone until it is opened "
     "and saved in a spreadsheet program."
 )
-_SAID_WITH_PARTS: Final = _SAID + "  Lost: {parts}."
+_SAID_WITH_PARTS: Final = marked(
+    "The workbook had to be written anew: what formulas had computed is gone until it is opened "
+    "and saved in a spreadsheet program.  Lost: {parts}."
+)
 
 _UNWRITABLE: Final = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, BadZipFile, EOFError, RuntimeError,
