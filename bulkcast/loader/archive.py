@@ -5,6 +5,7 @@ from typing import Final
 from zipfile import ZipFile
 
 from bulkcast.errors import UnreadableSheet
+from bulkcast.wording import marked
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 """Begins both an old .xls and any workbook with a password to open it."""
@@ -40,19 +41,23 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         )
 
 
-def why_no_zip(path: Path) -> str:
-    """The sentence for a workbook that is no zip archive."""
+def no_zip(path: Path) -> UnreadableSheet:
+    """What is wrong with a workbook that is no zip archive."""
     with path.open("rb") as file:
         start = file.read(512)
+    return UnreadableSheet(_why(start), name=path.name)
+
+
+def _why(start: bytes) -> str:
     if not start:
-        return f"{path.name} is empty."
+        return marked("{name} is empty.")
     if start.startswith(_OLE):
-        return (
-            f"{path.name} has a password to open it, or is an old .xls by another name; "
+        return marked(
+            "{name} has a password to open it, or is an old .xls by another name; "
             "save it as .xlsx without a password."
         )
     if start.startswith(b"PK"):
-        return f"{path.name} is cut off or damaged; copy or download it again."
+        return marked("{name} is cut off or damaged; copy or download it again.")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<html", b"<!doctype", b"<table")):
-        return f"{path.name} is a web page by another name; open it and save it as .xlsx."
-    return f"{path.name} is no workbook; if it is text, name it .csv, or save it as .xlsx."
+        return marked("{name} is a web page by another name; open it and save it as .xlsx.")
+    return marked("{name} is no workbook; if it is text, name it .csv, or save it as .xlsx.")

@@ -47,7 +47,7 @@ def read(path: Path, endpoint: Endpoint, options: ReadOptions) -> Sheet:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             return _read(path, book, packed, endpoint, options)
     except BadZipFile as exc:
-        raise UnreadableSheet(archive.why_no_zip(path)) from exc
+        raise archive.no_zip(path) from exc
 
 
 def _read(
@@ -89,7 +89,7 @@ def _choose(name: str, book: Any, endpoint: Endpoint, options: ReadOptions) -> _
         place = name if options.tab is None else f"The worksheet {options.tab!r} of {name}"
         raise table.no_header(place, endpoint)
     if len(likely) > 1:
-        several = " and ".join(repr(tab.name) for tab in likely)
+        several = ", ".join(repr(tab.name) for tab in likely)
         raise UnreadableSheet(
             "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
             name=name,

@@ -13,7 +13,7 @@ from bulkcast.languages import tongue
 from bulkcast.model import NoReply, Reply, Verdict
 from bulkcast.pipeline.values import Diagnosis
 from bulkcast.stamps import SKEW_TOLD_S, clock_off
-from bulkcast.wording import Tongue
+from bulkcast.wording import Tongue, marked
 
 _TIMEOUT_S: Final = 10.0
 _HARMLESS: Final = (("courseId", 0),)
@@ -55,16 +55,16 @@ def _reached(config: Config, reply: Reply | NoReply, speaks: Tongue) -> _Finding
     where = config.institution.root_url
     if isinstance(reply, Reply):
         well = "{url} answers (HTTP {status})."
-        return "reachability", True, speaks.tell(well, url=where, status=reply.status)
+        return marked("reachability"), True, speaks.tell(well, url=where, status=reply.status)
     sentences = explain(reply.code, {"detail": reply.detail}, WEBCAST, speaks)
-    return "reachability", False, speaks.joined([*sentences])
+    return marked("reachability"), False, speaks.joined([*sentences])
 
 
 def _access(verdict: Verdict, speaks: Tongue) -> _Finding:
     if verdict.proves_access:
-        return "credentials", True, speaks.tell("ClassIn accepts the SID and the secret.")
+        return marked("credentials"), True, speaks.tell("ClassIn accepts the SID and the secret.")
     sentences = explain(verdict.code, verdict.args, WEBCAST, speaks)
-    return "credentials", False, speaks.joined([*sentences])
+    return marked("credentials"), False, speaks.joined([*sentences])
 
 
 def _off(reply: Reply | NoReply, sent_at: float) -> float:
@@ -78,7 +78,7 @@ def _off(reply: Reply | NoReply, sent_at: float) -> float:
 
 def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
     if reply.date is None:
-        return "clock", True, speaks.tell("The answer carries no time to compare with.")
+        return marked("clock"), True, speaks.tell("The answer carries no time to compare with.")
     if abs(off) < SKEW_TOLD_S:
-        return "clock", True, speaks.tell("This computer's clock agrees with ClassIn's.")
-    return "clock", True, speaks.say(clock_off(off))
+        return marked("clock"), True, speaks.tell("This computer's clock agrees with ClassIn's.")
+    return marked("clock"), True, speaks.say(clock_off(off))
