@@ -152,6 +152,7 @@ def test_nothing_is_shown_that_was_not_handed_to_the_translator() -> None:
 
 # ------------------------------------------------------------------ what is really said
 
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -190,7 +191,7 @@ NAMES = _names()
 
 def english_in(text: str, *data: str) -> set[str]:
     """Words of `text` that are neither names nor in the `data` it speaks of."""
-    return _words(text) - NAMES - _words(*data)
+    return _words(_RUN.sub("", text)) - NAMES - _words(*data)
 
 
 SAMPLES = sorted(
@@ -258,7 +259,16 @@ def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: Desk) -> None:
         again = desk.call("resubmit", target, "--yes", *FAST, "--lang", "zh")
         seen = [
             desk.call(*words, "--lang", "zh")
-            for words in (("runs",), ("doctor",), ("plan", sheet), ("apply", sheet, "-n"))
+            for words in (
+                ("runs",),
+                ("doctor",),
+                ("plan", sheet),
+                ("apply", sheet, "-n"),
+                ("runs", "show"),
+                ("runs", "show", "--only", "invalid"),
+                ("runs", "--state", "crashed"),
+                ("results", sent.out.partition("results-")[2][:20], "-o", desk.folder / "a.html"),
+            )
         ]
 
     spoken = [said.out + said.err for said in (sent, again, *seen)]

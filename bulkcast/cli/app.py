@@ -180,14 +180,34 @@ def resume(run: str, **given: Any) -> int:
     return sending.resume(run, given)
 
 
-@bulkcast.command()
+@bulkcast.group(invoke_without_command=True)
+@options.which_runs
 @options.sandbox
 @options.voice
-def runs(**given: Any) -> int:
-    """List every run, the newest first."""
+@click.pass_context
+def runs(ctx: click.Context, /, **given: Any) -> int | None:
+    """List every run, the newest first; `runs show RUN` for one."""
+    if ctx.invoked_subcommand:
+        return None
     from bulkcast.cli import looking
 
     return looking.runs(given)
+
+
+@runs.command()
+@click.argument("run", default="")
+@options.only
+@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
+@options.sandbox
+@options.voice
+def show(run: str, **given: Any) -> int:
+    """Show what RUN, or the newest run, came to.
+
+    With --only, the rows that ended so too.
+    """
+    from bulkcast.cli import looking
+
+    return looking.show(run, given)
 
 
 @bulkcast.command()
@@ -198,7 +218,10 @@ def runs(**given: Any) -> int:
 @options.sandbox
 @options.voice
 def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again."""
+    """Write the result sheet of RUN again.
+
+    With `-o NAME.html`, a page with counts, times and causes to hand on.
+    """
     from bulkcast.cli import looking
 
     return looking.results(run, given)

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.account import Account, Cause
 from bulkcast.cli.figures import Figures
 from bulkcast.cli.words import said, spoken
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
-from bulkcast.model import Issue, RowStatus, Stop, no_counts
+from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pipeline import Diagnosis, Prepared, RunReport
 from bulkcast.reporter import Crosstab
 
@@ -145,6 +146,52 @@ def _record(record: RunRecord) -> Document:
         "state": state(record),
         "stopped": stopped(record.stop),
     }
+
+
+def account(found: Account, rows: Iterable[ResultRow]) -> Document:
+    """What a run came to; `rows` are those asked for."""
+    return {
+        "schema": "bulkcast.account/1",
+        "run": found.run,
+        "created_at": found.created_at,
+        "finished_at": found.finished_at,
+        "input": found.sheet,
+        "institution": {"root_url": found.root_url, "sid": found.sid},
+        "rows": found.rows,
+        "counts": _counts(found.counts),
+        "attempts": found.attempts,
+        "causes": [_cause(cause) for cause in found.causes],
+        "stopped": stopped(found.stop),
+        "listed": [_row(row) for row in rows],
+    }
+
+
+def _cause(cause: Cause) -> Document:
+    lang = spoken().lang
+    return {
+        "status": cause.status.value,
+        "code": cause.code,
+        "rows": list(cause.rows),
+        "message": cause.message.say(lang),
+        "fix": cause.fix.say(lang),
+    }
+
+
+def _row(row: ResultRow) -> Document:
+    return {
+        "row": row.row,
+        "status": row.status.value,
+        "code": row.code,
+        "message": row.message,
+        "fix": row.fix,
+        "attempts": row.attempts,
+        "time": row.time,
+    }
+
+
+def page(path: Path) -> Document:
+    """Where a page was written."""
+    return {"schema": "bulkcast.page/1", "page": str(path)}
 
 
 def state(record: RunRecord) -> str:

@@ -29,6 +29,8 @@ class Group(Command, click.Group):
     """Lists its commands as they are used, not by the alphabet."""
 
     command_class = Command
+    group_class = type
+    """Groups within are of this kind too."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """The names, in the order in which they were declared."""

@@ -127,6 +127,9 @@ def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
 
 
 _PATH: Final = click.Path(path_type=Path)
+_DATE: Final = click.DateTime(["%Y-%m-%d"])
+STATES: Final = ("finished", "stopped", "running", "crashed")
+"""How far a run can be, in the words of `runs --json`."""
 
 sheet = click.argument("sheet", type=_PATH)
 world = click.option("--world", type=_PATH, metavar="FILE", help="What the sandbox plays (JSON).")
@@ -185,6 +188,15 @@ choosing = _together(
 only = click.option(
     "--only", type=Statuses(), help="Of a result sheet, only rows so marked: rejected,invalid …"
 )
+
+which_runs = _together(
+    click.option(
+        "--state", type=click.Choice(STATES), help="Only runs that are so far."
+    ),
+    click.option("--sheet", "name", metavar="TEXT", help="Only runs of sheets so named."),
+    click.option("--since", type=_DATE, metavar="DATE", help="Only from this day on: 2027-03-01."),
+    click.option("--until", type=_DATE, metavar="DATE", help="Only up to this day."),
+)  # fmt: skip
 
 pace = click.option(
     "--rate", default="950/min", show_default=True, metavar="RATE", help="Such as 950/min or 5/s."

@@ -3,12 +3,13 @@
     prepare   read a sheet, check it, plan it            (validate and plan stop here)
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
-    runs, results, doctor
+    runs, results, account, doctor
 
 A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
 never from memory: nothing is claimed that is not on disk.
 """
 
+from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, zone
 from bulkcast.pipeline.reporting import crosstab, results, runs
@@ -35,9 +36,12 @@ __all__ = [
     "SendOptions",
     "SheetOptions",
     "Watch",
+    "account",
     "apply",
     "crosstab",
     "doctor",
+    "outcomes",
+    "page",
     "prepare",
     "results",
     "resume",

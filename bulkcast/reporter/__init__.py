@@ -11,6 +11,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow
 from bulkcast.reporter import delimited, fresh, workbook
 from bulkcast.reporter.files import Existing, Written, default_name, refuse_existing, replacing
+from bulkcast.reporter.page import write_page
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
 
@@ -22,6 +23,7 @@ __all__ = [
     "default_name",
     "refuse_existing",
     "refuse_other_kind",
+    "write_page",
     "write_results",
     "write_template",
 ]
