@@ -310,7 +310,8 @@ def values_said(kind: Kind, lang: str = "en") -> str:
     """
     match kind:
         case ChoiceKind():
-            return ", ".join(f"{c.value} {c.label.say(lang)}" for c in kind.choices)
+            comma = Label(", ", "，").say(lang)
+            return comma.join(f"{c.value} {c.label.say(lang)}" for c in kind.choices)
         case TextKind(cut_at=int(most)):
             return Label(f"text, up to {most} characters", f"文本，最多 {most} 个字符").say(lang)
         case _:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import io
 import re
 import string
 import sys
@@ -11,13 +12,18 @@ from types import ModuleType
 
 import click
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from bulkcast.catalogue import RESULT_PREFIX
+from bulkcast.cli import words
 from bulkcast.cli.app import bulkcast
+from bulkcast.cli.console import Symbols
+from bulkcast.cli.render import Problems, problems
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import FOLDERS, of_terminal, tongue
 from bulkcast.model import RowStatus, Severity, Text
-from bulkcast.problems import PROBLEMS
+from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.columns import FIELDS
 from bulkcast.wording import ENGLISH
 from tests.command_line import FAST, ROOT, Desk, clearing, line, lines, write_csv, write_xlsx
@@ -360,3 +366,17 @@ def test_an_argument_nobody_gave_shows_as_an_ellipsis() -> None:
 
 def test_a_weight_has_a_word_in_every_language() -> None:
     assert all(tongue("zh").tell(weight) != weight for weight in Severity)
+
+
+def test_a_chinese_sentence_is_broken_where_the_terminal_ends_and_never_cut() -> None:
+    found = issue("ids.not_a_list", row=2, part="小明", value="1001001")
+    screen = Console(width=24, file=io.StringIO())
+
+    with words.speaking("zh"):
+        screen.print(*problems(Problems(((found,),), 0), Symbols()))
+        sentence = words.said(found.message)
+
+    assert isinstance(screen.file, io.StringIO)
+    shown = "".join(screen.file.getvalue().split())
+    assert sentence.replace(" ", "") in shown.replace("第2行", "")
+    assert max(cell_len(line) for line in screen.file.getvalue().splitlines()) <= 24

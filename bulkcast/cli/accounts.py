@@ -44,7 +44,7 @@ def _facts(found: Account, tz: tzinfo) -> Table:
     )
     table = Table.grid(padding=(0, 2))
     for name, value in facts:
-        table.add_row(Text(name, "dim"), Text(shown(value)))
+        table.add_row(Text(name, "dim"), Text(shown(value), overflow="fold"))
     return table
 
 
@@ -82,7 +82,7 @@ def rows(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[Renderabl
             Text(tr("row {n}", n=row.row), "bold"),
             Text(row.status.value.replace("_", " ")),
             Text(row.time),
-            Text(shown(row.message)),
+            Text(shown(row.message), overflow="fold"),
         )
     yield table
     if len(listed) > len(kept):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -118,7 +118,8 @@ def _places(group: Sequence[Issue]) -> Table:
     for index, style in enumerate(("bold", "", "", "")):
         if used[index]:
             wide = index == 3
-            table.add_column(style=style, no_wrap=not wide, overflow="ellipsis", ratio=None)
+            overflow: Literal["fold", "ellipsis"] = "fold" if wide else "ellipsis"
+            table.add_column(style=style, no_wrap=not wide, overflow=overflow)
     for line in cells:
         table.add_row(*(Text(text) for text, show in zip(line, used, strict=True) if show))
     return table
@@ -237,7 +238,7 @@ def outcome(counts: Mapping[RowStatus, int], symbols: Symbols) -> Table:
         if n:
             symbol = Text(getattr(symbols, mark), style)
             word = Text(status.value.replace("_", " "), style)
-            table.add_row(f"{n:,}", symbol, word, Text(tr(meaning), "dim"))
+            table.add_row(f"{n:,}", symbol, word, Text(tr(meaning), "dim", overflow="fold"))
     return table
 
 
@@ -320,5 +321,5 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     table = Table.grid(padding=(0, 1))
     for name, well, sentence in found.findings:
         mark = Text(symbols.good, "green") if well else Text(symbols.bad, "bold red")
-        table.add_row(mark, Text(tr(name), "bold"), Text(shown(sentence)))
+        table.add_row(mark, Text(tr(name), "bold"), Text(shown(sentence), overflow="fold"))
     return Group(table)

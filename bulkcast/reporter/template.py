@@ -267,7 +267,8 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
         star = " *" if setting.role is Role.TARGET else ""
         allowed = values_said(setting.kind, lang)
         tab.set_row(number, 32)
-        tab.write_string(number, 0, f"{setting.label.en}{star}\n{setting.label.zh}", cell)
+        first, second = setting.label.ordered(lang)
+        tab.write_string(number, 0, f"{first}{star}\n{second}", cell)
         tab.write_string(number, 1, allowed, cell)
         tab.write_string(number, 2, setting.help.say(lang), cell)
 
