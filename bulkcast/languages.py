@@ -8,7 +8,7 @@ import locale
 import os
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, Literal
 
 from bulkcast.wording import ENGLISH, Tongue
@@ -16,6 +16,8 @@ from bulkcast.wording import ENGLISH, Tongue
 Lang = Literal["en", "zh"]
 LANGS: Final[tuple[Lang, ...]] = ("en", "zh")
 DOMAIN: Final = "bulkcast"
+LOCALES: Final = Path(__file__).with_name("locale")
+"""Where the catalogues are; `importlib.resources` would double what `--help` imports."""
 FOLDERS: Final[Mapping[str, str]] = {"zh": "zh_CN"}
 """Language → the name of its folder under `locale/`; English has none."""
 
@@ -32,7 +34,7 @@ def tongue(lang: str) -> Tongue:
     folder = FOLDERS.get(lang[:2])
     if folder is None:
         return ENGLISH
-    catalogue = files("bulkcast") / "locale" / folder / "LC_MESSAGES" / f"{DOMAIN}.mo"
+    catalogue = LOCALES / folder / "LC_MESSAGES" / f"{DOMAIN}.mo"
     with catalogue.open("rb") as file:
         found = gettext.GNUTranslations(file)
     return Tongue(lang[:2], found.gettext, found.ngettext)

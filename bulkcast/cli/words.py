@@ -9,10 +9,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.resources import as_file, files
 from typing import Final
 
-from bulkcast.languages import DOMAIN, FOLDERS, LANGS, Lang, tongue
+from bulkcast.languages import DOMAIN, FOLDERS, LANGS, LOCALES, Lang, tongue
 from bulkcast.model import Text
 from bulkcast.wording import ENGLISH, Tongue
 
@@ -65,11 +64,10 @@ def speaking(lang: str) -> Iterator[None]:
     token = _spoken.set(tongue(lang))
     domain, language = gettext.textdomain(), os.environ.get(_LANGUAGE)
     try:
-        with as_file(files("bulkcast") / "locale") as folder:
-            gettext.bindtextdomain(DOMAIN, str(folder))
-            gettext.textdomain(DOMAIN)
-            os.environ[_LANGUAGE] = FOLDERS.get(lang, lang)
-            yield
+        gettext.bindtextdomain(DOMAIN, str(LOCALES))
+        gettext.textdomain(DOMAIN)
+        os.environ[_LANGUAGE] = FOLDERS.get(lang, lang)
+        yield
     finally:
         gettext.textdomain(domain)
         os.environ.pop(_LANGUAGE)
