@@ -139,8 +139,14 @@ class Client:
 class _Marked(aiohttp.BytesPayload):
     """A body that knows whether its first byte has been handed to the connection.
 
-    aiohttp writes headers and a small body together, so nothing has left before.  A trace hook on
-    sent headers tells the same at ten times the cost.
+    aiohttp (from 3.12 on) keeps the headers in a buffer until the body's first chunk is written;
+    only an `Expect: 100-continue` or an empty body has them leave alone, and ours has neither.
+    Should they ever leave alone, by a cancellation at that very moment, they announce a body that
+    does not come, and no server acts on that.  So an unmarked body was never sent; a marked one may
+    have been stuck in a buffer, which is called sent, to be on the safe side.
+
+    The trace hook on sent headers tells no more: it is called when they are put in that buffer,
+    and costs ten times as much.
     """
 
     begun = False

@@ -195,8 +195,10 @@ def _own_words(
 
 def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
     """Whether a code itself says that nobody knows; a refusal does not."""
-    reply = endpoint.by_code.get(int(code)) if code.isdigit() else None
-    return reply.ambiguous if reply else not code.startswith("plan.")
+    if code.isdigit():
+        reply = endpoint.by_code.get(int(code))
+        return reply is not None and reply.ambiguous
+    return not code.startswith(("plan.", "run."))
 
 
 def _joined(sentences: Iterable[str], tongue: Tongue) -> str:

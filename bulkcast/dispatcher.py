@@ -12,13 +12,24 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, assert_never
+from typing import Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity import wait_random_exponential as full_jitter
 
 from bulkcast.catalogue import Endpoint
+from bulkcast.endings import (
+    SENDS_MOST,
+    THROTTLES_MOST,
+    Entry,
+    caught,
+    ending,
+    unless_ambiguous,
+)
+from bulkcast.errors import LedgerUnwritable
+from bulkcast.fence import Fence, ahead_of
 from bulkcast.guards import Guards
 from bulkcast.model import (
     Attempt,
@@ -41,22 +52,39 @@ from bulkcast.plan import LOCK_MARGIN_S, locked_settings
 from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
+from bulkcast.wording import marked
+
+__all__ = [
+    "CONCURRENCY",
+    "MAX_OUTAGE_S",
+    "PASS_GAP_S",
+    "PASS_SENDS",
+    "RETRY_AFTER_MOST_S",
+    "SAME_AGAIN_S",
+    "SENDS_MOST",
+    "THROTTLES_MOST",
+    "Dispatcher",
+    "Journal",
+    "Progress",
+    "Send",
+]
 
 CONCURRENCY: Final = 32
 """Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
 
-SENDS_MOST: Final = 8
-"""Sends of one request that stay unanswered, after which it ends unconfirmed."""
 PASS_SENDS: Final = 3
 PASS_GAP_S: Final = 30.0
-THROTTLES_MOST: Final = 12
-"""Times one request may be told to slow down; with the sends above it makes 20."""
 RETRY_AFTER_MOST_S: Final = 300.0
 """A longer silence than this ends the run, to be resumed later."""
 MAX_OUTAGE_S: Final = 45 * 60.0
 """Half an hour's outage is survived with time to spare."""
 SAME_AGAIN_S: Final = 5.5
 """ClassIn refuses identical parameters within 5 s (101003002)."""
+
+_FENCE: Final = marked(
+    "An older request to the same classroom had gone unanswered and could still have arrived, so"
+    " these waited until ClassIn would refuse it: {n}, for up to {longest} min."
+)
 
 _UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
 
@@ -91,6 +119,10 @@ class Progress:
     held_s: float
     """Seconds of silence left that ClassIn asked for."""
     parked_s: float
+    fenced: int = 0
+    """Requests that wait because an older one may yet arrive at their classroom."""
+    fenced_s: float = 0.0
+    """Seconds until the last of them may go."""
 
 
 class _Halt(Exception):
@@ -103,24 +135,6 @@ class _Again(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.code)
         self.verdict = verdict
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One request on its way through the run."""
-
-    request: Request
-    attempts: int = 0
-    sends: int = 0
-    pass_sends: int = 0
-    passes: int = 0
-    throttles: int = 0
-    ambiguous: bool = False
-    stamped_at: float = 0.0
-    """When the last try was stamped, on the event loop's clock."""
-    restamped: bool = False
-    last: Verdict | None = None
-    outcome: Outcome | None = None
 
 
 class Dispatcher:
@@ -136,28 +150,42 @@ class Dispatcher:
         wall: Callable[[], float],
         concurrency: int = CONCURRENCY,
         max_outage_s: float = MAX_OUTAGE_S,
+        fence: Fence | None = None,
         chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, not secrecy
     ) -> None:
-        """`wall` gives Unix seconds of this computer's clock; `chance` numbers in [0, 1)."""
+        """Get ready for one run.
+
+        Args:
+            endpoint: what is called.
+            send: sends one request.
+            journal: what is written down.
+            pacer: when the next request may start.
+            wall: Unix seconds by this computer's clock.
+            concurrency: requests under way at once.
+            max_outage_s: how long an outage is waited out.
+            fence: what earlier programs sent that may arrive yet, on the event loop's clock.
+            chance: numbers in [0, 1).
+
+        """
         self._endpoint = endpoint
         self._send = send
         self._journal = journal
         self._pacer = pacer
         self._wall = wall
+        self._fence = fence or Fence()
         self._chance = chance
         self._concurrency = concurrency
         self._max_outage_s = max_outage_s
         self._weather = Weather()
         self._guards = Guards(endpoint)
         self._clock = ServerClock()
-        self._slots = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._alone = False
         self._throttled_since = math.inf
-        self._entries: dict[RequestKey, _Entry] = {}
-        self._queue: deque[_Entry] = deque()
-        self._dependents: dict[RequestKey, _Entry] = {}
+        self._entries: dict[RequestKey, Entry] = {}
+        self._queue: deque[Entry] = deque()
+        self._dependents: dict[RequestKey, Entry] = {}
         self._repeating = 0
         self._counts: Counter[RowStatus] = Counter()
         self._rows = 0
@@ -178,11 +206,13 @@ class Dispatcher:
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
         self._take(requests, history or {})
+        self._slots = asyncio.Semaphore(self._concurrency)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
                 tasks.create_task(self._work())
         self.stopped = self.stopped or self._guards.credentials_refused()
+        self._tell_of_the_fence()
         await self._end_the_rest()
         return {key: entry.outcome for key, entry in self._entries.items() if entry.outcome}
 
@@ -204,6 +234,8 @@ class Dispatcher:
             sky=self._weather.sky,
             held_s=max(0.0, self._pacer.held_until - now),
             parked_s=self._weather.parked_for(now),
+            fenced=len(self._fence.held),
+            fenced_s=max(self._fence.held.values(), default=now) - now,
         )
 
     # -------------------------------------------------------------- the way of a request
@@ -211,7 +243,7 @@ class Dispatcher:
     def _take(self, requests: Iterable[Request], history: Mapping[RequestKey, History]) -> None:
         for request in requests:
             past = history.get(request.key, History())
-            entry = _Entry(request, attempts=past.attempts, ambiguous=past.ambiguous)
+            entry = Entry(request, attempts=past.attempts, ambiguous=past.ambiguous)
             self._entries[request.key] = entry
             self._rows += len(request.rows)
         for entry in self._entries.values():
@@ -222,18 +254,37 @@ class Dispatcher:
 
     async def _work(self) -> None:
         while self._queue and not self.stopped:
-            await self._first(self._queue.popleft())
+            entry = self._queue.popleft()
+            if self._opens_at(entry) > _now():  # and so do not hold up the others
+                self._tasks.create_task(self._when_open(entry))
+            else:
+                await self._first(entry)
 
-    async def _first(self, entry: _Entry) -> None:
+    async def _when_open(self, entry: Entry) -> None:
+        """The first try, once nothing older can arrive at the classroom any more."""
+        opens_at, now = self._opens_at(entry), _now()
+        if opens_at > now:
+            try:
+                with self._fence.waiting(entry.request.key, now, opens_at):
+                    await self._sleep(opens_at - now)
+            except _Halt:
+                return
+        await self._first(entry)
+
+    def _opens_at(self, entry: Entry) -> float:
+        return self._fence.opens_at(entry.request.target, entry.request.body)
+
+    async def _first(self, entry: Entry) -> None:
         """The first try; tenacity is only called in where it was not the last."""
         try:
             verdict = await self._attempt(entry)
+            ended = verdict is None or await self._conclude(entry, verdict)
         except _Halt:
             return
-        if verdict and not await self._conclude(entry, verdict):
+        if verdict and not ended:
             self._tasks.create_task(self._repeat(entry, verdict))
 
-    async def _repeat(self, entry: _Entry, verdict: Verdict) -> None:
+    async def _repeat(self, entry: Entry, verdict: Verdict) -> None:
         """Further tries: a few close together, then more in later passes."""
         self._repeating += 1
         try:
@@ -246,7 +297,7 @@ class Dispatcher:
         finally:
             self._repeating -= 1
 
-    async def _pass(self, entry: _Entry, verdict: Verdict) -> bool:
+    async def _pass(self, entry: Entry, verdict: Verdict) -> bool:
         """Up to three sends with a growing wait; whether the request has ended.
 
         A new AsyncRetrying each time: its state is per object, so one shared between tasks mixes
@@ -263,7 +314,7 @@ class Dispatcher:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again),
-            stop=lambda _: self._spent(entry) or entry.pass_sends >= PASS_SENDS,
+            stop=lambda _: entry.is_spent or entry.pass_sends >= PASS_SENDS,
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
@@ -274,7 +325,7 @@ class Dispatcher:
             return False
         return True
 
-    async def _attempt(self, entry: _Entry) -> Verdict | None:
+    async def _attempt(self, entry: Entry) -> Verdict | None:
         """One try, recorded as an intent; None where the request ended without one.
 
         Raises:
@@ -298,26 +349,30 @@ class Dispatcher:
                 self._alone = False
                 self._stir()
 
-    async def _send_once(self, entry: _Entry) -> Reply | NoReply:
-        stamp = self._wall()
+    async def _send_once(self, entry: Entry) -> Reply | NoReply:
+        """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
+        entry.stamp, entry.sent_at = self._wall(), _now()
+        entry.signed = int(entry.stamp + self._clock.offset)
+        ahead_s = ahead_of(entry.stamp, entry.signed, self._clock.skew)
+        intent = Intent(entry.request.key, entry.attempts + 1, entry.stamp, ahead_s)
+        try:
+            await self._journal.intend((intent,))
+        except LedgerUnwritable as exc:
+            raise self._unwritable(exc) from exc
         entry.attempts += 1
-        entry.stamped_at = _now()
         self.requests += 1
-        await self._journal.intend((Intent(entry.request.key, entry.attempts, stamp),))
-        return await self._send(entry.request.body, int(self._wall() + self._clock.offset))
+        return await self._send(entry.request.body, entry.signed)
 
-    async def _conclude(self, entry: _Entry, verdict: Verdict) -> bool:
+    async def _conclude(self, entry: Entry, verdict: Verdict) -> bool:
         """Whether `verdict` ends its tries; what it says is recorded either way."""
         entry.last = verdict
         if verdict.kind is ReplyClass.CREDENTIALS and not self._guards.proven:
             # Whose fault it is shows at the end: the secret's, or this row's alone.
-            await self._journal.record((self._ended(entry, verdict, None),))
+            await self._record(entry, verdict, None)
             return True
-        outcome = self._outcome(entry, verdict)
-        if outcome is None and self._spent(entry):
-            outcome = self._given_up(entry, verdict)
+        outcome = ending(entry, verdict, self.stopped)
         if outcome is None:
-            await self._journal.record((self._ended(entry, verdict, None),))
+            await self._record(entry, verdict, None)
             return False
         await self._settle(entry, outcome, verdict)
         return True
@@ -392,7 +447,7 @@ class Dispatcher:
     # -------------------------------------------------------------- learning
 
     def _learn(
-        self, entry: _Entry, verdict: Verdict, reply: Reply | NoReply, *, alone: bool
+        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, *, alone: bool
     ) -> None:
         """What one answer means for everybody."""
         now = _now()
@@ -401,9 +456,9 @@ class Dispatcher:
         self._note_sky(before, now)
         self._measure_clock(reply)
         # The first refusal has the stamps corrected; one of a corrected stamp ends the run.
-        if verdict.kind is ReplyClass.CLOCK and self._clock.refused(entry.stamped_at, now):
+        if verdict.kind is ReplyClass.CLOCK and self._clock.refused(entry.sent_at, now):
             self.stop(Stop("clock", verdict.code, verdict.args))
-        self._count(entry, verdict, probing=alone and before is Sky.PARKED)
+        entry.count(verdict, probing=alone and before is Sky.PARKED)
         if verdict.kind is ReplyClass.THROTTLED:
             self._slow_down(verdict, now)
         elif verdict.proves_access:
@@ -425,20 +480,18 @@ class Dispatcher:
             self._pacer.resume_gently(now)
         self._stir()
 
+    def _tell_of_the_fence(self) -> None:
+        waits = self._fence.waits_s
+        if waits:
+            words = {"n": str(len(waits)), "longest": str(max(1, round(max(waits) / 60)))}
+            self.remarks.append(Text(_FENCE, words))
+
     def _measure_clock(self, reply: Reply | NoReply) -> None:
         if isinstance(reply, NoReply) or reply.date is None:
             return
         remark = self._clock.measure(reply.date, self._wall())
         if remark:
             self.remarks.append(remark)
-
-    def _count(self, entry: _Entry, verdict: Verdict, *, probing: bool) -> None:
-        entry.ambiguous = entry.ambiguous or verdict.ambiguous
-        if verdict.kind is ReplyClass.TRANSIENT and verdict.connected and not probing:
-            entry.sends += 1
-            entry.pass_sends += 1
-        if verdict.kind is ReplyClass.THROTTLED:
-            entry.throttles += 1
 
     def _slow_down(self, verdict: Verdict, now: float) -> None:
         self._throttled_since = min(self._throttled_since, now)
@@ -451,51 +504,12 @@ class Dispatcher:
 
     # -------------------------------------------------------------- ending
 
-    def _outcome(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
-        """How a request ends with this verdict; None where another try may help."""
-        match verdict.kind:
-            case ReplyClass.OK | ReplyClass.OK_WARNING:
-                return self._with(verdict, RowStatus.APPLIED)
-            case ReplyClass.ROW | ReplyClass.INSTITUTION:
-                return self._with(verdict, RowStatus.REJECTED)
-            case ReplyClass.CREDENTIALS | ReplyClass.TOO_LATE:
-                late = verdict.kind is ReplyClass.TOO_LATE
-                status = RowStatus.TOO_LATE if late else RowStatus.REJECTED
-                return self._with(verdict, _unless_ambiguous(entry, status))
-            case ReplyClass.STOP:
-                return self._with(verdict, _unanswered(entry, verdict))
-            case ReplyClass.CLOCK:
-                return self._clock_refused(entry, verdict)
-            case ReplyClass.TRANSIENT | ReplyClass.THROTTLED | ReplyClass.MAINTENANCE:
-                return None
-            case _:
-                assert_never(verdict.kind)
-
-    def _clock_refused(self, entry: _Entry, verdict: Verdict) -> Outcome | None:
-        """A corrected stamp mends it once; a row refused twice is not repeated again."""
-        if self.stopped:
-            return self._with(verdict, _unless_ambiguous(entry, RowStatus.NOT_SENT))
-        if entry.restamped:
-            return self._with(verdict, _unless_ambiguous(entry, RowStatus.REJECTED))
-        entry.restamped = True
-        return None
-
-    def _with(self, verdict: Verdict, status: RowStatus) -> Outcome:
-        return Outcome(status, verdict.code, verdict.args)
-
-    def _spent(self, entry: _Entry) -> bool:
-        return entry.sends >= SENDS_MOST or entry.throttles >= THROTTLES_MOST
-
-    def _given_up(self, entry: _Entry, verdict: Verdict) -> Outcome:
-        """No answer to trust within the request's bound."""
-        return self._with(verdict, _unanswered(entry, verdict))
-
-    def _ended_already(self, entry: _Entry) -> Outcome | None:
+    def _ended_already(self, entry: Entry) -> Outcome | None:
         """How a request ends without a try: locked, or in need of a feature that is not there."""
         early = self._too_late(entry) or self._guards.blocks(entry.request)
-        return replace(early, status=_unless_ambiguous(entry, early.status)) if early else None
+        return replace(early, status=unless_ambiguous(entry, early.status)) if early else None
 
-    def _too_late(self, entry: _Entry) -> Outcome | None:
+    def _too_late(self, entry: Entry) -> Outcome | None:
         """How a request ends whose settings have locked by ClassIn's clock."""
         locks_at = entry.request.locks_at
         if locks_at is None or self._wall() + self._clock.offset < locks_at - LOCK_MARGIN_S:
@@ -504,21 +518,58 @@ class Dispatcher:
         args = {"settings": keys, "locked_at": str(locks_at)}
         return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
 
-    async def _settle(
-        self, entry: _Entry, outcome: Outcome, verdict: Verdict | None = None
-    ) -> None:
+    async def _settle(self, entry: Entry, outcome: Outcome, verdict: Verdict | None = None) -> None:
         """Write down how a request ended; only then count it and let its successor go."""
         final = Outcome(outcome.status, outcome.code, outcome.args, entry.attempts, self._wall())
-        await self._journal.record((self._ended(entry, verdict, final),))
-        entry.outcome = final
-        self._counts[final.status] += len(entry.request.rows)
+        await self._record(entry, verdict, final)
+        self._end(entry, final)
         follower = self._dependents.pop(entry.request.key, None)
-        if follower and not self.stopped:
-            self._tasks.create_task(self._first(follower))
-        elif follower:
+        if follower is None:
+            return
+        for doubt in entry.doubts(self._clock.skew):
+            self._fence.add(doubt)
+        if self.stopped:
             self._queue.append(follower)
+        else:
+            self._tasks.create_task(self._when_open(follower))
 
-    def _ended(self, entry: _Entry, verdict: Verdict | None, outcome: Outcome | None) -> Attempt:
+    def _end(self, entry: Entry, outcome: Outcome) -> None:
+        entry.outcome = outcome
+        self._counts[outcome.status] += len(entry.request.rows)
+
+    async def _record(self, entry: Entry, verdict: Verdict | None, outcome: Outcome | None) -> None:
+        """Write down how a try ended, or hold it until the end of the run.
+
+        Raises:
+            _Halt: the ledger cannot be written.
+
+        """
+        attempt = self._ended(entry, verdict, outcome)
+        try:
+            await self._journal.record((attempt,))
+        except LedgerUnwritable as exc:
+            entry.held = attempt
+            raise self._unwritable(exc) from exc
+
+    def _unwritable(self, exc: LedgerUnwritable) -> _Halt:
+        """Nothing more may leave: nobody would know of it."""
+        self.stop(Stop("ledger", "run.ledger", {"why": str(exc)}, exit_status=5))
+        return _Halt()
+
+    async def _record_held(self) -> None:
+        """Try once more to write down what could not be, now that nothing is under way."""
+        held = {key: entry.held for key, entry in self._entries.items() if entry.held}
+        try:
+            await self._journal.record(tuple(held.values()))
+        except LedgerUnwritable:
+            for key in held:  # its intent is on disk, and says as much
+                self._entries[key].ambiguous = True
+            return
+        for key, attempt in held.items():
+            if attempt.outcome:
+                self._end(self._entries[key], attempt.outcome)
+
+    def _ended(self, entry: Entry, verdict: Verdict | None, outcome: Outcome | None) -> Attempt:
         return Attempt(
             key=entry.request.key,
             number=entry.attempts if verdict else 0,
@@ -530,36 +581,14 @@ class Dispatcher:
 
     async def _end_the_rest(self) -> None:
         """Whatever the end of the run caught unsent or unanswered."""
-        stop = self.stopped
-        for entry in self._entries.values():
-            if entry.outcome is None:
-                entry.outcome = self._caught(entry, stop)
-                self._counts[entry.outcome.status] += len(entry.request.rows)
-        rest = [e for e in self._entries.values() if e.outcome and e.outcome.at is None]
-        await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
-
-    def _caught(self, entry: _Entry, stop: Stop | None) -> Outcome:
-        if entry.ambiguous and entry.last:
-            return replace(self._given_up(entry, entry.last), attempts=entry.attempts)
-        if entry.ambiguous:  # by an earlier program
-            return Outcome(RowStatus.UNCONFIRMED, "send.crashed", attempts=entry.attempts)
-        if stop is None and entry.last and entry.last.kind is ReplyClass.CREDENTIALS:
-            return replace(self._with(entry.last, RowStatus.REJECTED), attempts=entry.attempts)
-        if stop is None or stop.reason == "interrupted":
-            return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=entry.attempts)
-        return Outcome(RowStatus.NOT_SENT, stop.code, stop.args, attempts=entry.attempts)
+        await self._record_held()
+        rest = [entry for entry in self._entries.values() if entry.outcome is None]
+        for entry in rest:
+            self._end(entry, caught(entry, self.stopped))
+        # Where the ledger cannot be written, it says of these what their intents say.
+        with suppress(LedgerUnwritable):
+            await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _unless_ambiguous(entry: _Entry, status: RowStatus) -> RowStatus:
-    """`status`, unless a try before this one may have come through."""
-    return RowStatus.UNCONFIRMED if entry.ambiguous else status
-
-
-def _unanswered(entry: _Entry, verdict: Verdict) -> RowStatus:
-    """A row without an answer to trust: unconfirmed, unless it cannot have been applied."""
-    foreign = verdict.kind is ReplyClass.STOP and verdict.connected
-    return RowStatus.UNCONFIRMED if entry.ambiguous or foreign else RowStatus.NOT_SENT

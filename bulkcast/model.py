@@ -339,6 +339,8 @@ class Intent:
     """1 for the first attempt of a request, over all resumes."""
     stamp: float
     """When, on this computer's clock: what the pace of a later program counts."""
+    ahead_s: float = 0.0
+    """How far its stamp was ahead of ClassIn's clock, and lives longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +404,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    interrupted."""
+    ledger, interrupted."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, str] = field(default_factory=dict)

@@ -236,6 +236,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "run.interrupted": Problem(
         _E, "The run was interrupted before this row was sent.", "Continue with `bulkcast resume`."
     ),
+    "run.ledger": Problem(
+        _E,
+        "The run stopped: {why}.",
+        "Make room on the disk, then continue with `bulkcast resume`.",
+    ),
+    "run.superseded": Problem(
+        _E,
+        "Run {newer} has set this classroom since, so this row was not sent again.",
+        "Nothing to do, unless this row should count all the same: then resubmit it.",
+    ),
     "run.dry_run": Problem(
         _N, "Nothing was sent: it was a dry run.", "Leave out --dry-run to send."
     ),

@@ -115,7 +115,11 @@ _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_consta
 
 
 def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:
-    """What `reply` lets us do.  `now` (Unix seconds) is only for a Retry-After given as a date."""
+    """What `reply` lets us do.
+
+    `now` (Unix seconds) is only for a Retry-After given as a date by a server that does not tell
+    its own time.
+    """
     match reply:
         case NoReply():
             return _judge_silence(reply)
@@ -188,7 +192,7 @@ _SAYS_NOTHING_OF_ACCESS: Final = frozenset(
 
 def _judge_status(reply: Reply, endpoint: Endpoint, now: float) -> Verdict:
     status = {"status": str(reply.status)}
-    hint = retry_after(reply.retry_after, now=now)
+    hint = retry_after(reply.retry_after, now=now if reply.date is None else reply.date)
     if reply.status == _MAINTENANCE:
         return Verdict(ReplyClass.MAINTENANCE, "reply.maintenance", retry_after=hint)
     if reply.status == 429:

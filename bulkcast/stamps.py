@@ -19,6 +19,8 @@ class ServerClock:
     def __init__(self) -> None:
         self.offset = 0.0
         """Seconds to add to this computer's clock for ClassIn's."""
+        self.skew: float | None = None
+        """How far off it was when it was last seen, to the second; None before."""
         self._mended_at = math.inf
 
     def measure(self, date: float, wall: float) -> Text | None:
@@ -26,7 +28,7 @@ class ServerClock:
 
         Both in Unix seconds.
         """
-        skew = date - wall
+        skew = self.skew = date - wall
         if abs(skew - self.offset) < SKEW_TOLD_S:
             return None
         self.offset = skew

@@ -38,9 +38,15 @@ NO_LISTENER: Final = marked("{host} does not answer ({why})")
 TOO_SLOW: Final = marked("connecting took too long")
 """Why there is no connection, as it is kept in the ledger: filled already."""
 
+_LEDGER: Final = (
+    marked("the ledger {path} cannot be written: {exc}"),
+    marked("the ledger cannot be written: {exc}"),
+)
+"""Why a run stopped, kept so too."""
+
 _FILLED: Final = tuple(
     (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
-    for template in (UNKNOWN_HOST, NO_LISTENER)
+    for template in (UNKNOWN_HOST, NO_LISTENER, *_LEDGER)
 )
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
 

@@ -44,7 +44,9 @@ class Check(NamedTuple):
 
 PROGRAMS = (
     Program("soffice", "libreoffice-calc", "the tests that open sheets in a spreadsheet program"),
-)
+    *((Program("strace", "strace", "the test of what is synced to disk before a request leaves"),)
+      if sys.platform == "linux" else ()),
+)  # fmt: skip
 
 LINTS = (
     Check("ruff check", (PYTHON, "-m", "ruff", "check", "bulkcast", "tests")),

@@ -1,5 +1,6 @@
 """A stage for the dispatcher: real client, real sandbox over HTTP, real ledger, virtual time."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
+from bulkcast.fence import Fence
 from bulkcast.ledger import Ledger, RunHeader
 from bulkcast.model import (
     Body,
@@ -123,8 +125,10 @@ def play(
     max_outage_s: float = 45 * 60.0,
     history: Mapping[RequestKey, History] | None = None,
     direct: Director | None = None,
+    fence: Fence | None = None,
+    linger_s: float = 0.0,
 ) -> Played:
-    """Send `wanted` to a sandbox in virtual time."""
+    """Send `wanted` to a sandbox in virtual time, which stands for `linger_s` longer."""
 
     async def main(loop: VirtualLoop) -> Played:
         sandbox = Sandbox(
@@ -151,12 +155,15 @@ def play(
                         wall=loop.wall,
                         concurrency=concurrency,
                         max_outage_s=max_outage_s,
+                        fence=fence,
                     )
                     if direct:
                         direct(loop, sandbox, dispatcher)
                     outcomes = await dispatcher.run(wanted, history)
+                    elapsed_s = loop.time()
+                    await asyncio.sleep(linger_s)  # of virtual time: what is on its way arrives
             stored = ledger.load("r1").by_row()
-        return Played(outcomes, sandbox.log, dispatcher, loop.time(), stored)
+        return Played(outcomes, sandbox.log, dispatcher, elapsed_s, stored)
 
     return run(main)
 

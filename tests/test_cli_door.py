@@ -21,7 +21,7 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "demo", "template", "validate", "plan", "apply", "resubmit", "resume", "runs", "results",
-    "doctor", "sandbox",
+    "purge", "doctor", "sandbox",
 )  # fmt: skip
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals and terminals")
@@ -94,6 +94,9 @@ def test_the_version_is_told(desk: Desk) -> None:
         (("sandbox", "--port", "70000"), "65535"),
         (("demo", "--dir", "."), "--dir"),
         (("results", "x"), "no run x"),
+        (("purge", "-y", "--run", "x"), "no run x"),
+        (("purge", "-y", "--older-than", "soon"), "30d or 12h"),
+        (("purge",), "--yes"),
     ],
 )
 def test_what_cannot_start_exits_2_with_one_sentence(

@@ -445,6 +445,30 @@ async def test_a_server_that_reads_and_hangs_up_may_have_acted() -> None:
     assert len(server.received) == 1
 
 
+@pytest.mark.parametrize("read", [0, 1, 20, 200, 100_000])
+@pytest.mark.parametrize("abort", [True, False])
+async def test_what_has_arrived_in_part_is_never_called_unsent(read: int, abort: bool) -> None:
+    """A server that hangs up in the middle of the request, and of a long body."""
+    arrived = 0
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal arrived
+        arrived = len(await reader.read(read)) if read else 0
+        if abort:
+            writer.transport.abort()
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    body = (*BODY, ("webcastIntroduce", "x" * 900_000))
+    async with server, client(url) as one:
+        reply = await one.send(body, STAMP)
+
+    assert isinstance(reply, NoReply)
+    assert reply.sent or not arrived
+    assert not reply.fatal
+
+
 async def test_a_kept_connection_that_the_server_closes_is_not_sent_on_again_unasked() -> None:
     """aiohttp would repeat an idempotent method by itself; a POST it must not."""
     answers = iter([http(GOOD), b"", http(GOOD)])

@@ -3,12 +3,14 @@
 import itertools
 import math
 from collections import Counter
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
 from bulkcast.catalogue import ReplyCode
-from bulkcast.dispatcher import SENDS_MOST, THROTTLES_MOST, Dispatcher
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.endings import SENDS_MOST, THROTTLES_MOST
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import History, ReplyClass, RequestKey, RowStatus, Secret, Stop
 from bulkcast.sandbox import Sandbox, World
@@ -98,6 +100,18 @@ def test_a_row_that_never_gets_an_answer_ends_unconfirmed_within_its_bound(
     assert played.outcome(9).attempts == SENDS_MOST
     assert played.statuses[RowStatus.APPLIED] == 29
     assert played.stopped is None
+
+
+@pytest.mark.parametrize("code", ["121601031", "121601005", "101001001", "350", "987654"])
+def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
+    """The first try may have been applied, and no answer to the second one speaks of it."""
+    world = World(classrooms=(classroom(4, "hang:60:applied", f"code:{code}*"),))
+    played = play(tmp_path, requests(6), world)
+
+    outcome = played.outcome(4)
+    assert (outcome.status, outcome.code) == (RowStatus.UNCONFIRMED, code)
+    assert played.sends(4) == 2, "a refusal is not repeated"
+    assert_honest(played)
 
 
 def test_a_tail_of_rows_that_alone_keep_failing_is_no_outage(tmp_path: Path) -> None:
@@ -236,7 +250,60 @@ def test_a_silence_too_long_to_wait_ends_the_run_for_later(tmp_path: Path) -> No
     assert played.statuses[RowStatus.NOT_SENT] > 0
 
 
-@pytest.mark.parametrize("fault", ["http:503", "hang:60", "reset", "code:901", "html"])
+def at(seconds: float) -> str:
+    """A moment of virtual time as an HTTP date."""
+    return formatdate(EPOCH + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("hint", "least", "most"),
+    [
+        ("9", 9.0, 9.6),
+        (at(12.0), 8.0, 13.0),
+        (at(12.0).replace("GMT", "-0000"), 8.0, 13.0),
+        (at(-3600.0), 0.0, 1.5),
+        ("0", 0.0, 1.5), ("-9", 0.0, 1.5), ("soon", 0.0, 1.5), ("9.5", 0.0, 1.5),
+        ("9, 9", 0.0, 1.5), ("٩", 0.0, 1.5),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("offset", [0.0, 600.0])
+def test_a_silence_asked_for_is_kept_by_everyone_and_nonsense_is_not(
+    tmp_path: Path, hint: str, least: float, most: float, offset: float
+) -> None:
+    """The 20th of 60 requests is answered so a second in; a date counts by the server's clock."""
+    if "GMT" in hint or "-0000" in hint:
+        moment = parsedate_to_datetime(hint).timestamp() + offset
+        hint = formatdate(moment, usegmt=True)
+    world = World(classrooms=(classroom(21, f"http:429:retry_after={hint}"),))
+    played = play(tmp_path, requests(60), world, clock_offset_s=offset)
+
+    asked = next(r.at for r in played.log if r.target == request(21).target)
+    after = [r.at for r in sorted(played.log, key=lambda r: r.at) if r.at > asked + 1e-6]
+    assert least - 1.0 <= after[0] - asked <= most
+    assert played.statuses == {RowStatus.APPLIED: 60}
+
+
+def test_the_same_parameters_wait_more_than_five_seconds(tmp_path: Path) -> None:
+    world = World(classrooms=(classroom(4, "reset:applied", "code:101003002"),))
+    played = play(tmp_path, requests(8), world)
+
+    sent = [r.at for r in played.log if r.target == request(4).target]
+    assert len(sent) == 3
+    assert sent[2] - sent[1] > 5.0
+    assert played.outcome(4).status is RowStatus.APPLIED
+
+
+@pytest.mark.parametrize("code", [460, 464, 101003001])
+def test_a_code_that_asks_for_fewer_requests_slows_everyone(tmp_path: Path, code: int) -> None:
+    world = World(limit=None, classrooms=(classroom(20, f"code:{code}"),))
+    slowed = play(tmp_path / "a", requests(100), world)
+    as_usual = play(tmp_path / "b", requests(100), World(limit=None))
+
+    assert slowed.statuses == {RowStatus.APPLIED: 100}
+    assert slowed.elapsed_s > as_usual.elapsed_s * 1.2
+
+
+@pytest.mark.parametrize("fault", ["http:503", "hang:60", "reset", "code:901", "http:901", "html"])
 def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
     played = play(tmp_path, requests(600), direct=storm(fault, 10.0, 10.0 + 1800.0))
 
@@ -252,6 +319,27 @@ def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: 
     assert (played.stopped.reason, played.stopped.exit_status) == ("outage", 5)
     assert played.elapsed_s == pytest.approx(45 * 60, abs=120)
     assert len(played.log) <= 90
+
+
+@pytest.mark.long
+def test_twenty_thousand_rows_in_a_brown_out_leave_at_most_five_unconfirmed(
+    tmp_path: Path,
+) -> None:
+    played = play(tmp_path, requests(20_000), World(fault_rate=0.3, seed=7))
+
+    assert played.statuses[RowStatus.APPLIED] >= 20_000 - 5
+    assert max(Counter(r.target for r in played.log).values()) <= SENDS_MOST
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["http:503", "hang:60"])
+def test_half_an_hours_outage_wastes_one_send_in_a_hundred_at_most(
+    tmp_path: Path, fault: str
+) -> None:
+    played = play(tmp_path, requests(20_000), direct=storm(fault, 60.0, 60.0 + 1800.0))
+
+    assert played.statuses == {RowStatus.APPLIED: 20_000}
+    assert len(played.log) <= 20_000 * 1.01
 
 
 def test_a_brown_out_gives_up_almost_nothing(tmp_path: Path) -> None:

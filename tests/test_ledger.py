@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
-from bulkcast.ledger import FrozenRun, Ledger, claim
+from bulkcast.ledger import FrozenRun, Ledger, Moment, claim
+from bulkcast.ledger.opening import VERSION
 from bulkcast.ledger.rows import (
     pack_issues,
     pack_outcome,
@@ -28,7 +29,7 @@ from bulkcast.ledger.rows import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.store import FILE_NAME, VERSION
+from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
     History,
@@ -341,7 +342,11 @@ async def test_a_ledger_that_cannot_be_written_says_so_to_everyone_who_waits(
             assert "the ledger cannot be written: database or disk is full" in str(ends[0])
 
             journal._connection.execute(f"PRAGMA max_page_count = {pages + 5000}")
-            await journal.intend((intent(2),))
+            with pytest.raises(BulkcastError, match="is full"):
+                await journal.intend((intent(2),))
+            await journal.record((ended(1, ambiguous=False),))
+        with ledger.journal("r1") as another:
+            await another.intend((intent(2),))
 
     with Ledger(tmp_path) as ledger:
         assert ledger.load("r1").history == {key(2): History(2, ambiguous=True)}
@@ -408,9 +413,10 @@ async def test_recent_stamps_are_those_of_the_institution_whatever_the_run(tmp_p
             with ledger.journal(run) as journal:
                 await journal.intend([Intent(key(2), n, first + n) for n in range(1, 4)])
 
-        assert ledger.recent_stamps(SCHOOL, 51.0) == [52.0, 53.0, 101.0, 102.0, 103.0]
-        assert ledger.recent_stamps(other, 0.0) == [71.0, 72.0, 73.0]
-        assert ledger.recent_stamps(Institution("https://else.where", SCHOOL.sid), 0.0) == []
+        now = Moment(104.0)
+        assert ledger.sent_lately(SCHOOL, now, 52.5) == [52.0, 51.0, 3.0, 2.0, 1.0]
+        assert ledger.sent_lately(other, now, 1000.0) == [33.0, 32.0, 31.0]
+        assert ledger.sent_lately(Institution("https://else.where", SCHOOL.sid), now, 1000.0) == []
 
 
 # ------------------------------------------------------------------ the file
@@ -429,7 +435,8 @@ async def test_nobody_else_can_read_the_ledger(tmp_path: Path) -> None:
     finally:
         os.umask(before)
 
-    assert modes == {FILE_NAME: 0o600, f"{FILE_NAME}-wal": 0o600, f"{FILE_NAME}-shm": 0o600}
+    names = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "ballast"}
+    assert modes == {**dict.fromkeys(names, 0o600), "runs": 0o700}
     assert home.stat().st_mode & 0o777 == 0o700
 
 
@@ -572,7 +579,7 @@ def flipped(tmp_path: Path, seed: int, times: int) -> Tally:
             with Ledger(broken) as ledger:
                 read = ledger.load("r1")
                 ledger.runs()
-                ledger.recent_stamps(SCHOOL, 0.0)
+                ledger.sent_lately(SCHOOL, Moment(0.0), 1.0)
         except (LedgerDamaged, CannotStart):
             refused += 1
         else:

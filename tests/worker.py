@@ -13,7 +13,7 @@ async def main() -> int:
     settings = config.load(os.environ)
     options = pipeline.SendOptions(
         rate=parse_rate(os.environ.get("WORKER_RATE", "max")),
-        concurrency=16,
+        concurrency=int(os.environ.get("WORKER_CONCURRENCY", "16")),
         timeout=2.0,
         existing="replace",
         results=Path(sys.argv[1] + ".results.csv"),

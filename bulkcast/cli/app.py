@@ -228,6 +228,30 @@ def results(run: str, **given: Any) -> int:
 
 
 @bulkcast.command()
+@click.option(
+    "--older-than",
+    type=options.Age(),
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Runs that ended so long ago: 30d, 12h.",
+)
+@click.option("--run", default="", metavar="RUN", help="Only this run, however old.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.sandbox
+@options.voice
+def purge(**given: Any) -> int:
+    """Take away what the rows of old runs held.
+
+    Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
+    cannot be resumed. How many rows ended how is left.
+    """
+    from bulkcast.cli import forgetting
+
+    return forgetting.purge(given)
+
+
+@bulkcast.command()
 @options.profile
 @options.sandbox
 @options.world

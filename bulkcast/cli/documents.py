@@ -196,6 +196,8 @@ def page(path: Path) -> Document:
 
 def state(record: RunRecord) -> str:
     """One word for how far a run is."""
+    if record.purged_at is not None:
+        return "purged"
     if record.finished_at is None:
         return "running" if record.under_way else "crashed"
     return "stopped" if record.stop else "finished"

@@ -112,6 +112,28 @@ class Amount(click.ParamType[float]):
         return number
 
 
+class Age(click.ParamType[float]):
+    """`30d` or `12h`: how long ago, in seconds."""
+
+    name = "AGE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        number, unit = text[:-1], _AGES.get(text[-1:])
+        if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
+            said = "{value!r} is no age; give one such as 30d or 12h"
+            self.fail(tr(said, value=value), param, ctx)
+        return int(number) * unit
+
+
+_AGES: Final = {"d": 86400.0, "h": 3600.0}
+
+
 # ------------------------------------------------------------------ groups
 
 

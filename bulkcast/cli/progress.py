@@ -121,4 +121,11 @@ def _weather(progress: Progress) -> str:
         return tr("Waiting for ClassIn, {time} so far; it is asked now and then", time=waited)
     if progress.held_s >= _SILENCE_TOLD_S:
         return tr("ClassIn asked for silence, {time} left", time=spell(progress.held_s))
+    if progress.fenced:
+        return tr(
+            "{n} waiting, {time} left: an unanswered request to the same classroom may still"
+            " arrive until then",
+            n=f"{progress.fenced:,}",
+            time=spell(progress.fenced_s),
+        )
     return ""

@@ -300,6 +300,7 @@ def _state(record: RunRecord) -> str:
         "running": tr("running"),
         "crashed": tr("cut off: resume it"),
         "finished": tr("finished"),
+        "purged": tr("purged"),
     }
     reason = record.stop.reason if record.stop else ""
     return words.get(state(record)) or tr("stopped: {reason}", reason=shown(reason))

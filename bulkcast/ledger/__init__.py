@@ -5,6 +5,18 @@ Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner a
 
 from bulkcast.ledger.claim import claim
 from bulkcast.ledger.journal import RunJournal
-from bulkcast.ledger.store import FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger.moments import Moment, Steady, boot_id
+from bulkcast.ledger.store import Ledger
+from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
-__all__ = ["FrozenRun", "Ledger", "RunHeader", "RunJournal", "RunRecord", "claim"]
+__all__ = [
+    "FrozenRun",
+    "Ledger",
+    "Moment",
+    "RunHeader",
+    "RunJournal",
+    "RunRecord",
+    "Steady",
+    "boot_id",
+    "claim",
+]

@@ -9,14 +9,20 @@ what it wrote is on disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from bulkcast.errors import BulkcastError
-from bulkcast.ledger.rows import end_crc, intent_crc, outcome_crc, pack_outcome
+from bulkcast.errors import LedgerUnwritable
+from bulkcast.ledger.ballast import Ballast
+from bulkcast.ledger.mark import Counts, Mark
+from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey
 
-_INTEND = "INSERT INTO attempts (run_id, seq, number, stamp, crc) VALUES (?, ?, ?, ?, ?)"
+_INTEND = (
+    "INSERT INTO attempts (run_id, seq, number, stamp, ahead_s, boot, tick, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _END = (
     "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?, end_crc = ?"
     " WHERE run_id = ? AND seq = ? AND number = ?"
@@ -26,29 +32,91 @@ _SETTLE = (
     " VALUES (?, ?, ?, ?, ?, ?)"
 )
 _REST: Final = 3.0
-_Rows = Sequence[tuple[object, ...]]
+_Rows = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Rows to store, and who waits for it."""
+
+    statement: str
+    rows: _Rows
+    waiter: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When this computer was started, and how long ago."""
+
+    id: int
+    """The ledger's number for it."""
+    tick: Callable[[], float]
+    """Seconds since then."""
+
+
+@dataclass(slots=True)
+class Keepsakes:
+    """What lies beside the ledger's file for bad days."""
+
+    ballast: Ballast
+    mark: Mark
+    intents: int
+    """How many intents the run has stored."""
+    settled: set[int]
+    """The requests that have an outcome."""
+
+    def note(self, batch: Sequence[_Entry]) -> None:
+        """Take into account what was stored."""
+        for entry in batch:
+            if entry.statement == _INTEND:
+                self.intents += len(entry.rows)
+            elif entry.statement == _SETTLE:
+                self.settled.update(row[1] for row in entry.rows)
+        self.mark.note(Counts(self.intents, len(self.settled)))
 
 
 class RunJournal:
     """The dispatcher's journal for one run; belongs to one event loop."""
 
     def __init__(
-        self, connection: sqlite3.Connection, run_id: int, places: Mapping[RequestKey, int]
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        places: Mapping[RequestKey, int],
+        started: Started | None = None,
+        keepsakes: Keepsakes | None = None,
     ) -> None:
         """`places` are the numbers of the run's requests in sending order."""
+        self._keepsakes = keepsakes
         self._connection = connection
+        self._started = started
         self._run_id = run_id
         self._places = places
-        self._batch: list[tuple[str, _Rows]] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._batch: list[_Entry] = []
+        self._full: LedgerUnwritable | None = None
         self._rest_until = 0.0
 
     async def intend(self, intents: Sequence[Intent]) -> None:
-        """Store that these requests are about to leave."""
+        """Store that these requests are about to leave.
+
+        Raises:
+            LedgerUnwritable: it is not stored, so they must not leave; nor is any that comes
+                after, since what room is left is for outcomes.
+
+        """
+        if self._full:
+            raise self._full
         await self._store(_INTEND, [self._intent(intent) for intent in intents])
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Store how these attempts, or with an outcome their requests, ended."""
+        """Store how these attempts, or with an outcome their requests, ended.
+
+        On a disk that has become full the ballast makes room for them.
+
+        Raises:
+            LedgerUnwritable: even so they are not stored.
+
+        """
         ends = [self._end(a) for a in attempts if a.outcome is None]
         settles = [self._settle(a.key, a.outcome) for a in attempts if a.outcome]
         if ends:
@@ -57,8 +125,12 @@ class RunJournal:
             await self._store(_SETTLE, settles)
 
     def _intent(self, intent: Intent) -> tuple[object, ...]:
-        fields = (self._run_id, self._places[intent.key], intent.number, intent.stamp)
-        return (*fields, intent_crc(*fields))
+        boot, tick = (self._started.id, self._started.tick()) if self._started else (None, None)
+        stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
+        fields: IntentFields = (
+            self._run_id, self._places[intent.key], intent.number, stamp, ahead_s, boot, tick,
+        )  # fmt: skip
+        return (*fields, intent_crc(fields))
 
     def _end(self, attempt: Attempt) -> tuple[object, ...]:
         place = (self._run_id, self._places[attempt.key], attempt.number)
@@ -67,51 +139,70 @@ class RunJournal:
 
     def _settle(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
         packed, seq = pack_outcome(outcome), self._places[key]
-        check = outcome_crc(seq, packed)
+        check = outcome_crc(self._run_id, seq, packed)
         return (self._run_id, seq, outcome.status, outcome.attempts, packed, check)
 
     async def _store(self, statement: str, rows: _Rows) -> None:
         loop = asyncio.get_running_loop()
-        if not self._waiters:
+        if not self._batch:
             rest = self._rest_until - loop.time()
             if rest > 0:
                 loop.call_later(rest, self._flush, loop)
             else:
                 loop.call_soon(self._flush, loop)
-        self._batch.append((statement, rows))
-        # A future each: a cancelled waiter must not take the others' commit with it.
-        waiter = loop.create_future()
-        self._waiters.append(waiter)
-        await waiter
+        entry = _Entry(statement, rows, loop.create_future())
+        self._batch.append(entry)
+        await entry.waiter
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit what has gathered, and tell everyone who waits for it."""
-        batch, waiters = self._batch, self._waiters
-        self._batch, self._waiters = [], []
-        failure = None
+        batch, self._batch = self._batch, []
         began = loop.time()
+        failure = self._try(batch)
+        if failure:
+            self._rescue(batch, failure)
+        else:
+            _tell(batch, None)
+        ended = loop.time()
+        self._rest_until = ended + _REST * (ended - began)
+
+    def _rescue(self, batch: Sequence[_Entry], failure: LedgerUnwritable) -> None:
+        """On a full disk nothing new begins, but what has ended is worth the ballast."""
+        self._full = failure
+        ended = [entry for entry in batch if entry.statement != _INTEND]
+        _tell([entry for entry in batch if entry.statement == _INTEND], failure)
+        made_room = self._keepsakes is not None and self._keepsakes.ballast.release()
+        _tell(ended, self._try(ended) if made_room and ended else failure)
+
+    def _try(self, batch: Sequence[_Entry]) -> LedgerUnwritable | None:
         try:
             self._commit(batch)
         except sqlite3.Error as exc:
-            failure = BulkcastError("the ledger cannot be written: {exc}", exc=exc)
-        ended = loop.time()
-        self._rest_until = ended + _REST * (ended - began)
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if failure:
-                waiter.set_exception(failure)
-            else:
-                waiter.set_result(None)
+            return LedgerUnwritable("the ledger cannot be written: {exc}", exc=exc)
+        if self._keepsakes:
+            self._keepsakes.note(batch)
+        return None
 
-    def _commit(self, batch: Sequence[tuple[str, _Rows]]) -> None:
+    def _commit(self, batch: Sequence[_Entry]) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement, rows in batch:
-                connection.executemany(statement, rows)
+            for entry in batch:
+                connection.executemany(entry.statement, entry.rows)
+            connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk has SQLite roll back by itself
                 connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
+
+
+def _tell(entries: Sequence[_Entry], failure: Exception | None) -> None:
+    """Let everyone go on who waits for these."""
+    for entry in entries:
+        # A future each: a cancelled waiter must not take the others' commit with it.
+        if entry.waiter.done():
+            continue
+        if failure:
+            entry.waiter.set_exception(failure)
+        else:
+            entry.waiter.set_result(None)

@@ -35,19 +35,23 @@ def crc(*parts: object) -> int:
     return zlib.crc32(dump(parts).encode())
 
 
-def request_crc(seq: int, key: str, rows: str, frozen: str) -> int:
+def request_crc(seq: int, key: str, rows: str, target: str, frozen: str) -> int:
     """The checksum of a stored request; cheap, since one is computed for every row of a sheet."""
-    return zlib.crc32(f"{seq}|{key}|{rows}|{frozen}".encode())
+    return zlib.crc32(f"{seq}|{key}|{rows}|{target}|{frozen}".encode())
 
 
-def outcome_crc(seq: int, packed: str) -> int:
+def outcome_crc(run_id: int, seq: int, packed: str) -> int:
     """The checksum of a stored outcome."""
-    return zlib.crc32(f"{seq}|{packed}".encode())
+    return zlib.crc32(f"{run_id}|{seq}|{packed}".encode())
 
 
-def intent_crc(run_id: int, seq: int, number: int, stamp: float) -> int:
+IntentFields = tuple[int, int, int, float, float, int | None, float | None]
+"""Run, request, number, stamp, how far that was ahead, boot, tick: as the columns have them."""
+
+
+def intent_crc(fields: IntentFields) -> int:
     """The checksum of a stored intent; cheap, since one is computed for every attempt."""
-    return zlib.crc32(f"{run_id}|{seq}|{number}|{float(stamp)}".encode())
+    return zlib.crc32(repr(fields).encode())
 
 
 def end_crc(number: int, ended: float | None, code: str | None, ambiguous: int) -> int:
@@ -71,6 +75,11 @@ def pack_request(request: Request) -> str:
     """A request without its key and rows, which have columns of their own, as JSON."""
     target = (request.target.key, request.target.id)
     return dump((target, request.body, request.locks_at, request.after))
+
+
+def pack_target(target: Target) -> str:
+    """A classroom as JSON, to be found by."""
+    return dump((target.key, target.id))
 
 
 def pack_rows(rows: tuple[int, ...]) -> str:

@@ -12,7 +12,8 @@ CREATE TABLE runs (
     crc         INTEGER NOT NULL,
     finished_at REAL,
     stop        TEXT,               -- JSON of a Stop; null where the run went through
-    end_crc     INTEGER NOT NULL    -- over the two before it
+    purged_at   REAL,               -- when what its rows held was taken away
+    end_crc     INTEGER NOT NULL    -- over the three before it
 ) STRICT;
 
 CREATE TABLE requests (             -- frozen when the run begins
@@ -21,16 +22,28 @@ CREATE TABLE requests (             -- frozen when the run begins
     key         TEXT NOT NULL,
     rows        TEXT NOT NULL,      -- the sheet's rows that share it: 5,9
     n_rows      INTEGER NOT NULL,
-    frozen      TEXT NOT NULL,      -- JSON of the rest of a Request: target, body, locks_at, after
+    target      TEXT NOT NULL,      -- the classroom: ["activityId",25096094]
+    frozen      TEXT NOT NULL,      -- JSON of the rest of a Request; empty once it is purged
     crc         INTEGER NOT NULL,
     PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX requests_by_target ON requests (target);   -- has a newer run set it since?
+
+CREATE TABLE boots (                -- each time a computer was started
+    id          INTEGER PRIMARY KEY,
+    boot        TEXT NOT NULL UNIQUE,   -- the system's own name for it; empty where it has none
+    crc         INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE attempts (
     run_id      INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
     number      INTEGER NOT NULL,
     stamp       REAL NOT NULL,      -- the intent: on disk before the request's first byte leaves
+    ahead_s     REAL NOT NULL,      -- how far the stamp it bore was ahead of ClassIn's clock
+    boot        INTEGER REFERENCES boots (id),
+    tick        REAL,               -- the same moment in seconds since then, which nobody sets
     crc         INTEGER NOT NULL,
     ended       REAL,               -- null for the last one, whose end is the outcome
     code        TEXT,

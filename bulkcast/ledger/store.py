@@ -1,22 +1,24 @@
 """Runs on disk: frozen when they begin, checked when they are read again."""
 
-import json
-import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
+from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
+from bulkcast.ledger import purging, recent
+from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.claim import claimed_by
-from bulkcast.ledger.journal import RunJournal
+from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
+from bulkcast.ledger.mark import Mark, noted
+from bulkcast.ledger.moments import Moment, Steady
+from bulkcast.ledger.opening import UNREADABLE, connect, prepare
+from bulkcast.ledger.place import network_drive, refuse_network_drive
 from bulkcast.ledger.rows import (
     crc,
-    dump,
     end_crc,
     intent_crc,
     outcome_crc,
@@ -25,18 +27,25 @@ from bulkcast.ledger.rows import (
     pack_request,
     pack_rows,
     pack_stop,
+    pack_target,
     request_crc,
     unpack_issues,
     unpack_outcome,
-    unpack_request,
     unpack_rows,
     unpack_stop,
+)
+from bulkcast.ledger.values import (
+    FrozenRun,
+    RunHeader,
+    RunRecord,
+    Stored,
+    pack_header,
+    unpack_header,
 )
 from bulkcast.model import (
     History,
     Institution,
     Issue,
-    Layout,
     Outcome,
     Request,
     RequestKey,
@@ -48,103 +57,27 @@ from bulkcast.model import (
 from bulkcast.plan import Plan
 
 FILE_NAME: Final = "ledger.sqlite3"
-VERSION: Final = 1
-_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
-"""What a decoder says to bytes that were never written so; even SQLite's own messages may quote
-such bytes."""
-_APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
-
-
-@dataclass(frozen=True, slots=True)
-class RunHeader:
-    """What a run was made from; written once."""
-
-    run: str
-    institution: Institution
-    created_at: float
-    sheet: str
-    """The path of the user's file as given."""
-    snapshot: str
-    """The name, under the run's folder, of the copy of that file as it was read."""
-    sha256: str
-    layout: Layout
-    headers: tuple[str, ...]
-    n_rows: int
-    n_requests: int
-    target: str
-    """Where the result sheet goes."""
-    tz: str
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    """Headers that the user said the meaning of."""
-    parent: str = ""
-    """The run this one resumes or resubmits; empty for a first one."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A line of the list of runs."""
-
-    header: RunHeader
-    finished_at: float | None
-    """None while it runs, and for ever after a crash."""
-    stop: Stop | None
-    counts: Mapping[RowStatus, int]
-    under_way: bool = False
-    """Whether a program is at work on it now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One request as it lies in the ledger, unread but for its rows."""
-
-    key: RequestKey
-    rows: tuple[int, ...]
-    packed: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class FrozenRun:
-    """A run as the ledger has it."""
-
-    header: RunHeader
-    finished_at: float | None
-    stop: Stop | None
-    stored: tuple[Stored, ...]
-    outcomes: Mapping[RequestKey, Outcome]
-    """How each request ended; one that was under way when its program died is unconfirmed."""
-    settled: Mapping[int, Outcome]
-    issues: Mapping[int, tuple[Issue, ...]]
-    history: Mapping[RequestKey, History]
-    """What was tried, for the requests that could be resumed."""
-
-    @cached_property
-    def requests(self) -> tuple[Request, ...]:
-        """In sending order."""
-        return tuple(unpack_request(s.key, *s.packed) for s in self.stored)
-
-    def by_row(self) -> dict[int, Outcome]:
-        """Row → how it ended, for every row of the run."""
-        ended = dict(self.settled)
-        for request in self.stored:
-            ended.update(dict.fromkeys(request.rows, self.outcomes[request.key]))
-        return dict(sorted(ended.items()))
 
 
 class Ledger:
     """All runs under one `BULKCAST_HOME`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, drive_of: Callable[[Path], str] = network_drive) -> None:
         """Open the ledger, made where there is none.
 
+        `drive_of` tells what kind of network drive a folder lies on.
+
         Raises:
-            CannotStart: the folder cannot be used, or the file is of a newer version.
+            CannotStart: the folder cannot be used or lies on a network drive, or the file is of a
+                newer version.
             LedgerDamaged: the file is no ledger, or a broken one.
 
         """
         self.home = home
         self.path = home / FILE_NAME
-        _prepare(self.path)
-        self._connection = self._connect()
+        refuse_network_drive(home, drive_of(home))
+        prepare(self.path)
+        self._connection = connect(self.path)
         self._is_whole = False
 
     def __enter__(self) -> Self:
@@ -152,27 +85,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            with ExitStack() as closing:
-                connection = sqlite3.connect(
-                    self.path, timeout=30.0, isolation_level=None, check_same_thread=False
-                )
-                closing.callback(connection.close)
-                _set_up(connection)
-                closing.pop_all()
-        except sqlite3.OperationalError as exc:
-            raise CannotStart(
-                "the ledger {path} cannot be opened: {exc}", path=self.path, exc=exc
-            ) from exc
-        except (sqlite3.Error, *_UNREADABLE) as exc:
-            raise LedgerDamaged(
-                "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
-                path=self.path,
-                exc=exc,
-            ) from exc
-        return connection
 
     def folder(self, run: str) -> Path:
         """Where a run keeps its copy of the sheet."""
@@ -191,17 +103,17 @@ class Ledger:
             institution.root_url,
             institution.sid,
             float(header.created_at),
-            dump(_header_fields(header)),
+            pack_header(header),
         )
         with self._transaction() as connection:
             run_id = connection.execute(
                 "INSERT INTO runs (run, root_url, sid, created_at, header, crc, end_crc)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*frozen, crc(*frozen), crc(None, None)),
+                (*frozen, crc(*frozen), crc(None, None, None)),
             ).lastrowid
             connection.executemany(
-                "INSERT INTO requests (run_id, seq, key, rows, n_rows, frozen, crc)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO requests (run_id, seq, key, rows, n_rows, target, frozen, crc)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (_request_row(run_id, seq, request) for seq, request in enumerate(plan.requests)),
             )
             connection.executemany(
@@ -214,8 +126,12 @@ class Ledger:
             )
 
     @contextmanager
-    def journal(self, run: str) -> Iterator[RunJournal]:
-        """The journal of a run, with a connection of its own."""
+    def journal(self, run: str, steady: Steady | None = None) -> Iterator[RunJournal]:
+        """The journal of a run, with a connection of its own.
+
+        `steady` is a clock that nobody sets; without one a clock that is set forward makes what
+        was just sent look old.
+        """
         with self._reading() as reader:
             run_id = self._id(run)
             places = {
@@ -224,11 +140,30 @@ class Ledger:
                     "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
                 )
             }
-        connection = self._connect()
-        try:
-            yield RunJournal(connection, run_id, places)
-        finally:
-            connection.close()
+            written, settled = self._counts(run_id)
+        with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
+            started = Started(self._boot(steady.boot), steady.tick) if steady else None
+            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
+            keepsakes.ballast.keep()
+            yield RunJournal(connection, run_id, places, started, keepsakes)
+
+    def _counts(self, run_id: int) -> tuple[int, set[int]]:
+        """How many intents a run has, and which of its requests have an outcome."""
+        intents = self._connection.execute(
+            "SELECT count(*) FROM attempts WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
+        return int(intents[0]), {seq for (seq,) in settled}
+
+    def _boot(self, boot: str) -> int:
+        """The ledger's number for a start of this computer."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO boots (boot, crc) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (boot, crc(boot)),
+            )
+            found = connection.execute("SELECT id FROM boots WHERE boot = ?", (boot,)).fetchone()
+        return int(found[0])
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Note that a run has ended, and why where it ended early."""
@@ -242,8 +177,29 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE runs SET finished_at = ?, stop = ?, end_crc = ? WHERE run = ?",
-                (at, stop, crc(at, stop), run),
+                (at, stop, crc(at, stop, None), run),
             )
+
+    def purge(self, runs: Sequence[str], at: float) -> None:
+        """Take away what the rows of some runs held, beyond recovery; how they ended is left.
+
+        Raises:
+            LedgerUnwritable: another program is at work on the ledger, or its disk is full.
+
+        """
+        for run in runs:
+            shutil.rmtree(self.folder(run), ignore_errors=True)
+        with self._transaction() as connection:
+            for run in runs:
+                purging.forget(connection, self._id(run), float(at))
+        try:
+            purging.wipe(self._connection)
+        except sqlite3.Error as exc:
+            raise LedgerUnwritable(
+                "the ledger {path} cannot be wiped now: {exc}; purge again later",
+                path=self.path,
+                exc=exc,
+            ) from exc
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -255,7 +211,7 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise BulkcastError(
+                raise LedgerUnwritable(
                     "the ledger {path} cannot be written: {exc}", path=self.path, exc=exc
                 ) from exc
             raise
@@ -267,7 +223,7 @@ class Ledger:
         """Whatever a damaged file makes SQLite or a decoder say is one and the same thing."""
         try:
             yield self._connection
-        except (sqlite3.Error, *_UNREADABLE) as exc:
+        except (sqlite3.Error, *UNREADABLE) as exc:
             if _is_busy(exc):
                 raise BulkcastError(
                     "the ledger {path} cannot be read: {exc}", path=self.path, exc=exc
@@ -276,15 +232,23 @@ class Ledger:
                 "{path} is damaged ({exc}); its disk may be failing", path=self.path, exc=exc
             ) from exc
 
-    def recent_stamps(self, institution: Institution, since: float) -> list[float]:
-        """When requests were sent for an institution by any run since then, oldest first."""
+    def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
+        """How long ago any run sent for an institution, the longest ago first, in seconds.
+
+        What cannot be told from something sent just now counts as that.
+        """
         with self._reading() as connection:
-            found = connection.execute(
-                "SELECT stamp FROM attempts JOIN runs ON run_id = id"
-                " WHERE stamp > ? AND root_url = ? AND sid = ? ORDER BY stamp",
-                (since, institution.root_url, institution.sid),
-            )
-            return [stamp for (stamp,) in found]
+            return recent.sends(connection, institution, now, within_s)
+
+    def unanswered(self, institution: Institution, now: Moment) -> list[recent.Unanswered]:
+        """What any run sent for an institution that may be carried out yet."""
+        with self._reading() as connection:
+            return recent.unanswered(connection, institution, now)
+
+    def superseded(self, run: str) -> dict[RequestKey, str]:
+        """The requests whose classroom a newer run has set since, and which one, the newest."""
+        with self._reading() as connection:
+            return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""
@@ -298,17 +262,18 @@ class Ledger:
 
     def _record(self, run: str) -> RunRecord:
         row = self._connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
-        run_id, run, root_url, sid, created_at, packed, check, finished_at, stop, end_check = row
+        run_id, run, root_url, sid, created_at, packed, check, *end, end_check = row
         if crc(run, root_url, sid, created_at, packed) != check:
             raise _damaged(Text("run {run}", {"run": run}))
-        if crc(finished_at, stop) != end_check:
+        if crc(*end) != end_check:
             raise _damaged(Text("the end of run {run}", {"run": run}))
+        finished_at, stop, purged_at = end
         counts = no_counts()
         for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
             counts[RowStatus(status or RowStatus.NOT_SENT)] += n
-        header = _header(packed)
+        header = unpack_header(packed)
         under_way = finished_at is None and claimed_by(self.home, header.institution) == run
-        return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way)
+        return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
 
     def _id(self, run: str) -> int:
         found = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
@@ -348,6 +313,7 @@ class Ledger:
         """A run with everything in it, its checksums verified.
 
         Raises:
+            CannotStart: it was purged.
             LedgerDamaged: what is stored is not what was written.
 
         """
@@ -355,6 +321,8 @@ class Ledger:
             self._look_it_over()
             run_id = self._id(run)
             record = self._record(run)
+            _refuse_purged(record)
+            self._refuse_lost(run, run_id)
             stored, outcomes = self._requests(run_id)
             if len(stored) != record.header.n_requests:
                 raise _damaged(Text("run {run}, of which requests are missing", {"run": run}))
@@ -383,7 +351,8 @@ class Ledger:
     def _look_it_over(self) -> None:
         """Once for each opening: a row that vanished has no checksum that could fail.
 
-        34 ms for a run of 20,000 rows.
+        What moved from its run to one that does not exist, likewise.  34 ms for a run of 20,000
+        rows.
         """
         if not self._is_whole:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -393,23 +362,42 @@ class Ledger:
                     path=self.path,
                     found=found,
                 )
+            if any(self._connection.execute(_STRAY).fetchone()):
+                raise _damaged(Text("something of which the run is gone"))
         self._is_whole = True
+
+    def _refuse_lost(self, run: str, run_id: int) -> None:
+        """Compare with the note beside the ledger."""
+        intents, settled = self._counts(run_id)
+        known = noted(self.folder(run))
+        lost = max(0, known.intents - intents), max(0, known.outcomes - len(settled))
+        if any(lost):
+            raise LedgerDamaged(
+                "{path} has lost {sends} sends and {outcomes} outcomes of run {run}: the last "
+                "part of its file or of the -wal beside it is gone; send the sheet again "
+                "with `bulkcast apply`, which does no harm to what was applied",
+                path=self.path,
+                sends=lost[0],
+                outcomes=lost[1],
+                run=run,
+            )
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
         stored = []
         outcomes: dict[RequestKey, Outcome] = {}
-        for seq, key, rows, n_rows, frozen, check, *ended in self._connection.execute(
-            "SELECT r.seq, key, rows, n_rows, frozen, r.crc, status, attempts, outcome, o.crc"
+        for seq, key, rows, n_rows, target, frozen, check, *ended in self._connection.execute(
+            "SELECT r.seq, key, rows, n_rows, target, frozen, r.crc,"
+            " status, attempts, outcome, o.crc"
             " FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)"
             " WHERE run_id = ? ORDER BY r.seq",
             (run_id,),
         ):
             request = Stored(key, unpack_rows(rows), (rows, frozen))
-            if request_crc(seq, key, rows, frozen) != check or n_rows != len(request.rows):
+            if request_crc(seq, key, rows, target, frozen) != check or n_rows != len(request.rows):
                 raise _damaged(Text("request {key}", {"key": key}))
             stored.append(request)
             if ended[0] is not None:
-                outcomes[key] = _outcome(seq, *ended)
+                outcomes[key] = _outcome(run_id, seq, *ended)
         return tuple(stored), outcomes
 
     def _settled(self, run_id: int) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
@@ -419,7 +407,7 @@ class Ledger:
             "SELECT row, status, outcome, issues, crc FROM settled WHERE run_id = ? ORDER BY row",
             (run_id,),
         ):
-            if crc(row, status, outcome, packed) != check:
+            if crc(run_id, row, status, outcome, packed) != check:
                 raise _damaged(Text("row {row}", {"row": str(row)}))
             issues[row] = unpack_issues(packed)
             if outcome is not None:
@@ -435,21 +423,43 @@ class Ledger:
         with that; where none does, its program died while it was under way.
         """
         history: dict[RequestKey, History] = {}
-        for key, seq, number, stamp, check, *end in self._connection.execute(
-            "SELECT key, seq, number, stamp, a.crc, ended, code, ambiguous, a.end_crc"
+        for key, *found in self._connection.execute(
+            "SELECT key, run_id, seq, number, stamp, ahead_s, boot, tick, a.crc,"
+            " ended, code, ambiguous, a.end_crc"
             " FROM attempts AS a JOIN requests USING (run_id, seq)"
             " LEFT JOIN outcomes AS o USING (run_id, seq)"
             " WHERE run_id = ? AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')"
             " ORDER BY seq, number",
             (run_id,),
         ):
+            fields, check, end = found[:7], found[7], found[8:]
+            number = fields[2]
             past = history.get(key, History())
-            if intent_crc(run_id, seq, number, stamp) != check or number != past.attempts + 1:
+            if intent_crc(tuple(fields)) != check or number != past.attempts + 1:
                 raise _damaged(Text("the attempts of request {key}", {"key": key}))
             ambiguous = _may_have_been_applied(number, outcomes.get(key), end)
             history[key] = History(number, past.ambiguous or ambiguous)
         return history
 
+
+_STRAY: Final = """
+    SELECT EXISTS (SELECT 1 FROM outcomes LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM attempts LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM settled LEFT JOIN runs AS r ON r.id = run_id WHERE r.id IS NULL)
+"""
+
+_SUPERSEDED: Final = """
+    SELECT mine.key, newer.run
+    FROM requests AS mine JOIN runs AS ours ON ours.id = mine.run_id
+    JOIN requests AS theirs ON theirs.target = mine.target AND theirs.run_id > mine.run_id
+    JOIN runs AS newer ON newer.id = theirs.run_id
+        AND newer.root_url = ours.root_url AND newer.sid = ours.sid
+    JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
+    WHERE mine.run_id = :run_id AND o.status = 'applied'
+    ORDER BY newer.id
+"""
 
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
@@ -464,10 +474,10 @@ _COUNT: Final = """
 """
 
 
-def _outcome(seq: int, status: str, attempts: int, packed: str, check: int) -> Outcome:
+def _outcome(run_id: int, seq: int, status: str, attempts: int, packed: str, check: int) -> Outcome:
     """A stored outcome; the columns that SQL counts by must say the same as it does."""
     outcome = unpack_outcome(packed)
-    if outcome_crc(seq, packed) != check or (status, attempts) != (
+    if outcome_crc(run_id, seq, packed) != check or (status, attempts) != (
         outcome.status,
         outcome.attempts,
     ):
@@ -482,7 +492,7 @@ def _may_have_been_applied(number: int, outcome: Outcome | None, end: Sequence[A
         if end_crc(number, ended, code, ambiguous) != check:
             raise _damaged(Text("an attempt"))
         return bool(ambiguous)
-    if outcome is None or number > outcome.attempts:
+    if outcome is None or number != outcome.attempts:  # its program died while it was under way
         return True
     return outcome.status is RowStatus.UNCONFIRMED
 
@@ -500,60 +510,15 @@ def _damaged(what: Text) -> LedgerDamaged:
     )
 
 
-def _prepare(path: Path) -> None:
-    """Make folder and file, readable by their owner alone; -wal and -shm inherit the mode."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
+def _refuse_purged(record: RunRecord) -> None:
+    if record.purged_at is not None:
+        day = datetime.fromtimestamp(record.purged_at, UTC).date()
         raise CannotStart(
-            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
-            folder=path.parent,
-            why=exc.strerror,
-        ) from exc
-
-
-def _set_up(connection: sqlite3.Connection) -> None:
-    """Look before anything is changed: the file may be another program's."""
-    if _version(connection) == 0:
-        _create(connection)
-    if (version := _version(connection)) > VERSION:
-        raise CannotStart(
-            "the ledger is of version {version} and this bulkcast reads up to "
-            "{known}; install the newer bulkcast",
-            version=version,
-            known=VERSION,
+            "run {run} was purged on {day}: how many of its rows ended how is all that "
+            "is left; begin anew with `bulkcast apply`",
+            run=record.header.run,
+            day=day,
         )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    """Of a ledger, from 1 on; 0 for a file that nothing was written to yet."""
-    connection.execute("BEGIN")  # all three of one moment: another program may be making it
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.execute("COMMIT")
-    if (owner, version > 0) != (_APPLICATION_ID, True) and (owner, version, tables) != (0, 0, 0):
-        raise sqlite3.DatabaseError("it is another program's")
-    return int(version)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    schema = (files("bulkcast.ledger") / "schema.sql").read_text(encoding="utf-8")
-    try:
-        connection.executescript(
-            f"BEGIN EXCLUSIVE;{schema};PRAGMA application_id = {_APPLICATION_ID};"
-            f"PRAGMA user_version = {VERSION};COMMIT;"
-        )
-    except sqlite3.OperationalError:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if _version(connection) == 0:  # otherwise another program was faster
-            raise
 
 
 def _is_busy(exc: Exception) -> bool:
@@ -564,22 +529,14 @@ def _is_busy(exc: Exception) -> bool:
     }
 
 
-def _header_fields(header: RunHeader) -> dict[str, object]:
-    return asdict(header)
-
-
-def _header(packed: str) -> RunHeader:
-    found = json.loads(packed)
-    found["institution"] = Institution(**found["institution"])
-    found["layout"] = Layout(**found["layout"])
-    found["headers"] = tuple(found["headers"])
-    return RunHeader(**found)
-
-
 def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object, ...]:
-    frozen, rows = pack_request(request), pack_rows(request.rows)
-    check = request_crc(seq, request.key, rows, frozen)
-    return (run_id, seq, request.key, rows, len(request.rows), frozen, check)
+    frozen, rows, target = (
+        pack_request(request),
+        pack_rows(request.rows),
+        pack_target(request.target),
+    )
+    check = request_crc(seq, request.key, rows, target, frozen)
+    return (run_id, seq, request.key, rows, len(request.rows), target, frozen, check)
 
 
 def _settled_row(
@@ -588,4 +545,4 @@ def _settled_row(
     packed = pack_outcome(outcome) if outcome else None
     status = str(outcome.status) if outcome else None
     found = pack_issues(tuple(issues))
-    return (run_id, row, status, packed, found, crc(row, status, packed, found))
+    return (run_id, row, status, packed, found, crc(run_id, row, status, packed, found))

@@ -4,6 +4,7 @@
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
     runs, results, account, doctor
+    purge     take away what old runs held
 
 A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
 never from memory: nothing is claimed that is not on disk.
@@ -12,6 +13,7 @@ never from memory: nothing is claimed that is not on disk.
 from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.preparing import prepare, zone
+from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, resume
 from bulkcast.pipeline.values import (
@@ -43,6 +45,8 @@ __all__ = [
     "outcomes",
     "page",
     "prepare",
+    "purge",
+    "purgeable",
     "results",
     "resume",
     "runs",

@@ -24,11 +24,12 @@ def report(
     run: str,
     options: SendOptions,
     *,
+    stop: Stop | None,
     requests: int,
     elapsed_s: float,
     remarks: Iterable[Text],
 ) -> RunReport:
-    """Hand the sheet back, as the ledger has it."""
+    """Hand the sheet back, as the ledger has it; `stop` is why the run ended early."""
     frozen = ledger.load(run)
     rows = result_rows(frozen, lang=options.lang)
     target = options.results or Path(frozen.header.target)
@@ -53,8 +54,8 @@ def report(
         requests=requests,
         elapsed_s=elapsed_s,
         results=path,
-        stop=frozen.stop,
-        exit_status=_exit_status(rows, frozen.stop),
+        stop=stop,
+        exit_status=_exit_status(rows, stop),
         rows=rows,
         remarks=tuple(told),
     )

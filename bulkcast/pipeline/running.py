@@ -18,9 +18,11 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import BulkcastError, CannotStart, NeedsHuman
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader, claim
+from bulkcast.errors import BulkcastError, CannotStart, LedgerUnwritable, NeedsHuman
+from bulkcast.fence import Doubt, Fence
+from bulkcast.ledger import FrozenRun, Ledger, Moment, RunHeader, Steady, boot_id, claim
 from bulkcast.model import (
+    Attempt,
     History,
     Outcome,
     Request,
@@ -49,8 +51,11 @@ async def apply(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    steady: Steady | None = None,
 ) -> RunReport:
     """Send a prepared sheet and hand it back with every row's outcome.
+
+    `steady` is a clock that nobody sets, for another `wall` than this computer's.
 
     Raises:
         InstitutionBusy: another run holds the institution.
@@ -69,7 +74,7 @@ async def apply(
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
-            doors = _Doors(control or Control(), watch, wall)
+            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall))
             return await _carry_out(ledger, run, left, config, options, doors)
 
 
@@ -81,6 +86,7 @@ async def resume(
     control: Control | None = None,
     watch: Watch | None = None,
     wall: Callable[[], float] = time.time,
+    steady: Steady | None = None,
 ) -> RunReport:
     """Go on with a run that ended early: send what was not sent, and what nobody confirmed.
 
@@ -104,9 +110,9 @@ async def resume(
             )
         options = replace(options or SendOptions(), existing="replace")
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
+            doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall))
+            left = _Left.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
-            doors = _Doors(control or Control(), watch, wall)
-            left = _Left.of(ledger.load(header.run))
             return await _carry_out(ledger, header.run, left, config, options, doors)
 
 
@@ -117,6 +123,18 @@ class _Doors:
     control: Control
     watch: Watch | None
     wall: Callable[[], float]
+    steady: Steady | None
+
+    def now(self) -> Moment:
+        """The present moment, by every clock there is."""
+        if self.steady is None:
+            return Moment(self.wall())
+        return Moment(self.wall(), self.steady.tick(), self.steady.boot)
+
+
+def _own_clock(wall: Callable[[], float]) -> Steady | None:
+    """The steady clock of this computer, which goes with its wall clock and no other."""
+    return Steady(time.monotonic, boot_id()) if wall is time.time else None
 
 
 def _target(prepared: Prepared, options: SendOptions, run: str) -> Path:
@@ -209,12 +227,25 @@ class _Left:
 
     requests: tuple[Request, ...]
     history: Mapping[RequestKey, History]
+    overtaken: tuple[Attempt, ...] = ()
+    """How those end that are not sent because a newer run has set their classroom since."""
 
     @classmethod
-    def of(cls, frozen: FrozenRun) -> "_Left":
-        """What a run that ended early has left: what was not sent, and what nobody confirmed."""
-        open_ = (r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN)
-        return cls(tuple(open_), frozen.history)
+    def of(cls, frozen: FrozenRun, newer: Mapping[RequestKey, str]) -> "_Left":
+        """What a run that ended early has left: what was not sent, and what nobody confirmed.
+
+        `newer` names the run that has overtaken a request.
+        """
+        open_ = [r for r in frozen.requests if frozen.outcomes[r.key].status in _OPEN]
+        overtaken = (_overtaken(frozen, r.key, newer[r.key]) for r in open_ if r.key in newer)
+        left = (r for r in open_ if r.key not in newer)
+        return cls(tuple(left), frozen.history, tuple(overtaken))
+
+
+def _overtaken(frozen: FrozenRun, key: RequestKey, newer: str) -> Attempt:
+    tries = frozen.history.get(key, History()).attempts
+    outcome = Outcome(RowStatus.SUPERSEDED, "run.superseded", {"newer": newer}, tries)
+    return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
 
 
 async def _carry_out(
@@ -224,27 +255,41 @@ async def _carry_out(
     started = asyncio.get_running_loop().time()
     with rows_uncollected():
         stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
-        ledger.finish(run, stop, doors.wall())
+        remarks += _finish(ledger, run, stop, doors.wall())
         elapsed = asyncio.get_running_loop().time() - started
-        return report(ledger, run, options, requests=requests, elapsed_s=elapsed, remarks=remarks)
+        return report(
+            ledger, run, options, stop=stop, requests=requests, elapsed_s=elapsed, remarks=remarks
+        )
+
+
+def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text]:
+    """Note that a run has ended; where even that cannot be written, its rows are there to see."""
+    try:
+        ledger.finish(run, stop, at)
+    except LedgerUnwritable as exc:
+        why = {name: str(word) for name, word in exc.words.items()}
+        return [Text("That the run has ended could not be noted."), Text(exc.template, why)]
+    return []
 
 
 async def _send(
     ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
 ) -> tuple[Stop | None, int, list[Text]]:
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
-    if not left.requests:
+    if not left.requests and not left.overtaken:
         return None, 0, []
     async with _client(config, options) as client:
-        with ledger.journal(run) as journal:
+        with ledger.journal(run, doors.steady) as journal:
+            await journal.record(left.overtaken)
             dispatcher = Dispatcher(
                 WEBCAST,
                 client.send,
                 journal,
-                _pacer(ledger, config, options, doors.wall()),
+                _pacer(ledger, config, options, doors.now()),
                 wall=doors.wall,
                 concurrency=options.concurrency,
                 max_outage_s=options.max_outage_s,
+                fence=_fence(ledger, config, doors.now()),
             )
             doors.control.attach(dispatcher)
             try:
@@ -283,15 +328,23 @@ def _client(config: Config, options: SendOptions) -> http.Client:
     )
 
 
-def _pacer(ledger: Ledger, config: Config, options: SendOptions, now: float) -> Pacer:
+def _pacer(ledger: Ledger, config: Config, options: SendOptions, now: Moment) -> Pacer:
     """The institution's pace, with what earlier programs sent in the window just past."""
     cap = pacing.cap_for(WEBCAST.limit, options.rate)
     if cap is None:
         return Pacer(options.rate, None)
     loop_now = asyncio.get_running_loop().time()
-    stamps = ledger.recent_stamps(config.institution, now - cap.window_s)
-    # A stamp from the future means the clock was set back since: count it as just sent.
-    return Pacer(options.rate, cap, (loop_now - max(0.0, now - stamp) for stamp in stamps))
+    ages = ledger.sent_lately(config.institution, now, cap.window_s)
+    return Pacer(options.rate, cap, (loop_now - age for age in ages))
+
+
+def _fence(ledger: Ledger, config: Config, now: Moment) -> Fence:
+    """What earlier programs sent for the institution that may be carried out yet."""
+    loop_now = asyncio.get_running_loop().time()
+    return Fence(
+        Doubt(sent.target, sent.body, loop_now - sent.age_s, sent.ahead_s)
+        for sent in ledger.unanswered(config.institution, now)
+    )
 
 
 @asynccontextmanager

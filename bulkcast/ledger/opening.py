@@ -1,0 +1,104 @@
+"""Opens the ledger's file: makes it where there is none, and leaves anything else alone."""
+
+import os
+import sqlite3
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import CannotStart, LedgerDamaged
+
+VERSION: Final = 1
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What a decoder says to bytes that were never written so; even SQLite's own messages may quote
+such bytes."""
+_APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
+
+
+def prepare(path: Path) -> None:
+    """Make folder and file, readable by their owner alone; -wal and -shm inherit the mode.
+
+    Raises:
+        CannotStart: they cannot be made there.
+
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise CannotStart(
+            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
+            folder=path.parent,
+            why=exc.strerror,
+        ) from exc
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that has every commit on disk when it returns.
+
+    Raises:
+        CannotStart: the file cannot be opened or written, or is of a newer version.
+        LedgerDamaged: the file is no ledger, or a broken one.
+
+    """
+    try:
+        with ExitStack() as closing:
+            connection = sqlite3.connect(
+                path, timeout=30.0, isolation_level=None, check_same_thread=False
+            )
+            closing.callback(connection.close)
+            _set_up(connection)
+            closing.pop_all()
+    except sqlite3.OperationalError as exc:
+        raise CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc) from exc
+    except (sqlite3.Error, *UNREADABLE) as exc:
+        raise LedgerDamaged(
+            "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
+            path=path,
+            exc=exc,
+        ) from exc
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    """Look before anything is changed: the file may be another program's."""
+    if _version(connection) == 0:
+        _create(connection)
+    if (version := _version(connection)) > VERSION:
+        raise CannotStart(
+            "the ledger is of version {version} and this bulkcast reads up to "
+            "{known}; install the newer bulkcast",
+            version=version,
+            known=VERSION,
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Of a ledger, from 1 on; 0 for a file that nothing was written to yet."""
+    connection.execute("BEGIN")  # all three of one moment: another program may be making it
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
+    if (owner, version > 0) != (_APPLICATION_ID, True) and (owner, version, tables) != (0, 0, 0):
+        raise sqlite3.DatabaseError("it is another program's")
+    return int(version)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    schema = (files("bulkcast.ledger") / "schema.sql").read_text(encoding="utf-8")
+    try:
+        connection.executescript(
+            f"BEGIN EXCLUSIVE;{schema};PRAGMA application_id = {_APPLICATION_ID};"
+            f"PRAGMA user_version = {VERSION};COMMIT;"
+        )
+    except sqlite3.OperationalError:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if _version(connection) == 0:  # otherwise another program was faster
+            raise

@@ -1,0 +1,186 @@
+"""Ledgers that were damaged while they were in use: what is gone is noticed before it is built on.
+
+A picture of the files is taken while a run has them open, as a crash leaves them, and spoiled.
+"""
+
+import asyncio
+import random
+import shutil
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
+from bulkcast.ledger import FrozenRun, Ledger
+from bulkcast.ledger.store import FILE_NAME
+from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
+from bulkcast.plan import Plan
+from tests.stage import header, requests
+
+WAL, SHM = f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"
+ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a run of which half was checkpointed and half lies in the WAL."""
+    home, taken = (tmp_path_factory.mktemp(name) for name in ("home", "picture"))
+
+    async def main() -> None:
+        with Ledger(home) as ledger:
+            ledger.create(header("r1", ROWS), Plan(tuple(requests(ROWS))), {})
+            with ledger.journal("r1") as journal:
+                for row in range(2, ROWS + 2):
+                    if row == ROWS // 2:
+                        journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    key = RequestKey(str(row))
+                    await journal.intend((Intent(key, 1, 1000.0 + row),))
+                    outcome = Outcome(RowStatus.APPLIED, "1", {}, 1, 1000.5 + row)
+                    await journal.record((Attempt(key, 1, 1.0, "1", False, outcome),))
+                shutil.copytree(home, taken, dirs_exist_ok=True)
+
+    asyncio.run(main())
+    return taken
+
+
+def read(home: Path) -> FrozenRun:
+    with Ledger(home) as ledger:
+        return ledger.load("r1")
+
+
+def spoiled(picture: Path, home: Path, spoil: Callable[[Path], object]) -> Path:
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(picture, home)
+    spoil(home)
+    return home
+
+
+def test_a_picture_of_a_run_is_whole(picture: Path, tmp_path: Path) -> None:
+    frozen = read(spoiled(picture, tmp_path / "home", lambda _: None))
+
+    assert Counter(o.status for o in frozen.outcomes.values()) == {RowStatus.APPLIED: ROWS}
+
+
+def test_without_its_shared_memory_it_is_as_good_as_before(picture: Path, tmp_path: Path) -> None:
+    home = spoiled(picture, tmp_path / "home", lambda home: (home / SHM).unlink())
+
+    assert read(home).outcomes == read(spoiled(picture, home, lambda _: None)).outcomes
+
+
+def swap_wal(home: Path) -> None:
+    """Put the WAL of another ledger in its place."""
+    other = home.parent / "other"
+    other.mkdir()
+    with Ledger(other) as ledger:
+        ledger.create(header("r1", ROWS), Plan(tuple(requests(ROWS))), {})
+        shutil.copy(other / WAL, home / WAL)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda home: (home / WAL).unlink(), lambda home: (home / WAL).write_bytes(b""), swap_wal],
+    ids=["deleted", "emptied", "swapped"],
+)
+def test_a_wal_that_is_gone_is_noticed(
+    picture: Path, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    home = spoiled(picture, tmp_path / "home", spoil)
+
+    with pytest.raises(LedgerDamaged, match=r"has lost \d+ sends and \d+ outcomes of run r1"):
+        read(home)
+
+
+def damages(dice: random.Random, wal: bytes) -> Iterator[bytes]:
+    """WALs cut short, and WALs with a bit flipped, in turn."""
+    while True:
+        yield wal[: dice.randrange(len(wal))]
+        flipped = bytearray(wal)
+        bit = dice.randrange(len(wal) * 8)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+
+
+def unnoticed(picture: Path, home: Path, seed: int, times: int) -> tuple[int, int]:
+    """How many spoiled WALs were refused, and how many did harm that nobody noticed."""
+    written = read(spoiled(picture, home, lambda _: None))
+    spoiling = damages(random.Random(seed), (picture / WAL).read_bytes())
+    refused = silent = 0
+    for _ in range(times):
+        wal = next(spoiling)
+        spoiled(picture, home, lambda home, wal=wal: (home / WAL).write_bytes(wal))  # type: ignore[misc] # bound now
+        try:
+            found = read(home)
+        except (LedgerDamaged, CannotStart):
+            refused += 1
+        else:
+            silent += found != written
+    return refused, silent
+
+
+def test_a_spoiled_wal_is_noticed_or_changes_nothing(picture: Path, tmp_path: Path) -> None:
+    refused, silent = unnoticed(picture, tmp_path / "home", seed=3, times=120)
+
+    assert silent == 0
+    assert refused > 60
+
+
+@pytest.mark.long
+def test_no_spoiled_wal_of_five_thousand_goes_unnoticed(picture: Path, tmp_path: Path) -> None:
+    assert unnoticed(picture, tmp_path / "home", seed=4, times=5_000)[1] == 0
+
+
+def test_a_note_that_fell_behind_or_is_unreadable_is_no_alarm(
+    picture: Path, tmp_path: Path
+) -> None:
+    """It is never synced, so a power cut may take it back; the ledger is what counts."""
+    note = Path("runs") / "r1" / "mark"
+    for text in ("5 3", "", "\xff\0", "1 2 3", "-5 x"):
+        home = spoiled(
+            picture,
+            tmp_path / "home",
+            lambda h, text=text: (h / note).write_text(text, "utf-8"),  # type: ignore[misc] # bound now
+        )
+        assert len(read(home).outcomes) == ROWS
+
+
+def test_another_programs_lock_is_waited_for_and_then_said(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
+        ledger._connection.execute("PRAGMA busy_timeout = 50")
+        other = sqlite3.connect(tmp_path / FILE_NAME)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(BulkcastError, match="cannot be written: database is locked"):
+            ledger.finish("r1", None, 1.0)
+        other.close()
+
+
+# ------------------------------------------------------------------ read-only
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody can write, not even root: it is mounted so."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if shutil.which("mount") is None or subprocess.call(
+        ["mount", "-t", "tmpfs", "tmpfs", str(place)], stderr=subprocess.DEVNULL
+    ):
+        pytest.skip("nothing can be mounted here")
+    try:
+        with Ledger(place / "home") as ledger:
+            ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_read_only_disk_is_refused_before_anything_is_sent(read_only_disk: Path) -> None:
+    with pytest.raises(CannotStart, match=r"cannot be (opened|written)"):
+        Ledger(read_only_disk / "home")
+    with pytest.raises(CannotStart, match="set BULKCAST_HOME to a folder that can"):
+        Ledger(read_only_disk / "elsewhere")

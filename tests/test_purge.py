@@ -1,0 +1,146 @@
+"""Purging: nothing of what a row held can be found again; how it ended can."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from bulkcast.errors import CannotStart
+from bulkcast.ledger import Ledger, claim
+from bulkcast.ledger.place import drive_among, network_drive
+from bulkcast.model import Institution
+from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+def canaries(folder: Path) -> int:
+    """How often the canary stands in any file under a folder, plain or encoded."""
+    plain = CANARY.encode()
+    forms = (plain, base64.b64encode(plain)[:-4], plain.hex().encode(), plain[::-1])
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return sum(content.count(form) for content in contents for form in forms)
+
+
+def run_with_canaries(desk: Desk, n: int = 200) -> str:
+    """A run whose passwords, wrong cells and answers all hold the canary."""
+    rows = lines(n)
+    for cells in rows:
+        cells[6] = CANARY
+    rows += [[CANARY, "25096999", CANARY, "0", "0", "1", "pw"]]
+    sheet = write_csv(desk.folder / "term.csv", rows)
+    with clearing(desk):
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    run: str = said.document["run"]
+    return run
+
+
+def test_after_a_purge_no_file_holds_what_the_rows_held(desk: Desk) -> None:
+    run = run_with_canaries(desk)
+    home = desk.folder / "home"
+    assert canaries(home) > 200
+
+    said = desk.call("purge", "--older-than", "0d", "-y", "--json")
+
+    assert said.document == {"schema": "bulkcast.purge/1", "runs": [run], "exit": 0}
+    assert canaries(home) == 0
+    (listed,) = desk.call("runs", "--json").document["runs"]
+    assert listed["state"] == "purged"
+    assert listed["counts"]["applied"] == 200
+    assert listed["counts"]["invalid"] == 1
+    assert "purged" in desk.call("runs").out
+
+
+def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: Desk) -> None:
+    run = run_with_canaries(desk, n=3)
+    desk.call("purge", "--run", run, "-y")
+
+    for argv in (("resume", run), ("results", run, "-o", desk.folder / "again.csv")):
+        said = desk.call(*argv)
+        assert said.status == 2
+        assert f"run {run} was purged on 20" in said.err
+    assert "was purged before" in desk.call("purge", "--run", run, "-y").err
+    assert "nothing to purge" in desk.call("purge", "--older-than", "0d", "-y").err
+
+
+def test_only_what_is_old_enough_is_purged(desk: Desk) -> None:
+    run = run_with_canaries(desk, n=3)
+
+    assert desk.call("purge", "-y", "--json").document["runs"] == []
+    assert desk.call("purge", "-y", "--older-than", "1h", "--json").document["runs"] == []
+    assert desk.call("purge", "-y", "--older-than", "0h", "--json").document["runs"] == [run]
+
+
+def test_nothing_is_purged_while_a_run_is_under_way(desk: Desk) -> None:
+    run = run_with_canaries(desk, n=3)
+    home = desk.folder / "home"
+    with Ledger(home) as ledger:
+        institution: Institution = ledger.newest(run).header.institution
+        ledger.reopen(run)
+    with claim(home, institution, run=run, since=""):
+        said = desk.call("purge", "--run", run, "-y")
+
+    assert said.status == 7
+    assert f"run {run} is under way" in said.err
+    assert canaries(home) > 0
+
+
+def test_a_purged_run_still_overtakes_an_older_one(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    with clearing(desk):
+        first, second = (
+            desk.call("apply", sheet, "-y", "--json", *FAST).document["run"] for _ in range(2)
+        )
+    desk.call("purge", "--run", second, "-y")
+
+    with Ledger(desk.folder / "home") as ledger:
+        assert set(ledger.superseded(first).values()) == {second}
+        assert ledger.superseded(second) == {}
+
+
+# ------------------------------------------------------------------ where a ledger may lie
+
+MOUNTS = r"""
+/dev/sda1 / ext4 rw,relatime 0 0
+nas:/export/home /home nfs4 rw 0 0
+/dev/sdb1 /home/li/fast xfs rw 0 0
+//server/share /mnt/our\040share cifs rw 0 0
+li@host:/ /mnt/far fuse.sshfs rw 0 0
+tmpfs /ram tmpfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/li/bulkcast", "nfs4"),
+        ("/home/li/fast/bulkcast", ""),
+        ("/home", "nfs4"),
+        ("/homely", ""),
+        ("/mnt/our share/x", "cifs"),
+        ("/mnt/far/x", "fuse.sshfs"),
+        ("/ram/x", ""),
+        ("/", ""),
+    ],
+)
+def test_a_network_drive_is_known_by_its_kind(folder: str, kind: str) -> None:
+    assert drive_among(MOUNTS, Path(folder)) == kind
+
+
+def test_a_ledger_on_a_network_drive_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(CannotStart, match=r"network drive \(nfs4\).*set BULKCAST_HOME"):
+        Ledger(home, drive_of=lambda _: "nfs4")
+
+    assert not home.exists()
+
+
+def test_this_disk_is_none(tmp_path: Path) -> None:
+    assert network_drive(tmp_path) == ""
