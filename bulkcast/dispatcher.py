@@ -93,7 +93,10 @@ Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
 
 
 class Journal(Protocol):
-    """What the dispatcher writes down; both calls return when it is safely stored."""
+    """What the dispatcher writes down; both calls return when it is safely stored.
+
+    Either may raise `LedgerUnwritable`: then nothing more is sent.
+    """
 
     async def intend(self, intents: Sequence[Intent]) -> None:
         """These requests are about to leave."""
@@ -300,6 +303,8 @@ class Dispatcher:
     async def _pass(self, entry: Entry, verdict: Verdict) -> bool:
         """Up to three sends with a growing wait; whether the request has ended.
 
+        With an empty budget it is over after the first: the row waits for its next pass.
+
         A new AsyncRetrying each time: its state is per object, so one shared between tasks mixes
         up their attempts and even their results (tenacity #93).
         """
@@ -314,7 +319,7 @@ class Dispatcher:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again),
-            stop=lambda _: entry.is_spent or entry.pass_sends >= PASS_SENDS,
+            stop=lambda _: self._is_over(entry),
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
@@ -324,6 +329,12 @@ class Dispatcher:
         except _Again:
             return False
         return True
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether a pass is, after a try that failed."""
+        kind = entry.last.kind if entry.last else ReplyClass.TRANSIENT
+        bound = entry.is_spent or entry.pass_sends >= PASS_SENDS
+        return bound or not self._pacer.budget.take(kind)
 
     async def _attempt(self, entry: Entry) -> Verdict | None:
         """One try, recorded as an intent; None where the request ended without one.
@@ -374,6 +385,8 @@ class Dispatcher:
         if outcome is None:
             await self._record(entry, verdict, None)
             return False
+        if outcome.status is RowStatus.APPLIED:
+            self._pacer.budget.succeeded(entry.attempts)
         await self._settle(entry, outcome, verdict)
         return True
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from bulkcast.catalogue import Limit
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.model import ReplyClass
 from bulkcast.pacing import (
     CAP_WINDOW_S,
     DEFAULT_RATE,
     FLOOR_RATE,
+    Budget,
     Cap,
     Pacer,
     cap_for,
@@ -307,3 +309,32 @@ def test_a_rate_is_shown_as_it_can_be_given_again(calls: int, unit: str) -> None
     rate = parse_rate(f"{calls}/{unit}")
 
     assert parse_rate(show_rate(rate)) == pytest.approx(rate, rel=1e-3)
+
+
+# ------------------------------------------------------------------ repeats
+
+
+@given(st.lists(st.sampled_from(["fail", "slow", "first", "again"]), max_size=200))
+def test_a_budget_is_never_overdrawn_and_never_more_than_full(steps: list[str]) -> None:
+    budget = Budget()
+    for step in steps:
+        before = budget.left
+        match step:
+            case "fail":
+                assert budget.take(ReplyClass.TRANSIENT) == (before >= 14)
+            case "slow":
+                assert budget.take(ReplyClass.THROTTLED) == (before >= 5)
+            case "first":
+                budget.succeeded(1)
+            case _:
+                budget.succeeded(2)
+        assert 0 <= budget.left <= 500
+
+
+def test_a_repeat_that_succeeds_has_cost_nothing() -> None:
+    budget = Budget()
+    for _ in range(1000):
+        assert budget.take(ReplyClass.TRANSIENT)
+        budget.succeeded(2)
+
+    assert budget.left == 500

@@ -109,8 +109,8 @@ def test_a_purged_run_still_overtakes_an_older_one(desk: Desk) -> None:
 
 MOUNTS = r"""
 /dev/sda1 / ext4 rw,relatime 0 0
-nas:/export/home /home nfs4 rw 0 0
-/dev/sdb1 /home/li/fast xfs rw 0 0
+nas:/export /data nfs4 rw 0 0
+/dev/sdb1 /data/li/fast xfs rw 0 0
 //server/share /mnt/our\040share cifs rw 0 0
 li@host:/ /mnt/far fuse.sshfs rw 0 0
 tmpfs /ram tmpfs rw 0 0
@@ -120,10 +120,10 @@ tmpfs /ram tmpfs rw 0 0
 @pytest.mark.parametrize(
     ("folder", "kind"),
     [
-        ("/home/li/bulkcast", "nfs4"),
-        ("/home/li/fast/bulkcast", ""),
-        ("/home", "nfs4"),
-        ("/homely", ""),
+        ("/data/li/bulkcast", "nfs4"),
+        ("/data/li/fast/bulkcast", ""),
+        ("/data", "nfs4"),
+        ("/database", ""),
         ("/mnt/our share/x", "cifs"),
         ("/mnt/far/x", "fuse.sshfs"),
         ("/ram/x", ""),

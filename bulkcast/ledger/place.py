@@ -50,7 +50,7 @@ def network_drive(folder: Path) -> str:
 def drive_among(mounts: str, folder: Path) -> str:
     r"""The same by the system's list of mounts.
 
-    >>> drive_among("/dev/sda1 / ext4 rw 0 0\nnas:/home /home nfs4 rw 0 0\n", Path("/home/li"))
+    >>> drive_among("/dev/sda1 / ext4 rw 0 0\nnas:/data /data nfs4 rw 0 0\n", Path("/data/li"))
     'nfs4'
     """
     best = (-1, "")
