@@ -25,12 +25,13 @@ from bulkcast.derive import (
     values_said,
 )
 from bulkcast.endpoints import WEBCAST
+from bulkcast.languages import tongue
 from bulkcast.model import Outcome, ResultRow, RowStatus
 from bulkcast.problems import PROBLEMS, issue
 
 
 def ended(outcome: Outcome, *issues: Any, lang: str = "en") -> ResultRow:
-    return result_row(7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, lang=lang)
+    return result_row(7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, tongue=tongue(lang))
 
 
 # ------------------------------------------------------------------ sentences
@@ -44,7 +45,7 @@ def test_a_reply_code_is_explained_with_classins_own_words() -> None:
 
 
 def test_a_reply_code_is_explained_in_chinese_too() -> None:
-    message, fix = explain("145", {}, WEBCAST, "zh")
+    message, fix = explain("145", {}, WEBCAST, tongue("zh"))
 
     assert message == "课堂已经结束。（ClassIn 145）"
     assert fix.startswith("该课堂")
@@ -74,7 +75,7 @@ def test_what_a_server_says_cannot_draw_on_a_terminal_or_flood_a_cell() -> None:
 def test_no_code_and_no_arguments_end_in_an_exception(
     code: str, args: Mapping[str, str], lang: str
 ) -> None:
-    message, fix = explain(code, args, WEBCAST, lang)
+    message, fix = explain(code, args, WEBCAST, tongue(lang))
 
     assert "{" not in message or any("{" in value for value in args.values())
     assert isinstance(fix, str)
@@ -285,9 +286,7 @@ def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time
         RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
     )
 
-    row = result_row(
-        7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)), lang="en"
-    )
+    row = result_row(7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)))
 
     assert row.message == (
         "liveState cannot be changed after 2027-03-01 08:00, 20 minutes before class."

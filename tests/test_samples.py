@@ -61,7 +61,7 @@ REFUSED: dict[str, str] = {
     "not-a-workbook.xlsx": "is no workbook",
     "old-kind.xls": "is damaged (CalamineError); save it again as .xlsx",
     "quote-in-the-middle.csv": "line 2: a cell goes on after its closing quote",
-    "two-sheets.xlsx": "'Classes' and 'Classes (2)'; choose one with --sheet",
+    "two-sheets.xlsx": "'Classes', 'Classes (2)'; choose one with --sheet",
     "unclosed-quote.csv": "line 3: a quote is opened in this line and never closed",
     "with-a-password.xlsx": "has a password to open it",
 }

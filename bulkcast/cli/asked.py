@@ -10,6 +10,7 @@ import click
 
 from bulkcast import config as configuration
 from bulkcast.cli.discretion import keep_out_of_logs
+from bulkcast.cli.words import tr
 from bulkcast.config import Config
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Credentials, Institution
@@ -131,7 +132,7 @@ def config(given: Given) -> Config | None:
         keep_out_of_logs(found.credentials.secret)
         return found
     if given["profile"]:
-        raise click.UsageError("--sandbox takes no --profile: it has credentials of its own")
+        raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
     return None
 
 

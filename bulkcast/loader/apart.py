@@ -89,18 +89,25 @@ class Apart:
             raise self._broken()
         answer = json.loads(line)
         if isinstance(answer, dict):
-            raise UnreadableSheet(f"{self._name} cannot be read: {answer['refused']}")
+            raise UnreadableSheet(
+                "{name} cannot be read: {sentence}",
+                name=self._name,
+                sentence=UnreadableSheet(answer["refused"], **answer["words"]),
+            )
         return answer
 
     def _broken(self) -> UnreadableSheet:
         if not self._deadline.is_alive():
             return UnreadableSheet(
-                f"{self._name} took more than {_SECONDS} seconds to read and was given up; "
-                "save its rows as CSV UTF-8."
+                "{name} took more than {seconds} seconds to read and was given up; save its "
+                "rows as CSV UTF-8.",
+                name=self._name,
+                seconds=_SECONDS,
             )
         return UnreadableSheet(
-            f"{self._name} is damaged, or far larger than it looks, and cannot be read; "
-            "copy its rows into a new workbook."
+            "{name} is damaged, or far larger than it looks, and cannot be read; copy "
+            "its rows into a new workbook.",
+            name=self._name,
         )
 
     def _pipe(self, pipe: IO[str] | None) -> IO[str]:
@@ -149,6 +156,12 @@ def _say(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
+def _refuse(refusal: BulkcastError) -> None:
+    # Told apart, so that the parent can say it in the language of whoever reads it.
+    words = {name: str(word) for name, word in refusal.words.items()}
+    _say({"refused": refusal.template, "words": words})
+
+
 def _serve(kind: str, path: Path) -> None:
     from bulkcast.loader import reference  # noqa: PLC0415  # after the limits, in the child only
 
@@ -182,12 +195,14 @@ def _main(arguments: Sequence[str]) -> None:
     try:
         _serve(kind, Path(path))
     except BulkcastError as exc:
-        _say({"refused": str(exc)})
+        _refuse(exc)
     except MemoryError:
-        _say({"refused": "it is too large to be unpacked safely; save its rows as CSV UTF-8."})
+        said = "it is too large to be unpacked safely; save its rows as CSV UTF-8."
+        _refuse(UnreadableSheet(said))
     # The parsers raise whatever a damaged file leads them to; a file is never worth a traceback.
     except Exception as exc:  # noqa: BLE001  # the door of this process
-        _say({"refused": f"it is damaged ({type(exc).__name__}); save it again as .xlsx."})
+        kind = type(exc).__name__
+        _refuse(UnreadableSheet("it is damaged ({kind}); save it again as .xlsx.", kind=kind))
 
 
 if __name__ == "__main__":

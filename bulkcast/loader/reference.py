@@ -51,7 +51,9 @@ class Reference:
         sheet.reset_dimensions()
         for number, cells in enumerate(sheet.iter_rows(), start=1):
             if number > _LAST_ROW:
-                raise UnreadableSheet(f"The worksheet {tab!r} has rows beyond {_LAST_ROW}.")
+                raise UnreadableSheet(
+                    "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
+                )
             yield number, tuple(map(_cell, cells[:WIDEST]))
 
 

@@ -81,12 +81,16 @@ def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) ->
     return len(matched)
 
 
-def no_header(place: str, endpoint: Endpoint) -> UnreadableSheet:
+def no_header(place: str | Text, endpoint: Endpoint) -> UnreadableSheet:
     """The refusal of a sheet in which no line is a header."""
     examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
     return UnreadableSheet(
-        f"{place} has no header row within its first {HEADER_WITHIN} rows: none of them names a "
-        f"column such as {examples}; `bulkcast template` writes a sheet that does."
+        "{place} has no header row within its first {n} rows: none of "
+        "them names a column such as {examples}; `bulkcast template` writes a sheet "
+        "that does.",
+        place=place,
+        n=HEADER_WITHIN,
+        examples=examples,
     )
 
 
