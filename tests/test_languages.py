@@ -6,7 +6,9 @@ import io
 import re
 import string
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +22,7 @@ from bulkcast.cli import words
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
+from bulkcast.dispatcher import _FENCE
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import FOLDERS, of_terminal, tongue
 from bulkcast.model import RowStatus, Severity, Text
@@ -158,7 +161,8 @@ def test_nothing_is_shown_that_was_not_handed_to_the_translator() -> None:
 
 # ------------------------------------------------------------------ what is really said
 
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}|\b[0-9a-f]{16}\b")
+"""A run's name, or a plan's fingerprint."""
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -188,7 +192,8 @@ def _names() -> set[str]:
         *(re.sub(r"\{\w*(![rs])?\}", " ", text) for text in told),
         *table, *choices, *replies, *PROBLEMS, *RowStatus, *_of_tree(bulkcast),
         "bulkcast https http csv xlsx xls ods tsv utf gb18030 utf-16-le big5 min GMT Asia Shanghai",
-        "COMMAND ARGS OPTIONS Ctrl MB BadZipFile ledger sqlite", *FIELDS, RESULT_PREFIX,
+        "COMMAND ARGS OPTIONS Ctrl MB BadZipFile CalamineError ledger sqlite",
+        *FIELDS, RESULT_PREFIX,
     )  # fmt: skip
 
 
@@ -281,6 +286,113 @@ def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: Desk) -> None:
     for text in (*spoken, target.read_text("utf-8-sig")):
         assert english_in(text, *data) == set(), text
     assert "已应用" in sent.out
+
+
+def dated(path: Path, begins_in: Sequence[float], recorded: int = 1, free: int = 1) -> Path:
+    """Classes that begin so many seconds from now."""
+    begins = (datetime.fromtimestamp(time.time() + s, UTC).isoformat() for s in begins_in)
+    rows = [f"{25096000 + i},{at},{recorded},{free}" for i, at in enumerate(begins)]
+    text = "\n".join(["activityId,startTime,recordState,openState", *rows])
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
+    """In time, locked already, saved by a pace that ClassIn allows or does not, saved by none."""
+    minute = 20 * 60 + 30 + 1
+    begins = {
+        "fine": [86400.0] * 3,
+        "locked": [60.0] * 9,
+        "slow": [minute + 60.0] * 120,
+        "fast": [minute + 2.0] * 120,
+        "both": [60.0, *[minute + 60.0] * 120],
+        "hopeless": [60.0, minute - 1.0],
+    }
+    said = {}
+
+    for name, times in begins.items():
+        sheet = dated(desk.folder / f"{name}.csv", times)
+        for argv in (("validate", sheet), ("plan", sheet, "--rate", "1/s")):
+            told = desk.call(*argv, "--lang", "zh")
+            said[name] = told.out
+            assert english_in(told.out + told.err, str(sheet)) == set(), told.out
+
+    assert "都能及时发送" in said["fine"]
+    assert "再快也来不及" in said["locked"]
+    assert "可赶上这些行" in said["slow"]
+    assert "超过了 ClassIn 文档允许" in said["fast"]
+    assert "可赶上其余" in said["both"]
+
+
+def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(4))
+    plan = desk.folder / "term.plan"
+    late = dated(desk.folder / "late.csv", [60.0])
+    data = (sheet.read_text("utf-8"), str(desk.folder), "term late back.doc")
+
+    with clearing(desk) as sandbox:
+        frozen = desk.call("plan", sheet, "-o", plan, "--lang", "zh")
+        calls = [
+            ("apply", plan, "-n", "--sandbox"),
+            ("apply", plan, "-y", "--strict"),
+            ("apply", plan, "-y", *FAST),
+            ("plan", sheet, "--changed-only", "-v"),
+            ("apply", sheet, "--changed-only", "-y"),
+            ("plan", sheet, "--max-changes", "x"),
+            ("apply", sheet, "-y", "--max-changes", "1"),
+            ("apply", sheet, "-y", "--approve", "0123456789abcdef"),
+            ("apply", "-", "-y"),
+            ("plan", late, "--send-free"),
+            ("undo", "0", "-o", desk.folder / "undone.csv"),
+        ]
+        said = [frozen, *(desk.call(*argv, "--lang", "zh") for argv in calls)]
+        changed = [*line(0)[:2], "0", "1", "0", "0", "geheim"]
+        write_csv(sheet, [changed, line(1), [*line(9)[:2], "0", "0", "0", "0", "geheim"]])
+        said.append(desk.call("apply", plan, "-y", "--lang", "zh"))
+        said.append(desk.call("apply", sheet, "-y", *FAST, "--lang", "zh"))
+        newest, *_, first = [r["run"] for r in desk.call("runs", "--json").document["runs"]]
+        said += [
+            desk.call(*argv, "--lang", "zh")
+            for argv in (
+                ("plan", sheet, "-v"),
+                ("undo", first, "-o", desk.folder / "none.csv"),
+                ("undo", newest, "-o", desk.folder / "back.doc"),
+                ("undo", newest, "-o", desk.folder / "back.csv"),
+                ("purge", "--older-than", "0d", "-y"),
+                ("purge", "--older-than", "0d", "-y"),
+                ("runs",),
+            )
+        ]
+        plan.write_text(plan.read_text("utf-8").replace("term.csv", "gone.csv"), encoding="utf-8")
+        said.append(desk.call("apply", plan, "-y", "--lang", "zh"))
+
+    texts = [told.out + told.err for told in said]
+    for text in (*texts, (desk.folder / "back.csv").read_text("utf-8-sig")):
+        assert english_in(text, *data) == set(), text
+    assert len(sandbox.journal) >= 4
+    assert "下一步，原样发送该计划" in texts[0]
+    assert "再批准" in "".join(texts)
+    assert "恢复为批次" in "".join(texts)
+
+
+def test_no_english_is_left_in_what_the_fence_says() -> None:
+    words = {"n": "3", "longest": "5"}
+
+    told = tongue("zh").say(Text(_FENCE, words))
+
+    assert english_in(told) == set()
+    assert "3" in told
+    assert "5" in told
+
+
+def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(desk: Desk) -> None:
+    sheet = desk.folder / "old.xls"
+    sheet.write_bytes((ROOT / "samples" / "old-kind.xls").read_bytes())
+
+    english, chinese = (desk.call("validate", sheet, "--lang", lang).err for lang in ("en", "zh"))
+
+    assert "old.xls cannot be read: it is damaged (CalamineError); save it again" in english
+    assert "无法读取 old.xls：文件已损坏（CalamineError）；请重新另存为 .xlsx。" in chinese
 
 
 def test_no_english_is_left_in_the_demo(desk: Desk) -> None:

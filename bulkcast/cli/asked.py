@@ -104,8 +104,10 @@ def require_plain(given: Given) -> None:
     asked = sheet_options(given) != SheetOptions() or selection(given) != Selection()
     if asked or remembers(given):
         raise click.UsageError(
-            "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
-            " skipped are chosen when it is made, with `bulkcast plan`"
+            tr(
+                "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
+                " skipped are chosen when it is made, with `bulkcast plan`"
+            )
         )
 
 

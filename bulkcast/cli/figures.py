@@ -150,7 +150,7 @@ def row_steps(
 
 def _old_word(setting: Setting, value: SettingValue, *, same: bool) -> str:
     word = _word(setting, value)
-    return "another" if word == "set" and not same else word
+    return marked("another") if word == "set" and not same else word
 
 
 def _bill(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterator[Bill]:

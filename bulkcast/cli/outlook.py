@@ -14,6 +14,7 @@ from bulkcast.derive import local_time
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Late
 from bulkcast.pacing import show_rate
+from bulkcast.wording import marked
 
 _EDGE: Final = 3
 """Rows shown at either end of a list."""
@@ -71,7 +72,7 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
     if row.locks_at <= begun:
         return tr("locked since {at}", at=locks)
-    said = "locks at {at}, its turn comes at {turn}"
+    said = marked("locks at {at}, its turn comes at {turn}")
     if row.locks_at > row.turn_at:
         said = "locks at {at}, its turn comes at {turn}, too close to it"
     return tr(said, at=locks, turn=turn)
@@ -86,7 +87,7 @@ def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
     is_all = savable == len(outlook.late)
     which = tr("them") if is_all else tr("the other {n}", n=f"{savable:,}")
     if outlook.rate_needed is not None:
-        said = "--rate {rate} would save {which}"
+        said = marked("--rate {rate} would save {which}")
         if outlook.rate_needed > limit.calls / limit.per_s:
             said = (
                 "--rate {rate} would save {which}, more than the {most} a minute ClassIn is"

@@ -237,8 +237,12 @@ def bill(planned: Figures) -> Iterable[Text]:
     """What is switched on that costs money."""
     by: dict[str, list[str]] = {}
     for item in planned.bill:
-        one, many = "{label} in {n} classroom", "{label} in {n} classrooms"
-        switched = trn(one, many, item.classrooms, label=_word(item.label))
+        switched = trn(
+            "{label} in {n} classroom",
+            "{label} in {n} classrooms",
+            item.classrooms,
+            label=_word(item.label),
+        )
         by.setdefault(item.by, []).append(switched)
     if by:
         yield Text(tr("ClassIn bills what this switches on from the school's balance:"))

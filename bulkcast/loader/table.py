@@ -11,6 +11,7 @@ from typing import Final, Literal
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Block, Cell, RawRow, Text
+from bulkcast.wording import marked
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
@@ -218,8 +219,8 @@ def own_columns(names: Sequence[str]) -> frozenset[int]:
 def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
     """What `tally` counted, in sentences."""
     said = (
-        (tally.blank, "{n} blank rows between the others were passed over."),
-        (tally.comments, "{n} rows that begin with # were passed over as comments."),
+        (tally.blank, marked("{n} blank rows between the others were passed over.")),
+        (tally.comments, marked("{n} rows that begin with # were passed over as comments.")),
         (tally.hidden, _HIDDEN[hide]),
     )
     for n, sentence in said:
@@ -228,6 +229,6 @@ def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
 
 
 _HIDDEN: Final = {
-    "include": "{n} hidden rows are included; leave them out with --hidden skip.",
-    "skip": "{n} hidden rows were left out.",
+    "include": marked("{n} hidden rows are included; leave them out with --hidden skip."),
+    "skip": marked("{n} hidden rows were left out."),
 }

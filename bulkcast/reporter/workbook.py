@@ -34,8 +34,9 @@ from bulkcast.reporter.package import (
 from bulkcast.reporter.ranges import grow_filter_name, grow_table
 from bulkcast.reporter.rows import Grammar, Row, RowStream
 from bulkcast.reporter.styles import extend
+from bulkcast.wording import marked
 
-_TABLE_APART: Final = (
+_TABLE_APART: Final = marked(
     "The table {name} has totals or is filled by a query, so the results stand beside it: sort the"
     " whole sheet, since sorting the table would leave them behind."
 )
