@@ -330,7 +330,7 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> 
     late = dated(desk.folder / "late.csv", [60.0])
     data = (sheet.read_text("utf-8"), str(desk.folder), "term late back.doc")
 
-    with clearing(desk) as sandbox:
+    with clearing(desk):
         frozen = desk.call("plan", sheet, "-o", plan, "--lang", "zh")
         calls = [
             ("apply", plan, "-n", "--sandbox"),
@@ -369,7 +369,6 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> 
     texts = [told.out + told.err for told in said]
     for text in (*texts, (desk.folder / "back.csv").read_text("utf-8-sig")):
         assert english_in(text, *data) == set(), text
-    assert len(sandbox.journal) >= 4
     assert "下一步，原样发送该计划" in texts[0]
     assert "再批准" in "".join(texts)
     assert "恢复为批次" in "".join(texts)
