@@ -1,5 +1,6 @@
 """What follows from the table."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
@@ -269,7 +270,7 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_a_choice_may_be_copied_as_instructions_and_messages_list_it(lang: str) -> None:
     for setting in WEBCAST.settings:
         if isinstance(setting.kind, ChoiceKind):
-            listed = values_said(setting.kind, lang).split(", ")
+            listed = re.split(", |，", values_said(setting.kind, lang))
             told = [f"{c.value} ({c.label.both})" for c in setting.kind.choices]
             values = [choice.value for choice in setting.kind.choices]
             assert [setting.kind.by_word[fold(word)] for word in listed] == values
