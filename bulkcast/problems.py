@@ -281,7 +281,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.superseded": Problem(
         _E,
-        "Run {newer} has set this classroom since, so this row was not sent again.",
+        "Run {newer} has set this classroom since, or may have, so this row was not sent again.",
         "Nothing to do, unless this row should count all the same: then resubmit it.",
     ),
     "run.dry_run": Problem(

@@ -60,7 +60,8 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
+# With the last three a newer run had died without knowing what it had set.
+@pytest.mark.parametrize("seed", [*range(9), 106, 112, 351])
 def test_whatever_happens_every_promise_is_kept(
     seed: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

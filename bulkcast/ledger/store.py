@@ -248,7 +248,7 @@ class Ledger:
             return recent.unanswered(connection, institution, now)
 
     def superseded(self, run: str) -> dict[RequestKey, str]:
-        """The requests whose classroom a newer run has set since, and which one, the newest."""
+        """The requests whose classroom a newer run may have set since, and the newest such run."""
         with self._reading() as connection:
             return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
 
@@ -474,10 +474,14 @@ _SUPERSEDED: Final = """
     JOIN requests AS theirs ON theirs.target = mine.target AND theirs.run_id > mine.run_id
     JOIN runs AS newer ON newer.id = theirs.run_id
         AND newer.root_url = ours.root_url AND newer.sid = ours.sid
-    JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
-    WHERE mine.run_id = :run_id AND o.status = 'applied'
+    LEFT JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
+    WHERE mine.run_id = :run_id AND (o.status IN ('applied', 'unconfirmed') OR EXISTS (
+        SELECT 1 FROM attempts AS a WHERE a.run_id = theirs.run_id AND a.seq = theirs.seq
+        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
+    ))
     ORDER BY newer.id
 """
+"""What a newer run may have set is overtaken too: an older body would take it back."""
 
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
