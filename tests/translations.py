@@ -41,7 +41,10 @@ _EXCEPTIONS: Final = tuple(
     if isinstance(kind, type) and issubclass(kind, errors.BulkcastError)
 )  # fmt: skip
 _TEMPLATES: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("tr", "tell", "Text", "marked", "_Kind", "_Wrong", *_EXCEPTIONS), 1),
+    **dict.fromkeys(
+        ("tr", "tell", "Text", "marked", "_Kind", "_Wrong", "NoFault", "Unpatchable", *_EXCEPTIONS),
+        1,
+    ),
     **dict.fromkeys(("trn", "count"), 2),
 }
 """Functions whose first arguments are templates, and how many of them."""

@@ -32,7 +32,15 @@ from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Secret, Target
-from bulkcast.sandbox.faults import NO_FAULTS, SECONDS_MAX, Fault, Script, read_fault, read_script
+from bulkcast.sandbox.faults import (
+    NO_FAULTS,
+    SECONDS_MAX,
+    Fault,
+    NoFault,
+    Script,
+    read_fault,
+    read_script,
+)
 from bulkcast.wording import OR
 
 SANDBOX_SID: Final = "99000001"
@@ -262,9 +270,7 @@ class _World:
     def _script(self, value: Any, where: str) -> Script:
         try:
             return read_script(_texts(value, where), self.endpoint)
-        except _Wrong:
-            raise
-        except ValueError as exc:
+        except NoFault as exc:
             raise _Wrong("{where}: {exc}", where=where, exc=exc) from exc
 
     def _classrooms(self, value: Any, where: str) -> tuple[Classroom, ...]:
