@@ -320,6 +320,19 @@ class Endpoint:
         """Reply code → its declaration."""
         return {reply.code: reply for reply in self.replies}
 
+    @cached_property
+    def _zh(self) -> Mapping[str, str]:
+        choices = (
+            c for s in self.columns if isinstance(s.kind, ChoiceKind) for c in s.kind.choices
+        )
+        billed = (s.billed for s in self.columns if s.billed is not None)
+        labels = (*(s.label for s in self.columns), *(c.label for c in choices), *billed)
+        return {label.en: label.zh for label in labels}
+
+    def zh_of(self, english: str) -> str:
+        """The Chinese name of a setting or a choice by its English one; itself for any other."""
+        return self._zh.get(english, english)
+
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
         exact = self.by_key.get(header.strip().rstrip("*").rstrip())

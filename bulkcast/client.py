@@ -18,6 +18,7 @@ from yarl import URL
 from bulkcast.errors import CannotStart
 from bulkcast.model import Body, Credentials, NoReply, Reply
 from bulkcast.protocol import encode, headers
+from bulkcast.wording import NO_LISTENER, TOO_SLOW, UNKNOWN_HOST, marked
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; ClassIn's are a few hundred."""
@@ -50,12 +51,18 @@ def check_root_url(text: str) -> str:
         url = URL(text.strip())
         root = str(url.origin())
     except ValueError:
-        raise CannotStart(f"{shown} is no URL; give one such as https://api.eeo.cn") from None
+        raise CannotStart(
+            "{shown} is no URL; give one such as https://api.eeo.cn", shown=shown
+        ) from None
     more = "@" in text or url.path.strip("/") or url.query_string or url.fragment
     if more or url.port == 0 or not _HOST.fullmatch(url.host_subcomponent or ""):
-        raise CannotStart(f"{shown} is no root URL; give one such as https://api.eeo.cn")
+        raise CannotStart(
+            "{shown} is no root URL; give one such as https://api.eeo.cn", shown=shown
+        )
     if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
-        raise CannotStart(f"{shown} is not https; http is allowed for this computer only")
+        raise CannotStart(
+            "{shown} is not https; http is allowed for this computer only", shown=shown
+        )
     return root
 
 
@@ -161,7 +168,9 @@ def _tls() -> ssl.SSLContext:
 
 async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return NoReply("reply.not_json", sent=True, detail="compressed though not asked for")
+        return NoReply(
+            "reply.not_json", sent=True, detail=marked("compressed though not asked for")
+        )
     body = await _read_bounded(response)
     if len(body) > MAX_ANSWER:
         response.close()
@@ -199,11 +208,12 @@ def _date(header: str | None) -> float | None:
 
 def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return f"the name {exc.host} is not known here"
+        return UNKNOWN_HOST.format(host=exc.host)
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return f"{exc.host}:{exc.port} does not answer ({exc.os_error.strerror or 'no reason'})"
+        why = exc.os_error.strerror or type(exc.os_error).__name__
+        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=why)
     if isinstance(exc, TimeoutError):
-        return "connecting took too long"
+        return TOO_SLOW
     return type(exc).__name__
 
 

@@ -73,7 +73,9 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
         )
     if not (sid.isascii() and sid.isdigit()):
         # Not repeated: whoever mixes up the two has put the secret here.
-        raise CannotStart(f"the SID from {origins['sid']} should be digits, such as 1000082")
+        raise CannotStart(
+            "the SID from {origin} should be digits, such as 1000082", origin=origins["sid"]
+        )
     secret = _secret(environ, settings, folder, origins)
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
@@ -101,28 +103,40 @@ def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
     except FileNotFoundError:
         found = {}
     except (OSError, ValueError) as exc:
-        raise CannotStart(f"{path} cannot be read as TOML: {exc}") from exc
+        raise CannotStart("{path} cannot be read as TOML: {exc}", path=path, exc=exc) from exc
     profiles = found.get("profiles", {})
     settings = profiles.get(name) if isinstance(profiles, dict) else None
     if settings is None:
         if asked:
-            raise CannotStart(f"{path} has no profile {name!r}; add [profiles.{name}]")
+            raise CannotStart(
+                "{path} has no profile {name!r}; add [profiles.{name}]", path=path, name=name
+            )
         return {}
     return _checked(settings, path, name)
 
 
 def _checked(settings: Any, path: Path, name: str) -> Mapping[str, str]:
     if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
-        raise CannotStart(f"profile {name!r} in {path} must hold texts in quotes only")
+        raise CannotStart(
+            "profile {name!r} in {path} must hold texts in quotes only", name=name, path=path
+        )
     if "secret" in settings:
         raise CannotStart(
-            f"profile {name!r} in {path} holds a secret; put it in a file of its own and name that"
-            " with secret_file"
+            "profile {name!r} in {path} holds a secret; put it in a file of its own and "
+            "name that with secret_file",
+            name=name,
+            path=path,
         )
     strange = sorted(settings.keys() - _KEYS)
     if strange:
         known = ", ".join(sorted(_KEYS))
-        raise CannotStart(f"profile {name!r} in {path} has {strange[0]!r}; it may have {known}")
+        raise CannotStart(
+            "profile {name!r} in {path} has {strange!r}; it may have {known}",
+            name=name,
+            path=path,
+            strange=strange[0],
+            known=known,
+        )
     return settings
 
 
@@ -152,7 +166,9 @@ def _expanded(named: str) -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError:
-        raise CannotStart(f"{named!r} names the folder of a user who is not known here") from None
+        raise CannotStart(
+            "{named!r} names the folder of a user who is not known here", named=named
+        ) from None
 
 
 def _read_secret(path: Path) -> Secret:
@@ -161,17 +177,23 @@ def _read_secret(path: Path) -> Secret:
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "it is no text in UTF-8"
-        raise CannotStart(f"the secret's file {path} cannot be read: {reason}") from exc
+        raise CannotStart(
+            "the secret's file {path} cannot be read: {why}", path=path, why=reason
+        ) from exc
     # Windows has no such bits; there the folder of the user's profile keeps others out.
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CannotStart(f"others can read the secret's file {path}; run chmod 600 on it")
+        raise CannotStart(
+            "others can read the secret's file {path}; run chmod 600 on it", path=path
+        )
     if not text or "\n" in text:
-        raise CannotStart(f"the secret's file {path} must hold one line: the secret")
+        raise CannotStart("the secret's file {path} must hold one line: the secret", path=path)
     return _text(text, f"the secret's file {path}")
 
 
 def _text(text: str, where: str) -> Secret:
     """A secret that can be signed with: half a surrogate pair has no bytes."""
     if not text.isprintable():
-        raise CannotStart(f"{where} holds characters that cannot be typed; copy the secret again")
+        raise CannotStart(
+            "{where} holds characters that cannot be typed; copy the secret again", where=where
+        )
     return Secret(text)

@@ -29,6 +29,7 @@ from bulkcast.catalogue import (
 )
 from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity
 from bulkcast.problems import PROBLEMS, Problem
+from bulkcast.wording import ENGLISH, Tongue
 
 SAID_MAX: Final = 500
 """Characters of a server's own words that are repeated to the user."""
@@ -49,20 +50,12 @@ def clean(text: str) -> str:
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-class _Words(dict[str, str]):
-    """Arguments of a sentence; one that nobody gave shows as `…` rather than failing."""
-
-    def __missing__(self, name: str) -> str:
-        return "…"
-
-
 def explain(
-    code: str, args: Mapping[str, str], endpoint: Endpoint, lang: str = "en"
+    code: str, args: Mapping[str, str], endpoint: Endpoint, tongue: Tongue = ENGLISH
 ) -> tuple[str, str]:
     """Message and fix for a reply code in digits or a dotted problem code.
 
-    ClassIn's own words (`args["said"]`) are repeated verbatim but for control characters.  Dotted
-    codes have English sentences only.
+    ClassIn's own words (`args["said"]`) are repeated verbatim but for control characters.
 
     >>> from bulkcast.endpoints.webcast import WEBCAST
     >>> explain("121601031", {"said": "课节不属于该机构"}, WEBCAST)[0]
@@ -71,11 +64,12 @@ def explain(
     number = int(code) if code.isascii() and code.isdigit() and len(code) <= 18 else None
     reply = None if number is None else endpoint.by_code.get(number)
     if reply is not None:
-        return _explain_reply(reply, clean(args.get("said", "")), lang)
+        return _explain_reply(reply, clean(args.get("said", "")), tongue.lang)
     if number is not None:
-        return _fill(PROBLEMS["reply.unknown_code"], {"said": "", "number": code, **args})
+        unknown = PROBLEMS["reply.unknown_code"]
+        return _fill(unknown, {"said": "", "number": code, **args}, tongue)
     problem = PROBLEMS.get(code)
-    return _fill(problem, args) if problem else (code, "")
+    return _fill(problem, args, tongue) if problem else (code, "")
 
 
 def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
@@ -83,14 +77,19 @@ def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
     if reply.kind is ReplyClass.OK:
         return meaning, fix
     colon, opened, closed = ("：", "（", "）") if lang.startswith("zh") else (": ", " (", ")")
-    new = said and said.casefold().rstrip(".。") != meaning.casefold().rstrip(".。")
-    words = f"{colon}{said}" if new else ""
+    known = {_bare(reply.meaning.en), _bare(reply.meaning.zh), ""}
+    words = "" if _bare(said) in known else f"{colon}{said}"
     return f"{meaning}{opened}ClassIn {reply.code}{words}{closed}", fix
 
 
-def _fill(problem: Problem, args: Mapping[str, str]) -> tuple[str, str]:
-    words = _Words({name: clean(str(value)) for name, value in args.items()})
-    return problem.message.format_map(words).rstrip(" :"), problem.fix.format_map(words)
+def _bare(sentence: str) -> str:
+    return sentence.casefold().rstrip(".。")
+
+
+def _fill(problem: Problem, args: Mapping[str, str], tongue: Tongue) -> tuple[str, str]:
+    words = {name: clean(str(value)) for name, value in args.items()}
+    message = tongue.tell(problem.message, **words).rstrip(" :：")
+    return message, tongue.tell(problem.fix, **words)
 
 
 # ------------------------------------------------------------------ result rows
@@ -108,10 +107,10 @@ def short_header(header: str) -> str:
     return re.sub(" +", " ", first).strip(" ")
 
 
-def issue_sentence(issue: Issue) -> str:
+def issue_sentence(issue: Issue, tongue: Tongue = ENGLISH) -> str:
     """The issue's message, led by its column in brackets where it has one."""
     name = short_header(issue.column or "")
-    sentence = clean(str(issue.message))
+    sentence = clean(tongue.say(issue.message))
     return f"[{name}] {sentence}" if name else sentence
 
 
@@ -123,7 +122,7 @@ def result_row(
     endpoint: Endpoint,
     run: str,
     tz: tzinfo,
-    lang: str = "en",
+    tongue: Tongue = ENGLISH,
 ) -> ResultRow:
     """How `row` ended, in the words of the result sheet.
 
@@ -135,13 +134,14 @@ def result_row(
     errors = [i for i in told if i.severity is Severity.ERROR]
     code = outcome.code or (errors[0].code if errors else "")
     outcome = replace(outcome, args=_in_local_time(outcome.args, tz))
-    message, fix = _own_words(outcome, code, errors, endpoint, lang)
+    message, fix = _own_words(outcome, code, errors, endpoint, tongue)
+    sentences = [message, *(issue_sentence(i, tongue) for i in told), *_notes(issues, tongue)]
     return ResultRow(
         row=row,
         status=outcome.status,
         code=code,
-        message=_joined([message, *(issue_sentence(i) for i in told), *_notes(issues)]),
-        fix=_joined([fix, *(clean(str(i.fix)) for i in told)]),
+        message=_joined(sentences, tongue),
+        fix=_joined([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
         attempts=outcome.attempts,
         time=local_time(outcome.at, tz),
         run=run,
@@ -157,7 +157,7 @@ def _in_local_time(args: Mapping[str, str], tz: tzinfo) -> Mapping[str, str]:
     }
 
 
-def _notes(issues: Iterable[Issue]) -> Iterator[str]:
+def _notes(issues: Iterable[Issue], tongue: Tongue) -> Iterator[str]:
     """A row's notes, the first few of them.
 
     Without the brackets that make a workbook colour the cell: there is nothing to mend.  A row that
@@ -166,9 +166,13 @@ def _notes(issues: Iterable[Issue]) -> Iterator[str]:
     notes = [issue for issue in issues if issue.severity is Severity.NOTE]
     for note in notes[:NOTES_MAX]:
         name = short_header(note.column or "")
-        yield f"Note{' on ' if name else ''}{name}: {clean(str(note.message))}"
+        sentence = clean(tongue.say(note.message))
+        if name:
+            yield tongue.tell("Note on {name}: {sentence}", name=name, sentence=sentence)
+        else:
+            yield tongue.tell("Note: {sentence}", sentence=sentence)
     if (more := len(notes) - NOTES_MAX) > 0:
-        yield f"And {more} more {'note' if more == 1 else 'notes'}."
+        yield tongue.count("And {n} more note.", "And {n} more notes.", more)
 
 
 NOTES_MAX: Final = 3
@@ -176,15 +180,16 @@ NOTES_MAX: Final = 3
 
 
 def _own_words(
-    outcome: Outcome, code: str, errors: Sequence[Issue], endpoint: Endpoint, lang: str
+    outcome: Outcome, code: str, errors: Sequence[Issue], endpoint: Endpoint, tongue: Tongue
 ) -> tuple[str, str]:
     """What the outcome itself says, where its status or its issues do not say it already."""
     said_by_issue = any(i.code == code for i in errors)
     if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
-    message, fix = explain(code, outcome.args, endpoint, lang)
+    message, fix = explain(code, outcome.args, endpoint, tongue)
     if outcome.status is RowStatus.UNCONFIRMED and not _tells_of_doubt(code, endpoint):
-        message = f"{message} {explain('send.earlier', {}, endpoint, lang)[0]}"
+        doubt, _ = explain("send.earlier", {}, endpoint, tongue)
+        message = tongue.joined([message, doubt])
     return message, fix
 
 
@@ -196,8 +201,8 @@ def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
     return not code.startswith(("plan.", "run."))
 
 
-def _joined(sentences: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(s for s in sentences if s))
+def _joined(sentences: Iterable[str], tongue: Tongue) -> str:
+    return tongue.joined(list(dict.fromkeys(s for s in sentences if s)))
 
 
 def local_time(at: float | None, tz: tzinfo) -> str:
@@ -307,7 +312,8 @@ def values_said(kind: Kind, lang: str = "en") -> str:
     """
     match kind:
         case ChoiceKind():
-            return ", ".join(f"{c.value} {c.label.say(lang)}" for c in kind.choices)
+            comma = Label(", ", "，").say(lang)
+            return comma.join(f"{c.value} {c.label.say(lang)}" for c in kind.choices)
         case TextKind(cut_at=int(most)):
             return Label(f"text, up to {most} characters", f"文本，最多 {most} 个字符").say(lang)
         case _:

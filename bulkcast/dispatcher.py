@@ -50,8 +50,9 @@ from bulkcast.model import (
 )
 from bulkcast.pacing import Pacer
 from bulkcast.protocol import judge
-from bulkcast.stamps import ServerClock, duration
+from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
+from bulkcast.wording import marked
 
 __all__ = [
     "CONCURRENCY",
@@ -80,9 +81,9 @@ MAX_OUTAGE_S: Final = 45 * 60.0
 SAME_AGAIN_S: Final = 5.5
 """ClassIn refuses identical parameters within 5 s (101003002)."""
 
-_FENCE: Final = (
+_FENCE: Final = marked(
     "An older request to the same classroom had gone unanswered and could still have arrived, so"
-    " these waited until ClassIn would refuse it: {n}, for up to {longest}."
+    " these waited until ClassIn would refuse it: {n}, for up to {longest} min."
 )
 
 _UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
@@ -519,7 +520,7 @@ class Dispatcher:
     def _tell_of_the_fence(self) -> None:
         waits = self._fence.waits_s
         if waits:
-            words = {"n": str(len(waits)), "longest": duration(max(waits))}
+            words = {"n": str(len(waits)), "longest": str(max(1, round(max(waits) / 60)))}
             self.remarks.append(Text(_FENCE, words))
 
     def _measure_clock(self, reply: Reply | NoReply) -> None:

@@ -9,16 +9,26 @@
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
 
 What is wrong inside a row is no exception but an `Issue`; what ClassIn refuses is a `Verdict`.
-A message is one sentence: what is wrong, where, and what would be right.
+A message is one sentence: what is wrong, where, and what would be right.  It is kept as a template
+and what fills it, so that the door can say it in the language of whoever reads it.
 """
 
 from typing import ClassVar
 
 
 class BulkcastError(Exception):
-    """Something bulkcast cannot go on from; `str()` is the sentence to show."""
+    """Something bulkcast cannot go on from; `str()` is the sentence to show, in English.
+
+    >>> str(BulkcastError("{name} is empty", name="term.csv"))
+    'term.csv is empty'
+    """
 
     exit_status: ClassVar[int] = 1
+
+    def __init__(self, template: str, /, **words: object) -> None:
+        super().__init__(template.format_map(words) if words else template)
+        self.template = template
+        self.words = words
 
 
 class CannotStart(BulkcastError):

@@ -56,7 +56,9 @@ def parse_rate(text: str) -> float:
     rate = float(match[1]) / per_s if match and per_s else 0.0
     slowest, fastest = _RATES
     if not slowest <= rate <= fastest:
-        raise CannotStart(f"--rate {text!r} is no rate; give one such as 950/min, 5/s or max")
+        raise CannotStart(
+            "--rate {text!r} is no rate; give one such as 950/min, 5/s or max", text=text
+        )
     return rate
 
 

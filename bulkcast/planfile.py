@@ -122,8 +122,9 @@ def loads(text: str, *, name: str) -> PlanFile:
         frozen = None
     if frozen is None or fingerprint(frozen.plan.requests) != frozen.plan.fingerprint:
         raise CannotStart(
-            f"{name} is not as `bulkcast plan` wrote it; plan the sheet again, for a plan cannot be"
-            " edited"
+            "{name} is not as `bulkcast plan` wrote it; plan the sheet again, for a plan "
+            "cannot be edited",
+            name=name,
         )
     return frozen
 

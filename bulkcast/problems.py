@@ -210,6 +210,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Shorten it if ClassIn answers 101002005 to this row.",
     ),
     "read.cleaned": Problem(_N, "{shown} was read as {read}.", ""),
+    "read.number_as_text": Problem(_N, "The number {read} was read as the text {read}.", ""),
     "row.extra_cells": Problem(
         _E,
         "The row has more cells than the header: {value}.",

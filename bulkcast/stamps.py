@@ -7,6 +7,7 @@ import math
 from typing import Final
 
 from bulkcast.model import Text
+from bulkcast.wording import marked
 
 SKEW_TOLD_S: Final = 30.0
 """Seconds this computer's clock may be off before stamps are corrected and the user told."""
@@ -31,10 +32,7 @@ class ServerClock:
         if abs(skew - self.offset) < SKEW_TOLD_S:
             return None
         self.offset = skew
-        return Text(
-            "This computer's clock is {off} {side} ClassIn's; stamps are corrected.",
-            {"off": duration(abs(skew)), "side": side(skew)},
-        )
+        return clock_off(skew)
 
     def refused(self, stamped_at: float, now: float) -> bool:
         """A stamp was refused; whether it was one that had been corrected already.
@@ -50,15 +48,24 @@ class ServerClock:
         self._mended_at = math.inf
 
 
-def side(skew: float) -> str:
-    """On which side of ClassIn's clock this computer's is."""
-    return "behind" if skew > 0 else "ahead of"
+def clock_off(skew: float) -> Text:
+    """That this computer's clock is `skew` seconds behind ClassIn's, or ahead of it if negative.
 
-
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(45), duration(900)
-    ('45 s', '15 min')
+    >>> str(clock_off(45)), str(clock_off(-900)).partition(";")[0]
+    ("This computer's clock is 45 s behind ClassIn's; stamps are corrected.", \
+"This computer's clock is 15 min ahead of ClassIn's")
     """
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    off = abs(skew)
+    behind, ahead = _SECONDS_OFF if off < 120 else _MINUTES_OFF
+    n = f"{off:.0f}" if off < 120 else f"{off / 60:.0f}"
+    return Text(behind if skew > 0 else ahead, {"n": n})
+
+
+_SECONDS_OFF: Final = (
+    marked("This computer's clock is {n} s behind ClassIn's; stamps are corrected."),
+    marked("This computer's clock is {n} s ahead of ClassIn's; stamps are corrected."),
+)
+_MINUTES_OFF: Final = (
+    marked("This computer's clock is {n} min behind ClassIn's; stamps are corrected."),
+    marked("This computer's clock is {n} min ahead of ClassIn's; stamps are corrected."),
+)

@@ -1,5 +1,6 @@
 """What holds for every test, and what is said after the last of them."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from tests.figures import added_up, canaries, table
 # These machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+# Sentences are told in the language of the terminal, and tests quote the English ones.
+os.environ["LC_ALL"] = "C.UTF-8"
+os.environ.pop("LANGUAGE", None)
 
 FOLDER = pytest.StashKey[Path]()
 TOLD = pytest.StashKey[list[str]]()

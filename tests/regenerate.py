@@ -38,7 +38,13 @@ def blocks() -> dict[str, str]:
 def help_text() -> str:
     """What `bulkcast --help` prints on a terminal of 80 columns."""
     command = (sys.executable, "-m", "bulkcast", "--help")
-    surroundings = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+    surroundings = {
+        **os.environ,
+        "COLUMNS": "80",
+        "LC_ALL": "C.UTF-8",
+        "LANGUAGE": "",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         command, env=surroundings, capture_output=True, text=True, check=True, encoding="utf-8"
     )

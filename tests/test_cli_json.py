@@ -51,6 +51,10 @@ def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
             desk.call("runs", "--json"),
             desk.call("doctor", "--json"),
             desk.call("template", template, "--json"),
+            desk.call("runs", "show", run, "--json"),
+            desk.call("results", run, "-o", desk.folder / "a.html", "--json"),
+            desk.call("undo", run, "-o", desk.folder / "back.csv", "--json"),
+            desk.call("purge", "--older-than", "0d", "-y", "--json"),
         ]
 
     documents: list[dict[str, Any]] = [each.document for each in said]

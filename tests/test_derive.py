@@ -1,5 +1,6 @@
 """What follows from the table."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
@@ -25,12 +26,13 @@ from bulkcast.derive import (
     values_said,
 )
 from bulkcast.endpoints import WEBCAST
+from bulkcast.languages import tongue
 from bulkcast.model import Outcome, ResultRow, RowStatus
 from bulkcast.problems import PROBLEMS, issue
 
 
 def ended(outcome: Outcome, *issues: Any, lang: str = "en") -> ResultRow:
-    return result_row(7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, lang=lang)
+    return result_row(7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, tongue=tongue(lang))
 
 
 # ------------------------------------------------------------------ sentences
@@ -44,7 +46,7 @@ def test_a_reply_code_is_explained_with_classins_own_words() -> None:
 
 
 def test_a_reply_code_is_explained_in_chinese_too() -> None:
-    message, fix = explain("145", {}, WEBCAST, "zh")
+    message, fix = explain("145", {}, WEBCAST, tongue("zh"))
 
     assert message == "课堂已经结束。（ClassIn 145）"
     assert fix.startswith("该课堂")
@@ -74,7 +76,7 @@ def test_what_a_server_says_cannot_draw_on_a_terminal_or_flood_a_cell() -> None:
 def test_no_code_and_no_arguments_end_in_an_exception(
     code: str, args: Mapping[str, str], lang: str
 ) -> None:
-    message, fix = explain(code, args, WEBCAST, lang)
+    message, fix = explain(code, args, WEBCAST, tongue(lang))
 
     assert "{" not in message or any("{" in value for value in args.values())
     assert isinstance(fix, str)
@@ -268,7 +270,7 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_a_choice_may_be_copied_as_instructions_and_messages_list_it(lang: str) -> None:
     for setting in WEBCAST.settings:
         if isinstance(setting.kind, ChoiceKind):
-            listed = values_said(setting.kind, lang).split(", ")
+            listed = re.split(", |，", values_said(setting.kind, lang))
             told = [f"{c.value} ({c.label.both})" for c in setting.kind.choices]
             values = [choice.value for choice in setting.kind.choices]
             assert [setting.kind.by_word[fold(word)] for word in listed] == values
@@ -285,9 +287,7 @@ def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time
         RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
     )
 
-    row = result_row(
-        7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)), lang="en"
-    )
+    row = result_row(7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)))
 
     assert row.message == (
         "liveState cannot be changed after 2027-03-01 08:00, 20 minutes before class."

@@ -93,7 +93,7 @@ def test_a_follower_waits_until_the_older_request_can_no_longer_arrive(tmp_path:
     assert stale(played.log) == []
     assert set(played.statuses) == {RowStatus.APPLIED}
     (said,) = [r for r in played.dispatcher.remarks if "unanswered" in r.template]
-    assert (said.args["n"], said.args["longest"]) == ("1", "5 min")
+    assert (said.args["n"], said.args["longest"]) == ("1", "5")
 
 
 def test_whoever_waits_at_the_fence_holds_up_nobody_else(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkcast.stamps import SKEW_TOLD_S, ServerClock, duration, side
+from bulkcast.stamps import SKEW_TOLD_S, ServerClock, clock_off
 
 WALL = 1_803_859_200.0
 
@@ -70,11 +70,11 @@ def test_an_accepted_stamp_clears_the_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (119.0, "119 s"), (120.0, "2 min"), (7200.0, "120 min")]
-)
-def test_a_duration_is_told_in_seconds_or_minutes(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-def test_a_server_whose_time_is_later_has_this_computer_behind() -> None:
-    assert (side(1.0), side(-1.0)) == ("behind", "ahead of")
+    ("skew", "words"),
+    [
+        (0.4, "0 s behind"), (-119.0, "119 s ahead of"), (120.0, "2 min behind"),
+        (-7200.0, "120 min ahead of"),
+    ],
+)  # fmt: skip
+def test_how_far_off_the_clock_is_is_told_in_seconds_or_minutes(skew: float, words: str) -> None:
+    assert f"clock is {words} ClassIn's" in str(clock_off(skew))

@@ -9,34 +9,39 @@ from typing import Any
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import failures, options, streams
+from bulkcast.cli import failures, options, streams, words
+from bulkcast.cli.helping import Group
+from bulkcast.languages import of_terminal
 
 
 def run(argv: Sequence[str]) -> int:
     """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
     streams.make_safe()
-    words = list(argv)
+    typed = list(argv)
+    with words.speaking(words.asked_for(typed) or _of_terminal()):
+        return _carry_out(typed)
+
+
+def _of_terminal() -> str:
+    """The terminal's language, where it has the characters for it."""
+    readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
+    return of_terminal(os.environ) if readable else "en"
+
+
+def _carry_out(typed: list[str]) -> int:
     try:
-        status = bulkcast.main(args=words, prog_name="bulkcast", standalone_mode=False)
+        status = bulkcast.main(args=typed, prog_name="bulkcast", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as exc:
         click.echo(exc.format_message(), err=True)
         return failures.CANNOT_START
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the door: all of them end here
-        return failures.tell(exc, argv=words, environ=os.environ)
+        return failures.tell(exc, argv=typed, environ=os.environ)
     return status if isinstance(status, int) else 0
 
 
-class _InOrder(click.Group):
-    """Lists its commands as they are used, not by the alphabet."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        """The names, in the order in which they are declared below."""
-        return list(self.commands)
-
-
 @click.group(
-    cls=_InOrder,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Apply a spreadsheet of ClassIn webcast settings, one classroom a row.\n\n\b\n"
     "Begin with:  bulkcast demo        a sample term, end to end, without an account\n"
@@ -46,7 +51,8 @@ class _InOrder(click.Group):
     " under way, 130 or 143 interrupted.",
 )
 @click.version_option(__version__, message="bulkcast %(version)s")
-def bulkcast() -> None:
+@options.lang
+def bulkcast(lang: str) -> None:
     """Everything bulkcast can be asked to do."""
 
 
@@ -60,7 +66,8 @@ def bulkcast() -> None:
     metavar="D",
     help="Where the sample term goes.",
 )
-def demo(folder: Path) -> int:
+@options.lang
+def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
     """Take a sample term through a sandbox, end to end."""
     from bulkcast.cli import story
 
@@ -69,13 +76,6 @@ def demo(folder: Path) -> int:
 
 @bulkcast.command()
 @click.argument("out", type=options.PATH, default=Path("webcast-settings.xlsx"))
-@click.option(
-    "--lang",
-    type=click.Choice(["en", "zh"]),
-    default="en",
-    show_default=True,
-    help="Language of notes and instructions; headers have both.",
-)
 @click.option(
     "--from",
     "filled_from",
@@ -145,7 +145,6 @@ def plan(sheet: Path, **given: Any) -> int:
 @options.profile
 @options.sandbox
 @options.world
-@options.lang
 @options.reading
 @options.voice
 def apply(sheet: Path, **given: Any) -> int:
@@ -171,7 +170,6 @@ def apply(sheet: Path, **given: Any) -> int:
 @options.profile
 @options.sandbox
 @options.world
-@options.lang
 @options.reading
 @options.voice
 def resubmit(sheet: Path, **given: Any) -> int:
@@ -192,7 +190,6 @@ def resubmit(sheet: Path, **given: Any) -> int:
 @options.profile
 @options.sandbox
 @options.world
-@options.lang
 @options.voice
 def resume(run: str, **given: Any) -> int:
     """Go on where RUN, or the newest run, was interrupted."""
@@ -201,14 +198,34 @@ def resume(run: str, **given: Any) -> int:
     return sending.resume(run, given)
 
 
-@bulkcast.command()
+@bulkcast.group(invoke_without_command=True)
+@options.which_runs
 @options.sandbox
 @options.voice
-def runs(**given: Any) -> int:
-    """List every run, the newest first."""
+@click.pass_context
+def runs(ctx: click.Context, /, **given: Any) -> int | None:
+    """List every run, the newest first; `runs show RUN` for one."""
+    if ctx.invoked_subcommand:
+        return None
     from bulkcast.cli import looking
 
     return looking.runs(given)
+
+
+@runs.command()
+@click.argument("run", default="")
+@options.only
+@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
+@options.sandbox
+@options.voice
+def show(run: str, **given: Any) -> int:
+    """Show what RUN, or the newest run, came to.
+
+    With --only, the rows that ended so too.
+    """
+    from bulkcast.cli import looking
+
+    return looking.show(run, given)
 
 
 @bulkcast.command()
@@ -217,10 +234,12 @@ def runs(**given: Any) -> int:
 @options.force
 @click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
 @options.sandbox
-@options.lang
 @options.voice
 def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again."""
+    """Write the result sheet of RUN again.
+
+    With `-o NAME.html`, a page with counts, times and causes to hand on.
+    """
     from bulkcast.cli import looking
 
     return looking.results(run, given)

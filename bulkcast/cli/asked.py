@@ -10,6 +10,7 @@ import click
 
 from bulkcast import config as configuration
 from bulkcast.cli.discretion import keep_out_of_logs
+from bulkcast.cli.words import tr
 from bulkcast.config import Config
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Credentials, Institution
@@ -103,8 +104,10 @@ def require_plain(given: Given) -> None:
     asked = sheet_options(given) != SheetOptions() or selection(given) != Selection()
     if asked or remembers(given):
         raise click.UsageError(
-            "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
-            " skipped are chosen when it is made, with `bulkcast plan`"
+            tr(
+                "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
+                " skipped are chosen when it is made, with `bulkcast plan`"
+            )
         )
 
 
@@ -131,7 +134,7 @@ def config(given: Given) -> Config | None:
         keep_out_of_logs(found.credentials.secret)
         return found
     if given["profile"]:
-        raise click.UsageError("--sandbox takes no --profile: it has credentials of its own")
+        raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
     return None
 
 

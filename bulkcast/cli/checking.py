@@ -13,12 +13,14 @@ from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
+from bulkcast.cli.words import said, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
 from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
+from bulkcast.wording import marked
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
@@ -72,7 +74,7 @@ def _forecast(prepared: Prepared | None) -> Forecast | None:
 def show_remarks(told: Voice, prepared: Checked) -> None:
     """What had to be guessed or passed over to read the sheet."""
     for remark in prepared.remarks:
-        told.say(Text(f"Note: {shown(str(remark))}"))
+        told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
 def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
@@ -81,8 +83,8 @@ def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
     found = render.grouped(issues, most=most)
     told.show(*render.problems(found, told.symbols))
     if found.cut:
-        told.show(Text(f"and {found.cut:,} more; --all, --json or a result sheet has them all"))
-        told.show(Text(""))
+        more = tr("and {n} more; --all, --json or a result sheet has them all", n=f"{found.cut:,}")
+        told.show(Text(more), Text(""))
 
 
 def show_verdict(told: Voice, prepared: Checked) -> None:
@@ -90,19 +92,24 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
-        told.show(Text(f"Columns that name no setting, kept as they are: {', '.join(ignored)}"))
+        names = ", ".join(ignored)
+        told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
 def _next(prepared: Validation) -> Text:
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.rows:
-        return Text("There are no rows below the header yet.")
+        return Text(tr("There are no rows below the header yet."))
     if not prepared.valid:
-        return Text("Nothing can be sent yet: mend the sheet and validate it again.")
+        return Text(tr("Nothing can be sent yet: mend the sheet and validate it again."))
     if prepared.invalid:
-        valid = render.counted(prepared.valid, "valid row")
-        return whole(f"Mend them and validate again, or send the {valid} now: ", apply)
-    return whole("Next: ", apply)
+        lead = trn(
+            "Mend them and validate again, or send the {n} valid row now: ",
+            "Mend them and validate again, or send the {n} valid rows now: ",
+            prepared.valid,
+        )
+        return whole(lead, apply)
+    return whole(tr("Next: "), apply)
 
 
 # ------------------------------------------------------------------ plan
@@ -162,14 +169,15 @@ def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given
     """What the plan does not say or cannot know."""
     if prepared.invalid:
         validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole("What is wrong with the invalid rows: ", validate))
+        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
     if given["changed_only"] and planned.unchanged:
-        told.say(Text(NOT_SEEN))
+        told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
-        told.say(Text(f"Fingerprint of this plan: {prepared.plan.fingerprint[:16]}"))
+        mark = prepared.plan.fingerprint[:16]
+        told.say(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
 
 
-NOT_SEEN = (
+NOT_SEEN = marked(
     "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
     " ClassIn's console, or from another computer, is not seen."
 )
@@ -185,10 +193,13 @@ def _freeze(told: Voice, prepared: Prepared, config: Config, given: Given, now: 
         made_at=now,
     )
     told.say(
-        whole("Plan: ", shown(path)),
+        whole(tr("Plan: "), shown(path)),
         Text(
-            f"For {shown(str(config.institution))}. It holds the passwords of the sheet as they"
-            " are, so that it can be sent; only you can read it."
+            tr(
+                "For {where}. It holds the passwords of the sheet as they are, so that it can be"
+                " sent; only you can read it.",
+                where=render.institution_said(config.institution),
+            )
         ),
-        whole("Next, to send exactly that: ", command("bulkcast", "apply", path)),
+        whole(tr("Next, to send exactly that: "), command("bulkcast", "apply", path)),
     )

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.account import Account, Cause
 from bulkcast.cli.figures import Figures, Step
+from bulkcast.cli.words import said, spoken
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
-from bulkcast.model import Issue, RowStatus, Stop, no_counts
+from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
 from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
 from bulkcast.reporter import Crosstab
@@ -52,8 +54,8 @@ def _issue(issue: Issue) -> Document:
         "value": issue.value,
         "code": issue.code,
         "severity": issue.severity.value,
-        "message": str(issue.message),
-        "fix": str(issue.fix),
+        "message": said(issue.message),
+        "fix": said(issue.fix),
     }
 
 
@@ -106,7 +108,7 @@ def stopped(stop: Stop | None) -> Document | None:
     """Why a run ended before its last row."""
     if stop is None:
         return None
-    message, _ = explain(stop.code, stop.args, WEBCAST)
+    message, _ = explain(stop.code, stop.args, WEBCAST, spoken())
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
@@ -175,6 +177,52 @@ def _record(record: RunRecord) -> Document:
     }
 
 
+def account(found: Account, rows: Iterable[ResultRow]) -> Document:
+    """What a run came to; `rows` are those asked for."""
+    return {
+        "schema": "bulkcast.account/1",
+        "run": found.run,
+        "created_at": found.created_at,
+        "finished_at": found.finished_at,
+        "input": found.sheet,
+        "institution": {"root_url": found.root_url, "sid": found.sid},
+        "rows": found.rows,
+        "counts": _counts(found.counts),
+        "attempts": found.attempts,
+        "causes": [_cause(cause) for cause in found.causes],
+        "stopped": stopped(found.stop),
+        "listed": [_row(row) for row in rows],
+    }
+
+
+def _cause(cause: Cause) -> Document:
+    lang = spoken().lang
+    return {
+        "status": cause.status.value,
+        "code": cause.code,
+        "rows": list(cause.rows),
+        "message": cause.message.say(lang),
+        "fix": cause.fix.say(lang),
+    }
+
+
+def _row(row: ResultRow) -> Document:
+    return {
+        "row": row.row,
+        "status": row.status.value,
+        "code": row.code,
+        "message": row.message,
+        "fix": row.fix,
+        "attempts": row.attempts,
+        "time": row.time,
+    }
+
+
+def page(path: Path) -> Document:
+    """Where a page was written."""
+    return {"schema": "bulkcast.page/1", "page": str(path)}
+
+
 def state(record: RunRecord) -> str:
     """One word for how far a run is."""
     if record.purged_at is not None:
@@ -201,7 +249,7 @@ def diagnosis(found: Diagnosis) -> Document:
     return {
         "schema": "bulkcast.diagnosis/1",
         "findings": [
-            {"name": n, "well": well, "message": said} for n, well, said in found.findings
+            {"name": n, "well": well, "message": sentence} for n, well, sentence in found.findings
         ],
         "exit": found.exit_status,
     }

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from bulkcast.cli.words import spoken, tr
 from bulkcast.errors import BulkcastError
 
 DEFECT: Final = 1
@@ -42,11 +43,11 @@ def _judged(exc: BaseException) -> tuple[int, str, str]:
     """Exit status, a word for programs, and the sentence."""
     match exc:
         case BulkcastError():
-            return exc.exit_status, _snake(type(exc).__name__), _one_line(str(exc))
+            return exc.exit_status, _snake(type(exc).__name__), _one_line(spoken().error(exc))
         case click.Abort():
-            return INTERRUPTED, "declined", "not agreed to, so nothing was sent"
+            return INTERRUPTED, "declined", tr("not agreed to, so nothing was sent")
         case KeyboardInterrupt():
-            return INTERRUPTED, "interrupted", "interrupted"
+            return INTERRUPTED, "interrupted", tr("interrupted")
         case click.UsageError():
             return CANNOT_START, "usage", _usage(exc)
         case OSError() | MemoryError():
@@ -57,22 +58,25 @@ def _judged(exc: BaseException) -> tuple[int, str, str]:
 
 def _usage(exc: click.UsageError) -> str:
     command = exc.ctx.command_path if exc.ctx else "bulkcast"
-    said = _one_line(exc.format_message()).rstrip(".")
-    return f"{said}; `{command} --help` says what there is"
+    said = _one_line(exc.format_message()).rstrip(".。")
+    return tr("{said}; `{command} --help` says what there is", said=said, command=command)
 
 
 def _system(exc: OSError | MemoryError) -> str:
     """A disk that is full, a file that is locked: neither the user's mistake nor ours."""
     if isinstance(exc, MemoryError):
-        return "this computer's memory is too small for that"
+        return tr("this computer's memory is too small for that")
     why = exc.strerror or type(exc).__name__
-    return _one_line(f"the system refused: {why}" + (f" ({exc.filename})" if exc.filename else ""))
+    if not exc.filename:
+        return _one_line(tr("the system refused: {why}", why=why))
+    return _one_line(tr("the system refused: {why} ({path})", why=why, path=exc.filename))
 
 
 def _defect(exc: BaseException) -> str:
-    return (
-        f"a defect of bulkcast itself ({type(exc).__name__}), no fault of yours; the same command"
-        " with -v says where, for a report"
+    return tr(
+        "a defect of bulkcast itself ({kind}), no fault of yours; the same command with -v says"
+        " where, for a report",
+        kind=type(exc).__name__,
     )
 
 

@@ -16,10 +16,12 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
+from bulkcast.cli.words import tr
 from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.known import Holdings, Known
 from bulkcast.model import Change, RowStatus, SettingValue
 from bulkcast.pipeline import Prepared
+from bulkcast.wording import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def row_steps(
 
 def _old_word(setting: Setting, value: SettingValue, *, same: bool) -> str:
     word = _word(setting, value)
-    return "another" if word == "set" and not same else word
+    return marked("another") if word == "set" and not same else word
 
 
 def _bill(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterator[Bill]:
@@ -173,9 +175,9 @@ def _word(setting: Setting, value: SettingValue) -> str:
         case IntegerKind():
             return str(value)
         case TextKind() | IdListKind():
-            return "set" if value else "cleared"
+            return marked("set") if value else marked("cleared")
         case IdKind() | MomentKind():
-            return "set"
+            return marked("set")
         case _:
             assert_never(setting.kind)
 
@@ -187,14 +189,14 @@ def spell(seconds: float) -> str:
     ('less than a second', '32 s', '1 min 36 s', '1 h 30 min', 'a while')
     """
     if not math.isfinite(seconds):
-        return "a while"
+        return tr("a while")
     if seconds < 1:
-        return "less than a second"
+        return tr("less than a second")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
-    big, small, names = (whole, 60, ("min", "s"))
-    if whole >= 3600:
-        big, small, names = (round(seconds / 60), 60, ("h", "min"))
-    high, low = divmod(big, small)
-    return f"{high} {names[0]}" + (f" {low} {names[1]}" if low else "")
+        return tr("{n} s", n=whole)
+    if whole < 3600:
+        high, low = divmod(whole, 60)
+        return tr("{n} min {low} s", n=high, low=low) if low else tr("{n} min", n=high)
+    high, low = divmod(round(seconds / 60), 60)
+    return tr("{n} h {low} min", n=high, low=low) if low else tr("{n} h", n=high)

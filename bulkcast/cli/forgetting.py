@@ -9,6 +9,7 @@ from bulkcast import pipeline
 from bulkcast.cli import asked, documents, render, streams
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import shown, voice
+from bulkcast.cli.words import tr, trn
 from bulkcast.errors import CannotStart
 
 
@@ -22,15 +23,17 @@ def purge(given: Given) -> int:
     if found and not told.as_json:
         told.show(render.runs(found, datetime.fromtimestamp(0, UTC).astimezone().tzinfo or UTC))
     if found and not given["yes"]:
-        n = render.counted(len(found), "run")
-        click.confirm(f"Take away what the rows of {n} held, for good?", abort=True, err=True)
+        one = "Take away what the rows of {n} run held, for good?"
+        many = "Take away what the rows of {n} runs held, for good?"
+        click.confirm(trn(one, many, len(found)), abort=True, err=True)
     if found:
         pipeline.purge(home, found)
     names = [record.header.run for record in found]
     if told.as_json:
         told.document(documents.dump({"schema": "bulkcast.purge/1", "runs": names, "exit": 0}))
     elif names:
-        told.say(Text(f"Purged: {shown(', '.join(names))}. Result sheets were left alone."))
+        runs = shown(", ".join(names))
+        told.say(Text(tr("Purged: {runs}. Result sheets were left alone.", runs=runs)))
     else:
-        told.say(Text("There is nothing to purge."))
+        told.say(Text(tr("There is nothing to purge.")))
     return 0

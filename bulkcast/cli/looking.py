@@ -4,16 +4,18 @@ import asyncio
 import os
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import asked, documents, render, sending
+from bulkcast.cli import accounts, asked, documents, render, sending
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
+from bulkcast.cli.words import said, spoken, tr, trn
 from bulkcast.endpoints import WEBCAST
-from bulkcast.pipeline import Diagnosis
+from bulkcast.ledger import RunRecord
+from bulkcast.pipeline import Diagnosis, zone
 
 
 def template(target: Path, given: Given) -> int:
@@ -34,9 +36,9 @@ def template(target: Path, given: Given) -> int:
         told.document(documents.dump(document))
     elif told.quiet:
         told.document(str(written.path))
-    told.show(whole("Template: ", shown(written.path)))
+    told.show(whole(tr("Template: "), shown(written.path)))
     for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
-        told.say(Text(shown(str(remark))))
+        told.say(Text(shown(said(remark))))
     if not told.as_json:
         _tell_next(told, written.path, n_rows)
     return 0
@@ -44,24 +46,61 @@ def template(target: Path, given: Given) -> int:
 
 def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
     validate = command("bulkcast", "validate", path)
-    rows = render.counted(n_rows, "row")
-    lead = f"It holds {rows} already; check it: " if n_rows else _FILL_IN
+    lead = tr("Fill in a row for each classroom, then: ")
+    if n_rows:
+        one = "It holds {n} row already; check it: "
+        lead = trn(one, "It holds {n} rows already; check them: ", n_rows)
     told.say(whole(lead, validate))
-
-
-_FILL_IN = "Fill in a row for each classroom, then: "
 
 
 def runs(given: Given) -> int:
     """List every run, the newest first."""
     told = voice(given)
-    records = pipeline.runs(asked.home(given))
+    there = pipeline.runs(asked.home(given))
+    records = [record for record in there if _is_wanted(record, given)]
     if told.as_json:
         told.document(documents.dump(documents.runs(records)))
     elif records:
         told.show(render.runs(records, _here()))
+    elif there:
+        told.say(Text(tr("None of the {n} runs is so.", n=f"{len(there):,}")))
     else:
-        told.say(Text("There are no runs yet; `bulkcast apply` begins one."))
+        told.say(Text(tr("There are no runs yet; `bulkcast apply` begins one.")))
+    return 0
+
+
+def _is_wanted(record: RunRecord, given: Given) -> bool:
+    """Whether a run is one of those asked for; days are those of this computer."""
+    header = record.header
+    day = datetime.fromtimestamp(header.created_at, _here()).date()
+    since, until = given["since"], given["until"]
+    name = (given["name"] or "").casefold()
+    return (
+        given["state"] in {None, documents.state(record)}
+        and name in Path(header.sheet.replace("\\", "/")).name.casefold()
+        and (since is None or since.date() <= day)
+        and (until is None or day <= until.date())
+    )
+
+
+def show(run: str, given: Given) -> int:
+    """Show what a run came to; with --only, its rows that ended so."""
+    told = voice(given)
+    home, only = asked.home(given), given["only"] or frozenset()
+    account, rows = pipeline.outcomes(home, run, lang=spoken().lang)
+    listed = [row for row in rows if row.status in only]
+    if told.as_json:
+        told.document(documents.dump(documents.account(account, listed)))
+        return 0
+    tz = zone(account.tz)
+    told.show(*accounts.account(account, tz, told.symbols))
+    if only:
+        most = None if given["all_"] else render.PROBLEMS_MOST
+        told.show(Text(""), *accounts.rows(listed, most=most))
+    if told.quiet:
+        told.document(account.run)
+    page = command("bulkcast", "results", account.run, "-o", f"{account.run}.html")
+    told.say(Text(""), whole(tr("As a page to hand on: "), page))
     return 0
 
 
@@ -76,6 +115,8 @@ def results(run: str, given: Given) -> int:
     home, by = asked.home(given), given["by"]
     if by:
         return _counted(told, pipeline.crosstab(home, run, by))
+    if given["results"] and given["results"].suffix.lower() in _PAGES:
+        return _paged(told, run, given)
     chosen = given["results"] or given["force"]
     existing: Any = asked.existing(given) if chosen else "keep"
     report = pipeline.results(
@@ -84,6 +125,26 @@ def results(run: str, given: Given) -> int:
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
     sending.show_report(told, report)
+    return 0
+
+
+_PAGES: Final = frozenset({".html", ".htm"})
+
+
+def _paged(told: Voice, run: str, given: Given) -> int:
+    """Write what a run came to as a page."""
+    written = pipeline.page(
+        asked.home(given),
+        run,
+        given["results"],
+        existing=asked.existing(given),
+        lang=spoken().lang,
+    )
+    if told.as_json:
+        told.document(documents.dump(documents.page(written.path)))
+    elif told.quiet:
+        told.document(str(written.path))
+    told.show(whole(tr("Page: "), shown(written.path)))
     return 0
 
 
@@ -102,10 +163,10 @@ def doctor(given: Given) -> int:
         told.document(documents.dump(documents.diagnosis(found)))
     told.show(render.findings(found, told.symbols))
     if not told.as_json:
-        told.say(Text(f"Runs are kept in {shown(os.fspath(asked.home(given)))}"))
+        told.say(Text(tr("Runs are kept in {folder}", folder=shown(os.fspath(asked.home(given))))))
     return found.exit_status
 
 
 async def _examine(given: Given) -> Diagnosis:
     async with asked.connected(asked.config(given), given) as config:
-        return await pipeline.doctor(config)
+        return await pipeline.doctor(config, lang=spoken().lang)

@@ -8,6 +8,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bulkcast.cli import words
+from bulkcast.cli.words import tr
+from bulkcast.languages import LANGS
 from bulkcast.model import RowStatus
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -36,11 +39,8 @@ class RowNumbers(click.ParamType[frozenset[int]]):
             first, dash, last = part.partition("-")
             numbers = self._range(first.strip(), last.strip() if dash else first.strip())
             if numbers is None:
-                self.fail(
-                    f"{part.strip()!r} is no row; give rows such as 5,9-20, up to {ROW_MOST}",
-                    param,
-                    ctx,
-                )
+                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
+                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
             found.update(numbers)
         return frozenset(found)
 
@@ -63,11 +63,12 @@ class Statuses(click.ParamType[frozenset[RowStatus]]):
         """The statuses."""
         if isinstance(value, frozenset):
             return value
-        words = [word.strip() for word in str(value).split(",")]
-        strange = [word for word in words if word not in set(RowStatus)]
+        named = [word.strip() for word in str(value).split(",")]
+        strange = [word for word in named if word not in set(RowStatus)]
         if strange:
-            self.fail(f"{strange[0]!r} is none of {', '.join(RowStatus)}", param, ctx)
-        return frozenset(RowStatus(word) for word in words)
+            known = ", ".join(RowStatus)
+            self.fail(tr("{word!r} is none of {known}", word=strange[0], known=known), param, ctx)
+        return frozenset(RowStatus(word) for word in named)
 
 
 class Mapped(click.ParamType[tuple[str, str]]):
@@ -83,7 +84,8 @@ class Mapped(click.ParamType[tuple[str, str]]):
             return value
         header, equals, key = str(value).rpartition("=")
         if not equals or not header.strip() or not key.strip():
-            self.fail(f'{value!r} is not of the form "column of the sheet=setting"', param, ctx)
+            said = '{value!r} is not of the form "column of the sheet=setting"'
+            self.fail(tr(said, value=value), param, ctx)
         return header.strip(), key.strip()
 
 
@@ -105,7 +107,9 @@ class Amount(click.ParamType[float]):
         except ValueError:
             number = math.nan
         if not self._least <= number <= self._most:
-            self.fail(f"{value!r} is not between {self._least:g} and {self._most:g}", param, ctx)
+            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
+            said = "{value!r} is not between {least} and {most}"
+            self.fail(tr(said, value=value, **bounds), param, ctx)
         return number
 
 
@@ -123,7 +127,8 @@ class Age(click.ParamType[float]):
         text = str(value).strip().lower()
         number, unit = text[:-1], _AGES.get(text[-1:])
         if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
-            self.fail(f"{value!r} is no age; give one such as 30d or 12h", param, ctx)
+            said = "{value!r} is no age; give one such as 30d or 12h"
+            self.fail(tr(said, value=value), param, ctx)
         return int(number) * unit
 
 
@@ -144,7 +149,8 @@ class FilePath(click.Path):
     ) -> Any:
         """The path."""
         if os.fspath(value) == "-":
-            self.fail("'-' is no file's name, and sheets are no streams; give a file", param, ctx)
+            said = "'-' is no file's name, and sheets are no streams; give a file"
+            self.fail(tr(said), param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -164,7 +170,8 @@ class Most(click.ParamType[tuple[float, str]]):
         number = text.removesuffix("%").strip()
         plain = number.isascii() and number.isdigit() and len(number) <= 7
         if not plain or (unit == "%" and int(number) > 100):
-            self.fail(f"{value!r} is neither a number of rows nor a share such as 10%", param, ctx)
+            said = "{value!r} is neither a number of rows nor a share such as 10%"
+            self.fail(tr(said, value=value), param, ctx)
         return float(number), unit
 
 
@@ -183,6 +190,9 @@ def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
 
 
 PATH: Final = FilePath()
+_DATE: Final = click.DateTime(["%Y-%m-%d"])
+STATES: Final = ("finished", "stopped", "running", "crashed")
+"""How far a run can be, in the words of `runs --json`."""
 
 sheet = click.argument("sheet", type=PATH)
 world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
@@ -191,8 +201,8 @@ results = click.option(
     "--results", "-o", type=PATH, metavar="FILE", help="Where the result sheet goes."
 )
 lang = click.option(
-    "--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True,
-    help="Language of ClassIn's answers and of templates.",
+    "--lang", type=click.Choice(LANGS), default=lambda: words.spoken().lang,
+    show_default=False, help="Language: en or zh; else the terminal's.",
 )  # fmt: skip
 sandbox = click.option(
     "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
@@ -203,6 +213,7 @@ voice = _together(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
     click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
+    lang,
 )
 
 parsing = _together(
@@ -259,6 +270,14 @@ guarding = _together(
         "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."
     ),
 )
+which_runs = _together(
+    click.option(
+        "--state", type=click.Choice(STATES), help="Only runs that are so far."
+    ),
+    click.option("--sheet", "name", metavar="TEXT", help="Only runs of sheets so named."),
+    click.option("--since", type=_DATE, metavar="DATE", help="Only from this day on: 2027-03-01."),
+    click.option("--until", type=_DATE, metavar="DATE", help="Only up to this day."),
+)  # fmt: skip
 
 pace = click.option(
     "--rate", default="950/min", show_default=True, metavar="RATE", help="Such as 950/min or 5/s."

@@ -8,11 +8,13 @@ from rich.text import Text
 
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.figures import Figures, spell
-from bulkcast.cli.render import counted
+from bulkcast.cli.render import rows_said
+from bulkcast.cli.words import tr, trn
 from bulkcast.derive import local_time
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Late
 from bulkcast.pacing import show_rate
+from bulkcast.wording import marked
 
 _EDGE: Final = 3
 """Rows shown at either end of a list."""
@@ -23,7 +25,15 @@ def pace(planned: Figures, rate: float, zone: tzinfo, name: str) -> Text:
     outlook = planned.outlook
     at = local_time(outlook.ends_at, zone)
     how_long = spell(outlook.duration_s)
-    return Text(f"At {show_rate(rate)}: {how_long}, done at about {at} ({name}) if begun now.")
+    return Text(
+        tr(
+            "At {rate}: {time}, done at about {at} ({zone}) if begun now.",
+            rate=show_rate(rate),
+            time=how_long,
+            at=at,
+            zone=name,
+        )
+    )
 
 
 def order(rows: Sequence[int]) -> Text:
@@ -32,7 +42,8 @@ def order(rows: Sequence[int]) -> Text:
     if len(rows) > 2 * _EDGE:
         tail = [str(row) for row in rows[-_EDGE:]]
         head = [*head[:_EDGE], "…", *tail]
-    return Text(f"Order of rows, earliest lock first: {', '.join(head)}".replace("…,", "…"))
+    listed = ", ".join(head).replace("…,", "…")
+    return Text(tr("Order of rows, earliest lock first: {rows}", rows=listed))
 
 
 def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
@@ -41,51 +52,63 @@ def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     if not n:
         return
     first, begun = late[0], planned.outlook.ends_at - planned.outlook.duration_s
-    yield Text(
-        f"{symbols.warning} {counted(n, 'row')} would be too late and not be sent, the first of"
-        f" them row {first.row}:",
-        "yellow",
+    words = trn(
+        "{n} row would be too late and not be sent, the first of them row {row}:",
+        "{n} rows would be too late and not be sent, the first of them row {row}:",
+        n,
+        row=first.row,
     )
+    yield Text(f"{symbols.warning} {words}", "yellow")
     for row in late[: 2 * _EDGE]:
-        yield Text(f"    row {row.row}, {row.target}: {_turn(row, begun, zone)}")
+        turn = _turn(row, begun, zone)
+        line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
+        yield Text(f"    {line}")
     if n > 2 * _EDGE:
-        yield Text(f"    and {n - 2 * _EDGE:,} more")
+        yield Text(f"    {tr('and {n} more', n=f'{n - 2 * _EDGE:,}')}")
     yield from _saved_by(planned, symbols)
 
 
 def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
     if row.locks_at <= begun:
-        return f"locked since {locks}"
-    close = "" if row.locks_at <= row.turn_at else ", too close to it"
-    return f"locks at {locks}, its turn comes at {turn}{close}"
+        return tr("locked since {at}", at=locks)
+    said = marked("locks at {at}, its turn comes at {turn}")
+    if row.locks_at > row.turn_at:
+        said = "locks at {at}, its turn comes at {turn}, too close to it"
+    return tr(said, at=locks, turn=turn)
 
 
 def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
     outlook, limit = planned.outlook, WEBCAST.limit
     if outlook.locked:
-        locked = counted(outlook.locked, "is", "are")
-        yield Text(f"  {locked} locked already: no pace saves that")
+        one = "{n} is locked already: no pace saves that"
+        yield Text(f"  {trn(one, '{n} are locked already: no pace saves that', outlook.locked)}")
     savable = len(outlook.late) - outlook.locked
-    which = "them" if savable == len(outlook.late) else f"the other {savable:,}"
+    is_all = savable == len(outlook.late)
+    which = tr("them") if is_all else tr("the other {n}", n=f"{savable:,}")
     if outlook.rate_needed is not None:
-        faster = ""
+        said = marked("--rate {rate} would save {which}")
         if outlook.rate_needed > limit.calls / limit.per_s:
-            faster = f", more than the {limit.calls:,} a minute ClassIn is documented to allow"
-        rate = show_rate(outlook.rate_needed)
-        yield Text(f"  {symbols.arrow} --rate {rate} would save {which}{faster}")
+            said = (
+                "--rate {rate} would save {which}, more than the {most} a minute ClassIn is"
+                " documented to allow"
+            )
+        words = {"rate": show_rate(outlook.rate_needed), "most": f"{limit.calls:,}"}
+        yield Text(f"  {symbols.arrow} {tr(said, which=which, **words)}")
     elif savable:
-        yield Text(f"  {symbols.arrow} no pace would save {which}")
+        yield Text(f"  {symbols.arrow} {tr('no pace would save {which}', which=which)}")
     if planned.free:
-        n = counted(planned.free, "row")
-        yield Text(
-            f"  {symbols.arrow} what is locked in {n} was last set as wanted; --send-free sends"
-            " just the settings that are still free"
+        said = tr(
+            "what is locked in {rows} was last set as wanted; --send-free sends just the settings"
+            " that are still free",
+            rows=rows_said(planned.free),
         )
+        yield Text(f"  {symbols.arrow} {said}")
 
 
 def in_time(planned: Figures) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
     if planned.dated and not planned.outlook.late:
-        rows = counted(planned.dated, "row that locks is", "rows that lock are all")
-        yield Text(f"The {rows} sent in time.")
+        one = "The {n} row that locks is sent in time."
+        many = "The {n} rows that lock are all sent in time."
+        yield Text(trn(one, many, planned.dated))

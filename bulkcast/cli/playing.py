@@ -11,6 +11,7 @@ from bulkcast.catalogue import Limit
 from bulkcast.cli import documents, signals
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, voice
+from bulkcast.cli.words import tr, trn
 from bulkcast.pacing import parse_rate
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
 
@@ -21,7 +22,8 @@ def sandbox(given: Given) -> int:
     world = _changed(read_world(given["world"]) if given["world"] else World(), given)
     playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=given["clock_offset"])
     asyncio.run(_serve(told, playing, world.sid, given["port"]))
-    told.say(Text(f"The sandbox has ended after {playing.received:,} requests."))
+    one = "The sandbox has ended after {n} request."
+    told.say(Text(trn(one, "The sandbox has ended after {n} requests.", playing.received)))
     return 0
 
 
@@ -71,9 +73,11 @@ def _introduce(told: Voice, root_url: str, sid: str) -> None:
         document = {"schema": "bulkcast.sandbox/1", "url": root_url, "env": env}
         told.document(documents.dump(document))
         return
-    told.document(f"The sandbox answers at {root_url}")
-    told.say(Text("Everything sent to it stays on this computer.  To use it, in another terminal:"))
+    told.document(tr("The sandbox answers at {url}", url=root_url))
+    told.say(
+        Text(tr("Everything sent to it stays on this computer.  To use it, in another terminal:"))
+    )
     form = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
     for name, value in env.items():
         told.say(Text("    " + form.format(name, value)))
-    told.say(Text("Ctrl-C ends it."))
+    told.say(Text(tr("Ctrl-C ends it.")))

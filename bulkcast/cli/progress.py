@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bulkcast.cli.console import Voice
 from bulkcast.cli.figures import spell
+from bulkcast.cli.words import tr, trn
 from bulkcast.dispatcher import Progress
 from bulkcast.model import RowStatus
 from bulkcast.weather import Sky
@@ -22,6 +23,7 @@ from bulkcast.weather import Sky
 _LINE_EVERY_S: Final = 15.0
 _MEASURED_OVER_S: Final = 10.0
 _BAR: Final = 28
+_SILENCE_TOLD_S: Final = 1.0
 
 _GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
 
@@ -50,10 +52,10 @@ def _lines(voice: Voice, gauge: "Gauge", clock: Callable[[], float]) -> Watch:
     def watch(progress: Progress) -> None:
         figures, weather = gauge.words(progress)
         at, said = last[0]
-        kind = weather.partition(",")[0]
+        kind = progress.sky.name + str(progress.held_s >= _SILENCE_TOLD_S)
         if kind != said or clock() - at >= _LINE_EVERY_S:
             last[0] = (clock(), kind)
-            voice.say(Text(". ".join(part for part in (figures, weather) if part)))
+            voice.say(Text(tr(". ").join(part for part in (figures, weather) if part)))
 
     return watch
 
@@ -81,16 +83,27 @@ class Gauge:
         done = sum(progress.counts.values())
         good = sum(progress.counts.get(status, 0) for status in _GOOD)
         left = progress.rows - done
-        parts = [f"{good:,} applied", f"{done - good:,} failed", f"{left:,} left"]
+        parts = [
+            tr("{n} applied", n=f"{good:,}"),
+            tr("{n} failed", n=f"{done - good:,}"),
+            tr("{n} left", n=f"{left:,}"),
+        ]
         if progress.retrying:
-            parts.append(f"{progress.retrying:,} retrying")
+            parts.append(tr("{n} retrying", n=f"{progress.retrying:,}"))
         measured = self._measure(progress.requests)
         if measured:
-            asked = "" if math.isinf(self._asked) else f" of {self._asked * 60:,.0f}"
-            parts.append(f"{measured * 60:,.0f}{asked} a minute")
+            parts.append(self._speed(measured))
         if left and progress.rate > 0 and not progress.parked_s:
-            parts.append(f"about {spell(left / min(progress.rate, measured or math.inf))} to go")
-        return ", ".join(parts), _weather(progress)
+            time = spell(left / min(progress.rate, measured or math.inf))
+            parts.append(tr("about {time} to go", time=time))
+        return tr(", ").join(parts), _weather(progress)
+
+    def _speed(self, measured: float) -> str:
+        """Requests a minute, and how many were asked for."""
+        n = f"{measured * 60:,.0f}"
+        if math.isinf(self._asked):
+            return tr("{n} a minute", n=n)
+        return tr("{n} of {most} a minute", n=n, most=f"{self._asked * 60:,.0f}")
 
     def _measure(self, requests: int) -> float:
         """Requests per second over the last few seconds; 0 where it is too early to tell."""
@@ -106,21 +119,22 @@ def _weather(progress: Progress) -> str:
     """What holds the run up, and what that costs."""
     said = [_held_up(progress)]
     if progress.late:
-        lock = f"{progress.late:,} rows lock before they"
-        said.append(
-            f"At this pace {'1 row locks before it' if progress.late == 1 else lock} can be sent"
-        )
-    return ". ".join(part for part in said if part)
+        one = "At this pace {n} row locks before it can be sent"
+        said.append(trn(one, "At this pace {n} rows lock before they can be sent", progress.late))
+    return tr(". ").join(part for part in said if part)
 
 
 def _held_up(progress: Progress) -> str:
     if progress.sky is Sky.PARKED:
-        return f"Waiting for ClassIn, {spell(progress.parked_s)} so far; it is asked now and then"
-    if progress.held_s >= 1.0:
-        return f"ClassIn asked for silence, {spell(progress.held_s)} left"
+        waited = spell(progress.parked_s)
+        return tr("Waiting for ClassIn, {time} so far; it is asked now and then", time=waited)
+    if progress.held_s >= _SILENCE_TOLD_S:
+        return tr("ClassIn asked for silence, {time} left", time=spell(progress.held_s))
     if progress.fenced:
-        return (
-            f"{progress.fenced:,} waiting, {spell(progress.fenced_s)} left: an unanswered request"
-            " to the same classroom may still arrive until then"
+        return tr(
+            "{n} waiting, {time} left: an unanswered request to the same classroom may still"
+            " arrive until then",
+            n=f"{progress.fenced:,}",
+            time=spell(progress.fenced_s),
         )
     return ""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,12 +14,14 @@ from rich.text import Text
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.documents import state
 from bulkcast.cli.figures import Figures, Step, row_steps, spell
+from bulkcast.cli.words import said, spoken, tr, trn
 from bulkcast.derive import explain, local_time, short_header
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
-from bulkcast.model import Change, Issue, RowStatus, Severity, Stop
+from bulkcast.model import Change, Institution, Issue, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, Prepared, RunReport
 from bulkcast.reporter import Crosstab
+from bulkcast.wording import marked
 
 PROBLEMS_MOST: Final = 50
 """Problems listed before the rest is only counted."""
@@ -30,26 +32,32 @@ _VALUE_MOST: Final = 28
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 _SAID: Final[Mapping[RowStatus, tuple[str, str, str]]] = {
-    RowStatus.APPLIED: ("good", "green", "ClassIn acknowledged them"),
-    RowStatus.UNCHANGED: ("good", "green", "skipped: they would have changed nothing"),
-    RowStatus.INVALID: ("bad", "red", "the sheet is wrong there; never sent"),
-    RowStatus.TOO_LATE: ("bad", "red", "their settings are locked"),
-    RowStatus.REJECTED: ("bad", "red", "ClassIn refused them"),
+    RowStatus.APPLIED: ("good", "green", marked("ClassIn acknowledged them")),
+    RowStatus.UNCHANGED: ("good", "green", marked("skipped: they would have changed nothing")),
+    RowStatus.INVALID: ("bad", "red", marked("the sheet is wrong there; never sent")),
+    RowStatus.TOO_LATE: ("bad", "red", marked("their settings are locked")),
+    RowStatus.REJECTED: ("bad", "red", marked("ClassIn refused them")),
     RowStatus.UNCONFIRMED: (
-        "unknown", "yellow", "sent without an answer to trust; safe to send again",
+        "unknown", "yellow", marked("sent without an answer to trust; safe to send again"),
     ),
-    RowStatus.NOT_SENT: ("left", "yellow", "the reason stands beside each"),
-    RowStatus.SUPERSEDED: ("left", "", "a newer run has set them since"),
+    RowStatus.NOT_SENT: ("left", "yellow", marked("the reason stands beside each")),
+    RowStatus.SUPERSEDED: ("left", "", marked("a newer run has set them since")),
 }  # fmt: skip
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """A number with its word.
+def rows_said(n: int) -> str:
+    """So many rows.
 
-    >>> counted(1, "row"), counted(1200, "row"), counted(2, "is", "are")
-    ('1 row', '1,200 rows', '2 are')
+    >>> rows_said(1), rows_said(1200)
+    ('1 row', '1,200 rows')
     """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return trn("{n} row", "{n} rows", n)
+
+
+def institution_said(institution: Institution) -> str:
+    """An institution in words."""
+    sid, root_url = shown(institution.sid), shown(institution.root_url)
+    return tr("institution {sid} at {root_url}", sid=sid, root_url=root_url)
 
 
 # ------------------------------------------------------------------ problems
@@ -86,15 +94,16 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
         first = group[0]
         style = _STYLES[first.severity]
         mark = marks.get(first.severity, symbols.dot)
-        places = f" {symbols.dot} {len(group)} places" if len(group) > 1 else ""
+        n = len(group)
+        places = f" {symbols.dot} {trn('{n} place', '{n} places', n)}" if n > 1 else ""
         yield Text.assemble(
-            (f"{mark} {first.severity.value}", f"bold {style}"), (f"  {first.code}{places}", "bold")
+            (f"{mark} {tr(first.severity.value)}", f"bold {style}"),
+            (f"  {first.code}{places}", "bold"),
         )
         yield Padding(_places(group), (0, 0, 0, 4), expand=False)
         if str(first.fix):
-            yield Padding(
-                Text(f"{symbols.arrow} {shown(str(first.fix))}", "dim"), (0, 0, 0, 4), expand=False
-            )
+            fix = Text(f"{symbols.arrow} {shown(said(first.fix))}", "dim")
+            yield Padding(fix, (0, 0, 0, 4), expand=False)
         yield Text("")
 
 
@@ -102,10 +111,10 @@ def _places(group: Sequence[Issue]) -> Table:
     """One line for each place; columns that all leave empty are left out."""
     cells = [
         (
-            issue.cell or (f"row {issue.row}" if issue.row else ""),
+            issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
             shown(short_header(issue.column or "")),
             _short(shown(issue.value)),
-            shown(str(issue.message)),
+            shown(said(issue.message)),
         )
         for issue in group
     ]
@@ -114,7 +123,8 @@ def _places(group: Sequence[Issue]) -> Table:
     for index, style in enumerate(("bold", "", "", "")):
         if used[index]:
             wide = index == 3
-            table.add_column(style=style, no_wrap=not wide, overflow="ellipsis", ratio=None)
+            overflow: Literal["fold", "ellipsis"] = "fold" if wide else "ellipsis"
+            table.add_column(style=style, no_wrap=not wide, overflow=overflow)
     for line in cells:
         table.add_row(*(Text(text) for text, show in zip(line, used, strict=True) if show))
     return table
@@ -126,15 +136,21 @@ def _short(value: str) -> str:
 
 def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols) -> Text:
     """How many rows are fit to be sent; the numbers add up to the rows read."""
-    line = Text(f"{counted(valid + invalid, 'row')}: ")
-    line.append(f"{symbols.good} {valid:,} valid", "green")
+    line = Text(tr("{rows}: ", rows=rows_said(valid + invalid)))
+    line.append(f"{symbols.good} {tr('{n} valid', n=f'{valid:,}')}", "green")
     if invalid:
-        line.append(", ").append(f"{symbols.bad} {invalid:,} invalid", "red")
-    for severity in (Severity.WARNING, Severity.NOTE):
-        n = sum(issue.severity is severity for issue in issues)
-        if n:
-            line.append(f" {symbols.dot} {counted(n, severity.value)}")
+        words = tr("{n} invalid", n=f"{invalid:,}")
+        line.append(tr(", ")).append(f"{symbols.bad} {words}", "red")
+    weights = {severity: _weighing(issues, severity) for severity in Severity}
+    if n := weights[Severity.WARNING]:
+        line.append(f" {symbols.dot} {trn('{n} warning', '{n} warnings', n)}")
+    if n := weights[Severity.NOTE]:
+        line.append(f" {symbols.dot} {trn('{n} note', '{n} notes', n)}")
     return line
+
+
+def _weighing(issues: Sequence[Issue], severity: Severity) -> int:
+    return sum(issue.severity is severity for issue in issues)
 
 
 # ------------------------------------------------------------------ plans
@@ -142,20 +158,20 @@ def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols)
 
 def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
     """What would be sent: rows, then what becomes of each setting."""
-    line = Text("To send: ").append(counted(planned.sent, "row"), "bold")
+    line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
     if planned.requests != planned.sent:
-        line.append(f" in {counted(planned.requests, 'request')}")
+        line.append(trn(" in {n} request", " in {n} requests", planned.requests))
     if planned.sent:
-        line.append(f", {counted(planned.classrooms, 'classroom')}")
-    said = [
-        (planned.unchanged, "unchanged and not sent", ""),
-        (planned.invalid, "invalid and not sent", "red"),
-        (planned.left_out, "left out by your choice", ""),
-        (planned.warnings, "with warnings", "yellow"),
+        line.append(trn(", {n} classroom", ", {n} classrooms", planned.classrooms))
+    told = [
+        (planned.unchanged, marked("{n} unchanged and not sent"), ""),
+        (planned.invalid, marked("{n} invalid and not sent"), "red"),
+        (planned.left_out, marked("{n} left out by your choice"), ""),
+        (planned.warnings, marked("{n} with warnings"), "yellow"),
     ]
-    for n, words, style in said:
+    for n, template, style in told:
         if n:
-            line.append(f" {symbols.dot} ").append(f"{n:,} {words}", style)
+            line.append(f" {symbols.dot} ").append(tr(template, n=f"{n:,}"), style)
     yield line
     if planned.settings:
         yield Padding(_settings(planned, symbols), (1, 0, 1, 2), expand=False)
@@ -167,26 +183,37 @@ def _settings(planned: Figures, symbols: Symbols) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     is_known = any(step.old is not None for s in planned.settings for step in s.steps)
     titles = (
-        "Setting",
-        "Becomes",
-        *(["Change, as last acknowledged"] if is_known else []),
-        "Left as it is",
+        tr("Setting"),
+        tr("Becomes"),
+        *([tr("Change, as last acknowledged")] if is_known else []),
+        tr("Left as it is"),
     )
     for title in titles:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
-        becomes = ", ".join(f"{word} {n:,}" for word, n in setting.values.items())
-        before = ", ".join(_step(step, symbols) for step in setting.steps)
+        becomes = tr(", ").join(f"{_word(word)} {n:,}" for word, n in setting.values.items())
+        before = tr(", ").join(_step(step, symbols) for step in setting.steps)
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
-        cells = (setting.label, becomes, *([before] if is_known else []), untouched)
+        cells = (_word(setting.label), becomes, *([before] if is_known else []), untouched)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
+def _word(english: str) -> str:
+    """A word of the endpoint's table, or one that stands for a text or a list."""
+    return tr(WEBCAST.zh_of(english)) if spoken().lang == "zh" else english
+
+
 def _step(step: Step, symbols: Symbols) -> str:
+    new, n = _word(step.new), f"{step.rows:,}"
     if step.is_same:
-        return f"{step.new} already {step.rows:,}"
-    return f"{step.old or 'unknown'} {symbols.arrow} {step.new} {step.rows:,}"
+        return tr("{value} already {n}", value=new, n=n)
+    return f"{_old(step.old)} {symbols.arrow} {new} {n}"
+
+
+def _old(value: str | None) -> str:
+    """What a setting is known to be, if it is."""
+    return tr("unknown") if value is None else _word(value)
 
 
 def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
@@ -195,24 +222,32 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
     for request in prepared.plan.requests:
         change = rows[request.rows[0]]
         holdings = prepared.known.get(change.target, {})
-        said = ", ".join(
-            f"{key} {new} already" if same else f"{key} {old or 'unknown'} {symbols.arrow} {new}"
+        steps = tr(", ").join(
+            f"{key} {tr('{value} already', value=_word(new))}"
+            if same
+            else f"{key} {_old(old)} {symbols.arrow} {_word(new)}"
             for key, old, new, same in row_steps(change, prepared.endpoint, holdings)
         )
-        rows_said = ", ".join(map(str, request.rows))
-        yield Text(f"row {rows_said}, {change.target}: {shown(said)}")
+        numbers = ", ".join(map(str, request.rows))
+        template = "row {rows}, {target}: {changes}"
+        yield Text(tr(template, rows=numbers, target=change.target, changes=shown(steps)))
 
 
 def bill(planned: Figures) -> Iterable[Text]:
     """What is switched on that costs money."""
     by: dict[str, list[str]] = {}
     for item in planned.bill:
-        switched = f"{item.label} in {counted(item.classrooms, 'classroom')}"
+        switched = trn(
+            "{label} in {n} classroom",
+            "{label} in {n} classrooms",
+            item.classrooms,
+            label=_word(item.label),
+        )
         by.setdefault(item.by, []).append(switched)
     if by:
-        yield Text("ClassIn bills what this switches on from the school's balance:")
+        yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
     for what, items in by.items():
-        yield Text(f"    {' and '.join(items)}: {what}")
+        yield Text(f"    {tr(' and ').join(items)}{tr(': ')}{_word(what)}")
 
 
 # ------------------------------------------------------------------ outcomes
@@ -229,7 +264,7 @@ def outcome(counts: Mapping[RowStatus, int], symbols: Symbols) -> Table:
         if n:
             symbol = Text(getattr(symbols, mark), style)
             word = Text(status.value.replace("_", " "), style)
-            table.add_row(f"{n:,}", symbol, word, Text(meaning, "dim"))
+            table.add_row(f"{n:,}", symbol, word, Text(tr(meaning), "dim", overflow="fold"))
     return table
 
 
@@ -237,17 +272,20 @@ def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
     speed = f" ({rate:,.0f}/min)" if rate else ""
-    return Text(
-        f"{counted(len(report.rows), 'row')} {symbols.dot} "
-        f"{counted(report.requests, 'request')} in {spell(report.elapsed_s)}{speed}",
-        "bold",
+    requests = trn(
+        "{n} request in {time}",
+        "{n} requests in {time}",
+        report.requests,
+        time=spell(report.elapsed_s),
     )
+    return Text(f"{rows_said(len(report.rows))} {symbols.dot} {requests}{speed}", "bold")
 
 
 def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
     """Why a run ended before its last row, and what to do."""
-    message, fix = explain(stop.code, stop.args, WEBCAST)
-    yield Text(f"{symbols.warning} Stopped ({stop.reason}): {shown(message)}", "bold yellow")
+    message, fix = explain(stop.code, stop.args, WEBCAST, spoken())
+    line = tr("Stopped ({reason}): {sentence}", reason=stop.reason, sentence=shown(message))
+    yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:
         yield Text(f"  {symbols.arrow} {shown(fix)}")
 
@@ -258,9 +296,10 @@ def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
 def runs(records: Iterable[RunRecord], zone: tzinfo) -> Table:
     """The list of runs, times in `zone`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("Run", "When", "Sheet", "Institution", "Rows", "State"):
+    titles = (tr("Run"), tr("When"), tr("Sheet"), tr("Institution"), tr("Rows"), tr("State"))
+    for index, title in enumerate(titles):
         # A run's name is to be copied, so it is never broken.
-        table.add_column(title, header_style="dim", overflow="fold", no_wrap=title == "Run")
+        table.add_column(title, header_style="dim", overflow="fold", no_wrap=index == 0)
     for record in records:
         header = record.header
         table.add_row(
@@ -284,10 +323,14 @@ def _brief(counts: Mapping[RowStatus, int]) -> Text:
 
 
 def _state(record: RunRecord) -> str:
-    words = {"running": "running", "crashed": "cut off: resume it", "finished": "finished",
-             "purged": "purged"}  # fmt: skip
+    words = {
+        "running": tr("running"),
+        "crashed": tr("cut off: resume it"),
+        "finished": tr("finished"),
+        "purged": tr("purged"),
+    }
     reason = record.stop.reason if record.stop else ""
-    return words.get(state(record), f"stopped: {shown(reason)}")
+    return words.get(state(record)) or tr("stopped: {reason}", reason=shown(reason))
 
 
 def crosstab(table: Crosstab) -> Table:
@@ -297,7 +340,7 @@ def crosstab(table: Crosstab) -> Table:
     for status in table.statuses:
         shape.add_column(status.value.replace("_", " "), justify="right", header_style="dim")
     for value, counts in table.counts:
-        shape.add_row(Text(shown(value) or "(blank)"), *(f"{n:,}" if n else "" for n in counts))
+        shape.add_row(Text(shown(value) or tr("(blank)")), *(f"{n:,}" if n else "" for n in counts))
     return shape
 
 
@@ -306,5 +349,5 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     table = Table.grid(padding=(0, 1))
     for name, well, sentence in found.findings:
         mark = Text(symbols.good, "green") if well else Text(symbols.bad, "bold red")
-        table.add_row(mark, Text(name, "bold"), Text(shown(sentence)))
+        table.add_row(mark, Text(tr(name), "bold"), Text(shown(sentence), overflow="fold"))
     return Group(table)

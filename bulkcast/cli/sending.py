@@ -15,6 +15,7 @@ from bulkcast.cli import asked, checking, documents, progress, render, signals, 
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
+from bulkcast.cli.words import said, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus
@@ -42,7 +43,8 @@ def _apply_plan(told: Voice, path: Path, options: SendOptions, given: Given) -> 
     prepared, institution = pipeline.read_plan(path)
     config = None if given["dry_run"] else asked.config(given)
     if config is None:
-        told.say(Text(f"This plan is for {shown(str(institution))}; it is only tried out here."))
+        where = render.institution_said(institution)
+        told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
         return _carry_on(told, prepared, config, options, given)
     pipeline.require_for(institution, config.institution, path)
     prepared = pipeline.recall(prepared, config.home, config.institution)
@@ -120,8 +122,10 @@ def _dry_run(told: Voice, prepared: Prepared, options: SendOptions, given: Given
     _require_expected(prepared, given)
     told.say(
         Text(
-            "Dry run: nothing was sent. What only ClassIn can know (ids it does not have, editions"
-            " without a feature) shows when it is."
+            tr(
+                "Dry run: nothing was sent. What only ClassIn can know (ids it does not have,"
+                " editions without a feature) shows when it is."
+            )
         )
     )
     return prepared.exit_status
@@ -144,8 +148,10 @@ def _require_results(prepared: Prepared) -> None:
     status = f"{RESULT_PREFIX}status"
     if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
         raise CannotStart(
-            f"{prepared.path.name} is no result sheet: it has no column {status}; send it with"
-            f" {command('bulkcast', 'apply', prepared.path)}"
+            "{name} is no result sheet: it has no column {status}; send it with {command}",
+            name=prepared.path.name,
+            status=status,
+            command=command("bulkcast", "apply", prepared.path),
         )
 
 
@@ -156,7 +162,7 @@ def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> None:
     told.say(*render.plan(planned, told.symbols))
     checking.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
     if planned.unchanged:
-        told.say(Text(checking.NOT_SEEN))
+        told.say(Text(tr(checking.NOT_SEEN)))
 
 
 def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
@@ -169,8 +175,13 @@ def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
     n = sum(len(request.rows) for request in prepared.plan.requests)
     if given["yes"] or not n:
         return
-    where = config.institution if config else "the sandbox on this computer"
-    click.confirm(f"Send {render.counted(n, 'row')} to {where}?", abort=True, err=True)
+    where = (
+        render.institution_said(config.institution)
+        if config
+        else tr("the sandbox on this computer")
+    )
+    question = trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where)
+    click.confirm(question, abort=True, err=True)
 
 
 # ------------------------------------------------------------------ during
@@ -199,7 +210,9 @@ async def _carry_out(
     told: Voice, config: Config | None, options: SendOptions, given: Given, use: _Use, port: int
 ) -> RunReport:
     async with asked.connected(config, given, port=port) as connected:
-        told.say(Text(f"Sending to {shown(str(connected.institution))}"))
+        told.say(
+            Text(tr("Sending to {where}", where=render.institution_said(connected.institution)))
+        )
         return await watched(told, options.rate, lambda *doors: use(connected, *doors))
 
 
@@ -227,7 +240,7 @@ def _port_of(home: Path, run: str) -> int:
 def show_report(told: Voice, report: RunReport) -> None:
     """Counts that add up, why it stopped, where the result sheet is."""
     for remark in report.remarks:
-        told.warn(shown(str(remark)))
+        told.warn(shown(said(remark)))
     if told.as_json:
         return
     if told.quiet:
@@ -238,7 +251,7 @@ def show_report(told: Voice, report: RunReport) -> None:
     if report.stop:
         told.show(*render.why_stopped(report.stop, told.symbols))
     if report.results:
-        told.show(whole("Result sheet: ", shown(report.results)))
+        told.show(whole(tr("Result sheet: "), shown(report.results)))
 
 
 def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
@@ -248,12 +261,12 @@ def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
     again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
     go_on = command("bulkcast", "resume", report.run, *sandboxed)
     if report.stop and unfinished:
-        return whole("Next, to go on where it stopped: ", go_on)
+        return whole(tr("Next, to go on where it stopped: "), go_on)
     if to_fix:
-        return whole("Next: mend the marked rows in the result sheet, then ", again)
+        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
     if unfinished:
-        return whole("Next, to send those rows again: ", again)
-    return Text("Nothing is left to do.")
+        return whole(tr("Next, to send those rows again: "), again)
+    return Text(tr("Nothing is left to do."))
 
 
 def _sandbox_words(given: Given) -> tuple[str, ...]:

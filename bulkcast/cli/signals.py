@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from bulkcast.cli.words import tr
+from bulkcast.wording import marked
+
 _STATUSES: Final = {"SIGINT": 130, "SIGBREAK": 130, "SIGTERM": 143, "SIGHUP": 143}
 """Signal → exit status, as shells count: 128 and the signal's number; a lost terminal ends a run
 as a polite kill does.  Not every system has all of them."""
@@ -37,10 +40,10 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
     def heed(name: str) -> None:
         received.append(name)
         if len(received) == 1:
-            tell(_FIRST)
+            tell(tr(_FIRST))
             control.stop(_STATUSES[name])
         elif task is not None:
-            tell(_SECOND)
+            tell(tr(_SECOND))
             task.cancel()
 
     def catch(number: int, _frame: FrameType | None) -> None:
@@ -54,10 +57,10 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_FIRST: Final = (
+_FIRST: Final = marked(
     "Stopping: no more rows are taken; what is under way is finished. Again to stop at once."
 )
-_SECOND: Final = "Stopping at once: rows that were on their way end unconfirmed."
+_SECOND: Final = marked("Stopping at once: rows that were on their way end unconfirmed.")
 
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:

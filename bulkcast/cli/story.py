@@ -21,6 +21,7 @@ from bulkcast import pipeline
 from bulkcast.cli import asked, checking, render, sending
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
+from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -75,7 +76,9 @@ def demo(folder: Path) -> int:
 def _lay_out(folder: Path) -> int:
     """Copy the sample into `folder`; by how many weeks its classes moved."""
     if folder.exists() and not (folder / _WORLD).exists():
-        raise CannotStart(f"{folder} exists and is no demo's folder; choose another with --dir")
+        raise CannotStart(
+            "{folder} exists and is no demo's folder; choose another with --dir", folder=folder
+        )
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.fromtimestamp(time.time(), zone(SheetOptions().tz)).replace(tzinfo=None)
     with _samples() as source:
@@ -97,18 +100,22 @@ def _samples() -> Iterator[Path]:
 
 def _introduce(stage: _Stage) -> None:
     lines = [
-        "A school uploads its term: one class a row, and what is to be recorded, streamed and",
-        "played back.  ClassIn is played by a sandbox on this computer; nothing leaves it.",
-        f"Everything made here lies in {shown(stage.folder)}.",
+        tr(
+            "A school uploads its term: one class a row, and what is to be recorded, streamed and"
+            " played back.  ClassIn is played by a sandbox on this computer; nothing leaves it."
+        ),
+        tr("Everything made here lies in {folder}.", folder=shown(stage.folder)),
     ]
     if stage.weeks:
-        lines.append(f"The sample's classes were moved by {stage.weeks} weeks, into the future.")
-    _head(stage, 0, "The sample term")
+        one = "The sample's classes were moved by {n} week, into the future."
+        many = "The sample's classes were moved by {n} weeks, into the future."
+        lines.append(trn(one, many, stage.weeks))
+    _head(stage, 0, tr("The sample term"))
     stage.told.show(*(Text(line) for line in lines))
 
 
 def _validate(stage: _Stage) -> Prepared:
-    _head(stage, 1, "Validate: what is wrong, before anything is sent")
+    _head(stage, 1, tr("Validate: what is wrong, before anything is sent"))
     _typed(stage, "validate", stage.sheet)
     stage.told.show(Text(""))
     prepared = pipeline.prepare(stage.sheet)
@@ -132,22 +139,24 @@ async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
 
 async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
     told = stage.told
-    _head(stage, 2, "Apply: the valid rows are sent, the others wait")
+    _head(stage, 2, tr("Apply: the valid rows are sent, the others wait"))
     _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
     told.show(Text(""))
     planned = figures(prepared, rate=_RATE, now=time.time())
     told.show(*render.plan(planned, told.symbols))
     told.show(
         Text(
-            "ClassIn itself allows about 1000 requests a minute, and bulkcast keeps to 950 unless"
-            " told otherwise; the sandbox takes more, so that nobody has to wait here."
+            tr(
+                "ClassIn itself allows about 1000 requests a minute, and bulkcast keeps to 950"
+                " unless told otherwise; the sandbox takes more, so that nobody has to wait here."
+            )
         )
     )
     return await _send(stage, prepared, config)
 
 
 async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
-    options = SendOptions(rate=_RATE)
+    options = SendOptions(rate=_RATE, lang=spoken().lang)
     report = await sending.watched(
         stage.told,
         options.rate,
@@ -160,26 +169,32 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
 
 
 def _explain(stage: _Stage, report: RunReport) -> None:
-    _head(stage, 3, "The result sheet: your own rows, and how each one ended")
+    _head(stage, 3, tr("The result sheet: your own rows, and how each one ended"))
     told = stage.told
-    told.show(Text("Behind your columns stand status, code, message, fix, attempts, time, run:"))
+    columns = "status, code, message, fix, attempts, time, run"
+    told.show(Text(tr("Behind your columns stand {columns}:", columns=columns)))
     seen: set[RowStatus] = set()
     for row in report.rows:
         if row.status not in seen and row.message:
             seen.add(row.status)
             word = row.status.value.replace("_", " ")
-            line = Text.assemble((f"row {row.row} ", "bold"), f"{word}: {shown(row.message)}")
+            place = tr("row {n}", n=row.row)
+            line = Text.assemble((f"{place} ", "bold"), f"{word}: {shown(row.message)}")
             told.show(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _mend(stage: _Stage, report: RunReport) -> Path:
-    _head(stage, 4, "Mend the result sheet, and send again only what did not succeed")
+    _head(stage, 4, tr("Mend the result sheet, and send again only what did not succeed"))
     if report.results is None:
-        raise CannotStart(f"{stage.folder} could not take the result sheet; free some space")
+        raise CannotStart(
+            "{folder} could not take the result sheet; free some space", folder=stage.folder
+        )
     target = report.results.with_stem(f"{report.results.stem}-mended")
     table = stage.folder / _MENDED
     n = sample.mend(report.results, table, target, WEBCAST, weeks=stage.weeks)
-    stage.told.show(Text(f"Somebody has mended {n} rows, in the copy {shown(target.name)}."))
+    one = "Somebody has mended {n} row, in the copy {name}."
+    many = "Somebody has mended {n} rows, in the copy {name}."
+    stage.told.show(Text(trn(one, many, n, name=shown(target.name))))
     return target
 
 
@@ -192,24 +207,27 @@ async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
     if left:
         stage.told.show(
             Text(
-                f"The {left} rows that are left are ClassIn's to decide: classes that have begun,"
-                " were deleted, or belong to another school.  The sheet says which and why."
+                tr(
+                    "The {n} rows that are left are ClassIn's to decide: classes that have begun,"
+                    " were deleted, or belong to another school.  The sheet says which and why.",
+                    n=left,
+                )
             )
         )
     return report
 
 
 def _conclude(stage: _Stage) -> None:
-    _head(stage, 5, "Now with a term of your own")
+    _head(stage, 5, tr("Now with a term of your own"))
     steps = (
-        ("bulkcast template", "the workbook to fill in"),
-        ("bulkcast validate SHEET", "what is wrong in it, offline"),
-        ("bulkcast apply SHEET --sandbox", "a rehearsal, without an account"),
-        ("bulkcast doctor", "once BULKCAST_SID and BULKCAST_SECRET are set"),
-        ("bulkcast apply SHEET", "in earnest"),
+        ("bulkcast template", tr("the workbook to fill in")),
+        ("bulkcast validate SHEET", tr("what is wrong in it, offline")),
+        ("bulkcast apply SHEET --sandbox", tr("a rehearsal, without an account")),
+        ("bulkcast doctor", tr("once BULKCAST_SID and BULKCAST_SECRET are set")),
+        ("bulkcast apply SHEET", tr("in earnest")),
     )
-    for typed, said in steps:
-        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), said))
+    for typed, meaning in steps:
+        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), meaning))
 
 
 def _head(stage: _Stage, number: int, title: str) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.text import Text
 
@@ -11,7 +11,7 @@ from bulkcast import pipeline
 from bulkcast.cli import asked, documents
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
-from bulkcast.cli.render import counted
+from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.pipeline import Undone
 
 _LISTED: Final = 20
@@ -21,7 +21,13 @@ def undo(run: str, given: Given) -> int:
     """Write the sheet; the exit status."""
     told = voice(given)
     target: Path | None = given["results"]
-    found = pipeline.undo(asked.home(given), run, target=target, existing=asked.existing(given))
+    found = pipeline.undo(
+        asked.home(given),
+        run,
+        target=target,
+        existing=asked.existing(given),
+        lang=spoken().lang,
+    )
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
     elif told.quiet:
@@ -35,46 +41,64 @@ def undo(run: str, given: Given) -> int:
 def _said(found: Undone, told: Voice) -> Iterable[Text]:
     if found.path:
         yield Text(
-            f"Brings {counted(found.settings, 'setting')} of"
-            f" {counted(found.classrooms, 'classroom')} back to what was acknowledged before run"
-            f" {found.run}."
+            tr(
+                "Brings {settings} of {classrooms} back to what was acknowledged before run {run}.",
+                settings=trn("{n} setting", "{n} settings", found.settings),
+                classrooms=trn("{n} classroom", "{n} classrooms", found.classrooms),
+                run=found.run,
+            )
         )
-        yield whole("Sheet: ", shown(found.path))
+        yield whole(tr("Sheet: "), shown(found.path))
     else:
-        yield Text(f"Run {found.run} leaves nothing that can be brought back; no sheet is written.")
+        said = "Run {run} leaves nothing that can be brought back; no sheet is written."
+        yield Text(tr(said, run=found.run))
     yield from _lost(found, told.symbols)
     for key in found.may_append:
-        yield Text(
-            f"{told.symbols.warning} {key}: the vendor has not said whether a list replaces the one"
-            " before it; look at these classrooms afterwards",
-            "yellow",
+        said = tr(
+            "{key}: the vendor has not said whether a list replaces the one before it; look at"
+            " these classrooms afterwards",
+            key=key,
         )
+        yield Text(f"{told.symbols.warning} {said}", "yellow")
+
+
+def _stays(why: Literal["unknown", "since"], n: int) -> str:
+    if why == "unknown":
+        return trn(
+            "{n} setting stays as it is, because nothing was acknowledged of it before that run:",
+            "{n} settings stay as they are, because nothing was acknowledged of them before that"
+            " run:",
+            n,
+        )
+    return trn(
+        "{n} setting stays as it is, because another run has set it since:",
+        "{n} settings stay as they are, because another run has set them since:",
+        n,
+    )
 
 
 def _lost(found: Undone, symbols: Symbols) -> Iterable[Text]:
     """What stays as the run left it, and why."""
-    reasons = {
-        "unknown": "because nothing was acknowledged of them before that run",
-        "since": "because another run has set them since",
-    }
     for why, n in Counter(item.why for item in found.lost).items():
-        settings = counted(n, "setting stays", "settings stay")
-        yield Text(f"{symbols.warning} {settings} as they are, {reasons[why]}:", "yellow")
+        yield Text(f"{symbols.warning} {_stays(why, n)}", "yellow")
         some = [item for item in found.lost if item.why == why]
         for item in some[:_LISTED]:
             rows = ", ".join(map(str, item.rows))
-            yield Text(f"    row {rows}, {item.target}: {item.key}")
+            line = tr("row {rows}, {target}: {key}", rows=rows, target=item.target, key=item.key)
+            yield Text(f"    {line}")
         if n > _LISTED:
-            yield Text(f"    and {n - _LISTED:,} more; --json has them all")
+            yield Text(f"    {tr('and {n} more; --json has them all', n=f'{n - _LISTED:,}')}")
 
 
 def _tell_next(told: Voice, found: Undone) -> None:
     if found.path:
         told.say(
             Text(
-                "It may hold passwords, so only you can read it. What was changed in ClassIn's"
-                " console since is not seen, and would be overwritten."
+                tr(
+                    "It may hold passwords, so only you can read it. What was changed in"
+                    " ClassIn's console since is not seen, and would be overwritten."
+                )
             ),
-            whole("Next, to look at it: ", command("bulkcast", "plan", found.path)),
-            whole("Then, to take the run back: ", command("bulkcast", "apply", found.path)),
+            whole(tr("Next, to look at it: "), command("bulkcast", "plan", found.path)),
+            whole(tr("Then, to take the run back: "), command("bulkcast", "apply", found.path)),
         )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bulkcast.known import Entry
 from bulkcast.ledger.rows import pack_target, request_crc, unpack_body
-from bulkcast.model import Institution, Target
+from bulkcast.model import Institution, Target, Text
 
 _AT_ONCE: Final = 400
 """Classrooms asked for at a time: SQLite takes up to 999 values in one question."""
@@ -45,6 +45,10 @@ _UNDER_WAY: Final = f"""
 
 class Damaged(ValueError):
     """An entry is not what was written."""
+
+    def __init__(self, what: Text) -> None:
+        super().__init__(str(what))
+        self.what = what
 
 
 def read(
@@ -82,10 +86,11 @@ def _entry(row: Sequence[Any]) -> Entry:
     if not frozen:
         return Entry(run, at, None, sure=False)
     if request_crc(seq, key, rows, of, frozen) != check:
-        raise Damaged(f"request {key} of run {run}")
+        raise Damaged(Text("request {key} of run {run}", {"key": key, "run": run}))
     _, body, *_ = json.loads(frozen)
     if of != target:
-        raise Damaged(f"what request {key} of run {run} was for")
+        words = {"key": key, "run": run}
+        raise Damaged(Text("what request {key} of run {run} was for", words))
     return Entry(run, at, unpack_body(body), sure=bool(sure))
 
 

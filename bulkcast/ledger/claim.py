@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bulkcast.errors import InstitutionBusy
-from bulkcast.model import Institution
+from bulkcast.model import Institution, Text
 
 
 @contextlib.contextmanager
@@ -29,7 +29,12 @@ def claim(home: Path, institution: Institution, *, run: str, since: str) -> Iter
         # Long enough for a look at the list of runs to be over, which takes the lock for a moment.
         lock.acquire(timeout=0.3)
     except Timeout:
-        raise InstitutionBusy(f"{institution} is held by {_holder(note)}; wait for it") from None
+        raise InstitutionBusy(
+            "institution {sid} at {root_url} is held by {what}; wait for it",
+            sid=institution.sid,
+            root_url=institution.root_url,
+            what=_holder(note),
+        ) from None
     try:
         holder = {"run": run, "pid": os.getpid(), "since": since}
         note.write_text(json.dumps(holder), encoding="utf-8")
@@ -65,8 +70,9 @@ def _read(note: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _holder(note: Path) -> str:
+def _holder(note: Path) -> Text:
     held = _read(note)
     if not held.keys() >= {"run", "pid", "since"}:
-        return "another run"
-    return f"run {held['run']} (process {held['pid']}, since {held['since']})"
+        return Text("another run")
+    words = {name: str(held[name]) for name in ("run", "pid", "since")}
+    return Text("run {run} (process {pid}, since {since})", words)

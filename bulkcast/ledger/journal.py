@@ -178,7 +178,7 @@ class RunJournal:
         try:
             self._commit(batch)
         except sqlite3.Error as exc:
-            return LedgerUnwritable(f"the ledger cannot be written: {exc}")
+            return LedgerUnwritable("the ledger cannot be written: {exc}", exc=exc)
         if self._keepsakes:
             self._keepsakes.note(batch)
         return None

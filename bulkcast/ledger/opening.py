@@ -29,8 +29,9 @@ def prepare(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as exc:
         raise CannotStart(
-            f"{path.parent} cannot be written ({exc.strerror});"
-            " set BULKCAST_HOME to a folder that can"
+            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
+            folder=path.parent,
+            why=exc.strerror,
         ) from exc
 
 
@@ -51,10 +52,12 @@ def connect(path: Path) -> sqlite3.Connection:
             _set_up(connection)
             closing.pop_all()
     except sqlite3.OperationalError as exc:
-        raise CannotStart(f"the ledger {path} cannot be opened: {exc}") from exc
+        raise CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc) from exc
     except (sqlite3.Error, *UNREADABLE) as exc:
         raise LedgerDamaged(
-            f"{path} is damaged or no ledger ({exc}); move it away to begin a new one"
+            "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
+            path=path,
+            exc=exc,
         ) from exc
     return connection
 
@@ -65,8 +68,10 @@ def _set_up(connection: sqlite3.Connection) -> None:
         _create(connection)
     if (version := _version(connection)) > VERSION:
         raise CannotStart(
-            f"the ledger is of version {version} and this bulkcast reads up to {VERSION};"
-            " install the newer bulkcast"
+            "the ledger is of version {version} and this bulkcast reads up to "
+            "{known}; install the newer bulkcast",
+            version=version,
+            known=VERSION,
         )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -29,8 +29,10 @@ def refuse_network_drive(home: Path, kind: str) -> None:
     """
     if kind:
         raise CannotStart(
-            f"{home} lies on a network drive ({kind}), where the ledger could be damaged unnoticed;"
-            " set BULKCAST_HOME to a folder on this computer"
+            "{home} lies on a network drive ({kind}), where the ledger could be damaged "
+            "unnoticed; set BULKCAST_HOME to a folder on this computer",
+            home=home,
+            kind=kind,
         )
 
 

@@ -53,6 +53,7 @@ from bulkcast.model import (
     RowStatus,
     Stop,
     Target,
+    Text,
     no_counts,
 )
 from bulkcast.plan import Plan
@@ -197,7 +198,9 @@ class Ledger:
             purging.wipe(self._connection)
         except sqlite3.Error as exc:
             raise LedgerUnwritable(
-                f"the ledger {self.path} cannot be wiped now: {exc}; purge again later"
+                "the ledger {path} cannot be wiped now: {exc}; purge again later",
+                path=self.path,
+                exc=exc,
             ) from exc
 
     @contextmanager
@@ -210,7 +213,9 @@ class Ledger:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise LedgerUnwritable(f"the ledger {self.path} cannot be written: {exc}") from exc
+                raise LedgerUnwritable(
+                    "the ledger {path} cannot be written: {exc}", path=self.path, exc=exc
+                ) from exc
             raise
 
     # -------------------------------------------------------------- reading
@@ -222,8 +227,12 @@ class Ledger:
             yield self._connection
         except (sqlite3.Error, *UNREADABLE) as exc:
             if _is_busy(exc):
-                raise BulkcastError(f"the ledger {self.path} cannot be read: {exc}") from exc
-            raise LedgerDamaged(f"{self.path} is damaged ({exc}); its disk may be failing") from exc
+                raise BulkcastError(
+                    "the ledger {path} cannot be read: {exc}", path=self.path, exc=exc
+                ) from exc
+            raise LedgerDamaged(
+                "{path} is damaged ({exc}); its disk may be failing", path=self.path, exc=exc
+            ) from exc
 
     def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
         """How long ago any run sent for an institution, the longest ago first, in seconds.
@@ -257,7 +266,7 @@ class Ledger:
             try:
                 return acknowledged.read(connection, institution, targets)
             except acknowledged.Damaged as exc:
-                raise _damaged(str(exc)) from exc
+                raise _damaged(exc.what) from exc
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""
@@ -273,9 +282,9 @@ class Ledger:
         row = self._connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
         run_id, run, root_url, sid, created_at, packed, check, *end, end_check = row
         if crc(run, root_url, sid, created_at, packed) != check:
-            raise _damaged(f"run {run}")
+            raise _damaged(Text("run {run}", {"run": run}))
         if crc(*end) != end_check:
-            raise _damaged(f"the end of run {run}")
+            raise _damaged(Text("the end of run {run}", {"run": run}))
         finished_at, stop, purged_at = end
         counts = no_counts()
         for status, n in self._connection.execute(_COUNT, {"run_id": run_id}):
@@ -304,12 +313,19 @@ class Ledger:
                 raise self._no_run(run)
             if run and len(found) > 1 and run not in found:
                 names = ", ".join(found[:3])
-                raise CannotStart(f"several runs begin with {run}: {names}; give more of the name")
+                raise CannotStart(
+                    "several runs begin with {run}: {names}; give more of the name",
+                    run=run,
+                    names=names,
+                )
             return self._record(run if run in found else found[0])
 
     def _no_run(self, run: str) -> CannotStart:
-        what = f"no run {run}" if run else "no run yet"
-        return CannotStart(f"there is {what} in {self.path}; `bulkcast runs` lists them")
+        if not run:
+            return CannotStart("there is no run yet in {path}", path=self.path)
+        return CannotStart(
+            "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=self.path
+        )
 
     def load(self, run: str) -> FrozenRun:
         """A run with everything in it, its checksums verified.
@@ -327,7 +343,7 @@ class Ledger:
             self._refuse_lost(run, run_id)
             stored, outcomes = self._requests(run_id)
             if len(stored) != record.header.n_requests:
-                raise _damaged(f"run {run}, of which requests are missing")
+                raise _damaged(Text("run {run}, of which requests are missing", {"run": run}))
             settled, issues = self._settled(run_id)
             history = self._history(run_id, outcomes)
         for request in stored:
@@ -347,7 +363,7 @@ class Ledger:
             history=history,
         )
         if len(frozen.by_row()) != record.header.n_rows:
-            raise _damaged(f"run {run}, of which rows are missing")
+            raise _damaged(Text("run {run}, of which rows are missing", {"run": run}))
         return frozen
 
     def _look_it_over(self) -> None:
@@ -359,9 +375,13 @@ class Ledger:
         if not self._is_whole:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
-                raise LedgerDamaged(f"{self.path} is damaged ({found}); its disk may be failing")
+                raise LedgerDamaged(
+                    "{path} is damaged ({found}); its disk may be failing",
+                    path=self.path,
+                    found=found,
+                )
             if any(self._connection.execute(_STRAY).fetchone()):
-                raise _damaged("something of which the run is gone")
+                raise _damaged(Text("something of which the run is gone"))
         self._is_whole = True
 
     def _refuse_lost(self, run: str, run_id: int) -> None:
@@ -371,9 +391,13 @@ class Ledger:
         lost = max(0, known.intents - intents), max(0, known.outcomes - len(settled))
         if any(lost):
             raise LedgerDamaged(
-                f"{self.path} has lost {lost[0]} sends and {lost[1]} outcomes of run {run}: the"
-                " last part of its file or of the -wal beside it is gone; send the sheet again with"
-                " `bulkcast apply`, which does no harm to what was applied"
+                "{path} has lost {sends} sends and {outcomes} outcomes of run {run}: the last "
+                "part of its file or of the -wal beside it is gone; send the sheet again "
+                "with `bulkcast apply`, which does no harm to what was applied",
+                path=self.path,
+                sends=lost[0],
+                outcomes=lost[1],
+                run=run,
             )
 
     def _requests(self, run_id: int) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
@@ -388,7 +412,7 @@ class Ledger:
         ):
             request = Stored(key, unpack_rows(rows), (rows, frozen))
             if request_crc(seq, key, rows, target, frozen) != check or n_rows != len(request.rows):
-                raise _damaged(f"request {key}")
+                raise _damaged(Text("request {key}", {"key": key}))
             stored.append(request)
             if ended[0] is not None:
                 outcomes[key] = _outcome(run_id, seq, *ended)
@@ -402,7 +426,7 @@ class Ledger:
             (run_id,),
         ):
             if crc(run_id, row, status, outcome, packed) != check:
-                raise _damaged(f"row {row}")
+                raise _damaged(Text("row {row}", {"row": str(row)}))
             issues[row] = unpack_issues(packed)
             if outcome is not None:
                 settled[row] = unpack_outcome(outcome)
@@ -430,7 +454,7 @@ class Ledger:
             number = fields[2]
             past = history.get(key, History())
             if intent_crc(tuple(fields)) != check or number != past.attempts + 1:
-                raise _damaged(f"the attempts of request {key}")
+                raise _damaged(Text("the attempts of request {key}", {"key": key}))
             ambiguous = _may_have_been_applied(number, outcomes.get(key), end)
             history[key] = History(number, past.ambiguous or ambiguous)
         return history
@@ -479,7 +503,7 @@ def _outcome(run_id: int, seq: int, status: str, attempts: int, packed: str, che
         outcome.status,
         outcome.attempts,
     ):
-        raise _damaged("an outcome")
+        raise _damaged(Text("an outcome"))
     return outcome
 
 
@@ -488,7 +512,7 @@ def _may_have_been_applied(number: int, outcome: Outcome | None, end: Sequence[A
     ended, code, ambiguous, check = end
     if any(column is not None for column in end):
         if end_crc(number, ended, code, ambiguous) != check:
-            raise _damaged("an attempt")
+            raise _damaged(Text("an attempt"))
         return bool(ambiguous)
     if outcome is None or number != outcome.attempts:  # its program died while it was under way
         return True
@@ -502,9 +526,9 @@ def _caught(history: History) -> Outcome:
     return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=history.attempts)
 
 
-def _damaged(what: str) -> LedgerDamaged:
+def _damaged(what: Text) -> LedgerDamaged:
     return LedgerDamaged(
-        f"the ledger does not hold {what} as it was written; its disk may be failing"
+        "the ledger does not hold {what} as it was written; its disk may be failing", what=what
     )
 
 
@@ -512,8 +536,10 @@ def _refuse_purged(record: RunRecord) -> None:
     if record.purged_at is not None:
         day = datetime.fromtimestamp(record.purged_at, UTC).date()
         raise CannotStart(
-            f"run {record.header.run} was purged on {day}: how many of its rows ended how is all"
-            " that is left; begin anew with `bulkcast apply`"
+            "run {run} was purged on {day}: how many of its rows ended how is all that "
+            "is left; begin anew with `bulkcast apply`",
+            run=record.header.run,
+            day=day,
         )
 
 

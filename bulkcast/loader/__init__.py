@@ -17,6 +17,7 @@ from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import Chunk
 from bulkcast.model import Sheet
+from bulkcast.wording import marked
 
 __all__ = ["ReadOptions", "Stream", "previous_results", "read", "stream"]
 
@@ -30,7 +31,10 @@ _OPENERS: Final[Mapping[str, _Opener]] = {
     ".xlsb": workbook.opened,
     ".ods": workbook.opened,
 }
-_TO_BE_SAVED_AGAIN: Final = {".numbers": "a Numbers spreadsheet", ".et": "a WPS spreadsheet"}
+_TO_BE_SAVED_AGAIN: Final = {
+    ".numbers": marked("a Numbers spreadsheet"),
+    ".et": marked("a WPS spreadsheet"),
+}
 
 
 @contextmanager
@@ -70,20 +74,23 @@ def _told(path: Path) -> Iterator[None]:
     except BulkcastError as exc:
         raise _named(exc, path) from exc
     except OSError as exc:
-        raise UnreadableSheet(f"{path.name} cannot be read: {exc.strerror or exc}.") from exc
+        raise UnreadableSheet(
+            "{name} cannot be read: {why}.", name=path.name, why=exc.strerror or exc
+        ) from exc
     except MemoryError as exc:
         raise _too_large(path) from exc
     # The parsers beneath raise whatever a damaged file leads them to (KeyError, struct.error,
     # zlib.error ...); a file is never worth a traceback.
     except Exception as exc:
         raise UnreadableSheet(
-            f"{path.name} is damaged and cannot be read; "
-            "open it in a spreadsheet program and save it again."
+            "{name} is damaged and cannot be read; "
+            "open it in a spreadsheet program and save it again.",
+            name=path.name,
         ) from exc
 
 
 def _too_large(path: Path) -> UnreadableSheet:
-    return UnreadableSheet(f"{path.name} is too large for this computer's memory.")
+    return UnreadableSheet("{name} is too large for this computer's memory.", name=path.name)
 
 
 def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
@@ -103,23 +110,28 @@ def _named(refusal: BulkcastError, path: Path) -> BulkcastError:
     said = str(refusal)
     if path.name in said or not isinstance(refusal, UnreadableSheet):
         return refusal
-    return UnreadableSheet(f"{path.name}: {said}")
+    return UnreadableSheet("{name}: {sentence}", name=path.name, sentence=refusal)
 
 
 def _opener_for(path: Path) -> _Opener:
     suffix = path.suffix.lower()
     if path.name.startswith("~$"):
         raise UnreadableSheet(
-            f"{path.name} is the mark Excel leaves beside an open workbook; "
-            f"give {path.name.removeprefix('~$')} itself."
+            "{name} is the mark Excel leaves beside an open workbook; give {book} itself.",
+            name=path.name,
+            book=path.name.removeprefix("~$"),
         )
     _require_file(path)
     if suffix in _TO_BE_SAVED_AGAIN:
         kind = _TO_BE_SAVED_AGAIN[suffix]
-        raise UnreadableSheet(f"{path.name} is {kind}; save it as .xlsx and give that file.")
+        raise UnreadableSheet(
+            "{name} is {what}; save it as .xlsx and give that file.", name=path.name, what=kind
+        )
     if suffix not in _OPENERS:
         known = " ".join(_OPENERS)
-        raise UnreadableSheet(f"{path.name} is not a kind of sheet that can be read: {known}.")
+        raise UnreadableSheet(
+            "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
+        )
     return _OPENERS[suffix]
 
 
@@ -127,13 +139,17 @@ def _require_file(path: Path) -> None:
     try:
         missing, is_folder, is_file = not path.exists(), path.is_dir(), path.is_file()
     except (OSError, ValueError) as exc:
-        raise UnreadableSheet(f"{path.name!r} cannot be looked at: {exc}.") from exc
+        raise UnreadableSheet(
+            "{name!r} cannot be looked at: {exc}.", name=path.name, exc=exc
+        ) from exc
     if missing:
-        raise UnreadableSheet(f"There is no file {path}.")
+        raise UnreadableSheet("There is no file {path}.", path=path)
     if is_folder:
-        raise UnreadableSheet(f"{path} is a folder; name the sheet in it.")
+        raise UnreadableSheet("{path} is a folder; name the sheet in it.", path=path)
     if not is_file:
-        raise UnreadableSheet(f"{path} is a device or a pipe; save the sheet as a file first.")
+        raise UnreadableSheet(
+            "{path} is a device or a pipe; save the sheet as a file first.", path=path
+        )
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader.table import HEADER_WITHIN, Line
 from bulkcast.model import Cell, FlaggedCell
+from bulkcast.wording import marked
 
 if TYPE_CHECKING:
     from bulkcast.loader.foreign import Book
@@ -100,18 +101,25 @@ class Apart:
             raise self._broken()
         answer = json.loads(line)
         if isinstance(answer, dict):
-            raise UnreadableSheet(f"{self._name}: {answer['refused']}")
+            raise UnreadableSheet(
+                "{name}: {sentence}",
+                name=self._name,
+                sentence=UnreadableSheet(answer["refused"], **answer["words"]),
+            )
         return answer
 
     def _broken(self) -> UnreadableSheet:
         if not self._deadline.is_alive():
             return UnreadableSheet(
-                f"{self._name} took more than {_SECONDS} seconds to read and was given up; "
-                "save its rows as CSV UTF-8."
+                "{name} took more than {seconds} seconds to read and was given up; save its "
+                "rows as CSV UTF-8.",
+                name=self._name,
+                seconds=_SECONDS,
             )
         return UnreadableSheet(
-            f"{self._name} is damaged, or far larger than it looks, and cannot be read; "
-            "copy its rows into a new workbook."
+            "{name} is damaged, or far larger than it looks, and cannot be read; copy "
+            "its rows into a new workbook.",
+            name=self._name,
         )
 
     def _pipe(self, pipe: IO[str] | None) -> IO[str]:
@@ -160,6 +168,12 @@ def _say(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
+def _refuse(refusal: BulkcastError) -> None:
+    # Told apart, so that the parent can say it in the language of whoever reads it.
+    words = {name: str(word) for name, word in refusal.words.items()}
+    _say({"refused": refusal.template, "words": words})
+
+
 def _serve(kind: str, path: str) -> None:
     book = _opened(kind, Path(path))
     heads = []
@@ -203,12 +217,16 @@ def _main(arguments: Sequence[str]) -> None:
     try:
         _serve(kind, path)
     except BulkcastError as exc:
-        _say({"refused": str(exc)})
+        _refuse(exc)
     except MemoryError:
-        _say({"refused": "The workbook is too large to be unpacked safely; save it as CSV UTF-8."})
+        _refuse(UnreadableSheet(_TOO_LARGE))
     # The parsers raise whatever a damaged file leads them to; a file is never worth a traceback.
     except Exception:  # noqa: BLE001  # the door of this process
-        _say({"refused": "The workbook is damaged; open it and save it again as .xlsx."})
+        _refuse(UnreadableSheet(_DAMAGED))
+
+
+_TOO_LARGE: Final = marked("The workbook is too large to be unpacked safely; save it as CSV UTF-8.")
+_DAMAGED: Final = marked("The workbook is damaged; open it and save it again as .xlsx.")
 
 
 if __name__ == "__main__":

@@ -29,18 +29,24 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
     entries = packed.infolist()
     unpacked = sum(entry.file_size for entry in entries)
     if any(entry.flag_bits & 1 for entry in entries):
-        raise UnreadableSheet(f"{path.name} is an encrypted archive; save it without a password.")
+        raise UnreadableSheet(
+            "{name} is an encrypted archive; save it without a password.", name=path.name
+        )
     ratio = unpacked / max(1, path.stat().st_size)
     bomb = unpacked > _UNSUSPICIOUS and ratio > _MOST_RATIO
     if len({entry.filename for entry in entries}) < len(entries):
         raise UnreadableSheet(
-            f"{path.name} holds two parts of one name, so that no two programs would read the "
-            "same; copy its rows into a new workbook."
+            "{name} holds two parts of one name, so that no two programs would read the "
+            "same; copy its rows into a new workbook.",
+            name=path.name,
         )
     if bomb or unpacked > _MOST_UNPACKED or len(entries) > _MOST_ENTRIES:
         raise UnreadableSheet(
-            f"{path.name} unpacks to {unpacked // 2**20} MB in {len(entries)} parts, which is no "
-            "sheet of settings; copy its rows into a new workbook."
+            "{name} unpacks to {size} MB in {n} parts, which is no sheet of settings; copy "
+            "its rows into a new workbook.",
+            name=path.name,
+            size=unpacked // 2**20,
+            n=len(entries),
         )
 
 
@@ -73,13 +79,17 @@ def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
         # `<si/>`, the shortest string there is, takes five bytes.
         if claimed and int(claimed[1]) > min(_MOST_STRINGS, size // 5 + 1):
             raise UnreadableSheet(
-                f"{path.name} claims to hold {claimed[1].decode()[:20]} different texts, which it "
-                "cannot; copy its rows into a new workbook."
+                "{name} claims to hold {n} different texts, which it cannot; copy its "
+                "rows into a new workbook.",
+                name=path.name,
+                n=claimed[1].decode()[:20],
             )
     if size > _LARGEST_STRINGS:
         raise UnreadableSheet(
-            f"{path.name} holds {size // 2**20} MB of texts, which is no sheet of settings; "
-            "copy its rows into a new workbook."
+            "{name} holds {size} MB of texts, which is no sheet of settings; copy its rows "
+            "into a new workbook.",
+            name=path.name,
+            size=size // 2**20,
         )
 
 
@@ -94,8 +104,10 @@ def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
             tail += piece[end:]
         if len(tail) > _LONGEST_TAIL:
             raise UnreadableSheet(
-                f"{path.name} has {_LONGEST_TAIL // 2**20} MB of formats below its rows; "
-                "copy its rows into a new workbook."
+                "{name} has {size} MB of formats below its rows; copy its rows into a new "
+                "workbook.",
+                name=path.name,
+                size=_LONGEST_TAIL // 2**20,
             )
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
 
@@ -112,6 +124,7 @@ def _stream(packed: ZipFile, name: str) -> Iterator[bytes]:
 def _refuse_dtd(piece: bytes, path: Path) -> None:
     if b"<!DOCTYPE" in piece or b"<!ENTITY" in piece:
         raise UnreadableSheet(
-            f"{path.name} holds a document type, which no spreadsheet program writes; "
-            "copy its rows into a new workbook."
+            "{name} holds a document type, which no spreadsheet program writes; copy its "
+            "rows into a new workbook.",
+            name=path.name,
         )

@@ -77,8 +77,11 @@ def not_throughout(path: Path, encoding: str) -> UnreadableSheet:
     """The refusal of a file that holds bytes which are none of `encoding`."""
     line = _first_fault(path, encoding) or 1
     return UnreadableSheet(
-        f"{path.name} is not {encoding} throughout: line {line} holds bytes that are none; "
-        "save it as CSV UTF-8, or say which encoding it is in with --encoding."
+        "{name} is not {encoding} throughout: line {line} holds bytes that are none; "
+        "save it as CSV UTF-8, or say which encoding it is in with --encoding.",
+        name=path.name,
+        encoding=encoding,
+        line=line,
     )
 
 
@@ -88,7 +91,8 @@ def _as_told(path: Path, head: bytes, encoding: str) -> Found:
         "".encode(known)
     except LookupError as exc:
         raise CannotStart(
-            f"--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5."
+            "--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5.",
+            encoding=encoding,
         ) from exc
     marked = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
     return _proved(path, head, "utf-8-sig" if marked else known)
@@ -120,8 +124,10 @@ def _first_fault(path: Path, encoding: str) -> int | None:
             since = len(raw) - last - 1 if last >= 0 else since + len(raw)
             if since > _LONGEST_LINE:
                 raise UnreadableSheet(
-                    f"{path.name}, line {line}: it is longer than {_LONGEST_LINE // 2**20} MB, "
-                    "which no row is."
+                    "{name}, line {line}: it is longer than {size} MB, which no row is.",
+                    name=path.name,
+                    line=line,
+                    size=_LONGEST_LINE // 2**20,
                 )
     try:
         decoder.decode(b"", final=True)
@@ -144,7 +150,9 @@ def _by_zeros(name: str, head: bytes) -> str | None:
     if not at_even and not at_odd:
         return None
     if min(at_even, at_odd) * 10 > max(at_even, at_odd) or max(at_even, at_odd) * 8 < len(head):
-        raise UnreadableSheet(f"{name} is no text file: it holds zero bytes; save it as CSV UTF-8.")
+        raise UnreadableSheet(
+            "{name} is no text file: it holds zero bytes; save it as CSV UTF-8.", name=name
+        )
     return "utf-16-le" if at_odd > at_even else "utf-16-be"
 
 
@@ -168,8 +176,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         if _first_fault(path, encoding) is None:
             return Found(encoding, _whole_lines(head, encoding), _guessed(encoding))
     raise UnreadableSheet(
-        f"{path.name} is in no encoding that can be recognised; save it as CSV UTF-8, or say which "
-        "one it is with --encoding."
+        "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "
+        "say which one it is with --encoding.",
+        name=path.name,
     )
 
 

@@ -16,6 +16,7 @@ from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import HEADER_WITHIN, Line
 from bulkcast.model import Layout, Text
 from bulkcast.quoting import unguard
+from bulkcast.wording import marked
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "，")
 _USUAL: Final = {".csv": ",", ".tsv": "\t"}
@@ -28,9 +29,12 @@ _AT_ONCE: Final = 512
 _LOOKED_AT: Final = 4096
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
-    (b"PK\x03\x04", "a zip archive, perhaps a workbook; rename it to .xlsx"),
-    (b"%PDF", "a PDF document; give the spreadsheet it was made from"),
-    (b"\xd0\xcf\x11\xe0", "an old or encrypted workbook; save it as .xlsx without a password"),
+    (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
+    (b"%PDF", marked("a PDF document; give the spreadsheet it was made from")),
+    (
+        b"\xd0\xcf\x11\xe0",
+        marked("an old or encrypted workbook; save it as .xlsx without a password"),
+    ),
 )
 
 
@@ -45,11 +49,16 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
     delimiter = _asked(options) or told or text.guess(found.head)
     remarks = [found.remark] if found.remark else []
     if not options.delimiter and not told and delimiter != usual:
-        spoken = "tabs" if delimiter == "\t" else delimiter
-        remarks.append(Text("The cells were taken to be separated by {d}.", {"d": spoken}))
+        remarks.append(_separated(delimiter))
     with path.open(encoding=found.encoding, newline="") as file:
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
         yield _stream(path, records, endpoint, options, tuple(remarks))
+
+
+def _separated(delimiter: str) -> Text:
+    if delimiter == "\t":
+        return Text("The cells were taken to be separated by tabs.")
+    return Text("The cells were taken to be separated by {d}.", {"d": delimiter})
 
 
 def _stream(
@@ -89,14 +98,15 @@ def _refuse_other_files(path: Path) -> None:
     if not start.strip(_BLANK):
         with path.open("rb") as file:
             if not any(piece.strip(_BLANK) for piece in iter(lambda: file.read(1 << 20), b"")):
-                raise UnreadableSheet(f"{path.name} is empty.")
+                raise UnreadableSheet("{name} is empty.", name=path.name)
     for magic, what in _OTHER_FILES:
         if start.startswith(magic):
-            raise UnreadableSheet(f"{path.name} is no text but {what}.")
+            raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
     if kinds.is_web_page(start):
         raise UnreadableSheet(
-            f"{path.name} is a web page by another name; open it in a spreadsheet program and "
-            "save it as .xlsx."
+            "{name} is a web page by another name; open it in a spreadsheet program and "
+            "save it as .xlsx.",
+            name=path.name,
         )
 
 
@@ -105,7 +115,9 @@ def _asked(options: ReadOptions) -> str | None:
         return None
     delimiter = "\t" if options.delimiter in _TAB_WORDS else options.delimiter
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise CannotStart(f"--delimiter {options.delimiter!r} is not one character, or `tab`.")
+        raise CannotStart(
+            "--delimiter {delimiter!r} is not one character, or `tab`.", delimiter=options.delimiter
+        )
     return delimiter
 
 
@@ -150,7 +162,7 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     try:
         yield from enumerate(reader, start=1)
     except csv.Error as exc:
-        raise UnreadableSheet(f"{name}: {_explained(str(exc))}") from exc
+        raise UnreadableSheet("{name}: {what}", name=name, what=_explained(str(exc))) from exc
 
 
 class _Records:
@@ -182,7 +194,10 @@ class _Records:
         except csv.Error as exc:
             line = self._begin_of_bad_record()
             raise UnreadableSheet(
-                f"{self._path.name}, line {line}: {_explained(str(exc))}"
+                "{name}, line {line}: {what}",
+                name=self._path.name,
+                line=line,
+                what=_explained(str(exc)),
             ) from exc
         except UnicodeDecodeError as exc:
             raise decoding.not_throughout(self._path, self.encoding) from exc
@@ -204,14 +219,15 @@ class _Records:
         return begun + 1
 
 
-def _explained(error: str) -> str:
+def _explained(error: str) -> Text:
     if "unexpected end of data" in error:
-        return "a quote is opened in this line and never closed; close it, or double it."
+        return Text("a quote is opened in this line and never closed; close it, or double it.")
     if "field larger" in error:
-        return (
-            f"a cell is longer than {csv.field_size_limit()} characters; "
-            "a quote opened in this line is probably never closed."
+        return Text(
+            "a cell is longer than {n} characters; a quote opened in this line is probably never "
+            "closed.",
+            {"n": str(csv.field_size_limit())},
         )
     if "expected after" in error:
-        return "a cell goes on after its closing quote; double the quotes that belong to it."
-    return f"the line cannot be read: {error}."
+        return Text("a cell goes on after its closing quote; double the quotes that belong to it.")
+    return Text("the line cannot be read: {error}.", {"error": error})

@@ -6,6 +6,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import archive
+from bulkcast.wording import marked
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 """Begins both an old .xls and any workbook with a password to open it."""
@@ -32,23 +33,24 @@ def require_workbook(path: Path) -> None:
         file.seek(max(0, path.stat().st_size - _LOOKED_AT))
         end = file.read()
     if not start:
-        raise UnreadableSheet(f"{path.name} is empty.")
+        raise UnreadableSheet("{name} is empty.", name=path.name)
     if start.startswith(_OLE):
         _require_old_workbook(path, start + end)
     elif is_zipfile(path):
         _require_package(path)
     else:
-        raise UnreadableSheet(_why_no_workbook(path, start))
+        raise UnreadableSheet(_why_no_workbook(start), name=path.name)
 
 
 def _require_old_workbook(path: Path, content: bytes) -> None:
     if _ENCRYPTED in content or _ENCRYPTED in _first_bytes(path):
         raise UnreadableSheet(
-            f"{path.name} has a password to open it; save it as .xlsx without a password."
+            "{name} has a password to open it; save it as .xlsx without a password.", name=path.name
         )
     if path.suffix.lower() != ".xls":
         raise UnreadableSheet(
-            f"{path.name} is an old .xls by another name; rename it to .xls, or save it as .xlsx."
+            "{name} is an old .xls by another name; rename it to .xls, or save it as .xlsx.",
+            name=path.name,
         )
 
 
@@ -65,35 +67,41 @@ def _require_package(path: Path) -> None:
             archive.require_harmless(packed, path)
             names = set(packed.namelist())
     except BadZipFile as exc:
-        raise UnreadableSheet(_cut_off(path)) from exc
+        raise UnreadableSheet(_CUT_OFF, name=path.name) from exc
     found = next((kind for kind, part in _PARTS.items() if part in names), None)
     if found and found != wanted:
-        raise UnreadableSheet(f"{path.name} is {_A[found]} by another name; rename it to {found}.")
+        raise UnreadableSheet(
+            "{name} is {what} by another name; rename it to {found}.",
+            name=path.name,
+            what=_A[found],
+            found=found,
+        )
     if found is None and wanted == ".xls":
-        raise UnreadableSheet(f"{path.name} is a zip archive and no workbook; unpack it first.")
+        raise UnreadableSheet(
+            "{name} is a zip archive and no workbook; unpack it first.", name=path.name
+        )
 
 
 _A: Final = {
-    ".xlsx": "an .xlsx workbook",
-    ".xlsb": "a binary workbook",
-    ".ods": "an OpenDocument spreadsheet",
+    ".xlsx": marked("an .xlsx workbook"),
+    ".xlsb": marked("a binary workbook"),
+    ".ods": marked("an OpenDocument spreadsheet"),
 }
 
 
-def _why_no_workbook(path: Path, start: bytes) -> str:
+def _why_no_workbook(start: bytes) -> str:
     if start.startswith(b"PK"):
-        return _cut_off(path)
+        return _CUT_OFF
     if is_web_page(start):
-        return f"{path.name} is a web page by another name; open it and save it as .xlsx."
+        return marked("{name} is a web page by another name; open it and save it as .xlsx.")
     if start.startswith(b"%PDF"):
-        return f"{path.name} is a PDF document; give the spreadsheet it was made from."
+        return marked("{name} is a PDF document; give the spreadsheet it was made from.")
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return f"{path.name} is no workbook, or is damaged; save it as .xlsx again."
-    return f"{path.name} is no workbook but text; name it .csv, or save it as .xlsx."
+        return marked("{name} is no workbook, or is damaged; save it as .xlsx again.")
+    return marked("{name} is no workbook but text; name it .csv, or save it as .xlsx.")
 
 
-def _cut_off(path: Path) -> str:
-    return f"{path.name} is cut off or damaged; copy or download it again."
+_CUT_OFF: Final = marked("{name} is cut off or damaged; copy or download it again.")
 
 
 def is_web_page(start: bytes) -> bool:

@@ -135,7 +135,9 @@ def look(packed: ZipFile, tab: str) -> Marks:
     structure = package.look(packed)
     part = next((t.part for t in structure.tabs if t.name == tab), None)
     if part is None:
-        raise UnreadableSheet(f"The workbook is damaged: nothing in it is its worksheet {tab!r}.")
+        raise UnreadableSheet(
+            "The workbook is damaged: nothing in it is its worksheet {tab!r}.", tab=tab
+        )
     return _Look(packed, part, structure.placeholder).marks()
 
 
@@ -184,7 +186,9 @@ class _Look:
         number = int(element.get("r") or self._row + 1)
         if number <= self._row:
             raise UnreadableSheet(
-                f"The worksheet is damaged: row {number} comes after {self._row}."
+                "The worksheet is damaged: row {number} comes after {before}.",
+                number=number,
+                before=self._row,
             )
         self._row = number
         if element.get("hidden") in {"1", "true"}:

@@ -107,7 +107,9 @@ def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
 
 def _parse(packed: ZipFile, name: str) -> Any:
     if packed.getinfo(name).file_size > _LARGEST_PART:
-        raise UnreadableSheet(f"The workbook's part {name} is too large to be one of a sheet.")
+        raise UnreadableSheet(
+            "The workbook's part {name} is too large to be one of a sheet.", name=name
+        )
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     with packed.open(name) as part:
         tree: Any = etree.parse(part, parser)

@@ -73,7 +73,9 @@ class Reference:
             )
             for number, row in parser.parse():
                 if number > _LAST_ROW:
-                    raise UnreadableSheet(f"The worksheet {tab!r} has rows beyond {_LAST_ROW}.")
+                    raise UnreadableSheet(
+                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
+                    )
                 width = min(max((cell["column"] for cell in row), default=0), WIDEST)
                 cells = sheet._get_row(row, max_col=width) if width else ()  # noqa: SLF001
                 yield number, tuple(map(_cell, cells))

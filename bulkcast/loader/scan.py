@@ -285,9 +285,13 @@ class _Rows:
         last = self._found.last_row
         row = int(number) if number else last + 1
         if row <= last:
-            raise UnreadableSheet(f"The worksheet is damaged: row {row} comes after {last}.")
+            raise UnreadableSheet(
+                "The worksheet is damaged: row {number} comes after {before}.",
+                number=row,
+                before=last,
+            )
         if row > _LAST_ROW:
-            raise UnreadableSheet(f"The worksheet has rows beyond {_LAST_ROW}.")
+            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=_LAST_ROW)
         if " r=" in attributes:
             raise Unusual
         self._found.last_row = row
@@ -349,8 +353,10 @@ class _Rows:
         """Cells in a corner that far off come from no person; parsers have died of them."""
         if place >= WIDEST and self._found.last_row > _FAR_ROW:
             raise UnreadableSheet(
-                f"The worksheet has a cell in row {self._found.last_row}, far beyond column "
-                f"{WIDEST}, which is no part of a table; copy its rows into a new workbook."
+                "The worksheet has a cell in row {row}, far beyond column {widest}, "
+                "which is no part of a table; copy its rows into a new workbook.",
+                row=self._found.last_row,
+                widest=WIDEST,
             )
 
 

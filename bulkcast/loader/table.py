@@ -11,6 +11,7 @@ from typing import Final, Literal, cast
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
+from bulkcast.wording import marked
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
@@ -81,12 +82,16 @@ def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) ->
     return len(matched)
 
 
-def no_header(place: str, endpoint: Endpoint) -> UnreadableSheet:
+def no_header(place: str | Text, endpoint: Endpoint) -> UnreadableSheet:
     """The refusal of a sheet in which no line is a header."""
     examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
     return UnreadableSheet(
-        f"{place} has no header row within its first {HEADER_WITHIN} rows: none of them names a "
-        f"column such as {examples}; `bulkcast template` writes a sheet that does."
+        "{place} has no header row within its first {n} rows: none of "
+        "them names a column such as {examples}; `bulkcast template` writes a sheet "
+        "that does.",
+        place=place,
+        n=HEADER_WITHIN,
+        examples=examples,
     )
 
 
@@ -243,17 +248,17 @@ def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
 
 
 _BLANK: Final = (
-    "{n} blank row between the others was passed over.",
-    "{n} blank rows between the others were passed over.",
+    marked("{n} blank row between the others was passed over."),
+    marked("{n} blank rows between the others were passed over."),
 )
 _COMMENTS: Final = (
-    "{n} row that begins with # was passed over as a comment.",
-    "{n} rows that begin with # were passed over as comments.",
+    marked("{n} row that begins with # was passed over as a comment."),
+    marked("{n} rows that begin with # were passed over as comments."),
 )
 _HIDDEN: Final = {
     "include": (
-        "{n} hidden row is included; leave it out with --hidden skip.",
-        "{n} hidden rows are included; leave them out with --hidden skip.",
+        marked("{n} hidden row is included; leave it out with --hidden skip."),
+        marked("{n} hidden rows are included; leave them out with --hidden skip."),
     ),
-    "skip": ("{n} hidden row was left out.", "{n} hidden rows were left out."),
+    "skip": (marked("{n} hidden row was left out."), marked("{n} hidden rows were left out.")),
 }

@@ -92,29 +92,41 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
     """The worksheet to read: the one asked for, or the only one with a header row."""
     names = [tab for tab, _ in book.tabs]
     if options.tab is not None and options.tab not in names:
-        listed = _listed(names, ", ")
-        raise UnreadableSheet(f"{name} has no worksheet {options.tab!r}; it has {listed}.")
+        raise UnreadableSheet(
+            "{name} has no worksheet {tab!r}; it has {known}.",
+            name=name,
+            tab=options.tab,
+            known=_listed(names),
+        )
     wanted = [t for t, visible in book.tabs if visible] if options.tab is None else [options.tab]
     if len(wanted) > _MOST_TABS:
-        raise UnreadableSheet(f"{name} has {len(wanted)} worksheets; choose one with --sheet.")
+        raise UnreadableSheet(
+            "{name} has {n} worksheets; choose one with --sheet.", name=name, n=len(wanted)
+        )
     tabs = [tab for title in wanted if (tab := _tab(book, title, endpoint, options)) is not None]
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
     if not likely:
-        place = name if options.tab is None else f"The worksheet {options.tab!r} of {name}"
-        raise table.no_header(place, endpoint)
+        raise table.no_header(_place(name, options.tab), endpoint)
     if len(likely) > 1:
-        several = _listed([tab.name for tab in likely], " and ")
         raise UnreadableSheet(
-            f"{name} has more than one worksheet to read: {several}; choose one with --sheet."
+            "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
+            name=name,
+            known=_listed([tab.name for tab in likely]),
         )
     return likely[0]
 
 
-def _listed(names: Sequence[str], between: str) -> str:
-    """The names as text, the first few of many."""
-    shown = [repr(name) for name in names[:_MOST_NAMED]]
-    more = len(names) - len(shown)
-    return between.join([*shown, f"{more} more"] if more else shown)
+def _place(name: str, tab: str | None) -> str | Text:
+    if tab is None:
+        return name
+    return Text("The worksheet {tab} of {name}", {"tab": repr(tab), "name": name})
+
+
+def _listed(names: Sequence[str]) -> str | Text:
+    """The names, the first few of many."""
+    shown = ", ".join(map(repr, names[:_MOST_NAMED]))
+    more = len(names) - _MOST_NAMED
+    return Text("{names}, {n} more", {"names": shown, "n": str(more)}) if more > 0 else shown
 
 
 def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:

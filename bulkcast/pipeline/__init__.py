@@ -7,13 +7,14 @@
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
     undo      write the sheet that takes a run back
-    runs, results, doctor
+    runs, results, account, doctor
     purge     take away what old runs held
 
 A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
 never from memory: nothing is claimed that is not on disk.
 """
 
+from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
@@ -50,10 +51,13 @@ __all__ = [
     "Undone",
     "Validation",
     "Watch",
+    "account",
     "apply",
     "crosstab",
     "doctor",
     "is_plan",
+    "outcomes",
+    "page",
     "prepare",
     "purge",
     "purgeable",

@@ -9,15 +9,19 @@ from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
+from bulkcast.languages import tongue
 from bulkcast.model import NoReply, Reply, Verdict
 from bulkcast.pipeline.values import Diagnosis
-from bulkcast.stamps import SKEW_TOLD_S, duration, side
+from bulkcast.stamps import SKEW_TOLD_S, clock_off
+from bulkcast.wording import Tongue, marked
 
 _TIMEOUT_S: Final = 10.0
 _HARMLESS: Final = (("courseId", 0),)
 
 
-async def doctor(config: Config, *, wall: Callable[[], float] = time.time) -> Diagnosis:
+async def doctor(
+    config: Config, *, lang: str = "en", wall: Callable[[], float] = time.time
+) -> Diagnosis:
     """Check reachability, credentials and clock with a request that can change nothing.
 
     It names no classroom and no setting, so ClassIn can only refuse it: a parameter error proves
@@ -35,30 +39,32 @@ async def doctor(config: Config, *, wall: Callable[[], float] = time.time) -> Di
         off = _off(reply, sent_at)
         if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
             reply = await client.send(_HARMLESS, int(wall() + off))
-    findings = [_reached(config, reply)]
+    speaks = tongue(lang)
+    findings = [_reached(config, reply, speaks)]
     if isinstance(reply, Reply):
         verdict = protocol.judge(reply, WEBCAST, now=wall())
-        findings.append(_access(verdict))
-        findings.append(_clock(reply, off))
+        findings.append(_access(verdict, speaks))
+        findings.append(_clock(reply, off, speaks))
     return Diagnosis(tuple(findings))
 
 
 _Finding = tuple[str, bool, str]
 
 
-def _reached(config: Config, reply: Reply | NoReply) -> _Finding:
+def _reached(config: Config, reply: Reply | NoReply, speaks: Tongue) -> _Finding:
     where = config.institution.root_url
     if isinstance(reply, Reply):
-        return "reachability", True, f"{where} answers (HTTP {reply.status})."
-    message, fix = explain(reply.code, {"detail": reply.detail}, WEBCAST)
-    return "reachability", False, f"{message} {fix}"
+        well = "{url} answers (HTTP {status})."
+        return marked("reachability"), True, speaks.tell(well, url=where, status=reply.status)
+    sentences = explain(reply.code, {"detail": reply.detail}, WEBCAST, speaks)
+    return marked("reachability"), False, speaks.joined([*sentences])
 
 
-def _access(verdict: Verdict) -> _Finding:
+def _access(verdict: Verdict, speaks: Tongue) -> _Finding:
     if verdict.proves_access:
-        return "credentials", True, "ClassIn accepts the SID and the secret."
-    message, fix = explain(verdict.code, verdict.args, WEBCAST)
-    return "credentials", False, f"{message} {fix}"
+        return marked("credentials"), True, speaks.tell("ClassIn accepts the SID and the secret.")
+    sentences = explain(verdict.code, verdict.args, WEBCAST, speaks)
+    return marked("credentials"), False, speaks.joined([*sentences])
 
 
 def _off(reply: Reply | NoReply, sent_at: float) -> float:
@@ -70,10 +76,9 @@ def _off(reply: Reply | NoReply, sent_at: float) -> float:
             return 0.0
 
 
-def _clock(reply: Reply, off: float) -> _Finding:
+def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
     if reply.date is None:
-        return "clock", True, "The answer carries no time to compare with."
+        return marked("clock"), True, speaks.tell("The answer carries no time to compare with.")
     if abs(off) < SKEW_TOLD_S:
-        return "clock", True, "This computer's clock agrees with ClassIn's."
-    how = f"{duration(abs(off))} {side(off)}"
-    return "clock", True, f"This computer's clock is {how} ClassIn's; stamps are corrected."
+        return marked("clock"), True, speaks.tell("This computer's clock agrees with ClassIn's.")
+    return marked("clock"), True, speaks.say(clock_off(off))

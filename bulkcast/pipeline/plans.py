@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,6 +15,7 @@ from bulkcast.pipeline.remembering import one_spelling, rows_named
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
 from bulkcast.planfile import PlanFile, row_hashes
 from bulkcast.reporter import replacing
+from bulkcast.wording import marked
 
 _LONGEST: Final = 500_000_000
 _APPROVED_LEAST: Final = 8
@@ -67,9 +69,13 @@ def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
 
     """
     if existing == "refuse" and target.exists():
-        raise CannotStart(f"{target} exists already; choose another name with -o, or use --force")
+        raise CannotStart(
+            "{target} exists already; choose another name with -o, or use --force", target=target
+        )
     if not target.absolute().parent.is_dir():
-        raise CannotStart(f"{target.parent} is no folder; choose another place with -o")
+        raise CannotStart(
+            "{folder} is no folder; choose another place with -o", folder=target.parent
+        )
 
 
 def read_plan(path: Path) -> tuple[Prepared, Institution]:
@@ -98,19 +104,24 @@ def require_for(planned: Institution, configured: Institution, path: Path) -> No
     """
     if planned != one_spelling(configured):
         raise CannotStart(
-            f"{path.name} is for {planned}, the configuration for {configured}; choose the other"
-            " with --profile"
+            "{name} is for institution {sid} at {root_url}, the configuration for institution"
+            " {other} at {other_url}; choose the other with --profile",
+            name=path.name,
+            sid=planned.sid,
+            root_url=planned.root_url,
+            other=configured.sid,
+            other_url=configured.root_url,
         )
 
 
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LONGEST:
-            raise CannotStart(f"{path.name} is too long for a plan; plan the sheet again")
+            raise CannotStart("{name} is too long for a plan; plan the sheet again", name=path.name)
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
-        why = getattr(exc, "strerror", None) or "it is no text"
-        raise CannotStart(f"the plan {path} cannot be read: {why}") from exc
+        why = getattr(exc, "strerror", None) or marked("it is no text")
+        raise CannotStart("the plan {path} cannot be read: {why}", path=path, why=why) from exc
 
 
 def _sheet(frozen: PlanFile, path: Path) -> Path:
@@ -119,7 +130,11 @@ def _sheet(frozen: PlanFile, path: Path) -> Path:
     for place in (was, path.absolute().with_name(was.name)):
         if place.is_file():
             return place
-    raise CannotStart(f"the sheet of the plan {path.name}, {was}, is no longer there; plan again")
+    raise CannotStart(
+        "the sheet of the plan {name}, {path}, is no longer there; plan again",
+        name=path.name,
+        path=was,
+    )
 
 
 # ------------------------------------------------------------------ how it was read
@@ -156,26 +171,34 @@ def _read_as(reading: Mapping[str, Any]) -> tuple[SheetOptions, Selection]:
 
 def _require_same(sheet: Sheet, frozen: PlanFile, path: Path) -> None:
     """Refuse a sheet of which any row differs from the one that was planned."""
-    found = "; ".join(_differences(row_hashes(sheet), frozen.rows, sheet.layout.header_row))
+    found = [*_differences(row_hashes(sheet), frozen.rows, sheet.layout.header_row)]
     if found:
         raise CannotStart(
-            f"{sheet.name} has changed since {path.name} was made: {found};"
-            " nothing was sent, plan again"
+            "{name} has changed since {plan} was made: {changes}; nothing was sent, plan again",
+            name=sheet.name,
+            plan=path.name,
+            changes=reduce(_both, found),
         )
 
 
-def _differences(now: Mapping[str, str], then: Mapping[str, str], header_row: int) -> Iterator[str]:
+def _differences(
+    now: Mapping[str, str], then: Mapping[str, str], header_row: int
+) -> Iterator[CannotStart]:
     header = str(header_row)
     edited = _rows(n for n in now if n in then and now[n] != then[n] and n != header)
     if then.get(header) != now[header]:
-        yield "its header is another"
+        yield CannotStart("its header is another")
     for rows, one, many in (
-        (edited, "was edited", "were edited"),
-        (_rows(now.keys() - then.keys()), "is new", "are new"),
-        (_rows(then.keys() - now.keys()), "is gone", "are gone"),
+        (edited, marked("{rows} was edited"), marked("{rows} were edited")),
+        (_rows(now.keys() - then.keys()), marked("{rows} is new"), marked("{rows} are new")),
+        (_rows(then.keys() - now.keys()), marked("{rows} is gone"), marked("{rows} are gone")),
     ):
         if rows:
-            yield f"{rows_named(rows)} {one if len(rows) == 1 else many}"
+            yield CannotStart(one if len(rows) == 1 else many, rows=rows_named(rows))
+
+
+def _both(first: CannotStart, second: CannotStart) -> CannotStart:
+    return CannotStart("{first}; {second}", first=first, second=second)
 
 
 def _rows(numbers: Iterable[str]) -> list[int]:
@@ -195,11 +218,17 @@ def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
     ]
     if strange:
         raise CannotStart(
-            f"{path.name} does not say of {rows_named(strange)} what {prepared.sheet.name} does;"
-            " plan again"
+            "{name} does not say of {rows} what {sheet} does; plan again",
+            name=path.name,
+            rows=rows_named(strange),
+            sheet=prepared.sheet.name,
         )
     if sorted(places) != [row.number for row in prepared.sheet.rows]:
-        raise CannotStart(f"{path.name} is not a plan for all of {prepared.sheet.name}; plan again")
+        raise CannotStart(
+            "{name} is not a plan for all of {sheet}; plan again",
+            name=path.name,
+            sheet=prepared.sheet.name,
+        )
 
 
 # ------------------------------------------------------------------ guards
@@ -221,8 +250,10 @@ def require_expected(
         if len(approved) >= _APPROVED_LEAST and mark.startswith(approved.lower()):
             return
         raise NeedsHuman(
-            f"--approve {approved} is another plan: this one's fingerprint is {mark[:16]}; look at"
-            " it before it is approved"
+            "--approve {approved} is another plan: this one's fingerprint is {mark}; "
+            "look at it before it is approved",
+            approved=approved,
+            mark=mark[:16],
         )
     if most is None:
         return
@@ -231,6 +262,11 @@ def require_expected(
     if n > (number if unit == "rows" else number * of / 100):
         said = f"{number:g}{'' if unit == 'rows' else '%'}"
         raise NeedsHuman(
-            f"the plan would send {n:,} of {of:,} rows, more than --max-changes {said} allows;"
-            f" nothing was sent. Look at it, and if it is meant, add --approve {mark[:16]}"
+            "the plan would send {n} of {of} rows, more than --max-changes {most} "
+            "allows; nothing was sent. Look at it, and if it is meant, add --approve "
+            "{mark}",
+            n=f"{n:,}",
+            of=f"{of:,}",
+            most=said,
+            mark=mark[:16],
         )

@@ -90,8 +90,10 @@ def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
     numbers = [row.number for row in sheet.rows]
     if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
         raise CannotStart(
-            f"--rows names no row of {sheet.name} that holds anything; its rows go from"
-            f" {min(numbers)} to {max(numbers)}"
+            "--rows names no row of {name} that holds anything; its rows go from {first} to {last}",
+            name=sheet.name,
+            first=min(numbers),
+            last=max(numbers),
         )
 
 
@@ -163,7 +165,7 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
         raise CannotStart(
-            f"--tz {name!r} is no time zone; give one such as Asia/Shanghai"
+            "--tz {name!r} is no time zone; give one such as Asia/Shanghai", name=name
         ) from None
 
 

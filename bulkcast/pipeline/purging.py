@@ -21,7 +21,7 @@ def purgeable(
         if run:
             record = ledger.newest(run)
             if record.purged_at is not None:
-                raise CannotStart(f"run {record.header.run} was purged before")
+                raise CannotStart("run {run} was purged before", run=record.header.run)
             return [record]
         before = wall() - older_than_s
         return [r for r in ledger.runs() if r.purged_at is None and _ended_at(r) <= before]
@@ -42,5 +42,5 @@ def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = t
     with Ledger(home) as ledger:
         busy = [record.header.run for record in ledger.runs() if record.under_way]
         if busy:
-            raise InstitutionBusy(f"run {busy[0]} is under way; purge when it has ended")
+            raise InstitutionBusy("run {run} is under way; purge when it has ended", run=busy[0])
         ledger.purge([record.header.run for record in records], wall())

@@ -9,7 +9,7 @@ from bulkcast import plan as planning
 from bulkcast.errors import CannotStart
 from bulkcast.known import Known, is_held, told_by
 from bulkcast.ledger import FILE_NAME, Ledger
-from bulkcast.model import Change, Institution, RowStatus
+from bulkcast.model import Change, Institution, RowStatus, Text
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared
 
@@ -89,8 +89,9 @@ def require_unchanged(ledger: Ledger, institution: Institution, prepared: Prepar
     stale = list(_stale(skipped, _known(ledger, institution, skipped)))
     if stale:
         raise CannotStart(
-            f"{rows_named(stale)} would be left as unchanged, but another run has set"
-            " the same classrooms since; plan again"
+            "{rows} would be left as unchanged, but another run has set the same "
+            "classrooms since; plan again",
+            rows=rows_named(stale),
         )
 
 
@@ -103,12 +104,16 @@ def _stale(skipped: list[Change], known: Known) -> Iterator[int]:
 _NAMED_MOST = 12
 
 
-def rows_named(rows: list[int]) -> str:
+def rows_named(rows: list[int]) -> Text:
     """Row numbers in a sentence.
 
-    >>> rows_named([7]), rows_named([5, 9, 12])
+    >>> str(rows_named([7])), str(rows_named([5, 9, 12]))
     ('row 7', 'rows 5, 9, 12')
     """
     shown = ", ".join(str(row) for row in rows[:_NAMED_MOST])
-    more = f" and {len(rows) - _NAMED_MOST:,} more" if len(rows) > _NAMED_MOST else ""
-    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"
+    if len(rows) > _NAMED_MOST:
+        more = f"{len(rows) - _NAMED_MOST:,}"
+        return Text("rows {rows} and {n} more", {"rows": shown, "n": more})
+    if len(rows) > 1:
+        return Text("rows {rows}", {"rows": shown})
+    return Text("row {n}", {"n": shown})

@@ -8,10 +8,12 @@ from bulkcast import loader, reporter
 from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.values import RunReport, SendOptions
+from bulkcast.wording import marked
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 _TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
@@ -39,14 +41,13 @@ def report(
         told += written.remarks
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
-        template = (
+        template = marked(
             "The result sheet could not be written: {why}. The outcomes of rows {first} to {last}"
             " are in the ledger: `bulkcast results {run} -o FILE` writes them."
         )
         first = str(rows[0].row) if rows else "0"
-        told.append(
-            Text(template, {"why": str(exc), "first": first, "last": str(last), "run": run})
-        )
+        why = tongue(options.lang).error(exc)
+        told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
     return RunReport(
         run=run,
         input=frozen.header.sheet,
@@ -76,7 +77,7 @@ def _write(
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run in the words of the result sheet, in sheet order."""
-    header = frozen.header
+    header, speaks = frozen.header, tongue(lang)
     tz = zone(header.tz)
     return tuple(
         _kept(row, outcome)
@@ -88,7 +89,7 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
             endpoint=WEBCAST,
             run=header.run,
             tz=tz,
-            lang=lang,
+            tongue=speaks,
         )
         for row, outcome in frozen.by_row().items()
     )

@@ -106,8 +106,13 @@ async def resume(
         header = ledger.newest(run).header
         if header.institution != config.institution:
             raise CannotStart(
-                f"run {header.run} belongs to {header.institution}, the configuration to"
-                f" {config.institution}; choose the other with --profile"
+                "run {run} belongs to institution {sid} at {root_url}, the configuration to"
+                " institution {other} at {other_url}; choose the other with --profile",
+                run=header.run,
+                sid=header.institution.sid,
+                root_url=header.institution.root_url,
+                other=config.institution.sid,
+                other_url=config.institution.root_url,
             )
         options = replace(options or SendOptions(), existing="replace")
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
@@ -205,10 +210,12 @@ def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
     except OSError as exc:
         shutil.rmtree(folder, ignore_errors=True)
         why = exc.strerror or type(exc).__name__
-        raise CannotStart(f"{prepared.path} cannot be copied to {folder}: {why}") from exc
+        raise CannotStart(
+            "{path} cannot be copied to {folder}: {why}", path=prepared.path, folder=folder, why=why
+        ) from exc
     if not whole:
         shutil.rmtree(folder, ignore_errors=True)
-        raise CannotStart(f"{prepared.path} has changed since it was read; run it again")
+        raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
 
 
 def _as_kept(row: ResultRow) -> Outcome:
@@ -263,7 +270,8 @@ def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text
     try:
         ledger.finish(run, stop, at)
     except LedgerUnwritable as exc:
-        return [Text("That the run has ended could not be noted: {why}.", {"why": str(exc)})]
+        why = {name: str(word) for name, word in exc.words.items()}
+        return [Text("That the run has ended could not be noted."), Text(exc.template, why)]
     return []
 
 
@@ -307,7 +315,9 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     return NeedsHuman(
-        f"{first}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`"
+        "{what}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`",
+        what=first,
+        run=run,
     )
 
 

@@ -21,10 +21,12 @@ from bulkcast.catalogue import (
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.known import Entry, Reversal, reversal
+from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
+from bulkcast.wording import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,13 @@ def undo(
     *,
     target: Path | None = None,
     existing: Literal["refuse", "replace"] = "refuse",
+    lang: str = "en",
     endpoint: Endpoint = WEBCAST,
 ) -> Undone:
     """Write the sheet that brings every setting of `run` back to what it was before.
 
-    It is a sheet like any other: to be looked at, validated and applied.
+    It is a sheet like any other: to be looked at, validated and applied; its comments are told in
+    `lang`.
 
     Raises:
         CannotStart: there is no such run, or the sheet cannot be written.
@@ -109,7 +113,7 @@ def undo(
         require_place(place, existing)
         headers, rows = sheet_of(back, endpoint, zone(header.tz))
         path = reporter.write_sheet(
-            place, headers, rows, list(_comments(header.run, lost)), existing=existing
+            place, headers, rows, _comments(header.run, lost, lang), existing=existing
         ).path
     touched = {key for part in back for key, _ in part.reversal.restored}
     return Undone(
@@ -218,13 +222,16 @@ def _text(column: Setting, value: SettingValue) -> str:
             assert_never(column.kind)
 
 
-def _comments(run: str, lost: Sequence[Lost]) -> Iterator[str]:
-    yield f"Brings the settings of run {run} back to what they were before it."
-    for item in lost:
-        yield f"Not brought back: {item.key} of {item.target}, {LOST_BECAUSE[item.why]}."
+def _comments(run: str, lost: Sequence[Lost], lang: str) -> list[str]:
+    tell = tongue(lang).tell
+    title = tell("Brings the settings of run {run} back to what they were before it.", run=run)
+    kept = (tell(_LOST[item.why], key=item.key, target=item.target) for item in lost)
+    return [title, *kept]
 
 
-LOST_BECAUSE: Mapping[str, str] = {
-    "unknown": "which nothing was acknowledged of before that run",
-    "since": "which another run has set since",
+_LOST: Mapping[str, str] = {
+    "unknown": marked(
+        "Not brought back: {key} of {target}, which nothing was acknowledged of before that run."
+    ),
+    "since": marked("Not brought back: {key} of {target}, which another run has set since."),
 }

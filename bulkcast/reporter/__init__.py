@@ -18,6 +18,7 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
+from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
@@ -32,6 +33,7 @@ __all__ = [
     "refuse_other_kind",
     "refuse_unwritable",
     "replacing",
+    "write_page",
     "write_results",
     "write_sheet",
     "write_template",
@@ -61,7 +63,9 @@ def write_results(
     """
     refuse_other_kind(target, layout.kind)
     if not source.is_file():
-        raise UnreadableSheet(f"{source} is no longer there, so results cannot be put into it")
+        raise UnreadableSheet(
+            "{source} is no longer there, so results cannot be put into it", source=source
+        )
     by_row = {result.row: result for result in results}
     with replacing(target, existing) as draft:
         if layout.kind in {"xlsx", "xlsm"}:
@@ -80,5 +84,8 @@ def refuse_other_kind(target: Path, kind: str) -> None:
     is_book = wanted in {"xlsx", "xlsm"}
     if (suffix != f".{wanted}") if is_book else (suffix in _BOOKS):
         raise CannotStart(
-            f"Results of a .{kind} sheet cannot be written as {target.name}; use .{wanted}"
+            "Results of a .{kind} sheet cannot be written as {name}; use .{wanted}",
+            kind=kind,
+            name=target.name,
+            wanted=wanted,
         )

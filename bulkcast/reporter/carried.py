@@ -13,6 +13,7 @@ from typing import Final
 from bulkcast.catalogue import ChoiceKind, Endpoint, IdKind, IdListKind, IntegerKind, Kind
 from bulkcast.model import Cell, FlaggedCell, RawRow, Sheet, Text
 from bulkcast.reporter.columns import is_ours, writable
+from bulkcast.wording import marked
 
 _TYPED_AS_TEXT: Final = (IdKind, IdListKind, ChoiceKind, IntegerKind)
 """Kinds whose numbers are only digits: no text of them hides what was wrong."""
@@ -83,5 +84,7 @@ def value(cell: Cell, kind: Kind | None) -> Value | None:
 
 def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
     if beyond := [row.number for row in rows if row.extra]:
-        said = "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
+        said = marked(
+            "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
+        )
         yield Text(said, {"row": str(beyond[0]), "n": str(len(beyond))})

@@ -41,7 +41,9 @@ def write(
         n_rows = _write(announced, body, draft.path, sheet)
         _verify(draft.path, sheet, n_rows)
     except (UnicodeError, csv.Error, LookupError) as exc:
-        raise UnreadableSheet(f"{source.name} is not the file that was checked: {exc}") from exc
+        raise UnreadableSheet(
+            "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
+        ) from exc
     if layout.encoding.lower().replace("_", "-") not in _UTF_8:
         said = Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
         draft.remarks.append(said)

@@ -72,16 +72,24 @@ def refuse_existing(target: Path, existing: Existing) -> None:
     if not target.exists():
         return
     if existing == "refuse":
-        raise CannotStart(f"{target} exists already; choose another name, or use --force")
+        raise CannotStart(
+            "{target} exists already; choose another name, or use --force", target=target
+        )
     # A device would be taken away, not written to, and a folder only stops the last step.
     if not target.is_file():
-        raise CannotStart(f"{target} is no file that could be replaced; choose another name")
+        raise CannotStart(
+            "{target} is no file that could be replaced; choose another name", target=target
+        )
 
 
 def refuse_unwritable(target: Path) -> None:
     """Raise CannotStart if no file can be made beside `target`; the way to know is to make one."""
     if not target.parent.is_dir():
-        raise CannotStart(f"{target.parent} is no folder, so {target.name} cannot be written there")
+        raise CannotStart(
+            "{folder} is no folder, so {name} cannot be written there",
+            folder=target.parent,
+            name=target.name,
+        )
     probe = _draft_name(target)
     try:
         probe.touch(exist_ok=False)
@@ -97,7 +105,9 @@ def _draft_name(target: Path) -> Path:
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
     why = exc.strerror or type(exc).__name__
-    return CannotStart(f"{target} cannot be written ({why}); choose another place")
+    return CannotStart(
+        "{target} cannot be written ({why}); choose another place", target=target, why=why
+    )
 
 
 class Draft:

@@ -30,6 +30,7 @@ from bulkcast.reporter.columns import (
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.highlight import Area, rules
 from bulkcast.reporter.styles import COLOURS
+from bulkcast.wording import marked
 
 KINDS: Final = frozenset({"xls", "xlsb", "ods"})
 """What is written anew, as xlsx."""
@@ -64,12 +65,16 @@ def write(
     """
     rows = _rows(source, layout.tab)
     if (last := max(results, default=0)) > len(rows):
-        raise UnreadableSheet(f"The sheet that was checked had a row {last}; this has none")
+        raise UnreadableSheet(
+            "The sheet that was checked had a row {last}; this has none", last=last
+        )
     width = max(len(headers), *map(_extent, rows[layout.header_row - 1 :]), 0)
     if width > COLUMNS_MAX - len(FIELDS):
         raise CannotStart(
-            f"The sheet reaches to column {letters(width - 1)}, which leaves no room for the "
-            f"{len(FIELDS)} columns of results; delete what is far to the right"
+            "The sheet reaches to column {column}, which leaves no room for the {n} "
+            "columns of results; delete what is far to the right",
+            column=letters(width - 1),
+            n=len(FIELDS),
         )
     columns = place(headers, width)
     options = {"constant_memory": True, "nan_inf_to_errors": False}
@@ -82,7 +87,9 @@ def write(
                 put.cell(number, column, value, is_header=number == layout.header_row)
         _colour(book, tab, layout, headers, columns, len(rows))
     _verify(draft.path, columns, results)
-    said = "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
+    said = marked(
+        "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
+    )
     draft.remarks.append(Text(said, {"kind": layout.kind, "name": draft.result.path.name}))
 
 
@@ -93,7 +100,9 @@ def _rows(source: Path, tab: str | None) -> list[list[_Value]]:
         sheet = book.get_sheet_by_name(tab) if tab else book.get_sheet_by_index(0)
         return sheet.to_python(skip_empty_area=False)
     except (python_calamine.CalamineError, OSError) as exc:
-        raise UnreadableSheet(f"{source.name} is not the file that was checked: {exc}") from exc
+        raise UnreadableSheet(
+            "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
+        ) from exc
 
 
 def _extent(cells: Sequence[_Value]) -> int:

@@ -21,6 +21,7 @@ from bulkcast.reporter.columns import WIDTHS, letters, place, storable, texts, t
 from bulkcast.reporter.highlight import MARK, Area, rules
 from bulkcast.reporter.ranges import Range
 from bulkcast.reporter.styles import COLOURS
+from bulkcast.wording import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,22 @@ def write(
         lost = _lost(source, draft)
     except _UNWRITABLE as exc:
         raise CannotStart(
-            f"{source.name} cannot be written back ({why}; {exc}); save it as a new .xlsx first"
+            "{name} cannot be written back ({why}; {exc}); save it as a new .xlsx first",
+            name=source.name,
+            why=why,
+            exc=exc,
         ) from exc
     return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": "; ".join(lost)})
 
 
-_SAID: Final = (
+_SAID: Final = marked(
     "The workbook had to be written anew: what formulas had computed is gone until it is opened "
     "and saved in a spreadsheet program."
 )
-_SAID_WITH_PARTS: Final = _SAID + "  Lost: {parts}."
+_SAID_WITH_PARTS: Final = marked(
+    "The workbook had to be written anew: what formulas had computed is gone until it is opened "
+    "and saved in a spreadsheet program.  Lost: {parts}."
+)
 
 _UNWRITABLE: Final = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, BadZipFile, EOFError, RuntimeError,

@@ -38,7 +38,9 @@ def write_sheet(
     """
     suffix = target.suffix.lower()
     if suffix not in {".xlsx", *_DELIMITERS}:
-        raise CannotStart(f"{target.name} is no sheet that can be written; use .xlsx, .csv or .tsv")
+        raise CannotStart(
+            "{name} is no sheet that can be written; use .xlsx, .csv or .tsv", name=target.name
+        )
     lines = [list(headers), *rows, *([f"# {comment}"] for comment in comments)]
     with replacing(target, existing) as draft:
         draft.path.chmod(0o600)  # before anything is in it

@@ -53,10 +53,15 @@ def _column(sheet: Sheet, column: str, endpoint: Endpoint) -> int:
     index = next((i for i, h in enumerate(sheet.headers) if h and fold(h) == wanted), None)
     if index is None:
         known = ", ".join(header for header in sheet.headers if header)
-        raise CannotStart(f"{sheet.name} has no column {column}; it has {known}")
+        raise CannotStart(
+            "{name} has no column {column}; it has {known}",
+            name=sheet.name,
+            column=column,
+            known=known,
+        )
     setting = endpoint.column_for(sheet.headers[index])
     if setting is not None and setting.secret:
-        raise CannotStart(f"{column} is secret, so rows are not counted by it")
+        raise CannotStart("{column} is secret, so rows are not counted by it", column=column)
     return index
 
 

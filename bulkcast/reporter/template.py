@@ -62,7 +62,9 @@ def write_template(
 
     """
     if target.suffix.lower() != ".xlsx":
-        raise CannotStart(f"The template is a workbook, so {target.name} must end in .xlsx")
+        raise CannotStart(
+            "The template is a workbook, so {name} must end in .xlsx", name=target.name
+        )
     carried = Carried() if filled_from is None else carry(filled_from, endpoint)
     options = {"nan_inf_to_errors": False, "default_date_format": "yyyy-mm-dd hh:mm"}
     with replacing(target, existing) as draft, xlsxwriter.Workbook(draft.path, options) as book:
@@ -276,7 +278,8 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
         star = " *" if setting.role is Role.TARGET else ""
         allowed = values_said(setting.kind, lang)
         tab.set_row(number, 32)
-        tab.write_string(number, 0, f"{setting.label.en}{star}\n{setting.label.zh}", cell)
+        first, second = setting.label.ordered(lang)
+        tab.write_string(number, 0, f"{first}{star}\n{second}", cell)
         tab.write_string(number, 1, allowed, cell)
         tab.write_string(number, 2, setting.help.say(lang), cell)
 

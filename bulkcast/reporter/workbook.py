@@ -34,8 +34,9 @@ from bulkcast.reporter.package import (
 from bulkcast.reporter.ranges import grow_filter_name, grow_table
 from bulkcast.reporter.rows import Grammar, Row, RowStream
 from bulkcast.reporter.styles import extend
+from bulkcast.wording import marked
 
-_TABLE_APART: Final = (
+_TABLE_APART: Final = marked(
     "The table {name} has totals or is filled by a query, so the results stand beside it: sort the"
     " whole sheet, since sorting the table would leave them behind."
 )
@@ -66,7 +67,9 @@ def write(
     except (Unpatchable, etree.XMLSyntaxError, ValueError, NotImplementedError) as exc:
         _write_anew(source, draft, layout, headers, results, why=exc)
     except (BadZipFile, zlib.error, EOFError, RuntimeError) as exc:
-        raise UnreadableSheet(f"{source} is not the workbook that was checked: {exc}") from exc
+        raise UnreadableSheet(
+            "{source} is not the workbook that was checked: {exc}", source=source, exc=exc
+        ) from exc
 
 
 def _write_anew(
@@ -155,7 +158,7 @@ class _Patch:
                     _copy(self._old, new, info)
         if missing := self.results.keys() - self.numbers:
             raise UnreadableSheet(
-                f"The sheet that was checked had a row {min(missing)}; this has none"
+                "The sheet that was checked had a row {row}; this has none", row=min(missing)
             )
         return width
 
@@ -218,8 +221,10 @@ def _first_free(width: int, under_drawings: int, headers: Sequence[str]) -> int:
     most = COLUMNS_MAX - len(FIELDS)
     if width > most and not any(is_ours(header) for header in headers):
         raise CannotStart(
-            f"The sheet reaches to column {letters(width - 1)}, which leaves no room for the "
-            f"{len(FIELDS)} columns of results; delete what is far to the right"
+            "The sheet reaches to column {column}, which leaves no room for the {n} "
+            "columns of results; delete what is far to the right",
+            column=letters(width - 1),
+            n=len(FIELDS),
         )
     behind = max(width, under_drawings)
     return behind if behind <= most else width

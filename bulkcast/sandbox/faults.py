@@ -32,6 +32,7 @@ from enum import Enum
 from typing import Final
 
 from bulkcast.catalogue import Endpoint
+from bulkcast.errors import BulkcastError
 from bulkcast.model import ReplyClass
 
 SECONDS_MAX: Final = 3600.0
@@ -149,16 +150,22 @@ def reply_text(code: int, endpoint: Endpoint) -> bytes:
 # ------------------------------------------------------------------ reading scripts
 
 
+class NoFault(BulkcastError, ValueError):
+    """A text that spells no fault."""
+
+
 def read_script(texts: list[str], endpoint: Endpoint) -> Script:
     """The script that `texts` spell.
 
     Raises:
-        ValueError: a text is no fault, or one that repeats is not the last.
+        NoFault: a text is no fault, or one that repeats is not the last.
 
     """
     for text in texts[:-1]:
         if text.endswith("*"):
-            raise ValueError(f"{text} repeats for ever, so it must be the last of its script")
+            raise NoFault(
+                "{text} repeats for ever, so it must be the last of its script", text=text
+            )
     repeats = bool(texts) and texts[-1].endswith("*")
     faults = tuple(read_fault(text.removesuffix("*"), endpoint) for text in texts)
     return Script(faults, repeats_last=repeats)
@@ -172,7 +179,7 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     Fault(spelled='hang:30:applied', deed=Hang(seconds=30.0), applied=True)
 
     Raises:
-        ValueError: it spells none; the sentence names the faults there are.
+        NoFault: it spells none; the sentence names the faults there are.
 
     """
     words = text.removesuffix(":applied")
@@ -181,11 +188,13 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     name, _, argument = words.partition(":")
     maker = _MAKERS.get(name)
     if maker is None:
-        raise ValueError(f"{text} is no fault; those are {', '.join(_MAKERS)}")
+        raise NoFault("{text} is no fault; those are {known}", text=text, known=", ".join(_MAKERS))
     try:
         deed = _with_hints(maker(argument, endpoint), location, retry_after)
     except (ValueError, KeyError) as exc:
-        raise ValueError(f"{text} is no fault: {exc} does not fit {name}") from exc
+        raise NoFault(
+            "{text} is no fault: {exc} does not fit {name}", text=text, exc=exc, name=name
+        ) from exc
     truthful = isinstance(deed, Answer) and deed.claims_success
     return Fault(text, deed, applied=text.endswith(":applied") or truthful)
 

@@ -384,5 +384,8 @@ async def _listen(site: web.TCPSite, port: int) -> None:
         await site.start()
     except (OSError, OverflowError) as exc:
         raise CannotStart(
-            f"The sandbox cannot listen on port {port} of {HOST} ({exc}); choose another one."
+            "The sandbox cannot listen on port {port} of {host} ({exc}); choose another one.",
+            port=port,
+            host=HOST,
+            exc=exc,
         ) from exc

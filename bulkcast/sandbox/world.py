@@ -30,9 +30,18 @@ from typing import Any, Final
 
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
-from bulkcast.errors import CannotStart
+from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Secret, Target
-from bulkcast.sandbox.faults import NO_FAULTS, SECONDS_MAX, Fault, Script, read_fault, read_script
+from bulkcast.sandbox.faults import (
+    NO_FAULTS,
+    SECONDS_MAX,
+    Fault,
+    NoFault,
+    Script,
+    read_fault,
+    read_script,
+)
+from bulkcast.wording import OR
 
 SANDBOX_SID: Final = "99000001"
 SANDBOX_SECRET: Final = Secret("sandbox-only")
@@ -101,7 +110,7 @@ class World:
 # ------------------------------------------------------------------ reading world files
 
 
-class _Wrong(ValueError):
+class _Wrong(BulkcastError):
     """A part of a world that cannot be: where it is, and what would be right."""
 
 
@@ -115,7 +124,9 @@ def read_world(path: Path, *, endpoint: Endpoint = WEBCAST) -> World:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise CannotStart(f"The world file {path.name} cannot be read: {exc}.") from exc
+        raise CannotStart(
+            "The world file {name} cannot be read: {exc}.", name=path.name, exc=exc
+        ) from exc
     return parse_world(text, name=path.name, endpoint=endpoint)
 
 
@@ -130,45 +141,50 @@ def parse_world(text: str, *, name: str, endpoint: Endpoint = WEBCAST) -> World:
         found = json.loads(text)
         return _World(endpoint).read(found)
     except _Wrong as exc:
-        raise CannotStart(f"The world file {name} is wrong at {exc}.") from exc
+        raise CannotStart("The world file {name} is wrong at {exc}.", name=name, exc=exc) from exc
     except (ValueError, RecursionError) as exc:
-        raise CannotStart(f"The world file {name} is no JSON: {exc}.") from exc
+        raise CannotStart("The world file {name} is no JSON: {exc}.", name=name, exc=exc) from exc
 
 
 def _number(value: Any, where: str, least: float, most: float) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and math.isfinite(value) and least <= value <= most):
-        raise _Wrong(f"{where}: {least:g} to {most:g} is wanted")
+        raise _Wrong(
+            "{where}: {least} to {most} is wanted",
+            where=where,
+            least=f"{least:g}",
+            most=f"{most:g}",
+        )
     return float(value)
 
 
 def _switch(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong(f"{where}: true or false is wanted")
+        raise _Wrong("{where}: true or false is wanted", where=where)
     return value
 
 
 def _texts(value: Any, where: str) -> list[str]:
     if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        raise _Wrong(f"{where}: a list of texts is wanted")
+        raise _Wrong("{where}: a list of texts is wanted", where=where)
     return value
 
 
 def _id(value: Any, where: str) -> int:
     if type(value) is not int or not 0 < value <= INT64_MAX:
-        raise _Wrong(f"{where}: an id is wanted, digits without quotes")
+        raise _Wrong("{where}: an id is wanted, digits without quotes", where=where)
     return value
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Wrong(f"{where}: an object is wanted")
+        raise _Wrong("{where}: an object is wanted", where=where)
     return value
 
 
 def _sid(value: Any, where: str) -> str:
     if not (isinstance(value, str) and value.isascii() and value.isdigit()):
-        raise _Wrong(f"{where}: a text of digits is wanted")
+        raise _Wrong("{where}: a text of digits is wanted", where=where)
     return value
 
 
@@ -177,7 +193,7 @@ def _limit(value: Any, where: str) -> Limit | None:
         return None
     limit = _object(value, where)
     if limit.keys() != {"calls", "per_s"}:
-        raise _Wrong(f"{where}: null, or calls and per_s are wanted")
+        raise _Wrong("{where}: null, or calls and per_s are wanted", where=where)
     calls = _number(limit["calls"], f"{where}.calls", 1, 10**9)
     return Limit(int(calls), _number(limit["per_s"], f"{where}.per_s", 0.001, 86400), "the world")
 
@@ -230,7 +246,12 @@ class _World:
     ) -> dict[str, Any]:
         unknown = sorted(found.keys() - fields.keys())
         if unknown:
-            raise _Wrong(f"{where}{unknown[0]}: one of {', '.join(fields)} is wanted")
+            raise _Wrong(
+                "{where}{key}: one of {known} is wanted",
+                where=where,
+                key=unknown[0],
+                known=", ".join(fields),
+            )
         read = {}
         for key, value in found.items():
             name, reader = fields[key]
@@ -241,25 +262,25 @@ class _World:
         known = {key for reply in self.endpoint.replies for key in reply.features}
         lacks = frozenset(_texts(value, where))
         if not lacks <= known:
-            raise _Wrong(f"{where}: some of {', '.join(sorted(known))} are wanted")
+            raise _Wrong(
+                "{where}: some of {known} are wanted", where=where, known=", ".join(sorted(known))
+            )
         return lacks
 
     def _script(self, value: Any, where: str) -> Script:
         try:
             return read_script(_texts(value, where), self.endpoint)
-        except _Wrong:
-            raise
-        except ValueError as exc:
-            raise _Wrong(f"{where}: {exc}") from exc
+        except NoFault as exc:
+            raise _Wrong("{where}: {exc}", where=where, exc=exc) from exc
 
     def _classrooms(self, value: Any, where: str) -> tuple[Classroom, ...]:
         if not isinstance(value, list):
-            raise _Wrong(f"{where}: a list is wanted")
+            raise _Wrong("{where}: a list is wanted", where=where)
         rooms = tuple(self._classroom(item, f"{where}[{n}]") for n, item in enumerate(value))
         named = Counter(target for room in rooms for target in room.targets)
         for target, times in named.items():
             if times > 1:
-                raise _Wrong(f"{where}: {target} is wanted once only")
+                raise _Wrong("{where}: {target} is wanted once only", where=where, target=target)
         return rooms
 
     def _classroom(self, value: Any, where: str) -> Classroom:
@@ -271,7 +292,9 @@ class _World:
         }
         targets = tuple(Target(key, ids[key]) for key in self.target_keys if key in ids)
         if not targets:
-            raise _Wrong(f"{where}: {' or '.join(self.target_keys)} is wanted")
+            raise _Wrong(
+                "{where}: {targets} is wanted", where=where, targets=OR.join(self.target_keys)
+            )
         facts = {key: fact for key, fact in found.items() if key not in ids}
         context = tuple((key, ids[key]) for key in self.context_keys if key in ids)
         return Classroom(targets, context, **self._read(facts, self.facts, f"{where}."))

@@ -9,6 +9,7 @@ from typing import Final
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, fold
 from bulkcast.model import Issue
 from bulkcast.problems import issue
+from bulkcast.wording import marked
 
 _NEAR: Final = 0.87
 """difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of
@@ -132,9 +133,9 @@ class _Resolving:
         present = {fold(header) for header in self._headers if not is_result(header)}
         for header, key in self._mapping_as_given.items():
             if fold(header) not in present:
-                self._unknown(header, "no column of the sheet")
+                self._unknown(header, marked("no column of the sheet"))
             if self._endpoint.column_for(key) is None:
-                self._unknown(key, "no setting")
+                self._unknown(key, marked("no setting"))
 
     def _unknown(self, value: str, what: str) -> None:
         self._issues.append(issue("header.unknown_map", value=value, what=what))

@@ -15,11 +15,11 @@ from bulkcast.validator.reading import (
     Finding,
     Reader,
     Reading,
-    cleaned,
     is_clear,
     make_finding,
     refused,
 )
+from bulkcast.wording import marked
 
 _LONGEST_TEXT: Final = 32_767
 """Characters in a cell: Microsoft, Excel specifications and limits, read 2026-11-23."""
@@ -74,7 +74,9 @@ def _read_flagged_text(cell: FlaggedCell, kind: TextKind) -> Reading:
     if PROBLEMS[cell.code].severity is Severity.ERROR:
         return refused(cell.code, **cell.args)
     # A number that does not look like what is stored: whichever is meant, it is no text.
-    return refused("password.numeric" if kind.secret else "cell.not_a_text", what="a number")
+    return refused(
+        "password.numeric" if kind.secret else "cell.not_a_text", what=marked("a number")
+    )
 
 
 def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
@@ -83,14 +85,14 @@ def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
     if number and kind.secret:
         return refused("password.numeric")
     if type(cell) is int and abs(cell) < EXACT_BELOW:
-        note = cleaned(f"The number {cell}", f"the text {cell}")
+        note = make_finding("read.number_as_text", read=str(cell))
         return Reading(str(cell), (note,))
-    return refused("cell.not_a_text", what=_WHAT.get(type(cell), "something else"))
+    return refused("cell.not_a_text", what=_WHAT.get(type(cell), marked("something else")))
 
 
 _WHAT: Final[Mapping[type, str]] = {
-    bool: "a truth value",
-    int: "a number",
-    float: "a number",
-    datetime: "a date",
+    bool: marked("a truth value"),
+    int: marked("a number"),
+    float: marked("a number"),
+    datetime: marked("a date"),
 }

@@ -1,0 +1,90 @@
+"""How what a run came to looks on a terminal.  What a server said is untrusted: see `shown`."""
+
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bulkcast.account import Account, Cause, ranges
+from bulkcast.cli import render
+from bulkcast.cli.console import Symbols, shown
+from bulkcast.cli.figures import spell
+from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.derive import local_time
+from bulkcast.model import ResultRow
+
+_STRETCHES = 12
+"""Stretches of row numbers shown of a cause."""
+
+
+def account(found: Account, tz: tzinfo, symbols: Symbols) -> Iterable[RenderableType]:
+    """The run, its counts, and why some rows did not succeed; times in `tz`."""
+    yield _facts(found, tz)
+    yield Text("")
+    yield render.outcome(found.counts, symbols)
+    yield _total(found, symbols)
+    if found.stop:
+        yield from render.why_stopped(found.stop, symbols)
+    for cause in found.causes:
+        yield Text("")
+        yield from _cause(cause, symbols)
+
+
+def _facts(found: Account, tz: tzinfo) -> Table:
+    begun, ended = local_time(found.created_at, tz), local_time(found.finished_at, tz)
+    facts = (
+        (tr("Run"), found.run),
+        (tr("Sheet"), found.sheet),
+        (tr("Institution"), tr("{sid} at {root_url}", sid=found.sid, root_url=found.root_url)),
+        (tr("Begun"), f"{begun} ({found.tz})"),
+        (tr("Ended"), ended or "–"),
+    )
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(name, "dim"), Text(shown(value), overflow="fold"))
+    return table
+
+
+def _total(found: Account, symbols: Symbols) -> Text:
+    parts = [
+        render.rows_said(found.rows),
+        trn("{n} attempt", "{n} attempts", found.attempts),
+    ]
+    if found.finished_at is not None:
+        parts.append(spell(max(0.0, found.finished_at - found.created_at)))
+    return Text(f" {symbols.dot} ".join(parts), "bold")
+
+
+def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
+    status = cause.status.value.replace("_", " ")
+    rows = render.rows_said(len(cause.rows))
+    lang = spoken().lang
+    yield Text.assemble((f"{status} {cause.code}", "bold"), f" {symbols.dot} {rows}")
+    yield Padding(Text(shown(cause.message.say(lang))), (0, 0, 0, 4), expand=False)
+    if cause.fix.say(lang):
+        fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
+        yield Padding(fix, (0, 0, 0, 4), expand=False)
+    listed, beyond = ranges(cause.rows, _STRETCHES)
+    line = tr("rows {rows}", rows=listed)
+    more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
+    yield Padding(Text(line + more, "dim"), (0, 0, 0, 4), expand=False)
+
+
+def rows(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[RenderableType]:
+    """Rows one by one, at most `most` of them."""
+    kept = listed if most is None else listed[:most]
+    table = Table.grid(padding=(0, 2))
+    for row in kept:
+        table.add_row(
+            Text(tr("row {n}", n=row.row), "bold"),
+            Text(row.status.value.replace("_", " ")),
+            Text(row.time),
+            Text(shown(row.message), overflow="fold"),
+        )
+    yield table
+    if len(listed) > len(kept):
+        left = f"{len(listed) - len(kept):,}"
+        yield Text(tr("and {n} more; --all lists them too", n=left))

@@ -1,0 +1,68 @@
+"""The languages bulkcast speaks, and which one is wanted: `--lang` first, then the terminal's.
+
+Translations are gettext catalogues under `locale/`, looked up by the English sentence.
+"""
+
+import gettext
+import locale
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+from bulkcast.wording import ENGLISH, Tongue
+
+Lang = Literal["en", "zh"]
+LANGS: Final[tuple[Lang, ...]] = ("en", "zh")
+DOMAIN: Final = "bulkcast"
+LOCALES: Final = Path(__file__).with_name("locale")
+"""Where the catalogues are; `importlib.resources` would double what `--help` imports."""
+FOLDERS: Final[Mapping[str, str]] = {"zh": "zh_CN"}
+"""Language → the name of its folder under `locale/`; English has none."""
+
+_VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
+"""The first that is set names the locale of messages (POSIX, Environment Variables 8.2)."""
+_UNSPOKEN: Final = frozenset({"C", "POSIX"})
+"""Locales of programs, not of people; there gettext does not look at LANGUAGE either (GNU gettext
+manual, The LANGUAGE variable)."""
+
+
+@cache
+def tongue(lang: str) -> Tongue:
+    """A language by its tag, `zh` or `zh-CN`; English for any other."""
+    folder = FOLDERS.get(lang[:2])
+    if folder is None:
+        return ENGLISH
+    catalogue = LOCALES / folder / "LC_MESSAGES" / f"{DOMAIN}.mo"
+    with catalogue.open("rb") as file:
+        found = gettext.GNUTranslations(file)
+    return Tongue(lang[:2], found.gettext, found.ngettext)
+
+
+def of_terminal(environ: Mapping[str, str]) -> Lang:
+    """The language of whoever reads this terminal.
+
+    >>> of_terminal({"LANG": "zh_CN.UTF-8"}), of_terminal({"LANG": "zh_CN", "LC_ALL": "C"})
+    ('zh', 'en')
+    >>> of_terminal({"LANGUAGE": "de:zh_TW", "LANG": "de_DE.UTF-8"})
+    'zh'
+    """
+    named = next((environ[name] for name in _VARIABLES if environ.get(name)), "")
+    if named in _UNSPOKEN:
+        return "en"
+    wanted = [*environ.get("LANGUAGE", "").split(":"), named or _of_system()]
+    return next((lang for name in wanted for lang in LANGS if _names(name, lang)), "en")
+
+
+def _names(name: str, lang: Lang) -> bool:
+    spelled = name.casefold()
+    return spelled[:2] == lang and not spelled[2:3].isalpha()
+
+
+def _of_system() -> str:
+    """The locale of a system whose terminals set no variable: Windows calls it by its name."""
+    if os.name != "nt":
+        return ""
+    name = locale.getlocale()[0] or ""
+    return "zh" if name.startswith("Chinese") else name

@@ -1,0 +1,134 @@
+"""How a sentence is said in a language: a template in English, what fills it, and a `Tongue`.
+
+The English template is what a translation is looked up by (gettext's msgid), so whatever keeps a
+sentence for later keeps template and arguments apart: `model.Text`, `errors.BulkcastError`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bulkcast.errors import BulkcastError
+from bulkcast.model import Text
+
+PHRASES: Final = frozenset({"what", "why", "detail"})
+"""Arguments that are words of ours and not of the sheet: they are translated too."""
+
+ALTERNATIVES: Final = frozenset({"targets", "candidates"})
+"""Arguments that are names with `OR` between them."""
+
+OR: Final = " or "
+
+COUNTED: Final = frozenset({"parts"})
+"""Arguments that are phrases with numbers, such as `charts (2); notes (1)`."""
+
+
+def marked(template: str) -> str:
+    """The template itself: marks a sentence that is translated where it is shown."""
+    return template
+
+
+def _one_or_many(one: str, many: str, n: int) -> str:
+    return one if n == 1 else many
+
+
+UNKNOWN_HOST: Final = marked("the name {host} is not known here")
+NO_LISTENER: Final = marked("{host} does not answer ({why})")
+TOO_SLOW: Final = marked("connecting took too long")
+"""Why there is no connection, as it is kept in the ledger: filled already."""
+
+_LEDGER: Final = (
+    marked("the ledger {path} cannot be written: {exc}"),
+    marked("the ledger cannot be written: {exc}"),
+)
+"""Why a run stopped, kept so too."""
+
+_FILLED: Final = tuple(
+    (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
+    for template in (UNKNOWN_HOST, NO_LISTENER, *_LEDGER)
+)
+_COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
+
+
+class _Words(dict[str, object]):
+    """Arguments of a sentence; one that nobody gave shows as `…` rather than failing."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """A language sentences are said in; English as it is written down unless told otherwise."""
+
+    lang: str = "en"
+    """`en` or `zh`: which half of a `Label` is meant."""
+    look_up: Callable[[str], str] = str
+    """A template → the same in this language; itself where it has none."""
+    look_up_many: Callable[[str, str, int], str] = _one_or_many
+    """The template for one and the one for many → the one that is right for a number."""
+
+    def tell(self, template: str, /, **words: object) -> str:
+        """A template in this language, filled.
+
+        >>> ENGLISH.tell("{n} rows are hidden", n=14)
+        '14 rows are hidden'
+        """
+        return self._filled(self.look_up(template), words) if template else ""
+
+    def count(self, one: str, many: str, n: int, /, **words: object) -> str:
+        """The one of two templates that is right for `n`, filled; `{n}` is the number itself.
+
+        >>> ENGLISH.count("{n} row", "{n} rows", 1), ENGLISH.count("{n} row", "{n} rows", 1200)
+        ('1 row', '1,200 rows')
+        """
+        return self._filled(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
+
+    def say(self, text: Text) -> str:
+        """A sentence that was kept as a template."""
+        return self.tell(text.template, **text.args)
+
+    def error(self, exc: BaseException) -> str:
+        """What an exception says; in this language if it is one of ours."""
+        if not isinstance(exc, BulkcastError):
+            return str(exc)
+        if not exc.words:
+            return self.look_up(exc.template)
+        return self.tell(exc.template, **exc.words)
+
+    def joined(self, sentences: list[str]) -> str:
+        """Sentences in a row: Chinese puts nothing between them."""
+        return ("" if self.lang == "zh" else " ").join(sentences)
+
+    def _filled(self, template: str, words: Mapping[str, object]) -> str:
+        told = {name: self._word(name, value) for name, value in words.items()}
+        return template.format_map(_Words(told))
+
+    def _phrase(self, value: str) -> str:
+        for template, pattern in _FILLED:
+            if found := pattern.fullmatch(value):
+                return self.tell(template, **found.groupdict())
+        return self.look_up(value)
+
+    def _lead(self, spaced: str) -> str:
+        phrase = spaced.strip()
+        return spaced.replace(phrase, self.look_up(phrase))
+
+    def _word(self, name: str, value: object) -> object:
+        match value:
+            case Text():
+                return self.say(value)
+            case BulkcastError():
+                return self.error(value)
+            case str() if name in PHRASES and value:
+                return self._phrase(value)
+            case str() if name in COUNTED:
+                return _COUNTED.sub(lambda found: self._lead(found[0]), value)
+            case str() if name in ALTERNATIVES:
+                return value.replace(OR, self.look_up(OR))
+            case _:
+                return value
+
+
+ENGLISH: Final = Tongue()
