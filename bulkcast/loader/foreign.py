@@ -6,7 +6,7 @@ Runs in a process of its own (`apart`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -60,7 +60,8 @@ class Calamine:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._book = python_calamine.load_workbook(path)
+            with _size_told():
+                self._book = python_calamine.load_workbook(path)
         except python_calamine.PasswordError as exc:
             raise UnreadableSheet(
                 "The workbook has a password to open it; save it as .xlsx without a password."
@@ -75,7 +76,8 @@ class Calamine:
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines of a worksheet, those above and left of its first cell included."""
-        sheet = self._book.get_sheet_by_name(tab)
+        with _size_told():
+            sheet = self._book.get_sheet_by_name(tab)
         first_row, first_column = sheet.start or (0, 0)
         lead: tuple[Cell, ...] = (None,) * first_column
         for number, row in enumerate(sheet.iter_rows(), start=first_row + 1):
@@ -83,10 +85,15 @@ class Calamine:
                 yield number, (*lead, *map(_cell, row[:WIDEST]))[:WIDEST]
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet, and whether it is hidden, where that can be told."""
+        """Every line of a worksheet that is not blank, and whether it is hidden, where told.
+
+        A cell in a far corner makes a million blank ones, which would take minutes to hand over.
+        """
         found = self._look(tab) or self._merged(tab)
         for number, cells in self.head(tab):
-            yield (number, found.flag(number, cells, width=len(cells))), number in found.hidden
+            line = found.flag(number, cells, width=len(cells))
+            if any(cell is not None for cell in line):
+                yield (number, line), number in found.hidden
 
     def _merged(self, tab: str) -> Marks:
         """The marks that calamine knows of."""
@@ -114,6 +121,19 @@ class Calamine:
         # Calamine could read the file: a look that fails is said, and nothing is refused for it.
         except Exception:  # noqa: BLE001  # lxml, zipfile and struct raise what the file makes them
             return None
+
+
+@contextmanager
+def _size_told() -> Iterator[None]:
+    """Calamine raises one kind for all; only its text tells what is huge from what is damaged."""
+    try:
+        yield
+    except Exception as exc:
+        if "limit exceeded" not in str(exc).lower():
+            raise
+        raise UnreadableSheet(
+            "The workbook is far larger than it looks; copy its rows into a new workbook."
+        ) from exc
 
 
 def _cell(value: object) -> Cell:
