@@ -13,13 +13,14 @@ from typing import Final
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
+from bulkcast.loader.apart import Apart
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import Chunk
-from bulkcast.model import Sheet
+from bulkcast.model import FlaggedCell, Sheet
 from bulkcast.wording import marked
 
-__all__ = ["ReadOptions", "Stream", "previous_results", "read", "stream"]
+__all__ = ["ReadOptions", "Stream", "error_cells", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
 _OPENERS: Final[Mapping[str, _Opener]] = {
@@ -150,6 +151,28 @@ def _require_file(path: Path) -> None:
         raise UnreadableSheet(
             "{path} is a device or a pipe; save the sheet as a file first.", path=path
         )
+
+
+def error_cells(path: Path, tab: str) -> dict[int, dict[int, str]]:
+    """Row → column, from 0 → what a cell in error shows; of a workbook of another kind than xlsx.
+
+    Copied by its value alone such a cell would be blank, and the setting left as it is.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as it was before.
+
+    """
+    found: dict[int, dict[int, str]] = {}
+    with _told(path), Apart(path, "foreign") as child:
+        child.heads()
+        for (number, cells), _ in child.lines(tab):
+            for column, cell in enumerate(cells):
+                if isinstance(cell, FlaggedCell) and cell.code in _IN_ERROR:
+                    found.setdefault(number, {})[column] = cell.shown
+    return found
+
+
+_IN_ERROR: Final = frozenset({"cell.formula_error", "cell.formula_unsaved"})
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:

@@ -85,15 +85,15 @@ class Calamine:
                 yield number, (*lead, *map(_cell, row[:WIDEST]))[:WIDEST]
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet that is not blank, and whether it is hidden if that is known.
+        """Every line of a worksheet that is not blank, and whether it is hidden, where told.
 
         A cell in a far corner makes a million blank ones, which would take minutes to hand over.
         """
         found = self._look(tab) or self._merged(tab)
         for number, cells in self.head(tab):
-            flagged = found.flag(number, cells, width=len(cells))
-            if any(cell is not None for cell in flagged):
-                yield (number, flagged), number in found.hidden
+            line = found.flag(number, cells, width=len(cells))
+            if any(cell is not None for cell in line):
+                yield (number, line), number in found.hidden
 
     def _merged(self, tab: str) -> Marks:
         """The marks that calamine knows of."""

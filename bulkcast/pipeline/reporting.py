@@ -70,8 +70,10 @@ def _write(
 ) -> reporter.Written:
     header = frozen.header
     source = ledger.folder(header.run) / header.snapshot
+    layout = header.layout
+    errors = loader.error_cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
     return reporter.write_results(
-        source, target, header.layout, header.headers, rows, existing=existing
+        source, target, layout, header.headers, rows, existing=existing, errors=errors
     )
 
 

@@ -18,12 +18,14 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
+from bulkcast.reporter.fresh import Errors
 from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
 
 __all__ = [
+    "ANEW",
     "Crosstab",
     "Existing",
     "Written",
@@ -39,6 +41,9 @@ __all__ = [
     "write_template",
 ]
 
+ANEW: Final = fresh.KINDS
+"""Kinds of which the result is a new workbook."""
+
 _BOOKS: Final = frozenset({".xlsx", ".xlsm"})
 
 
@@ -50,11 +55,13 @@ def write_results(
     results: Sequence[ResultRow],
     *,
     existing: Existing,
+    errors: Errors | None = None,
 ) -> Written:
     """Write `source` with the seven columns of `results` behind its own to `target`.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
     earlier result are replaced where they stand; rows without a result get blanks in them.
+    `errors` are needed for kinds that are written anew.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of another kind than the source.
@@ -70,8 +77,8 @@ def write_results(
     with replacing(target, existing) as draft:
         if layout.kind in {"xlsx", "xlsm"}:
             workbook.write(source, draft, layout, headers, by_row)
-        elif layout.kind in fresh.KINDS:
-            fresh.write(source, draft, layout, headers, by_row)
+        elif layout.kind in ANEW:
+            fresh.write(source, draft, layout, headers, by_row, errors or {})
         else:
             delimited.write(source, draft, layout, headers, by_row)
     return draft.result
@@ -80,7 +87,7 @@ def write_results(
 def refuse_other_kind(target: Path, kind: str) -> None:
     """A workbook inside a file called .csv, or the other way round, is a file nobody can open."""
     suffix = target.suffix.lower()
-    wanted = "xlsx" if kind in fresh.KINDS else kind
+    wanted = "xlsx" if kind in ANEW else kind
     is_book = wanted in {"xlsx", "xlsm"}
     if (suffix != f".{wanted}") if is_book else (suffix in _BOOKS):
         raise CannotStart(

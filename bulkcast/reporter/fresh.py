@@ -46,7 +46,10 @@ _FORMATS: Final = {
 }
 
 _Value = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
-"""What calamine makes of a cell; `""` of an empty one."""
+"""What calamine makes of a cell; `""` of an empty one, and of one in error."""
+
+Errors = Mapping[int, Mapping[int, str]]
+"""Row → column, from 0 → what a cell in error shows."""
 
 
 def write(
@@ -55,15 +58,21 @@ def write(
     layout: Layout,
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
+    errors: Errors,
 ) -> None:
     """Write the draft: a new workbook with the cells of `source` and its results.
+
+    Cells in error become texts, so that they are refused again and do not pass for blank ones.
 
     Raises:
         CannotStart: the sheet has no room for seven more columns.
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    rows = _rows(source, layout.tab)
+    rows = [
+        _with(cells, errors.get(number, {}))
+        for number, cells in enumerate(_rows(source, layout.tab), start=1)
+    ]
     if (last := max(results, default=0)) > len(rows):
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
@@ -103,6 +112,10 @@ def _rows(source: Path, tab: str | None) -> list[list[_Value]]:
         raise UnreadableSheet(
             "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
         ) from exc
+
+
+def _with(cells: list[_Value], errors: Mapping[int, str]) -> list[_Value]:
+    return [errors.get(column, cell) for column, cell in enumerate(cells)] if errors else cells
 
 
 def _extent(cells: Sequence[_Value]) -> int:
