@@ -411,3 +411,14 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> Non
 
     assert said.status == 7
     assert "is held by run" in said.err
+
+
+def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: Desk) -> None:
+    sheet = desk.folder / "term.ods"
+    sheet.write_bytes((ROOT / "samples" / "open-document.ods").read_bytes())
+
+    applied = desk.call("apply", sheet, "-y", "--json", *FAST)
+    again = desk.call("validate", applied.document["results"], "--json")
+
+    issues = {issue["cell"]: issue["code"] for issue in again.document["issues"]}
+    assert issues["B8"] == "cell.formula_error"
