@@ -14,6 +14,7 @@ from tests.command_line import (
     CANARY,
     FAST,
     HEADERS,
+    ROOT,
     Desk,
     Reached,
     clearing,
@@ -417,7 +418,8 @@ def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk:
     sheet = desk.folder / "term.ods"
     sheet.write_bytes((ROOT / "samples" / "open-document.ods").read_bytes())
 
-    applied = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(desk):
+        applied = desk.call("apply", sheet, "-y", "--json", *FAST)
     again = desk.call("validate", applied.document["results"], "--json")
 
     issues = {issue["cell"]: issue["code"] for issue in again.document["issues"]}

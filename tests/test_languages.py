@@ -191,8 +191,8 @@ def _names() -> set[str]:
     return _words(
         *(re.sub(r"\{\w*(![rs])?\}", " ", text) for text in told),
         *table, *choices, *replies, *PROBLEMS, *RowStatus, *_of_tree(bulkcast),
-        "bulkcast https http csv xlsx xls ods tsv utf gb18030 utf-16-le utf-16-be cp932 big5 min GMT Asia Shanghai",
-        "COMMAND ARGS OPTIONS Ctrl MB ledger sqlite",
+        "bulkcast https http csv xlsx xls ods tsv utf gb18030 utf-16-le utf-16-be cp932 big5",
+        "min GMT Asia Shanghai COMMAND ARGS OPTIONS Ctrl MB ledger sqlite",
         *FIELDS, RESULT_PREFIX,
     )  # fmt: skip
 

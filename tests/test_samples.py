@@ -147,7 +147,7 @@ REFUSED: dict[str, str] = {
     "strict-open-xml.xlsx": ": The workbook is saved as Strict Open XML",
     "text-named-xls.xls": " is no workbook but text; name it .csv, or save it as .xlsx.",
     "two-encodings.csv": " is not utf-8 throughout: line 3 holds bytes that are none",
-    "two-sheets.xlsx": " has more than one worksheet to read: 'Classes' and 'Classes (2)'",
+    "two-sheets.xlsx": " has more than one worksheet to read: 'Classes', 'Classes (2)'",
     "unclosed-quote.csv": ", line 3: a quote is opened in this line and never closed",
     "web-page.xls": " is a web page by another name; open it and save it as .xlsx.",
     "with-a-password.xlsx": " has a password to open it; save it as .xlsx without a password.",

@@ -20,6 +20,13 @@ class Command(click.Command):
         """Write the help page."""
         super(Command, _translated(self)).format_help(ctx, formatter)
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """`--help` itself, which click keeps in the language in which it was first asked for."""
+        option = copy.copy(super().get_help_option(ctx))
+        if option:
+            option.help = tr("Show this message and exit.")
+        return option
+
     def get_short_help_str(self, limit: int = 45) -> str:
         """The line in the list of commands."""
         return super(Command, _translated(self)).get_short_help_str(limit)

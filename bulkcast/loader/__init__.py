@@ -165,7 +165,8 @@ def error_cells(path: Path, tab: str) -> dict[int, dict[int, str]]:
     found: dict[int, dict[int, str]] = {}
     with _told(path), Apart(path, "foreign") as child:
         child.heads()
-        for (number, cells), _ in child.lines(tab):
+        child.choose(tab)
+        for (number, cells), _ in child.lines():
             for column, cell in enumerate(cells):
                 if isinstance(cell, FlaggedCell) and cell.code in _IN_ERROR:
                     found.setdefault(number, {})[column] = cell.shown

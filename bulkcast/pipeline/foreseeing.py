@@ -6,6 +6,7 @@ from typing import Final
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher import Dispatcher, Progress
 from bulkcast.forecast import Pace, forecast
+from bulkcast.model import RowStatus
 
 _EVERY_S: Final = 5.0
 _CHANGED: Final = 0.02
@@ -25,7 +26,7 @@ class Foresight:
         self._clock = clock
         self._made_at = -_EVERY_S
         self._made_for = 0.0
-        self._late = 0
+        self._late = self._refused = 0
 
     def late(self, progress: Progress) -> int:
         """Rows that wait and would be too late at the present pace."""
@@ -33,8 +34,9 @@ class Foresight:
         is_other = abs(progress.rate - self._made_for) > _CHANGED * self._made_for
         if is_old or is_other:
             self._made_at, self._made_for = self._clock(), progress.rate
-            self._late = self._foresee(progress)
-        return self._late
+            self._late, self._refused = self._foresee(progress), _refused(progress)
+        # Those that were foreseen and have been refused since are no longer to come.
+        return max(0, self._late - (_refused(progress) - self._refused))
 
     def _foresee(self, progress: Progress) -> int:
         requests = self._dispatcher.waiting
@@ -48,3 +50,7 @@ class Foresight:
             held_until=now + self._dispatcher.next_turn_s,
         )
         return len(forecast(requests, pace, now=now).late)
+
+
+def _refused(progress: Progress) -> int:
+    return progress.counts.get(RowStatus.TOO_LATE, 0)
