@@ -26,6 +26,8 @@ class Simulated:
     hours: float
     rows: int
     statuses: Counter[RowStatus]
+    left: int
+    """Rows that an outage of more than 45 minutes left for a resume."""
     false: int
     """Rows claimed that the server never acknowledged, and sends that no intent was for."""
     most_sends: int
@@ -36,7 +38,7 @@ class Simulated:
 
     @property
     def given_up(self) -> int:
-        return self.rows - self.statuses[RowStatus.APPLIED]
+        return self.rows - self.statuses[RowStatus.APPLIED] - self.left
 
     @property
     def violations(self) -> int:
@@ -61,7 +63,7 @@ def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: in
     async def main(loop: VirtualLoop) -> Simulated:
         model = Model([*spells, FAIR], loop.time, seed)
         requests, statuses = term(rows), Counter[RowStatus]()
-        total = false = most = 0
+        total = false = most = left = 0
         earlier: list[float] = []
         while not total or loop.time() < hours * 3600.0:
             journal = Memory()
@@ -82,10 +84,14 @@ def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: in
             false += journal.outcomes != ended
             false += len(model.arrivals) - sent > sum(journal.intents.values())
             most = max(most, *journal.intents.values())
-            statuses += Counter(outcome.status for outcome in ended.values())
+            here = Counter(outcome.status for outcome in ended.values())
+            if dispatcher.stopped:
+                assert dispatcher.stopped.reason == "outage"
+                left += here[RowStatus.NOT_SENT]
+            statuses += here
             total += rows
             earlier = [stamp - loop.wall() + loop.time() for stamp in journal.stamps[-1000:]]
-        return Simulated(model, loop.time() / 3600.0, total, statuses, false, most)
+        return Simulated(model, loop.time() / 3600.0, total, statuses, left, false, most)
 
     return run(main)
 
