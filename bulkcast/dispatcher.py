@@ -49,7 +49,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.protocol import judge
+from bulkcast.protocol import discreet, judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
 from bulkcast.wording import marked
@@ -370,6 +370,7 @@ class Dispatcher:
                 await self._settle(entry, early)
                 return None
             verdict = judge(reply, self._endpoint, now=self._wall())
+            verdict = discreet(verdict, entry.request.body, self._endpoint)
             self._learn(entry, verdict, reply, alone=alone)
             return verdict
         finally:

@@ -6,10 +6,13 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
@@ -112,6 +115,17 @@ def _refuse(constant: str) -> Any:
 
 
 _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse)
+
+
+def discreet(verdict: Verdict, body: Body, endpoint: Endpoint) -> Verdict:
+    """The verdict without the row's own secrets, should ClassIn's message repeat them."""
+    secrets = [str(value) for key, value in body if endpoint.by_key[key].secret and value]
+    if not secrets:
+        return verdict
+    forms = (re.escape(form) for each in secrets for form in (each, quote(each, safe="")))
+    hidden = re.compile("|".join(forms), re.IGNORECASE)
+    args = {name: hidden.sub("•••", word) for name, word in verdict.args.items()}
+    return replace(verdict, args=args)
 
 
 def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:

@@ -520,6 +520,43 @@ def test_a_run_interrupted_and_resumed_sends_every_row_once(tmp_path: Path) -> N
     assert wrong == "[]"
 
 
+def test_a_result_sheet_mended_before_the_resume_stays_as_it_is(tmp_path: Path) -> None:
+    sheet = plain(tmp_path / "term.csv", 100)
+
+    async def main(stage: Stage) -> tuple[RunReport, RunReport, RunReport]:
+        control = Control()
+        stage.loop.call_at(3.0, control.stop, 130)
+        first = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
+        assert first.results is not None
+        with first.results.open("a", encoding="utf-8") as file:
+            file.write("mended")
+        return first, await stage.resume(), await stage.resume()
+
+    first, second, third = staged(tmp_path, main)
+
+    assert first.results is not None
+    assert second.results is not None
+    assert first.results.read_text("utf-8").endswith("mended")
+    assert second.results.name == f"{first.results.stem} (2).csv"
+    assert first.results.name in str(second.remarks[-1])
+    assert {line["bulkcast_status"] for line in read(second.results)} == {"applied"}
+    assert third.results not in {first.results, second.results}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_the_results_of_a_private_sheet_are_private(tmp_path: Path) -> None:
+    sheet = plain(tmp_path / "term.csv", 2)
+    sheet.chmod(0o600)
+
+    async def main(stage: Stage) -> RunReport:
+        return await apply(prepare(sheet), stage.config, wall=stage.loop.wall)
+
+    report = staged(tmp_path, main)
+
+    assert report.results is not None
+    assert report.results.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_run_stopped_before_it_began_sends_nothing(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 5)
 

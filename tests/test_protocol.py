@@ -397,3 +397,12 @@ def test_no_retry_hint_raises_or_is_negative(header: str) -> None:
     seconds = protocol.retry_after(header, now=NOW)
 
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize("echo", ["bad Zq9 pass!", "bad zq9 PASS!", "bad Zq9%20pass%21"])
+def test_a_password_that_an_answer_repeats_is_masked(echo: str) -> None:
+    verdict = Verdict(ReplyClass.ROW, "101001001", {"said": echo})
+    body = (("activityId", 7), ("recordState", 1), ("watchPassword", "Zq9 pass!"))
+
+    assert protocol.discreet(verdict, body, WEBCAST).args == {"said": "bad •••"}
+    assert protocol.discreet(verdict, body[:2], WEBCAST) == verdict

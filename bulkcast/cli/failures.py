@@ -45,7 +45,7 @@ def _judged(exc: BaseException) -> tuple[int, str, str]:
         case BulkcastError():
             return exc.exit_status, _snake(type(exc).__name__), _one_line(spoken().error(exc))
         case click.Abort():
-            return INTERRUPTED, "declined", tr("not agreed to, so nothing was sent")
+            return INTERRUPTED, "declined", tr("not agreed to, so nothing was done")
         case KeyboardInterrupt():
             return INTERRUPTED, "interrupted", tr("interrupted")
         case click.UsageError():

@@ -1,6 +1,8 @@
 """Hand a run back: its rows as the ledger has them, the result sheet, the exit status."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,9 +11,9 @@ from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.languages import tongue
-from bulkcast.ledger import FrozenRun, Ledger, RunRecord
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
-from bulkcast.pipeline.preparing import zone
+from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.values import RunReport, SendOptions
 from bulkcast.wording import marked
 
@@ -39,6 +41,8 @@ def report(
         written = _write(ledger, frozen, rows, target, options.existing)
         path = written.path
         told += written.remarks
+        _keep_private(Path(frozen.header.sheet), path)
+        _note_as_left(path, _seal(ledger, run))
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
         template = marked(
@@ -59,6 +63,51 @@ def report(
         rows=rows,
         remarks=tuple(told),
     )
+
+
+def _seal(ledger: Ledger, run: str) -> Path:
+    """Where the fingerprint of the result sheet lies, as the run left it."""
+    return ledger.folder(run) / "results.sha256"
+
+
+def _note_as_left(results: Path, seal: Path) -> None:
+    """Remember the result sheet; one that is not remembered counts as mended and is kept."""
+    with suppress(OSError):
+        seal.touch(mode=0o600)
+        seal.write_text(sha256_of(results), encoding="ascii")
+
+
+def resumed_place(
+    ledger: Ledger, header: RunHeader, asked: Path | None
+) -> tuple[Path, tuple[Text, ...]]:
+    """Where the results of a resumed run go, and what there is to say of that.
+
+    A result sheet that somebody has mended meanwhile is theirs and stays as it is.
+    """
+    wanted, seal = Path(header.target), _seal(ledger, header.run)
+    if asked is not None:
+        return asked, ()
+    if not wanted.is_file():
+        return wanted, ()
+    left = seal.read_text(encoding="ascii") if seal.exists() else ""
+    if sha256_of(wanted) == left:
+        return wanted, ()
+    places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
+    place = next(place for place in places if not place.exists())
+    words = {"wanted": wanted.name, "name": place.name}
+    return place, (Text(_MENDED, words),)
+
+
+_MENDED: Final = marked(
+    "{wanted} was changed since it was written and stays as it is; the results are in {name}."
+)
+
+
+def _keep_private(sheet: Path, results: Path) -> None:
+    """A sheet that only its owner may read, as `undo` writes it, has results of that kind."""
+    with suppress(OSError):
+        if sheet.stat().st_mode & 0o077 == 0:
+            results.chmod(0o600)
 
 
 def _write(

@@ -38,7 +38,7 @@ from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import sha256_of
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
-from bulkcast.pipeline.reporting import report
+from bulkcast.pipeline.reporting import report, resumed_place
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
 
 _OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
@@ -114,12 +114,15 @@ async def resume(
                 other=config.institution.sid,
                 other_url=config.institution.root_url,
             )
-        options = replace(options or SendOptions(), existing="replace")
+        options = options or SendOptions()
+        place, told = resumed_place(ledger, header, options.results)
+        options = replace(options, existing="replace", results=place)
         with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
             left = _Left.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
-            return await _carry_out(ledger, header.run, left, config, options, doors)
+            done = await _carry_out(ledger, header.run, left, config, options, doors)
+            return replace(done, remarks=(*done.remarks, *told))
 
 
 @dataclass(frozen=True, slots=True)
