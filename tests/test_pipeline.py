@@ -384,6 +384,31 @@ def test_of_a_result_sheet_only_what_failed_is_sent_again_and_the_rest_is_kept(
     assert second.results == tmp_path / f"term.results-{second.run}{suffix}"
 
 
+def test_an_applied_row_that_was_edited_is_never_handed_back_as_applied(tmp_path: Path) -> None:
+    sheet = plain(tmp_path / "term.csv", 4)
+
+    async def main(stage: Stage) -> tuple[RunReport, str, int]:
+        first = await stage.apply(prepare(sheet))
+        assert first.results is not None
+        lines = read(first.results)
+        value = next(k for k in lines[1] if k != "activityId" and lines[1][k] in {"0", "1"})
+        lines[1][value] = "1" if lines[1][value] == "0" else "0"
+        with first.results.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(lines)
+        again = prepare(first.results, selection=Selection(statuses=RESUBMITTED))
+        with pytest.raises(CannotStart) as refusal:
+            await stage.apply(again)
+        return first, str(refusal.value), len(stage.log)
+
+    first, refused, sends = staged(tmp_path, main)
+
+    assert counted(first) == {APPLIED: 4}
+    assert refused.startswith("row 3 changed since ClassIn acknowledged")
+    assert sends == 4
+
+
 def test_a_row_added_to_a_result_sheet_is_sent(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 3)
 

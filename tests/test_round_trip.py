@@ -75,17 +75,21 @@ def stored(text: str) -> str:
 
 
 def mend_csv(path: Path) -> None:
-    """Set one cell and save, as a program would that treats csv as text."""
+    """Set one cell anew and save, as a program would that treats csv as text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     rows[1][1] = "0"
+    rows[1][rows[0].index("bulkcast_status")] = ""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows(rows)
 
 
 def mend_xlsx(path: Path) -> None:
     book = load_workbook(path)
-    book.worksheets[0]["B2"].value = "0"
+    sheet = book.worksheets[0]
+    status = next(c.column for c in sheet[1] if c.value == "bulkcast_status")
+    sheet["B2"].value = "0"
+    sheet.cell(2, status).value = None
     book.save(path)
 
 

@@ -39,7 +39,7 @@ def prepare(
     previous = loader.previous_results(sheet)
     kept, left_out = _leave_out(sheet, selection, previous)
     wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
-    checked = validator.check(wanted, endpoint, _rules(options))
+    checked = validator.check(wanted, endpoint, rules_of(options))
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
     return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
 
@@ -58,7 +58,7 @@ def validate(
 
     """
     options = options or SheetOptions()
-    rules = _rules(options)
+    rules = rules_of(options)
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
         survey = validator.survey(opened.headers, row, endpoint, rules)
@@ -76,7 +76,8 @@ def validate(
     )  # fmt: skip
 
 
-def _rules(options: SheetOptions) -> validator.CheckRules:
+def rules_of(options: SheetOptions) -> validator.CheckRules:
+    """How the options want a sheet checked."""
     return validator.CheckRules(
         tz=zone(options.tz),
         strict=options.strict,
@@ -139,8 +140,8 @@ def _not_chosen(
 def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
     """What a result sheet says of a row; None where it says nothing we could have written."""
     status = written.get("status", "")
-    if status not in set(RowStatus):
-        return None
+    if status not in set(RowStatus) or not written.get("run"):
+        return None  # somebody typed or filled it in
     attempts = written.get("attempts", "")
     return ResultRow(
         row=row,

@@ -33,6 +33,7 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.pacing import Pacer
+from bulkcast.pipeline.believing import require_as_applied
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import PARTS, Parts
@@ -77,6 +78,7 @@ async def apply(
         header = _header(prepared, config, run=run, created_at=started, target=target)
         with claim(config.home, config.institution, run=run, since=_utc(started)):
             require_unchanged(ledger, config.institution, prepared)
+            require_as_applied(ledger, prepared)
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
