@@ -350,7 +350,7 @@ def test_no_sends_nothing(desk: Desk) -> None:
         status, seen = at_a_terminal(desk, "apply", sheet, typed="n\n")
 
     assert status == 130
-    assert "nothing was sent" in seen
+    assert "nothing was done" in seen
     assert sandbox.received == 0
 
 
