@@ -22,8 +22,8 @@ from bulkcast.cli import words
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
-from bulkcast.dispatcher import _FENCE
 from bulkcast.endpoints import WEBCAST
+from bulkcast.fence import WAITED
 from bulkcast.languages import FOLDERS, of_terminal, tongue
 from bulkcast.model import RowStatus, Severity, Text
 from bulkcast.problems import PROBLEMS, issue
@@ -377,7 +377,7 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> 
 def test_no_english_is_left_in_what_the_fence_says() -> None:
     words = {"n": "3", "longest": "5"}
 
-    told = tongue("zh").say(Text(_FENCE, words))
+    told = tongue("zh").say(Text(WAITED, words))
 
     assert english_in(told) == set()
     assert "3" in told
