@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,10 +12,9 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Request, RequestKey, RowStatus, Target
 from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
 from tests.audit import LIMIT, WINDOW_S, most_in_window
+from tests.figures import Record
 from tests.model import FAIR, WEATHERS, Memory, Model, Spell, a_day
 from tests.virtual import VirtualLoop, run
-
-Record = Callable[[str, object], None]
 
 
 @dataclass(frozen=True)
