@@ -73,7 +73,10 @@ def pairs(rows: Iterable[int]) -> Iterator[Request]:
         first = request(row, ON)
         yield first
         yield replace(
-            request(row, OFF), key=RequestKey(str(row + 1000)), rows=(row + 1000,), after=first.key
+            request(row, OFF),
+            key=RequestKey(str(row + 20_000)),
+            rows=(row + 20_000,),
+            after=first.key,
         )
 
 
