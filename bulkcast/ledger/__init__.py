@@ -6,7 +6,7 @@ Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner a
 from bulkcast.ledger.claim import claim
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.moments import Moment, Steady, boot_id
-from bulkcast.ledger.store import FILE_NAME, Ledger
+from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "Steady",
     "boot_id",
     "claim",
+    "is_begun",
 ]
