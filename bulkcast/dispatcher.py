@@ -88,6 +88,8 @@ _FENCE: Final = marked(
 
 _UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
 
+_DARK: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
+
 Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
 """Sends a body stamped with Unix seconds, once."""
 
@@ -417,8 +419,8 @@ class Dispatcher:
                 return False
             now = _now()
             if self._weather.parked_for(now) > self._max_outage_s:
-                minutes = f"{self._max_outage_s / 60:.0f}"
-                self.stop(Stop("outage", "run.outage", {"minutes": minutes}, exit_status=5))
+                words = {"minutes": f"{self._max_outage_s / 60:.0f}", "what": self._weather.seen}
+                self.stop(Stop("outage", "run.outage", words, exit_status=5))
             elif not self._alone and now >= self._weather.probe_at:
                 self._alone = True
                 return True
@@ -512,7 +514,7 @@ class Dispatcher:
         if after is before:
             return
         if after is Sky.PARKED:
-            self.remarks.append(Text("ClassIn does not answer; waiting for it."))
+            self.remarks.append(Text(_DARK, {"what": self._weather.seen}))
         if before is Sky.PARKED:
             self.remarks.append(Text("ClassIn answers again; going on gently."))
             self._pacer.resume_gently(now)

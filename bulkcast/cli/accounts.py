@@ -27,7 +27,7 @@ def account(found: Account, tz: tzinfo, symbols: Symbols) -> Iterable[Renderable
     yield render.outcome(found.counts, symbols)
     yield _total(found, symbols)
     if found.stop:
-        yield from render.why_stopped(found.stop, symbols)
+        yield from render.why_stopped(found.stop, found.counts, symbols)
     for cause in found.causes:
         yield Text("")
         yield from _cause(cause, symbols)

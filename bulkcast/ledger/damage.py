@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bulkcast.errors import BulkcastError, LedgerDamaged
+from bulkcast.errors import LedgerDamaged, LedgerUnwritable
 from bulkcast.ledger.opening import UNREADABLE
 from bulkcast.model import Text
 
@@ -17,7 +17,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, *UNREADABLE) as exc:
         if _is_busy(exc):
-            raise BulkcastError(
+            raise LedgerUnwritable(
                 "the ledger {path} cannot be read: {exc}", path=path, exc=exc
             ) from exc
         raise LedgerDamaged(

@@ -48,7 +48,7 @@ class Ledger:
         """
         self.home = home
         self.path = home / FILE_NAME
-        refuse_network_drive(home, drive_of(home))
+        refuse_network_drive(home, drive_of)
         if not self.path.exists() or not self.path.stat().st_size:
             refuse_forgotten(None, home, path=self.path)
         prepare(self.path)
@@ -214,6 +214,19 @@ class Ledger:
                 return acknowledged.read(connection, institution, targets)
             except acknowledged.Damaged as exc:
                 raise damaged(exc.what) from exc
+
+    def examine(self) -> None:
+        """Look for whatever would stop a run before it has begun.
+
+        Raises:
+            LedgerDamaged: it is not whole.
+            LedgerUnwritable: it cannot be written at present, or its disk is full.
+
+        """
+        self._look_it_over()
+        Ballast(self.home).require_room()
+        with self._transaction():
+            pass
 
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""

@@ -7,11 +7,11 @@ from bulkcast import account as counting
 from bulkcast import reporter
 from bulkcast.account import Account
 from bulkcast.catalogue import Label
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import LANGS, tongue
 from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.model import ResultRow, Stop, no_counts
+from bulkcast.model import ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.reporting import result_rows
 
@@ -77,16 +77,16 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         causes=counting.causes(rows["en"], rows["zh"]),
         timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
         stop=frozen.stop,
-        stopped=_why(frozen.stop),
+        stopped=_why(frozen.stop, counts),
     )
     return found, rows
 
 
-def _why(stop: Stop | None) -> Label | None:
+def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
     if stop is None:
         return None
     en, zh = (
-        speaks.joined([*explain(stop.code, stop.args, WEBCAST, speaks)])
+        speaks.joined([*explain_stop(stop, counts, WEBCAST, speaks)])
         for speaks in map(tongue, LANGS)
     )
     return Label(en, zh)
