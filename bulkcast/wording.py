@@ -76,11 +76,14 @@ _FILLED: Final = tuple(
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
 
 
+UNTOLD: Final = "…"
+
+
 class _Words(dict[str, object]):
-    """Arguments of a sentence; one that nobody gave shows as `…` rather than failing."""
+    """Arguments of a sentence; one that nobody gave shows as `UNTOLD` rather than failing."""
 
     def __missing__(self, name: str) -> str:
-        return "…"
+        return UNTOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def account(found: Account, rows: Iterable[ResultRow]) -> Document:
         "rows": found.rows,
         "counts": _counts(found.counts),
         "attempts": found.attempts,
+        "purged_at": found.purged_at,
         "causes": [_cause(cause) for cause in found.causes],
         "stopped": stopped(found.stop),
         "listed": [_row(row) for row in rows],

@@ -1,7 +1,9 @@
 """Lists runs, and finds one by its name or the beginning of it."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +11,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.ledger.claim import claimed_by
 from bulkcast.ledger.damage import damaged
 from bulkcast.ledger.rows import crc, unpack_stop
-from bulkcast.ledger.values import RunRecord, unpack_header
+from bulkcast.ledger.values import FrozenRun, RunRecord, unpack_header
 from bulkcast.model import RowStatus, Text, no_counts
 
 _NAMED_MOST: Final = 3
@@ -48,6 +50,20 @@ def no_run(run: str, path: Path) -> CannotStart:
         return CannotStart("there is no run yet in {path}", path=path)
     return CannotStart(
         "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=path
+    )
+
+
+def was_purged(frozen: FrozenRun) -> CannotStart:
+    """What to say where more of a run is wanted than a purge has left."""
+    counts = Counter(outcome.status for outcome in frozen.by_row().values())
+    told = ", ".join(f"{counts[status]:,} {status.value}" for status in RowStatus if counts[status])
+    return CannotStart(
+        "run {run} was purged on {day}: what its rows held is gone, and all that is left is how "
+        "they ended ({counts}); begin anew with `bulkcast apply`, or see that with "
+        "`bulkcast runs show {run}`",
+        run=frozen.header.run,
+        day=datetime.fromtimestamp(frozen.purged_at or 0.0, UTC).date(),
+        counts=told,
     )
 
 

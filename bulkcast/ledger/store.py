@@ -4,11 +4,10 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from bulkcast.errors import CannotStart, LedgerUnwritable
+from bulkcast.errors import LedgerUnwritable
 from bulkcast.known import Entry
 from bulkcast.ledger import acknowledged, freezing, listing, loading, purging, recent
 from bulkcast.ledger.ballast import Ballast
@@ -261,7 +260,8 @@ class Ledger:
 
         """
         frozen = self.remains(run)
-        _refuse_purged(frozen)
+        if frozen.purged_at is not None:
+            raise listing.was_purged(frozen)
         return frozen
 
     def remains(self, run: str) -> FrozenRun:
@@ -299,14 +299,3 @@ _SUPERSEDED: Final = """
     ORDER BY newer.id
 """
 """What a newer run may have set is overtaken too: an older body would take it back."""
-
-
-def _refuse_purged(frozen: FrozenRun) -> None:
-    if frozen.purged_at is not None:
-        day = datetime.fromtimestamp(frozen.purged_at, UTC).date()
-        raise CannotStart(
-            "run {run} was purged on {day}: how many of its rows ended how is all that "
-            "is left; begin anew with `bulkcast apply`",
-            run=frozen.header.run,
-            day=day,
-        )
