@@ -27,8 +27,8 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity
-from bulkcast.problems import PROBLEMS, Problem
+from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity, Stop
+from bulkcast.problems import PROBLEMS, STOPS, Problem
 from bulkcast.wording import ENGLISH, Tongue
 
 SAID_MAX: Final = 500
@@ -70,6 +70,21 @@ def explain(
         return _fill(unknown, {"said": "", "number": code, **args}, tongue)
     problem = PROBLEMS.get(code)
     return _fill(problem, args, tongue) if problem else (code, "")
+
+
+def explain_stop(
+    stop: Stop, counts: Mapping[RowStatus, int], endpoint: Endpoint, tongue: Tongue = ENGLISH
+) -> tuple[str, str]:
+    """Message and fix for a run that ended early; `counts` are its rows by how they ended.
+
+    An interruption that came when every row had ended leaves nothing to go on with.
+    """
+    problem = STOPS.get(stop.code)
+    if problem is None:
+        return explain(stop.code, stop.args, endpoint, tongue)
+    message, fix = _fill(problem, stop.args, tongue)
+    left = counts.get(RowStatus.NOT_SENT, 0) + counts.get(RowStatus.UNCONFIRMED, 0)
+    return message, fix if left else ""
 
 
 def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:

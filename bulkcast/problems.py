@@ -289,7 +289,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.outage": Problem(
         _E,
-        "ClassIn could not be reached for {minutes} minutes.",
+        "For {minutes} minutes ClassIn gave no answer of its own; last seen: {what}.",
         "Check the network, then continue with `bulkcast resume`.",
     ),
     "run.throttled": Problem(
@@ -372,6 +372,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Look the code up with ClassIn's support; the row was not repeated.",
     ),
 }
+
+
+STOPS: Final[Mapping[str, Problem]] = {
+    "run.interrupted": Problem(_E, "The run was interrupted.", "Continue with `bulkcast resume`."),
+}
+"""What is said of a run as a whole, where its rows say it otherwise."""
 
 
 def is_error(code: str) -> bool:

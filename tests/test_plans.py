@@ -314,6 +314,7 @@ def test_a_purged_request_leaves_nothing_known(tmp_path: Path) -> None:
         with Ledger(stage.config.home) as ledger, ledger._transaction() as connection:
             for statement in PURGE:
                 connection.execute(statement)
+        shutil.rmtree(stage.config.home / "runs")
         with Ledger(stage.config.home) as ledger:
             (entries,) = ledger.acknowledged(
                 stage.config.institution, [Target("activityId", FIRST_ID + 2)]

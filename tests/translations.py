@@ -26,7 +26,7 @@ from bulkcast import errors
 from bulkcast.cli.app import bulkcast
 from bulkcast.languages import DOMAIN, FOLDERS
 from bulkcast.model import Severity
-from bulkcast.problems import PROBLEMS
+from bulkcast.problems import PROBLEMS, STOPS
 from bulkcast.wording import OR
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -133,7 +133,7 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 
 def _of_problems() -> Iterator[Sentence]:
-    for problem in PROBLEMS.values():
+    for problem in (*PROBLEMS.values(), *STOPS.values()):
         yield from ((text,) for text in (problem.message, problem.fix) if text)
 
 

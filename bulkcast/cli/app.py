@@ -298,7 +298,7 @@ def undo(run: str, **given: Any) -> int:
 @options.world
 @options.voice
 def doctor(**given: Any) -> int:
-    """Check credentials, clock, reachability; change nothing."""
+    """Check ClassIn, credentials, clock and the ledger; change nothing."""
     from bulkcast.cli import looking
 
     return looking.doctor(given)

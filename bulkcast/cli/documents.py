@@ -9,7 +9,7 @@ from typing import Any, Final
 from bulkcast.account import Account, Cause
 from bulkcast.cli.figures import Figures, Step
 from bulkcast.cli.words import said, spoken
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
@@ -108,7 +108,7 @@ def stopped(stop: Stop | None) -> Document | None:
     """Why a run ended before its last row."""
     if stop is None:
         return None
-    message, _ = explain(stop.code, stop.args, WEBCAST, spoken())
+    message, _ = explain_stop(stop, {}, WEBCAST, spoken())
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
@@ -189,6 +189,7 @@ def account(found: Account, rows: Iterable[ResultRow]) -> Document:
         "rows": found.rows,
         "counts": _counts(found.counts),
         "attempts": found.attempts,
+        "purged_at": found.purged_at,
         "causes": [_cause(cause) for cause in found.causes],
         "stopped": stopped(found.stop),
         "listed": [_row(row) for row in rows],

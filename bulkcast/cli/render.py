@@ -15,7 +15,7 @@ from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.documents import state
 from bulkcast.cli.figures import Figures, Step, row_steps, spell
 from bulkcast.cli.words import said, spoken, tr, trn
-from bulkcast.derive import explain, local_time, short_header
+from bulkcast.derive import explain_stop, local_time, short_header
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
 from bulkcast.model import Change, Institution, Issue, RowStatus, Severity, Stop
@@ -281,9 +281,9 @@ def total(report: RunReport, symbols: Symbols) -> Text:
     return Text(f"{rows_said(len(report.rows))} {symbols.dot} {requests}{speed}", "bold")
 
 
-def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
-    """Why a run ended before its last row, and what to do."""
-    message, fix = explain(stop.code, stop.args, WEBCAST, spoken())
+def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -> Iterable[Text]:
+    """Why a run ended early, and what to do; `counts` are its rows by how they ended."""
+    message, fix = explain_stop(stop, counts, WEBCAST, spoken())
     line = tr("Stopped ({reason}): {sentence}", reason=stop.reason, sentence=shown(message))
     yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:

@@ -249,7 +249,7 @@ def show_report(told: Voice, report: RunReport) -> None:
     told.show(Text(""), render.outcome(report.counts, told.symbols))
     told.show(render.total(report, told.symbols))
     if report.stop:
-        told.show(*render.why_stopped(report.stop, told.symbols))
+        told.show(*render.why_stopped(report.stop, report.counts, told.symbols))
     if report.results:
         told.show(whole(tr("Result sheet: "), shown(report.results)))
 

@@ -18,7 +18,7 @@ from bulkcast.wording import marked
 RETRY_AFTER_MOST_S: Final = 300.0
 """A longer silence than this ends the run, to be resumed later."""
 
-_DARK: Final = marked("ClassIn does not answer; waiting for it.")
+_DARK: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
 _BACK: Final = marked("ClassIn answers again; going on gently.")
 
 
@@ -100,7 +100,7 @@ class Conditions:
         if after is before:
             return
         if after is Sky.PARKED:
-            self.remarks.append(Text(_DARK))
+            self.remarks.append(Text(_DARK, {"what": self.weather.seen}))
         if before is Sky.PARKED:
             self.remarks.append(Text(_BACK))
             self.pacer.resume_gently(now)

@@ -35,9 +35,8 @@ class Gate:
             if weather.sky is Sky.FAIR:
                 return False
             if weather.parked_for(now()) > self._max_outage_s:
-                minutes = f"{self._max_outage_s / 60:.0f}"
-                outage = Stop("outage", "run.outage", {"minutes": minutes}, exit_status=5)
-                self._brake.pull(outage)
+                words = {"minutes": f"{self._max_outage_s / 60:.0f}", "what": weather.seen}
+                self._brake.pull(Stop("outage", "run.outage", words, exit_status=5))
             elif not self._taken and now() >= weather.probe_at:
                 self._taken = True
                 return True

@@ -23,7 +23,7 @@ from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
 from bulkcast.pipeline.running import apply, require_place, resume
-from bulkcast.pipeline.undoing import Lost, Undone, undo
+from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -48,6 +48,7 @@ __all__ = [
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "Stays",
     "Undone",
     "Validation",
     "Watch",

@@ -134,8 +134,8 @@ def _title(account: Account, tz: tzinfo) -> Iterator[Any]:
 def _stop(account: Account, _tz: tzinfo) -> Iterator[Any]:
     if account.stop and account.stopped:
         lead = Label(
-            f"It ended before its last row ({account.stop.reason}).",
-            f"在最后一行之前就已停止（{account.stop.reason}）。",
+            f"It ended early ({account.stop.reason}).",
+            f"提前结束（{account.stop.reason}）。",
         )
         yield _E.section(
             _both("h2", Label("Stopped", "已停止")),
