@@ -29,6 +29,20 @@ class Problem:
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
+    # ---------------------------------------------------------------- the file
+    "file.encoding_guessed": Problem(
+        _W,
+        "The file does not say how it is encoded; it was read as {encoding}: {samples}.",
+        "If that looks wrong, say the encoding with --encoding; a file saved as CSV UTF-8 says it"
+        " itself.",
+    ),
+    "file.encoding_doubtful": Problem(
+        _E,
+        "The file does not say how it is encoded, and what would be sent depends on it: read as"
+        " {encoding} a cell is “{sample}”, as {other} “{other_sample}”.",
+        "Save it as CSV UTF-8, or say which of the two is right, with --encoding {encoding} or"
+        " --encoding {other}.",
+    ),
     # ---------------------------------------------------------------- the header row
     "header.near_miss": Problem(
         _E,

@@ -79,12 +79,12 @@ def validate(
         survey = validator.survey(opened.headers, row, endpoint, rules)
         for block in opened.blocks():
             survey.take(block)
-        remarks = opened.all_remarks()
+        remarks, of_file = opened.all_remarks(), opened.doubts()
     if survey.is_doubled():
         with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
             for block in opened.blocks():
                 survey.look_again(block)
-    found = survey.result()
+    found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
         found.has_errors, found.has_times,
