@@ -213,6 +213,18 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The password is stored as a number, so zeros at its front may be lost.",
         "Format the cell as text and type the password again.",
     ),
+    "password.only_spaces": Problem(
+        _W,
+        "The cell holds nothing that can be seen and counts as blank: the password stays as it is.",
+        "Empty the cell, or type the password; (clear) takes it away.",
+    ),
+    "password.unseen_character": Problem(
+        _W,
+        "Character {places} of the password is {what}; viewers have to type exactly that.",
+        "Type the password again, unless that is meant.",
+        many="Characters {places} of the password cannot be seen or are taken for others, the first"
+        " is {what}; viewers have to type exactly that.",
+    ),
     "cell.not_clearable": Problem(
         _E,
         "{value} clears a text or a list; {column} is neither.",
@@ -247,7 +259,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "time.not_a_time": Problem(
         _E,
         "{value} is not a point in time.",
-        "Give a date cell, 2027-03-01 08:00, or Unix seconds.",
+        "Give a date cell, 2027-03-01 08:00, 2027-03-01 8:00 AM, 2027年3月1日 下午3:05, or Unix"
+        " seconds; noon and midnight as 12:00 and 0:00.",
     ),
     "text.cut": Problem(
         _W,

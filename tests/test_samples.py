@@ -117,7 +117,7 @@ FOUND: dict[str, list[str]] = {
     "sep-line.csv": [],
     "shift-jis.csv": ["sheet file.encoding_guessed"],
     "short-rows.csv": ["row 3 row.nothing_to_set"],
-    "start-time-without-a-date.csv": ["B2 time.not_a_time", "B3 time.not_a_time"],
+    "start-time-without-a-date.csv": ["B2 cell.only_a_time", "B3 time.not_a_time"],
     "stray-cell-far-off.xlsx": [],
     "student-ids.csv": ["C2 ids.repeated", "C3 ids.not_a_list", "C4 id.scientific"],
     "tabs.csv": [],
