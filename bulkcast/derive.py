@@ -103,7 +103,7 @@ def _bare(sentence: str) -> str:
 
 def _fill(problem: Problem, args: Mapping[str, str], tongue: Tongue) -> tuple[str, str]:
     words = {name: clean(str(value)) for name, value in args.items()}
-    message = tongue.tell(problem.message, **words).rstrip(" :：")
+    message = tongue.tell(problem.said_of(args), **words).rstrip(" :：")
     return message, tongue.tell(problem.fix, **words)
 
 
@@ -372,7 +372,8 @@ def codes_table(endpoint: Endpoint) -> str:
 def problems_table() -> str:
     """Every dotted code as a Markdown table."""
     lines = (
-        (f"`{code}`", p.severity.value, p.message, p.fix or "–") for code, p in PROBLEMS.items()
+        (f"`{code}`", p.severity.value, p.many or p.message, p.fix or "–")
+        for code, p in PROBLEMS.items()
     )
     return _markdown(("Code", "Weight", "Sentence", "Fix"), lines)
 

@@ -217,6 +217,7 @@ def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk)
     data = listed.document["issues"] if listed.out else []
     cells = [str(part) for issue in data for part in (issue["value"], issue["column"])]
     cells += listed.document["ignored_columns"] if listed.out else []
+    cells += [part for issue in data for part in re.findall("“(.+?)”", issue["message"])]
 
     spoken = re.sub(r"\w+…", "", said.out + said.err)  # a cell that was shortened
 

@@ -134,7 +134,7 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 def _of_problems() -> Iterator[Sentence]:
     for problem in (*PROBLEMS.values(), *STOPS.values()):
-        yield from ((text,) for text in (problem.message, problem.fix) if text)
+        yield from ((text,) for text in (problem.message, problem.many, problem.fix) if text)
 
 
 def _of_commands(command: click.Command) -> Iterator[Sentence]:

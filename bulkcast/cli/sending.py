@@ -97,6 +97,7 @@ def _carry_on(
     if given["dry_run"]:
         return _dry_run(told, prepared, options, given)
     pipeline.require_place(prepared, options)
+    checking.show_doubts(told, prepared)
     _show_plan(told, prepared, options)
     _require_expected(prepared, given)
     _agree(prepared, config, given)

@@ -3,6 +3,7 @@
     validate  read a sheet and check it, in little memory
     prepare   read a sheet, check it, plan it            (plan stops here)
     recall    look up what ClassIn is known to hold; replan in the light of it
+    with_doubts    look up the runs that a result sheet names
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
@@ -15,6 +16,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.accounting import account, outcomes, page
+from bulkcast.pipeline.believing import with_doubts
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
@@ -73,6 +75,7 @@ __all__ = [
     "runs",
     "undo",
     "validate",
+    "with_doubts",
     "write_plan",
     "zone",
 ]

@@ -202,6 +202,8 @@ class RunReport:
     exit_status: int
     rows: tuple[ResultRow, ...]
     remarks: tuple[Text, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    """What was found about the sheet as a whole."""
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:
