@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcast.catalogue import Label
@@ -72,6 +72,8 @@ class Account:
     stop: Stop | None
     stopped: Label | None
     """Why it ended before its last row."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the sheet's header calls it."""
 
     @property
     def rows(self) -> int:

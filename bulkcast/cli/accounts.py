@@ -1,6 +1,6 @@
 """How what a run came to looks on a terminal.  What a server said is untrusted: see `shown`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from rich.console import RenderableType
@@ -9,25 +9,31 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast.account import Account, Cause, ranges
-from bulkcast.cli import render
+from bulkcast.cli import outcomes, render
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.figures import spell
+from bulkcast.cli.states import status_said, status_written
 from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.derive import local_time
-from bulkcast.model import ResultRow
+from bulkcast.model import ResultRow, RowStatus
 
 _STRETCHES = 12
 """Stretches of row numbers shown of a cause."""
 
 
-def account(found: Account, tz: tzinfo, symbols: Symbols) -> Iterable[RenderableType]:
-    """The run, its counts, and why some rows did not succeed; times in `tz`."""
+def account(
+    found: Account, earlier: Mapping[RowStatus, int], tz: tzinfo, symbols: Symbols
+) -> Iterable[RenderableType]:
+    """The run, its counts, and why some rows did not succeed; times in `tz`.
+
+    `earlier` counts the rows that are as an earlier run left them.
+    """
     yield _facts(found, tz)
     yield Text("")
-    yield render.outcome(found.counts, symbols)
+    yield outcomes.outcome(found.counts, earlier, symbols)
     yield _total(found, symbols)
     if found.stop:
-        yield from render.why_stopped(found.stop, symbols)
+        yield from outcomes.why_stopped(found.stop, symbols)
     for cause in found.causes:
         yield Text("")
         yield from _cause(cause, symbols)
@@ -59,7 +65,7 @@ def _total(found: Account, symbols: Symbols) -> Text:
 
 
 def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
-    status = cause.status.value.replace("_", " ")
+    status = status_written(cause.status)
     rows = render.rows_said(len(cause.rows))
     lang = spoken().lang
     yield Text.assemble((f"{status} {cause.code}", "bold"), f" {symbols.dot} {rows}")
@@ -80,7 +86,7 @@ def rows(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[Renderabl
     for row in kept:
         table.add_row(
             Text(tr("row {n}", n=row.row), "bold"),
-            Text(row.status.value.replace("_", " ")),
+            Text(status_said(row.status)),
             Text(row.time),
             Text(shown(row.message), overflow="fold"),
         )

@@ -13,7 +13,9 @@ from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
-from bulkcast.cli.words import said, tr, trn
+from bulkcast.cli.planned import plan as planned_rows
+from bulkcast.cli.planned import row_by_row
+from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.forecast import Forecast, Pace, forecast
@@ -30,6 +32,7 @@ def validate(sheet: Path, given: Given) -> int:
     """List every problem of the sheet; the exit status."""
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
+    calling(found.names)
     if told.as_json:
         document = documents.validation(found, _forecast(_planned(found, given)))
         told.document(documents.dump(document))
@@ -56,7 +59,8 @@ def _foresee(told: Voice, prepared: Prepared | None) -> None:
         planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
         tz = zone(prepared.options.tz)
         told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
-        told.show(*outlook.in_time(planned), *outlook.late(planned, tz, told.symbols))
+        told.show(*outlook.in_time(planned), *outlook.locked(planned, tz, told.symbols))
+        told.show(*outlook.late(planned, tz, told.symbols))
 
 
 def is_dated(prepared: Prepared) -> bool:
@@ -92,7 +96,7 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
-        names = ", ".join(ignored)
+        names = spoken().listed(ignored)
         told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
@@ -122,15 +126,16 @@ def plan(sheet: Path, given: Given) -> int:
     config = _institution(given)
     prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
     prepared = asked.recalled(prepared, config, given)
+    calling(prepared.names)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)
     if told.as_json:
         told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
-    told.show(*render.plan(planned, told.symbols))
+    told.show(*planned_rows(planned, told.symbols))
     show_outlook(told.show, prepared, planned, rate, told.symbols)
     if told.verbose and config:
-        told.show(*render.row_by_row(prepared, told.symbols))
+        told.show(*row_by_row(prepared, told.symbols))
     _tell_limits(told, prepared, planned, given)
     if given["out"] and config:
         _freeze(told, prepared, config, given, now)
@@ -156,13 +161,13 @@ def show_outlook(
     show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
 ) -> None:
     """The order, how long it takes, and what comes too late."""
-    if not planned.sent:
-        return
     name = prepared.options.tz
     tz = zone(name)
-    show(outlook.order([row for request in prepared.plan.requests for row in request.rows]))
-    show(outlook.pace(planned, rate, tz, name))
-    show(*outlook.in_time(planned), *outlook.late(planned, tz, symbols))
+    if planned.sent:
+        show(outlook.order([row for rows in planned.order for row in rows]))
+        show(outlook.pace(planned, rate, tz, name))
+    show(*outlook.in_time(planned), *outlook.locked(planned, tz, symbols))
+    show(*outlook.late(planned, tz, symbols))
 
 
 def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given) -> None:

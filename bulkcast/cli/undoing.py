@@ -83,7 +83,7 @@ def _lost(found: Undone, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"{symbols.warning} {_stays(why, n)}", "yellow")
         some = [item for item in found.lost if item.why == why]
         for item in some[:_LISTED]:
-            rows = ", ".join(map(str, item.rows))
+            rows = spoken().listed(map(str, item.rows))
             line = tr("row {rows}, {target}: {key}", rows=rows, target=item.target, key=item.key)
             yield Text(f"    {line}")
         if n > _LISTED:

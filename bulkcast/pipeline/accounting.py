@@ -12,6 +12,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import LANGS, tongue
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import ResultRow, Stop, no_counts
+from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.reporting import result_rows
 
@@ -78,6 +79,7 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
         stop=frozen.stop,
         stopped=_why(frozen.stop),
+        names=header_names(header.headers, WEBCAST, header.mapping),
     )
     return found, rows
 

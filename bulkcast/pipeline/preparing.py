@@ -13,6 +13,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.naming import header_names
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
 
@@ -62,6 +63,7 @@ def validate(
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
         survey = validator.survey(opened.headers, row, endpoint, rules)
+        names = header_names(opened.headers, endpoint, options.read.mapping)
         for block in opened.blocks():
             survey.take(block)
         remarks = opened.all_remarks()
@@ -72,7 +74,7 @@ def validate(
     found = survey.result()
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.has_times,
+        found.has_errors, found.has_times, names,
     )  # fmt: skip
 
 
