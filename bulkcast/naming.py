@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold
 
 
 def short_header(header: str) -> str:
@@ -23,11 +23,14 @@ def header_names(
 ) -> dict[str, str]:
     """Key → what the sheet's first column of that setting is called.
 
-    `mapping` (header → setting) goes before what headers say, as when the sheet is checked.
+    `mapping` (header → setting) goes before what headers say, as when the sheet is checked.  A
+    column that is named in both languages is left out: its label says it in the reader's own.
 
     >>> from bulkcast.endpoints.webcast import WEBCAST
     >>> header_names(["备注", "录课", "Ours"], WEBCAST, {"Ours": "activityId"})
     {'recordState': '录课', 'activityId': 'Ours'}
+    >>> header_names(["Web live 网页直播"], WEBCAST, {})
+    {}
     """
     mapped = {fold(header): key for header, key in mapping.items()}
     found: dict[str, str] = {}
@@ -37,4 +40,9 @@ def header_names(
         column = endpoint.column_for(mapped.get(fold(header), "")) or endpoint.column_for(header)
         if column is not None and (name := short_header(header)):
             found.setdefault(column.key, name)
-    return found
+    return {key: name for key, name in found.items() if not _is_both(name, endpoint.by_key[key])}
+
+
+def _is_both(name: str, setting: Setting) -> bool:
+    """Whether a header names its setting in both languages, of which a reader wants one."""
+    return fold(name) in {fold(setting.label.pair(lang)) for lang in ("en", "zh")}

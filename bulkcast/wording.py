@@ -26,6 +26,9 @@ LISTS: Final = frozenset(
 LABELLED: Final = frozenset({"setting", "candidates"})
 """The same, of settings that no column can be named after: the header is what is wrong."""
 
+SERIES: Final = frozenset({"choices"})
+"""Arguments that are a list of something else."""
+
 SPELLED: Final = frozenset({"either"})
 """The same, to be typed as they are."""
 
@@ -176,6 +179,7 @@ class Tongue:
             (SPELLED, self._spelled),
             (LABELLED, self._labelled),
             (LISTS, self._listed),
+            (SERIES, self._series),
         ):
             if name in names:
                 return told(value)
@@ -189,6 +193,9 @@ class Tongue:
 
     def _labelled(self, value: str) -> str:
         return self.look_up(OR).join(self.label_of(key) or key for key in value.split(OR))
+
+    def _series(self, value: str) -> str:
+        return self.listed(value.split(COMMA))
 
     def _listed(self, value: str) -> str:
         either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))

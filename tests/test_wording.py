@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from bulkcast.cli import states, words
 from bulkcast.endpoints import WEBCAST
@@ -325,3 +326,47 @@ def test_a_day_that_is_none_is_refused_in_words(desk: Desk) -> None:
     assert said.status == 2
     assert "'明天' 不是日期；请写成 2027-03-01 的样子" in said.err
     assert desk.call("runs", "--until", "2027-02-30").status == 2
+
+
+# ------------------------------------------------------------------ the help page
+
+
+@pytest.mark.parametrize("width", [52, 80, 100])
+@pytest.mark.parametrize("command", ["apply", "runs", "purge"])
+def test_a_chinese_help_page_fits_its_terminal_and_loses_nothing(
+    desk: Desk, command: str, width: int
+) -> None:
+    desk.set(COLUMNS="400")
+    whole = desk.call(command, "--help", "--lang", "zh").out
+    desk.set(COLUMNS=str(width))
+
+    page = desk.call(command, "--help", "--lang", "zh").out
+
+    assert max(cell_len(line) for line in page.splitlines()) <= width
+    assert "".join(page.split()) == "".join(whole.split())
+    assert not re.search(r"^\s*[，。、；：）]", page, re.MULTILINE), "a line begins with a mark"
+
+
+def test_a_chinese_help_page_uses_the_width_it_has(desk: Desk) -> None:
+    desk.set(COLUMNS="80")
+
+    page = desk.call("--help", "--lang", "zh").out.splitlines()
+
+    assert max(map(cell_len, page)) > 72
+
+
+def test_lists_have_the_commas_of_their_language(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "t.csv", [[*line(1)[:2], "maybe", *line(1)[3:]]])
+
+    assert "0 (Off 关), 1 (On 开)" in desk.call("validate", sheet).out
+    assert "0 (Off 关)、1 (On 开)" in desk.call("validate", sheet, "--lang", "zh").out
+
+
+def test_a_header_in_both_languages_is_told_in_the_readers_own(desk: Desk) -> None:
+    sheet = desk.folder / "a.csv"
+    sheet.write_text("Activity ID 活动ID,网页直播 Web live,recordState\n1,1,0\n", encoding="utf-8")
+
+    english, chinese = (desk.call("validate", sheet, "--lang", lang).out for lang in ("en", "zh"))
+
+    assert "Web live is on while recordState is off." in english
+    assert "“网页直播”为开，而“recordState”为关。" in chinese

@@ -81,7 +81,7 @@ reading = _together(
     click.option("--strict", is_flag=True, help="Take warnings for errors."),
     click.option(
         "--tz", default="Asia/Shanghai", show_default=True, metavar="ZONE",
-        help="Time zone of the sheet's times.",
+        help="Time zone of the sheet's times, and of all times told of its run.",
     ),
 )  # fmt: skip
 

@@ -76,7 +76,7 @@ def _when(n: int, earlier: int) -> str:
 def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
-    speed = f" {tr('({n} a minute)', n=f'{rate:,.0f}')}" if rate else ""
+    speed = tr(" ({n} a minute)", n=f"{rate:,.0f}") if rate else ""
     requests = trn(
         "{n} request in {time}",
         "{n} requests in {time}",

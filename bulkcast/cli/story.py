@@ -23,7 +23,7 @@ from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
 from bulkcast.cli.planned import plan
 from bulkcast.cli.states import status_written
-from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -122,6 +122,7 @@ def _validate(stage: _Stage) -> Prepared:
     _typed(stage, "validate", stage.sheet)
     stage.told.show(Text(""))
     prepared = pipeline.prepare(stage.sheet)
+    calling(prepared.names)
     checking.show_problems(stage.told, prepared, most=_PROBLEMS)
     checking.show_verdict(stage.told, prepared)
     return prepared
