@@ -4,6 +4,7 @@ It follows no redirect, reads no proxy or netrc from the environment, keeps no c
 switch against TLS verification, and reads a bounded, uncompressed answer.
 """
 
+import os
 import re
 import ssl
 from datetime import UTC
@@ -210,7 +211,9 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return UNKNOWN_HOST.format(host=exc.host)
     if isinstance(exc, aiohttp.ClientConnectorError):
-        why = exc.os_error.strerror or type(exc.os_error).__name__
+        # What asyncio says there is Python; the system has a word for its number.
+        errno = exc.os_error.errno
+        why = os.strerror(errno) if errno else type(exc.os_error).__name__
         return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=why)
     if isinstance(exc, TimeoutError):
         return TOO_SLOW

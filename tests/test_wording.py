@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -312,7 +313,7 @@ def test_a_run_is_listed_and_found_by_the_time_of_its_sheets_zone(desk: Desk) ->
     newest, oldest = (r["run"] for r in desk.call("runs", "--json").document["runs"])
     day = datetime.fromtimestamp(time.time() + 14 * 3600, UTC).date().isoformat()
 
-    assert f"When ({ahead})" in one.out
+    assert f"Times are those of {ahead}." in one.out
     assert f" {ahead}" in two.out
     assert f" {behind}" in two.out
     found = desk.call("runs", "--since", day).out
@@ -370,3 +371,43 @@ def test_a_header_in_both_languages_is_told_in_the_readers_own(desk: Desk) -> No
 
     assert "Web live is on while recordState is off." in english
     assert "“网页直播”为开，而“recordState”为关。" in chinese
+
+
+def test_a_connection_that_is_refused_is_told_in_the_systems_words(desk: Desk) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        port = taken.getsockname()[1]
+        desk.use(f"http://127.0.0.1:{port}")
+        reached = desk.call("doctor", "--lang", "zh")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        played = desk.call("sandbox", "--port", str(port), "--lang", "zh")
+
+    assert "没有应答（连接被拒绝）" in reached.out
+    assert f"无法监听 127.0.0.1 的端口 {port}（地址已被占用）" in played.err
+
+
+def test_a_row_is_asked_for_the_id_that_its_sheet_has_a_column_for(desk: Desk) -> None:
+    sheet = own_headers(desk.folder, "a,,1,0,1,1")
+
+    said = desk.call("validate", sheet, "--map", "活动=activityId").out
+
+    assert "→ Fill in 活动.\n" in said
+
+
+def test_validate_offers_to_send_only_what_is_not_locked(desk: Desk) -> None:
+    some = dated(desk.folder / "some.csv", 60, 86400, 86400)
+    some.write_text(some.read_text("utf-8") + "x,,1,0,1,1\n", encoding="utf-8")
+    none = dated(desk.folder / "none.csv", 60, 60)
+
+    assert "or send the 2 valid rows now:" in desk.call("validate", some).err
+    assert "Nothing can be sent as it is" in desk.call("validate", none).err
+
+
+def test_apply_says_where_the_invalid_rows_are_explained(desk: Desk) -> None:
+    sheet = own_headers(desk.folder, "a,25096001,0,0,1,1", "b,25096002,1,0,1,1")
+
+    with clearing(desk):
+        said = desk.call("apply", sheet, "-y", *FAST, "--map", "活动=activityId").err
+
+    assert f"What is wrong with the invalid rows: bulkcast validate {sheet}" in said

@@ -45,7 +45,7 @@ def _facts(found: Account, tz: tzinfo) -> Table:
         (tr("Run"), found.run),
         (tr("Sheet"), found.sheet),
         (tr("Institution"), tr("{sid} at {root_url}", sid=found.sid, root_url=found.root_url)),
-        (tr("Begun"), f"{begun} ({found.tz})"),
+        (tr("Begun"), tr("{at} ({zone})", at=begun, zone=found.tz)),
         (tr("Ended"), ended or "–"),
     )
     table = Table.grid(padding=(0, 2))
@@ -74,7 +74,7 @@ def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
         fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
         yield Padding(fix, (0, 0, 0, 4), expand=False)
     listed, beyond = ranges(cause.rows, _STRETCHES)
-    line = tr("rows {rows}", rows=listed)
+    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=listed)
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     yield Padding(Text(line + more, "dim"), (0, 0, 0, 4), expand=False)
 

@@ -18,16 +18,24 @@ def agree(question: str) -> None:
         click.Abort: the answer was no, or the terminal is gone.
 
     """
-    agreed = click.prompt(
-        question,
-        default="",
-        show_default=False,
-        prompt_suffix=f" {tr('[y/N]')}{tr(': ')}",
-        value_proc=_understood,
-        err=True,
-    )
-    if not agreed:
+    if not _answer(question):
         raise click.Abort
+
+
+def _answer(question: str) -> bool:
+    try:
+        answer: bool = click.prompt(
+            question,
+            default="",
+            show_default=False,
+            prompt_suffix=f" {tr('[y/N]')}{tr(': ')}",
+            value_proc=_understood,
+            err=True,
+        )
+    except click.Abort:
+        click.echo(err=True)  # the cursor stands behind the question yet
+        raise
+    return answer
 
 
 def _understood(answer: Any) -> bool:

@@ -40,8 +40,8 @@ def validate(sheet: Path, given: Given) -> int:
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    _foresee(told, _planned(found, given))
-    told.say(_next(found))
+    locked = _foresee(told, _planned(found, given))
+    told.say(_next(found, found.valid - locked))
     return found.exit_status
 
 
@@ -53,14 +53,20 @@ def _planned(found: Validation, given: Given) -> Prepared | None:
     return prepared if is_dated(prepared) else None
 
 
-def _foresee(told: Voice, prepared: Prepared | None) -> None:
-    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    if prepared:
-        planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-        tz = zone(prepared.options.tz)
+def _foresee(told: Voice, prepared: Prepared | None) -> int:
+    """What would come too late if the valid rows were sent now; only a dated sheet tells.
+
+    How many of them have locked already.
+    """
+    if prepared is None:
+        return 0
+    planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
+    tz = zone(prepared.options.tz)
+    if planned.sent:
         told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
-        told.show(*outlook.in_time(planned), *outlook.locked(planned, tz, told.symbols))
-        told.show(*outlook.late(planned, tz, told.symbols))
+    told.show(*outlook.in_time(planned), *outlook.locked(planned, tz, told.symbols))
+    told.show(*outlook.late(planned, tz, told.symbols))
+    return planned.locked
 
 
 def is_dated(prepared: Prepared) -> bool:
@@ -100,17 +106,18 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
         told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
-def _next(prepared: Validation) -> Text:
+def _next(prepared: Validation, n: int) -> Text:
+    """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.rows:
         return Text(tr("There are no rows below the header yet."))
-    if not prepared.valid:
-        return Text(tr("Nothing can be sent yet: mend the sheet and validate it again."))
+    if not n:
+        return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
     if prepared.invalid:
         lead = trn(
             "Mend them and validate again, or send the {n} valid row now: ",
             "Mend them and validate again, or send the {n} valid rows now: ",
-            prepared.valid,
+            n,
         )
         return whole(lead, apply)
     return whole(tr("Next: "), apply)
@@ -172,14 +179,19 @@ def show_outlook(
 
 def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given) -> None:
     """What the plan does not say or cannot know."""
-    if prepared.invalid:
-        validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+    show_where_wrong(told, prepared)
     if given["changed_only"] and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
         mark = prepared.plan.fingerprint[:16]
         told.say(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
+
+
+def show_where_wrong(told: Voice, prepared: Prepared) -> None:
+    """Which command lists what is wrong with the rows that are not sent."""
+    if prepared.invalid:
+        validate = command("bulkcast", "validate", prepared.path)
+        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
 
 
 NOT_SEEN = marked(

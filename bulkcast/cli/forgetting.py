@@ -19,7 +19,7 @@ def purge(given: Given) -> int:
     home = asked.home(given)
     found = pipeline.purgeable(home, run=given["run"], older_than_s=given["older_than"])
     if found and not told.as_json:
-        told.show(listing.runs(found))
+        told.show(*listing.runs(found))
     if found and not given["yes"]:
         one = "Take away what the rows of {n} run held, for good?"
         many = "Take away what the rows of {n} runs held, for good?"

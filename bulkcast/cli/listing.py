@@ -1,6 +1,6 @@
 """How lists of runs, and rows counted by a column, look on a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -18,31 +18,27 @@ from bulkcast.pipeline import zone
 from bulkcast.reporter import Crosstab
 
 
-def runs(records: Sequence[RunRecord]) -> Table:
-    """The list of runs, each with its times in the zone of its sheet."""
+def runs(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
+    """The list of runs, each with its times in the zone of its sheet, and which that is."""
     zones = {record.header.tz for record in records}
-    shared = zones.pop() if len(zones) == 1 else ""
-    when = tr("When ({zone})", zone=shared) if shared else tr("When")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    titles = (tr("Run"), when, tr("Sheet"), tr("Institution"), tr("Rows"), tr("State"))
+    titles = (tr("Run"), tr("When"), tr("Sheet"), tr("Institution"), tr("Rows"), tr("State"))
     for index, title in enumerate(titles):
         # A run's name is to be copied, so it is never broken.
         table.add_column(title, header_style="dim", overflow="fold", no_wrap=index == 0)
     for record in records:
-        table.add_row(*_line(record, begun(record) + ("" if shared else f" {record.header.tz}")))
-    return table
+        table.add_row(*_line(record, record.header.tz if len(zones) > 1 else ""))
+    yield table
+    if len(zones) == 1:
+        yield Text(tr("Times are those of {zone}.", zone=zones.pop()), "dim")
 
 
-def begun(record: RunRecord) -> str:
-    """When a run began, to the minute, by the time zone of its sheet."""
-    return local_time(record.header.created_at, zone(record.header.tz))[:16]
-
-
-def _line(record: RunRecord, when: str) -> tuple[Text, ...]:
+def _line(record: RunRecord, named: str) -> tuple[Text, ...]:
     header = record.header
+    begun = local_time(header.created_at, zone(header.tz))[:16]
     return (
         Text(header.run),
-        Text(when),
+        Text(f"{begun} {named}".rstrip()),
         Text(shown(header.sheet.replace("\\", "/").rpartition("/")[2])),
         Text(shown(header.institution.sid)),
         _brief(record.counts),

@@ -61,7 +61,7 @@ def runs(given: Given) -> int:
     if told.as_json:
         told.document(documents.dump(documents.runs(records)))
     elif records:
-        told.show(listing.runs(records))
+        told.show(*listing.runs(records))
     elif there:
         told.say(Text(tr("None of the {n} runs is so.", n=f"{len(there):,}")))
     else:

@@ -108,6 +108,7 @@ def _carry_on(
     pipeline.require_place(prepared, options)
     _show_warnings(told, prepared, given)
     planned = _show_plan(told, prepared, options)
+    checking.show_where_wrong(told, prepared)
     _require_expected(prepared, given)
     _agree(planned.sent, config, given)
 
