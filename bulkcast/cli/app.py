@@ -99,7 +99,7 @@ def template(out: Path, **given: Any) -> int:
 @options.reading
 @options.voice
 def validate(sheet: Path, **given: Any) -> int:
-    """List every problem of SHEET; offline, without credentials."""
+    """Check SHEET and list what is wrong; offline, without credentials."""
     from bulkcast.cli import checking
 
     return checking.validate(sheet, given)

@@ -171,7 +171,7 @@ def show_outlook(
     name = prepared.options.tz
     tz = zone(name)
     if planned.sent:
-        show(outlook.order([row for rows in planned.order for row in rows]))
+        show(outlook.order(planned))
         show(outlook.pace(planned, rate, tz, name))
     show(*outlook.in_time(planned), *outlook.locked(planned, tz, symbols))
     show(*outlook.late(planned, tz, symbols))

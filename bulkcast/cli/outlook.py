@@ -37,15 +37,19 @@ def pace(planned: Figures, rate: float, zone: tzinfo, name: str) -> Text:
     )
 
 
-def order(rows: Sequence[int]) -> Text:
-    """In which order rows are sent: the ones that lock first come first."""
+def order(planned: Figures) -> Text:
+    """In which order rows are sent: where it is known, the ones that lock first come first."""
+    rows = [row for together in planned.order for row in together]
     head = [str(row) for row in rows[: 2 * _EDGE]]
     if len(rows) > 2 * _EDGE:
         tail = [str(row) for row in rows[-_EDGE:]]
         head = [*head[:_EDGE], "…", *tail]
     comma = spoken().listed(["", ""])
     listed = comma.join(head).replace(f"…{comma}", "… ")
-    return Text(tr("Order of rows, earliest lock first: {rows}", rows=listed))
+    said = marked("Order of rows, as in the sheet: {rows}")
+    if planned.dated:
+        said = "Order of rows, earliest lock first: {rows}"
+    return Text(tr(said, rows=listed))
 
 
 def locked(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
