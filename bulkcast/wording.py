@@ -26,7 +26,7 @@ LISTS: Final = frozenset(
 LABELLED: Final = frozenset({"setting", "candidates"})
 """The same, of settings that no column can be named after: the header is what is wrong."""
 
-SERIES: Final = frozenset({"choices"})
+SERIES: Final = frozenset({"choices", "known", "rows", "examples", "runs"})
 """Arguments that are a list of something else."""
 
 SPELLED: Final = frozenset({"either"})

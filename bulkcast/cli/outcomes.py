@@ -75,6 +75,8 @@ def _when(n: int, earlier: int) -> str:
 
 def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
+    if not report.requests:
+        return Text(rows_said(len(report.rows)), "bold")
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
     speed = tr(" ({n} a minute)", n=f"{rate:,.0f}") if rate else ""
     requests = trn(

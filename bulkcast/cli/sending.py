@@ -72,12 +72,12 @@ def resume(run: str, given: Given) -> int:
     home = asked.home(given)
     port = 0 if config else _port_of(home, run)
     is_over = not pipeline.left_to_send(home, run)
-    quieter = replace(told, quiet=told.quiet or is_over)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-    report = asyncio.run(_carry_out(quieter, config, options, given, use, port))
+    during = _silent(told) if is_over else told
+    report = asyncio.run(_carry_out(during, config, options, given, use, port))
     if is_over:
         told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
     return _tell(told, report, given)
@@ -115,7 +115,14 @@ def _carry_on(
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.apply(prepared, config, options, control=control, watch=watch)
 
-    return _send(told, config, options, given, use)
+    during = told if planned.sent else _silent(told)
+    report = asyncio.run(_carry_out(during, config, options, given, use))
+    return _tell(told, report, given)
+
+
+def _silent(told: Voice) -> Voice:
+    """Where nothing is sent, there is no progress to speak of."""
+    return replace(told, quiet=True)
 
 
 def _require_expected(prepared: Prepared, given: Given) -> None:
@@ -209,18 +216,6 @@ def _agree(n: int, config: Config | None, given: Given) -> None:
 
 
 # ------------------------------------------------------------------ during
-
-
-def _send(
-    told: Voice,
-    config: Config | None,
-    options: SendOptions,
-    given: Given,
-    use: _Use,
-) -> int:
-    """Carry out a use case under signals, with its progress shown, then say how it ended."""
-    report = asyncio.run(_carry_out(told, config, options, given, use))
-    return _tell(told, report, given)
 
 
 def _tell(told: Voice, report: RunReport, given: Given) -> int:
