@@ -29,6 +29,9 @@ LABELLED: Final = frozenset({"setting", "candidates"})
 SERIES: Final = frozenset({"choices", "known", "rows", "examples", "runs"})
 """Arguments that are a list of something else."""
 
+ROWS: Final = frozenset({"others"})
+"""Arguments that are rows as `AND_MORE` has them."""
+
 SPELLED: Final = frozenset({"either"})
 """The same, to be typed as they are."""
 
@@ -64,6 +67,10 @@ _FILLED: Final = tuple(
     (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
     for template in (UNKNOWN_HOST, NO_LISTENER, *_LEDGER)
 )
+AND_MORE: Final = marked("{rows} and {n} more")
+"""Rows of which only the first few are named, as an issue keeps them: filled already."""
+
+_AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
 
 
@@ -180,6 +187,7 @@ class Tongue:
             (LABELLED, self._labelled),
             (LISTS, self._listed),
             (SERIES, self._series),
+            (ROWS, self._rows),
         ):
             if name in names:
                 return told(value)
@@ -196,6 +204,10 @@ class Tongue:
 
     def _series(self, value: str) -> str:
         return self.listed(value.split(COMMA))
+
+    def _rows(self, value: str) -> str:
+        more = _AND_MORE.fullmatch(value)
+        return self.tell(AND_MORE, **more.groupdict()) if more else self._series(value)
 
     def _listed(self, value: str) -> str:
         either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))

@@ -411,3 +411,16 @@ def test_apply_says_where_the_invalid_rows_are_explained(desk: Desk) -> None:
         said = desk.call("apply", sheet, "-y", *FAST, "--map", "活动=activityId").err
 
     assert f"What is wrong with the invalid rows: bulkcast validate {sheet}" in said
+
+
+def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: Desk) -> None:
+    rows = [[*line(1)[:2], *line(n)[2:]] for n in range(30)]
+    sheet = write_csv(desk.folder / "t.csv", rows)
+
+    english, chinese = (desk.call("validate", sheet, "--lang", lang).out for lang in ("en", "zh"))
+
+    more = re.search(r"Row 3, 4, [\d, ]+ and (\d+) more sets", english)
+    assert more is not None
+    assert f" 等，另有 {more[1]} 行" in chinese
+    assert " and " not in chinese
+    assert "3、4、" in chinese
