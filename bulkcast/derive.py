@@ -28,6 +28,7 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity, Stop
+from bulkcast.naming import short_header
 from bulkcast.problems import PROBLEMS, STOPS, Problem
 from bulkcast.wording import ENGLISH, Tongue
 
@@ -108,18 +109,6 @@ def _fill(problem: Problem, args: Mapping[str, str], tongue: Tongue) -> tuple[st
 
 
 # ------------------------------------------------------------------ result rows
-
-
-def short_header(header: str) -> str:
-    r"""The name by which a message calls a column: its first line, without the required mark.
-
-    The result workbook's highlighting computes the same in a formula; change both or neither.
-
-    >>> short_header("Activity ID *\n活动ID")
-    'Activity ID'
-    """
-    first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
-    return re.sub(" +", " ", first).strip(" ")
 
 
 def issue_sentence(issue: Issue, tongue: Tongue = ENGLISH) -> str:

@@ -71,7 +71,7 @@ _OF_THE_SYSTEM: Final = (
     "Connection refused", "Network is unreachable", "No route to host",
     "Connection reset by peer", "Permission denied", "No such file or directory",
     "No space left on device", "Read-only file system", "Is a directory", "Not a directory",
-    "File name too long",
+    "File name too long", "Address already in use",
 )  # fmt: skip
 """What operating systems say most."""
 

@@ -126,6 +126,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "classrooms": planned.classrooms,
         "invalid": planned.invalid,
         "unchanged": planned.unchanged,
+        "locked": planned.locked,
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {s.key: dict(s.values) for s in planned.settings},
@@ -133,7 +134,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "billed": [
             {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
         ],
-        "order": [list(request.rows) for request in prepared.plan.requests],
+        "order": [list(rows) for rows in planned.order],
         "seconds": round(outlook.duration_s, 3),
         "done_at": round(outlook.ends_at, 3),
         "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
