@@ -253,7 +253,7 @@ def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: Desk) -> 
     assert undone.status == 3
     assert "1,500 settings stay as they are" in undone.out
     stays = [line.strip() for line in undone.out.splitlines() if "classrooms, rows" in line]
-    keys = "recordState, recordType, liveState, openState, watchPassword"
+    keys = "Cloud recording, Recording type, Web live, Web playback, Watch password"
     assert stays == [f"{keys}: 300 classrooms, rows 2-301"]
 
 
@@ -269,7 +269,10 @@ def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: Desk) -
     text = (desk.folder / "back.csv").read_text(encoding="utf-8-sig")
     kept = [line for line in text.splitlines() if "Not brought back" in line]
     assert len(kept) == 1
-    assert "recordState, recordType, liveState, openState, watchPassword of rows 22-61" in kept[0]
+    assert (
+        "Cloud recording, Recording type, Web live, Web playback, Watch password of rows 22-61"
+        in kept[0]
+    )
     assert desk.call("validate", desk.folder / "back.csv").status == 0
 
 

@@ -106,7 +106,6 @@ def _carry_on(
     if given["dry_run"]:
         return _dry_run(told, prepared, options, given)
     pipeline.require_place(prepared, options)
-    checking.show_doubts(told, prepared)
     _show_warnings(told, prepared, given)
     planned = _show_plan(told, prepared, options)
     checking.show_where_wrong(told, prepared)
