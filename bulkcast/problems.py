@@ -352,7 +352,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.outage": Problem(
         _E,
-        "ClassIn could not be reached for {minutes} minutes.",
+        "ClassIn could not be reached for {minutes} min.",
         "Check the network, then continue with `bulkcast resume`.",
     ),
     "run.throttled": Problem(

@@ -53,7 +53,7 @@ def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
         return
     first, begun = late[0], planned.outlook.ends_at - planned.outlook.duration_s
     words = trn(
-        "{n} row would be too late and not be sent, the first of them row {row}:",
+        "{n} row would be too late and not be sent:",
         "{n} rows would be too late and not be sent, the first of them row {row}:",
         n,
         row=first.row,

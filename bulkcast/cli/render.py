@@ -229,8 +229,16 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
             for key, old, new, same in row_steps(change, prepared.endpoint, holdings)
         )
         numbers = ", ".join(map(str, request.rows))
-        template = "row {rows}, {target}: {changes}"
-        yield Text(tr(template, rows=numbers, target=change.target, changes=shown(steps)))
+        yield Text(
+            trn(
+                "row {rows}, {target}: {changes}",
+                "rows {rows}, {target}: {changes}",
+                len(request.rows),
+                rows=numbers,
+                target=change.target,
+                changes=shown(steps),
+            )
+        )
 
 
 def bill(planned: Figures) -> Iterable[Text]:

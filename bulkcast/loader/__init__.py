@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from bulkcast import planfile
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
@@ -123,6 +124,7 @@ def _opener_for(path: Path) -> _Opener:
             book=path.name.removeprefix("~$"),
         )
     _require_file(path)
+    _refuse_plan(path)
     if suffix in _TO_BE_SAVED_AGAIN:
         kind = _TO_BE_SAVED_AGAIN[suffix]
         raise UnreadableSheet(
@@ -134,6 +136,15 @@ def _opener_for(path: Path) -> _Opener:
             "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
         )
     return _OPENERS[suffix]
+
+
+def _refuse_plan(path: Path) -> None:
+    with _told(path), path.open("rb") as file:
+        is_plan = planfile.is_one(file.read(4096))
+    if is_plan or path.suffix.lower() == planfile.SUFFIX:
+        raise UnreadableSheet(
+            "{name} is a plan and no sheet; `bulkcast apply` sends it as it is.", name=path.name
+        )
 
 
 def _require_file(path: Path) -> None:
