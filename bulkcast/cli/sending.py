@@ -284,6 +284,8 @@ def show_report(told: Voice, report: RunReport) -> None:
 
 def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
     """The command to type next; empty-handed where nothing is left to do."""
+    if not report.rows:
+        return Text(tr(checking.NO_ROWS))
     unfinished = any(report.counts[status] for status in _RESUMED)
     to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
     again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from bulkcast import pipeline
@@ -230,8 +231,12 @@ def _conclude(stage: _Stage) -> None:
         ("bulkcast doctor", tr("once BULKCAST_SID and BULKCAST_SECRET are set")),
         ("bulkcast apply SHEET", tr("in earnest")),
     )
+    table = Table.grid(padding=(0, 2))
     for typed, meaning in steps:
-        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), meaning))
+        table.add_row(
+            Text.assemble(("  $", "dim")), Text(typed, "bold", no_wrap=True), Text(meaning)
+        )
+    stage.told.show(table)
 
 
 def _head(stage: _Stage, number: int, title: str) -> None:

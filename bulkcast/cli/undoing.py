@@ -11,7 +11,7 @@ from bulkcast import pipeline
 from bulkcast.cli import asked, documents
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
-from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.pipeline import Undone
 
 _LISTED: Final = 20
@@ -28,6 +28,7 @@ def undo(run: str, given: Given) -> int:
         existing=asked.existing(given),
         lang=spoken().lang,
     )
+    calling(found.names)
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
     elif told.quiet:

@@ -1,7 +1,7 @@
 """Write the sheet that takes a run back: every setting as it was acknowledged before."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Literal, assert_never
@@ -24,6 +24,7 @@ from bulkcast.known import Entry, Reversal, reversal
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.naming import header_names
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
 from bulkcast.wording import marked
@@ -53,6 +54,8 @@ class Undone:
     lost: tuple[Lost, ...]
     may_append: tuple[str, ...]
     """Settings brought back of which the vendor has not said that they replace what is there."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the header of the run's sheet calls it."""
 
     @property
     def exit_status(self) -> int:
@@ -125,6 +128,7 @@ def undo(
         may_append=tuple(
             s.key for s in endpoint.settings if s.key in touched and isinstance(s.kind, IdListKind)
         ),
+        names=header_names(header.headers, endpoint, header.mapping),
     )
 
 
