@@ -8,7 +8,6 @@ from rich.text import Text
 from bulkcast.cli.console import shown
 from bulkcast.cli.documents import state
 from bulkcast.cli.outcomes import style_of
-from bulkcast.cli.render import institution_said
 from bulkcast.cli.states import reason_said, state_said, status_said
 from bulkcast.cli.words import spoken, tr
 from bulkcast.derive import local_time
@@ -25,7 +24,7 @@ def runs(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
     What is the same for all of them, zone and institution, stands below.
     """
     zones = {record.header.tz for record in records}
-    schools = {record.header.institution for record in records}
+    schools = {record.header.institution.sid for record in records}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in (tr("Run"), tr("When")):  # to be copied and to be compared: never broken
         table.add_column(title, header_style="dim", no_wrap=True)
@@ -37,8 +36,7 @@ def runs(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
     yield table
     told = [tr("Times are those of {zone}.", zone=zones.pop())] if len(zones) == 1 else []
     if len(schools) == 1:
-        school = schools.pop()
-        told.append(tr("All at {where}.", where=institution_said(school)))
+        told.append(tr("All of institution {sid}.", sid=shown(schools.pop())))
     yield Text(spoken().joined(told), "dim")
 
 
