@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.cli import asked, checking, sending
+from bulkcast.cli import asked, checking, ended, sending
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
 from bulkcast.cli.planned import plan
@@ -169,7 +169,7 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
             prepared, config, options, control=control, watch=watch
         ),
     )
-    sending.show_report(stage.told, report)
+    ended.show(stage.told, report)
     return report
 
 
