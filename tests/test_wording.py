@@ -462,3 +462,17 @@ def test_runs_of_two_institutions_say_which_is_whose(desk: Desk) -> None:
     assert "All of" not in two
     assert re.search(r"t\.csv +77 ", two)
     assert re.search(r"t\.csv +99000001 ", two)
+
+
+def test_a_page_tells_states_in_both_languages(desk: Desk) -> None:
+    sheet = dated(desk.folder / "t.csv", 60)
+    page = desk.folder / "run.html"
+
+    with clearing(desk):
+        desk.call("apply", sheet, "-y", *FAST)
+        (run,) = desk.call("runs", "--json").document["runs"]
+        assert desk.call("results", run["run"], "-o", page).status == 0
+
+    text = page.read_text("utf-8")
+    assert text.count('<span lang="zh">太迟（too_late）</span>') == 2
+    assert text.count('<span lang="en">too_late</span>') == 2
