@@ -424,3 +424,55 @@ def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: Desk)
     assert f" 等，另有 {more[1]} 行" in chinese
     assert " and " not in chinese
     assert "3、4、" in chinese
+
+
+def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
+    sheet = own_headers(desk.folder, "a,25096001,1,0,1,1")
+
+    with clearing(desk):
+        desk.call("apply", sheet, "-y", *FAST, "--map", "活动=activityId")
+    newest = desk.call("runs", "--json").document["runs"][0]["run"]
+    said = desk.call("undo", newest)
+
+    assert "row 2, 活动 25096001: 录课类型\n" in said.out
+    assert desk.call("undo", newest, "--json").document["not_undone"][0]["setting"] == "recordState"
+
+
+def test_a_sheet_without_rows_is_said_to_be_one(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "t.csv", [])
+
+    with clearing(desk):
+        assert "There are no rows below the header yet." in desk.call("apply", sheet, "-y").err
+        assert "There are no rows below the header yet." in desk.call("validate", sheet).err
+
+
+def test_runs_of_two_institutions_say_which_is_whose(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "t.csv", lines(1))
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-y", *FAST)
+        one = desk.call("runs").out
+        assert sandbox.log
+    with clearing(desk):
+        desk.set(BULKCAST_SID="77")
+        desk.call("apply", sheet, "-y", *FAST)
+        two = desk.call("runs").out
+
+    assert "All of institution 99000001.\n" in one
+    assert "All of" not in two
+    assert re.search(r"t\.csv +77 ", two)
+    assert re.search(r"t\.csv +99000001 ", two)
+
+
+def test_a_page_tells_states_in_both_languages(desk: Desk) -> None:
+    sheet = dated(desk.folder / "t.csv", 60)
+    page = desk.folder / "run.html"
+
+    with clearing(desk):
+        desk.call("apply", sheet, "-y", *FAST)
+        (run,) = desk.call("runs", "--json").document["runs"]
+        assert desk.call("results", run["run"], "-o", page).status == 0
+
+    text = page.read_text("utf-8")
+    assert text.count('<span lang="zh">太迟（too_late）</span>') == 2
+    assert text.count('<span lang="en">too_late</span>') == 2

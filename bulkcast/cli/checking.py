@@ -116,7 +116,7 @@ def _next(prepared: Validation, n: int) -> Text:
     """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.rows:
-        return Text(tr("There are no rows below the header yet."))
+        return Text(tr(NO_ROWS))
     if not n:
         return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
     if prepared.invalid:
@@ -201,6 +201,7 @@ def show_where_wrong(told: Voice, prepared: Prepared) -> None:
         told.say(whole(tr("What is wrong with the invalid rows: "), validate))
 
 
+NO_ROWS = marked("There are no rows below the header yet.")
 NOT_SEEN = marked(
     "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
     " ClassIn's console, or from another computer, is not seen."

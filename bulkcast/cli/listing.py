@@ -19,28 +19,36 @@ from bulkcast.reporter import Crosstab
 
 
 def runs(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
-    """The list of runs, each with its times in the zone of its sheet, and which that is."""
+    """The list of runs, each with its times in the zone of its sheet.
+
+    What is the same for all of them, zone and institution, stands below.
+    """
     zones = {record.header.tz for record in records}
+    schools = {record.header.institution.sid for record in records}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    titles = (tr("Run"), tr("When"), tr("Sheet"), tr("Institution"), tr("Rows"), tr("State"))
-    for index, title in enumerate(titles):
-        # A run's name is to be copied, so it is never broken.
-        table.add_column(title, header_style="dim", overflow="fold", no_wrap=index == 0)
+    for title in (tr("Run"), tr("When")):  # to be copied and to be compared: never broken
+        table.add_column(title, header_style="dim", no_wrap=True)
+    for title in (tr("Sheet"), *([tr("Institution")] if len(schools) > 1 else []), tr("Rows"),
+                  tr("State")):  # fmt: skip
+        table.add_column(title, header_style="dim", overflow="fold")
     for record in records:
-        table.add_row(*_line(record, record.header.tz if len(zones) > 1 else ""))
+        table.add_row(*_line(record, named=len(zones) > 1, whose=len(schools) > 1))
     yield table
-    if len(zones) == 1:
-        yield Text(tr("Times are those of {zone}.", zone=zones.pop()), "dim")
+    told = [tr("Times are those of {zone}.", zone=zones.pop())] if len(zones) == 1 else []
+    if len(schools) == 1:
+        told.append(tr("All of institution {sid}.", sid=shown(schools.pop())))
+    yield Text(spoken().joined(told), "dim")
 
 
-def _line(record: RunRecord, named: str) -> tuple[Text, ...]:
+def _line(record: RunRecord, *, named: bool, whose: bool) -> tuple[Text, ...]:
     header = record.header
     begun = local_time(header.created_at, zone(header.tz))[:16]
+    school = [Text(shown(header.institution.sid))] if whose else []
     return (
         Text(header.run),
-        Text(f"{begun} {named}".rstrip()),
+        Text(f"{begun} {header.tz}" if named else begun),
         Text(shown(header.sheet.replace("\\", "/").rpartition("/")[2])),
-        Text(shown(header.institution.sid)),
+        *school,
         _brief(record.counts),
         Text(_state(record)),
     )

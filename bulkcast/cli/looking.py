@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import accounts, asked, documents, listing, outcomes, render, sending
+from bulkcast.cli import accounts, asked, documents, ended, listing, outcomes, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.words import calling, said, spoken, tr, trn
@@ -120,7 +120,7 @@ def results(run: str, given: Given) -> int:
     )
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
-    sending.show_report(told, report)
+    ended.show(told, report)
     return 0
 
 

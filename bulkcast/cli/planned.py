@@ -114,7 +114,7 @@ def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str
             yield f"{name} {_old(old)} {symbols.arrow} {_word(new)}"
 
 
-def bill(planned: Figures) -> Iterable[Text]:
+def bill(planned: Figures) -> Iterable[RenderableType]:
     """What is switched on that costs money."""
     by: dict[str, list[str]] = {}
     for item in planned.bill:
@@ -128,4 +128,5 @@ def bill(planned: Figures) -> Iterable[Text]:
     if by:
         yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
     for what, items in by.items():
-        yield Text(f"    {tr(' and ').join(items)}{tr(': ')}{_word(what)}")
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{_word(what)}")
+        yield Padding(line, (0, 0, 0, 4), expand=False)

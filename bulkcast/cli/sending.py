@@ -11,19 +11,17 @@ from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.catalogue import RESULT_PREFIX
-from bulkcast.cli import asked, checking, documents, outcomes, progress, render, signals, streams
+from bulkcast.cli import asked, checking, documents, ended, progress, render, signals, streams
 from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice, whole
+from bulkcast.cli.console import Voice, command, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.planned import plan
-from bulkcast.cli.words import calling, said, tr, trn
+from bulkcast.cli.words import calling, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus, Severity
+from bulkcast.model import Severity
 from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
-
-_RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
@@ -224,9 +222,9 @@ def _tell(told: Voice, report: RunReport, given: Given) -> int:
     """Say how a run ended and what is next; the exit status."""
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
-    show_report(told, report)
+    ended.show(told, report)
     if not told.as_json:
-        told.say(next_step(report, sandboxed=_sandbox_words(given)))
+        told.say(ended.next_step(report, sandboxed=_sandbox_words(given)))
     return report.exit_status
 
 
@@ -261,42 +259,6 @@ def _port_of(home: Path, run: str) -> int:
             port = record.header.institution.root_url.rpartition(":")[2]
             return int(port) if port.isdigit() else 0
     return 0
-
-
-# ------------------------------------------------------------------ after
-
-
-def show_report(told: Voice, report: RunReport) -> None:
-    """Counts that add up, why it stopped, where the result sheet is."""
-    for remark in report.remarks:
-        told.warn(shown(said(remark)))
-    if told.as_json:
-        return
-    if told.quiet:
-        told.document(str(report.results or ""))
-        return
-    earlier = outcomes.before(report.rows, report.run)
-    told.show(Text(""), outcomes.outcome(report.counts, earlier, told.symbols))
-    told.show(outcomes.total(report, told.symbols))
-    if report.stop:
-        told.show(*outcomes.why_stopped(report.stop, report.counts, told.symbols))
-    if report.results:
-        told.show(whole(tr("Result sheet: "), shown(report.results)))
-
-
-def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
-    """The command to type next; empty-handed where nothing is left to do."""
-    unfinished = any(report.counts[status] for status in _RESUMED)
-    to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
-    again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
-    go_on = command("bulkcast", "resume", report.run, *sandboxed)
-    if report.stop and unfinished:
-        return whole(tr("Next, to go on where it stopped: "), go_on)
-    if to_fix:
-        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
-    if unfinished:
-        return whole(tr("Next, to send those rows again: "), again)
-    return Text(tr("Nothing is left to do."))
 
 
 def _sandbox_words(given: Given) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.cli import asked, checking, sending
+from bulkcast.cli import asked, checking, ended, sending
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
 from bulkcast.cli.planned import plan
@@ -168,7 +169,7 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
             prepared, config, options, control=control, watch=watch
         ),
     )
-    sending.show_report(stage.told, report)
+    ended.show(stage.told, report)
     return report
 
 
@@ -230,8 +231,12 @@ def _conclude(stage: _Stage) -> None:
         ("bulkcast doctor", tr("once BULKCAST_SID and BULKCAST_SECRET are set")),
         ("bulkcast apply SHEET", tr("in earnest")),
     )
+    table = Table.grid(padding=(0, 2))
     for typed, meaning in steps:
-        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), meaning))
+        table.add_row(
+            Text.assemble(("  $", "dim")), Text(typed, "bold", no_wrap=True), Text(meaning)
+        )
+    stage.told.show(table)
 
 
 def _head(stage: _Stage, number: int, title: str) -> None:

@@ -12,7 +12,7 @@ from bulkcast.account import ranges
 from bulkcast.cli import asked, documents
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
-from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.pipeline import Stays, Undone
 
 _LISTED: Final = 20
@@ -31,6 +31,7 @@ def undo(run: str, given: Given) -> int:
         existing=asked.existing(given),
         lang=spoken().lang,
     )
+    calling(found.names)
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
     elif told.quiet:
