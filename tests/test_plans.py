@@ -459,7 +459,7 @@ def test_what_was_never_known_cannot_be_undone_and_is_listed(tmp_path: Path) -> 
         assert undone.exit_status == 3
         (request,) = prepare(undone.path).plan.requests
         assert dict(request.body) == {"activityId": FIRST_ID + 2, "recordState": 1}
-        assert "Not brought back: customColumn" in undone.path.read_text(encoding="utf-8-sig")
+        assert "Not brought back: Custom column of" in undone.path.read_text(encoding="utf-8-sig")
 
         nothing = undo(stage.config.home, only.run, target=tmp_path / "none.csv")
         assert nothing.path is None
