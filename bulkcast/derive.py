@@ -27,9 +27,9 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity
+from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity, Stop
 from bulkcast.naming import short_header
-from bulkcast.problems import PROBLEMS, Problem
+from bulkcast.problems import PROBLEMS, STOPS, Problem
 from bulkcast.wording import ENGLISH, Tongue
 
 SAID_MAX: Final = 500
@@ -73,6 +73,21 @@ def explain(
     return _fill(problem, args, tongue) if problem else (code, "")
 
 
+def explain_stop(
+    stop: Stop, counts: Mapping[RowStatus, int], endpoint: Endpoint, tongue: Tongue = ENGLISH
+) -> tuple[str, str]:
+    """Message and fix for a run that ended early; `counts` are its rows by how they ended.
+
+    An interruption that came when every row had ended leaves nothing to go on with.
+    """
+    problem = STOPS.get(stop.code)
+    if problem is None:
+        return explain(stop.code, stop.args, endpoint, tongue)
+    message, fix = _fill(problem, stop.args, tongue)
+    left = counts.get(RowStatus.NOT_SENT, 0) + counts.get(RowStatus.UNCONFIRMED, 0)
+    return message, fix if left else ""
+
+
 def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
     meaning, fix = reply.meaning.say(lang), reply.fix.say(lang)
     if reply.kind is ReplyClass.OK:
@@ -89,7 +104,7 @@ def _bare(sentence: str) -> str:
 
 def _fill(problem: Problem, args: Mapping[str, str], tongue: Tongue) -> tuple[str, str]:
     words = {name: clean(str(value)) for name, value in args.items()}
-    message = tongue.tell(problem.message, **words).rstrip(" :：")
+    message = tongue.tell(problem.said_of(args), **words).rstrip(" :：")
     return message, tongue.tell(problem.fix, **words)
 
 
@@ -346,7 +361,8 @@ def codes_table(endpoint: Endpoint) -> str:
 def problems_table() -> str:
     """Every dotted code as a Markdown table."""
     lines = (
-        (f"`{code}`", p.severity.value, p.message, p.fix or "–") for code, p in PROBLEMS.items()
+        (f"`{code}`", p.severity.value, p.many or p.message, p.fix or "–")
+        for code, p in PROBLEMS.items()
     )
     return _markdown(("Code", "Weight", "Sentence", "Fix"), lines)
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
+from bulkcast.wording import marked
 
 SIGNED_BYTES_MAX: Final = 1024
 """UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""
@@ -97,21 +98,46 @@ def decode(raw: bytes) -> dict[str, Any]:
         text = raw.decode("utf-8-sig")
         found = _STRICT.decode(text)
     except (ValueError, RecursionError) as exc:
-        raise _Malformed(f"{type(exc).__name__}") from exc
+        raise _Malformed(_flaw(exc, raw)) from exc
     if not isinstance(found, dict):
-        raise _Malformed("not an object")
+        raise _Malformed(marked("it is JSON, but no object"))
     return found
+
+
+def _flaw(exc: Exception, raw: bytes) -> str:
+    """What is wrong with an answer, in words of our own."""
+    match exc:
+        case _Malformed():
+            return str(exc)
+        case UnicodeDecodeError():
+            return marked("it is no text in UTF-8")
+        case json.JSONDecodeError():
+            return _no_json(raw.lstrip(b"\xef\xbb\xbf \t\r\n"))
+        case RecursionError():
+            return marked("it is nested too deep")
+        case _:
+            return marked("it holds a number of thousands of digits")
+
+
+def _no_json(raw: bytes) -> str:
+    if not raw:
+        return marked("it is empty")
+    if raw.startswith(b"<"):
+        return marked("it is a web page")
+    if raw.startswith(b"{"):
+        return marked("it is JSON that was cut short or spoiled")
+    return marked("it is no JSON")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Malformed("a key twice")
+        raise _Malformed(marked("a key stands in it twice"))
     return found
 
 
-def _refuse(constant: str) -> Any:
-    raise _Malformed(constant)
+def _refuse(_: str) -> Any:
+    raise _Malformed(marked("it holds a number that JSON does not have"))
 
 
 _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse)
@@ -158,7 +184,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint) -> Verdict:
         return _not_ours(str(exc))
     code = _code_of(answer)
     if code is None:
-        return _not_ours("no reply code in it")
+        return _not_ours(marked("no reply code stands in it"))
     return _judge_code(code, answer, endpoint)
 
 

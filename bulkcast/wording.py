@@ -55,7 +55,30 @@ def _no_label(_key: str) -> None:
 UNKNOWN_HOST: Final = marked("the name {host} is not known here")
 NO_LISTENER: Final = marked("{host} does not answer ({why})")
 TOO_SLOW: Final = marked("connecting took too long")
+BROKE_EARLY: Final = marked("the connection broke before anything was sent")
 """Why there is no connection, as it is kept in the ledger: filled already."""
+
+REFUSES: Final = marked("it refuses connections")
+BREAKS_OFF: Final = marked("it breaks connections off")
+NO_WAY: Final = marked("no network leads there")
+NOT_ALLOWED: Final = marked("this computer does not allow it")
+SYSTEM_ERROR: Final = marked("error {number} of the system")
+NO_REASON: Final = marked("the system gives no reason")
+"""Why a host does not answer, inside `NO_LISTENER`."""
+
+SEEN: Final[Mapping[str, str]] = {
+    "send.not_connected": marked("no connection: {detail}"),
+    "send.timeout": marked("no answer within {detail} s"),
+    "send.lost": marked("a connection that broke before the answer was complete"),
+    "reply.not_json": marked("an answer that is not ClassIn's: {detail}"),
+    "reply.too_large": marked("an answer of more than {detail} bytes"),
+    "reply.http": marked("HTTP {status}"),
+    "reply.throttled": marked("HTTP 429"),
+    "reply.maintenance": marked("ClassIn under maintenance"),
+}
+"""What was seen in place of an answer, by the verdict's code; kept so too."""
+
+CODE_SEEN: Final = marked("ClassIn's code {code}")
 
 _LEDGER: Final = (
     marked("the ledger {path} cannot be written: {exc}"),
@@ -65,13 +88,18 @@ _LEDGER: Final = (
 
 _FILLED: Final = tuple(
     (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
-    for template in (UNKNOWN_HOST, NO_LISTENER, *_LEDGER)
+    for template in (*SEEN.values(), CODE_SEEN, UNKNOWN_HOST, NO_LISTENER, SYSTEM_ERROR, *_LEDGER)
+    if "{" in template
 )
+"""Those that may hold another come first."""
 AND_MORE: Final = marked("{rows} and {n} more")
 """Rows of which only the first few are named, as an issue keeps them: filled already."""
 
 _AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
+
+
+UNTOLD: Final = "…"
 
 
 class _Words(dict[str, object]):
@@ -82,7 +110,7 @@ class _Words(dict[str, object]):
         self._name_of = name_of
 
     def __missing__(self, name: str) -> str:
-        return self._name_of(name) or "…"
+        return self._name_of(name) or UNTOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,12 @@ _VIETNAMESE: Final = (
 _BYTES: dict[str, bytes] = {
     "gb18030.csv": _CHINESE.encode("gb18030"),
     "big5.csv": _TRADITIONAL.encode("big5"),
+    "big5-under-plain-headers.csv": (
+        "classId,recordState,webcastIntroduce\n1152680,1,課鐘\n".encode("big5")
+    ),
+    "gbk-under-plain-headers.csv": (
+        "classId,recordState,webcastIntroduce\n1152680,1,数学一班\n".encode("gbk")
+    ),
     "cp949.csv": _KOREAN.encode("cp949"),
     "shift-jis.csv": _JAPANESE.encode("shift_jis"),
     "cp1258.csv": vietnamese(_VIETNAMESE),

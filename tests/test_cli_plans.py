@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast.ledger import Ledger, claim
 from bulkcast.sandbox import World
 from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
 
@@ -240,6 +241,54 @@ def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: Desk) -> None:
     assert (first.status, first.document["sheet"]) == (3, None)
     assert {lost["reason"] for lost in first.document["not_undone"]} == {"since"}
     assert len(first.document["not_undone"]) == 20
+
+
+def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(300))
+    with clearing(desk):
+        desk.call("apply", sheet, "-y", *FAST)
+
+    undone = desk.call("undo", "", "-o", desk.folder / "back.csv")
+
+    assert undone.status == 3
+    assert "1,500 settings stay as they are" in undone.out
+    stays = [line.strip() for line in undone.out.splitlines() if "classrooms, rows" in line]
+    keys = "Cloud recording, Recording type, Web live, Web playback, Watch password"
+    assert stays == [f"{keys}: 300 classrooms, rows 2-301"]
+
+
+def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: Desk) -> None:
+    some = lines(60)
+    with clearing(desk):
+        desk.call("apply", write_csv(desk.folder / "a.csv", some[:20]), "-y", *FAST)
+        off = [[*cells[:2], "0", "0", "0", "0", "other"] for cells in some]
+        desk.call("apply", write_csv(desk.folder / "b.csv", off), "-y", *FAST)
+
+    desk.call("undo", "", "-o", desk.folder / "back.csv")
+
+    text = (desk.folder / "back.csv").read_text(encoding="utf-8-sig")
+    kept = [line for line in text.splitlines() if "Not brought back" in line]
+    assert len(kept) == 1
+    assert (
+        "Cloud recording, Recording type, Web live, Web playback, Watch password of rows 22-61"
+        in kept[0]
+    )
+    assert desk.call("validate", desk.folder / "back.csv").status == 0
+
+
+def test_a_run_under_way_is_not_undone(desk: Desk) -> None:
+    with clearing(desk):
+        desk.call("apply", write_csv(desk.folder / "a.csv", lines(2)), "-y", *FAST)
+    home = desk.folder / "home"
+    with Ledger(home) as ledger:
+        header = ledger.newest().header
+        ledger.reopen(header.run)
+    with claim(home, header.institution, run=header.run, since=""):
+        said = desk.call("undo", header.run, "-o", desk.folder / "back.csv")
+
+    assert said.status == 7
+    assert f"run {header.run} is under way; undo it when it has ended" in said.err
+    assert not (desk.folder / "back.csv").exists()
 
 
 def test_undo_of_a_run_that_is_none_is_a_sentence(desk: Desk) -> None:

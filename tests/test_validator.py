@@ -244,8 +244,8 @@ def test_rows_that_contradict_name_each_other() -> None:
     rows = checked("activityId,recordState", ("1", "1"), ("2", "1"), ("1", "0"), ("1", "1")).rows
 
     assert [type(row) for row in rows] == [Invalid, Change, Invalid, Invalid]
-    assert "Row 4, 5" in str(rows[0].issues[0].message)
-    assert "Row 2, 5" in str(rows[2].issues[0].message)
+    assert "Rows 4, 5 set the same" in str(rows[0].issues[0].message)
+    assert "Rows 2, 5 set the same" in str(rows[2].issues[0].message)
 
 
 def test_in_order_leaves_contradicting_rows_as_they_are() -> None:

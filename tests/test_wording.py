@@ -383,7 +383,7 @@ def test_a_connection_that_is_refused_is_told_in_the_systems_words(desk: Desk) -
         port = taken.getsockname()[1]
         played = desk.call("sandbox", "--port", str(port), "--lang", "zh")
 
-    assert "没有应答（连接被拒绝）" in reached.out
+    assert "没有应答（它拒绝连接）" in reached.out
     assert f"无法监听 127.0.0.1 的端口 {port}（地址已被占用）" in played.err
 
 
@@ -419,7 +419,7 @@ def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: Desk)
 
     english, chinese = (desk.call("validate", sheet, "--lang", lang).out for lang in ("en", "zh"))
 
-    more = re.search(r"Row 3, 4, [\d, ]+ and (\d+) more sets", english)
+    more = re.search(r"Rows 3, 4, [\d, ]+ and (\d+) more set", english)
     assert more is not None
     assert f" 等，另有 {more[1]} 行" in chinese
     assert " and " not in chinese

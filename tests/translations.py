@@ -26,7 +26,7 @@ from bulkcast import errors
 from bulkcast.cli.app import bulkcast
 from bulkcast.languages import DOMAIN, FOLDERS
 from bulkcast.model import Severity
-from bulkcast.problems import PROBLEMS
+from bulkcast.problems import PROBLEMS, STOPS
 from bulkcast.wording import OR
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -133,8 +133,8 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 
 def _of_problems() -> Iterator[Sentence]:
-    for problem in PROBLEMS.values():
-        yield from ((text,) for text in (problem.message, problem.fix) if text)
+    for problem in (*PROBLEMS.values(), *STOPS.values()):
+        yield from ((text,) for text in (problem.message, problem.many, problem.fix) if text)
 
 
 def _of_commands(command: click.Command) -> Iterator[Sentence]:

@@ -32,8 +32,12 @@ def account(
     yield Text("")
     yield outcomes.outcome(found.counts, earlier, symbols)
     yield _total(found, symbols)
+    if found.purged_at is not None:
+        day = local_time(found.purged_at, tz)[:10]
+        purged = "Purged on {day}: what its rows held is gone; how they ended is all that is left."
+        yield Text(tr(purged, day=day))
     if found.stop:
-        yield from outcomes.why_stopped(found.stop, symbols)
+        yield from outcomes.why_stopped(found.stop, found.counts, symbols)
     for cause in found.causes:
         yield Text("")
         yield from _cause(cause, symbols)
@@ -69,7 +73,9 @@ def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
     rows = render.rows_said(len(cause.rows))
     lang = spoken().lang
     yield Text.assemble((f"{status} {cause.code}", "bold"), f" {symbols.dot} {rows}")
-    yield Padding(Text(shown(cause.message.say(lang))), (0, 0, 0, 4), expand=False)
+    if cause.message.say(lang):
+        message = Text(shown(cause.message.say(lang)))
+        yield Padding(message, (0, 0, 0, 4), expand=False)
     if cause.fix.say(lang):
         fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
         yield Padding(fix, (0, 0, 0, 4), expand=False)

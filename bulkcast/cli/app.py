@@ -192,7 +192,7 @@ for _command in past.COMMANDS:
 @options.world
 @options.voice
 def doctor(**given: Any) -> int:
-    """Check credentials, clock, reachability; change nothing."""
+    """Check ClassIn, credentials, clock and the ledger; change nothing."""
     from bulkcast.cli import looking
 
     return looking.doctor(given)

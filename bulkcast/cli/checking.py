@@ -88,6 +88,12 @@ def show_remarks(told: Voice, prepared: Checked) -> None:
         told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
+def show_doubts(told: Voice, prepared: Prepared) -> None:
+    """What is wrong or doubtful about the sheet as a whole."""
+    found = [i for i in prepared.checked.issues if i.severity is not Severity.NOTE]
+    told.say(*render.problems(render.grouped(found, most=None), told.symbols))
+
+
 def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
     """Errors and warnings, with --verbose notes too."""
     issues = [i for i in prepared.issues if told.verbose or i.severity is not Severity.NOTE]
@@ -142,6 +148,7 @@ def plan(sheet: Path, given: Given) -> int:
     if told.as_json:
         told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
+    show_doubts(told, prepared)
     told.show(*planned_rows(planned, told.symbols))
     show_outlook(told.show, prepared, planned, rate, told.symbols)
     if told.verbose and config:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bulkcast.account import Account, Cause
 from bulkcast.cli.figures import Figures, Step
 from bulkcast.cli.words import said, spoken
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
@@ -71,6 +71,7 @@ def run(report: RunReport) -> Document:
         "elapsed_s": round(report.elapsed_s, 3),
         "results": _path(report.results),
         "stopped": stopped(report.stop),
+        "issues": [_issue(issue) for issue in report.issues],
         "exit": report.exit_status,
     }
 
@@ -92,6 +93,7 @@ def dry_run(prepared: Prepared) -> Document:
         "elapsed_s": 0.0,
         "results": None,
         "stopped": stopped(Stop("dry_run", "run.dry_run", exit_status=prepared.exit_status)),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
         "exit": prepared.exit_status,
     }
 
@@ -108,7 +110,7 @@ def stopped(stop: Stop | None) -> Document | None:
     """Why a run ended before its last row."""
     if stop is None:
         return None
-    message, _ = explain(stop.code, stop.args, WEBCAST, spoken())
+    message, _ = explain_stop(stop, {}, WEBCAST, spoken())
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
@@ -137,6 +139,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "done_at": round(outlook.ends_at, 3),
         "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
         "forecast": forecast(outlook),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
         "exit": prepared.exit_status,
     }
 
@@ -190,6 +193,7 @@ def account(found: Account, rows: Iterable[ResultRow]) -> Document:
         "rows": found.rows,
         "counts": _counts(found.counts),
         "attempts": found.attempts,
+        "purged_at": found.purged_at,
         "causes": [_cause(cause) for cause in found.causes],
         "stopped": stopped(found.stop),
         "listed": [_row(row) for row in rows],

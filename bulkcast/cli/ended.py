@@ -27,7 +27,7 @@ def show(told: Voice, report: RunReport) -> None:
     told.show(Text(""), outcomes.outcome(report.counts, earlier, told.symbols))
     told.show(outcomes.total(report, told.symbols))
     if report.stop:
-        told.show(*outcomes.why_stopped(report.stop, told.symbols))
+        told.show(*outcomes.why_stopped(report.stop, report.counts, told.symbols))
     if report.results:
         told.show(whole(tr("Result sheet: "), shown(report.results)))
 

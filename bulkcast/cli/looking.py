@@ -152,7 +152,7 @@ def _counted(told: Voice, table: reporter.Crosstab) -> int:
 
 
 def doctor(given: Given) -> int:
-    """Check credentials, clock and reachability; the exit status."""
+    """Check ClassIn, credentials, clock and the ledger; the exit status."""
     told = voice(given)
     found = asyncio.run(_examine(given))
     if told.as_json:

@@ -12,7 +12,7 @@ from bulkcast.cli.figures import spell
 from bulkcast.cli.render import rows_said
 from bulkcast.cli.states import reason_said, status_written
 from bulkcast.cli.words import spoken, tr, trn
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import ResultRow, RowStatus, Stop
 from bulkcast.pipeline import RunReport
@@ -88,9 +88,9 @@ def total(report: RunReport, symbols: Symbols) -> Text:
     return Text(f"{rows_said(len(report.rows))} {symbols.dot} {requests}{speed}", "bold")
 
 
-def why_stopped(stop: Stop, symbols: Symbols) -> Iterable[Text]:
-    """Why a run ended before its last row, and what to do."""
-    message, fix = explain(stop.code, stop.args, WEBCAST, spoken())
+def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -> Iterable[Text]:
+    """Why a run ended early, and what to do; `counts` are its rows by how they ended."""
+    message, fix = explain_stop(stop, counts, WEBCAST, spoken())
     reason, sentence = reason_said(shown(stop.reason)), shown(message)
     line = tr("Stopped ({reason}): {sentence}", reason=reason, sentence=sentence)
     yield Text(f"{symbols.warning} {line}", "bold yellow")

@@ -82,7 +82,8 @@ async def apply(
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
-            return await _carry_out(ledger, run, left, config, options, doors)
+            done = await _carry_out(ledger, run, left, config, options, doors)
+            return replace(done, issues=prepared.checked.issues)
 
 
 async def resume(

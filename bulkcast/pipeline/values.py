@@ -210,6 +210,8 @@ class RunReport:
     exit_status: int
     rows: tuple[ResultRow, ...]
     remarks: tuple[Text, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    """What was found about the sheet as a whole."""
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:
@@ -222,8 +224,6 @@ class Diagnosis:
     """What `doctor` found; each finding is a name, whether it is well, and a sentence."""
 
     findings: tuple[tuple[str, bool, str], ...]
-
-    @property
-    def exit_status(self) -> int:
-        """0 when everything is well; 6 when somebody has to mend something."""
-        return 0 if all(well for _, well, _ in self.findings) else 6
+    exit_status: int
+    """0 when everything is well; 6 or 2 when somebody has to mend something, 5 when it may be well
+    later, 7 when another run holds the institution."""

@@ -147,7 +147,7 @@ def _title(account: Account, tz: tzinfo) -> Iterator[Any]:
 
 def _stop(account: Account, _tz: tzinfo) -> Iterator[Any]:
     if account.stop and account.stopped:
-        lead = Label("It ended before its last row.", "在最后一行之前就已停止。")
+        lead = Label("It ended early.", "提前结束。")
         yield _E.section(
             _both("h2", Label("Stopped", "已停止")),
             _both("p", lead),
