@@ -6,20 +6,22 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
+from bulkcast.masking import longest_form, masked
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
 from bulkcast.wording import marked
 
 SIGNED_BYTES_MAX: Final = 1024
 """UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""
+
+_SAID_MOST: Final = 500
+"""Characters kept of what an answer says."""
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 503, 504})
 _MAINTENANCE: Final = 901
@@ -145,12 +147,17 @@ _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_consta
 
 def discreet(verdict: Verdict, body: Body, endpoint: Endpoint) -> Verdict:
     """The verdict without the row's own secrets, should ClassIn's message repeat them."""
+    if not verdict.args:  # as of every answer that says that all is well
+        return verdict
     secrets = [str(value) for key, value in body if endpoint.by_key[key].secret and value]
     if not secrets:
         return verdict
-    forms = (re.escape(form) for each in secrets for form in (each, quote(each, safe="")))
-    hidden = re.compile("|".join(forms), re.IGNORECASE)
-    args = {name: hidden.sub("•••", word) for name, word in verdict.args.items()}
+    # A message that was cut short may end in a part of one, which nobody recognises.
+    doubtful = max(map(longest_form, secrets))
+    args = {
+        name: masked(word, secrets) if len(word) < _SAID_MOST else masked(word[:-doubtful], secrets)
+        for name, word in verdict.args.items()
+    }
     return replace(verdict, args=args)
 
 
@@ -203,14 +210,14 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
 
 
 def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Verdict:
-    said = _writable(str(answer.get("msg", "")))[:500]
     known = endpoint.by_code.get(code)
+    if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
+        return Verdict(ReplyClass.OK, str(code), proves_access=True)  # what it says is never shown
+    said = _writable(str(answer.get("msg", "")))[:_SAID_MOST]
     if known is None:
         args = {"said": said, "number": str(code)}
         return Verdict(ReplyClass.ROW, str(code), args, proves_access=True)
-    kind = known.kind
-    if kind is ReplyClass.OK and type(answer["code"]) is not int:
-        kind = ReplyClass.OK_WARNING
+    kind = ReplyClass.OK_WARNING if known.kind is ReplyClass.OK else known.kind
     return Verdict(
         kind,
         str(code),

@@ -151,14 +151,15 @@ KEPT: Final = frozenset(
     {
         "binary.xlsb", "old-kind.xls", "old-kind-damaged.xls", "old-kind-with-a-password.xls",
         "old-kind-renamed.xlsx", "open-document.ods", "open-document-with-a-password.ods",
-        "saved-by-libreoffice.xlsx", "with-a-password.xlsx",
+        "table-from-b3.ods", "saved-by-libreoffice.xlsx", "with-a-password.xlsx",
     }
 )  # fmt: skip
 """Samples that other programs wrote: not made here but kept as they are.
 
 The .xls by xlwt 1.3.0, the .xlsb by pyxlsbwriter 0.1.0; open-document.ods and
 saved-by-libreoffice.xlsx are old-kind-damaged.xls and old-kind.xls saved by LibreOffice 7.4, as are
-old-kind.xls and its .ods with a password; with-a-password.xlsx by msoffcrypto-tool 6.1.0 (-e).
+old-kind.xls and its .ods with a password; table-from-b3.ods is a new
+sheet of LibreOffice's; with-a-password.xlsx by msoffcrypto-tool 6.1.0 (-e).
 """
 
 

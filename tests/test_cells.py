@@ -328,8 +328,8 @@ def test_a_moment_may_be_written_so(cell: Cell) -> None:
      "2027年3月1日 星期二 8:00",
      "2027年3月1日 上午8:00 AM", "2027-03-01 13:00 AM", "2027年3月1日 上午12:30",
      "2027-03-01 8:00 XM", "2027年3月1日 8点", "2027-03-01 下午25:00", "2027-03-01 25:00",
-     "tomorrow",
-     46447, 46447.3, True, "1803859200000", "1970-01-01", "0001-01-01T00:00+23:59", float("inf")],
+     "tomorrow", 46447, 46447.3, True, "1803859200000", "1970-01-01",
+     "0001-01-01T00:00+23:59", float("inf")],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")

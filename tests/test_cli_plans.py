@@ -253,7 +253,7 @@ def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: Desk) -> 
     assert undone.status == 3
     assert "1,500 settings stay as they are" in undone.out
     stays = [line.strip() for line in undone.out.splitlines() if "classrooms, rows" in line]
-    keys = "Cloud recording, Recording type, Web live, Web playback, Watch password"
+    keys = "recordState, recordType, liveState, openState, watchPassword"
     assert stays == [f"{keys}: 300 classrooms, rows 2-301"]
 
 

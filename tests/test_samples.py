@@ -120,6 +120,7 @@ FOUND: dict[str, list[str]] = {
     "start-time-without-a-date.csv": ["B2 cell.only_a_time", "B3 time.not_a_time"],
     "stray-cell-far-off.xlsx": [],
     "student-ids.csv": ["C2 ids.repeated", "C3 ids.not_a_list", "C4 id.scientific"],
+    "table-from-b3.ods": [],
     "tabs.csv": [],
     "texts-too-long.csv": ["B2 text.cut", "B2 text.unsigned", "C2 text.cut"],
     "title-and-remarks.csv": [],
@@ -177,6 +178,7 @@ SAID: dict[str, list[str]] = {
     "pipes.csv": ["The cells were taken to be separated by |."],
     "semicolons.csv": ["The cells were taken to be separated by ;."],
     "tabs.csv": ["The cells were taken to be separated by tabs."],
+    "table-from-b3.ods": ["The header was found in row 3."],
     "title-and-remarks.csv": [
         "The header was found in row 3.",
         "1 blank row between the others was passed over.",
@@ -286,6 +288,7 @@ def test_words_in_an_old_encoding_are_the_words_that_were_typed(name: str, cell:
         ("header-in-row-3.xlsx", [{"classId": 1152680, "recordState": 1}]),
         ("cells-without-a-place.xlsx", [{"classId": 1152680, "recordState": 1}]),
         ("rich-texts.xlsx", [{"activityId": 25096094, "webcastIntroduce": "高中数学 第一课"}]),
+        ("table-from-b3.ods", [{"activityId": 25096094, "recordState": 1}]),
         ("stray-cell-far-off.xlsx", [{"activityId": 25096094, "recordState": 1}]),
         ("id-shown-as-something-else.xlsx", [{"activityId": 25096094, "recordState": 1}]),
         ("leading-zeros-shown.xlsx", [{"activityId": 96094, "recordState": 1}]),

@@ -434,7 +434,7 @@ def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
     newest = desk.call("runs", "--json").document["runs"][0]["run"]
     said = desk.call("undo", newest)
 
-    assert "row 2, 活动 25096001: 录课类型\n" in said.out
+    assert "录课, 录课类型, 直播, 回放: 1 classroom, row 2\n" in said.out
     assert desk.call("undo", newest, "--json").document["not_undone"][0]["setting"] == "recordState"
 
 

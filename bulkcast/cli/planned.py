@@ -92,8 +92,16 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
         change = rows[request.rows[0]]
         steps = spoken().listed(_steps(change, prepared, symbols))
         numbers = spoken().listed(map(str, request.rows))
-        template = "row {rows}, {target}: {changes}"
-        yield Text(tr(template, rows=numbers, target=change.target, changes=shown(steps)))
+        yield Text(
+            trn(
+                "row {rows}, {target}: {changes}",
+                "rows {rows}, {target}: {changes}",
+                len(request.rows),
+                rows=numbers,
+                target=change.target,
+                changes=shown(steps),
+            )
+        )
 
 
 def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str]:

@@ -163,7 +163,9 @@ def _refuse_to_hang(given: Given) -> None:
 
 def _show_warnings(told: Voice, prepared: Prepared, given: Given) -> None:
     """What to know of the rows to be sent before agreeing to it."""
-    found = [issue for issue in prepared.issues if issue.severity is Severity.WARNING]
+    of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
+    warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
+    found = [*of_the_sheet, *warnings]
     listed = render.grouped(found, most=None if given["all_"] else _WARNINGS_MOST)
     told.say(*render.problems(listed, told.symbols))
     if listed.cut:

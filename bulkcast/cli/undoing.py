@@ -96,8 +96,14 @@ def _places(stays: Stays) -> str:
     rows, beyond = ranges(stays.rows, _STRETCHES)
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     where = trn("{n} classroom", "{n} classrooms", stays.classrooms)
-    template = "{keys}: {where}, rows {rows}"
-    return tr(template, keys=", ".join(stays.keys), where=where, rows=rows + more)
+    return trn(
+        "{keys}: {where}, row {rows}",
+        "{keys}: {where}, rows {rows}",
+        len(stays.rows),
+        keys=spoken().listed(stays.keys),
+        where=where,
+        rows=rows + more,
+    )
 
 
 def _tell_next(told: Voice, found: Undone) -> None:

@@ -215,7 +215,9 @@ class _Records:
             raise decoding.not_throughout(self._path, self.encoding) from exc
         if reader.line_num > n:
             count = {"lines": str(reader.line_num), "rows": str(n)}
-            said = "The file's {lines} lines are {rows} rows: some cells hold line breaks."
+            said = marked("The file's {lines} lines are {rows} rows: some cells hold line breaks.")
+            if n == 1:
+                said = marked("The file's {lines} lines are 1 row: some cells hold line breaks.")
             self.remarks.append(Text(said, count))
 
     def _begin_of_bad_record(self) -> int:

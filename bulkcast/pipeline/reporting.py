@@ -121,9 +121,9 @@ def _write(
     header = frozen.header
     source = ledger.folder(header.run) / header.snapshot
     layout = header.layout
-    errors = loader.error_cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
+    cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
     return reporter.write_results(
-        source, target, layout, header.headers, rows, existing=existing, errors=errors
+        source, target, layout, header.headers, rows, existing=existing, cells=cells
     )
 
 
