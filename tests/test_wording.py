@@ -432,9 +432,10 @@ def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
     with clearing(desk):
         desk.call("apply", sheet, "-y", *FAST, "--map", "活动=activityId")
     newest = desk.call("runs", "--json").document["runs"][0]["run"]
-    said = desk.call("undo", newest)
+    said, chinese = (desk.call("undo", newest, "--lang", lang) for lang in ("en", "zh"))
 
     assert "录课, 录课类型, 直播, 回放: 1 classroom, row 2\n" in said.out
+    assert "录课、录课类型、直播、回放：" in chinese.out
     assert desk.call("undo", newest, "--json").document["not_undone"][0]["setting"] == "recordState"
 
 
