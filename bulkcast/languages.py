@@ -12,7 +12,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
-from bulkcast.endpoints import WEBCAST
 from bulkcast.wording import ENGLISH, Tongue
 
 Lang = Literal["en", "zh"]
@@ -45,6 +44,8 @@ def tongue(lang: str) -> Tongue:
 
 def _label_of(lang: str, key: str) -> str | None:
     """What a setting is called in `lang`; None for what is no setting's key."""
+    from bulkcast.endpoints import WEBCAST
+
     setting = WEBCAST.by_key.get(key)
     return setting.label.say(lang) if setting else None
 

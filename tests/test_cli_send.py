@@ -1,6 +1,7 @@
 """apply, resubmit, resume, runs, results, doctor against a sandbox over HTTP."""
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -405,7 +406,8 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> Non
     under_way = Reached(5)
 
     with clearing(desk, clock=under_way):
-        process = desk.start("apply", sheet, "-y", "--json", "--rate", "10/s")
+        process = desk.start("apply", sheet, "-y", "--json", "--rate", "10/s",
+                             "--tz", "Pacific/Apia")  # fmt: skip
         under_way.wait()
         said = desk.call("apply", sheet, "-y", *FAST)
         process.terminate()
@@ -413,6 +415,7 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> Non
 
     assert said.status == 7
     assert "is held by run" in said.err
+    assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d Pacific/Apia\)", said.err)
 
 
 def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: Desk) -> None:

@@ -432,9 +432,10 @@ def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
     with clearing(desk):
         desk.call("apply", sheet, "-y", *FAST, "--map", "活动=activityId")
     newest = desk.call("runs", "--json").document["runs"][0]["run"]
-    said = desk.call("undo", newest)
+    said, chinese = (desk.call("undo", newest, "--lang", lang) for lang in ("en", "zh"))
 
     assert "录课, 录课类型, 直播, 回放: 1 classroom, row 2\n" in said.out
+    assert "录课、录课类型、直播、回放：" in chinese.out
     assert desk.call("undo", newest, "--json").document["not_undone"][0]["setting"] == "recordState"
 
 
@@ -476,3 +477,25 @@ def test_a_page_tells_states_in_both_languages(desk: Desk) -> None:
     text = page.read_text("utf-8")
     assert text.count('<span lang="zh">太迟（too_late）</span>') == 2
     assert text.count('<span lang="en">too_late</span>') == 2
+
+
+@pytest.mark.parametrize("command", [("apply", "-y"), ("plan",)])
+def test_rows_are_chosen_by_their_results_only_where_the_sheet_has_them(
+    desk: Desk, command: tuple[str, ...]
+) -> None:
+    sheet = write_csv(desk.folder / "t.csv", lines(3))
+
+    with clearing(desk) as sandbox:
+        said = desk.call(*command, sheet, "--only", "rejected")
+        assert not sandbox.log
+
+    assert said.status == 2
+    assert "t.csv is no result sheet: it has no column bulkcast_status" in said.err
+
+
+def test_a_run_without_such_rows_says_so(desk: Desk) -> None:
+    with clearing(desk):
+        desk.call("apply", write_csv(desk.folder / "t.csv", lines(1)), "-y", *FAST)
+        said = desk.call("runs", "show", "--only", "rejected", "--lang", "zh")
+
+    assert "没有这样的行。" in said.out

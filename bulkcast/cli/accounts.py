@@ -87,6 +87,9 @@ def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
 
 def rows(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[RenderableType]:
     """Rows one by one, at most `most` of them."""
+    if not listed:
+        yield Text(tr("No row ended so."))
+        return
     kept = listed if most is None else listed[:most]
     table = Table.grid(padding=(0, 2))
     for row in kept:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
+from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
@@ -138,6 +139,8 @@ def plan(sheet: Path, given: Given) -> int:
     rate = parse_rate(given["rate"])
     config = _institution(given)
     prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    if given["only"]:
+        require_results(prepared)
     prepared = asked.recalled(prepared, config, given)
     calling(prepared.names)
     now = time.time()
@@ -154,6 +157,23 @@ def plan(sheet: Path, given: Given) -> int:
     if given["out"] and config:
         _freeze(told, prepared, config, given, now)
     return prepared.exit_status
+
+
+def require_results(prepared: Prepared) -> None:
+    """A sheet that no run has written to says of no row whether it succeeded.
+
+    Raises:
+        CannotStart: it has no column that does.
+
+    """
+    status = f"{RESULT_PREFIX}status"
+    if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
+        raise CannotStart(
+            "{name} is no result sheet: it has no column {status}; send it with {command}",
+            name=prepared.path.name,
+            status=status,
+            command=command("bulkcast", "apply", prepared.path),
+        )
 
 
 def _institution(given: Given) -> Config | None:

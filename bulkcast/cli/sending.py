@@ -10,11 +10,10 @@ from pathlib import Path
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli import asked, checking, documents, ended, progress, render, signals, streams
 from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, voice
+from bulkcast.cli.console import Voice, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.planned import plan
 from bulkcast.cli.words import calling, tr, trn
@@ -34,6 +33,8 @@ def apply(sheet: Path, given: Given) -> int:
     if pipeline.is_plan(sheet):
         return _apply_plan(told, sheet, options, given)
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    if given["only"]:
+        checking.require_results(prepared)
     return _apply(told, prepared, options, given)
 
 
@@ -58,7 +59,7 @@ def resubmit(sheet: Path, given: Given) -> int:
     options = asked.send_options(given)
     given = asked.resubmitted(given)
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
-    _require_results(prepared)
+    checking.require_results(prepared)
     return _apply(told, prepared, options, given)
 
 
@@ -157,18 +158,6 @@ def _refuse_to_hang(given: Given) -> None:
         raise CannotStart(
             "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
             " nothing"
-        )
-
-
-def _require_results(prepared: Prepared) -> None:
-    """A sheet that no run has written to says of no row whether it succeeded."""
-    status = f"{RESULT_PREFIX}status"
-    if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
-        raise CannotStart(
-            "{name} is no result sheet: it has no column {status}; send it with {command}",
-            name=prepared.path.name,
-            status=status,
-            command=command("bulkcast", "apply", prepared.path),
         )
 
 

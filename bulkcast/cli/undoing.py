@@ -14,6 +14,7 @@ from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.pipeline import Stays, Undone
+from bulkcast.wording import COMMA
 
 _LISTED: Final = 20
 _STRETCHES: Final = 12
@@ -100,7 +101,7 @@ def _places(stays: Stays) -> str:
         "{keys}: {where}, row {rows}",
         "{keys}: {where}, rows {rows}",
         len(stays.rows),
-        keys=spoken().listed(stays.keys),
+        keys=COMMA.join(stays.keys),
         where=where,
         rows=rows + more,
     )

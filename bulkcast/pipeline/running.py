@@ -37,7 +37,7 @@ from bulkcast.pipeline.believing import require_as_applied
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import PARTS, Parts
-from bulkcast.pipeline.preparing import sha256_of
+from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
 from bulkcast.pipeline.reporting import report, resumed_place
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
@@ -76,7 +76,7 @@ async def apply(
     prepared = _held_back(prepared, options)
     with parts.ledger(config.home) as ledger:
         header = _header(prepared, config, run=run, created_at=started, target=target)
-        with claim(config.home, config.institution, run=run, since=_utc(started)):
+        with claim(config.home, config.institution, run=run, since=_told(started, header.tz)):
             require_unchanged(ledger, config.institution, prepared)
             require_as_applied(ledger, prepared)
             _freeze(ledger, header, prepared)
@@ -120,7 +120,7 @@ async def resume(
         options = options or SendOptions()
         place, told = resumed_place(ledger, header, options.results)
         options = replace(options, existing="replace", results=place)
-        with claim(config.home, header.institution, run=header.run, since=_utc(wall())):
+        with claim(config.home, header.institution, run=header.run, since=_told(wall(), header.tz)):
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
             left = _Left.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
@@ -392,5 +392,6 @@ def _new_name(now: float) -> str:
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _utc(at: float) -> str:
-    return local_time(at, UTC) + " UTC"
+def _told(at: float, name: str) -> str:
+    """A moment as whoever waits for this run is told it: in the time zone of its sheet."""
+    return f"{local_time(at, zone(name))} {name}"
