@@ -214,6 +214,8 @@ class Dispatcher:
         """
         self._take(requests, history or {})
         self._slots = asyncio.Semaphore(self._concurrency)
+        with suppress(_Halt):
+            await self._ask_the_time()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
@@ -257,8 +259,25 @@ class Dispatcher:
 
     @property
     def server_time(self) -> float:
-        """What time it is at ClassIn, Unix seconds."""
-        return self._wall() + self._clock.offset
+        """What time it is at ClassIn, Unix seconds.
+
+        By this computer's clock only until ClassIn has told: one that is set forward during the
+        run would make all rows too late that are left.
+        """
+        known = self._clock.at_least(_now())
+        return self._wall() + self._clock.offset if known is None else known
+
+    async def _ask_the_time(self) -> None:
+        """Where rows look too late already: it may be this computer's clock that is wrong.
+
+        What is sent can change nothing, and is a turn of the pace like any other.
+        """
+        by_own_clock = self.server_time
+        if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+            turn = self._pacer.reserve(_now())
+            await self._sleep(max(0.0, turn - _now()))
+            stamp = int(self._wall())
+            self._measure_clock(await self._send(self._endpoint.harmless, stamp))
 
     # -------------------------------------------------------------- the way of a request
 
@@ -529,6 +548,7 @@ class Dispatcher:
     def _measure_clock(self, reply: Reply | NoReply) -> None:
         if isinstance(reply, NoReply) or reply.date is None:
             return
+        self._clock.seen(reply.date, _now())
         remark = self._clock.measure(reply.date, self._wall())
         if remark:
             self.remarks.append(remark)
