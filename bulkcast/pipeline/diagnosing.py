@@ -126,8 +126,9 @@ def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
 
 
 def _of_home(home: Path, institution: Institution, speaks: Tongue) -> Iterator[_Finding]:
-    yield _ledger(home, speaks)
-    held_by = holder(home, institution) if is_begun(home) else None
+    found = _ledger(home, speaks)
+    yield found
+    held_by = holder(home, institution) if is_begun(home) and not found.status else None
     if held_by:
         busy = "It is held by {what}; a run begins when that has ended."
         yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))
