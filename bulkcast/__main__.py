@@ -2,12 +2,17 @@
 
 import sys
 
-from bulkcast.cli import run
-
 
 def main() -> None:
     """Carry out the command line this process was given, and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        # Its modules take a moment to load, in which Ctrl-C may come.
+        from bulkcast.cli import run  # noqa: PLC0415 - as said
+
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -288,6 +288,8 @@ class Endpoint:
     limit: Limit
     lock_before_s: int
     """Seconds before class from which on `Lock.BEFORE_CLASS` settings are refused."""
+    harmless: tuple[tuple[str, int], ...]
+    """A body that can only be refused, sent to learn what an answer tells of clock and access."""
 
     @cached_property
     def by_key(self) -> Mapping[str, Setting]:

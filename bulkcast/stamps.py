@@ -22,6 +22,21 @@ class ServerClock:
         self.skew: float | None = None
         """How far off it was when it was last seen, to the second; None before."""
         self._mended_at = math.inf
+        self._seen: tuple[float, float] | None = None
+
+    def seen(self, date: float, now: float) -> None:
+        """ClassIn says that it is `date`, Unix seconds; `now` is of a clock that never jumps."""
+        self._seen = (date, now)
+
+    def at_least(self, now: float) -> float | None:
+        """What time it is at ClassIn at least, whatever was done to this computer's clock.
+
+        None before its first answer.  Where this computer slept meanwhile it is later than that.
+        """
+        if self._seen is None:
+            return None
+        date, at = self._seen
+        return date + (now - at)
 
     def measure(self, date: float, wall: float) -> Text | None:
         """Compare a `Date` header with this computer's clock; what to tell the user, if anything.

@@ -268,7 +268,8 @@ def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
 
 
 @posix
-def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk) -> None:
+@pytest.mark.parametrize("more", [1, 4])
+def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk, more: int) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096002, "faults": ["hang:60"]}]}', name="w"
@@ -283,10 +284,12 @@ def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk) -> None
         assert process.stderr is not None
         process.send_signal(signal.SIGINT)
         told = any("no more rows" in line for line in iter(process.stderr.readline, ""))
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=15)
+        for _ in range(more):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=15)
 
     assert told
+    assert "Traceback" not in err
     document = json.loads(out)
     assert process.returncode == 130
     assert document["counts"]["unconfirmed"] == 1

@@ -386,7 +386,10 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
     assert [played.outcome(row).status for row in (2, 3)] == [RowStatus.TOO_LATE] * 2
     assert played.outcome(2).args["settings"] == "recordState, recordType, liveState"
     assert played.statuses[RowStatus.APPLIED] == 2
-    assert len(played.log) == 2
+    assert [received.target for received in played.log if received.target] == [
+        request(row).target for row in (4, 5)
+    ]
+    assert len(played.log) == 3, "and once it was asked what time it is"
 
 
 def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The doctor: says what keeps a run from beginning, in a sentence and in its exit status."""
 
+import asyncio
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import FILE_NAME, claim
 from bulkcast.model import Institution, Secret
-from bulkcast.pipeline import Diagnosis, doctor, prepare
+from bulkcast.pipeline import Diagnosis, apply, doctor, prepare
 from bulkcast.sandbox import SANDBOX_SID, read_fault
 from tests.test_pipeline import Stage, plain, staged
 
@@ -132,6 +134,29 @@ def test_a_ledger_that_no_run_could_use_is_found(
     assert health(diagnosis) == {**WELL, "ledger": False}
     assert diagnosis.exit_status == ends
     assert words in diagnosis.findings[-1][2]
+
+
+def test_a_home_that_nobody_can_write_is_found(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.call([mount, "-t", "tmpfs", "tmpfs", str(place)]):
+        pytest.skip("nothing can be mounted here")
+
+    async def main(stage: Stage) -> Diagnosis:
+        config = replace(stage.config, home=place / "home")
+        await apply(prepare(plain(tmp_path / "term.csv", 1)), config, wall=stage.loop.wall)
+        remount = [mount, "-o", "remount,ro", str(place)]
+        await asyncio.to_thread(subprocess.run, remount, check=True)
+        return await doctor(config, wall=stage.loop.wall)
+
+    try:
+        diagnosis = staged(tmp_path, main)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+    assert health(diagnosis) == {**WELL, "ledger": False}
+    assert diagnosis.exit_status == 2
 
 
 def test_a_run_that_holds_the_institution_is_named(tmp_path: Path) -> None:

@@ -233,6 +233,25 @@ async def test_results_that_find_a_full_disk_cost_no_outcome(
     assert len(read(later.results)) == 30
 
 
+def test_a_ledger_on_a_full_disk_is_for_later_and_says_why(small_disk: Path) -> None:
+    home = small_disk / "home"
+    with Ledger(home) as ledger:
+        ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
+    hog = small_disk / "hog"
+    with suppress(OSError), hog.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+    with pytest.raises(LedgerUnwritable, match="because its disk is full; make room there"):
+        Ledger(home)
+    hog.write_bytes(bytes(11 << 20))
+    with Ledger(home) as ledger, pytest.raises(LedgerUnwritable, match="make room there"):
+        ledger.examine()
+    hog.unlink()
+    with Ledger(home) as ledger:
+        ledger.examine()
+
+
 def test_a_disk_too_full_for_the_ballast_goes_without(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("", "utf-8")
     ballast = Ballast(tmp_path / "home")

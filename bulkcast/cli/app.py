@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import failures, options, past, streams, values, words
+from bulkcast.cli import failures, options, past, quitting, streams, values, words
 from bulkcast.cli.helping import Group
+from bulkcast.cli.quitting import Quit
 from bulkcast.languages import of_terminal
 
 
@@ -19,7 +20,11 @@ def run(argv: Sequence[str]) -> int:
     streams.make_safe()
     typed = list(argv)
     with words.speaking(words.asked_for(typed) or _of_terminal()):
-        return _carry_out(typed)
+        try:
+            with quitting.in_order():
+                return _carry_out(typed)
+        except (KeyboardInterrupt, Quit) as exc:  # at the very end, or while one was being told
+            return failures.interrupted(exc)
 
 
 def _of_terminal() -> str:
@@ -35,7 +40,7 @@ def _carry_out(typed: list[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as exc:
         click.echo(exc.format_message(), err=True)
         return failures.CANNOT_START
-    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the door: all of them end here
+    except (Exception, KeyboardInterrupt, Quit) as exc:  # noqa: BLE001 - the door: all of them end here
         return failures.tell(exc, argv=typed, environ=os.environ)
     return status if isinstance(status, int) else 0
 

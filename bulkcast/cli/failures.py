@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from bulkcast.cli.quitting import Quit
 from bulkcast.cli.words import spoken, tr
 from bulkcast.errors import BulkcastError
 
@@ -39,15 +40,20 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
     return status
 
 
+def interrupted(exc: BaseException) -> int:
+    """The exit status of a command that was asked to end."""
+    return exc.exit_status if isinstance(exc, Quit) else INTERRUPTED
+
+
 def _judged(exc: BaseException) -> tuple[int, str, str]:
     """Exit status, a word for programs, and the sentence."""
     match exc:
         case BulkcastError():
             return exc.exit_status, _snake(type(exc).__name__), _one_line(spoken().error(exc))
+        case KeyboardInterrupt() | Quit() | click.Abort(__cause__=KeyboardInterrupt()):
+            return interrupted(exc), "interrupted", tr("interrupted")
         case click.Abort():
             return INTERRUPTED, "declined", tr("not agreed to, so nothing was done")
-        case KeyboardInterrupt():
-            return INTERRUPTED, "interrupted", tr("interrupted")
         case click.UsageError():
             return CANNOT_START, "usage", _usage(exc)
         case OSError() | MemoryError():

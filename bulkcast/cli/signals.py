@@ -30,8 +30,8 @@ class Stoppable(Protocol):
 def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
     """Pass signals on to `control` while the block runs, and say so with `tell`.
 
-    The current task is cancelled by the second one.  To be entered in the main thread, inside the
-    event loop.
+    The current task is cancelled by the second one, and no further one does anything.  To be
+    entered in the main thread, inside the event loop.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -39,12 +39,15 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
 
     def heed(name: str) -> None:
         received.append(name)
-        if len(received) == 1:
-            tell(tr(_FIRST))
-            control.stop(_STATUSES[name])
-        elif task is not None:
-            tell(tr(_SECOND))
-            task.cancel()
+        match len(received):
+            case 1:
+                tell(tr(_FIRST))
+                control.stop(_STATUSES[name])
+            case 2 if task is not None:
+                tell(tr(_SECOND))
+                task.cancel()
+            case _:  # it is ending already, or has ended
+                return
 
     def catch(number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(heed, signal.Signals(number).name)
@@ -53,9 +56,12 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        received += _ENOUGH  # what is still on its way to the loop comes too late
         for number, handler in before.items():
             signal.signal(number, handler)
 
+
+_ENOUGH: Final = ("", "")
 
 _FIRST: Final = marked(
     "Stopping: no more rows are taken; what is under way is finished. Again to stop at once."

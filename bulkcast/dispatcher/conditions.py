@@ -7,6 +7,7 @@ from typing import Final
 
 from bulkcast import locks
 from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher.brake import now
 from bulkcast.endings import Entry, unless_ambiguous
 from bulkcast.guards import Guards
 from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
@@ -49,8 +50,13 @@ class Conditions:
 
     @property
     def server_time(self) -> float:
-        """What time it is at ClassIn, Unix seconds."""
-        return self._wall() + self.clock.offset
+        """What time it is at ClassIn, Unix seconds.
+
+        By this computer's clock only until ClassIn has told: one that is set forward during the
+        run would make all rows too late that are left.
+        """
+        known = self.clock.at_least(now())
+        return self._wall() + self.clock.offset if known is None else known
 
     # -------------------------------------------------------------- before a try
 
@@ -75,27 +81,27 @@ class Conditions:
     # -------------------------------------------------------------- after a try
 
     def learn(
-        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, now: float, *, alone: bool
+        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, *, alone: bool
     ) -> Stop | None:
         """Take one answer into account; a `Stop` where it is a reason to end the run.
 
         `alone` says that it answers a canary or a probe.
         """
-        before = self.weather.sky
-        self.weather.observe(entry.request.key, verdict, now, self._chance())
-        self._note_sky(before, now)
-        self._measure_clock(reply)
+        before, moment = self.weather.sky, now()
+        self.weather.observe(entry.request.key, verdict, moment, self._chance())
+        self._note_sky(before, moment)
+        self.measure_clock(reply)
         entry.count(verdict, probing=alone and before is Sky.PARKED)
-        stop = self._clock_wrong(entry, verdict, now)
+        stop = self._clock_wrong(entry, verdict, moment)
         if verdict.kind is ReplyClass.THROTTLED:
-            stop = stop or self._slow_down(verdict, now)
+            stop = stop or self._slow_down(verdict, moment)
         elif verdict.proves_access:
             self._throttled_since = math.inf
             self.clock.accepted()
-            self.pacer.answered(now)
+            self.pacer.answered(moment)
         return stop or self.guards.observe(entry.request, verdict)
 
-    def _note_sky(self, before: Sky, now: float) -> None:
+    def _note_sky(self, before: Sky, moment: float) -> None:
         after = self.weather.sky
         if after is before:
             return
@@ -103,26 +109,28 @@ class Conditions:
             self.remarks.append(Text(_DARK, {"what": self.weather.seen}))
         if before is Sky.PARKED:
             self.remarks.append(Text(_BACK))
-            self.pacer.resume_gently(now)
+            self.pacer.resume_gently(moment)
 
-    def _measure_clock(self, reply: Reply | NoReply) -> None:
+    def measure_clock(self, reply: Reply | NoReply) -> None:
+        """Learn from an answer what time it is at ClassIn."""
         if isinstance(reply, NoReply) or reply.date is None:
             return
+        self.clock.seen(reply.date, now())
         remark = self.clock.measure(reply.date, self._wall())
         if remark:
             self.remarks.append(remark)
 
-    def _clock_wrong(self, entry: Entry, verdict: Verdict, now: float) -> Stop | None:
+    def _clock_wrong(self, entry: Entry, verdict: Verdict, moment: float) -> Stop | None:
         """The first refusal has the stamps corrected; one of a corrected stamp ends the run."""
-        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, now):
+        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, moment):
             return Stop("clock", verdict.code, verdict.args)
         return None
 
-    def _slow_down(self, verdict: Verdict, now: float) -> Stop | None:
-        self._throttled_since = min(self._throttled_since, now)
+    def _slow_down(self, verdict: Verdict, moment: float) -> Stop | None:
+        self._throttled_since = min(self._throttled_since, moment)
         hint = verdict.retry_after or 0.0
-        if hint > RETRY_AFTER_MOST_S or now - self._throttled_since > self._max_throttled_s:
-            seconds = f"{max(hint, now - self._throttled_since):.0f}"
+        if hint > RETRY_AFTER_MOST_S or moment - self._throttled_since > self._max_throttled_s:
+            seconds = f"{max(hint, moment - self._throttled_since):.0f}"
             return Stop("throttled", "run.throttled", {"seconds": seconds}, exit_status=5)
-        self.pacer.throttled(now, verdict.retry_after, self._chance())
+        self.pacer.throttled(moment, verdict.retry_after, self._chance())
         return None

@@ -4,11 +4,13 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity import wait_random_exponential as full_jitter
 
+from bulkcast import locks
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.book import Book
 from bulkcast.dispatcher.brake import Brake, Halt, now
@@ -110,6 +112,8 @@ class Dispatcher:
         self._book.open(requests, history or {})
         self._line_up()
         self._slots = asyncio.Semaphore(self._concurrency)
+        with suppress(Halt):
+            await self._ask_the_time()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
@@ -170,6 +174,18 @@ class Dispatcher:
     def server_time(self) -> float:
         """What time it is at ClassIn, Unix seconds."""
         return self._conditions.server_time
+
+    async def _ask_the_time(self) -> None:
+        """Where rows look too late already: it may be this computer's clock that is wrong.
+
+        What is sent can change nothing, and is a turn of the pace like any other.
+        """
+        by_own_clock = self.server_time
+        if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+            turn = self._pacer.reserve(now())
+            await self._brake.sleep(max(0.0, turn - now()))
+            stamp = int(self._wall())
+            self._conditions.measure_clock(await self._send(self._endpoint.harmless, stamp))
 
     # -------------------------------------------------------------- in line
 
@@ -307,7 +323,7 @@ class Dispatcher:
         verdict = judge(reply, self._endpoint, now=self._wall())
         verdict = discreet(verdict, entry.request.body, self._endpoint)
         sky = self._conditions.weather.sky
-        stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
+        stop = self._conditions.learn(entry, verdict, reply, alone=alone)
         if stop:
             self.stop(stop)
         elif self._conditions.weather.sky is not sky:

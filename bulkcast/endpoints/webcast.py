@@ -449,4 +449,5 @@ WEBCAST: Final = Endpoint(
         "CREATE: 1000 calls a minute for createClass; nothing is published for setWebcast",
     ),
     lock_before_s=20 * 60,
+    harmless=(("courseId", 0),),
 )  # fmt: skip

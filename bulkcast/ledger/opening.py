@@ -1,18 +1,21 @@
 """Opens the ledger's file: makes it where there is none, and leaves anything else alone."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from bulkcast.errors import CannotStart, LedgerDamaged
+from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
 
 VERSION: Final = 1
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
 """What a decoder says to bytes that were never written so; even SQLite's own messages may quote
 such bytes."""
+_ROOM: Final = 64 * 1024
+"""Bytes that have to be free: SQLite's shared memory takes half of it."""
 _APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
 
 
@@ -41,6 +44,7 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         CannotStart: the file cannot be opened or written, or is of a newer version.
         LedgerDamaged: the file is no ledger, or a broken one.
+        LedgerUnwritable: its disk is full.
 
     """
     try:
@@ -52,7 +56,7 @@ def connect(path: Path) -> sqlite3.Connection:
             _set_up(connection)
             closing.pop_all()
     except sqlite3.OperationalError as exc:
-        raise CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc) from exc
+        raise _cannot_open(path, exc) from exc
     except (sqlite3.Error, *UNREADABLE) as exc:
         raise LedgerDamaged(
             "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
@@ -60,6 +64,16 @@ def connect(path: Path) -> sqlite3.Connection:
             exc=exc,
         ) from exc
     return connection
+
+
+def _cannot_open(path: Path, exc: Exception) -> BulkcastError:
+    """SQLite says of a full disk only that something went wrong with it."""
+    if shutil.disk_usage(path.parent).free < _ROOM:
+        return LedgerUnwritable(
+            "the ledger {path} cannot be opened, because its disk is full; make room there",
+            path=path,
+        )
+    return CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc)
 
 
 def _set_up(connection: sqlite3.Connection) -> None:

@@ -23,7 +23,6 @@ from bulkcast.weather import seen
 from bulkcast.wording import Tongue, marked
 
 _TIMEOUT_S: Final = 10.0
-_HARMLESS: Final = (("courseId", 0),)
 _LATER, _HUMAN, _BUSY = 5, 6, 7
 _WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
 """Exit statuses, the one that counts most last."""
@@ -68,10 +67,10 @@ async def _of_classin(
         timeout=_TIMEOUT_S,
     ) as client:
         sent_at = wall()
-        reply = await client.send(_HARMLESS, int(sent_at))
+        reply = await client.send(WEBCAST.harmless, int(sent_at))
         off = _off(reply, sent_at)
         if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
-            reply = await client.send(_HARMLESS, int(wall() + off))
+            reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
     reached = _reached(config.institution.root_url, reply, verdict, speaks)
     if isinstance(reply, NoReply):
@@ -127,8 +126,9 @@ def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
 
 
 def _of_home(home: Path, institution: Institution, speaks: Tongue) -> Iterator[_Finding]:
-    yield _ledger(home, speaks)
-    held_by = holder(home, institution) if is_begun(home) else None
+    found = _ledger(home, speaks)
+    yield found
+    held_by = holder(home, institution) if is_begun(home) and not found.status else None
     if held_by:
         busy = "It is held by {what}; a run begins when that has ended."
         yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))

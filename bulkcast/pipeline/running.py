@@ -295,6 +295,16 @@ async def _send(
     """Send the open requests; why it ended early, how many requests it took, what to tell."""
     if not left.requests and not left.overtaken:
         return None, 0, []
+    try:
+        return await _sent(ledger, run, left, config, options, doors)
+    except asyncio.CancelledError:
+        # Torn down by a second interrupt: the intents on disk say what was under way.
+        return doors.control.torn_down()
+
+
+async def _sent(
+    ledger: Ledger, run: str, left: _Left, config: Config, options: SendOptions, doors: _Doors
+) -> tuple[Stop | None, int, list[Text]]:
     async with _client(config, options, doors.parts) as client:
         with ledger.journal(run, doors.steady) as journal:
             await journal.record(left.overtaken)
@@ -314,9 +324,6 @@ async def _send(
                     await dispatcher.run(left.requests, left.history)
             except ExceptionGroup as group:
                 raise _told_plainly(group, run) from group
-            except asyncio.CancelledError:
-                # Torn down by a second interrupt: the intents on disk say what was under way.
-                return doors.control.why, dispatcher.requests, dispatcher.remarks
             return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
 
 

@@ -101,10 +101,13 @@ class Control:
         if self._early:
             dispatcher.stop(self._early)
 
-    @property
-    def why(self) -> Stop:
-        """The reason given, for a run that was torn down before it could say."""
-        return self._early or Stop("interrupted", "run.interrupted", exit_status=130)
+    def torn_down(self) -> tuple[Stop, int, list[Text]]:
+        """Why a run ended that could not say so itself, how many requests it made, its remarks."""
+        why = self._early or Stop("interrupted", "run.interrupted", exit_status=130)
+        if self._dispatcher is None:
+            return why, 0, []
+        ended = self._dispatcher
+        return ended.stopped or why, ended.requests, ended.remarks
 
 
 Watch = Callable[[Progress], None]

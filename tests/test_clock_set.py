@@ -1,0 +1,91 @@
+"""Somebody sets the computer's clock, before a run, during it or between two: nothing is lost."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bulkcast.ledger import Ledger, Steady
+from bulkcast.model import RowStatus
+from bulkcast.pipeline import RunReport, SendOptions, apply, prepare, resume
+from tests.audit import most_in_window
+from tests.stage import FIRST_ID
+from tests.test_pipeline import APPLIED, Stage, counted, staged, write
+from tests.virtual import EPOCH
+
+DAY = 86_400.0
+N = 40
+
+
+def dated(path: Path, begins_in: float, n: int = N) -> Path:
+    """A sheet of classes that all begin so many seconds after virtual time does."""
+    begins = datetime.fromtimestamp(EPOCH + begins_in, UTC).isoformat()
+    rows = [(FIRST_ID + row, 1, begins) for row in range(2, 2 + n)]
+    return write(path, ("activityId", "recordState", "startTime"), rows)
+
+
+def set_by(stage: Stage, seconds: float, *, at: float) -> Callable[[], float]:
+    """A wall clock that is set so far forward, or back, at a moment of virtual time."""
+
+    def wall() -> float:
+        return stage.loop.wall() + (seconds if stage.loop.time() >= at else 0.0)
+
+    return wall
+
+
+@pytest.mark.parametrize("at", [0.0, 3.0])
+@pytest.mark.parametrize("seconds", [DAY, -DAY, 600.0, -600.0])
+def test_a_clock_that_is_set_makes_no_row_too_late_and_none_in_time(
+    tmp_path: Path, seconds: float, at: float
+) -> None:
+    async def main(stage: Stage) -> RunReport:
+        sheet = prepare(dated(tmp_path / "t.csv", begins_in=36_000.0))
+        wall = set_by(stage, seconds, at=at)
+        return await apply(sheet, stage.config, SendOptions(rate=5), wall=wall)
+
+    report = staged(tmp_path, main)
+
+    assert counted(report) == {APPLIED: N}
+    assert report.stop is None
+    (remark,) = [str(remark) for remark in report.remarks]
+    assert ("ahead of" if seconds > 0 else "behind") in remark
+
+
+@pytest.mark.parametrize("seconds", [0.0, DAY, -DAY])
+def test_what_is_locked_at_classin_is_not_sent_whatever_this_computer_shows(
+    tmp_path: Path, seconds: float
+) -> None:
+    async def main(stage: Stage) -> tuple[RunReport, int]:
+        sheet = prepare(dated(tmp_path / "t.csv", begins_in=600.0))
+        wall = set_by(stage, seconds, at=0.0)
+        report = await apply(sheet, stage.config, SendOptions(rate=5), wall=wall)
+        return report, sum(received.applied for received in stage.log)
+
+    report, applied = staged(tmp_path, main)
+
+    assert counted(report)[RowStatus.TOO_LATE] >= N - 1
+    assert applied <= 1, "the canary of a clock that is behind"
+
+
+@pytest.mark.parametrize("seconds", [DAY, -DAY])
+def test_between_two_runs_the_newest_stays_the_newest_and_the_pace_is_kept(
+    tmp_path: Path, seconds: float
+) -> None:
+    async def main(stage: Stage) -> list[str]:
+        steady = Steady(stage.loop.time, "boot")
+        options, runs = SendOptions(rate=float("inf")), []
+        for number, wall in enumerate((stage.loop.wall, set_by(stage, seconds, at=0.0))):
+            rows = [(FIRST_ID + row + 700 * number, 1) for row in range(700)]
+            sheet = write(tmp_path / f"{number}.csv", ("activityId", "recordState"), rows)
+            options = SendOptions(rate=990 / 60)
+            report = await apply(prepare(sheet), stage.config, options, wall=wall, steady=steady)
+            runs.append(report.run)
+        with Ledger(stage.config.home) as ledger:
+            assert [record.header.run for record in ledger.runs()] == runs[::-1]
+            assert ledger.newest().header.run == runs[1]
+        assert (await resume(stage.config, wall=stage.loop.wall)).run == runs[1]
+        assert most_in_window([r.at for r in stage.log], 60.0) <= 1000
+        return runs
+
+    staged(tmp_path, main)
