@@ -15,8 +15,9 @@ from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.words import said, tr, trn
 from bulkcast.config import Config
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.forecast import Forecast, Pace, forecast
+from bulkcast.forecast import Pace, forecast
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
 from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
@@ -31,44 +32,39 @@ def validate(sheet: Path, given: Given) -> int:
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
     if told.as_json:
-        document = documents.validation(found, _forecast(_planned(found, given)))
+        foreseen = _foreseen(found, given)
+        document = documents.validation(found, foreseen.outlook if foreseen else None)
         told.document(documents.dump(document))
         return found.exit_status
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    _foresee(told, _planned(found, given))
+    if foreseen := _foreseen(found, given):
+        _foresee(told, foreseen, given["tz"])
     told.say(_next(found))
     return found.exit_status
 
 
-def _planned(found: Validation, given: Given) -> Prepared | None:
-    """The sheet's plan where it may tell when rows lock; others are spared the memory it takes."""
-    if not (found.has_times and found.valid):
-        return None
-    prepared = prepare(found.path, asked.sheet_options(given), Selection())
-    return prepared if is_dated(prepared) else None
-
-
-def _foresee(told: Voice, prepared: Prepared | None) -> None:
+def _foreseen(found: Validation, given: Given) -> outlook.Foreseen | None:
     """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    if prepared:
-        planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-        tz = zone(prepared.options.tz)
-        told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
-        told.show(*outlook.in_time(planned), *outlook.late(planned, tz, told.symbols))
-
-
-def is_dated(prepared: Prepared) -> bool:
-    """Whether it is known of any row to be sent when it locks."""
-    return any(request.locks_at is not None for request in prepared.plan.requests)
-
-
-def _forecast(prepared: Prepared | None) -> Forecast | None:
-    if prepared is None:
+    turns, now = found.timetable, time.time()
+    if turns is None or not found.valid:
         return None
-    pace = Pace(DEFAULT_RATE, prepared.endpoint.limit)
-    return forecast(prepared.plan.requests, pace, now=time.time())
+    options = asked.sheet_options(given)
+    if options.duplicates == "in-order" and turns.is_doubled():
+        # Which rows are sent one after another, and which share a request, only a plan tells.
+        planned = figures(prepare(found.path, options, Selection()), rate=DEFAULT_RATE, now=now)
+        return planned if planned.dated else None
+    if not (dated := turns.dated()):
+        return None
+    pace = Pace(DEFAULT_RATE, WEBCAST.limit)
+    return outlook.Glimpse(forecast(turns, pace, now=now), dated)
+
+
+def _foresee(told: Voice, foreseen: outlook.Foreseen, tz: str) -> None:
+    """What would come too late if the valid rows were sent now."""
+    told.show(outlook.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
+    told.show(*outlook.in_time(foreseen), *outlook.late(foreseen, zone(tz), told.symbols))
 
 
 def show_remarks(told: Voice, prepared: Checked) -> None:

@@ -1,18 +1,19 @@
 """How the forecast of a plan looks on a terminal: how long, in which order, what would be late."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Final
+from typing import Final, Protocol
 
 from rich.text import Text
 
 from bulkcast.cli.console import Symbols
-from bulkcast.cli.figures import Figures, spell
+from bulkcast.cli.figures import spell
 from bulkcast.cli.render import rows_said
 from bulkcast.cli.words import tr, trn
 from bulkcast.derive import local_time
 from bulkcast.endpoints import WEBCAST
-from bulkcast.forecast import Late
+from bulkcast.forecast import Forecast, Late
 from bulkcast.pacing import show_rate
 from bulkcast.wording import marked
 
@@ -20,7 +21,32 @@ _EDGE: Final = 3
 """Rows shown at either end of a list."""
 
 
-def pace(planned: Figures, rate: float, zone: tzinfo, name: str) -> Text:
+class Foreseen(Protocol):
+    """What is foreseen of rows to be sent: a plan's `Figures`, or less."""
+
+    @property
+    def outlook(self) -> Forecast:
+        """How sending would go."""
+
+    @property
+    def free(self) -> int:
+        """Rows that come too late, and of which only what stays free would be new."""
+
+    @property
+    def dated(self) -> int:
+        """Rows of which it is known when they lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What is foreseen of a sheet that was not planned."""
+
+    outlook: Forecast
+    dated: int
+    free: int = 0
+
+
+def pace(planned: Foreseen, rate: float, zone: tzinfo, name: str) -> Text:
     """How long it takes, and when it would be done."""
     outlook = planned.outlook
     at = local_time(outlook.ends_at, zone)
@@ -46,7 +72,7 @@ def order(rows: Sequence[int]) -> Text:
     return Text(tr("Order of rows, earliest lock first: {rows}", rows=listed))
 
 
-def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def late(planned: Foreseen, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows whose turn comes after their lock, and what would save them."""
     late, n = planned.outlook.late, len(planned.outlook.late)
     if not n:
@@ -78,7 +104,7 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     return tr(said, at=locks, turn=turn)
 
 
-def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
+def _saved_by(planned: Foreseen, symbols: Symbols) -> Iterable[Text]:
     outlook, limit = planned.outlook, WEBCAST.limit
     if outlook.locked:
         one = "{n} is locked already: no pace saves that"
@@ -106,7 +132,7 @@ def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"  {symbols.arrow} {said}")
 
 
-def in_time(planned: Figures) -> Iterable[Text]:
+def in_time(planned: Foreseen) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
     if planned.dated and not planned.outlook.late:
         one = "The {n} row that locks is sent in time."

@@ -87,7 +87,7 @@ def validate(
     found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.has_times,
+        found.has_errors, found.timetable,
     )  # fmt: skip
 
 
