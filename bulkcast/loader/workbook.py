@@ -18,6 +18,8 @@ from bulkcast.loader.apart import Apart
 from bulkcast.loader.marks import Merged
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.package import Package
+from bulkcast.loader.plainxml import Unusual
+from bulkcast.loader.stored import Cells
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
 from bulkcast.model import Layout, Text
@@ -156,11 +158,11 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
     archive.require_plain_strings(packed, structure.strings, path)
     with packed.open(structure.strings) as part:
         try:
-            return list(scan.strings(part))
-        except scan.Unusual:
+            return list(texts.quickly(part))
+        except Unusual:
             pass
     with packed.open(structure.strings) as part:
-        return [scan.cell_text(text) for text in texts.shared(part)]
+        return [texts.cell_text(text) for text in texts.shared(part)]
 
 
 @dataclass(slots=True)
@@ -196,12 +198,12 @@ class _Xlsx:
 
     def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Iterator[Chunk]:
         found = scan.Found(hidden)
-        cells = scan.Cells(self.structure, self.strings)
+        cells = Cells(self.structure, self.strings)
         with self.packed.open(self._part(tab)) as part:
             try:
                 for numbers, rows in scan.chunks(part, cells, found):
                     yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
-            except scan.Unusual:
+            except Unusual:
                 yield from self._rest(tab, found)
 
     def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
