@@ -55,6 +55,8 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
         head = file.read(_HEAD)
     if encoding is not None:
         return _as_told(path, head, encoding)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise UnreadableSheet("{name} is in UTF-32; save it as CSV UTF-8.", name=path.name)
     for mark, marked in _MARKS:
         if head.startswith(mark):
             return _proved(path, head, marked)

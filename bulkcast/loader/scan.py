@@ -143,7 +143,20 @@ class _Rows:
                 row[places[letters]] = kinds[attributes][stored or inline]
         except IndexError:
             return self._wider(found)
+        if len(found) + row.count(None) != self._width:
+            self._require_once(found)
         return row
+
+    def _require_once(self, found: Sequence[_Stored]) -> None:
+        """Refuse a row that has a cell twice: nobody can tell which of the two is meant."""
+        seen: set[str] = set()
+        for letters, *_ in found:
+            if letters in seen:
+                raise UnreadableSheet(
+                    "The worksheet is damaged: the cell {cell} stands in it twice.",
+                    cell=f"{letters}{self._found.last_row}",
+                )
+            seen.add(letters)
 
     def _all_cells(self, body: str) -> Sequence[_Stored]:
         """The cells of a row that hold something, after proof that there are no others."""
@@ -175,6 +188,7 @@ class _Rows:
         return all(self._kinds[attributes].is_inline for attributes in set(inline))
 
     def _wider(self, found: Sequence[_Stored]) -> list[Cell]:
+        self._require_once(found)
         places = [self._places[letters] for letters, *_ in found]
         self._width = max(self._width, min(max(places) + 1, WIDEST))
         row: list[Cell] = [None] * self._width
