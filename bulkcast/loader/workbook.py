@@ -100,7 +100,7 @@ def _require_own_names(header: table.Cells, endpoint: Endpoint) -> None:
 
 
 def _is_flat(merged: str) -> bool:
-    """Whether a range such as B1:C1 has several columns and one row; in a taller one rows are wrong.
+    """Whether a range such as B1:C1 has several columns and one row; of a taller one rows tell.
 
     >>> _is_flat("B1:C1"), _is_flat("B1:B3"), _is_flat("B1:C3")
     (True, False, False)
