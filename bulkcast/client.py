@@ -4,8 +4,10 @@ It follows no redirect, reads no proxy or netrc from the environment, keeps no c
 switch against TLS verification, and reads a bounded, uncompressed answer.
 """
 
+import errno
 import re
 import ssl
+from collections.abc import Sequence, Set
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -18,7 +20,19 @@ from yarl import URL
 from bulkcast.errors import CannotStart
 from bulkcast.model import Body, Credentials, NoReply, Reply
 from bulkcast.protocol import encode, headers
-from bulkcast.wording import NO_LISTENER, TOO_SLOW, UNKNOWN_HOST, marked
+from bulkcast.wording import (
+    BREAKS_OFF,
+    BROKE_EARLY,
+    NO_LISTENER,
+    NO_REASON,
+    NO_WAY,
+    NOT_ALLOWED,
+    REFUSES,
+    SYSTEM_ERROR,
+    TOO_SLOW,
+    UNKNOWN_HOST,
+    marked,
+)
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; ClassIn's are a few hundred."""
@@ -133,7 +147,7 @@ class Client:
             return NoReply("send.not_connected", sent, _reason(exc))
         if isinstance(exc, TimeoutError):
             return NoReply("send.timeout", sent, f"{self._timeout_s:g}")
-        return NoReply("send.lost", sent, type(exc).__name__)
+        return NoReply("send.lost", sent)
 
 
 class _Marked(aiohttp.BytesPayload):
@@ -169,7 +183,7 @@ def _tls() -> ssl.SSLContext:
 async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return NoReply(
-            "reply.not_json", sent=True, detail=marked("compressed though not asked for")
+            "reply.not_json", sent=True, detail=marked("it is compressed though not asked for")
         )
     body = await _read_bounded(response)
     if len(body) > MAX_ANSWER:
@@ -210,14 +224,46 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return UNKNOWN_HOST.format(host=exc.host)
     if isinstance(exc, aiohttp.ClientConnectorError):
-        why = exc.os_error.strerror or type(exc.os_error).__name__
-        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=why)
+        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=_of_system(exc.os_error))
     if isinstance(exc, TimeoutError):
         return TOO_SLOW
-    return type(exc).__name__
+    return BROKE_EARLY
+
+
+def _of_system(error: OSError) -> str:
+    """In words of our own: the system's speak its language, and Python's quote addresses."""
+    for kinds, numbers, words in _SYSTEM:
+        if isinstance(error, kinds) or error.errno in numbers:
+            return words
+    return SYSTEM_ERROR.format(number=error.errno) if error.errno else NO_REASON
+
+
+_SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], str]]] = (
+    ((ConnectionRefusedError,), frozenset(), REFUSES),
+    ((ConnectionResetError, ConnectionAbortedError, BrokenPipeError), frozenset(), BREAKS_OFF),
+    ((TimeoutError,), frozenset(), TOO_SLOW),
+    ((PermissionError,), frozenset(), NOT_ALLOWED),
+    ((), frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL}), NO_WAY),
+)
 
 
 def _tls_reason(exc: Exception) -> str:
     cause = getattr(exc, "certificate_error", exc)
-    message = getattr(cause, "verify_message", "")
-    return str(message) or type(cause).__name__
+    return _DISTRUST.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
+
+
+_NOT_TRUSTED: Final = marked("it does not speak TLS as it should")
+_STRANGER: Final = marked("nobody this computer trusts has signed it")
+_ANOTHER: Final = marked("it is that of another host")
+_DISTRUST: Final = {
+    2: _STRANGER,
+    9: marked("it is not valid yet"),
+    10: marked("it has expired"),
+    18: _STRANGER,
+    19: _STRANGER,
+    20: _STRANGER,
+    21: _STRANGER,
+    62: _ANOTHER,
+    64: _ANOTHER,
+}
+"""OpenSSL's X509_V_ERR_ codes (docs.openssl.org, x509_vfy.h), those that are met."""

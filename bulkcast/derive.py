@@ -27,8 +27,9 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity
-from bulkcast.problems import PROBLEMS, Problem
+from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Severity, Stop
+from bulkcast.naming import short_header
+from bulkcast.problems import PROBLEMS, STOPS, Problem
 from bulkcast.wording import ENGLISH, Tongue
 
 SAID_MAX: Final = 500
@@ -72,6 +73,21 @@ def explain(
     return _fill(problem, args, tongue) if problem else (code, "")
 
 
+def explain_stop(
+    stop: Stop, counts: Mapping[RowStatus, int], endpoint: Endpoint, tongue: Tongue = ENGLISH
+) -> tuple[str, str]:
+    """Message and fix for a run that ended early; `counts` are its rows by how they ended.
+
+    An interruption that came when every row had ended leaves nothing to go on with.
+    """
+    problem = STOPS.get(stop.code)
+    if problem is None:
+        return explain(stop.code, stop.args, endpoint, tongue)
+    message, fix = _fill(problem, stop.args, tongue)
+    left = counts.get(RowStatus.NOT_SENT, 0) + counts.get(RowStatus.UNCONFIRMED, 0)
+    return message, fix if left else ""
+
+
 def _explain_reply(reply: ReplyCode, said: str, lang: str) -> tuple[str, str]:
     meaning, fix = reply.meaning.say(lang), reply.fix.say(lang)
     if reply.kind is ReplyClass.OK:
@@ -93,18 +109,6 @@ def _fill(problem: Problem, args: Mapping[str, str], tongue: Tongue) -> tuple[st
 
 
 # ------------------------------------------------------------------ result rows
-
-
-def short_header(header: str) -> str:
-    r"""The name by which a message calls a column: its first line, without the required mark.
-
-    The result workbook's highlighting computes the same in a formula; change both or neither.
-
-    >>> short_header("Activity ID *\n活动ID")
-    'Activity ID'
-    """
-    first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
-    return re.sub(" +", " ", first).strip(" ")
 
 
 def issue_sentence(issue: Issue, tongue: Tongue = ENGLISH) -> str:

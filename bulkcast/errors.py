@@ -4,7 +4,7 @@
     ├── CannotStart          exit 2: usage, configuration
     │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
     ├── NeedsHuman           exit 6: a guard held the run before it began
-    ├── LedgerUnwritable     exit 5: the ledger cannot be written now, as on a full disk
+    ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
     ├── InstitutionBusy      exit 7: another run holds the institution
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
 
@@ -52,7 +52,7 @@ class LedgerDamaged(NeedsHuman):
 
 
 class LedgerUnwritable(BulkcastError):
-    """The ledger cannot be written at present; what it holds already is as good as before."""
+    """The ledger cannot be used at present; what it holds already is as good as before."""
 
     exit_status = 5
 

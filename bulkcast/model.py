@@ -59,7 +59,14 @@ class Text:
     args: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.template.format_map(self.args)
+        return self.template.format_map(_Words(self.args))
+
+
+class _Words(dict[str, str]):
+    """What fills a template; a setting that it names by its key stands there as that key."""
+
+    def __missing__(self, name: str) -> str:
+        return name
 
 
 @dataclass(frozen=True, slots=True)

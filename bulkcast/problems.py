@@ -82,7 +82,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "target.both": Problem(
         _N,
-        "The row has both an activity id and a classroom id; only activityId is sent.",
+        "The row has both {activityId} and {classId}; only {activityId} is sent.",
         "Nothing to do if both name the same classroom.",
     ),
     "target.duplicate": Problem(
@@ -282,24 +282,24 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     # ---------------------------------------------------------------- rules across cells
     "rule.live_needs_recording": Problem(
         _E,
-        "Web live is on while cloud recording is off.",
-        "Switch recordState on, or liveState off.",
+        "{liveState} is on while {recordState} is off.",
+        "Switch {recordState} on, or {liveState} off.",
     ),
     "rule.playback_needs_recording": Problem(
         _E,
-        "Web playback is on while cloud recording is off.",
-        "Switch recordState on, or openState off.",
+        "{openState} is on while {recordState} is off.",
+        "Switch {recordState} on, or {openState} off.",
     ),
     "rule.type_needs_recording": Problem(
         _W,
-        "A recording type is chosen while cloud recording is off.",
-        "Switch recordState on, or give recordType 0.",
+        "{recordType} is chosen while {recordState} is off.",
+        "Switch {recordState} on, or give {recordType} 0.",
     ),
     "rule.main_recording_alone": Problem(
         _E,
-        "useCoMainRecord is on together with {other}.",
-        "With the main classroom's recording, recordState, recordType, liveState and openState "
-        "must be 0.",
+        "{useCoMainRecord} is on together with {other}.",
+        "With the main classroom's recording, {recordState}, {recordType}, {liveState} and "
+        "{openState} must be 0.",
     ),
     "rule.partial_group": Problem(
         _W,
@@ -308,8 +308,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "rule.viewing_needs_login": Problem(
         _W,
-        "Viewing is restricted, which works only with watchByLogin on.",
-        "Switch watchByLogin on in this row.",
+        "Viewing is restricted, which works only with {watchByLogin} on.",
+        "Switch {watchByLogin} on in this row.",
     ),
     # ---------------------------------------------------------------- why a row was not sent
     "plan.too_late": Problem(
@@ -352,7 +352,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.outage": Problem(
         _E,
-        "ClassIn could not be reached for {minutes} min.",
+        "For {minutes} minutes ClassIn gave no answer of its own; last seen: {what}.",
         "Check the network, then continue with `bulkcast resume`.",
     ),
     "run.throttled": Problem(
@@ -435,6 +435,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Look the code up with ClassIn's support; the row was not repeated.",
     ),
 }
+
+
+STOPS: Final[Mapping[str, Problem]] = {
+    "run.interrupted": Problem(_E, "The run was interrupted.", "Continue with `bulkcast resume`."),
+}
+"""What is said of a run as a whole, where its rows say it otherwise."""
 
 
 def is_error(code: str) -> bool:

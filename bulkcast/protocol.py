@@ -6,19 +6,22 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
+from bulkcast.masking import longest_form, masked
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
+from bulkcast.wording import marked
 
 SIGNED_BYTES_MAX: Final = 1024
 """UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""
+
+_SAID_MOST: Final = 500
+"""Characters kept of what an answer says."""
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 503, 504})
 _MAINTENANCE: Final = 901
@@ -97,21 +100,46 @@ def decode(raw: bytes) -> dict[str, Any]:
         text = raw.decode("utf-8-sig")
         found = _STRICT.decode(text)
     except (ValueError, RecursionError) as exc:
-        raise _Malformed(f"{type(exc).__name__}") from exc
+        raise _Malformed(_flaw(exc, raw)) from exc
     if not isinstance(found, dict):
-        raise _Malformed("not an object")
+        raise _Malformed(marked("it is JSON, but no object"))
     return found
+
+
+def _flaw(exc: Exception, raw: bytes) -> str:
+    """What is wrong with an answer, in words of our own."""
+    match exc:
+        case _Malformed():
+            return str(exc)
+        case UnicodeDecodeError():
+            return marked("it is no text in UTF-8")
+        case json.JSONDecodeError():
+            return _no_json(raw.lstrip(b"\xef\xbb\xbf \t\r\n"))
+        case RecursionError():
+            return marked("it is nested too deep")
+        case _:
+            return marked("it holds a number of thousands of digits")
+
+
+def _no_json(raw: bytes) -> str:
+    if not raw:
+        return marked("it is empty")
+    if raw.startswith(b"<"):
+        return marked("it is a web page")
+    if raw.startswith(b"{"):
+        return marked("it is JSON that was cut short or spoiled")
+    return marked("it is no JSON")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Malformed("a key twice")
+        raise _Malformed(marked("a key stands in it twice"))
     return found
 
 
-def _refuse(constant: str) -> Any:
-    raise _Malformed(constant)
+def _refuse(_: str) -> Any:
+    raise _Malformed(marked("it holds a number that JSON does not have"))
 
 
 _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse)
@@ -119,12 +147,17 @@ _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_consta
 
 def discreet(verdict: Verdict, body: Body, endpoint: Endpoint) -> Verdict:
     """The verdict without the row's own secrets, should ClassIn's message repeat them."""
+    if not verdict.args:  # as of every answer that says that all is well
+        return verdict
     secrets = [str(value) for key, value in body if endpoint.by_key[key].secret and value]
     if not secrets:
         return verdict
-    forms = (re.escape(form) for each in secrets for form in (each, quote(each, safe="")))
-    hidden = re.compile("|".join(forms), re.IGNORECASE)
-    args = {name: hidden.sub("•••", word) for name, word in verdict.args.items()}
+    # A message that was cut short may end in a part of one, which nobody recognises.
+    doubtful = max(map(longest_form, secrets))
+    args = {
+        name: masked(word, secrets) if len(word) < _SAID_MOST else masked(word[:-doubtful], secrets)
+        for name, word in verdict.args.items()
+    }
     return replace(verdict, args=args)
 
 
@@ -158,7 +191,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint) -> Verdict:
         return _not_ours(str(exc))
     code = _code_of(answer)
     if code is None:
-        return _not_ours("no reply code in it")
+        return _not_ours(marked("no reply code stands in it"))
     return _judge_code(code, answer, endpoint)
 
 
@@ -177,14 +210,14 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
 
 
 def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Verdict:
-    said = _writable(str(answer.get("msg", "")))[:500]
     known = endpoint.by_code.get(code)
+    if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
+        return Verdict(ReplyClass.OK, str(code), proves_access=True)  # what it says is never shown
+    said = _writable(str(answer.get("msg", "")))[:_SAID_MOST]
     if known is None:
         args = {"said": said, "number": str(code)}
         return Verdict(ReplyClass.ROW, str(code), args, proves_access=True)
-    kind = known.kind
-    if kind is ReplyClass.OK and type(answer["code"]) is not int:
-        kind = ReplyClass.OK_WARNING
+    kind = ReplyClass.OK_WARNING if known.kind is ReplyClass.OK else known.kind
     return Verdict(
         kind,
         str(code),

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final
 
 from bulkcast.model import ReplyClass, RequestKey, Verdict
+from bulkcast.wording import CODE_SEEN, SEEN
 
 _WINDOW: Final = 20
 _SHARE: Final = 0.6
@@ -41,6 +42,16 @@ def is_unanswered(verdict: Verdict) -> bool:
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
+def seen(verdict: Verdict) -> str:
+    """What was seen in place of an answer.
+
+    >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
+    'HTTP 503'
+    """
+    template = CODE_SEEN if verdict.code.isdigit() else SEEN[verdict.code]
+    return template.format_map({"code": verdict.code, **verdict.args})
+
+
 class Weather:
     """What the last answers say about the way to ClassIn."""
 
@@ -49,6 +60,7 @@ class Weather:
         self.parked_since = math.inf
         self.probe_at = -math.inf
         """When, in any sky but a fair one, the next single request may start."""
+        self._dark: Verdict | None = None
         self._recent: deque[tuple[RequestKey, bool]] = deque(maxlen=_WINDOW)
         self._connect_failures = 0
         self._probes = 0
@@ -65,6 +77,7 @@ class Weather:
             self._connect_failures + 1 if unanswered and not verdict.connected else 0
         )
         self._proven = self._proven or verdict.proves_access
+        self._dark = verdict if unanswered else self._dark
         if not unanswered:
             self._recent.append((key, False))
             self._clear()
@@ -74,6 +87,11 @@ class Weather:
                 self._park(now, chance)
         else:
             self._still_dark(key, verdict, now, chance)
+
+    @property
+    def seen(self) -> str:
+        """What came last in place of an answer, in words; empty where nothing did."""
+        return seen(self._dark) if self._dark else ""
 
     def _clear(self) -> None:
         self.parked_since, self.probe_at, self._probes = math.inf, -math.inf, 0

@@ -1,6 +1,8 @@
 """A search for what nobody may find: secrets and signatures, in every form they could lie in."""
 
 import base64
+import html
+import json
 import re
 import zipfile
 import zlib
@@ -8,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 _LONE_MD5: Final = re.compile(rb"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
 _WHOLE_MOST: Final = 64 << 20
@@ -20,10 +22,12 @@ _DAMAGED: Final = (
 
 
 def forms(secret: str) -> frozenset[bytes]:
-    """A text as it is, hex, base64 wherever it may begin, percent-escaped, reversed, UTF-16."""
+    """A text as it is, escaped as in URLs, JSON and HTML, hex, base64 wherever it may begin,
+    reversed, UTF-16."""
     raw = secret.encode()
     found = {raw, raw[::-1], quote(secret, safe="").encode(), secret.encode("utf-16-le")}
-    found |= {raw.hex().encode(), raw.hex().upper().encode()}
+    found |= {quote_plus(secret).encode(), html.escape(secret).encode()}
+    found |= {json.dumps(secret)[1:-1].encode(), raw.hex().encode(), raw.hex().upper().encode()}
     for shift in range(3):
         # The characters at either end depend on what stands beside it, so they are left out.
         packed = base64.b64encode(bytes(shift) + raw)

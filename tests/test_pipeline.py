@@ -25,14 +25,12 @@ from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import (
     RESUBMITTED,
     Control,
-    Diagnosis,
     Prepared,
     RunReport,
     Selection,
     SendOptions,
     SheetOptions,
     apply,
-    doctor,
     prepare,
     results,
     resume,
@@ -915,84 +913,6 @@ def test_neither_secret_nor_password_lies_in_any_listing_or_remark(tmp_path: Pat
         assert SANDBOX_SECRET.reveal() not in shown
     for path in (tmp_path / "home").rglob("*"):
         assert path.is_dir() or SANDBOX_SECRET.reveal().encode() not in path.read_bytes()
-
-
-# ------------------------------------------------------------------ doctor
-
-
-def examined(tmp_path: Path, **more: Any) -> Diagnosis:
-    async def main(stage: Stage) -> Diagnosis:
-        diagnosis = await doctor(stage.config, wall=stage.loop.wall)
-        assert stage.sandbox.state == {}, "nothing was changed"
-        return diagnosis
-
-    return staged(tmp_path, main, **more)
-
-
-def health(diagnosis: Diagnosis) -> dict[str, bool]:
-    return {name: well for name, well, _ in diagnosis.findings}
-
-
-def test_a_healthy_setup_is_found_so(tmp_path: Path) -> None:
-    diagnosis = examined(tmp_path)
-
-    assert health(diagnosis) == {"reachability": True, "credentials": True, "clock": True}
-    assert diagnosis.exit_status == 0
-    assert not (tmp_path / "home").exists()
-
-
-def test_a_wrong_secret_is_found(tmp_path: Path) -> None:
-    diagnosis = examined(tmp_path, secret=Secret("canary-wrong"))
-
-    assert health(diagnosis) == {"reachability": True, "credentials": False, "clock": True}
-    assert diagnosis.exit_status == 6
-    assert "canary-wrong" not in repr(diagnosis)
-
-
-@pytest.mark.parametrize(
-    ("off", "words"), [(900.0, "15 min behind"), (-900.0, "15 min ahead of"), (45.0, "45 s behind")]
-)
-def test_a_clock_that_is_off_is_found_and_not_blamed_on_the_credentials(
-    tmp_path: Path, off: float, words: str
-) -> None:
-    diagnosis = examined(tmp_path, clock_offset_s=off)
-
-    assert health(diagnosis) == {"reachability": True, "credentials": True, "clock": True}
-    assert f"{words} ClassIn's" in diagnosis.findings[-1][2]
-
-
-def test_a_wrong_clock_does_not_hide_a_wrong_secret(tmp_path: Path) -> None:
-    diagnosis = examined(tmp_path, clock_offset_s=900.0, secret=Secret("wrong"))
-
-    assert health(diagnosis)["credentials"] is False
-
-
-@pytest.mark.parametrize("fault", ["http:404", "redirect", "html", "http:503", "code:901"])
-def test_a_server_that_is_not_classin_as_we_know_it_accepts_no_credentials(
-    tmp_path: Path, fault: str
-) -> None:
-    from bulkcast.endpoints import WEBCAST
-    from bulkcast.sandbox import read_fault
-
-    async def main(stage: Stage) -> Diagnosis:
-        stage.sandbox.storm = read_fault(fault, WEBCAST)
-        return await doctor(stage.config, wall=stage.loop.wall)
-
-    diagnosis = staged(tmp_path, main)
-
-    assert health(diagnosis)["credentials"] is False
-    assert diagnosis.exit_status == 6
-
-
-def test_a_server_out_of_reach_is_found(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        nowhere = Institution("https://no-such-host.invalid", SANDBOX_SID)
-        return await doctor(replace(stage.config, institution=nowhere), wall=stage.loop.wall)
-
-    diagnosis = staged(tmp_path, main)
-
-    assert health(diagnosis) == {"reachability": False}
-    assert diagnosis.exit_status == 6
 
 
 # ------------------------------------------------------------------ a full disk

@@ -345,6 +345,7 @@ def test_a_purged_request_leaves_nothing_known(tmp_path: Path) -> None:
         with Ledger(stage.config.home) as ledger, ledger._transaction() as connection:
             for statement in PURGE:
                 connection.execute(statement)
+        shutil.rmtree(stage.config.home / "runs")
         with Ledger(stage.config.home) as ledger:
             (entries,) = ledger.acknowledged(
                 stage.config.institution, [Target("activityId", FIRST_ID + 2)]
@@ -490,7 +491,7 @@ def test_what_was_never_known_cannot_be_undone_and_is_listed(tmp_path: Path) -> 
         assert undone.exit_status == 3
         (request,) = prepare(undone.path).plan.requests
         assert dict(request.body) == {"activityId": FIRST_ID + 2, "recordState": 1}
-        assert "Not brought back: customColumn" in undone.path.read_text(encoding="utf-8-sig")
+        assert "Not brought back: Custom column" in undone.path.read_text(encoding="utf-8-sig")
 
         nothing = undo(stage.config.home, only.run, target=tmp_path / "none.csv")
         assert nothing.path is None

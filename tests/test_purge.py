@@ -62,12 +62,32 @@ def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: 
     run = run_with_canaries(desk, n=3)
     desk.call("purge", "--run", run, "-y")
 
-    for argv in (("resume", run), ("results", run, "-o", desk.folder / "again.csv")):
+    for argv in (("resume", run), ("results", run, "-o", desk.folder / "again.csv"), ("undo", run)):
         said = desk.call(*argv)
         assert said.status == 2
         assert f"run {run} was purged on 20" in said.err
+        assert "how they ended (3 applied, 1 invalid)" in said.err
     assert "was purged before" in desk.call("purge", "--run", run, "-y").err
     assert "nothing to purge" in desk.call("purge", "--older-than", "0d", "-y").err
+
+
+def test_what_is_left_of_a_purged_run_is_shown(desk: Desk) -> None:
+    run = run_with_canaries(desk, n=3)
+    before = desk.call("runs", "show", run, "--json").document
+    desk.call("purge", "--run", run, "-y")
+
+    said = desk.call("runs", "show", run, "--only", "invalid")
+    after = desk.call("runs", "show", run, "--json").document
+    page = desk.call("results", run, "-o", desk.folder / "page.html")
+
+    assert (said.status, page.status) == (0, 0)
+    assert "Purged on 20" in said.out
+    assert "3 ✓ applied" in said.out
+    assert "…" not in said.out
+    assert after["counts"] == before["counts"]
+    assert [c["rows"] for c in after["causes"]] == [c["rows"] for c in before["causes"]]
+    assert (before["purged_at"], after["purged_at"] > 1e9) == (None, True)
+    assert canaries(desk.folder / "home") == 0
 
 
 def test_only_what_is_old_enough_is_purged(desk: Desk) -> None:

@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
+import json
 import zipfile
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,8 @@ SIGNATURE = hashlib.md5(b"any", usedforsecurity=False).hexdigest()
     "written",
     [
         SECRET, SECRET.encode().hex(), SECRET.encode().hex().upper(), SECRET[::-1],
-        quote(SECRET, safe=""), base64.b64encode(f"a{SECRET}".encode()).decode(),
+        quote(SECRET, safe=""), quote_plus(SECRET), json.dumps(SECRET),
+        base64.b64encode(f"a{SECRET}".encode()).decode(),
         base64.urlsafe_b64encode(f"ab{SECRET}c".encode()).decode(), "X-EEO-SIGN: 1",
     ],
 )  # fmt: skip

@@ -26,7 +26,7 @@ from bulkcast import errors
 from bulkcast.cli.app import bulkcast
 from bulkcast.languages import DOMAIN, FOLDERS
 from bulkcast.model import Severity
-from bulkcast.problems import PROBLEMS
+from bulkcast.problems import PROBLEMS, STOPS
 from bulkcast.wording import OR
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ _OF_THE_SYSTEM: Final = (
     "Connection refused", "Network is unreachable", "No route to host",
     "Connection reset by peer", "Permission denied", "No such file or directory",
     "No space left on device", "Read-only file system", "Is a directory", "Not a directory",
-    "File name too long",
+    "File name too long", "Address already in use",
 )  # fmt: skip
 """What operating systems say most."""
 
@@ -133,7 +133,7 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 
 def _of_problems() -> Iterator[Sentence]:
-    for problem in PROBLEMS.values():
+    for problem in (*PROBLEMS.values(), *STOPS.values()):
         yield from ((text,) for text in (problem.message, problem.many, problem.fix) if text)
 
 

@@ -13,11 +13,13 @@ from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
-from bulkcast.cli.words import said, tr, trn
+from bulkcast.cli.planned import plan as planned_rows
+from bulkcast.cli.planned import row_by_row
+from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.forecast import Pace, forecast
+from bulkcast.forecast import Pace
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
 from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
@@ -31,6 +33,7 @@ def validate(sheet: Path, given: Given) -> int:
     """List every problem of the sheet; the exit status."""
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
+    calling(found.names)
     if told.as_json:
         foreseen = _foreseen(found, given)
         document = documents.validation(found, foreseen.outlook if foreseen else None)
@@ -39,9 +42,10 @@ def validate(sheet: Path, given: Given) -> int:
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    if foreseen := _foreseen(found, given):
+    foreseen = _foreseen(found, given)
+    if foreseen:
         _foresee(told, foreseen, given["tz"])
-    told.say(_next(found))
+    told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
 
@@ -53,18 +57,20 @@ def _foreseen(found: Validation, given: Given) -> outlook.Foreseen | None:
     options = asked.sheet_options(given)
     if options.duplicates == "in-order" and turns.is_doubled():
         # Which rows are sent one after another, and which share a request, only a plan tells.
-        planned = figures(prepare(found.path, options, Selection()), rate=DEFAULT_RATE, now=now)
-        return planned if planned.dated else None
-    if not (dated := turns.dated()):
+        prepared = prepare(found.path, options, Selection())
+        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
+        return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
+    if not turns.dated():
         return None
-    pace = Pace(DEFAULT_RATE, WEBCAST.limit)
-    return outlook.Glimpse(forecast(turns, pace, now=now), dated)
+    return outlook.glimpse(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
 
 
 def _foresee(told: Voice, foreseen: outlook.Foreseen, tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
-    told.show(outlook.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
-    told.show(*outlook.in_time(foreseen), *outlook.late(foreseen, zone(tz), told.symbols))
+    if foreseen.sent:
+        told.show(outlook.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
+    told.show(*outlook.in_time(foreseen), *outlook.locked(foreseen, zone(tz), told.symbols))
+    told.show(*outlook.late(foreseen, zone(tz), told.symbols))
 
 
 def show_remarks(told: Voice, prepared: Checked) -> None:
@@ -94,21 +100,22 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
-        names = ", ".join(ignored)
+        names = spoken().listed(ignored)
         told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
-def _next(prepared: Validation) -> Text:
+def _next(prepared: Validation, n: int) -> Text:
+    """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.rows:
-        return Text(tr("There are no rows below the header yet."))
-    if not prepared.valid:
-        return Text(tr("Nothing can be sent yet: mend the sheet and validate it again."))
+        return Text(tr(NO_ROWS))
+    if not n:
+        return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
     if prepared.invalid:
         lead = trn(
             "Mend them and validate again, or send the {n} valid row now: ",
             "Mend them and validate again, or send the {n} valid rows now: ",
-            prepared.valid,
+            n,
         )
         return whole(lead, apply)
     return whole(tr("Next: "), apply)
@@ -124,16 +131,17 @@ def plan(sheet: Path, given: Given) -> int:
     config = _institution(given)
     prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
     prepared = asked.recalled(prepared, config, given)
+    calling(prepared.names)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)
     if told.as_json:
         told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
     show_doubts(told, prepared)
-    told.show(*render.plan(planned, told.symbols))
+    told.show(*planned_rows(planned, told.symbols))
     show_outlook(told.show, prepared, planned, rate, told.symbols)
     if told.verbose and config:
-        told.show(*render.row_by_row(prepared, told.symbols))
+        told.show(*row_by_row(prepared, told.symbols))
     _tell_limits(told, prepared, planned, given)
     if given["out"] and config:
         _freeze(told, prepared, config, given, now)
@@ -159,20 +167,18 @@ def show_outlook(
     show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
 ) -> None:
     """The order, how long it takes, and what comes too late."""
-    if not planned.sent:
-        return
     name = prepared.options.tz
     tz = zone(name)
-    show(outlook.order([row for request in prepared.plan.requests for row in request.rows]))
-    show(outlook.pace(planned, rate, tz, name))
-    show(*outlook.in_time(planned), *outlook.late(planned, tz, symbols))
+    if planned.sent:
+        show(outlook.order(planned))
+        show(outlook.pace(planned, rate, tz, name))
+    show(*outlook.in_time(planned), *outlook.locked(planned, tz, symbols))
+    show(*outlook.late(planned, tz, symbols))
 
 
 def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given) -> None:
     """What the plan does not say or cannot know."""
-    if prepared.invalid:
-        validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+    show_where_wrong(told, prepared)
     if given["changed_only"] and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
@@ -180,6 +186,14 @@ def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given
         told.say(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
 
 
+def show_where_wrong(told: Voice, prepared: Prepared) -> None:
+    """Which command lists what is wrong with the rows that are not sent."""
+    if prepared.invalid:
+        validate = command("bulkcast", "validate", prepared.path)
+        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+
+
+NO_ROWS = marked("There are no rows below the header yet.")
 NOT_SEEN = marked(
     "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
     " ClassIn's console, or from another computer, is not seen."

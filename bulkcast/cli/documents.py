@@ -9,7 +9,7 @@ from typing import Any, Final
 from bulkcast.account import Account, Cause
 from bulkcast.cli.figures import Figures, Step
 from bulkcast.cli.words import said, spoken
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Forecast
 from bulkcast.ledger import RunRecord
@@ -110,7 +110,7 @@ def stopped(stop: Stop | None) -> Document | None:
     """Why a run ended before its last row."""
     if stop is None:
         return None
-    message, _ = explain(stop.code, stop.args, WEBCAST, spoken())
+    message, _ = explain_stop(stop, {}, WEBCAST, spoken())
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
@@ -126,6 +126,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "classrooms": planned.classrooms,
         "invalid": planned.invalid,
         "unchanged": planned.unchanged,
+        "locked": planned.locked,
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {s.key: dict(s.values) for s in planned.settings},
@@ -133,7 +134,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "billed": [
             {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
         ],
-        "order": [list(request.rows) for request in prepared.plan.requests],
+        "order": [list(rows) for rows in planned.order],
         "seconds": round(outlook.duration_s, 3),
         "done_at": round(outlook.ends_at, 3),
         "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
@@ -192,6 +193,7 @@ def account(found: Account, rows: Iterable[ResultRow]) -> Document:
         "rows": found.rows,
         "counts": _counts(found.counts),
         "attempts": found.attempts,
+        "purged_at": found.purged_at,
         "causes": [_cause(cause) for cause in found.causes],
         "stopped": stopped(found.stop),
         "listed": [_row(row) for row in rows],

@@ -8,13 +8,16 @@ from typing import Final, Literal
 from rich.text import Text
 
 from bulkcast import pipeline
+from bulkcast.account import ranges
 from bulkcast.cli import asked, documents
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
-from bulkcast.cli.words import spoken, tr, trn
-from bulkcast.pipeline import Undone
+from bulkcast.cli.words import calling, spoken, tr, trn
+from bulkcast.pipeline import Stays, Undone
 
 _LISTED: Final = 20
+_STRETCHES: Final = 12
+"""Stretches of row numbers shown of a setting."""
 
 
 def undo(run: str, given: Given) -> int:
@@ -28,6 +31,7 @@ def undo(run: str, given: Given) -> int:
         existing=asked.existing(given),
         lang=spoken().lang,
     )
+    calling(found.names)
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
     elif told.quiet:
@@ -81,13 +85,25 @@ def _lost(found: Undone, symbols: Symbols) -> Iterable[Text]:
     """What stays as the run left it, and why."""
     for why, n in Counter(item.why for item in found.lost).items():
         yield Text(f"{symbols.warning} {_stays(why, n)}", "yellow")
-        some = [item for item in found.lost if item.why == why]
-        for item in some[:_LISTED]:
-            rows = ", ".join(map(str, item.rows))
-            line = tr("row {rows}, {target}: {key}", rows=rows, target=item.target, key=item.key)
-            yield Text(f"    {line}")
-        if n > _LISTED:
-            yield Text(f"    {tr('and {n} more; --json has them all', n=f'{n - _LISTED:,}')}")
+        some = [stays for stays in found.stays if stays.why == why]
+        yield from (Text(f"    {_places(stays)}") for stays in some[:_LISTED])
+        if len(some) > _LISTED:
+            left = f"{len(some) - _LISTED:,}"
+            yield Text(f"    {tr('and {n} more; --json has them all', n=left)}")
+
+
+def _places(stays: Stays) -> str:
+    rows, beyond = ranges(stays.rows, _STRETCHES)
+    more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
+    where = trn("{n} classroom", "{n} classrooms", stays.classrooms)
+    return trn(
+        "{keys}: {where}, row {rows}",
+        "{keys}: {where}, rows {rows}",
+        len(stays.rows),
+        keys=spoken().listed(stays.keys),
+        where=where,
+        rows=rows + more,
+    )
 
 
 def _tell_next(told: Voice, found: Undone) -> None:

@@ -3,10 +3,11 @@
 Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner alone.
 """
 
-from bulkcast.ledger.claim import claim
+from bulkcast.ledger.claim import claim, holder
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.moments import Moment, Steady, boot_id
-from bulkcast.ledger.store import FILE_NAME, Ledger
+from bulkcast.ledger.place import refuse_network_drive
+from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
 __all__ = [
@@ -20,4 +21,7 @@ __all__ = [
     "Steady",
     "boot_id",
     "claim",
+    "holder",
+    "is_begun",
+    "refuse_network_drive",
 ]

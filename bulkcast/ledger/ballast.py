@@ -1,8 +1,11 @@
 """A file that is there to be deleted: room for the last outcomes on a disk that has become full."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
+
+from bulkcast.errors import LedgerUnwritable
 
 FILE_NAME: Final = "ballast"
 SIZE: Final = 1 << 20
@@ -28,6 +31,25 @@ class Ballast:
                 file.write(os.urandom(SIZE))  # zeros would take no room on a disk that packs
         except OSError:
             self.release()
+
+    def require_room(self) -> None:
+        """Make sure that there is room for as much again.
+
+        Raises:
+            LedgerUnwritable: there is none.
+
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self._path.parent) as file:
+                file.write(os.urandom(SIZE))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            raise LedgerUnwritable(
+                "nothing can be written in {folder} ({why}); make room there",
+                folder=self._path.parent,
+                why=exc.strerror,
+            ) from exc
 
     def release(self) -> bool:
         """Delete it; whether that made room."""

@@ -55,6 +55,17 @@ def claimed_by(home: Path, institution: Institution) -> str:
     return ""
 
 
+def holder(home: Path, institution: Institution) -> Text | None:
+    """What holds `institution` at this moment, in words; None where nothing does."""
+    lock, note = _place(home, institution)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _holder(note)
+    lock.release()
+    return None
+
+
 def _place(home: Path, institution: Institution) -> tuple[FileLock, Path]:
     folder = home / "locks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

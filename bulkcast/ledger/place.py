@@ -6,6 +6,7 @@ damaged there without anybody's noticing (sqlite.org/wal.html, "Disadvantages", 
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,14 @@ _REMOTE: Final = 4
 """What GetDriveTypeW calls a network drive."""
 
 
-def refuse_network_drive(home: Path, kind: str) -> None:
-    """Refuse a home on a network drive; `kind` is empty for a disk of this computer.
+def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = None) -> None:
+    """Refuse a home on a network drive; `drive_of` tells what kind of one a folder lies on.
 
     Raises:
         CannotStart: it lies on one.
 
     """
+    kind = (drive_of or network_drive)(home)
     if kind:
         raise CannotStart(
             "{home} lies on a network drive ({kind}), where the ledger could be damaged "

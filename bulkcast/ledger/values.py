@@ -82,6 +82,8 @@ class FrozenRun:
     issues: Mapping[int, tuple[Issue, ...]]
     history: Mapping[RequestKey, History]
     """What was tried, for the requests that could be resumed."""
+    purged_at: float | None = None
+    """When what its rows held was taken away."""
 
     @cached_property
     def requests(self) -> tuple[Request, ...]:

@@ -24,8 +24,8 @@ from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
-from bulkcast.pipeline.running import apply, require_place, resume
-from bulkcast.pipeline.undoing import Lost, Undone, undo
+from bulkcast.pipeline.running import apply, left_to_send, require_place, resume
+from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Control,
@@ -50,6 +50,7 @@ __all__ = [
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "Stays",
     "Undone",
     "Validation",
     "Watch",
@@ -58,6 +59,7 @@ __all__ = [
     "crosstab",
     "doctor",
     "is_plan",
+    "left_to_send",
     "outcomes",
     "page",
     "prepare",

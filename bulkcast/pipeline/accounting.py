@@ -1,19 +1,22 @@
 """What a run came to, from the ledger: for the terminal, and as a page to hand on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bulkcast import account as counting
 from bulkcast import reporter
 from bulkcast.account import Account
 from bulkcast.catalogue import Label
-from bulkcast.derive import explain
+from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import LANGS, tongue
 from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.model import ResultRow, Stop, no_counts
+from bulkcast.model import ResultRow, RowStatus, Stop, no_counts
+from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.reporting import result_rows
+from bulkcast.wording import UNTOLD
 
 
 def account(config_home: Path, run: str) -> Account:
@@ -52,13 +55,13 @@ def page(
 
 def _loaded(config_home: Path, run: str) -> FrozenRun:
     with Ledger(config_home) as ledger:
-        return ledger.load(ledger.newest(run).header.run)
+        return ledger.remains(ledger.newest(run).header.run)
 
 
 def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...]]]:
     header = frozen.header
     rows: Mapping[str, tuple[ResultRow, ...]] = {
-        lang: result_rows(frozen, lang=lang) for lang in LANGS
+        lang: _without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
     }
     ended = frozen.by_row().values()
     counts = no_counts()
@@ -77,16 +80,27 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         causes=counting.causes(rows["en"], rows["zh"]),
         timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
         stop=frozen.stop,
-        stopped=_why(frozen.stop),
+        stopped=_why(frozen.stop, counts),
+        purged_at=frozen.purged_at,
+        names=header_names(header.headers, WEBCAST, header.mapping),
     )
     return found, rows
 
 
-def _why(stop: Stop | None) -> Label | None:
+def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
+    """Without the sentences of a purged run that lack what filled them."""
+    if frozen.purged_at is None:
+        return rows
+    return tuple(
+        replace(row, message="", fix="") if UNTOLD in row.message + row.fix else row for row in rows
+    )
+
+
+def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
     if stop is None:
         return None
     en, zh = (
-        speaks.joined([*explain(stop.code, stop.args, WEBCAST, speaks)])
+        speaks.joined([*explain_stop(stop, counts, WEBCAST, speaks)])
         for speaks in map(tongue, LANGS)
     )
     return Label(en, zh)

@@ -1,32 +1,65 @@
-"""Is ClassIn within reach, are the credentials right, is the clock? Asked without a change."""
+"""Can a run begin?  Asked of ClassIn without a change, and of the ledger."""
 
+import os
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from bulkcast import protocol
 from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import BulkcastError
 from bulkcast.languages import tongue
-from bulkcast.model import NoReply, Reply, Verdict
+from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
+from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
+from bulkcast.pipeline.remembering import one_spelling
 from bulkcast.pipeline.values import Diagnosis
 from bulkcast.stamps import SKEW_TOLD_S, clock_off
+from bulkcast.weather import seen
 from bulkcast.wording import Tongue, marked
 
 _TIMEOUT_S: Final = 10.0
 _HARMLESS: Final = (("courseId", 0),)
+_LATER, _HUMAN, _BUSY = 5, 6, 7
+_WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
+"""Exit statuses, the one that counts most last."""
+
+
+class _Finding(NamedTuple):
+    """One thing looked at; `status` is 0 where it is well, else an exit status."""
+
+    name: str
+    status: int
+    sentence: str
 
 
 async def doctor(
     config: Config, *, lang: str = "en", wall: Callable[[], float] = time.time
 ) -> Diagnosis:
-    """Check reachability, credentials and clock with a request that can change nothing.
+    """Check reachability, credentials and clock with a request that can change nothing; the ledger.
 
-    It names no classroom and no setting, so ClassIn can only refuse it: a parameter error proves
-    that signature and clock were accepted.
+    The request names no classroom and no setting, so ClassIn can only refuse it: a parameter error
+    proves that signature and clock were accepted.
     """
+    speaks = tongue(lang)
+    config = replace(config, institution=one_spelling(config.institution))
+    findings = [*await _of_classin(config, speaks, wall)]
+    findings += _of_home(config.home, config.institution, speaks)
+    worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
+    told = tuple((name, not status, sentence) for name, status, sentence in findings)
+    return Diagnosis(told, exit_status=worst)
+
+
+# ------------------------------------------------------------------ ClassIn
+
+
+async def _of_classin(
+    config: Config, speaks: Tongue, wall: Callable[[], float]
+) -> Sequence[_Finding]:
     async with Client(
         config.institution.root_url,
         WEBCAST.path,
@@ -39,32 +72,37 @@ async def doctor(
         off = _off(reply, sent_at)
         if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
             reply = await client.send(_HARMLESS, int(wall() + off))
-    speaks = tongue(lang)
-    findings = [_reached(config, reply, speaks)]
-    if isinstance(reply, Reply):
-        verdict = protocol.judge(reply, WEBCAST, now=wall())
-        findings.append(_access(verdict, speaks))
-        findings.append(_clock(reply, off, speaks))
-    return Diagnosis(tuple(findings))
+    verdict = protocol.judge(reply, WEBCAST, now=wall())
+    reached = _reached(config.institution.root_url, reply, verdict, speaks)
+    if isinstance(reply, NoReply):
+        return [reached]
+    return [reached, _access(verdict, speaks), _clock(reply, off, speaks)]
 
 
-_Finding = tuple[str, bool, str]
-
-
-def _reached(config: Config, reply: Reply | NoReply, speaks: Tongue) -> _Finding:
-    where = config.institution.root_url
+def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Tongue) -> _Finding:
+    name = marked("reachability")
     if isinstance(reply, Reply):
         well = "{url} answers (HTTP {status})."
-        return marked("reachability"), True, speaks.tell(well, url=where, status=reply.status)
-    sentences = explain(reply.code, {"detail": reply.detail}, WEBCAST, speaks)
-    return marked("reachability"), False, speaks.joined([*sentences])
+        return _Finding(name, 0, speaks.tell(well, url=url, status=reply.status))
+    if reply.fatal:
+        return _Finding(name, _HUMAN, _explained(verdict, speaks))
+    ill = "{url} gives no answer: {what}. Check the network, then try again."
+    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=seen(verdict)))
 
 
 def _access(verdict: Verdict, speaks: Tongue) -> _Finding:
+    name = marked("credentials")
     if verdict.proves_access:
-        return marked("credentials"), True, speaks.tell("ClassIn accepts the SID and the secret.")
+        return _Finding(name, 0, speaks.tell("ClassIn accepts the SID and the secret."))
+    if verdict.kind in {ReplyClass.CREDENTIALS, ReplyClass.CLOCK, ReplyClass.STOP}:
+        return _Finding(name, _HUMAN, _explained(verdict, speaks))
+    ill = "They cannot be checked at present: {what}. Try again later."
+    return _Finding(name, _LATER, speaks.tell(ill, what=seen(verdict)))
+
+
+def _explained(verdict: Verdict, speaks: Tongue) -> str:
     sentences = explain(verdict.code, verdict.args, WEBCAST, speaks)
-    return marked("credentials"), False, speaks.joined([*sentences])
+    return speaks.joined([sentence for sentence in sentences if sentence])
 
 
 def _off(reply: Reply | NoReply, sent_at: float) -> float:
@@ -77,8 +115,46 @@ def _off(reply: Reply | NoReply, sent_at: float) -> float:
 
 
 def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
+    name = marked("clock")
     if reply.date is None:
-        return marked("clock"), True, speaks.tell("The answer carries no time to compare with.")
+        return _Finding(name, 0, speaks.tell("The answer carries no time to compare with."))
     if abs(off) < SKEW_TOLD_S:
-        return marked("clock"), True, speaks.tell("This computer's clock agrees with ClassIn's.")
-    return marked("clock"), True, speaks.say(clock_off(off))
+        return _Finding(name, 0, speaks.tell("This computer's clock agrees with ClassIn's."))
+    return _Finding(name, 0, speaks.say(clock_off(off)))
+
+
+# ------------------------------------------------------------------ the ledger
+
+
+def _of_home(home: Path, institution: Institution, speaks: Tongue) -> Iterator[_Finding]:
+    yield _ledger(home, speaks)
+    held_by = holder(home, institution) if is_begun(home) else None
+    if held_by:
+        busy = "It is held by {what}; a run begins when that has ended."
+        yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))
+
+
+def _ledger(home: Path, speaks: Tongue) -> _Finding:
+    """Whether it opens, is whole and can be written; nothing is made where there is none."""
+    name = marked("ledger")
+    try:
+        if is_begun(home):
+            with Ledger(home) as ledger:
+                ledger.examine()
+                n = len(ledger.runs())
+            well = speaks.count(
+                "{path} is whole and can be written; it holds {n} run.",
+                "{path} is whole and can be written; it holds {n} runs.",
+                n,
+                path=ledger.path,
+            )
+            return _Finding(name, 0, well)
+        refuse_network_drive(home)
+    except BulkcastError as exc:
+        return _Finding(name, exc.exit_status, speaks.tell("{why}.", why=speaks.error(exc)))
+    there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        ill = "{folder} cannot be written; set BULKCAST_HOME to a folder that can."
+        return _Finding(name, 2, speaks.tell(ill, folder=there))
+    well = "There is none yet; the first run makes it in {folder}."
+    return _Finding(name, 0, speaks.tell(well, folder=home))

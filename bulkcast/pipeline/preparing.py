@@ -14,6 +14,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.naming import header_names
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
 
@@ -77,6 +78,7 @@ def validate(
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
         survey = validator.survey(opened.headers, row, endpoint, rules)
+        names = header_names(opened.headers, endpoint, options.read.mapping)
         for block in opened.blocks():
             survey.take(block)
         remarks, of_file = opened.all_remarks(), opened.doubts()
@@ -87,7 +89,7 @@ def validate(
     found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.timetable,
+        found.has_errors, found.timetable, names,
     )  # fmt: skip
 
 

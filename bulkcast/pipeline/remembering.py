@@ -8,7 +8,7 @@ from bulkcast import client as http
 from bulkcast import plan as planning
 from bulkcast.errors import CannotStart
 from bulkcast.known import Known, is_held, told_by
-from bulkcast.ledger import FILE_NAME, Ledger
+from bulkcast.ledger import Ledger, is_begun
 from bulkcast.model import Change, Institution, RowStatus, Text
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared
@@ -25,7 +25,7 @@ def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared
         LedgerDamaged: the ledger is not what was written.
 
     """
-    if not (home / FILE_NAME).exists():
+    if not is_begun(home):
         return prepared
     with Ledger(home) as ledger:
         known = _known(ledger, one_spelling(institution), _changes(prepared))

@@ -128,6 +128,14 @@ async def resume(
             return replace(done, remarks=(*done.remarks, *told))
 
 
+def left_to_send(home: Path, run: str = "") -> int:
+    """How many rows of a run, or of the newest one, were not sent or not confirmed."""
+    with Ledger(home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run)
+    open_ = (s for s in frozen.stored if frozen.outcomes[s.key].status in _OPEN)
+    return sum(len(stored.rows) for stored in open_)
+
+
 @dataclass(frozen=True, slots=True)
 class _Doors:
     """What a run has to do with the world outside."""

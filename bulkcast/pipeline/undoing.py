@@ -1,12 +1,13 @@
 """Write the sheet that takes a run back: every setting as it was acknowledged before."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from bulkcast import reporter
+from bulkcast.account import ranges
 from bulkcast.catalogue import (
     CLEAR_WORDS,
     ChoiceKind,
@@ -20,10 +21,12 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import InstitutionBusy
 from bulkcast.known import Entry, Reversal, reversal
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.naming import header_names
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
 from bulkcast.wording import marked
@@ -42,6 +45,18 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Stays:
+    """Settings that stay as the run left them, in the same classrooms for the same reason."""
+
+    keys: tuple[str, ...]
+    """In the table's order."""
+    why: Literal["unknown", "since"]
+    rows: tuple[int, ...]
+    """Of the run's sheet, ascending."""
+    classrooms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Undone:
     """A sheet that takes a run back, and what it cannot."""
 
@@ -53,6 +68,13 @@ class Undone:
     lost: tuple[Lost, ...]
     may_append: tuple[str, ...]
     """Settings brought back of which the vendor has not said that they replace what is there."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the header of the run's sheet calls it."""
+
+    @property
+    def stays(self) -> tuple[Stays, ...]:
+        """What is lost, told in as few words as it can be."""
+        return _gathered(self.lost)
 
     @property
     def exit_status(self) -> int:
@@ -98,11 +120,17 @@ def undo(
     `lang`.
 
     Raises:
-        CannotStart: there is no such run, or the sheet cannot be written.
+        CannotStart: there is no such run, it was purged, or the sheet cannot be written.
+        InstitutionBusy: it is under way, and what it has not sent yet would not be taken back.
 
     """
     with Ledger(home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
+        record = ledger.newest(run)
+        if record.under_way:
+            raise InstitutionBusy(
+                "run {run} is under way; undo it when it has ended", run=record.header.run
+            )
+        frozen = ledger.load(record.header.run)
         parts = _parts(ledger, frozen, endpoint)
     header = frozen.header
     back = [part for part in parts if part.reversal.restored]
@@ -125,6 +153,7 @@ def undo(
         may_append=tuple(
             s.key for s in endpoint.settings if s.key in touched and isinstance(s.kind, IdListKind)
         ),
+        names=header_names(header.headers, endpoint, header.mapping),
     )
 
 
@@ -162,6 +191,22 @@ def _lost(parts: Sequence[Part]) -> Iterator[Lost]:
             yield Lost(part.rows, part.target, key, "unknown")
         for key in part.reversal.since:
             yield Lost(part.rows, part.target, key, "since")
+
+
+def _gathered(lost: Iterable[Lost]) -> tuple[Stays, ...]:
+    """Setting by setting, then those together that stay in the same places."""
+    by_key: dict[tuple[Literal["unknown", "since"], str], list[Lost]] = {}
+    for item in lost:
+        by_key.setdefault((item.why, item.key), []).append(item)
+    by_place: dict[tuple[Literal["unknown", "since"], tuple[Target, ...]], list[str]] = {}
+    rows: dict[tuple[Target, ...], tuple[int, ...]] = {}
+    for (why, key), items in by_key.items():
+        place = tuple(item.target for item in items)
+        rows[place] = tuple(sorted(row for item in items for row in item.rows))
+        by_place.setdefault((why, place), []).append(key)
+    return tuple(
+        Stays(tuple(keys), why, rows[place], len(place)) for (why, place), keys in by_place.items()
+    )
 
 
 # ------------------------------------------------------------------ the sheet
@@ -225,13 +270,26 @@ def _text(column: Setting, value: SettingValue) -> str:
 def _comments(run: str, lost: Sequence[Lost], lang: str) -> list[str]:
     tell = tongue(lang).tell
     title = tell("Brings the settings of run {run} back to what they were before it.", run=run)
-    kept = (tell(_LOST[item.why], key=item.key, target=item.target) for item in lost)
-    return [title, *kept]
+    return [title, *(_comment(stays, tell) for stays in _gathered(lost))]
+
+
+def _comment(stays: Stays, tell: Callable[..., str]) -> str:
+    rows, beyond = ranges(stays.rows, _STRETCHES)
+    more = f" {tell('and {n} more', n=f'{beyond:,}')}" if beyond else ""
+    return tell(_LOST[stays.why], keys=", ".join(stays.keys), rows=rows + more)
+
+
+_STRETCHES: Final = 40
+"""Stretches of row numbers that a comment in the sheet lists."""
 
 
 _LOST: Mapping[str, str] = {
     "unknown": marked(
-        "Not brought back: {key} of {target}, which nothing was acknowledged of before that run."
+        "Not brought back: {keys} of rows {rows} of that run's sheet, of which nothing was"
+        " acknowledged before it."
     ),
-    "since": marked("Not brought back: {key} of {target}, which another run has set since."),
+    "since": marked(
+        "Not brought back: {keys} of rows {rows} of that run's sheet, which another run has set"
+        " since."
+    ),
 }

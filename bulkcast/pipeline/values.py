@@ -24,6 +24,7 @@ from bulkcast.model import (
     Text,
     no_counts,
 )
+from bulkcast.naming import header_names
 from bulkcast.pacing import DEFAULT_RATE
 
 RESUBMITTED: Final = frozenset(
@@ -142,6 +143,11 @@ class Prepared:
         return self.checked.ignored_columns
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """Setting → how the sheet's header calls it."""
+        return header_names(self.sheet.headers, self.endpoint, self.options.read.mapping)
+
+    @property
     def valid(self) -> int:
         """Rows that could be sent."""
         return sum(isinstance(row, Change) for row in self.checked.rows)
@@ -175,6 +181,8 @@ class Validation:
     has_errors: bool
     timetable: validator.Timetable | None
     """When the valid rows lock, where a column says when classes begin."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the sheet's header calls it."""
 
     @property
     def invalid(self) -> int:
@@ -216,8 +224,6 @@ class Diagnosis:
     """What `doctor` found; each finding is a name, whether it is well, and a sentence."""
 
     findings: tuple[tuple[str, bool, str], ...]
-
-    @property
-    def exit_status(self) -> int:
-        """0 when everything is well; 6 when somebody has to mend something."""
-        return 0 if all(well for _, well, _ in self.findings) else 6
+    exit_status: int
+    """0 when everything is well; 6 or 2 when somebody has to mend something, 5 when it may be well
+    later, 7 when another run holds the institution."""

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from bulkcast.model import Body, Change, CheckedRow, Invalid, Target
 from bulkcast.problems import issue
 from bulkcast.validator.rows import Judged
+from bulkcast.wording import AND_MORE
 
 Treatment = Literal["error", "in-order", "last"]
 _MOST_NAMED: Final = 10
@@ -63,7 +64,9 @@ def wish(change: Change) -> Body:
 def _refuse(changes: list[Change]) -> Iterator[CheckedRow]:
     for change in changes:
         others = [str(other.row) for other in changes if other is not change]
-        named = ", ".join(others[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
+        named = ", ".join(others[:_MOST_NAMED])
+        if len(others) > _MOST_NAMED:
+            named = AND_MORE.format(rows=named, n=len(others) - _MOST_NAMED)
         found = issue("target.duplicate", row=change.row, others=named, n=str(len(others)))
         yield Invalid(change.row, (found, *change.issues))
 

@@ -152,7 +152,7 @@ class _Checker:
         if len(given) > 1:
             yield self._at(raw, given[1], Finding("target.both", {}, Severity.NOTE))
         elif not given and not any(key in self._targets for key, _ in remarkable):
-            wanted = " or ".join(target.key for target in self._endpoint.targets)
+            wanted = " or ".join(self._targets)
             yield self._issue("target.missing", raw.number, targets=wanted)
 
     def _at(self, raw: RawRow, key: str, finding: Finding) -> Issue:

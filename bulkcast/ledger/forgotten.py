@@ -1,0 +1,141 @@
+"""What the notes beside the ledger know of and the ledger does not: it must not be built on then.
+
+Pace, fence and `superseded` go by what was sent.  A ledger that was emptied, deleted, cut short, or
+replaced by an older copy or by another's, is whole in itself and forgets that without a word; the
+runs' folders with their notes (see `mark`) still lie beside it.  A run's folder without a noted
+send proves nothing: its program may have died before it froze the run.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import LedgerDamaged
+from bulkcast.ledger import mark
+from bulkcast.ledger.mark import Counts, noted
+from bulkcast.model import Text
+
+RUNS: Final = "runs"
+"""The folder under `BULKCAST_HOME` that holds a folder for each run."""
+
+_NAMED_MOST: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A run of which the ledger lacks something."""
+
+    folder: Path
+    lost: Counts
+    is_known: bool
+    """Whether the ledger knows the run at all."""
+
+    @property
+    def in_the_way(self) -> Path:
+        """What must be gone for the ledger to be begun without what it lost."""
+        return self.folder / mark.FILE_NAME if self.is_known else self.folder
+
+
+def refuse_forgotten(
+    connection: sqlite3.Connection | None, home: Path, *, path: Path, run: str = "*"
+) -> None:
+    """Refuse a ledger that lacks what was noted of its runs; `run` for one run only.
+
+    Without a connection the ledger is one that is still to be made.
+
+    Raises:
+        LedgerDamaged: it lacks something.
+
+    """
+    gaps = _gaps(connection, home, run)
+    if gaps and connection:
+        # A note is written over in place while a run is under way: read half, it is read again.
+        gaps = _gaps(connection, home, run)
+    if gaps:
+        raise _refusal(gaps, home, path)
+
+
+def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
+    """Notes are read before the ledger, which is written first: so neither overtakes the other."""
+    notes = {folder: noted(folder) for folder in sorted((home / RUNS).glob(run))}
+    notes = {folder: counts for folder, counts in notes.items() if any(counts)}
+    known = {} if connection is None or not notes else _runs(connection)
+    gaps = (_gap(connection, folder, counts, known) for folder, counts in notes.items())
+    return [gap for gap in gaps if any(gap.lost)]
+
+
+def _runs(connection: sqlite3.Connection) -> Mapping[str, tuple[int, float | None]]:
+    """The runs of the ledger, each with its number and when it ended."""
+    found = connection.execute("SELECT run, id, finished_at FROM runs")
+    return {run: (run_id, finished_at) for run, run_id, finished_at in found}
+
+
+def _gap(
+    connection: sqlite3.Connection | None,
+    folder: Path,
+    counts: Counts,
+    known: Mapping[str, tuple[int, float | None]],
+) -> _Gap:
+    if connection is None or folder.name not in known:
+        return _Gap(folder, counts, is_known=False)
+    run_id, finished_at = known[folder.name]
+    if finished_at is not None and _touched_at(folder) <= finished_at:
+        # What is written first cannot be lost while its end is there, so nothing need be counted.
+        return _Gap(folder, Counts(), is_known=True)
+    held = _held(connection, run_id)
+    lost = Counts(*(max(0, said - there) for said, there in zip(counts, held, strict=True)))
+    return _Gap(folder, lost, is_known=True)
+
+
+def _touched_at(folder: Path) -> float:
+    """When the note was written last, Unix seconds by this computer's clock."""
+    try:
+        return (folder / mark.FILE_NAME).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _held(connection: sqlite3.Connection, run_id: int) -> Counts:
+    """How many intents and outcomes the ledger has of a run."""
+    return Counts(
+        *connection.execute(
+            "SELECT (SELECT count(*) FROM attempts WHERE run_id = :run_id),"
+            " (SELECT count(*) FROM outcomes WHERE run_id = :run_id)",
+            {"run_id": run_id},
+        ).fetchone()
+    )
+
+
+def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
+    return LedgerDamaged(
+        "{path} lacks {sends} sends and {outcomes} outcomes of {what}, which are noted in {folder}:"
+        " it was emptied, cut short or replaced by an older copy or another's; put the right one"
+        " back, or move {away} elsewhere to begin without what is lost",
+        path=path,
+        sends=f"{sum(gap.lost.intents for gap in gaps):,}",
+        outcomes=f"{sum(gap.lost.outcomes for gap in gaps):,}",
+        what=_named(gaps),
+        folder=home / RUNS,
+        away=_in_the_way(gaps, home),
+    )
+
+
+def _named(gaps: list[_Gap]) -> Text:
+    runs = [gap.folder.name for gap in gaps]
+    names = ", ".join(runs[-_NAMED_MOST:])
+    if len(runs) > _NAMED_MOST:
+        more = str(len(runs) - _NAMED_MOST)
+        return Text("runs {runs} and {n} more", {"runs": names, "n": more})
+    if len(runs) > 1:
+        return Text("runs {runs}", {"runs": names})
+    return Text("run {run}", {"run": names})
+
+
+def _in_the_way(gaps: list[_Gap], home: Path) -> str:
+    if len(gaps) > 1 and not any(gap.is_known for gap in gaps):
+        folders = [folder for folder in (home / RUNS).iterdir() if any(noted(folder))]
+        if len(folders) == len(gaps):
+            return str(home / RUNS)
+    return ", ".join(str(gap.in_the_way) for gap in gaps)

@@ -1,0 +1,102 @@
+"""Lists runs, and finds one by its name or the beginning of it."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import CannotStart
+from bulkcast.ledger.claim import claimed_by
+from bulkcast.ledger.damage import damaged
+from bulkcast.ledger.rows import crc, unpack_stop
+from bulkcast.ledger.values import FrozenRun, RunRecord, unpack_header
+from bulkcast.model import RowStatus, Text, no_counts
+
+_NAMED_MOST: Final = 3
+
+
+def names(connection: sqlite3.Connection) -> list[str]:
+    """The names of all runs, the newest first."""
+    found = connection.execute("SELECT run FROM runs ORDER BY created_at DESC, run DESC")
+    return [run for (run,) in found.fetchall()]
+
+
+def chosen(known: Sequence[str], run: str, path: Path) -> str:
+    """The run meant, by its full name or its beginning; the newest where none is named.
+
+    `known` has the newest first; `path` is where they are kept.
+
+    Raises:
+        CannotStart: there is none, or several begin so.
+
+    """
+    found = [name for name in known if name.startswith(run)]
+    if not found:
+        raise no_run(run, path)
+    if run and len(found) > 1 and run not in found:
+        raise CannotStart(
+            "several runs begin with {run}: {names}; give more of the name",
+            run=run,
+            names=", ".join(found[:_NAMED_MOST]),
+        )
+    return run if run in found else found[0]
+
+
+def no_run(run: str, path: Path) -> CannotStart:
+    """What to say where a run is not there."""
+    if not run:
+        return CannotStart("there is no run yet in {path}", path=path)
+    return CannotStart(
+        "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=path
+    )
+
+
+def was_purged(frozen: FrozenRun) -> CannotStart:
+    """What to say where more of a run is wanted than a purge has left."""
+    counts = Counter(outcome.status for outcome in frozen.by_row().values())
+    told = ", ".join(f"{counts[status]:,} {status.value}" for status in RowStatus if counts[status])
+    return CannotStart(
+        "run {run} was purged on {day}: what its rows held is gone, and all that is left is how "
+        "they ended ({counts}); begin anew with `bulkcast apply`, or see that with "
+        "`bulkcast runs show {run}`",
+        run=frozen.header.run,
+        day=datetime.fromtimestamp(frozen.purged_at or 0.0, UTC).date(),
+        counts=told,
+    )
+
+
+def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
+    """A line of the list of runs, its checksums verified.
+
+    Raises:
+        LedgerDamaged: it is not what was written.
+
+    """
+    row = connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
+    run_id, run, root_url, sid, created_at, packed, check, *end, end_check = row
+    if crc(run, root_url, sid, created_at, packed) != check:
+        raise damaged(Text("run {run}", {"run": run}))
+    if crc(*end) != end_check:
+        raise damaged(Text("the end of run {run}", {"run": run}))
+    finished_at, stop, purged_at = end
+    counts = no_counts()
+    for status, n in connection.execute(_COUNT, {"run_id": run_id}):
+        counts[RowStatus(status or RowStatus.NOT_SENT)] += n
+    header = unpack_header(packed)
+    under_way = finished_at is None and claimed_by(home, header.institution) == run
+    return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
+
+
+_COUNT: Final = """
+    SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
+        SELECT 1 FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq
+        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
+    ) THEN 'unconfirmed' ELSE status END AS ended, SUM(n_rows)
+    FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)
+    WHERE run_id = :run_id GROUP BY ended
+    UNION ALL
+    SELECT status, COUNT(*) FROM settled
+    WHERE run_id = :run_id AND status IS NOT NULL GROUP BY status
+"""

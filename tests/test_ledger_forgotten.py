@@ -1,0 +1,143 @@
+"""A ledger that vanished: runs whose notes lie beside it are not forgotten without a word."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bulkcast.errors import LedgerDamaged
+from bulkcast.ledger import FILE_NAME, Ledger
+from bulkcast.ledger.mark import Counts, Mark
+from bulkcast.plan import Plan
+from tests.command_line import FAST, Desk, clearing, lines, write_csv
+from tests.stage import header, requests
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
+
+
+def ledger_of(desk: Desk) -> Path:
+    return desk.folder / "home" / FILE_NAME
+
+
+def applied(desk: Desk, number: int = 0) -> str:
+    """A run of three rows that went through; another number, other classrooms."""
+    sheet = write_csv(desk.folder / f"term{number}.csv", lines(3 * number + 3)[-3:])
+    said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    run: str = said.document["run"]
+    return run
+
+
+def emptied(ledger: Path) -> None:
+    ledger.write_bytes(b"")
+
+
+def anothers(ledger: Path) -> None:
+    """A ledger that is whole, of a run nobody here knows."""
+    with Ledger(ledger.parent.parent / "other") as other:
+        other.create(header("r1", 1), Plan(tuple(requests(1))), {})
+        other.finish("r1", None, 2.0)
+    shutil.copy(other.path, ledger)
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, emptied, anothers])
+def test_a_ledger_that_is_gone_is_refused_by_whatever_builds_on_it(
+    desk: Desk, lose: Callable[[Path], object]
+) -> None:
+    with clearing(desk) as sandbox:
+        run = applied(desk)
+        lose(ledger_of(desk))
+        before = ledger_of(desk).read_bytes() if ledger_of(desk).exists() else None
+        seen = len(sandbox.log)
+
+        sheet = desk.folder / "term0.csv"
+        for argv in (
+            ("apply", sheet, "-y"), ("resume", run), ("runs",), ("results", run), ("plan", sheet),
+            ("undo", run), ("purge", "-y"),
+        ):  # fmt: skip
+            said = desk.call(*argv)
+            assert said.status == 6, argv
+            assert f"lacks 3 sends and 3 outcomes of run {run}" in said.err
+            assert f"move {desk.folder / 'home' / 'runs' / run} elsewhere" in said.err
+
+        assert len(sandbox.log) == seen
+    after = ledger_of(desk).read_bytes() if ledger_of(desk).exists() else None
+    assert after == before
+
+
+def test_what_needs_no_ledger_goes_on_without_one(desk: Desk) -> None:
+    with clearing(desk):
+        applied(desk)
+    ledger_of(desk).unlink()
+
+    assert desk.call("validate", desk.folder / "term0.csv").status == 0
+    assert desk.call("template", desk.folder / "new.xlsx").status == 0
+
+
+def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(desk: Desk) -> None:
+    ledger, copy = ledger_of(desk), desk.folder / "copy"
+    with clearing(desk):
+        applied(desk)
+        shutil.copy(ledger, copy)
+        newer = applied(desk, 1)
+    right = ledger.read_bytes()
+
+    shutil.copy(copy, ledger)
+    refused = desk.call("runs")
+    ledger.write_bytes(right)
+
+    assert (refused.status, f"of run {newer}" in refused.err) == (6, True)
+    assert desk.call("runs").status == 0
+
+
+def test_with_the_folders_moved_away_it_begins_anew(desk: Desk) -> None:
+    with clearing(desk):
+        for number in range(4):
+            applied(desk, number)
+        ledger_of(desk).unlink()
+        said = desk.call("runs")
+        assert "lacks 12 sends and 12 outcomes of runs " in said.err
+        assert " and 1 more" in said.err
+        assert f"move {desk.folder / 'home' / 'runs'} elsewhere" in said.err
+        (desk.folder / "home" / "runs").rename(desk.folder / "away")
+
+        run = applied(desk, 4)
+
+    assert [run] == [r["run"] for r in desk.call("runs", "--json").document["runs"]]
+
+
+def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "r1").mkdir(parents=True)
+    (tmp_path / "runs" / "r1" / "sheet.csv").write_text("activityId", encoding="utf-8")
+    with Mark(tmp_path / "runs" / "r2"):
+        pass
+    (tmp_path / "runs" / "notes of mine.txt").write_text("5 5", encoding="utf-8")
+
+    with Ledger(tmp_path) as ledger:
+        assert ledger.runs() == []
+
+
+def test_a_run_that_went_on_after_the_copy_was_made_is_noticed(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.create(header("r1", 2), Plan(tuple(requests(2))), {})
+        ledger.finish("r1", None, 100.0)
+    with Mark(ledger.folder("r1")) as mark:
+        mark.note(Counts(2, 1))
+    note = ledger.folder("r1") / "mark"
+
+    os.utime(note, (101.0, 101.0))
+    with pytest.raises(LedgerDamaged, match="lacks 2 sends and 1 outcomes of run r1") as told:
+        Ledger(tmp_path)
+    note.unlink()
+
+    assert f"move {note} elsewhere" in str(told.value)
+    with Ledger(tmp_path) as ledger:
+        assert len(ledger.runs()) == 1
