@@ -5,13 +5,13 @@ another; answers, refusals and outages are nobody's to foresee.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from bulkcast.catalogue import Limit
 from bulkcast.locks import LOCK_MARGIN_S, is_late
-from bulkcast.model import Request, Target
+from bulkcast.model import Target
 from bulkcast.pacing import Pacer, cap_for
 
 
@@ -66,15 +66,38 @@ class Pace:
         return pacer
 
 
-def forecast(requests: Sequence[Request], pace: Pace, *, now: float) -> Forecast:
-    """Play `requests`, which are in sending order, from `now` on."""
+class Waiting(Protocol):
+    """A request to come, as far as its time goes: a `model.Request`, or less."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows that share it."""
+
+    @property
+    def target(self) -> Target:
+        """The classroom."""
+
+    @property
+    def locks_at(self) -> int | None:
+        """From when on it is refused, where that is known."""
+
+    @property
+    def once_locked(self) -> Literal["refuse", "send_free"]:
+        """What becomes of it then."""
+
+
+def forecast(requests: Iterable[Waiting], pace: Pace, *, now: float) -> Forecast:
+    """Play `requests` from `now` on: in sending order, and the same ones each time they are asked.
+
+    Takes no memory for any but those that come too late.
+    """
     lasted, late = _play(requests, pace.pacer(pace.rate, now), now)
     locked = sum(is_late(row.locks_at, now) for row in late)
     needed = rate_needed(requests, pace, now=now) if len(late) > locked else None
     return Forecast(lasted, now + lasted, tuple(late), locked, needed)
 
 
-def _play(requests: Iterable[Request], pacer: Pacer, now: float) -> tuple[float, list[Late]]:
+def _play(requests: Iterable[Waiting], pacer: Pacer, now: float) -> tuple[float, list[Late]]:
     """Seconds from `now` until the last turn begins, and the rows without one.
 
     Counted from 0: added to Unix seconds, thousands of steps would lose their last digits.
@@ -95,23 +118,27 @@ _TRIES: Final = 12
 _FASTER: Final = 1.25
 
 
-def rate_needed(requests: Sequence[Request], pace: Pace, *, now: float) -> float | None:
+def rate_needed(requests: Iterable[Waiting], pace: Pace, *, now: float) -> float | None:
     """The slowest whole number of requests a minute that loses no row which is not locked yet.
 
     In requests per second; None where no pace does, for the hard cap or a silence asked for
     stands in the way.
     """
-    dated = [r for r in requests if not is_late(r.locks_at, now)]
-    rate = max((_least(n, r, now) for n, r in enumerate(dated)), default=0.0)
+    rate = max((_least(n, r, now) for n, r in enumerate(_open(requests, now))), default=0.0)
     for _ in range(_TRIES):
         rate = math.floor(rate * 60 + 1) / 60
-        if not _play(dated, pace.pacer(rate, now), now)[1]:
+        if not _play(_open(requests, now), pace.pacer(rate, now), now)[1]:
             return rate
         rate *= _FASTER
     return None
 
 
-def _least(place: int, request: Request, now: float) -> float:
+def _open(requests: Iterable[Waiting], now: float) -> Iterator[Waiting]:
+    """Those that are not locked yet."""
+    return (request for request in requests if not is_late(request.locks_at, now))
+
+
+def _least(place: int, request: Waiting, now: float) -> float:
     """Requests per second at which `place` others leave before this one locks."""
     if request.locks_at is None or request.once_locked == "send_free":
         return 0.0

@@ -107,6 +107,21 @@ _TEXTS: dict[str, str] = {
     "web-page.xls": "<html><table><tr><td>activityId</td></tr></table></html>\n",
     "text-named-xls.xls": "activityId\trecordState\n25096094\t1\n",
     "document.csv": "%PDF-1.7\n",
+    "saved-as-xml.xls": (
+        '<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n'
+        '<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">\n</Workbook>\n'
+    ),
+    "two-files-joined.csv": (
+        "\ufeffactivityId,recordState\n25096094,1\n\ufeffactivityId,recordState\n25096099,0\n"
+    ),
+    "mark-in-the-middle.csv": "activityId,recordState\n25096094,1\n\ufeff25096099,0\n",
+    "passwords-with-more-than-meets-the-eye.csv": (
+        "activityId,watchByLogin,watchPassword\n1,1,s3cret\u200b\n2,1,ｓ3cret\n3,1,  \n4,1,s3cret\n"
+    ),
+    "halves-of-the-day.csv": (
+        "activityId,上课时间,recordState\n1,2027年3月1日 上午8:00,1\n2,2027/3/1 3:05 PM,1\n"
+        "3,2027年3月1日 上午12:00,1\n4,下午3:05,1\n"
+    ),
 }
 
 _CHINESE: Final = "课堂ID,云端录课,直播介绍\n1152680,开,高中数学\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.command_line import CANARY, Desk, line, lines, write_csv
+from tests.command_line import CANARY, ROOT, Desk, line, lines, write_csv
 
 VALIDATION = {
     "type": "object",
@@ -266,6 +266,19 @@ def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: 
     assert before["valid"] == after["valid"] == 3
     assert [i["code"] for i in after["issues"]] == [i["code"] for i in before["issues"]]
     assert after["ignored_columns"] == ["lesson"]
+
+
+def test_a_template_makes_nothing_certain_that_was_a_guess(desk: Desk) -> None:
+    samples = ROOT / "samples"
+    new = desk.folder / "new.xlsx"
+
+    doubtful = desk.call("template", new, "--from", samples / "big5-under-plain-headers.csv")
+    guessed = desk.call("template", new, "--from", samples / "gbk-under-plain-headers.csv")
+
+    assert doubtful.status == 2
+    assert "big5-under-plain-headers.csv: The file does not say how" in doubtful.err
+    assert guessed.status == 0
+    assert "read as gb18030: “数学一班”" in guessed.err
 
 
 def test_a_template_is_not_made_from_what_is_no_sheet(desk: Desk) -> None:

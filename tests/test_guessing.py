@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Issue, Severity
 from bulkcast.pipeline import SheetOptions, prepare, validate
@@ -122,6 +123,24 @@ def test_utf8_without_a_mark_is_no_guess(tmp_path: Path, text: str) -> None:
 
     assert told(path) == ()
     assert loaded(path).rows[0].cells[2] == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.encode() + "1,1,高中数学\n".encode("gbk") + "2,1,高中数学\n".encode(),
+        PLAIN.encode() + "1,1,高中数学".encode()[:-1],
+        PLAIN.encode() + "1,1,高中数学\n2,1,".encode() + b"\xff\n",
+    ],
+)
+def test_utf8_that_was_cut_off_or_added_to_is_taken_for_nothing_else(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(UnreadableSheet, match="is not utf-8 throughout: line"):
+        loaded(path)
 
 
 def test_words_that_are_not_sent_need_no_certainty(tmp_path: Path) -> None:

@@ -207,6 +207,11 @@ def test_previous_results_are_kept_by_row(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------ refusals
 
+XML_2003 = """<?xml version="1.0"?>
+<?mso-application progid="Excel.Sheet"?>
+<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"><Worksheet/></Workbook>
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
@@ -226,6 +231,24 @@ def test_previous_results_are_kept_by_row(tmp_path: Path) -> None:
         ("a.xlsx", b"", "is empty"),
         ("a.xlsx", b"<html><table>", "a web page by another name"),
         ("~$a.xlsx", b"x", "give a.xlsx itself"),
+        ("a.gsheet", b"{}", "only a link to a Google sheet"),
+        ("a.csv", "activityId\n".encode("utf-32"), "is in UTF-32; save it as CSV UTF-8"),
+        ("a.xls", "<html><table>".encode("utf-16"), "a web page by another name"),
+        ("a.xls", b"<!-- made by x -->\n<html>", "a web page by another name"),
+        *(
+            (name, content, f"is {what}, whatever its name says; save its table as .xlsx")
+            for name in ("a.xls", "a.xlsx", "a.csv")
+            for content, what in (
+                (XML_2003.encode(), "a workbook saved as XML"),
+                (b"MIME-Version: 1.0\nX-Document-Type: Workbook\n", "a web archive"),
+                (b"ID;PWXL;N;E\nC;Y1;X1;K1\n", "a SYLK file"),
+                (b'[{"activityId": 1}]', "a JSON file"),
+                (b"{\\rtf1 activityId}", "a text document"),
+                (b"\x1f\x8b\x08\x00", "a packed archive"),
+                (b"7z\xbc\xaf\x27\x1c\x00", "a packed archive"),
+                (b"\x89PNG\r\n\x1a\n\x00", "a picture"),
+            )
+        ),
     ],
 )
 def test_what_is_no_sheet_is_refused(

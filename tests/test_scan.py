@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import package, reference, scan
+from bulkcast.loader.plainxml import Unusual
+from bulkcast.loader.stored import Cells
 from bulkcast.model import Cell
 from tests.books import plain, repacked
 
@@ -54,7 +57,7 @@ def _book(path: Path, rows: str) -> Path:
 
 def _scanned(path: Path) -> list[list[Cell]]:
     with ZipFile(path) as packed, packed.open(SHEET) as part:
-        found = scan.chunks(part, scan.Cells(package.look(packed), ()), scan.Found(set()))
+        found = scan.chunks(part, Cells(package.look(packed), ()), scan.Found(set()))
         return [_trimmed(row) for row in chain.from_iterable(rows for _, rows in found)]
 
 
@@ -97,5 +100,21 @@ def test_cells_of_every_plain_make_are_read_as_openpyxl_reads_them(
     ],
 )
 def test_what_is_made_otherwise_is_left_to_a_full_parser(row: str, tmp_path: Path) -> None:
-    with pytest.raises(scan.Unusual):
+    with pytest.raises(Unusual):
         _scanned(_book(tmp_path / "a.xlsx", f"<row>{row}</row>"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '<c r="A1"><v>1</v></c><c r="B1"><v>1</v></c><c r="B1"><v>0</v></c>',
+        '<c r="A1"><v>1</v></c><c r="A1"><v>1</v></c>',
+        '<c r="A1"><v>1</v></c><c r="B1" t="str"><v></v></c><c r="A1"><v>2</v></c>',
+    ],
+)
+def test_a_cell_that_stands_there_twice_is_never_chosen_from(row: str, tmp_path: Path) -> None:
+    first = '<row r="1"><c r="A1"><v>1</v></c><c r="B1"><v>1</v></c></row>'
+    path = _book(tmp_path / "a.xlsx", first + f'<row r="2">{row}</row>')
+
+    with pytest.raises(UnreadableSheet, match=r"the cell [AB]2 stands in it twice"):
+        _scanned(path)

@@ -272,3 +272,36 @@ def _opened(content: bytes, folder: Path) -> Sheet | str:
         return loaded(path)
     except BulkcastError as refusal:
         return str(refusal)
+
+
+def test_a_header_merged_over_columns_hides_none_of_them(book: Callable[..., Path]) -> None:
+    def fill(sheet: Any) -> None:
+        sheet["C1"] = "recordState"
+        sheet.merge_cells("C1:D1")
+        sheet["D2"] = 1
+
+    with pytest.raises(UnreadableSheet, match="The header recordState is merged over C1:D1"):
+        loaded(book(fill=fill))
+
+
+def test_a_header_of_the_users_own_may_be_merged(book: Callable[..., Path]) -> None:
+    def fill(sheet: Any) -> None:
+        sheet["D1"] = "remarks"
+        sheet.merge_cells("D1:E1")
+
+    assert loaded(book(fill=fill)).rows[0].cells[:3] == (25096094, "a", 1)
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_table_in_a_hidden_worksheet_alone_is_named(
+    book: Callable[..., Path], state: str
+) -> None:
+    def fill(sheet: Any) -> None:
+        sheet.parent.create_sheet("Front").append(["see the other page"])
+        sheet.sheet_state = state
+
+    path = book(fill=fill)
+
+    with pytest.raises(UnreadableSheet, match=r"'Sheet', which is hidden, has one; unhide it"):
+        loaded(path)
+    assert loaded(path, ReadOptions(tab="Sheet")).rows[0].cells == (25096094, "a", 1)

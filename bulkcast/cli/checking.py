@@ -18,8 +18,9 @@ from bulkcast.cli.planned import plan as planned_rows
 from bulkcast.cli.planned import row_by_row
 from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.config import Config
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.forecast import Forecast, Pace, forecast
+from bulkcast.forecast import Pace
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
 from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
@@ -35,51 +36,42 @@ def validate(sheet: Path, given: Given) -> int:
     found = pipeline.validate(sheet, asked.sheet_options(given))
     calling(found.names)
     if told.as_json:
-        document = documents.validation(found, _forecast(_planned(found, given)))
+        foreseen = _foreseen(found, given)
+        document = documents.validation(found, foreseen.outlook if foreseen else None)
         told.document(documents.dump(document))
         return found.exit_status
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    locked = _foresee(told, _planned(found, given))
-    told.say(_next(found, found.valid - locked))
+    foreseen = _foreseen(found, given)
+    if foreseen:
+        _foresee(told, foreseen, given["tz"])
+    told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
 
-def _planned(found: Validation, given: Given) -> Prepared | None:
-    """The sheet's plan where it may tell when rows lock; others are spared the memory it takes."""
-    if not (found.has_times and found.valid):
+def _foreseen(found: Validation, given: Given) -> outlook.Foreseen | None:
+    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
+    turns, now = found.timetable, time.time()
+    if turns is None or not found.valid:
         return None
-    prepared = prepare(found.path, asked.sheet_options(given), Selection())
-    return prepared if is_dated(prepared) else None
-
-
-def _foresee(told: Voice, prepared: Prepared | None) -> int:
-    """What would come too late if the valid rows were sent now; only a dated sheet tells.
-
-    How many of them have locked already.
-    """
-    if prepared is None:
-        return 0
-    planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-    tz = zone(prepared.options.tz)
-    if planned.sent:
-        told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
-    told.show(*outlook.in_time(planned), *outlook.locked(planned, tz, told.symbols))
-    told.show(*outlook.late(planned, tz, told.symbols))
-    return planned.locked
-
-
-def is_dated(prepared: Prepared) -> bool:
-    """Whether it is known of any row to be sent when it locks."""
-    return any(request.locks_at is not None for request in prepared.plan.requests)
-
-
-def _forecast(prepared: Prepared | None) -> Forecast | None:
-    if prepared is None:
+    options = asked.sheet_options(given)
+    if options.duplicates == "in-order" and turns.is_doubled():
+        # Which rows are sent one after another, and which share a request, only a plan tells.
+        prepared = prepare(found.path, options, Selection())
+        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
+        return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
+    if not turns.dated():
         return None
-    pace = Pace(DEFAULT_RATE, prepared.endpoint.limit)
-    return forecast(prepared.plan.requests, pace, now=time.time())
+    return outlook.glimpse(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
+
+
+def _foresee(told: Voice, foreseen: outlook.Foreseen, tz: str) -> None:
+    """What would come too late if the valid rows were sent now."""
+    if foreseen.sent:
+        told.show(outlook.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
+    told.show(*outlook.in_time(foreseen), *outlook.locked(foreseen, zone(tz), told.symbols))
+    told.show(*outlook.late(foreseen, zone(tz), told.symbols))
 
 
 def show_remarks(told: Voice, prepared: Checked) -> None:

@@ -14,7 +14,9 @@ from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import UnreadableSheet
 from bulkcast.ledger import RunRecord
+from bulkcast.model import Severity, Sheet
 from bulkcast.pipeline import Diagnosis, zone
 
 
@@ -25,6 +27,7 @@ def template(target: Path, given: Given) -> int:
     sheet = None
     if source is not None:
         sheet = loader.read(source, endpoint=WEBCAST, options=asked.read_options(given))
+        _require_sure(sheet)
     written = reporter.write_template(
         target, WEBCAST, given["lang"], existing=asked.existing(given), filled_from=sheet
     )
@@ -37,11 +40,24 @@ def template(target: Path, given: Given) -> int:
     elif told.quiet:
         told.document(str(written.path))
     told.show(whole(tr("Template: "), shown(written.path)))
-    for remark in (*(sheet.remarks if sheet else ()), *written.remarks):
+    doubts = [issue.message for issue in sheet.issues] if sheet else []
+    for remark in (*doubts, *(sheet.remarks if sheet else ()), *written.remarks):
         told.say(Text(shown(said(remark))))
     if not told.as_json:
         _tell_next(told, written.path, n_rows)
     return 0
+
+
+def _require_sure(sheet: Sheet) -> None:
+    """Refuse to carry over what was guessed to be in a file: in a workbook it would look certain.
+
+    Raises:
+        UnreadableSheet: there is such a guess.
+
+    """
+    for issue in sheet.issues:
+        if issue.severity is Severity.ERROR:
+            raise UnreadableSheet("{name}: {sentence}", name=sheet.name, sentence=issue.message)
 
 
 def _tell_next(told: Voice, path: Path, n_rows: int) -> None:

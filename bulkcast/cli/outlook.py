@@ -1,8 +1,9 @@
 """How the forecast of a plan looks on a terminal: how long, in which order, what would be late."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Final
+from typing import Final, Protocol
 
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from bulkcast.cli.render import rows_said
 from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.derive import local_time
 from bulkcast.endpoints import WEBCAST
-from bulkcast.forecast import Late
+from bulkcast.forecast import Forecast, Late, Pace, Waiting, forecast
 from bulkcast.locks import is_late
 from bulkcast.pacing import show_rate
 from bulkcast.wording import marked
@@ -21,7 +22,52 @@ _EDGE: Final = 3
 """Rows shown at either end of a list."""
 
 
-def pace(planned: Figures, rate: float, zone: tzinfo, name: str) -> Text:
+class Foreseen(Protocol):
+    """What is foreseen of rows to be sent: a plan's `Figures`, or less."""
+
+    @property
+    def outlook(self) -> Forecast:
+        """How sending would go."""
+
+    @property
+    def sent(self) -> int:
+        """Rows whose settings would be sent."""
+
+    @property
+    def locked(self) -> int:
+        """Rows whose settings are locked already, so that they are not sent."""
+
+    @property
+    def free(self) -> int:
+        """Rows that come too late, and of which only what stays free would be new."""
+
+    @property
+    def dated(self) -> int:
+        """Rows to be sent of which it is known when they lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What is foreseen of a sheet that was not planned."""
+
+    outlook: Forecast
+    sent: int
+    locked: int
+    dated: int
+    free: int = 0
+
+
+def glimpse(turns: Iterable[Waiting], pace: Pace, *, now: float) -> Glimpse:
+    """What is foreseen of requests in sending order of which no more is known."""
+    rows = dated = locked = 0
+    for turn in turns:
+        rows += len(turn.rows)
+        dated += len(turn.rows) if turn.locks_at is not None else 0
+        locked += len(turn.rows) if is_late(turn.locks_at, now) else 0
+    return Glimpse(forecast(turns, pace, now=now), rows - locked, locked, dated - locked)
+
+
+def pace(planned: Foreseen, rate: float, zone: tzinfo, name: str) -> Text:
     """How long it takes, and when it would be done."""
     outlook = planned.outlook
     at = local_time(outlook.ends_at, zone)
@@ -52,7 +98,7 @@ def order(planned: Figures) -> Text:
     return Text(tr(said, rows=listed))
 
 
-def locked(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def locked(planned: Foreseen, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows that are not sent because their settings have locked."""
     begun = _begun(planned)
     rows = [row for row in planned.outlook.late if is_late(row.locks_at, begun)]
@@ -63,7 +109,7 @@ def locked(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
         yield from _listed(rows, begun, zone)
 
 
-def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def late(planned: Foreseen, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows whose turn comes after their lock, and what would save them."""
     begun = _begun(planned)
     rows = [row for row in planned.outlook.late if not is_late(row.locks_at, begun)]
@@ -82,7 +128,7 @@ def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"  {symbols.arrow} {said}")
 
 
-def _begun(planned: Figures) -> float:
+def _begun(planned: Foreseen) -> float:
     return planned.outlook.ends_at - planned.outlook.duration_s
 
 
@@ -107,7 +153,7 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     return tr(said, at=locks, turn=turn)
 
 
-def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
+def _saved_by(planned: Foreseen, symbols: Symbols) -> Iterable[Text]:
     outlook, limit = planned.outlook, WEBCAST.limit
     if outlook.rate_needed is None:
         yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
@@ -122,7 +168,7 @@ def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
     yield Text(f"  {symbols.arrow} {told}")
 
 
-def in_time(planned: Figures) -> Iterable[Text]:
+def in_time(planned: Foreseen) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
     if planned.dated and len(planned.outlook.late) == planned.outlook.locked:
         one = "The {n} row that locks is sent in time."

@@ -36,6 +36,7 @@ _OPENERS: Final[Mapping[str, _Opener]] = {
 _TO_BE_SAVED_AGAIN: Final = {
     ".numbers": marked("a Numbers spreadsheet"),
     ".et": marked("a WPS spreadsheet"),
+    ".gsheet": marked("only a link to a Google sheet"),
 }
 
 

@@ -55,6 +55,8 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
         head = file.read(_HEAD)
     if encoding is not None:
         return _as_told(path, head, encoding)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise UnreadableSheet("{name} is in UTF-32; save it as CSV UTF-8.", name=path.name)
     for mark, marked in _MARKS:
         if head.startswith(mark):
             return _proved(path, head, marked)
@@ -156,6 +158,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:
         sample = sample[: sample.rfind(b"\n") + 1]
+    if any(map(_is_in_utf8, sample.splitlines())):
+        # Other bytes were pasted or appended, or the end is cut off: no other encoding is meant.
+        raise not_throughout(path, "utf-8")
     matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
     texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
@@ -178,6 +183,17 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         "say which one it is with --encoding.",
         name=path.name,
     )
+
+
+def _is_in_utf8(line: bytes) -> bool:
+    """Whether a line can be nothing else: it has characters of three bytes, and no fault."""
+    if line.isascii():
+        return False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(line)
+    except UnicodeDecodeError:
+        return False
+    return any(character >= "\u0800" for character in text)
 
 
 def _guessed(encoding: str) -> Text:

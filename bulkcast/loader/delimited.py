@@ -114,6 +114,7 @@ def _refuse_other_files(path: Path) -> None:
     for magic, what in _OTHER_FILES:
         if start.startswith(magic):
             raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
+    kinds.require_no_other(start, path)
     if kinds.is_web_page(start):
         raise UnreadableSheet(
             "{name} is a web page by another name; open it in a spreadsheet program and "

@@ -1,5 +1,6 @@
 """What a file really is, whatever its name says: the sentence for each way in which they differ."""
 
+import re
 from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -39,6 +40,7 @@ def require_workbook(path: Path) -> None:
     elif is_zipfile(path):
         _require_package(path)
     else:
+        require_no_other(start, path)
         raise UnreadableSheet(_why_no_workbook(start), name=path.name)
 
 
@@ -89,6 +91,41 @@ _A: Final = {
 }
 
 
+def require_no_other(start: bytes, path: Path) -> None:
+    """Refuse a file that begins like one of a kind which holds no sheet, or none that is read.
+
+    Raises:
+        UnreadableSheet: it does; the sentence says what it is.
+
+    """
+    for beginning, what in _OTHERS:
+        if beginning.match(start):
+            raise UnreadableSheet(
+                "{name} is {what}, whatever its name says; save its table as .xlsx and give that"
+                " file.",
+                name=path.name,
+                what=what,
+            )
+
+
+_OTHERS: Final = tuple(
+    (re.compile(pattern, re.DOTALL), what)
+    for pattern, what in (
+        (
+            rb"(?:\xef\xbb\xbf)?\s*<\?xml.*urn:schemas-microsoft-com:office:spreadsheet",
+            marked("a workbook saved as XML"),
+        ),
+        (rb"MIME-Version:", marked("a web archive")),
+        (rb"ID;P(?:WXL|CALC)", marked("a SYLK file")),
+        (rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"", marked("a JSON file")),
+        (rb"\{\\rtf", marked("a text document")),
+        (rb"\x1f\x8b|Rar!\x1a|7z\xbc\xaf", marked("a packed archive")),
+        (rb"\x89PNG|\xff\xd8\xff|GIF8", marked("a picture")),
+    )
+)
+"""How files begin that were seen under the names of sheets, and what they are."""
+
+
 def _why_no_workbook(start: bytes) -> str:
     if start.startswith(b"PK"):
         return _CUT_OFF
@@ -106,5 +143,9 @@ _CUT_OFF: Final = marked("{name} is cut off or damaged; copy or download it agai
 
 def is_web_page(start: bytes) -> bool:
     """Whether a file that begins so is HTML: what many programs export as "Excel"."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        start = start.decode("utf-16", errors="ignore").encode("utf-8", errors="ignore")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(b"<!--"):
+        text = text.partition(b"-->")[2].lstrip()
     return text.startswith((b"<html", b"<!doctype html", b"<table", b"<meta", b"<style"))

@@ -8,38 +8,23 @@ never saved, hidden rows, exact digits); it takes half the time of the fastest o
 neither crash nor fill the memory, whatever the file holds.
 """
 
-import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import IO, Final
 
-from openpyxl.styles.numbers import is_date_format, is_timedelta_format
 from openpyxl.utils.cell import column_index_from_string, get_column_letter
-from openpyxl.utils.datetime import from_excel, from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader.cells import cell_of
-from bulkcast.loader.package import Package
+from bulkcast.loader.plainxml import Unusual, pieces
+from bulkcast.loader.stored import FORMULA, Cells, Kinds
 from bulkcast.loader.table import WIDEST, Chunk
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.model import Cell
 
-_READ_AT_ONCE: Final = 1 << 18
-_LONGEST_ROW: Final = 1 << 24
-_LONGEST_HEAD: Final = 1 << 20
 _LAST_ROW: Final = 1_048_576
 _LAST_COLUMN: Final = 16_384
-_REMEMBERED: Final = 8192
-"""Values remembered for each style and type; most cells of a sheet repeat a few."""
 
-_MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _ATTRIBUTES: Final = r'(?:\s+[\w:.]+="[^"<]*")*\s*'
-_HEAD: Final = re.compile(
-    rf'(?:<\?xml(?![^>]*encoding=["\'](?!utf-8))[^>]*\?>)?\s*'
-    rf'<worksheet(?=[^>]*\sxmlns="{re.escape(_MAIN)}")[^>]*>',
-    re.IGNORECASE,
-)
 _ROW: Final = re.compile(rf'\s*<row(?:\s+r="(\d{{1,9}})")?({_ATTRIBUTES})(/?)>')
 _CELL: Final = re.compile(
     r'<c r="([A-Z]{1,3})\d{1,7}"([^<>]*)>'
@@ -58,19 +43,9 @@ _ANY: Final = re.compile(
     r'(?:<v(?:\s+xml:space="preserve")?>([^<]*)</v>|<v\s*/>|'
     r'<is><t(?:\s+xml:space="preserve")?>([^<]*)</t></is>)?</c>'
 )
-_ATTRIBUTE: Final = re.compile(r'\s+([\w:]+)="([^"<>&]*)"')
-_REFERENCE: Final = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9a-fA-F]{1,6}));")
-_NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
-_FORMULA: Final = "\0formula"
-"""Marks the attributes of a cell that holds a formula, so that it is remembered by itself."""
-
 
 _Stored = tuple[str, str, str, str]
 """A cell's letters, attributes, what stands in `<v>`, and its inline text."""
-
-
-class Unusual(Exception):
-    """The XML is not of the plain make; a full parser has to read it."""
 
 
 @dataclass(slots=True)
@@ -81,151 +56,12 @@ class Found:
     last_row: int = 0
 
 
-def unescape(text: str) -> str:
-    """The characters that XML `text` stands for.
-
-    Raises:
-        Unusual: it refers to something that is no character.
-
-    """
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "&" not in text:
-        return text
-    if text.count("&") != len(_REFERENCE.findall(text)):
-        raise Unusual
-    return _REFERENCE.sub(_character, text)
-
-
-def _character(found: re.Match[str]) -> str:
-    name, decimal, hexadecimal = found.groups()
-    if name:
-        return _NAMED[name]
-    code = int(decimal) if decimal else int(hexadecimal, 16)
-    if code > 0x10FFFF or 0xD800 <= code < 0xE000 or (code < 32 and code not in {9, 10, 13}):
-        raise Unusual
-    return chr(code)
-
-
-# ------------------------------------------------------------------ cells
-
-
-class Cells:
-    """The cells of one workbook, by their attributes and what stands in `<v>`."""
-
-    def __init__(self, package: Package, strings: Sequence[str]) -> None:
-        self._package, self._strings = package, strings
-        self._dates = {i for i, f in enumerate(package.formats) if is_date_format(f)}
-        self._spans = {i for i, f in enumerate(package.formats) if is_timedelta_format(f)}
-
-    def kind(self, attributes: str) -> "_Kind":
-        """How cells with these attributes are read."""
-        is_formula = attributes.endswith(_FORMULA)
-        plain = attributes.removesuffix(_FORMULA)
-        pairs = _ATTRIBUTE.findall(plain)
-        known = dict(pairs)
-        if _ATTRIBUTE.sub("", plain).strip() or len(known) != len(pairs):
-            raise Unusual
-        if "r" in known:
-            raise Unusual
-        style = _index(known.get("s", "0"), len(self._package.formats))
-        return _Kind(self, known.get("t", "n"), style, is_formula=is_formula)
-
-    def read(self, kind: str, style: int, stored: str) -> Cell:
-        """The cell of type `kind` that stores this text, as the reference reader has it."""
-        number_format = self._package.formats[style]
-        match kind:
-            case "s":
-                return self._strings[_index(stored, len(self._strings))]
-            case "str" | "inlineStr":
-                return cell_of(unescape(stored), kind, number_format)
-            case "n":
-                return self._number(stored, style, number_format)
-            case "b":
-                return bool(int(stored))
-            case "e":
-                return cell_of(unescape(stored), kind, number_format)
-            case "d":
-                moment: object = from_ISO8601(stored)  # type: ignore[no-untyped-call]  # openpyxl's
-                return cell_of(moment, kind, number_format)
-            case _:
-                raise Unusual
-
-    def _number(self, stored: str, style: int, number_format: str) -> Cell:
-        is_float = "." in stored or "E" in stored or "e" in stored
-        number = float(stored) if is_float else int(stored)
-        if style not in self._dates:
-            return cell_of(number, "n", number_format)
-        try:
-            epoch = self._package.epoch
-            moment = from_excel(number, epoch, timedelta=style in self._spans)
-        except (OverflowError, ValueError):
-            return FlaggedCell("cell.formula_error", shown="#VALUE!")
-        return cell_of(moment, "d", number_format)
-
-    def is_unsaved(self, kind: str, stored: str) -> bool:
-        """Whether a formula's cell holds no value a spreadsheet program computed."""
-        if not stored:
-            return kind != "str"
-        return stored == self._package.placeholder and kind == "n"
-
-
-def _index(digits: str, end: int) -> int:
-    if not (digits.isascii() and digits.isdigit() and int(digits) < end):
-        raise Unusual
-    return int(digits)
-
-
-class _Kind(dict[str, Cell]):
-    """The cells of one type and style, by what they store."""
-
-    def __init__(self, cells: Cells, kind: str, style: int, *, is_formula: bool) -> None:
-        super().__init__()
-        self._cells, self._kind, self._style = cells, kind, style
-        self._is_formula = is_formula
-        self.is_inline = kind == "inlineStr"
-
-    def __missing__(self, stored: str) -> Cell:
-        cell = self._read(stored)
-        if len(self) < _REMEMBERED:
-            self[stored] = cell
-        return cell
-
-    def _read(self, stored: str) -> Cell:
-        if self._is_formula:
-            value, _, formula = stored.partition("\0")
-            if self._cells.is_unsaved(self._kind, value):
-                return FlaggedCell("cell.formula_unsaved", shown=f"={unescape(formula)}")
-            stored = value
-        if not stored:
-            return None
-        try:
-            return self._cells.read(self._kind, self._style, stored)
-        except (ValueError, OverflowError) as exc:
-            raise Unusual from exc
-
-
-class _Kinds(dict[str, _Kind]):
-    def __init__(self, cells: Cells) -> None:
-        super().__init__()
-        self._cells = cells
-
-    def __missing__(self, attributes: str) -> _Kind:
-        if len(self) >= _REMEMBERED:
-            raise Unusual
-        self[attributes] = kind = self._cells.kind(attributes)
-        return kind
-
-
 class _Places(dict[str, int]):
     """A column's letters → its index; those no sheet of settings has share one beyond the last."""
 
     def __missing__(self, letters: str) -> int:
         self[letters] = place = min(column_index_from_string(letters) - 1, WIDEST)
         return place
-
-
-# ------------------------------------------------------------------ rows
 
 
 def chunks(part: IO[bytes], cells: Cells, found: Found) -> Iterator[Chunk]:
@@ -237,8 +73,8 @@ def chunks(part: IO[bytes], cells: Cells, found: Found) -> Iterator[Chunk]:
 
     """
     rows = _Rows(cells, found)
-    for pieces in _pieces(part):
-        chunk = rows.chunk(pieces)
+    for some in pieces(part):
+        chunk = rows.chunk(some)
         if chunk[0]:
             yield chunk
         if rows.unusual:
@@ -247,18 +83,18 @@ def chunks(part: IO[bytes], cells: Cells, found: Found) -> Iterator[Chunk]:
 
 class _Rows:
     def __init__(self, cells: Cells, found: Found) -> None:
-        self._kinds = _Kinds(cells)
+        self._kinds = Kinds(cells)
         self._places = _Places()
         self._found = found
         self._width = 1
         self.unusual = False
 
-    def chunk(self, pieces: Sequence[str]) -> Chunk:
+    def chunk(self, some: Sequence[str]) -> Chunk:
         """The rows of some pieces of XML, each of which ends where a row does."""
         numbers: list[int] = []
         rows: list[list[Cell]] = []
         try:
-            for piece in pieces:
+            for piece in some:
                 body = self._begin(piece)
                 if body is not None:
                     rows.append(self._row(body))
@@ -307,7 +143,20 @@ class _Rows:
                 row[places[letters]] = kinds[attributes][stored or inline]
         except IndexError:
             return self._wider(found)
+        if len(found) + row.count(None) != self._width:
+            self._require_once(found)
         return row
+
+    def _require_once(self, found: Sequence[_Stored]) -> None:
+        """Refuse a row that has a cell twice: nobody can tell which of the two is meant."""
+        seen: set[str] = set()
+        for letters, *_ in found:
+            if letters in seen:
+                raise UnreadableSheet(
+                    "The worksheet is damaged: the cell {cell} stands in it twice.",
+                    cell=f"{letters}{self._found.last_row}",
+                )
+            seen.add(letters)
 
     def _all_cells(self, body: str) -> Sequence[_Stored]:
         """The cells of a row that hold something, after proof that there are no others."""
@@ -339,6 +188,7 @@ class _Rows:
         return all(self._kinds[attributes].is_inline for attributes in set(inline))
 
     def _wider(self, found: Sequence[_Stored]) -> list[Cell]:
+        self._require_once(found)
         places = [self._places[letters] for letters, *_ in found]
         self._width = max(self._width, min(max(places) + 1, WIDEST))
         row: list[Cell] = [None] * self._width
@@ -386,110 +236,7 @@ def _general(
     letters: str, attributes: str, f: str, formula: str, value: str, inline: str
 ) -> _Stored:
     if f:
-        return letters, attributes + _FORMULA, f"{value or inline}\0{formula}", ""
+        return letters, attributes + FORMULA, f"{value or inline}\0{formula}", ""
     if ' t="inlineStr"' in attributes:
         return letters, attributes, "", inline
     return letters, attributes, value, ""
-
-
-def _pieces(part: IO[bytes]) -> Iterator[list[str]]:
-    """The XML between `<sheetData>` and its end, cut behind each row."""
-    texts = _texts(part)
-    rest = _after_head(texts)
-    if rest is None:
-        return
-    for text in chain([""], texts):
-        rest += text
-        rest, ended, _ = rest.partition("</sheetData>")
-        *pieces, rest = rest.split("</row>")
-        if len(rest) > _READ_AT_ONCE and not ended:
-            # Rows without cells have no end of their own: all before the last one are whole.
-            last = max(rest.rfind("<row "), 0)
-            pieces.append(rest[:last])
-            rest = rest[last:]
-        yield pieces
-        if ended:
-            yield [rest]
-            return
-        if len(rest) > _LONGEST_ROW:
-            raise UnreadableSheet(
-                "The worksheet has a row of unbelievable length; copy its rows into a new workbook."
-            )
-    raise UnreadableSheet("The worksheet is damaged: it ends in the middle of its rows.")
-
-
-def _texts(part: IO[bytes]) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    while raw := part.read(_READ_AT_ONCE):
-        try:
-            text = decoder.decode(raw)
-        except UnicodeDecodeError as exc:
-            raise Unusual from exc
-        if "\0" in text:
-            raise Unusual
-        yield text
-
-
-def _after_head(texts: Iterator[str]) -> str | None:
-    """What follows `<sheetData>` in the texts read so far; None where it holds no rows."""
-    head = ""
-    for text in texts:
-        head += text
-        before, found, after = head.partition("<sheetData>")
-        if found:
-            if "<!DOCTYPE" in before:
-                raise UnreadableSheet(
-                    "The worksheet holds a document type, which no spreadsheet program writes; "
-                    "copy its rows into a new workbook."
-                )
-            if not _HEAD.match(before) or "<!" in before:
-                raise Unusual
-            return after
-        if "<sheetData/>" in head:
-            return None
-        if len(head) > _LONGEST_HEAD:
-            break
-    raise Unusual
-
-
-# ------------------------------------------------------------------ shared strings
-
-_STRING: Final = re.compile(r'<si><t(?:\s+xml:space="preserve")?>([^<]*)</t></si>')
-
-
-def strings(part: IO[bytes]) -> Iterator[str]:
-    """The texts that cells refer to by number.
-
-    Raises:
-        Unusual: a full parser has to read them.
-
-    """
-    texts = _texts(part)
-    rest = next(texts, "")
-    opening = re.match(r"(?:<\?xml[^>]*\?>)?\s*<sst(?:\s[^>]*)?>", rest)
-    if opening is None or _MAIN not in opening[0]:
-        raise Unusual
-    rest = rest[opening.end() :]
-    for text in chain([""], texts):
-        rest += text
-        end = rest.rfind("</si>") + len("</si>")
-        if end >= len("</si>"):
-            yield from _whole_strings(rest[:end])
-            rest = rest[end:]
-        if len(rest) > _LONGEST_ROW:
-            raise Unusual
-    if rest.strip() not in {"</sst>", ""}:
-        raise Unusual
-
-
-def _whole_strings(xml: str) -> Iterator[str]:
-    found = _STRING.findall(xml)
-    if xml.count("<") != 4 * len(found):
-        raise Unusual
-    return (cell_text(unescape(text)) for text in found)
-
-
-def cell_text(text: str) -> str:
-    """A shared string without the marks for characters that XML cannot hold."""
-    cell = cell_of(text, "s", "General")
-    return cell if isinstance(cell, str) else text

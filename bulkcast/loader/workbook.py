@@ -18,9 +18,11 @@ from bulkcast.loader.apart import Apart
 from bulkcast.loader.marks import Merged
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.package import Package
+from bulkcast.loader.plainxml import Unusual
+from bulkcast.loader.stored import Cells
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
-from bulkcast.model import Layout, Text
+from bulkcast.model import FlaggedCell, Layout, Text
 
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
@@ -62,17 +64,50 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         layout = Layout(
             kind=path.suffix.lower().lstrip("."), header_row=tab.header.number, tab=tab.name
         )
-        chunks = _below(book.chunks(tab.name, hidden), tab.header.number)
+        chunks = _below(book.chunks(tab.name, hidden), tab.header.number, endpoint)
         yield Stream(
             path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
             remarks=tuple(_remarks(tab)), late_remarks=book.remarks, notes_beside=True,
         )  # fmt: skip
 
 
-def _below(chunks: Iterable[Chunk], header: int) -> Iterator[Chunk]:
+def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator[Chunk]:
     for numbers, rows in chunks:
         above = sum(number <= header for number in numbers[:HEADER_WITHIN])
+        if above and numbers[above - 1] == header:
+            _require_own_names(rows[above - 1], endpoint)
         yield (numbers[above:], rows[above:]) if above else (numbers, rows)
+
+
+def _require_own_names(header: table.Cells, endpoint: Endpoint) -> None:
+    """Refuse a setting's name over several columns: what stands in the others would be passed over.
+
+    Raises:
+        UnreadableSheet: the header has one.
+
+    """
+    for cell in header:
+        match cell:
+            case FlaggedCell(code="cell.merged", value=str(name), args={"range": merged}) if (
+                _is_flat(merged) and endpoint.column_for(name)
+            ):
+                raise UnreadableSheet(
+                    "The header {column} is merged over {range}; unmerge it, and give each column"
+                    " a name of its own.",
+                    column=name,
+                    range=merged,
+                )
+
+
+def _is_flat(merged: str) -> bool:
+    """Whether a range such as B1:C1 has several columns and one row; of a taller one rows tell.
+
+    >>> _is_flat("B1:C1"), _is_flat("B1:B3"), _is_flat("B1:C3")
+    (True, False, False)
+    """
+    first, _, last = merged.partition(":")
+    letters = [end.rstrip("0123456789") for end in (first, last)]
+    return letters[0] != letters[1] and first[len(letters[0]) :] == last[len(letters[1]) :]
 
 
 def _remarks(tab: "_Tab") -> Iterator[Text]:
@@ -105,6 +140,8 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
         )
     tabs = [tab for title in wanted if (tab := _tab(book, title, endpoint, options)) is not None]
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
+    if not likely and options.tab is None:
+        _refuse_hidden(name, book, endpoint, options)
     if not likely:
         raise table.no_header(_place(name, options.tab), endpoint)
     if len(likely) > 1:
@@ -114,6 +151,20 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
             known=_listed([tab.name for tab in likely]),
         )
     return likely[0]
+
+
+def _refuse_hidden(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> None:
+    """Name a hidden worksheet with a header row, where no visible one has any."""
+    hidden = [title for title, visible in book.tabs if not visible]
+    for title in hidden[:_MOST_TABS]:
+        found = _tab(book, title, endpoint, options)
+        if found is not None and found.header.matches >= _FEWEST_HEADERS:
+            raise UnreadableSheet(
+                "{name} has no header row in a worksheet that is shown, but {tab!r}, which is"
+                " hidden, has one; unhide it, or choose it with --sheet.",
+                name=name,
+                tab=title,
+            )
 
 
 def _place(name: str, tab: str | None) -> str | Text:
@@ -156,11 +207,11 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
     archive.require_plain_strings(packed, structure.strings, path)
     with packed.open(structure.strings) as part:
         try:
-            return list(scan.strings(part))
-        except scan.Unusual:
+            return list(texts.quickly(part))
+        except Unusual:
             pass
     with packed.open(structure.strings) as part:
-        return [scan.cell_text(text) for text in texts.shared(part)]
+        return [texts.cell_text(text) for text in texts.shared(part)]
 
 
 @dataclass(slots=True)
@@ -196,12 +247,12 @@ class _Xlsx:
 
     def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Iterator[Chunk]:
         found = scan.Found(hidden)
-        cells = scan.Cells(self.structure, self.strings)
+        cells = Cells(self.structure, self.strings)
         with self.packed.open(self._part(tab)) as part:
             try:
                 for numbers, rows in scan.chunks(part, cells, found):
                     yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
-            except scan.Unusual:
+            except Unusual:
                 yield from self._rest(tab, found)
 
     def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:

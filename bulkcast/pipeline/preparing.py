@@ -89,7 +89,7 @@ def validate(
     found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.has_times, names,
+        found.has_errors, found.timetable, names,
     )  # fmt: skip
 
 

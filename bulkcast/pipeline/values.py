@@ -182,8 +182,8 @@ class Validation:
     ignored_columns: tuple[str, ...]
     """Headers that name no setting, in sheet order."""
     has_errors: bool
-    has_times: bool
-    """Whether a column says when classes begin."""
+    timetable: validator.Timetable | None
+    """When the valid rows lock, where a column says when classes begin."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Setting → how the sheet's header calls it."""
 

@@ -15,8 +15,9 @@ from bulkcast.validator import bulk, duplicates
 from bulkcast.validator.checking import Checking, CheckRules
 from bulkcast.validator.standing import Held, held_against
 from bulkcast.validator.survey import Survey, Surveyed
+from bulkcast.validator.timetable import Timetable, Turn
 
-__all__ = ["CheckRules", "Survey", "Surveyed", "all_issues", "check", "survey"]
+__all__ = ["CheckRules", "Survey", "Surveyed", "Timetable", "Turn", "all_issues", "check", "survey"]
 
 _AT_ONCE: Final = 2048
 

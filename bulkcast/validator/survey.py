@@ -18,6 +18,7 @@ from bulkcast.validator.duplicates import Treatment
 from bulkcast.validator.issues import IssueLog
 from bulkcast.validator.rows import Column, Judged
 from bulkcast.validator.rules import compiled, rule_keys
+from bulkcast.validator.timetable import Timetable
 
 _REMEMBERED: Final = 65_536
 _BLANK: Final[tuple[Plain, ...]] = (None, "")
@@ -32,8 +33,8 @@ class Surveyed:
     issues: Sequence[Issue]
     ignored_columns: tuple[str, ...]
     has_errors: bool
-    has_times: bool
-    """Whether a column says when classes begin."""
+    timetable: Timetable | None
+    """When the valid rows lock, where a column says when classes begin."""
 
 
 class Survey:
@@ -50,6 +51,8 @@ class Survey:
         self._names: dict[str, list[int]] = {}
         self._suspects: dict[str, set[int]] = {}
         self._again: list[Judged] = []
+        has_times = any(c.setting.role is Role.SCHEDULE for c in checking.read)
+        self._timetable = Timetable(checking.read, endpoint) if has_times else None
 
     def take(self, block: Block) -> None:
         """Check some consecutive rows."""
@@ -62,12 +65,16 @@ class Survey:
         doubtful |= self._rules.doubtful(columns)
         doubtful |= self._presence.doubtful(columns, len(block.numbers))
         self._suspicions.see(block.numbers, columns)
+        if self._timetable:
+            self._timetable.see(block.numbers, columns, doubtful)
         for place in sorted(doubtful):
             self._judge(block, place, columns)
 
     def _judge(self, block: Block, place: int, columns: Sequence[Sequence[Plain]]) -> None:
         judged = self._checking.check_row(block.row(place))
         self._log.of_row(judged.row.row, judged.row.issues)
+        if self._timetable:
+            self._timetable.take(judged.row)
         if isinstance(judged.row, Invalid):
             self._invalid += 1
             return
@@ -110,13 +117,13 @@ class Survey:
 
     def _settle(self) -> None:
         settled = duplicates.settled(self._again, self._treatment)
-        changed: dict[int, tuple[Issue, ...]] = {}
-        for before, after in zip(self._again, settled, strict=True):
-            if after is not before.row:
-                changed[after.row] = after.issues
-                self._invalid += isinstance(after, Invalid)
+        again = zip(self._again, settled, strict=True)
+        changed = {after.row: after for before, after in again if after is not before.row}
+        self._invalid += sum(isinstance(after, Invalid) for after in changed.values())
         self._again = []
-        self._log.instead(changed)
+        self._log.instead({row: after.issues for row, after in changed.items()})
+        if self._timetable:
+            self._timetable.settle(changed)
 
     # -------------------------------------------------------------- the end
 
@@ -138,7 +145,7 @@ class Survey:
             self._log,
             self._checking.columns.ignored,
             self._log.has_errors(),
-            any(c.setting.role is Role.SCHEDULE for c in self._checking.read),
+            self._timetable,
         )
 
 
