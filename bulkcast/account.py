@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcast.catalogue import Label
@@ -74,6 +74,8 @@ class Account:
     """Why it ended early."""
     purged_at: float | None = None
     """When what its rows held was taken away; how they ended is left, without words."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the sheet's header calls it."""
 
     @property
     def rows(self) -> int:

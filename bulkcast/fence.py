@@ -16,13 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from bulkcast.model import Body, RequestKey, Target
+from bulkcast.model import Body, RequestKey, Target, Text
+from bulkcast.wording import marked
 
 STAMP_LIFE_S: Final = 300.0
 """How far ClassIn lets a stamp be from its own clock (121601006's page: 5 minutes)."""
 
 MARGIN_S: Final = 5.0
 """For the whole seconds in which stamps and the `Date` header are told, and for their way."""
+
+WAITED: Final = marked(
+    "An older request to the same classroom had gone unanswered and could still have arrived, so"
+    " these waited until ClassIn would refuse it: {n}, for up to {longest} min."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,14 @@ class Fence:
             return -math.inf
         others = (d.over_at for d in self._doubts.get(target, ()) if d.body != body)
         return max(others, default=-math.inf)
+
+    @property
+    def remark(self) -> Text | None:
+        """What the user should hear of the waiting; None where nothing had to."""
+        if not self.waits_s:
+            return None
+        longest = max(1, round(max(self.waits_s) / 60))
+        return Text(WAITED, {"n": str(len(self.waits_s)), "longest": str(longest)})
 
     @contextmanager
     def waiting(self, key: RequestKey, now: float, opens_at: float) -> Iterator[None]:

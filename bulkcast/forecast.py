@@ -11,7 +11,7 @@ from typing import Final
 
 from bulkcast.catalogue import Limit
 from bulkcast.locks import LOCK_MARGIN_S, is_late
-from bulkcast.model import Request
+from bulkcast.model import Request, Target
 from bulkcast.pacing import Pacer, cap_for
 
 
@@ -20,7 +20,7 @@ class Late:
     """A row whose turn comes after its settings have locked."""
 
     row: int
-    target: str
+    target: Target
     locks_at: int
     turn_at: float
     """When it would have been sent, Unix seconds."""
@@ -84,7 +84,7 @@ def _play(requests: Iterable[Request], pacer: Pacer, now: float) -> tuple[float,
         turn_at = now + pacer.due(at)
         lock = request.locks_at
         if lock is not None and request.once_locked == "refuse" and is_late(lock, turn_at):
-            late += [Late(row, str(request.target), lock, turn_at) for row in request.rows]
+            late += [Late(row, request.target, lock, turn_at) for row in request.rows]
         else:
             at = pacer.reserve(at)
             pacer.answered(at)

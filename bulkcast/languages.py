@@ -7,10 +7,12 @@ import gettext
 import locale
 import os
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
+from bulkcast.endpoints import WEBCAST
 from bulkcast.wording import ENGLISH, Tongue
 
 Lang = Literal["en", "zh"]
@@ -33,11 +35,18 @@ def tongue(lang: str) -> Tongue:
     """A language by its tag, `zh` or `zh-CN`; English for any other."""
     folder = FOLDERS.get(lang[:2])
     if folder is None:
-        return ENGLISH
+        return replace(ENGLISH, label_of=partial(_label_of, "en"))
     catalogue = LOCALES / folder / "LC_MESSAGES" / f"{DOMAIN}.mo"
     with catalogue.open("rb") as file:
         found = gettext.GNUTranslations(file)
-    return Tongue(lang[:2], found.gettext, found.ngettext)
+    told = lang[:2]
+    return Tongue(told, found.gettext, found.ngettext, partial(_label_of, told))
+
+
+def _label_of(lang: str, key: str) -> str | None:
+    """What a setting is called in `lang`; None for what is no setting's key."""
+    setting = WEBCAST.by_key.get(key)
+    return setting.label.say(lang) if setting else None
 
 
 def of_terminal(environ: Mapping[str, str]) -> Lang:

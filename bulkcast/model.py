@@ -59,7 +59,14 @@ class Text:
     args: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.template.format_map(self.args)
+        return self.template.format_map(_Words(self.args))
+
+
+class _Words(dict[str, str]):
+    """What fills a template; a setting that it names by its key stands there as that key."""
+
+    def __missing__(self, name: str) -> str:
+        return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,9 @@ class Sheet:
     rows: tuple[RawRow, ...]
     """Data rows in file order: no header, no blank rows, no comment rows."""
     remarks: tuple[Text, ...] = ()
-    """What the user should know of the reading: guesses, hidden rows, rows passed over."""
+    """What the user should know of the reading: hidden rows, rows passed over."""
+    issues: tuple["Issue", ...] = ()
+    """What is wrong or doubtful about the file as a whole, as declared: not made stricter yet."""
 
 
 class Severity(StrEnum):
@@ -240,6 +249,8 @@ class Checked:
     """Headers that name no setting, in sheet order."""
     columns: Mapping[str, int] = field(default_factory=dict)
     """Setting key → index of its column."""
+    overtaken: Mapping[int, int] = field(default_factory=dict)
+    """Row not to be sent → the row further down that sets its classroom and was sent already."""
 
 
 RequestKey = NewType("RequestKey", str)

@@ -24,7 +24,11 @@ from bulkcast.model import (
 )
 from bulkcast.plan import Plan, fingerprint
 
-SCHEMA: Final = "bulkcast.planfile/1"
+FAMILY: Final = "bulkcast.planfile/"
+SCHEMA: Final = f"{FAMILY}1"
+SUFFIX: Final = ".plan"
+"""Of a file that is meant as a plan, whatever it holds."""
+_LOOKED_AT: Final = 200
 _NOTE: Final = (
     "Made by bulkcast; changed by hand it is refused. It can be sent as it stands, so it holds"
     " every password that the sheet sets."
@@ -106,6 +110,11 @@ def _request(request: Request) -> dict[str, Any]:
     }
 
 
+def is_one(start: bytes) -> bool:
+    """Whether a file that begins so calls itself a plan, of whatever version."""
+    return FAMILY.encode() in start[:_LOOKED_AT]
+
+
 def loads(text: str, *, name: str) -> PlanFile:
     """The plan in `text`, the content of a file called `name`.
 
@@ -113,6 +122,18 @@ def loads(text: str, *, name: str) -> PlanFile:
         CannotStart: it is no plan file, or not as it was written.
 
     """
+    start = text[:_LOOKED_AT]
+    if FAMILY not in start:
+        raise CannotStart(
+            "{name} is no plan, whatever its name says; `bulkcast plan SHEET -o FILE` makes one",
+            name=name,
+        )
+    if f'"{SCHEMA}"' not in start:
+        raise CannotStart(
+            "{name} was planned by another version of bulkcast, whose plans this one cannot read;"
+            " plan the sheet again",
+            name=name,
+        )
     try:
         content: Any = json.loads(text)
         check = content.pop("check")

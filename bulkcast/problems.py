@@ -18,11 +18,31 @@ class Problem:
     severity: Severity
     message: str
     fix: str = ""
+    many: str = ""
+    """The message where the argument `n` is not 1, for one that reads differently then."""
+
+    def said_of(self, args: Mapping[str, str]) -> str:
+        """The message that is right for the number in `args`, unfilled."""
+        return self.many if self.many and args.get("n", "1") != "1" else self.message
 
 
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
+    # ---------------------------------------------------------------- the file
+    "file.encoding_guessed": Problem(
+        _W,
+        "The file does not say how it is encoded; it was read as {encoding}: {samples}.",
+        "If that looks wrong, say the encoding with --encoding; a file saved as CSV UTF-8 says it"
+        " itself.",
+    ),
+    "file.encoding_doubtful": Problem(
+        _E,
+        "The file does not say how it is encoded, and what would be sent depends on it: read as"
+        " {encoding} a cell is “{sample}”, as {other} “{other_sample}”.",
+        "Save it as CSV UTF-8, or say which of the two is right, with --encoding {encoding} or"
+        " --encoding {other}.",
+    ),
     # ---------------------------------------------------------------- the header row
     "header.near_miss": Problem(
         _E,
@@ -62,13 +82,32 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "target.both": Problem(
         _N,
-        "The row has both an activity id and a classroom id; only activityId is sent.",
+        "The row has both {activityId} and {classId}; only {activityId} is sent.",
         "Nothing to do if both name the same classroom.",
     ),
     "target.duplicate": Problem(
         _E,
         "Row {others} sets the same classroom differently.",
         "Keep one of the rows, or choose with --duplicates in-order or last.",
+        many="Rows {others} set the same classroom differently.",
+    ),
+    "target.sent_already": Problem(
+        _E,
+        "Row {other}, which was sent already, sets the same classroom differently.",
+        "Delete one of the two rows, or add --duplicates in-order: then the row further down"
+        " counts.",
+    ),
+    "target.replaces": Problem(
+        _N,
+        "Row {other}, which was sent already, set the same classroom differently; this row is"
+        " further down and counts.",
+        "Nothing to do, or leave out --duplicates.",
+    ),
+    "target.overtaken": Problem(
+        _N,
+        "Not sent: row {other}, further down, sets the same classroom differently and was sent"
+        " already.",
+        "Nothing to do; if this row should count, delete row {other}.",
     ),
     "target.overruled": Problem(
         _N,
@@ -79,6 +118,15 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "The row sets nothing: every setting is blank.",
         "Fill in at least one setting, or delete the row.",
+    ),
+    # ---------------------------------------------------------------- an earlier run's results
+    "results.unknown_run": Problem(
+        _W,
+        "{n} row is left as done because the sheet says so, by a run that this computer's ledger"
+        " does not have: {runs}.",
+        "Compare with ClassIn; to send such a row again, empty its bulkcast_status.",
+        many="{n} rows are left as done because the sheet says so, by runs that this computer's"
+        " ledger does not have: {runs}.",
     ),
     # ---------------------------------------------------------------- ids
     "id.not_a_number": Problem(
@@ -138,13 +186,15 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "column.same_id": Problem(
         _W,
-        "{n} rows have the same id in {column} and in {other}, from this one on.",
+        "This row has the same id in {column} and in {other}.",
         "One of the two is probably pasted into the wrong column.",
+        many="{n} rows have the same id in {column} and in {other}, from this one on.",
     ),
     "column.odd_length": Problem(
         _W,
-        "The id has {n} digits, all others in {column} have {usual}.",
+        "The id has {n} digit, all others in {column} have {usual}.",
         "Compare it with ClassIn: a digit may be missing or typed twice.",
+        many="The id has {n} digits, all others in {column} have {usual}.",
     ),
     # ---------------------------------------------------------------- other cells
     "cell.not_a_choice": Problem(
@@ -162,6 +212,18 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "The password is stored as a number, so zeros at its front may be lost.",
         "Format the cell as text and type the password again.",
+    ),
+    "password.only_spaces": Problem(
+        _W,
+        "The cell holds nothing that can be seen and counts as blank: the password stays as it is.",
+        "Empty the cell, or type the password; (clear) takes it away.",
+    ),
+    "password.unseen_character": Problem(
+        _W,
+        "Character {places} of the password is {what}; viewers have to type exactly that.",
+        "Type the password again, unless that is meant.",
+        many="Characters {places} of the password cannot be seen or are taken for others, the first"
+        " is {what}; viewers have to type exactly that.",
     ),
     "cell.not_clearable": Problem(
         _E,
@@ -197,7 +259,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "time.not_a_time": Problem(
         _E,
         "{value} is not a point in time.",
-        "Give a date cell, 2027-03-01 08:00, or Unix seconds.",
+        "Give a date cell, 2027-03-01 08:00, 2027-03-01 8:00 AM, 2027年3月1日 下午3:05, or Unix"
+        " seconds; noon and midnight as 12:00 and 0:00.",
     ),
     "text.cut": Problem(
         _W,
@@ -219,24 +282,24 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     # ---------------------------------------------------------------- rules across cells
     "rule.live_needs_recording": Problem(
         _E,
-        "Web live is on while cloud recording is off.",
-        "Switch recordState on, or liveState off.",
+        "{liveState} is on while {recordState} is off.",
+        "Switch {recordState} on, or {liveState} off.",
     ),
     "rule.playback_needs_recording": Problem(
         _E,
-        "Web playback is on while cloud recording is off.",
-        "Switch recordState on, or openState off.",
+        "{openState} is on while {recordState} is off.",
+        "Switch {recordState} on, or {openState} off.",
     ),
     "rule.type_needs_recording": Problem(
         _W,
-        "A recording type is chosen while cloud recording is off.",
-        "Switch recordState on, or give recordType 0.",
+        "{recordType} is chosen while {recordState} is off.",
+        "Switch {recordState} on, or give {recordType} 0.",
     ),
     "rule.main_recording_alone": Problem(
         _E,
-        "useCoMainRecord is on together with {other}.",
-        "With the main classroom's recording, recordState, recordType, liveState and openState "
-        "must be 0.",
+        "{useCoMainRecord} is on together with {other}.",
+        "With the main classroom's recording, {recordState}, {recordType}, {liveState} and "
+        "{openState} must be 0.",
     ),
     "rule.partial_group": Problem(
         _W,
@@ -245,8 +308,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "rule.viewing_needs_login": Problem(
         _W,
-        "Viewing is restricted, which works only with watchByLogin on.",
-        "Switch watchByLogin on in this row.",
+        "Viewing is restricted, which works only with {watchByLogin} on.",
+        "Switch {watchByLogin} on in this row.",
     ),
     # ---------------------------------------------------------------- why a row was not sent
     "plan.too_late": Problem(
@@ -405,6 +468,6 @@ def issue(
         column=column,
         cell=cell,
         value=value,
-        message=Text(problem.message, words),
+        message=Text(problem.said_of(words), words),
         fix=Text(problem.fix, words),
     )

@@ -5,20 +5,35 @@ sentence for later keeps template and arguments apart: `model.Text`, `errors.Bul
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.errors import BulkcastError
-from bulkcast.model import Text
+from bulkcast.model import Target, Text
 
 PHRASES: Final = frozenset({"what", "why", "detail"})
 """Arguments that are words of ours and not of the sheet: they are translated too."""
 
-ALTERNATIVES: Final = frozenset({"targets", "candidates"})
-"""Arguments that are names with `OR` between them."""
-
 OR: Final = " or "
+COMMA: Final = ", "
+
+LISTS: Final = frozenset(
+    {"settings", "free", "given", "keys", "feature", "key", "other", "targets"}
+)
+"""Arguments that are keys of settings with `COMMA` or `OR` between them."""
+
+LABELLED: Final = frozenset({"setting", "candidates"})
+"""The same, of settings that no column can be named after: the header is what is wrong."""
+
+SERIES: Final = frozenset({"choices", "known", "rows", "examples", "runs"})
+"""Arguments that are a list of something else."""
+
+ROWS: Final = frozenset({"others"})
+"""Arguments that are rows as `AND_MORE` has them."""
+
+SPELLED: Final = frozenset({"either"})
+"""The same, to be typed as they are."""
 
 COUNTED: Final = frozenset({"parts"})
 """Arguments that are phrases with numbers, such as `charts (2); notes (1)`."""
@@ -31,6 +46,10 @@ def marked(template: str) -> str:
 
 def _one_or_many(one: str, many: str, n: int) -> str:
     return one if n == 1 else many
+
+
+def _no_label(_key: str) -> None:
+    return None
 
 
 UNKNOWN_HOST: Final = marked("the name {host} is not known here")
@@ -73,6 +92,10 @@ _FILLED: Final = tuple(
     if "{" in template
 )
 """Those that may hold another come first."""
+AND_MORE: Final = marked("{rows} and {n} more")
+"""Rows of which only the first few are named, as an issue keeps them: filled already."""
+
+_AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
 
 
@@ -80,10 +103,14 @@ UNTOLD: Final = "…"
 
 
 class _Words(dict[str, object]):
-    """Arguments of a sentence; one that nobody gave shows as `UNTOLD` rather than failing."""
+    """Arguments of a sentence; one that nobody gave is a setting's key, or shows as `…`."""
+
+    def __init__(self, words: Mapping[str, object], name_of: Callable[[str], str | None]) -> None:
+        super().__init__(words)
+        self._name_of = name_of
 
     def __missing__(self, name: str) -> str:
-        return UNTOLD
+        return self._name_of(name) or UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +123,22 @@ class Tongue:
     """A template → the same in this language; itself where it has none."""
     look_up_many: Callable[[str, str, int], str] = _one_or_many
     """The template for one and the one for many → the one that is right for a number."""
+    label_of: Callable[[str], str | None] = _no_label
+    """A setting's key → its name in this language."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Key → how the sheet at hand calls that setting."""
+
+    def calling(self, headers: Mapping[str, str]) -> "Tongue":
+        """The same language, with settings named as a sheet's own headers spell them."""
+        return replace(self, headers=headers)
+
+    def name_of(self, key: str) -> str:
+        """What a reader knows a setting as: its column, else its label; another word is itself."""
+        return self.headers.get(key) or self.label_of(key) or key
+
+    def target(self, target: Target) -> str:
+        """A classroom, by the column that names it."""
+        return f"{self.name_of(target.key)} {target.id}"
 
     def tell(self, template: str, /, **words: object) -> str:
         """A template in this language, filled.
@@ -131,7 +174,14 @@ class Tongue:
 
     def _filled(self, template: str, words: Mapping[str, object]) -> str:
         told = {name: self._word(name, value) for name, value in words.items()}
-        return template.format_map(_Words(told))
+        return template.format_map(_Words(told, self._setting))
+
+    def _setting(self, key: str) -> str | None:
+        return self.headers.get(key) or self.label_of(key)
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Names in a row; Chinese has a comma of its own for that."""
+        return ("、" if self.lang == "zh" else COMMA).join(names)
 
     def _phrase(self, value: str) -> str:
         for template, pattern in _FILLED:
@@ -149,14 +199,47 @@ class Tongue:
                 return self.say(value)
             case BulkcastError():
                 return self.error(value)
-            case str() if name in PHRASES and value:
-                return self._phrase(value)
-            case str() if name in COUNTED:
-                return _COUNTED.sub(lambda found: self._lead(found[0]), value)
-            case str() if name in ALTERNATIVES:
-                return value.replace(OR, self.look_up(OR))
+            case Target():
+                return self.target(value)
+            case str() if value:
+                return self._of_ours(name, value)
             case _:
                 return value
+
+    def _of_ours(self, name: str, value: str) -> str:
+        """An argument whose name says that it holds words of ours; any other is the sheet's."""
+        for names, told in (
+            (PHRASES, self._phrase),
+            (COUNTED, self._counted),
+            (SPELLED, self._spelled),
+            (LABELLED, self._labelled),
+            (LISTS, self._listed),
+            (SERIES, self._series),
+            (ROWS, self._rows),
+        ):
+            if name in names:
+                return told(value)
+        return value
+
+    def _counted(self, value: str) -> str:
+        return _COUNTED.sub(lambda found: self._lead(found[0]), value)
+
+    def _spelled(self, value: str) -> str:
+        return self.look_up(OR).join(value.split(OR))
+
+    def _labelled(self, value: str) -> str:
+        return self.look_up(OR).join(self.label_of(key) or key for key in value.split(OR))
+
+    def _series(self, value: str) -> str:
+        return self.listed(value.split(COMMA))
+
+    def _rows(self, value: str) -> str:
+        more = _AND_MORE.fullmatch(value)
+        return self.tell(AND_MORE, **more.groupdict()) if more else self._series(value)
+
+    def _listed(self, value: str) -> str:
+        either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))
+        return self.look_up(OR).join(map(self.listed, either))
 
 
 ENGLISH: Final = Tongue()

@@ -1,12 +1,14 @@
 """The figures that tests measure, added up over a run, and the canary over all it left behind."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.secrecy import forms, leaks, scanned
 
 Figure = int | float | str
+Record = Callable[[str, object], None]
+"""pytest's `record_property`: how a test tells a figure that it measured."""
 
 ROWS: Final = (
     ("kills", "kill -9 of real programs"),

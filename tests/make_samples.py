@@ -127,6 +127,12 @@ _VIETNAMESE: Final = (
 _BYTES: dict[str, bytes] = {
     "gb18030.csv": _CHINESE.encode("gb18030"),
     "big5.csv": _TRADITIONAL.encode("big5"),
+    "big5-under-plain-headers.csv": (
+        "classId,recordState,webcastIntroduce\n1152680,1,課鐘\n".encode("big5")
+    ),
+    "gbk-under-plain-headers.csv": (
+        "classId,recordState,webcastIntroduce\n1152680,1,数学一班\n".encode("gbk")
+    ),
     "cp949.csv": _KOREAN.encode("cp949"),
     "shift-jis.csv": _JAPANESE.encode("shift_jis"),
     "cp1258.csv": vietnamese(_VIETNAMESE),
@@ -145,14 +151,15 @@ KEPT: Final = frozenset(
     {
         "binary.xlsb", "old-kind.xls", "old-kind-damaged.xls", "old-kind-with-a-password.xls",
         "old-kind-renamed.xlsx", "open-document.ods", "open-document-with-a-password.ods",
-        "saved-by-libreoffice.xlsx", "with-a-password.xlsx",
+        "table-from-b3.ods", "saved-by-libreoffice.xlsx", "with-a-password.xlsx",
     }
 )  # fmt: skip
 """Samples that other programs wrote: not made here but kept as they are.
 
 The .xls by xlwt 1.3.0, the .xlsb by pyxlsbwriter 0.1.0; open-document.ods and
 saved-by-libreoffice.xlsx are old-kind-damaged.xls and old-kind.xls saved by LibreOffice 7.4, as are
-old-kind.xls and its .ods with a password; with-a-password.xlsx by msoffcrypto-tool 6.1.0 (-e).
+old-kind.xls and its .ods with a password; table-from-b3.ods is a new
+sheet of LibreOffice's; with-a-password.xlsx by msoffcrypto-tool 6.1.0 (-e).
 """
 
 

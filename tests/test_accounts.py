@@ -86,7 +86,7 @@ def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: Desk, run: str
     assert re.search(r"3 . applied", said.out)
     assert "invalid id.not_a_number" in said.out
     assert "待定 is not an id" in said.out
-    assert "rows 5" in said.out
+    assert re.search(r"^    row 5$", said.out, re.MULTILINE)
     assert f"results {run} -o {run}.html" in said.err
 
 

@@ -246,13 +246,75 @@ def test_a_text_longer_than_a_cell_is_refused() -> None:
     assert refusal("webcastIntroduce", "a" * 32_768) == ["cell.too_long"]
 
 
+# ------------------------------------------------------------------ passwords
+
+
+@pytest.mark.parametrize(
+    "cell", [" ", "   ", "\u00a0", "\u3000 ", "\u200b", "\ufeff\u200e", "\t\n"]
+)
+def test_a_password_of_nothing_that_can_be_seen_is_blank_and_told(cell: str) -> None:
+    row = changed(one("activityId,allowUnloggedChat,watchPassword", "1", "1", cell))
+
+    assert codes(row) == ["password.only_spaces"]
+    assert "watchPassword" not in dict(row.settings)
+
+
+def test_a_row_with_nothing_but_such_a_password_sets_nothing() -> None:
+    row = one("activityId,watchPassword", "1", "  ")
+
+    assert isinstance(row, Invalid)
+    assert codes(row) == ["row.nothing_to_set", "password.only_spaces"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("secret\u00a0", "Character 7 of the password is a no-break space"),
+        ("\ufeffsecret", "Character 1 of the password is a byte order mark"),
+        ("sec\u200bret", "Character 4 of the password is a zero-width space"),
+        ("secret\u202c", "Character 7 of the password is a mark of writing direction"),
+        ("sec\u2060ret", "Character 4 of the password is a character that cannot be seen"),
+        ("sec\u3164ret", "Character 4 of the password is a character that cannot be seen"),
+        ("secret ", "Character 7 of the password is a space at its edge"),
+        (" secret", "Character 1 of the password is a space at its edge"),
+        ("secr\u00a0 ", "Characters 5, 6 of the password cannot be seen or are taken for others"),
+        ("secret\n", "Character 7 of the password is a line break"),
+        ("secret\uff11", "Character 7 of the password is a full-width character"),
+        ("sec\u212aret", "Character 4 of the password is a character that only looks like"),
+        ("s\u0435cret", "Character 2 of the password is a Greek or Cyrillic letter"),
+        ("\uff11" * 9, "Characters 1, 2, 3, 4, 5, … of the password cannot be seen"),
+    ],
+)
+def test_what_nobody_sees_in_a_password_is_told_by_its_place(cell: str, said: str) -> None:
+    row = changed(one("activityId,watchPassword", "1", cell))
+
+    (found,) = row.issues
+    assert (found.code, found.severity) == ("password.unseen_character", Severity.WARNING)
+    assert str(found.message).startswith(said)
+    assert "secret" not in f"{found.message}{found.fix}{found.value}"
+    assert dict(row.settings)["watchPassword"] == cell
+
+
+@pytest.mark.parametrize("cell", ["s3cret!", "two words", "密码一", "пароль", "Łódź", "é", "a—b"])
+def test_what_can_be_seen_in_a_password_is_nobodys_business(cell: str) -> None:
+    assert one("activityId,watchPassword", "1", cell).issues == ()
+
+
+@pytest.mark.parametrize("cell", ["webcast\u200b", " ", "webcast "])
+def test_other_texts_are_not_looked_at_so(cell: str) -> None:
+    assert one("activityId,recordState,customColumn", "1", "1", cell).issues[1:] == ()
+
+
 # ------------------------------------------------------------------ moments
 
 
 @pytest.mark.parametrize(
     "cell",
     [DAY, "2027-03-01 08:00", "2027/3/1 8:00:00", "2027年3月1日 8:00", "2027-03-01T08:00+08:00",
-     "2027-03-01T00:00:00Z", "1803859200", 1803859200, "２０２７-03-01 08：00"],
+     "2027-03-01T00:00:00Z", "1803859200", 1803859200, "２０２７-03-01 08：00",
+     "2027年3月1日 上午8:00", "2027年3月1日上午8:00", "2027/3/1 8:00 AM", "2027-03-01 8:00:00 a.m.",
+     "2027-3-1上午 08:00", "2027年3月1日8时00分", "2027年3月1日 8时", "2027年3月1日 星期一 8:00",
+     "2027/3/1 周一 上午8:00", "2027/03/01 AM 8:00"],
 )  # fmt: skip
 def test_a_moment_may_be_written_so(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
@@ -262,10 +324,45 @@ def test_a_moment_may_be_written_so(cell: Cell) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["08:00", "3/1/2027 8:00", "2027-02-30", "2027-03-01 25:00", "tomorrow", 46447, 46447.3, True,
-     "1803859200000", "1970-01-01", "0001-01-01T00:00+23:59", float("inf")],
+    ["3/1/2027 8:00", "3/1/2027 8:00 AM", "2027-02-30", "2027-03-018:00",
+     "2027年3月1日 星期二 8:00",
+     "2027年3月1日 上午8:00 AM", "2027-03-01 13:00 AM", "2027年3月1日 上午12:30",
+     "2027-03-01 8:00 XM", "2027年3月1日 8点", "2027-03-01 下午25:00", "2027-03-01 25:00",
+     "tomorrow", 46447, 46447.3, True, "1803859200000", "1970-01-01",
+     "0001-01-01T00:00+23:59", float("inf")],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
 
     assert codes(row) == ["time.not_a_time"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "hour", "minute"),
+    [
+        ("2027年3月1日 下午3:05", 15, 5),
+        ("2027-03-01 3:05 PM", 15, 5),
+        ("2027-03-01 3:05 p.m.", 15, 5),
+        ("2027年3月1日 下午15:05", 15, 5),
+        ("2027年3月1日 下午3时05分", 15, 5),
+        ("2027年3月1日 下午12:30", 12, 30),
+        ("2027年3月1日 下午0:30", 12, 30),
+        ("2027-03-01 12:30 PM", 12, 30),
+        ("2027-03-01 12:30 AM", 0, 30),
+        ("2027年3月1日 上午0:30", 0, 30),
+        ("2027-03-01 11:59 pm", 23, 59),
+    ],
+)
+def test_the_half_of_the_day_is_read_where_it_is_clear(cell: str, hour: int, minute: int) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200 + (hour - 8) * 3600 + minute * 60
+
+
+@pytest.mark.parametrize(
+    "cell", ["08:00", "上午8:00", "下午3:05", "8:00 AM", "8时30分", "08:00:30"]
+)
+def test_a_time_without_its_day_is_told_as_that(cell: str) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert codes(row) == ["cell.only_a_time"]

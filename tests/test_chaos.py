@@ -1,7 +1,7 @@
 """Drills made up by dice: several sheets for the same classrooms, and every kind of bad luck."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from bulkcast.pipeline import Parts
 from bulkcast.sandbox import World, read_fault
 from tests.audit import Evidence, verdict
 from tests.drill import Life, drill, sheet
+from tests.figures import Record
 from tests.test_mutants import Impatient
 
 ROOMS = 25
@@ -63,7 +64,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
 # With the last three a newer run had died without knowing what it had set.
 @pytest.mark.parametrize("seed", [*range(9), 106, 112, 351])
 def test_whatever_happens_every_promise_is_kept(
-    seed: int, tmp_path: Path, record_property: Callable[[str, object], None]
+    seed: int, tmp_path: Path, record_property: Record
 ) -> None:
     evidence = chaos(tmp_path, seed)
 

@@ -49,7 +49,7 @@ def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: 
     assert told["first_too_late_row"] == pytest.approx(62, abs=3)
     assert told["duration_s"] == pytest.approx(60, abs=3)
     assert told["ends_at"] == pytest.approx(time.time() + 60, abs=20)
-    assert "rows would be too late and not be sent, the first of them row" in said.out
+    assert "rows would be too late and not be sent:" in said.out
     (said_rate,) = re.findall(r"--rate (\d+)/min would save them", said.out)
     needed = int(told["rate_needed"].removesuffix("/min"))
     assert 119 <= int(said_rate) <= needed <= 150
@@ -62,8 +62,10 @@ def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(des
     fine = dated(desk.folder / "fine.csv", 3, begins_in=86400)
     undated = write_csv(desk.folder / "undated.csv", lines(3))
 
-    assert "3 rows would be too late" in desk.call("validate", late).out
-    assert "no pace saves that" in desk.call("validate", late).out
+    told = desk.call("validate", late).out
+    assert "3 rows are already locked and are not sent:" in told
+    assert "row 2, activityId 25096000: already locked at 20" in told
+    assert "--rate" not in told
     assert "The 3 rows that lock are all sent in time." in desk.call("validate", fine).out
     assert desk.call("validate", late, "--json").document["forecast"]["too_late"] == 3
     assert "forecast" not in desk.call("validate", undated, "--json").document
@@ -74,7 +76,8 @@ def test_apply_tells_before_it_asks_what_would_be_too_late(desk: Desk) -> None:
 
     said = desk.call("apply", sheet, "--dry-run")
 
-    assert "3 rows would be too late and not be sent, the first of them row 2" in said.err
+    assert "To send: 0 rows · 3 already locked and not sent" in said.err
+    assert "3 rows are already locked and are not sent:\n    row 2, " in said.err
 
 
 def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_costs(
@@ -84,9 +87,9 @@ def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_co
 
     said, document = desk.call("plan", sheet), desk.call("plan", sheet, "--json").document
 
-    assert "Off 5, On 5" in said.out
+    assert "Off (5), On (5)" in said.out
     assert "10 rows, 10 classrooms" in said.out
-    assert "Web live in 5 classrooms and Web playback in 10 classrooms: each GB" in said.out
+    assert "liveState in 5 classrooms and openState in 10 classrooms: each GB" in said.out
     assert document["billed"][0]["classrooms"] == document["classrooms"] == 10
     assert document["changes"]["liveState"][0]["old"] == "unknown"
 
@@ -266,7 +269,10 @@ def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: Desk) -
     text = (desk.folder / "back.csv").read_text(encoding="utf-8-sig")
     kept = [line for line in text.splitlines() if "Not brought back" in line]
     assert len(kept) == 1
-    assert "recordState, recordType, liveState, openState, watchPassword of rows 22-61" in kept[0]
+    assert (
+        "Cloud recording, Recording type, Web live, Web playback, Watch password of rows 22-61"
+        in kept[0]
+    )
     assert desk.call("validate", desk.folder / "back.csv").status == 0
 
 

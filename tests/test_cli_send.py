@@ -34,7 +34,7 @@ RUN = {
     "additionalProperties": False,
     "required": [
         "schema", "run", "input", "rows", "counts", "requests", "elapsed_s", "results", "stopped",
-        "exit",
+        "issues", "exit",
     ],
     "properties": {
         "schema": {"const": "bulkcast.run/1"},
@@ -56,6 +56,7 @@ RUN = {
             "required": ["reason", "code", "message"],
             "properties": {name: {"type": "string"} for name in ("reason", "code", "message")},
         },
+        "issues": {"type": "array", "items": {"type": "object"}},
         "exit": {"type": "integer"},
     },
 }  # fmt: skip

@@ -182,8 +182,8 @@ def test_a_plan_counts_what_is_switched_and_sends_earliest_locks_first(desk: Des
     said = desk.call("plan", sheet, "--rate", "1/s")
 
     assert said.status == 0
-    assert "On 3" in said.out
-    assert "Off 2, On 1" in said.out
+    assert "On (3)" in said.out
+    assert "Off (2), On (1)" in said.out
     assert "3, 4, 2" in said.out
     assert "At 60/min: 2 s" in said.out
 
@@ -199,7 +199,7 @@ def test_a_plan_names_the_rows_whose_turn_comes_too_late(desk: Desk) -> None:
 
     said, document = desk.call("plan", sheet), desk.call("plan", sheet, "--json").document
 
-    assert "1 row would be too late" in said.out
+    assert "1 row is already locked and is not sent:" in said.out
     assert "activityId 25096001" in said.out
     assert [late["row"] for late in document["too_late"]] == [2]
 

@@ -21,13 +21,13 @@ from bulkcast.derive import (
     problems_table,
     result_row,
     settings_table,
-    short_header,
     template_columns,
     values_said,
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import tongue
 from bulkcast.model import Outcome, ResultRow, RowStatus
+from bulkcast.naming import short_header
 from bulkcast.problems import PROBLEMS, issue
 
 
@@ -106,10 +106,10 @@ def test_every_error_of_an_invalid_row_is_told_with_its_column() -> None:
 
     assert row.code == "id.not_a_number"
     assert row.message == (
-        "[Activity ID] x1 is not an id. Web live is on while cloud recording is off. "
+        "[Activity ID] x1 is not an id. Web live is on while Cloud recording is off. "
         "Note on Web live: １ was read as 1."
     )
-    assert row.fix.startswith("Ids are digits only, such as 25096094. Switch recordState on")
+    assert row.fix.startswith("Ids are digits only, such as 25096094. Switch Cloud recording on")
     assert row.issues == (note, wrong, clash)
     assert (row.attempts, row.time) == (0, "")
 
@@ -130,12 +130,12 @@ def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colou
 
 
 def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:
-    warned = issue("rule.partial_group", row=7, given="liveState", keys="a, b")
+    warned = issue("rule.partial_group", row=7, given="liveState", keys="liveState, openState")
 
     row = ended(Outcome(RowStatus.REJECTED, "122301037", {"said": ""}, attempts=2), warned)
 
     assert row.message.startswith("Recording and live streaming settings do not match.")
-    assert "Only liveState is given" in row.message
+    assert "Only Web live is given; ClassIn treats Web live, Web playback as one" in row.message
 
 
 def test_an_applied_row_with_a_quota_warning_says_so() -> None:

@@ -87,6 +87,36 @@ def test_merged_cells_are_flagged(saved: Path) -> None:
     assert found[7][1] == FlaggedCell("cell.merged", "", None, where)
 
 
+@needs_office
+def test_the_spelling_of_another_kind_is_no_spelling(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    tab = book.active
+    assert tab is not None
+    tab.append(["activityId", "customColumn"])
+    tab.append([25096094, "_x005F_x0041_"])
+    book.save(tmp_path / "term.xlsx")
+
+    assert rows(loaded(converted(tmp_path / "term.xlsx", "ods")))[2][1] == "_x0041_"
+
+
+@needs_office
+@pytest.mark.parametrize("kind", ["xls", "ods"])
+def test_rows_of_a_table_that_begins_further_down_have_the_numbers_they_show(
+    tmp_path: Path, kind: str
+) -> None:
+    book = openpyxl.Workbook()
+    tab = book.active
+    assert tab is not None
+    tab["C5"], tab["D5"] = "activityId", "recordState"
+    tab["C6"], tab["D6"] = 25096094, "=NA()"
+    book.save(tmp_path / "term.xlsx")
+
+    sheet = loaded(converted(tmp_path / "term.xlsx", kind))
+
+    assert sheet.layout.header_row == 5
+    assert rows(sheet) == {6: (None, None, 25096094, error("#N/A"))}
+
+
 # ------------------------------------------------------------------ xls
 
 

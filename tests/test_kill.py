@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ import pytest
 from bulkcast.pipeline import runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
+from tests.figures import Record
 
 ROWS = 240
-Record = Callable[[str, object], None]
 WORKER = Path(__file__).with_name("worker.py")
 
 

@@ -22,8 +22,8 @@ from bulkcast.cli import words
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
-from bulkcast.dispatcher import _FENCE
 from bulkcast.endpoints import WEBCAST
+from bulkcast.fence import WAITED
 from bulkcast.languages import FOLDERS, of_terminal, tongue
 from bulkcast.model import RowStatus, Severity, Text
 from bulkcast.problems import PROBLEMS, issue
@@ -217,6 +217,7 @@ def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk)
     data = listed.document["issues"] if listed.out else []
     cells = [str(part) for issue in data for part in (issue["value"], issue["column"])]
     cells += listed.document["ignored_columns"] if listed.out else []
+    cells += [part for issue in data for part in re.findall("“(.+?)”", issue["message"])]
 
     spoken = re.sub(r"\w+…", "", said.out + said.err)  # a cell that was shortened
 
@@ -318,10 +319,10 @@ def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
             assert english_in(told.out + told.err, str(sheet)) == set(), told.out
 
     assert "都能及时发送" in said["fine"]
-    assert "再快也来不及" in said["locked"]
+    assert "已经锁定，不会发送" in said["locked"]
     assert "可赶上这些行" in said["slow"]
     assert "超过了 ClassIn 文档允许" in said["fast"]
-    assert "可赶上其余" in said["both"]
+    assert "可赶上这些行" in said["both"]
 
 
 def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> None:
@@ -377,7 +378,7 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> 
 def test_no_english_is_left_in_what_the_fence_says() -> None:
     words = {"n": "3", "longest": "5"}
 
-    told = tongue("zh").say(Text(_FENCE, words))
+    told = tongue("zh").say(Text(WAITED, words))
 
     assert english_in(told) == set()
     assert "3" in told

@@ -51,14 +51,6 @@ def test_between_encodings_that_look_alike_the_users_own_is_taken(tmp_path: Path
     assert sheet.rows[0].cells[2] == "高中数学"
 
 
-def test_a_guessed_encoding_is_told_and_a_marked_one_is_not(tmp_path: Path) -> None:
-    guessed = loaded(write(tmp_path / "a.csv", "课堂ID,云端录课\n1,开\n", "gb18030"))
-    marked = loaded(write(tmp_path / "b.csv", "课堂ID,云端录课\n1,开\n", "utf-8-sig"))
-
-    assert "read as gb18030" in said(guessed)
-    assert not marked.remarks
-
-
 def test_the_encoding_asked_for_is_used(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "activityId,customColumn\n1,數學\n", "big5")
 

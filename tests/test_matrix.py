@@ -23,14 +23,13 @@ from bulkcast.sandbox import Classroom, Sandbox, World, read_fault
 from bulkcast.sandbox.faults import read_script
 from tests.audit import Evidence, verdict
 from tests.drill import FIRST_ID, Life, drill, sheet
+from tests.figures import Record
 from tests.test_mutants import Journal, keeping
 from tests.virtual import VirtualLoop
 
 ROWS = 12
 MET_BY = 7
 """The row that meets the fault."""
-
-Record = Callable[[str, object], None]
 
 
 def states(evidence: Evidence) -> list[str]:

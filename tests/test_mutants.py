@@ -43,6 +43,7 @@ from bulkcast.protocol import headers
 from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script
 from tests.audit import Evidence, verdict
 from tests.drill import FIRST_ID, Life, drill, sheet, twice
+from tests.figures import Record
 from tests.stage import classroom
 from tests.virtual import EPOCH, VirtualLoop
 
@@ -293,9 +294,7 @@ def test_the_program_as_it_is_keeps_every_promise(scenario: Scenario, tmp_path: 
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_mutant_is_caught(
-    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_mutant_is_caught(name: str, tmp_path: Path, record_property: Record) -> None:
     mutant = MUTANTS[name]
 
     found = verdict(mutant.scenario(tmp_path, mutant.parts))
@@ -339,9 +338,7 @@ def truth(home: Path) -> object:
         return (ledger.load(header.run), newest, lately, ledger.unanswered(header.institution, now))
 
 
-def test_no_flipped_bit_is_resumed_from_unnoticed(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_no_flipped_bit_is_resumed_from_unnoticed(tmp_path: Path, record_property: Record) -> None:
     silent = damaged(tmp_path, 300)
 
     record_property("damaged ledgers tried", 300)
@@ -352,7 +349,7 @@ def test_no_flipped_bit_is_resumed_from_unnoticed(
 def test_without_checksums_flipped_bits_are(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
+    record_property: Record,
 ) -> None:
     """The mutant `no checksum`: every sum is the same."""
     monkeypatch.setattr(zlib, "crc32", lambda *_: 0)

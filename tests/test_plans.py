@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bulkcast.catalogue import CLEAR_WORDS, fold
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart, NeedsHuman
+from bulkcast.errors import CannotStart, NeedsHuman, UnreadableSheet
 from bulkcast.known import Entry, reversal, told_by
 from bulkcast.ledger import Ledger
 from bulkcast.model import (
@@ -179,7 +179,6 @@ def test_a_plan_finds_its_sheet_beside_it_and_says_when_there_is_none(tmp_path: 
         ('"key": "2"', '"key": []'),
         ("}\n", ""),
         ('"check"', '"cheque"'),
-        ('"schema": "bulkcast.planfile/1"', '"schema": "bulkcast.planfile/2"'),
     ],
 )
 def test_a_plan_that_was_edited_or_cut_is_refused(tmp_path: Path, old: str, new: str) -> None:
@@ -190,6 +189,38 @@ def test_a_plan_that_was_edited_or_cut_is_refused(tmp_path: Path, old: str, new:
 
     with pytest.raises(CannotStart, match="is not as `bulkcast plan` wrote it"):
         read_plan(plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("term.plan", b"activityId,recordState\n1,1\n", "term.plan is no plan, whatever its name"),
+        ("term.plan", b"", "term.plan is no plan"),
+        ("term.plan", b"{}", "term.plan is no plan"),
+        ("term.plan", b'{"schema": "else/1"}', "term.plan is no plan"),
+        ("term.plan", b"\xff\xfe\x00\x80", "term.plan cannot be read: it is no text"),
+        ("term.json", b'{\n "schema": "bulkcast.planfile/9"}', "another version of bulkcast"),
+        ("term.json", b'{"schema": "bulkcast.planfile/1"}', "is not as `bulkcast plan` wrote it"),
+    ],
+)
+def test_a_file_that_only_looks_like_a_plan_is_told_so(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    assert is_plan(path)
+    with pytest.raises(CannotStart, match=sentence):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("name", ["term.plan", "plan.json", "plan.csv"])
+def test_a_plan_given_as_a_sheet_is_told_so(tmp_path: Path, name: str) -> None:
+    plan = frozen(plain(tmp_path / "term.csv", 3))
+    other = plan.rename(tmp_path / name)
+
+    with pytest.raises(UnreadableSheet, match=f"{name} is a plan and no sheet; `bulkcast apply`"):
+        prepare(other)
 
 
 def test_a_plan_is_for_one_institution(tmp_path: Path) -> None:
@@ -459,7 +490,7 @@ def test_what_was_never_known_cannot_be_undone_and_is_listed(tmp_path: Path) -> 
         assert undone.exit_status == 3
         (request,) = prepare(undone.path).plan.requests
         assert dict(request.body) == {"activityId": FIRST_ID + 2, "recordState": 1}
-        assert "Not brought back: customColumn" in undone.path.read_text(encoding="utf-8-sig")
+        assert "Not brought back: Custom column" in undone.path.read_text(encoding="utf-8-sig")
 
         nothing = undo(stage.config.home, only.run, target=tmp_path / "none.csv")
         assert nothing.path is None

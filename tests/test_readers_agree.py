@@ -351,7 +351,8 @@ TYPICAL: Final = st.sampled_from(
     ["", " ", "1", "0", "2", "on", "关", "yes", "25096094", "25096095", "25096096", "1152680",
      "88001", "２５０９６０９４", "25096094.0", "2.5E+07", "'25096094", "(clear)", "清空", "#N/A",
      "#REF!", "# remark", "maybe", "高中数学", "x" * 1001, "a\nb", "\u200b", "1,2;3", "1 2 x",
-     "TRUE", "2027-03-01 08:00", "08:00", "1234567890123456000", "=1+1", "ab\x07", "00123"]
+     "TRUE", "2027-03-01 08:00", "08:00", "1234567890123456000", "=1+1", "ab\x07", "00123",
+     "ab\u200b", "ab ", "上午8:00", "2027年3月1日 下午8:00"]
 )  # fmt: skip
 SHEET: Final = st.tuples(
     st.lists(st.sampled_from(HEADERS), min_size=2, max_size=7, unique=True),
@@ -364,13 +365,13 @@ def both_ways(path: Path, rules: Any) -> tuple[list[Any], list[Any]]:
     checked = check(loaded(path), WEBCAST, rules)
     with stream(path, endpoint=WEBCAST) as opened:
         surveyed = survey(opened.headers, opened.layout.header_row, WEBCAST, rules)
-        blocks = list(opened.blocks())
+        blocks, doubts = list(opened.blocks()), opened.doubts()
     for block in blocks:
         surveyed.take(block)
     if surveyed.is_doubled():
         for block in blocks:
             surveyed.look_again(block)
-    found = surveyed.result()
+    found = surveyed.result(doubts)
     valid = sum(type(row).__name__ == "Change" for row in checked.rows)
     return (
         [len(checked.rows), valid, list(all_issues(checked))],

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,8 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def write(source: Path, target: Path, *results: ResultRow) -> Written:
     layout = Layout(source.suffix[1:], 2, "Classes")
-    return write_results(source, target, layout, HEADERS, results, existing="refuse")
+    cells = loader.cells(source, "Classes")
+    return write_results(source, target, layout, HEADERS, results, existing="refuse", cells=cells)
 
 
 def test_cells_keep_their_places_and_kinds_and_seven_columns_follow(
@@ -114,7 +117,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     source = tmp_path / "term.ods"
     source.write_bytes(b"PK\x03\x04 no spreadsheet")
 
-    with pytest.raises(UnreadableSheet, match=r"term\.ods is not the file"):
+    with pytest.raises(UnreadableSheet, match=r"term\.ods: The workbook is damaged"):
         write(source, tmp_path / "o.xlsx", result(3))
 
 
@@ -123,5 +126,53 @@ def test_only_a_workbook_takes_the_results(tmp_path: Path) -> None:
     source.write_bytes(b"")
 
     with pytest.raises(CannotStart, match=r"use \.xlsx"):
-        write(source, tmp_path / "o.ods", result(3))
+        write_results(
+            source, tmp_path / "o.ods", Layout("ods", 2, "Classes"), HEADERS, [], existing="refuse"
+        )
     assert default_name(source, "r1").name == "term.results-r1.xlsx"
+
+
+_HAND_BACK = """
+import sys
+from pathlib import Path
+from bulkcast import loader, reporter
+from bulkcast.model import Layout
+source, target = map(Path, sys.argv[1:])
+reporter.write_results(
+    source, target, Layout(source.suffix[1:], 2, "Classes"), ("", "a"), [], existing="refuse",
+    cells=loader.cells(source, "Classes"),
+)
+print(sorted({"python_calamine", "xlrd"} & set(sys.modules)))
+"""
+
+
+def test_no_parser_that_a_file_can_crash_is_loaded_to_hand_it_back(
+    source: Path, tmp_path: Path
+) -> None:
+    argv = (sys.executable, "-c", _HAND_BACK, str(source), str(tmp_path / "o.xlsx"))
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+    assert load_workbook(tmp_path / "o.xlsx")["Classes"]["D3"].value == "0123"
+
+
+@needs_office
+def test_columns_far_to_the_right_come_back(tmp_path: Path) -> None:
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["activityId", "recordState"])
+    sheet.append(["25096094", 1])
+    sheet.cell(2, 400).value = "far off"
+    sheet.cell(9, 2).value = None
+    book.save(tmp_path / "term.xlsx")
+    source = converted(tmp_path / "term.xlsx", "ods")
+
+    cells = loader.cells(source, "Sheet")
+    written = write_results(
+        source, tmp_path / "o.xlsx", Layout("ods", 1, "Sheet"), ("activityId", "recordState"),
+        [result(2)], existing="refuse", cells=cells,
+    )  # fmt: skip
+
+    assert load_workbook(written.path)["Sheet"].cell(2, 400).value == "far off"

@@ -22,10 +22,10 @@ from openpyxl import load_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast import loader
-from bulkcast.derive import short_header
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow, RowStatus
+from bulkcast.naming import short_header
 from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
 from bulkcast.reporter.highlight import MARK

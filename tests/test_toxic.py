@@ -2,7 +2,6 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from bulkcast.sandbox import World
 from tests.audit import Evidence, verdict
 from tests.drill import Life, drill, sheet
+from tests.figures import Record
 from tests.toxic import (
     Bandwidth,
     Down,
@@ -26,7 +26,6 @@ from tests.toxic import (
 from tests.virtual import VirtualLoop
 
 ROWS = 25
-Record = Callable[[str, object], None]
 
 
 def through(folder: Path, proxy: Proxy, *, open_rows: int = 0) -> Evidence:

@@ -36,7 +36,8 @@ def test_a_column_is_known_by_any_of_its_names(header: str) -> None:
     ("header", "meant"),
     [
         ("recrodState", "recordState"),
-        ("passwrod", "watchPassword"),
+        ("passwrod", "Password"),
+        ("Cloud recroding", "Cloud recording"),
         ("opnestate", "openState"),
         ("actvityId", "activityId"),
     ],
@@ -44,7 +45,7 @@ def test_a_column_is_known_by_any_of_its_names(header: str) -> None:
 def test_a_slip_of_the_pen_is_an_error_with_the_word_that_was_meant(
     header: str, meant: str
 ) -> None:
-    found = checked(f"activityId,recordState,{header}", ("1", "1", "1"))
+    found = checked(f"activityId,recordType,{header}", ("1", "1", "1"))
 
     assert codes(found) == ["header.near_miss"]
     assert meant in str(found.issues[0].fix)
@@ -243,8 +244,8 @@ def test_rows_that_contradict_name_each_other() -> None:
     rows = checked("activityId,recordState", ("1", "1"), ("2", "1"), ("1", "0"), ("1", "1")).rows
 
     assert [type(row) for row in rows] == [Invalid, Change, Invalid, Invalid]
-    assert "Row 4, 5" in str(rows[0].issues[0].message)
-    assert "Row 2, 5" in str(rows[2].issues[0].message)
+    assert "Rows 4, 5 set the same" in str(rows[0].issues[0].message)
+    assert "Rows 2, 5 set the same" in str(rows[2].issues[0].message)
 
 
 def test_in_order_leaves_contradicting_rows_as_they_are() -> None:

@@ -71,7 +71,7 @@ _OF_THE_SYSTEM: Final = (
     "Connection refused", "Network is unreachable", "No route to host",
     "Connection reset by peer", "Permission denied", "No such file or directory",
     "No space left on device", "Read-only file system", "Is a directory", "Not a directory",
-    "File name too long",
+    "File name too long", "Address already in use",
 )  # fmt: skip
 """What operating systems say most."""
 
@@ -134,7 +134,7 @@ def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 def _of_problems() -> Iterator[Sentence]:
     for problem in (*PROBLEMS.values(), *STOPS.values()):
-        yield from ((text,) for text in (problem.message, problem.fix) if text)
+        yield from ((text,) for text in (problem.message, problem.many, problem.fix) if text)
 
 
 def _of_commands(command: click.Command) -> Iterator[Sentence]:

@@ -17,6 +17,9 @@ EPOCH = 1_803_859_200.0
 """2027-03-01 08:00 in Shanghai: what the wall clock shows when virtual time begins."""
 
 _IN_FLIGHT_S = 0.0003
+_FAR_S = 1.0
+_IN_FLIGHT_BEFORE_FAR_S = 0.005
+"""A leap this far would pass a timeout, so bytes that a busy computer holds up are waited for."""
 _STUCK_S = 20.0
 
 
@@ -36,7 +39,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready and timeout > 0:
             # With no socket but the loop's own there are no bytes to wait for.
-            ready = super().select(_IN_FLIGHT_S) if len(self.get_map()) > 1 else []
+            patience = _IN_FLIGHT_S if timeout < _FAR_S else _IN_FLIGHT_BEFORE_FAR_S
+            ready = super().select(patience) if len(self.get_map()) > 1 else []
             if not ready:
                 self._jump(timeout)
         return ready

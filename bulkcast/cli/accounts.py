@@ -1,6 +1,6 @@
 """How what a run came to looks on a terminal.  What a server said is untrusted: see `shown`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from rich.console import RenderableType
@@ -9,29 +9,35 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast.account import Account, Cause, ranges
-from bulkcast.cli import render
+from bulkcast.cli import outcomes, render
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.figures import spell
+from bulkcast.cli.states import status_said, status_written
 from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.derive import local_time
-from bulkcast.model import ResultRow
+from bulkcast.model import ResultRow, RowStatus
 
 _STRETCHES = 12
 """Stretches of row numbers shown of a cause."""
 
 
-def account(found: Account, tz: tzinfo, symbols: Symbols) -> Iterable[RenderableType]:
-    """The run, its counts, and why some rows did not succeed; times in `tz`."""
+def account(
+    found: Account, earlier: Mapping[RowStatus, int], tz: tzinfo, symbols: Symbols
+) -> Iterable[RenderableType]:
+    """The run, its counts, and why some rows did not succeed; times in `tz`.
+
+    `earlier` counts the rows that are as an earlier run left them.
+    """
     yield _facts(found, tz)
     yield Text("")
-    yield render.outcome(found.counts, symbols)
+    yield outcomes.outcome(found.counts, earlier, symbols)
     yield _total(found, symbols)
     if found.purged_at is not None:
         day = local_time(found.purged_at, tz)[:10]
         purged = "Purged on {day}: what its rows held is gone; how they ended is all that is left."
         yield Text(tr(purged, day=day))
     if found.stop:
-        yield from render.why_stopped(found.stop, found.counts, symbols)
+        yield from outcomes.why_stopped(found.stop, found.counts, symbols)
     for cause in found.causes:
         yield Text("")
         yield from _cause(cause, symbols)
@@ -43,7 +49,7 @@ def _facts(found: Account, tz: tzinfo) -> Table:
         (tr("Run"), found.run),
         (tr("Sheet"), found.sheet),
         (tr("Institution"), tr("{sid} at {root_url}", sid=found.sid, root_url=found.root_url)),
-        (tr("Begun"), f"{begun} ({found.tz})"),
+        (tr("Begun"), tr("{at} ({zone})", at=begun, zone=found.tz)),
         (tr("Ended"), ended or "–"),
     )
     table = Table.grid(padding=(0, 2))
@@ -63,7 +69,7 @@ def _total(found: Account, symbols: Symbols) -> Text:
 
 
 def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
-    status = cause.status.value.replace("_", " ")
+    status = status_written(cause.status)
     rows = render.rows_said(len(cause.rows))
     lang = spoken().lang
     yield Text.assemble((f"{status} {cause.code}", "bold"), f" {symbols.dot} {rows}")
@@ -74,7 +80,7 @@ def _cause(cause: Cause, symbols: Symbols) -> Iterable[RenderableType]:
         fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
         yield Padding(fix, (0, 0, 0, 4), expand=False)
     listed, beyond = ranges(cause.rows, _STRETCHES)
-    line = tr("rows {rows}", rows=listed)
+    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=listed)
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     yield Padding(Text(line + more, "dim"), (0, 0, 0, 4), expand=False)
 
@@ -86,7 +92,7 @@ def rows(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[Renderabl
     for row in kept:
         table.add_row(
             Text(tr("row {n}", n=row.row), "bold"),
-            Text(row.status.value.replace("_", " ")),
+            Text(status_said(row.status)),
             Text(row.time),
             Text(shown(row.message), overflow="fold"),
         )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import failures, options, quitting, streams, words
+from bulkcast.cli import failures, options, past, quitting, streams, values, words
 from bulkcast.cli.helping import Group
 from bulkcast.cli.quitting import Quit
 from bulkcast.languages import of_terminal
@@ -107,7 +107,7 @@ def template(out: Path, **given: Any) -> int:
 @options.reading
 @options.voice
 def validate(sheet: Path, **given: Any) -> int:
-    """List every problem of SHEET; offline, without credentials."""
+    """Check SHEET and list what is wrong; offline, without credentials."""
     from bulkcast.cli import checking
 
     return checking.validate(sheet, given)
@@ -190,114 +190,8 @@ def resubmit(sheet: Path, **given: Any) -> int:
     return sending.resubmit(sheet, given)
 
 
-@bulkcast.command()
-@click.argument("run", default="")
-@options.results
-@options.force
-@options.sending
-@options.profile
-@options.sandbox
-@options.world
-@options.voice
-def resume(run: str, **given: Any) -> int:
-    """Go on where RUN, or the newest run, was interrupted."""
-    from bulkcast.cli import sending
-
-    return sending.resume(run, given)
-
-
-@bulkcast.group(invoke_without_command=True)
-@options.which_runs
-@options.sandbox
-@options.voice
-@click.pass_context
-def runs(ctx: click.Context, /, **given: Any) -> int | None:
-    """List every run, the newest first; `runs show RUN` for one."""
-    if ctx.invoked_subcommand:
-        return None
-    from bulkcast.cli import looking
-
-    return looking.runs(given)
-
-
-@runs.command()
-@click.argument("run", default="")
-@options.only
-@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
-@options.sandbox
-@options.voice
-def show(run: str, **given: Any) -> int:
-    """Show what RUN, or the newest run, came to.
-
-    With --only, the rows that ended so too.
-    """
-    from bulkcast.cli import looking
-
-    return looking.show(run, given)
-
-
-@bulkcast.command()
-@click.argument("run")
-@options.results
-@options.force
-@click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
-@options.sandbox
-@options.voice
-def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again.
-
-    With `-o NAME.html`, a page with counts, times and causes to hand on.
-    """
-    from bulkcast.cli import looking
-
-    return looking.results(run, given)
-
-
-@bulkcast.command()
-@click.option(
-    "--older-than",
-    type=options.Age(),
-    default="30d",
-    show_default=True,
-    metavar="AGE",
-    help="Runs that ended so long ago: 30d, 12h.",
-)
-@click.option("--run", default="", metavar="RUN", help="Only this run, however old.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@options.sandbox
-@options.voice
-def purge(**given: Any) -> int:
-    """Take away what the rows of old runs held.
-
-    Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
-    cannot be resumed. How many rows ended how is left.
-    """
-    from bulkcast.cli import forgetting
-
-    return forgetting.purge(given)
-
-
-@bulkcast.command()
-@click.argument("run")
-@click.option(
-    "--out",
-    "-o",
-    "results",
-    type=click.Path(path_type=Path),
-    metavar="SHEET",
-    help="Where it goes: .xlsx, .csv or .tsv.",
-)
-@options.force
-@options.sandbox
-@options.voice
-def undo(run: str, **given: Any) -> int:
-    """Write a sheet that brings RUN's settings back to what they were.
-
-    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
-    """
-    from bulkcast.cli import undoing
-
-    return undoing.undo(run, given)
+for _command in past.COMMANDS:
+    bulkcast.add_command(_command)
 
 
 @bulkcast.command()
@@ -321,12 +215,12 @@ def doctor(**given: Any) -> int:
     help="0 for any free one.",
 )
 @options.world
-@click.option("--fault-rate", type=options.Amount("SHARE", 0, 1), help="Requests that go wrong.")
+@click.option("--fault-rate", type=values.Amount("SHARE", 0, 1), help="Requests that go wrong.")
 @click.option("--seed", type=click.IntRange(0, 2**53), metavar="N", help="Of what goes wrong.")
 @click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
 @click.option(
     "--clock-offset",
-    type=options.Amount("SECONDS", -1e9, 1e9),
+    type=values.Amount("SECONDS", -1e9, 1e9),
     default=0.0,
     help="How far its clock is ahead.",
 )

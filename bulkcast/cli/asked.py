@@ -22,6 +22,7 @@ from bulkcast.pipeline import (
     SheetOptions,
     recall,
     replan,
+    with_doubts,
 )
 
 Given = Mapping[str, Any]
@@ -77,7 +78,8 @@ def send_options(given: Given) -> SendOptions:
 
 
 def recalled(prepared: Prepared, config: Config | None, given: Given) -> Prepared:
-    """The plan in the light of what the institution is known to hold; of a new sandbox, nothing."""
+    """The plan in the light of what the ledger knows; of a new sandbox, nothing."""
+    prepared = with_doubts(prepared, home(given))
     if config is not None:
         prepared = recall(prepared, config.home, config.institution)
     elif not remembers(given):
@@ -119,7 +121,7 @@ def existing(given: Given) -> Any:
 def home(given: Given) -> Path:
     """Where the runs meant are kept."""
     folder = configuration.home(os.environ)
-    return folder / SANDBOX_HOME if given["sandbox"] else folder
+    return folder / SANDBOX_HOME if given.get("sandbox") else folder
 
 
 def config(given: Given) -> Config | None:

@@ -13,7 +13,9 @@ from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
 from bulkcast.cli.figures import Figures, figures
-from bulkcast.cli.words import said, tr, trn
+from bulkcast.cli.planned import plan as planned_rows
+from bulkcast.cli.planned import row_by_row
+from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.forecast import Forecast, Pace, forecast
@@ -30,6 +32,7 @@ def validate(sheet: Path, given: Given) -> int:
     """List every problem of the sheet; the exit status."""
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
+    calling(found.names)
     if told.as_json:
         document = documents.validation(found, _forecast(_planned(found, given)))
         told.document(documents.dump(document))
@@ -37,8 +40,8 @@ def validate(sheet: Path, given: Given) -> int:
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    _foresee(told, _planned(found, given))
-    told.say(_next(found))
+    locked = _foresee(told, _planned(found, given))
+    told.say(_next(found, found.valid - locked))
     return found.exit_status
 
 
@@ -50,13 +53,20 @@ def _planned(found: Validation, given: Given) -> Prepared | None:
     return prepared if is_dated(prepared) else None
 
 
-def _foresee(told: Voice, prepared: Prepared | None) -> None:
-    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    if prepared:
-        planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
-        tz = zone(prepared.options.tz)
+def _foresee(told: Voice, prepared: Prepared | None) -> int:
+    """What would come too late if the valid rows were sent now; only a dated sheet tells.
+
+    How many of them have locked already.
+    """
+    if prepared is None:
+        return 0
+    planned = figures(prepared, rate=DEFAULT_RATE, now=time.time())
+    tz = zone(prepared.options.tz)
+    if planned.sent:
         told.show(outlook.pace(planned, DEFAULT_RATE, tz, prepared.options.tz))
-        told.show(*outlook.in_time(planned), *outlook.late(planned, tz, told.symbols))
+    told.show(*outlook.in_time(planned), *outlook.locked(planned, tz, told.symbols))
+    told.show(*outlook.late(planned, tz, told.symbols))
+    return planned.locked
 
 
 def is_dated(prepared: Prepared) -> bool:
@@ -77,6 +87,12 @@ def show_remarks(told: Voice, prepared: Checked) -> None:
         told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
+def show_doubts(told: Voice, prepared: Prepared) -> None:
+    """What is wrong or doubtful about the sheet as a whole."""
+    found = [i for i in prepared.checked.issues if i.severity is not Severity.NOTE]
+    told.say(*render.problems(render.grouped(found, most=None), told.symbols))
+
+
 def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
     """Errors and warnings, with --verbose notes too."""
     issues = [i for i in prepared.issues if told.verbose or i.severity is not Severity.NOTE]
@@ -92,21 +108,22 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
-        names = ", ".join(ignored)
+        names = spoken().listed(ignored)
         told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
-def _next(prepared: Validation) -> Text:
+def _next(prepared: Validation, n: int) -> Text:
+    """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path)
     if not prepared.rows:
-        return Text(tr("There are no rows below the header yet."))
-    if not prepared.valid:
-        return Text(tr("Nothing can be sent yet: mend the sheet and validate it again."))
+        return Text(tr(NO_ROWS))
+    if not n:
+        return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
     if prepared.invalid:
         lead = trn(
             "Mend them and validate again, or send the {n} valid row now: ",
             "Mend them and validate again, or send the {n} valid rows now: ",
-            prepared.valid,
+            n,
         )
         return whole(lead, apply)
     return whole(tr("Next: "), apply)
@@ -122,15 +139,17 @@ def plan(sheet: Path, given: Given) -> int:
     config = _institution(given)
     prepared = prepare(sheet, asked.sheet_options(given), asked.selection(given))
     prepared = asked.recalled(prepared, config, given)
+    calling(prepared.names)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)
     if told.as_json:
         told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
-    told.show(*render.plan(planned, told.symbols))
+    show_doubts(told, prepared)
+    told.show(*planned_rows(planned, told.symbols))
     show_outlook(told.show, prepared, planned, rate, told.symbols)
     if told.verbose and config:
-        told.show(*render.row_by_row(prepared, told.symbols))
+        told.show(*row_by_row(prepared, told.symbols))
     _tell_limits(told, prepared, planned, given)
     if given["out"] and config:
         _freeze(told, prepared, config, given, now)
@@ -156,20 +175,18 @@ def show_outlook(
     show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
 ) -> None:
     """The order, how long it takes, and what comes too late."""
-    if not planned.sent:
-        return
     name = prepared.options.tz
     tz = zone(name)
-    show(outlook.order([row for request in prepared.plan.requests for row in request.rows]))
-    show(outlook.pace(planned, rate, tz, name))
-    show(*outlook.in_time(planned), *outlook.late(planned, tz, symbols))
+    if planned.sent:
+        show(outlook.order(planned))
+        show(outlook.pace(planned, rate, tz, name))
+    show(*outlook.in_time(planned), *outlook.locked(planned, tz, symbols))
+    show(*outlook.late(planned, tz, symbols))
 
 
 def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given) -> None:
     """What the plan does not say or cannot know."""
-    if prepared.invalid:
-        validate = command("bulkcast", "validate", prepared.path)
-        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+    show_where_wrong(told, prepared)
     if given["changed_only"] and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
@@ -177,6 +194,14 @@ def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given
         told.say(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
 
 
+def show_where_wrong(told: Voice, prepared: Prepared) -> None:
+    """Which command lists what is wrong with the rows that are not sent."""
+    if prepared.invalid:
+        validate = command("bulkcast", "validate", prepared.path)
+        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+
+
+NO_ROWS = marked("There are no rows below the header yet.")
 NOT_SEEN = marked(
     "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
     " ClassIn's console, or from another computer, is not seen."

@@ -71,6 +71,7 @@ def run(report: RunReport) -> Document:
         "elapsed_s": round(report.elapsed_s, 3),
         "results": _path(report.results),
         "stopped": stopped(report.stop),
+        "issues": [_issue(issue) for issue in report.issues],
         "exit": report.exit_status,
     }
 
@@ -92,6 +93,7 @@ def dry_run(prepared: Prepared) -> Document:
         "elapsed_s": 0.0,
         "results": None,
         "stopped": stopped(Stop("dry_run", "run.dry_run", exit_status=prepared.exit_status)),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
         "exit": prepared.exit_status,
     }
 
@@ -124,6 +126,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "classrooms": planned.classrooms,
         "invalid": planned.invalid,
         "unchanged": planned.unchanged,
+        "locked": planned.locked,
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {s.key: dict(s.values) for s in planned.settings},
@@ -131,11 +134,12 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "billed": [
             {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
         ],
-        "order": [list(request.rows) for request in prepared.plan.requests],
+        "order": [list(rows) for rows in planned.order],
         "seconds": round(outlook.duration_s, 3),
         "done_at": round(outlook.ends_at, 3),
         "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
         "forecast": forecast(outlook),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
         "exit": prepared.exit_status,
     }
 

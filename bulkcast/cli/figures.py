@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from bulkcast.catalogue import (
     ChoiceKind,
@@ -19,7 +19,8 @@ from bulkcast.catalogue import (
 from bulkcast.cli.words import tr
 from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.known import Holdings, Known
-from bulkcast.model import Change, RowStatus, SettingValue
+from bulkcast.locks import is_late
+from bulkcast.model import Change, Request, RowStatus, SettingValue
 from bulkcast.pipeline import Prepared
 from bulkcast.wording import marked
 
@@ -53,6 +54,7 @@ class Settled:
 class Bill:
     """Something that is switched on and that ClassIn bills."""
 
+    key: str
     label: str
     classrooms: int
     by: str
@@ -69,6 +71,11 @@ class Figures:
     requests: int
     classrooms: int
     left_out: int
+    """Rows that an option keeps back, or that an earlier run has done."""
+    done: int
+    """How many of those an earlier run has done."""
+    locked: int
+    """Rows whose settings are locked already, so that they are not sent."""
     invalid: int
     unchanged: int
     """Rows that are skipped because they would change nothing."""
@@ -81,16 +88,18 @@ class Figures:
     free: int
     """Rows that come too late, and of which only what stays free would be new."""
     dated: int
-    """Rows of which it is known when they lock."""
+    """Rows to be sent of which it is known when they lock."""
+    order: tuple[tuple[int, ...], ...]
+    """The rows of each request, in sending order."""
 
 
 def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
     """Count `prepared` up.  `rate` in requests per second, `now` in Unix seconds."""
-    requests = prepared.plan.requests
     endpoint = prepared.endpoint
+    requests = [r for r in prepared.plan.requests if not _is_locked(r, now)]
     rows = {row for request in requests for row in request.rows}
     changes = [c for c in prepared.checked.rows if isinstance(c, Change) and c.row in rows]
-    outlook = forecast(requests, Pace(rate, endpoint.limit), now=now)
+    outlook = forecast(prepared.plan.requests, Pace(rate, endpoint.limit), now=now)
     late = {row.row for row in outlook.late}
     return Figures(
         rows=len(prepared.sheet.rows),
@@ -98,15 +107,26 @@ def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
         requests=len(requests),
         classrooms=len({request.target for request in requests}),
         left_out=len(prepared.sheet.rows) - len(prepared.checked.rows),
+        done=sum(row.status in _DONE for row in prepared.kept.values()),
+        locked=sum(len(r.rows) for r in prepared.plan.requests) - len(rows),
         invalid=_settled_as(prepared, RowStatus.INVALID),
         unchanged=_settled_as(prepared, RowStatus.UNCHANGED),
         warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
         settings=tuple(_settled(changes, endpoint, prepared.known)),
         bill=tuple(_bill(changes, endpoint, prepared.known)),
         outlook=outlook,
-        free=sum(len(r.rows) for r in requests if r.free and r.rows[0] in late),
+        free=sum(len(r.rows) for r in prepared.plan.requests if r.free and r.rows[0] in late),
         dated=sum(len(r.rows) for r in requests if r.locks_at is not None),
+        order=tuple(request.rows for request in requests),
     )
+
+
+_DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
+
+
+def _is_locked(request: Request, now: float) -> bool:
+    """Whether nothing of a request can be sent any more."""
+    return request.once_locked == "refuse" and is_late(request.locks_at, now)
 
 
 def _settled_as(prepared: Prepared, status: RowStatus) -> int:
@@ -159,7 +179,7 @@ def _bill(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterat
         if setting.billed is not None:
             on = {c.target for c in changes if _switches_on(c, setting.key, known)}
             if on:
-                yield Bill(setting.label.en, len(on), setting.billed.en)
+                yield Bill(setting.key, setting.label.en, len(on), setting.billed.en)
 
 
 def _switches_on(change: Change, key: str, known: Known) -> bool:

@@ -1,15 +1,13 @@
 """`purge`: take away what old runs held."""
 
-from datetime import UTC, datetime
-
-import click
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.cli import asked, documents, render, streams
+from bulkcast.cli import asked, documents, listing, streams
+from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import shown, voice
-from bulkcast.cli.words import tr, trn
+from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.errors import CannotStart
 
 
@@ -21,18 +19,18 @@ def purge(given: Given) -> int:
     home = asked.home(given)
     found = pipeline.purgeable(home, run=given["run"], older_than_s=given["older_than"])
     if found and not told.as_json:
-        told.show(render.runs(found, datetime.fromtimestamp(0, UTC).astimezone().tzinfo or UTC))
+        told.show(*listing.runs(found))
     if found and not given["yes"]:
         one = "Take away what the rows of {n} run held, for good?"
         many = "Take away what the rows of {n} runs held, for good?"
-        click.confirm(trn(one, many, len(found)), abort=True, err=True)
+        agree(trn(one, many, len(found)))
     if found:
         pipeline.purge(home, found)
     names = [record.header.run for record in found]
     if told.as_json:
         told.document(documents.dump({"schema": "bulkcast.purge/1", "runs": names, "exit": 0}))
     elif names:
-        runs = shown(", ".join(names))
+        runs = shown(spoken().listed(names))
         told.say(Text(tr("Purged: {runs}. Result sheets were left alone.", runs=runs)))
     else:
         told.say(Text(tr("There is nothing to purge.")))

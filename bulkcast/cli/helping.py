@@ -6,15 +6,83 @@ read it; so a translated copy is what is shown.
 
 import copy
 import inspect
-from typing import Any
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import click
 
 from bulkcast.cli.words import tr
 
+_AS_IT_IS: Final = "\b"
+"""What click takes the line before a paragraph for that is not to be folded again."""
+
+
+class Formatter(click.HelpFormatter):
+    """Folds lines by the columns they take, where click counts characters."""
+
+    def write_heading(self, heading: str) -> None:
+        """Write a heading."""
+        self.write(f"{'':>{self.current_indent}}{heading}{tr(': ').rstrip()}\n")
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs."""
+        super().write_text(_folded(text, self.width - self.current_indent))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write names and, in a column beside them, what they mean."""
+        listed = list(rows)
+        beside = min(max(len(name) for name, _ in listed), col_max) + col_spacing
+        width = max(self.width - beside - self.current_indent, 10)
+        super().write_dl([(n, _folded(said, width)) for n, said in listed], col_max, col_spacing)
+
+
+def _folded(text: str, width: int) -> str:
+    """Paragraphs with wide characters, folded to `width` columns; others are left to click."""
+    paragraphs = (
+        p if p.isascii() or p.startswith(_AS_IT_IS) else "\n".join([_AS_IT_IS, *_lines(p, width)])
+        for p in text.split("\n\n")
+    )
+    return "\n\n".join(paragraphs)
+
+
+def _lines(paragraph: str, width: int) -> Iterator[str]:
+    """Between any two Chinese characters a line may end, but not before a closing mark."""
+    line = ""
+    for piece in _PIECES.findall(" ".join(paragraph.split())):
+        if columns(line) + columns(piece.rstrip()) > width:
+            yield line.rstrip()
+            line = ""
+        line += piece if line else piece.lstrip()
+    yield line.rstrip()
+
+
+_PIECES: Final = re.compile(r"(?:[!-~]+|[^!-~])[，。、；：？！）”’》…]*\s*")
+"""A word in Latin letters or one other character, with the marks that close it."""
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes.
+
+    >>> columns("录课 on")
+    7
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+class Context(click.Context):
+    """Has help written by our formatter."""
+
+    formatter_class = Formatter
+
 
 class Command(click.Command):
     """A command whose help is told in the language spoken."""
+
+    context_class = Context
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help page."""

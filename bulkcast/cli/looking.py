@@ -2,17 +2,17 @@
 
 import asyncio
 import os
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import accounts, asked, documents, render, sending
+from bulkcast.cli import accounts, asked, documents, ended, listing, outcomes, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
-from bulkcast.cli.words import said, spoken, tr, trn
+from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
 from bulkcast.pipeline import Diagnosis, zone
@@ -61,7 +61,7 @@ def runs(given: Given) -> int:
     if told.as_json:
         told.document(documents.dump(documents.runs(records)))
     elif records:
-        told.show(render.runs(records, _here()))
+        told.show(*listing.runs(records))
     elif there:
         told.say(Text(tr("None of the {n} runs is so.", n=f"{len(there):,}")))
     else:
@@ -70,16 +70,16 @@ def runs(given: Given) -> int:
 
 
 def _is_wanted(record: RunRecord, given: Given) -> bool:
-    """Whether a run is one of those asked for; days are those of this computer."""
+    """Whether a run is one of those asked for; days are those of the zone of its sheet."""
     header = record.header
-    day = datetime.fromtimestamp(header.created_at, _here()).date()
+    day = datetime.fromtimestamp(header.created_at, zone(header.tz)).date()
     since, until = given["since"], given["until"]
     name = (given["name"] or "").casefold()
     return (
         given["state"] in {None, documents.state(record)}
         and name in Path(header.sheet.replace("\\", "/")).name.casefold()
-        and (since is None or since.date() <= day)
-        and (until is None or day <= until.date())
+        and (since is None or since <= day)
+        and (until is None or day <= until)
     )
 
 
@@ -93,7 +93,8 @@ def show(run: str, given: Given) -> int:
         told.document(documents.dump(documents.account(account, listed)))
         return 0
     tz = zone(account.tz)
-    told.show(*accounts.account(account, tz, told.symbols))
+    calling(account.names)
+    told.show(*accounts.account(account, outcomes.before(rows, account.run), tz, told.symbols))
     if only:
         most = None if given["all_"] else render.PROBLEMS_MOST
         told.show(Text(""), *accounts.rows(listed, most=most))
@@ -102,11 +103,6 @@ def show(run: str, given: Given) -> int:
     page = command("bulkcast", "results", account.run, "-o", f"{account.run}.html")
     told.say(Text(""), whole(tr("As a page to hand on: "), page))
     return 0
-
-
-def _here() -> tzinfo:
-    """The time zone of this computer."""
-    return datetime.fromtimestamp(0, UTC).astimezone().tzinfo or UTC
 
 
 def results(run: str, given: Given) -> int:
@@ -124,7 +120,7 @@ def results(run: str, given: Given) -> int:
     )
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
-    sending.show_report(told, report)
+    ended.show(told, report)
     return 0
 
 
@@ -151,7 +147,7 @@ def _paged(told: Voice, run: str, given: Given) -> int:
 def _counted(told: Voice, table: reporter.Crosstab) -> int:
     if told.as_json:
         told.document(documents.dump(documents.crosstab(table)))
-    told.show(render.crosstab(table))
+    told.show(listing.crosstab(table))
     return 0
 
 

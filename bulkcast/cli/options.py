@@ -1,179 +1,25 @@
 """What may be asked: the options, in the groups that commands share.  Light: `--help` loads it."""
 
-import math
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from bulkcast.cli import words
-from bulkcast.cli.words import tr
+from bulkcast.cli.values import (
+    Amount,
+    Day,
+    FilePath,
+    Mapped,
+    Most,
+    RowNumbers,
+    State,
+    Statuses,
+)
 from bulkcast.languages import LANGS
-from bulkcast.model import RowStatus
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Decorator = Callable[[_Command], _Command]
-
-ROW_MOST: Final = 2_000_000
-"""No row number is taken beyond: twice what a worksheet has."""
-
-
-# ------------------------------------------------------------------ values
-
-
-class RowNumbers(click.ParamType[frozenset[int]]):
-    """`5,9-20`: row numbers as a spreadsheet shows them."""
-
-    name = "ROWS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[int]:
-        """The numbers, ranges filled in."""
-        if isinstance(value, frozenset):
-            return value
-        found: set[int] = set()
-        for part in str(value).split(","):
-            first, dash, last = part.partition("-")
-            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
-            if numbers is None:
-                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
-                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
-            found.update(numbers)
-        return frozenset(found)
-
-    @staticmethod
-    def _range(first: str, last: str) -> range | None:
-        plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
-        if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
-            return None
-        return range(int(first), int(last) + 1)
-
-
-class Statuses(click.ParamType[frozenset[RowStatus]]):
-    """`rejected,invalid`: words of the result sheet's status column."""
-
-    name = "STATUSES"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[RowStatus]:
-        """The statuses."""
-        if isinstance(value, frozenset):
-            return value
-        named = [word.strip() for word in str(value).split(",")]
-        strange = [word for word in named if word not in set(RowStatus)]
-        if strange:
-            known = ", ".join(RowStatus)
-            self.fail(tr("{word!r} is none of {known}", word=strange[0], known=known), param, ctx)
-        return frozenset(RowStatus(word) for word in named)
-
-
-class Mapped(click.ParamType[tuple[str, str]]):
-    """`Header=key`: which setting a column holds."""
-
-    name = "HEADER=KEY"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Header and key; the last `=` parts them, for headers may hold one."""
-        if isinstance(value, tuple):
-            return value
-        header, equals, key = str(value).rpartition("=")
-        if not equals or not header.strip() or not key.strip():
-            said = '{value!r} is not of the form "column of the sheet=setting"'
-            self.fail(tr(said, value=value), param, ctx)
-        return header.strip(), key.strip()
-
-
-class Amount(click.ParamType[float]):
-    """A finite number between two bounds."""
-
-    name = "NUMBER"
-
-    def __init__(self, name: str, least: float, most: float) -> None:
-        self.name = name
-        self._least, self._most = least, most
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not self._least <= number <= self._most:
-            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
-            said = "{value!r} is not between {least} and {most}"
-            self.fail(tr(said, value=value, **bounds), param, ctx)
-        return number
-
-
-class Age(click.ParamType[float]):
-    """`30d` or `12h`: how long ago, in seconds."""
-
-    name = "AGE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The seconds."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip().lower()
-        number, unit = text[:-1], _AGES.get(text[-1:])
-        if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
-            said = "{value!r} is no age; give one such as 30d or 12h"
-            self.fail(tr(said, value=value), param, ctx)
-        return int(number) * unit
-
-
-_AGES: Final = {"d": 86400.0, "h": 3600.0}
-
-
-class FilePath(click.Path):
-    """A file or folder by its name; `-` is neither, though other programs take it for a stream."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:
-        """The path."""
-        if os.fspath(value) == "-":
-            said = "'-' is no file's name, and sheets are no streams; give a file"
-            self.fail(tr(said), param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class Most(click.ParamType[tuple[float, str]]):
-    """`200` rows, or `10%` of the sheet's."""
-
-    name = "N|P%"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, str]:
-        """The number and its unit, `rows` or `%`."""
-        if isinstance(value, tuple):
-            return value
-        text = str(value).strip()
-        unit = "%" if text.endswith("%") else "rows"
-        number = text.removesuffix("%").strip()
-        plain = number.isascii() and number.isdigit() and len(number) <= 7
-        if not plain or (unit == "%" and int(number) > 100):
-            said = "{value!r} is neither a number of rows nor a share such as 10%"
-            self.fail(tr(said, value=value), param, ctx)
-        return float(number), unit
-
 
 # ------------------------------------------------------------------ groups
 
@@ -190,9 +36,6 @@ def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
 
 
 PATH: Final = FilePath()
-_DATE: Final = click.DateTime(["%Y-%m-%d"])
-STATES: Final = ("finished", "stopped", "running", "crashed")
-"""How far a run can be, in the words of `runs --json`."""
 
 sheet = click.argument("sheet", type=PATH)
 world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
@@ -238,7 +81,7 @@ reading = _together(
     click.option("--strict", is_flag=True, help="Take warnings for errors."),
     click.option(
         "--tz", default="Asia/Shanghai", show_default=True, metavar="ZONE",
-        help="Time zone of the sheet's times.",
+        help="Time zone of the sheet's times, and of all times told of its run.",
     ),
 )  # fmt: skip
 
@@ -272,11 +115,14 @@ guarding = _together(
 )
 which_runs = _together(
     click.option(
-        "--state", type=click.Choice(STATES), help="Only runs that are so far."
+        "--state", type=State(), help="Only runs that are so far."
     ),
     click.option("--sheet", "name", metavar="TEXT", help="Only runs of sheets so named."),
-    click.option("--since", type=_DATE, metavar="DATE", help="Only from this day on: 2027-03-01."),
-    click.option("--until", type=_DATE, metavar="DATE", help="Only up to this day."),
+    click.option(
+        "--since", type=Day(),
+        help="Only from this day on, by the time zone of the run's sheet: 2027-03-01.",
+    ),
+    click.option("--until", type=Day(), help="Only up to this day."),
 )  # fmt: skip
 
 pace = click.option(
@@ -300,6 +146,7 @@ sending = _together(
 agreeing = _together(
     click.option("--yes", "-y", is_flag=True, help="Do not ask."),
     click.option("--dry-run", "-n", is_flag=True, help="Stop after the plan; send nothing."),
+    click.option("--all", "all_", is_flag=True, help="List every warning, however many."),
     click.option(
         "--on-invalid", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,
         help="What to do with the other rows where some are invalid.",

@@ -9,10 +9,11 @@ from rich.text import Text
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.figures import Figures, spell
 from bulkcast.cli.render import rows_said
-from bulkcast.cli.words import tr, trn
+from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.derive import local_time
 from bulkcast.endpoints import WEBCAST
 from bulkcast.forecast import Late
+from bulkcast.locks import is_late
 from bulkcast.pacing import show_rate
 from bulkcast.wording import marked
 
@@ -36,67 +37,42 @@ def pace(planned: Figures, rate: float, zone: tzinfo, name: str) -> Text:
     )
 
 
-def order(rows: Sequence[int]) -> Text:
-    """In which order rows are sent: the ones that lock first come first."""
+def order(planned: Figures) -> Text:
+    """In which order rows are sent: where it is known, the ones that lock first come first."""
+    rows = [row for together in planned.order for row in together]
     head = [str(row) for row in rows[: 2 * _EDGE]]
     if len(rows) > 2 * _EDGE:
         tail = [str(row) for row in rows[-_EDGE:]]
         head = [*head[:_EDGE], "…", *tail]
-    listed = ", ".join(head).replace("…,", "…")
-    return Text(tr("Order of rows, earliest lock first: {rows}", rows=listed))
+    comma = spoken().listed(["", ""])
+    listed = comma.join(head).replace(f"…{comma}", "… ")
+    said = marked("Order of rows, as in the sheet: {rows}")
+    if planned.dated:
+        said = "Order of rows, earliest lock first: {rows}"
+    return Text(tr(said, rows=listed))
+
+
+def locked(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+    """Rows that are not sent because their settings have locked."""
+    begun = _begun(planned)
+    rows = [row for row in planned.outlook.late if is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row is already locked and is not sent:"
+        many = "{n} rows are already locked and are not sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
 
 
 def late(planned: Figures, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows whose turn comes after their lock, and what would save them."""
-    late, n = planned.outlook.late, len(planned.outlook.late)
-    if not n:
-        return
-    first, begun = late[0], planned.outlook.ends_at - planned.outlook.duration_s
-    words = trn(
-        "{n} row would be too late and not be sent, the first of them row {row}:",
-        "{n} rows would be too late and not be sent, the first of them row {row}:",
-        n,
-        row=first.row,
-    )
-    yield Text(f"{symbols.warning} {words}", "yellow")
-    for row in late[: 2 * _EDGE]:
-        turn = _turn(row, begun, zone)
-        line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
-        yield Text(f"    {line}")
-    if n > 2 * _EDGE:
-        yield Text(f"    {tr('and {n} more', n=f'{n - 2 * _EDGE:,}')}")
-    yield from _saved_by(planned, symbols)
-
-
-def _turn(row: Late, begun: float, zone: tzinfo) -> str:
-    locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
-    if row.locks_at <= begun:
-        return tr("locked since {at}", at=locks)
-    said = marked("locks at {at}, its turn comes at {turn}")
-    if row.locks_at > row.turn_at:
-        said = "locks at {at}, its turn comes at {turn}, too close to it"
-    return tr(said, at=locks, turn=turn)
-
-
-def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
-    outlook, limit = planned.outlook, WEBCAST.limit
-    if outlook.locked:
-        one = "{n} is locked already: no pace saves that"
-        yield Text(f"  {trn(one, '{n} are locked already: no pace saves that', outlook.locked)}")
-    savable = len(outlook.late) - outlook.locked
-    is_all = savable == len(outlook.late)
-    which = tr("them") if is_all else tr("the other {n}", n=f"{savable:,}")
-    if outlook.rate_needed is not None:
-        said = marked("--rate {rate} would save {which}")
-        if outlook.rate_needed > limit.calls / limit.per_s:
-            said = (
-                "--rate {rate} would save {which}, more than the {most} a minute ClassIn is"
-                " documented to allow"
-            )
-        words = {"rate": show_rate(outlook.rate_needed), "most": f"{limit.calls:,}"}
-        yield Text(f"  {symbols.arrow} {tr(said, which=which, **words)}")
-    elif savable:
-        yield Text(f"  {symbols.arrow} {tr('no pace would save {which}', which=which)}")
+    begun = _begun(planned)
+    rows = [row for row in planned.outlook.late if not is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row would be too late and not be sent:"
+        many = "{n} rows would be too late and not be sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
+        yield from _saved_by(planned, symbols)
     if planned.free:
         said = tr(
             "what is locked in {rows} was last set as wanted; --send-free sends just the settings"
@@ -106,9 +82,49 @@ def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"  {symbols.arrow} {said}")
 
 
+def _begun(planned: Figures) -> float:
+    return planned.outlook.ends_at - planned.outlook.duration_s
+
+
+def _listed(rows: Sequence[Late], begun: float, zone: tzinfo) -> Iterable[Text]:
+    for row in rows[: 2 * _EDGE]:
+        turn = _turn(row, begun, zone)
+        line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
+        yield Text(f"    {line}")
+    if (more := len(rows) - 2 * _EDGE) > 0:
+        yield Text(f"    {tr('and {n} more', n=f'{more:,}')}")
+
+
+def _turn(row: Late, begun: float, zone: tzinfo) -> str:
+    locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
+    if row.locks_at <= begun:
+        return tr("already locked at {at}", at=locks)
+    if is_late(row.locks_at, begun):
+        return tr("locks at {at}, too soon to be sent", at=locks)
+    said = marked("locks at {at}, its turn comes at {turn}")
+    if row.locks_at > row.turn_at:
+        said = "locks at {at}, its turn comes at {turn}, too close to it"
+    return tr(said, at=locks, turn=turn)
+
+
+def _saved_by(planned: Figures, symbols: Symbols) -> Iterable[Text]:
+    outlook, limit = planned.outlook, WEBCAST.limit
+    if outlook.rate_needed is None:
+        yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
+        return
+    said = marked("--rate {rate} would save them")
+    if outlook.rate_needed > limit.calls / limit.per_s:
+        said = (
+            "--rate {rate} would save them, more than the {most} a minute ClassIn is documented"
+            " to allow"
+        )
+    told = tr(said, rate=show_rate(outlook.rate_needed), most=f"{limit.calls:,}")
+    yield Text(f"  {symbols.arrow} {told}")
+
+
 def in_time(planned: Figures) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
-    if planned.dated and not planned.outlook.late:
+    if planned.dated and len(planned.outlook.late) == planned.outlook.locked:
         one = "The {n} row that locks is sent in time."
         many = "The {n} rows that lock are all sent in time."
         yield Text(trn(one, many, planned.dated))

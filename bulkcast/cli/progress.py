@@ -94,8 +94,7 @@ class Gauge:
         if measured:
             parts.append(self._speed(measured))
         if left and progress.rate > 0 and not progress.parked_s:
-            time = spell(left / min(progress.rate, measured or math.inf))
-            parts.append(tr("about {time} to go", time=time))
+            parts += _to_go(left / min(progress.rate, measured or math.inf))
         return tr(", ").join(parts), _weather(progress)
 
     def _speed(self, measured: float) -> str:
@@ -113,6 +112,11 @@ class Gauge:
             self._looks.popleft()
         then, before = self._looks[0]
         return (requests - before) / (now - then) if now - then >= 1.0 else 0.0
+
+
+def _to_go(seconds: float) -> list[str]:
+    """How long it takes yet; the last second is not worth a word."""
+    return [tr("about {time} to go", time=spell(seconds))] if seconds >= 1 else []
 
 
 def _weather(progress: Progress) -> str:

@@ -4,24 +4,24 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
-import click
 from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.catalogue import RESULT_PREFIX
-from bulkcast.cli import asked, checking, documents, progress, render, signals, streams
+from bulkcast.cli import asked, checking, documents, ended, progress, render, signals, streams
+from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, shown, voice, whole
-from bulkcast.cli.figures import figures
-from bulkcast.cli.words import said, tr, trn
+from bulkcast.cli.console import Voice, command, voice
+from bulkcast.cli.figures import Figures, figures
+from bulkcast.cli.planned import plan
+from bulkcast.cli.words import calling, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus
+from bulkcast.model import Severity
 from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
-
-_RESUMED = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
@@ -67,12 +67,18 @@ def resume(run: str, given: Given) -> int:
     told = voice(given)
     options = asked.send_options(given)
     config = asked.config(given)
-    port = 0 if config else _port_of(asked.home(given), run)
+    home = asked.home(given)
+    port = 0 if config else _port_of(home, run)
+    is_over = not pipeline.left_to_send(home, run)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-    return _send(told, config, options, given, use, port=port)
+    during = _silent(told) if is_over else told
+    report = asyncio.run(_carry_out(during, config, options, given, use, port))
+    if is_over:
+        told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
+    return _tell(told, report, given)
 
 
 def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
@@ -94,17 +100,27 @@ def _config(given: Given) -> Config | None:
 def _carry_on(
     told: Voice, prepared: Prepared, config: Config | None, options: SendOptions, given: Given
 ) -> int:
+    calling(prepared.names)
     if given["dry_run"]:
         return _dry_run(told, prepared, options, given)
     pipeline.require_place(prepared, options)
-    _show_plan(told, prepared, options)
+    _show_warnings(told, prepared, given)
+    planned = _show_plan(told, prepared, options)
+    checking.show_where_wrong(told, prepared)
     _require_expected(prepared, given)
-    _agree(prepared, config, given)
+    _agree(planned.sent, config, given)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.apply(prepared, config, options, control=control, watch=watch)
 
-    return _send(told, config, options, given, use)
+    during = told if planned.sent else _silent(told)
+    report = asyncio.run(_carry_out(during, config, options, given, use))
+    return _tell(told, report, given)
+
+
+def _silent(told: Voice) -> Voice:
+    """Where nothing is sent, there is no progress to speak of."""
+    return replace(told, quiet=True)
 
 
 def _require_expected(prepared: Prepared, given: Given) -> None:
@@ -116,7 +132,8 @@ def _dry_run(told: Voice, prepared: Prepared, options: SendOptions, given: Given
         _require_expected(prepared, given)
         told.document(documents.dump(documents.dry_run(prepared)))
         return prepared.exit_status
-    checking.show_problems(told, prepared, most=render.PROBLEMS_MOST)
+    most = None if given["all_"] else render.PROBLEMS_MOST
+    checking.show_problems(told, prepared, most=most)
     checking.show_verdict(told, prepared)
     _show_plan(told, prepared, options)
     _require_expected(prepared, given)
@@ -155,24 +172,39 @@ def _require_results(prepared: Prepared) -> None:
         )
 
 
-def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> None:
+def _show_warnings(told: Voice, prepared: Prepared, given: Given) -> None:
+    """What to know of the rows to be sent before agreeing to it."""
+    of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
+    warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
+    found = [*of_the_sheet, *warnings]
+    listed = render.grouped(found, most=None if given["all_"] else _WARNINGS_MOST)
+    told.say(*render.problems(listed, told.symbols))
+    if listed.cut:
+        told.say(Text(tr("and {n} more; --all lists them too", n=f"{listed.cut:,}")), Text(""))
+
+
+_WARNINGS_MOST = 20
+
+
+def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> Figures:
+    """What would be sent, counted; the rows that are wrong stand in the result sheet."""
     now = time.time()
     planned = figures(prepared, rate=options.rate, now=now)
     checking.show_remarks(told, prepared)
-    told.say(*render.plan(planned, told.symbols))
+    told.say(*plan(planned, told.symbols))
     checking.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
     if planned.unchanged:
         told.say(Text(tr(checking.NOT_SEEN)))
+    return planned
 
 
-def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
-    """Ask, unless --yes was given or there is nothing to send.
+def _agree(n: int, config: Config | None, given: Given) -> None:
+    """Ask, unless --yes was given or there is no row to send.
 
     Raises:
         click.Abort: the answer was no.
 
     """
-    n = sum(len(request.rows) for request in prepared.plan.requests)
     if given["yes"] or not n:
         return
     where = (
@@ -180,34 +212,29 @@ def _agree(prepared: Prepared, config: Config | None, given: Given) -> None:
         if config
         else tr("the sandbox on this computer")
     )
-    question = trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where)
-    click.confirm(question, abort=True, err=True)
+    agree(trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where))
 
 
 # ------------------------------------------------------------------ during
 
 
-def _send(
+def _tell(told: Voice, report: RunReport, given: Given) -> int:
+    """Say how a run ended and what is next; the exit status."""
+    if told.as_json:
+        told.document(documents.dump(documents.run(report)))
+    ended.show(told, report)
+    if not told.as_json:
+        told.say(ended.next_step(report, sandboxed=_sandbox_words(given)))
+    return report.exit_status
+
+
+async def _carry_out(
     told: Voice,
     config: Config | None,
     options: SendOptions,
     given: Given,
     use: _Use,
-    *,
     port: int = 0,
-) -> int:
-    """Carry out a use case under signals, with its progress shown, then say how it ended."""
-    report = asyncio.run(_carry_out(told, config, options, given, use, port))
-    if told.as_json:
-        told.document(documents.dump(documents.run(report)))
-    show_report(told, report)
-    if not told.as_json:
-        told.say(next_step(report, sandboxed=_sandbox_words(given)))
-    return report.exit_status
-
-
-async def _carry_out(
-    told: Voice, config: Config | None, options: SendOptions, given: Given, use: _Use, port: int
 ) -> RunReport:
     async with asked.connected(config, given, port=port) as connected:
         told.say(
@@ -232,41 +259,6 @@ def _port_of(home: Path, run: str) -> int:
             port = record.header.institution.root_url.rpartition(":")[2]
             return int(port) if port.isdigit() else 0
     return 0
-
-
-# ------------------------------------------------------------------ after
-
-
-def show_report(told: Voice, report: RunReport) -> None:
-    """Counts that add up, why it stopped, where the result sheet is."""
-    for remark in report.remarks:
-        told.warn(shown(said(remark)))
-    if told.as_json:
-        return
-    if told.quiet:
-        told.document(str(report.results or ""))
-        return
-    told.show(Text(""), render.outcome(report.counts, told.symbols))
-    told.show(render.total(report, told.symbols))
-    if report.stop:
-        told.show(*render.why_stopped(report.stop, report.counts, told.symbols))
-    if report.results:
-        told.show(whole(tr("Result sheet: "), shown(report.results)))
-
-
-def next_step(report: RunReport, *, sandboxed: tuple[str, ...] = ()) -> Text:
-    """The command to type next; empty-handed where nothing is left to do."""
-    unfinished = any(report.counts[status] for status in _RESUMED)
-    to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
-    again = command("bulkcast", "resubmit", report.results or "FILE", *sandboxed)
-    go_on = command("bulkcast", "resume", report.run, *sandboxed)
-    if report.stop and unfinished:
-        return whole(tr("Next, to go on where it stopped: "), go_on)
-    if to_fix:
-        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
-    if unfinished:
-        return whole(tr("Next, to send those rows again: "), again)
-    return Text(tr("Nothing is left to do."))
 
 
 def _sandbox_words(given: Given) -> tuple[str, ...]:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.cli import asked, checking, render, sending
+from bulkcast.cli import asked, checking, ended, sending
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.figures import figures
-from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.cli.planned import plan
+from bulkcast.cli.states import status_written
+from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -36,6 +39,7 @@ from bulkcast.pipeline import (
     zone,
 )
 from bulkcast.reporter import sample
+from bulkcast.reporter.columns import FIELDS
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, read_world
 
 _RATE: Final = 6000 / 60.0
@@ -119,6 +123,7 @@ def _validate(stage: _Stage) -> Prepared:
     _typed(stage, "validate", stage.sheet)
     stage.told.show(Text(""))
     prepared = pipeline.prepare(stage.sheet)
+    calling(prepared.names)
     checking.show_problems(stage.told, prepared, most=_PROBLEMS)
     checking.show_verdict(stage.told, prepared)
     return prepared
@@ -143,7 +148,7 @@ async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport
     _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
     told.show(Text(""))
     planned = figures(prepared, rate=_RATE, now=time.time())
-    told.show(*render.plan(planned, told.symbols))
+    told.show(*plan(planned, told.symbols))
     told.show(
         Text(
             tr(
@@ -164,22 +169,22 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
             prepared, config, options, control=control, watch=watch
         ),
     )
-    sending.show_report(stage.told, report)
+    ended.show(stage.told, report)
     return report
 
 
 def _explain(stage: _Stage, report: RunReport) -> None:
     _head(stage, 3, tr("The result sheet: your own rows, and how each one ended"))
     told = stage.told
-    columns = "status, code, message, fix, attempts, time, run"
+    columns = spoken().listed(FIELDS)
     told.show(Text(tr("Behind your columns stand {columns}:", columns=columns)))
     seen: set[RowStatus] = set()
     for row in report.rows:
         if row.status not in seen and row.message:
             seen.add(row.status)
-            word = row.status.value.replace("_", " ")
+            word = status_written(row.status)
             place = tr("row {n}", n=row.row)
-            line = Text.assemble((f"{place} ", "bold"), f"{word}: {shown(row.message)}")
+            line = Text.assemble((f"{place} ", "bold"), f"{word}{tr(': ')}{shown(row.message)}")
             told.show(Padding(line, (0, 0, 0, 2), expand=False))
 
 
@@ -226,8 +231,12 @@ def _conclude(stage: _Stage) -> None:
         ("bulkcast doctor", tr("once BULKCAST_SID and BULKCAST_SECRET are set")),
         ("bulkcast apply SHEET", tr("in earnest")),
     )
+    table = Table.grid(padding=(0, 2))
     for typed, meaning in steps:
-        stage.told.show(Text.assemble(("  $ ", "dim"), (f"{typed:<34}", "bold"), meaning))
+        table.add_row(
+            Text.assemble(("  $", "dim")), Text(typed, "bold", no_wrap=True), Text(meaning)
+        )
+    stage.told.show(table)
 
 
 def _head(stage: _Stage, number: int, title: str) -> None:

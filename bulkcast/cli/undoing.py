@@ -12,7 +12,7 @@ from bulkcast.account import ranges
 from bulkcast.cli import asked, documents
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
-from bulkcast.cli.words import spoken, tr, trn
+from bulkcast.cli.words import calling, spoken, tr, trn
 from bulkcast.pipeline import Stays, Undone
 
 _LISTED: Final = 20
@@ -31,6 +31,7 @@ def undo(run: str, given: Given) -> int:
         existing=asked.existing(given),
         lang=spoken().lang,
     )
+    calling(found.names)
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
     elif told.quiet:
@@ -95,8 +96,14 @@ def _places(stays: Stays) -> str:
     rows, beyond = ranges(stays.rows, _STRETCHES)
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     where = trn("{n} classroom", "{n} classrooms", stays.classrooms)
-    template = "{keys}: {where}, rows {rows}"
-    return tr(template, keys=", ".join(stays.keys), where=where, rows=rows + more)
+    return trn(
+        "{keys}: {where}, row {rows}",
+        "{keys}: {where}, rows {rows}",
+        len(stays.rows),
+        keys=spoken().listed(stays.keys),
+        where=where,
+        rows=rows + more,
+    )
 
 
 def _tell_next(told: Voice, found: Undone) -> None:

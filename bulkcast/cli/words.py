@@ -6,7 +6,7 @@ from the same catalogue.
 
 import gettext
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -36,6 +36,11 @@ def trn(one: str, many: str, n: int, /, **words: object) -> str:
 def said(text: Text) -> str:
     """A sentence that was kept as a template."""
     return _spoken.get().say(text)
+
+
+def calling(headers: Mapping[str, str]) -> None:
+    """From here on, name settings as the headers of the sheet at hand do: key → header."""
+    _spoken.set(_spoken.get().calling(headers))
 
 
 def asked_for(argv: Sequence[str]) -> Lang | None:

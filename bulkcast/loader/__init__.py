@@ -5,11 +5,12 @@ nothing it holds may end in a traceback, and nothing in it is dropped or repaire
 had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from bulkcast import planfile
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import delimited, workbook
@@ -17,10 +18,10 @@ from bulkcast.loader.apart import Apart
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import Chunk
-from bulkcast.model import FlaggedCell, Sheet
+from bulkcast.model import Cell, Sheet
 from bulkcast.wording import marked
 
-__all__ = ["ReadOptions", "Stream", "error_cells", "previous_results", "read", "stream"]
+__all__ = ["ReadOptions", "Stream", "cells", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
 _OPENERS: Final[Mapping[str, _Opener]] = {
@@ -123,6 +124,7 @@ def _opener_for(path: Path) -> _Opener:
             book=path.name.removeprefix("~$"),
         )
     _require_file(path)
+    _refuse_plan(path)
     if suffix in _TO_BE_SAVED_AGAIN:
         kind = _TO_BE_SAVED_AGAIN[suffix]
         raise UnreadableSheet(
@@ -134,6 +136,15 @@ def _opener_for(path: Path) -> _Opener:
             "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
         )
     return _OPENERS[suffix]
+
+
+def _refuse_plan(path: Path) -> None:
+    with _told(path), path.open("rb") as file:
+        is_plan = planfile.is_one(file.read(4096))
+    if is_plan or path.suffix.lower() == planfile.SUFFIX:
+        raise UnreadableSheet(
+            "{name} is a plan and no sheet; `bulkcast apply` sends it as it is.", name=path.name
+        )
 
 
 def _require_file(path: Path) -> None:
@@ -153,27 +164,17 @@ def _require_file(path: Path) -> None:
         )
 
 
-def error_cells(path: Path, tab: str) -> dict[int, dict[int, str]]:
-    """Row → column, from 0 → what a cell in error shows; of a workbook of another kind than xlsx.
-
-    Copied by its value alone such a cell would be blank, and the setting left as it is.
+def cells(path: Path, tab: str) -> dict[int, Sequence[Cell]]:
+    """Row → all of its cells; of a workbook of another kind than xlsx, blank rows left out.
 
     Raises:
         UnreadableSheet: the file cannot be read as it was before.
 
     """
-    found: dict[int, dict[int, str]] = {}
-    with _told(path), Apart(path, "foreign") as child:
+    with _told(path), Apart(path, "whole") as child:
         child.heads()
         child.choose(tab)
-        for (number, cells), _ in child.lines():
-            for column, cell in enumerate(cells):
-                if isinstance(cell, FlaggedCell) and cell.code in _IN_ERROR:
-                    found.setdefault(number, {})[column] = cell.shown
-    return found
-
-
-_IN_ERROR: Final = frozenset({"cell.formula_error", "cell.formula_unsaved"})
+        return {number: row for (number, row), _ in child.lines()}
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:

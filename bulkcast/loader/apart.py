@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.loader.table import HEADER_WITHIN, Line
+from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
 from bulkcast.model import Cell, FlaggedCell
 from bulkcast.wording import marked
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 120
 """For all of a file; the largest sheets that the programs can hold take a minute."""
+_WHOLE: Final = 16_384
+"""Columns of a sheet, all of them."""
 _MEMORY: Final = 240 * 2**20
 """Of the child's own data; with the interpreter and its libraries it stays below 300 MB."""
 
@@ -197,7 +199,7 @@ def _opened(kind: str, path: Path) -> "Book":
         return reference.Reference(path)
     from bulkcast.loader import foreign  # noqa: PLC0415
 
-    return foreign.opened(path)
+    return foreign.opened(path, widest=_WHOLE if kind == "whole" else WIDEST)
 
 
 def _limit() -> None:

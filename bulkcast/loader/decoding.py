@@ -1,8 +1,8 @@
 """From bytes to text: which encoding a delimited file is in.
 
 The ladder: a byte order mark, strict UTF-8, the zero bytes of UTF-16, and only then a guess, which
-is always told.  Excel saves "CSV" in the encoding of its language (GBK in Chinese), "CSV UTF-8"
-with a mark and "Unicode Text" as UTF-16.
+is always told (`guessing`).  Excel saves "CSV" in the encoding of its language (GBK in Chinese),
+"CSV UTF-8" with a mark and "Unicode Text" as UTF-16.
 """
 
 import codecs
@@ -14,6 +14,7 @@ from typing import Final
 import charset_normalizer
 
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.loader.guessing import GUESSED_AMONG, Guess, oddness, perhaps_home
 from bulkcast.model import Text
 
 _MARKS: Final = (
@@ -21,16 +22,6 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_HOME_ENCODING: Final = "gb18030"
-"""What an unmarked file of this API's users is most often in; it includes GBK and GB2312."""
-_HOME_ADVANTAGE: Final = 0.04
-"""How much messier, on charset-normalizer's scale of 0 to 1, the home encoding may look: among
-short Chinese, Japanese and Korean texts the scale cannot tell the encodings apart any finer."""
-_GUESSED_AMONG: Final = (
-    *("gb18030", "big5", "cp950", "cp949", "cp932", "euc_jp", "cp1258", "cp1252", "cp1251"),
-)
-"""What spreadsheet programs in the countries of this API's users save "CSV" in.  Others would fit
-any bytes at all and turn a damaged file into a readable one of nonsense."""
 _ZEROS_LOOKED_AT: Final = 4096
 _HEAD: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20
@@ -47,7 +38,9 @@ class Found:
     head: str
     """The first lines, all of them whole."""
     remark: Text | None = None
-    """Set where the encoding is a guess."""
+    """Set where the file does not say its encoding, and its bytes leave no doubt."""
+    guess: Guess | None = None
+    """Set where it is a guess."""
 
 
 def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> Found:
@@ -69,7 +62,9 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
     if zeros:
         return _proved(path, head, zeros, _guessed(zeros))
     if _first_fault(path, "utf-8") is None:
-        return Found("utf-8", _whole_lines(head, "utf-8"))
+        text = _whole_lines(head, "utf-8")
+        guess = Guess("utf-8", by_header=False) if perhaps_home(text) else None
+        return Found("utf-8", text, guess=guess)
     return _guess(path, head, score)
 
 
@@ -161,29 +156,28 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:
         sample = sample[: sample.rfind(b"\n") + 1]
+    matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
+    texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
-        (-score(_whole_lines(head, match.encoding)), match.chaos - _advantage(match.encoding),
-         order, match.encoding)
-        for order, match in enumerate(
-            charset_normalizer.from_bytes(sample, cp_isolation=list(_GUESSED_AMONG))
-        )
-    )  # fmt: skip
+        (-score(texts[match.encoding]), odd, match.chaos, order, match.encoding)
+        for order, match in enumerate(matches)
+        for odd in [oddness(match.encoding, texts)]
+    )
     best = -candidates[0][0] if candidates else 0
     if score(_whole_lines(head, "utf-8")) > best:
         # The header is right as UTF-8 only: other bytes were pasted or appended below it.
         raise not_throughout(path, "utf-8")
     for *_, encoding in candidates:
         if _first_fault(path, encoding) is None:
-            return Found(encoding, _whole_lines(head, encoding), _guessed(encoding))
+            text = _whole_lines(head, encoding)
+            others = (_whole_lines(head, other) for other in GUESSED_AMONG)
+            by_header = all(score(other) < score(text) for other in others if other != text)
+            return Found(encoding, text, guess=Guess(encoding, by_header=by_header))
     raise UnreadableSheet(
         "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "
         "say which one it is with --encoding.",
         name=path.name,
     )
-
-
-def _advantage(encoding: str) -> float:
-    return _HOME_ADVANTAGE if encoding == _HOME_ENCODING else 0.0
 
 
 def _guessed(encoding: str) -> Text:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Final, TextIO
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.loader import decoding, kinds, table
+from bulkcast.loader.guessing import Doubts
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
-from bulkcast.loader.table import HEADER_WITHIN, Line
+from bulkcast.loader.table import HEADER_WITHIN, Chunk, Line
 from bulkcast.model import Layout, Text
 from bulkcast.quoting import unguard
 from bulkcast.wording import marked
@@ -52,7 +53,18 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         remarks.append(_separated(delimiter))
     with path.open(encoding=found.encoding, newline="") as file:
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
-        yield _stream(path, records, endpoint, options, tuple(remarks))
+        stream = _stream(path, records, endpoint, options, tuple(remarks))
+        if found.guess:
+            doubts = Doubts(found.guess, stream.headers, endpoint, options.mapping)
+            stream.chunks = _seen(stream.chunks, doubts)
+            stream.doubts = doubts.issues
+        yield stream
+
+
+def _seen(chunks: Iterable[Chunk], doubts: Doubts) -> Iterator[Chunk]:
+    for numbers, rows in chunks:
+        doubts.see(rows)
+        yield numbers, rows
 
 
 def _separated(delimiter: str) -> Text:
@@ -203,7 +215,9 @@ class _Records:
             raise decoding.not_throughout(self._path, self.encoding) from exc
         if reader.line_num > n:
             count = {"lines": str(reader.line_num), "rows": str(n)}
-            said = "The file's {lines} lines are {rows} rows: some cells hold line breaks."
+            said = marked("The file's {lines} lines are {rows} rows: some cells hold line breaks.")
+            if n == 1:
+                said = marked("The file's {lines} lines are 1 row: some cells hold line breaks.")
             self.remarks.append(Text(said, count))
 
     def _begin_of_bad_record(self) -> int:

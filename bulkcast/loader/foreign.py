@@ -41,8 +41,8 @@ class Book(Protocol):
         """Whether error cells of a worksheet look blank, and hidden rows like others."""
 
 
-def opened(path: Path) -> Book:
-    """The workbook by the reader that can tell the most of it.
+def opened(path: Path, *, widest: int = WIDEST) -> Book:
+    """The workbook by the reader that can tell the most of it, up to column `widest`.
 
     Raises:
         UnreadableSheet: no reader can read it.
@@ -52,13 +52,13 @@ def opened(path: Path) -> Book:
         # Whatever xlrd cannot make out calamine may; what neither can is said by calamine.
         with suppress(excel97.CannotTell):
             return excel97.Excel97(path)
-    return Calamine(path)
+    return Calamine(path, widest)
 
 
 class Calamine:
     """A workbook read by calamine, with what it leaves out found beside it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, widest: int = WIDEST) -> None:
         try:
             with _size_told():
                 self._book = python_calamine.load_workbook(path)
@@ -66,7 +66,7 @@ class Calamine:
             raise UnreadableSheet(
                 "The workbook has a password to open it; save it as .xlsx without a password."
             ) from exc
-        self._path = path
+        self._path, self._widest = path, widest
         self._marks: dict[str, Marks | None] = {}
 
     def tabs(self) -> list[tuple[str, bool]]:
@@ -80,9 +80,10 @@ class Calamine:
             sheet = self._book.get_sheet_by_name(tab)
         first_row, first_column = sheet.start or (0, 0)
         lead: tuple[Cell, ...] = (None,) * first_column
-        for number, row in enumerate(sheet.iter_rows(), start=first_row + 1):
+        # Calamine leaves out the columns before the first cell, but not the rows above it.
+        for number, row in enumerate(sheet.iter_rows(), start=1):
             if number > first_row:
-                yield number, (*lead, *map(_cell, row[:WIDEST]))[:WIDEST]
+                yield number, (*lead, *map(_cell, row[: self._widest]))[: self._widest]
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet that is not blank, and whether it is hidden, where told.
@@ -92,8 +93,11 @@ class Calamine:
         found = self._look(tab) or self._merged(tab)
         for number, cells in self.head(tab):
             line = found.flag(number, cells, width=len(cells))
-            if any(cell is not None for cell in line):
-                yield (number, line), number in found.hidden
+            end = len(line)
+            while end and line[end - 1] is None:
+                end -= 1
+            if end:
+                yield (number, line[:end]), number in found.hidden
 
     def _merged(self, tab: str) -> Marks:
         """The marks that calamine knows of."""
@@ -139,10 +143,11 @@ def _size_told() -> Iterator[None]:
 def _cell(value: object) -> Cell:
     """What calamine gives for a cell, in the model's words; its numbers are all floats."""
     match value:
-        case "":
-            return None
-        case bool() | str() | datetime():
-            return cell_of(value, "", "")
+        case str():
+            # As it stands: `_x0041_` is a spelling of XLSX, and of no other kind.
+            return value or None
+        case bool() | datetime():
+            return value
         case int() | float() | date():
             return cell_of(value, "n", "")
         case _:

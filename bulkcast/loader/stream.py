@@ -1,12 +1,12 @@
 """A sheet while it is read: its headers at once, its rows as they come."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from bulkcast.loader import table
 from bulkcast.loader.table import WIDEST, Cells, Chunk, Tally
-from bulkcast.model import Block, Cell, Layout, Sheet, Text
+from bulkcast.model import Block, Cell, Issue, Layout, Sheet, Text
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class Stream:
     """Whether cells beyond the last header are notes; else they show that a row is shifted."""
     late_remarks: list[Text] = field(default_factory=list)
     """What the reader of the file has to say at the end of it."""
+    doubts: Callable[[], tuple[Issue, ...]] = tuple
+    """What is doubtful about the file as a whole; complete once all rows were read."""
     _tally: Tally = field(default_factory=Tally)
 
     def blocks(self) -> Iterator[Block]:
@@ -59,7 +61,7 @@ class Stream:
             )
         )  # fmt: skip
         layout = replace(self.layout, hidden_rows=self._tally.hidden)
-        return Sheet(self.name, layout, names, rows, self.all_remarks())
+        return Sheet(self.name, layout, names, rows, self.all_remarks(), self.doubts())
 
     def _names(self, rows: Sequence[Cells]) -> tuple[str, ...]:
         """The headers, up to the widest row where notes beside the table are kept."""

@@ -3,6 +3,7 @@
     validate  read a sheet and check it, in little memory
     prepare   read a sheet, check it, plan it            (plan stops here)
     recall    look up what ClassIn is known to hold; replan in the light of it
+    with_doubts    look up the runs that a result sheet names
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
@@ -15,6 +16,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.accounting import account, outcomes, page
+from bulkcast.pipeline.believing import with_doubts
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
@@ -22,7 +24,7 @@ from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
-from bulkcast.pipeline.running import apply, require_place, resume
+from bulkcast.pipeline.running import apply, left_to_send, require_place, resume
 from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
@@ -57,6 +59,7 @@ __all__ = [
     "crosstab",
     "doctor",
     "is_plan",
+    "left_to_send",
     "outcomes",
     "page",
     "prepare",
@@ -73,6 +76,7 @@ __all__ = [
     "runs",
     "undo",
     "validate",
+    "with_doubts",
     "write_plan",
     "zone",
 ]

@@ -13,6 +13,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import LANGS, tongue
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import ResultRow, RowStatus, Stop, no_counts
+from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.reporting import result_rows
 from bulkcast.wording import UNTOLD
@@ -81,6 +82,7 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         stop=frozen.stop,
         stopped=_why(frozen.stop, counts),
         purged_at=frozen.purged_at,
+        names=header_names(header.headers, WEBCAST, header.mapping),
     )
     return found, rows
 

@@ -2,16 +2,56 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 from bulkcast import validator
 from bulkcast.errors import CannotStart
-from bulkcast.ledger import Ledger
-from bulkcast.model import Change, Invalid, RowStatus, SettingValue, Target
+from bulkcast.ledger import FILE_NAME, Ledger
+from bulkcast.model import Change, Invalid, RowStatus, SettingValue, Severity, Target
 from bulkcast.pipeline.preparing import rules_of
-from bulkcast.pipeline.remembering import rows_named
+from bulkcast.pipeline.remembering import replan, rows_named
 from bulkcast.pipeline.values import Prepared
+from bulkcast.problems import issue
 
 _Bodies = Mapping[Target, Mapping[str, SettingValue]]
+_DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
+"""Statuses after which nothing is left to do for a row."""
+_NAMED_MOST: Final = 5
+
+
+def with_doubts(prepared: Prepared, home: Path) -> Prepared:
+    """The same, with an issue where rows are left as done by runs that nobody here can look up.
+
+    Such a run was made on another computer, or has been purged, or was never made.  Where warnings
+    are errors nothing of the sheet is sent.
+
+    Raises:
+        LedgerDamaged: the ledger in `home` is not what was written.
+
+    """
+    kept = [row for row in prepared.kept.values() if row.status in _DONE]
+    unknown = {row.run for row in kept} - _runs(home) if kept else set()
+    if not unknown:
+        return prepared
+    names = sorted(unknown)
+    runs = ", ".join([*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]])
+    n = sum(row.run in unknown for row in kept)
+    weight = Severity.ERROR if prepared.options.strict else Severity.WARNING
+    found = issue("results.unknown_run", severity=weight, n=str(n), runs=runs)
+    checked = replace(prepared.checked, issues=(*prepared.checked.issues, found))
+    if not prepared.options.strict:
+        return replace(prepared, checked=checked)
+    refused = tuple(Invalid(row.row, checked.issues) for row in checked.rows)
+    return replan(replace(prepared, checked=replace(checked, rows=refused)))
+
+
+def _runs(home: Path) -> set[str]:
+    """The runs that can be looked up."""
+    if not (home / FILE_NAME).exists():
+        return set()
+    with Ledger(home) as ledger:
+        return {record.header.run for record in ledger.runs() if record.purged_at is None}
 
 
 def require_as_applied(ledger: Ledger, prepared: Prepared) -> None:

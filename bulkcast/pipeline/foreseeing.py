@@ -26,7 +26,7 @@ class Foresight:
         self._clock = clock
         self._made_at = -_EVERY_S
         self._made_for = 0.0
-        self._late = self._refused = 0
+        self._late = self._locked = self._refused = 0
 
     def late(self, progress: Progress) -> int:
         """Rows that wait and would be too late at the present pace."""
@@ -34,14 +34,18 @@ class Foresight:
         is_other = abs(progress.rate - self._made_for) > _CHANGED * self._made_for
         if is_old or is_other:
             self._made_at, self._made_for = self._clock(), progress.rate
-            self._late, self._refused = self._foresee(progress), _refused(progress)
-        # Those that were foreseen and have been refused since are no longer to come.
-        return max(0, self._late - (_refused(progress) - self._refused))
+            self._refused = _refused(progress)
+            self._late, self._locked = self._foresee(progress)
+        # Those that were foreseen and have been refused since are no longer to come; what had
+        # locked already is refused first.
+        refused = _refused(progress) - self._refused
+        return max(0, self._late - max(0, refused - self._locked))
 
-    def _foresee(self, progress: Progress) -> int:
+    def _foresee(self, progress: Progress) -> tuple[int, int]:
+        """Rows that will lock before their turn, and rows that have locked already."""
         requests = self._dispatcher.waiting
         if all(request.locks_at is None for request in requests):
-            return 0
+            return 0, 0
         now = self._dispatcher.server_time
         pace = Pace(
             self._rate,
@@ -49,7 +53,8 @@ class Foresight:
             at_present=progress.rate,
             held_until=now + self._dispatcher.next_turn_s,
         )
-        return len(forecast(requests, pace, now=now).late)
+        found = forecast(requests, pace, now=now)
+        return len(found.late) - found.locked, found.locked
 
 
 def _refused(progress: Progress) -> int:

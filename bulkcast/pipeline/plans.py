@@ -22,10 +22,10 @@ _APPROVED_LEAST: Final = 8
 
 
 def is_plan(path: Path) -> bool:
-    """Whether a file calls itself a plan; False where it cannot be read."""
+    """Whether a file is called a plan, or calls itself one; False where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return planfile.SCHEMA.encode() in file.read(200)
+            return path.suffix.lower() == planfile.SUFFIX or planfile.is_one(file.read(4096))
     except (OSError, ValueError):
         return False
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
@@ -13,6 +14,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
+from bulkcast.naming import header_names
 from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
 
@@ -39,9 +41,23 @@ def prepare(
     previous = loader.previous_results(sheet)
     kept, left_out = _leave_out(sheet, selection, previous)
     wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
-    checked = validator.check(wanted, endpoint, rules_of(options))
+    sent = [r for r in sheet.rows if r.number in kept and kept[r.number].status in _SENT]
+    checked = validator.check(wanted, endpoint, rules_of(options), sent=sent)
+    rows = tuple(row for row in checked.rows if row.row not in checked.overtaken)
+    checked = replace(checked, rows=rows)
+    left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
     return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+
+
+_SENT: Final = frozenset(
+    {RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.UNCONFIRMED, RowStatus.SUPERSEDED}
+)
+"""Rows of an earlier run whose settings ClassIn has, or may have had."""
+
+
+def _overtaken(by: int) -> Outcome:
+    return Outcome(RowStatus.SUPERSEDED, "target.overtaken", {"other": str(by)})
 
 
 @rows_uncollected()
@@ -62,17 +78,18 @@ def validate(
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
         survey = validator.survey(opened.headers, row, endpoint, rules)
+        names = header_names(opened.headers, endpoint, options.read.mapping)
         for block in opened.blocks():
             survey.take(block)
-        remarks = opened.all_remarks()
+        remarks, of_file = opened.all_remarks(), opened.doubts()
     if survey.is_doubled():
         with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
             for block in opened.blocks():
                 survey.look_again(block)
-    found = survey.result()
+    found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.has_times,
+        found.has_errors, found.has_times, names,
     )  # fmt: skip
 
 

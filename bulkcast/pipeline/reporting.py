@@ -13,6 +13,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
+from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.values import RunReport, SendOptions
 from bulkcast.wording import marked
@@ -120,15 +121,16 @@ def _write(
     header = frozen.header
     source = ledger.folder(header.run) / header.snapshot
     layout = header.layout
-    errors = loader.error_cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
+    cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
     return reporter.write_results(
-        source, target, layout, header.headers, rows, existing=existing, errors=errors
+        source, target, layout, header.headers, rows, existing=existing, cells=cells
     )
 
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run in the words of the result sheet, in sheet order."""
-    header, speaks = frozen.header, tongue(lang)
+    header = frozen.header
+    speaks = tongue(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
     return tuple(
         _kept(row, outcome)
@@ -193,7 +195,8 @@ def results(
         rows = result_rows(frozen, lang=lang)
         place = target or Path(frozen.header.target)
         if existing == "keep" and place.exists():
-            written = reporter.Written(place)
+            told = Text(_LEFT_ALONE, {"name": place.name})
+            written = reporter.Written(place, (told,))
         else:
             how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
             written = _write(ledger, frozen, rows, place, how)
@@ -208,6 +211,9 @@ def results(
         rows=rows,
         remarks=written.remarks,
     )
+
+
+_LEFT_ALONE: Final = marked("{name} is there already and was left as it is; --force replaces it.")
 
 
 def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:

@@ -82,7 +82,8 @@ async def apply(
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
-            return await _carry_out(ledger, run, left, config, options, doors)
+            done = await _carry_out(ledger, run, left, config, options, doors)
+            return replace(done, issues=prepared.checked.issues)
 
 
 async def resume(
@@ -125,6 +126,14 @@ async def resume(
             ledger.reopen(header.run)
             done = await _carry_out(ledger, header.run, left, config, options, doors)
             return replace(done, remarks=(*done.remarks, *told))
+
+
+def left_to_send(home: Path, run: str = "") -> int:
+    """How many rows of a run, or of the newest one, were not sent or not confirmed."""
+    with Ledger(home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run)
+    open_ = (s for s in frozen.stored if frozen.outcomes[s.key].status in _OPEN)
+    return sum(len(stored.rows) for stored in open_)
 
 
 @dataclass(frozen=True, slots=True)

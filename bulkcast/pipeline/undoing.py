@@ -1,7 +1,7 @@
 """Write the sheet that takes a run back: every setting as it was acknowledged before."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal, assert_never
@@ -26,6 +26,7 @@ from bulkcast.known import Entry, Reversal, reversal
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.naming import header_names
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparing import zone
 from bulkcast.wording import marked
@@ -67,6 +68,8 @@ class Undone:
     lost: tuple[Lost, ...]
     may_append: tuple[str, ...]
     """Settings brought back of which the vendor has not said that they replace what is there."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the header of the run's sheet calls it."""
 
     @property
     def stays(self) -> tuple[Stays, ...]:
@@ -150,6 +153,7 @@ def undo(
         may_append=tuple(
             s.key for s in endpoint.settings if s.key in touched and isinstance(s.kind, IdListKind)
         ),
+        names=header_names(header.headers, endpoint, header.mapping),
     )
 
 

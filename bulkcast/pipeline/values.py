@@ -24,6 +24,7 @@ from bulkcast.model import (
     Text,
     no_counts,
 )
+from bulkcast.naming import header_names
 from bulkcast.pacing import DEFAULT_RATE
 
 RESUBMITTED: Final = frozenset(
@@ -145,6 +146,11 @@ class Prepared:
         return self.checked.ignored_columns
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """Setting → how the sheet's header calls it."""
+        return header_names(self.sheet.headers, self.endpoint, self.options.read.mapping)
+
+    @property
     def valid(self) -> int:
         """Rows that could be sent."""
         return sum(isinstance(row, Change) for row in self.checked.rows)
@@ -178,6 +184,8 @@ class Validation:
     has_errors: bool
     has_times: bool
     """Whether a column says when classes begin."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the sheet's header calls it."""
 
     @property
     def invalid(self) -> int:
@@ -205,6 +213,8 @@ class RunReport:
     exit_status: int
     rows: tuple[ResultRow, ...]
     remarks: tuple[Text, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    """What was found about the sheet as a whole."""
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:

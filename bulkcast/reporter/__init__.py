@@ -18,7 +18,7 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.fresh import Errors
+from bulkcast.reporter.fresh import Cells
 from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
@@ -55,13 +55,14 @@ def write_results(
     results: Sequence[ResultRow],
     *,
     existing: Existing,
-    errors: Errors | None = None,
+    cells: Cells | None = None,
 ) -> Written:
     """Write `source` with the seven columns of `results` behind its own to `target`.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
     earlier result are replaced where they stand; rows without a result get blanks in them.
-    `errors` are needed for kinds that are written anew.
+    `cells` are those of the source, needed for kinds that are written anew (`ANEW`): which of them
+    are safe to read in this process only the loader knows.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of another kind than the source.
@@ -78,7 +79,7 @@ def write_results(
         if layout.kind in {"xlsx", "xlsm"}:
             workbook.write(source, draft, layout, headers, by_row)
         elif layout.kind in ANEW:
-            fresh.write(source, draft, layout, headers, by_row, errors or {})
+            fresh.write(draft, layout, headers, by_row, cells or {})
         else:
             delimited.write(source, draft, layout, headers, by_row)
     return draft.result

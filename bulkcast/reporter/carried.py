@@ -84,7 +84,9 @@ def value(cell: Cell, kind: Kind | None) -> Value | None:
 
 def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
     if beyond := [row.number for row in rows if row.extra]:
-        said = marked(
-            "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
-        )
+        said = marked("Cells beyond the last header are left out in row {row}.")
+        if len(beyond) > 1:
+            said = marked(
+                "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
+            )
         yield Text(said, {"row": str(beyond[0]), "n": str(len(beyond))})

@@ -8,14 +8,12 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-import python_calamine
 import xlsxwriter
 
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import Cell, FlaggedCell, Layout, ResultRow, Scalar, Text
 from bulkcast.reporter.columns import (
     COLUMNS_MAX,
     FIELDS,
@@ -29,6 +27,7 @@ from bulkcast.reporter.columns import (
 )
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.highlight import Area, rules
+from bulkcast.reporter.looking import n_told
 from bulkcast.reporter.styles import COLOURS
 from bulkcast.wording import marked
 
@@ -45,22 +44,18 @@ _FORMATS: Final = {
     "moment": "yyyy-mm-dd hh:mm:ss",
 }
 
-_Value = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
-"""What calamine makes of a cell; `""` of an empty one, and of one in error."""
-
-Errors = Mapping[int, Mapping[int, str]]
-"""Row → column, from 0 → what a cell in error shows."""
+Cells = Mapping[int, Sequence[Cell]]
+"""Row → its cells from column A on; blank rows may be left out."""
 
 
 def write(
-    source: Path,
     draft: Draft,
     layout: Layout,
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
-    errors: Errors,
+    cells: Cells,
 ) -> None:
-    """Write the draft: a new workbook with the cells of `source` and its results.
+    """Write the draft: a new workbook with the `cells` of the sheet and its results.
 
     Cells in error become texts, so that they are refused again and do not pass for blank ones.
 
@@ -69,15 +64,13 @@ def write(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    rows = [
-        _with(cells, errors.get(number, {}))
-        for number, cells in enumerate(_rows(source, layout.tab), start=1)
-    ]
-    if (last := max(results, default=0)) > len(rows):
+    end = max(cells, default=0)
+    if (last := max(results, default=0)) > end:
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
         )
-    width = max(len(headers), *map(_extent, rows[layout.header_row - 1 :]), 0)
+    table = (row for number, row in cells.items() if number >= layout.header_row)
+    width = max(len(headers), *map(_extent, table), 0)
     if width > COLUMNS_MAX - len(FIELDS):
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
@@ -91,36 +84,24 @@ def write(
         tab = book.add_worksheet(_tab_name(layout.tab))
         _set_up(tab, layout.header_row, width, columns)
         put = _Put(book, tab)
-        for number, cells in _filled(rows, layout.header_row, columns, results):
-            for column, value in cells.items():
+        for number, row in _filled(cells, layout.header_row, columns, results):
+            for column, value in row.items():
                 put.cell(number, column, value, is_header=number == layout.header_row)
-        _colour(book, tab, layout, headers, columns, len(rows))
-    _verify(draft.path, columns, results)
+        _colour(book, tab, layout, headers, columns, end)
+    if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
+        raise UnreadableSheet("The sheet has other rows than when it was checked")
     said = marked(
         "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
     )
     draft.remarks.append(Text(said, {"kind": layout.kind, "name": draft.result.path.name}))
 
 
-def _rows(source: Path, tab: str | None) -> list[list[_Value]]:
-    """Every row from 1 on and every column from A on."""
-    try:
-        book = python_calamine.load_workbook(source)
-        sheet = book.get_sheet_by_name(tab) if tab else book.get_sheet_by_index(0)
-        return sheet.to_python(skip_empty_area=False)
-    except (python_calamine.CalamineError, OSError) as exc:
-        raise UnreadableSheet(
-            "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
-        ) from exc
-
-
-def _with(cells: list[_Value], errors: Mapping[int, str]) -> list[_Value]:
-    return [errors.get(column, cell) for column, cell in enumerate(cells)] if errors else cells
-
-
-def _extent(cells: Sequence[_Value]) -> int:
+def _extent(cells: Sequence[Cell]) -> int:
     """Columns up to the last value."""
-    return next((i for i in range(len(cells), 0, -1) if cells[i - 1] != ""), 0)
+    return next((i for i in range(len(cells), 0, -1) if cells[i - 1] not in _NOTHING), 0)
+
+
+_NOTHING: Final[tuple[Cell, ...]] = (None, "")
 
 
 def _tab_name(name: str | None) -> str:
@@ -129,14 +110,11 @@ def _tab_name(name: str | None) -> str:
 
 
 def _filled(
-    rows: Sequence[Sequence[_Value]],
-    header_row: int,
-    columns: Mapping[int, str],
-    results: Mapping[int, ResultRow],
-) -> Iterator[tuple[int, dict[int, _Value]]]:
+    cells: Cells, header_row: int, columns: Mapping[int, str], results: Mapping[int, ResultRow]
+) -> Iterator[tuple[int, dict[int, Cell]]]:
     """Each row's number and its cells by column, results among them."""
-    for number, cells in enumerate(rows, start=1):
-        own = dict(enumerate(cells))
+    for number in sorted({*cells, header_row}):
+        own = dict(enumerate(cells.get(number, ())))
         if number < header_row:
             yield number, own
             continue
@@ -146,7 +124,7 @@ def _filled(
         yield number, own | added
 
 
-def _told(field: str, text: str) -> _Value:
+def _told(field: str, text: str) -> Cell:
     return int(text) if field == "attempts" and text else storable(text)
 
 
@@ -161,14 +139,15 @@ class _Put:
         }
         self._head = book.add_format({"bold": True, "text_wrap": True, "bottom": 1})
 
-    def cell(self, row: int, column: int, value: _Value, *, is_header: bool) -> None:
+    def cell(self, row: int, column: int, value: Cell, *, is_header: bool) -> None:
         """Write `value` to `row`, from 1, and `column`, from 0."""
-        if value == "":
+        value = _plain(value)
+        if value in _NOTHING:
             return
         write, shown, format_ = self._way(value)
         write(row - 1, column, shown, self._head if is_header else format_)
 
-    def _way(self, value: _Value) -> tuple[Callable[..., object], object, object]:
+    def _way(self, value: Scalar) -> tuple[Callable[..., object], object, object]:
         match value:
             case bool():
                 return self._tab.write_boolean, value, None
@@ -177,11 +156,17 @@ class _Put:
                 return self._tab.write_number, value, self._formats["whole"] if whole else None
             # A workbook's days begin in 1900; earlier ones are kept as they read.
             case dt.datetime() if value.year >= 1900:
-                return self._tab.write_datetime, value, self._formats["moment"]
-            case dt.date() if value.year >= 1900:
-                return self._tab.write_datetime, value, self._formats["date"]
+                kind = "date" if value.time() == dt.time() else "moment"
+                return self._tab.write_datetime, value, self._formats[kind]
             case _:
                 return self._tab.write_string, writable(str(value)), self._formats["text"]
+
+
+def _plain(cell: Cell) -> Scalar:
+    """What is stored there; of what cannot be read as it is, what it shows."""
+    if not isinstance(cell, FlaggedCell):
+        return cell
+    return cell.shown if cell.value is None else cell.value
 
 
 def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str]) -> None:
@@ -206,12 +191,3 @@ def _colour(
         colour = book.add_format({"bg_color": background, "font_color": text})
         options = {"type": "formula", "criteria": f"={rule.formula}", "format": colour}
         tab.conditional_format(rule.cells, options)
-
-
-def _verify(path: Path, columns: Mapping[int, str], results: Mapping[int, ResultRow]) -> None:
-    """Read the draft again: each status in its row."""
-    status = next(index for index, field in columns.items() if field == "status")
-    rows = _rows(path, None)
-    told = {number: rows[number - 1][status] for number in results}
-    if told != {number: result.status.value for number, result in results.items()}:
-        raise UnreadableSheet("The sheet has other rows than when it was checked")

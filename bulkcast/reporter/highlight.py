@@ -56,7 +56,7 @@ class ColourRule:
 def rules(area: Area) -> Iterator[ColourRule]:
     """One rule that marks the cells a message names, and one for each colour of a status.
 
-    A message names a column as `derive.short_header` does: `[Web live] …`.
+    A message names a column as `naming.short_header` does: `[Web live] …`.
     """
     first = area.header_row + 1
     if area.last_row < first:

@@ -32,6 +32,21 @@ def verify(
         raise Unpatchable(f"{n_told} of {n_rows} rows are as written")
 
 
+def n_told(path: Path, part: str, results: Mapping[int, ResultRow]) -> int:
+    """How many rows of a workbook's `part` have a result and say its status.
+
+    Raises:
+        Unpatchable: the part is not as a workbook's has to be.
+
+    """
+    with ZipFile(path) as new, new.open(part) as file:
+        checked = _Checked(file)
+        rows = RowStream(checked).rows()
+        n = sum(row.number in results and _is_told(row, results[row.number]) for row in rows)
+        checked.end()
+    return n
+
+
 def _is_told(row: Row, result: ResultRow | None) -> bool:
     """Whether the row says its result's status."""
     return result is None or f">{result.status.value}</".encode() in row.body

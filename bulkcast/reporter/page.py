@@ -49,17 +49,31 @@ _HEIGHT: Final = 100
 """Of the timeline, in units of its own."""
 
 _MEANINGS: Final = {
-    RowStatus.APPLIED: Label("acknowledged by ClassIn", "已应用：ClassIn 已确认"),
-    RowStatus.UNCHANGED: Label("skipped: nothing to change", "未变：无需改动，已跳过"),
-    RowStatus.INVALID: Label("wrong in the sheet; never sent", "无效：表格内容有误，没有发送"),
-    RowStatus.TOO_LATE: Label("the settings are locked", "太迟：设置已锁定"),
-    RowStatus.REJECTED: Label("refused by ClassIn", "被拒绝：ClassIn 拒绝了这些行"),
+    RowStatus.APPLIED: Label("acknowledged by ClassIn", "ClassIn 已确认"),
+    RowStatus.UNCHANGED: Label("skipped: nothing to change", "无需改动，已跳过"),
+    RowStatus.INVALID: Label("wrong in the sheet; never sent", "表格内容有误，没有发送"),
+    RowStatus.TOO_LATE: Label("the settings are locked", "设置已锁定"),
+    RowStatus.REJECTED: Label("refused by ClassIn", "ClassIn 拒绝了这些行"),
     RowStatus.UNCONFIRMED: Label(
         "sent without an answer to trust; safe to send again",
-        "未确认：没有可信的答复；可以放心重新发送",
+        "没有可信的答复；可以放心重新发送",
     ),
-    RowStatus.NOT_SENT: Label("not sent", "未发送"),
-    RowStatus.SUPERSEDED: Label("set again by a newer run", "已被取代：之后的批次又设置了它们"),
+    RowStatus.NOT_SENT: Label(
+        "the run ended first, or was told to", "批次先结束了，或按要求没有发送"
+    ),
+    RowStatus.SUPERSEDED: Label("set again by a newer run", "之后的批次又设置了它们"),
+}
+
+
+_IN_CHINESE: Final = {
+    RowStatus.APPLIED: "已应用",
+    RowStatus.UNCHANGED: "未变",
+    RowStatus.INVALID: "无效",
+    RowStatus.TOO_LATE: "太迟",
+    RowStatus.REJECTED: "被拒绝",
+    RowStatus.UNCONFIRMED: "未确认",
+    RowStatus.NOT_SENT: "未发送",
+    RowStatus.SUPERSEDED: "已被取代",
 }
 
 
@@ -133,10 +147,7 @@ def _title(account: Account, tz: tzinfo) -> Iterator[Any]:
 
 def _stop(account: Account, _tz: tzinfo) -> Iterator[Any]:
     if account.stop and account.stopped:
-        lead = Label(
-            f"It ended early ({account.stop.reason}).",
-            f"提前结束（{account.stop.reason}）。",
-        )
+        lead = Label("It ended early.", "提前结束。")
         yield _E.section(
             _both("h2", Label("Stopped", "已停止")),
             _both("p", lead),
@@ -162,9 +173,14 @@ def _count(account: Account, status: RowStatus) -> Any:
     return _E.tr(
         _E.td(f"{n:,}", {"class": "n"}),
         _E.td(_share(n, account.rows), {"class": "n"}),
-        _E.td(_E.i({"class": f"key {status.value}"}), status.value),
+        _E.td(_E.i({"class": f"key {status.value}"}), _word(status)),
         _both("td", _MEANINGS[status]),
     )
+
+
+def _word(status: RowStatus) -> Any:
+    """A status as the result sheet has it, in Chinese with its meaning before it."""
+    return _both("span", Label(status.value, f"{_IN_CHINESE[status]}（{status.value}）"))
 
 
 def _share(n: int, of: int) -> str:
@@ -201,7 +217,7 @@ def _cause(cause: Cause) -> Any:
     key = _E.i({"class": f"key {cause.status.value}"})
     return _E.tr(
         _E.td(f"{len(cause.rows):,}", {"class": "n"}),
-        _E.td(key, cause.status.value, _E.br(), _E.code(_shown(cause.code))),
+        _E.td(key, _word(cause.status), _E.br(), _E.code(_shown(cause.code))),
         _E.td(_both("div", cause.message), *fix),
         _E.td(_both("b", Label("Rows ", "行 ")), listed, *rest),
     )

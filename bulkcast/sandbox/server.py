@@ -7,6 +7,7 @@ Nothing of it was compared with the live API.
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections import deque
@@ -384,8 +385,8 @@ async def _listen(site: web.TCPSite, port: int) -> None:
         await site.start()
     except (OSError, OverflowError) as exc:
         raise CannotStart(
-            "The sandbox cannot listen on port {port} of {host} ({exc}); choose another one.",
+            "The sandbox cannot listen on port {port} of {host} ({why}); choose another one.",
             port=port,
             host=HOST,
-            exc=exc,
+            why=os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc),
         ) from exc

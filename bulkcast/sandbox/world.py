@@ -293,7 +293,7 @@ class _World:
         targets = tuple(Target(key, ids[key]) for key in self.target_keys if key in ids)
         if not targets:
             raise _Wrong(
-                "{where}: {targets} is wanted", where=where, targets=OR.join(self.target_keys)
+                "{where}: {either} is wanted", where=where, either=OR.join(self.target_keys)
             )
         facts = {key: fact for key, fact in found.items() if key not in ids}
         context = tuple((key, ids[key]) for key in self.context_keys if key in ids)

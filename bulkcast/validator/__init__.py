@@ -6,12 +6,14 @@ meant is known here.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bulkcast.catalogue import Endpoint
-from bulkcast.model import Checked, CheckedRow, Invalid, Issue, Severity, Sheet
+from bulkcast.model import Checked, Invalid, Issue, RawRow, Severity, Sheet
 from bulkcast.validator import bulk, duplicates
 from bulkcast.validator.checking import Checking, CheckRules
+from bulkcast.validator.standing import Held, held_against
 from bulkcast.validator.survey import Survey, Surveyed
 
 __all__ = ["CheckRules", "Survey", "Surveyed", "all_issues", "check", "survey"]
@@ -19,21 +21,31 @@ __all__ = ["CheckRules", "Survey", "Surveyed", "all_issues", "check", "survey"]
 _AT_ONCE: Final = 2048
 
 
-def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
+def check(
+    sheet: Sheet, endpoint: Endpoint, rules: CheckRules, *, sent: Sequence[RawRow] = ()
+) -> Checked:
     """Every row of `sheet`, checked; the header first.
 
     Where the header is wrong no column can be trusted: then every row is `Invalid` with the
     header's issues and no cell is looked at.  `all_issues` gives each issue once.
+
+    `sent` are further rows of the same sheet, which an earlier run has sent: nothing is found in
+    them, but no other row may contradict them unsaid.
     """
     checking = Checking(sheet.headers, sheet.layout.header_row, endpoint, rules)
     held = {column.setting.key: column.index for column in checking.read}
-    of_sheet = checking.columns.issues or _suspicions(sheet, checking)
+    of_file = checking.weighed(sheet.issues)
+    of_sheet = (*of_file, *(checking.columns.issues or _suspicions(sheet, checking)))
     if any(issue.severity is Severity.ERROR for issue in of_sheet):
-        rows: tuple[CheckedRow, ...] = tuple(Invalid(row.number, of_sheet) for row in sheet.rows)
+        done = Held(tuple(Invalid(row.number, of_sheet) for row in sheet.rows))
     else:
         judged = [checking.check_row(row) for row in sheet.rows]
-        rows = duplicates.settled(judged, rules.duplicates)
-    return Checked(rows, of_sheet, checking.columns.ignored, held)
+        settled = duplicates.settled(judged, rules.duplicates)
+        lenient = Checking(
+            sheet.headers, sheet.layout.header_row, endpoint, replace(rules, strict=False)
+        )
+        done = held_against(settled, judged, list(map(lenient.check_row, sent)), rules.duplicates)
+    return Checked(done.rows, of_sheet, checking.columns.ignored, held, done.overtaken)
 
 
 def survey(

@@ -139,6 +139,8 @@ def _simple_text(kind: TextKind, without: str) -> str:
     # What begins with a letter, a digit or a Chinese character other than that of 清空 is no word
     # for an error and none for clearing, however it is folded.
     most = min(kind.cut_at or _LONGEST_SIMPLE, _LONGEST_SIMPLE) - 1
+    if kind.secret:
+        return rf"[0-9A-Za-z][!-~]{{0,{most}}}+"
     return rf"[0-9A-Za-z\u4e00-\u6e04\u6e06-\u9fff][^{without}]{{0,{most}}}+"
 
 

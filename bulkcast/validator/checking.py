@@ -1,11 +1,11 @@
 """What every check of a sheet begins with: its columns understood, their readers at hand."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from bulkcast.catalogue import Endpoint
-from bulkcast.model import RawRow, Severity
+from bulkcast.model import Issue, RawRow, Severity
 from bulkcast.validator.columns import Columns, is_result, resolve
 from bulkcast.validator.duplicates import Treatment
 from bulkcast.validator.readers import readers_for
@@ -48,6 +48,10 @@ class Checking:
             if index not in self.columns.held and header.strip() and not is_result(header)
         ]
         self._index = {column.setting.key: column.index for column in self.read}
+
+    def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
+        """Issues of the file, as grave as they are here."""
+        return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
 
     def index_of(self, key: str) -> int:
         """The index of the column that holds the setting `key`."""

@@ -111,7 +111,7 @@ class _Resolving:
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
-            self._wrong("header.near_miss", index, header, suggestion=column.key)
+            self._wrong("header.near_miss", index, header, suggestion=_spelled(column, near))
 
     def _nearest(self, header: str) -> str | None:
         """The folded header that `header` is a slip of the pen for.
@@ -160,6 +160,11 @@ class _Resolving:
                 **args,
             )
         )
+
+
+def _spelled(column: Setting, folded: str) -> str:
+    """The header that was probably meant, as it is written."""
+    return next((s for s in column.spellings() if fold(s) == folded), column.key)
 
 
 def _split(folded: str) -> tuple[str, str]:

@@ -1,13 +1,14 @@
 """Rows of one sheet that set the same classroom."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
 from bulkcast.model import Body, Change, CheckedRow, Invalid, Target
 from bulkcast.problems import issue
 from bulkcast.validator.rows import Judged
+from bulkcast.wording import AND_MORE
 
 Treatment = Literal["error", "in-order", "last"]
 _MOST_NAMED: Final = 10
@@ -29,22 +30,33 @@ def settled(judged: Sequence[Judged], treatment: Treatment) -> tuple[CheckedRow,
 
 def _contradictions(judged: Iterable[Judged]) -> Iterator[list[Change]]:
     """The changes of each classroom that is to be set in more than one way, in sheet order."""
-    changes = [(one.row, one.also) for one in judged if isinstance(one.row, Change)]
-    same = {_name(also): _name(change.target) for change, also in changes if also is not None}
+    judged = list(judged)
+    classroom = classrooms(judged)
     by_target: defaultdict[tuple[str, int], list[Change]] = defaultdict(list)
-    for change, _ in changes:
-        name = _name(change.target)
-        by_target[same.get(name, name)].append(change)
+    for one in judged:
+        if isinstance(one.row, Change):
+            by_target[classroom(one.row.target)].append(one.row)
     for rivals in by_target.values():
-        if len(rivals) > 1 and len(set(map(_wish, rivals))) > 1:
+        if len(rivals) > 1 and len(set(map(wish, rivals))) > 1:
             yield rivals
+
+
+def classrooms(judged: Iterable[Judged]) -> Callable[[Target], tuple[str, int]]:
+    """What names a classroom: the same for both of its ids, where any of these rows gives both."""
+    both = ((one.row.target, one.also) for one in judged if isinstance(one.row, Change))
+    same = {_name(also): _name(target) for target, also in both if also is not None}
+
+    def classroom(target: Target) -> tuple[str, int]:
+        return same.get(_name(target), _name(target))
+
+    return classroom
 
 
 def _name(target: Target) -> tuple[str, int]:
     return target.key, target.id
 
 
-def _wish(change: Change) -> Body:
+def wish(change: Change) -> Body:
     """All that a change asks for, but for the name of the classroom."""
     return tuple(pair for pair in change.body if pair[0] != change.target.key)
 
@@ -52,16 +64,17 @@ def _wish(change: Change) -> Body:
 def _refuse(changes: list[Change]) -> Iterator[CheckedRow]:
     for change in changes:
         others = [str(other.row) for other in changes if other is not change]
-        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-        named = ", ".join(others[:_MOST_NAMED]) + more
-        found = issue("target.duplicate", row=change.row, others=named)
+        named = ", ".join(others[:_MOST_NAMED])
+        if len(others) > _MOST_NAMED:
+            named = AND_MORE.format(rows=named, n=len(others) - _MOST_NAMED)
+        found = issue("target.duplicate", row=change.row, others=named, n=str(len(others)))
         yield Invalid(change.row, (found, *change.issues))
 
 
 def _overrule(changes: list[Change]) -> Iterator[CheckedRow]:
     last = changes[-1]
     for change in changes[:-1]:
-        if _wish(change) == _wish(last):
+        if wish(change) == wish(last):
             continue
         found = issue("target.overruled", row=change.row, other=str(last.row))
         yield replace(last, row=change.row, issues=(*change.issues, found))

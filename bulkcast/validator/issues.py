@@ -21,7 +21,7 @@ class _Kind(NamedTuple):
     def at(self, row: int) -> Issue:
         problem, words = PROBLEMS[self.code], dict(self.args)
         cell = None if self.letters is None else f"{self.letters}{row}"
-        message, fix = Text(problem.message, words), Text(problem.fix, words)
+        message, fix = Text(problem.said_of(words), words), Text(problem.fix, words)
         return Issue(self.code, self.severity, row, self.column, cell, self.value, message, fix)
 
 

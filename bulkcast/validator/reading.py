@@ -28,6 +28,11 @@ class Reading(NamedTuple):
     value: SettingValue | None
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether something stands there that cannot be read."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
 
 Reader = Callable[[Cell], Reading]
 

@@ -116,7 +116,8 @@ class _Checker:
     ) -> Judged:
         issues = tuple(self._issues(raw, settings, remarkable))
         issues += tuple(self._about_target(raw, given, remarkable))
-        if not settings and not any(self._sets(key) for key, _ in remarkable):
+        unread = [key for key, reading in remarkable if reading.is_unread]
+        if not settings and not any(map(self._sets, unread)):
             issues += (self._issue("row.nothing_to_set", raw.number),)
         issues = tuple(sorted(issues, key=lambda found: _GRAVEST_FIRST[found.severity]))
         if not given or any(i.severity is Severity.ERROR for i in issues):
@@ -134,7 +135,7 @@ class _Checker:
         for key, reading in remarkable:
             for finding in reading.findings:
                 yield self._at(raw, key, finding)
-        unread = {key for key, reading in remarkable if reading.value is None}
+        unread = {key for key, reading in remarkable if reading.is_unread}
         for breach in self._breaches(settings):
             if not unread.isdisjoint(breach.keys):
                 # What is missing here was given, but cannot be read: that is said already.
@@ -151,7 +152,7 @@ class _Checker:
         if len(given) > 1:
             yield self._at(raw, given[1], Finding("target.both", {}, Severity.NOTE))
         elif not given and not any(key in self._targets for key, _ in remarkable):
-            wanted = " or ".join(target.key for target in self._endpoint.targets)
+            wanted = " or ".join(self._targets)
             yield self._issue("target.missing", raw.number, targets=wanted)
 
     def _at(self, raw: RawRow, key: str, finding: Finding) -> Issue:

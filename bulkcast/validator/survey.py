@@ -120,10 +120,14 @@ class Survey:
 
     # -------------------------------------------------------------- the end
 
-    def result(self) -> Surveyed:
-        """What was found; every block was seen."""
+    def result(self, of_file: Sequence[Issue] = ()) -> Surveyed:
+        """What was found, `of_file` included; every block was seen."""
         self._settle()
-        of_sheet = (*self._checking.columns.issues, *self._suspicions.issues(self._checking.weigh))
+        of_sheet = (
+            *self._checking.weighed(of_file),
+            *self._checking.columns.issues,
+            *self._suspicions.issues(self._checking.weigh),
+        )
         if any(i.severity is Severity.ERROR for i in of_sheet):
             # No column can be trusted: no row is sent, whatever it says.
             self._invalid = self._rows

@@ -8,6 +8,7 @@ from typing import Final
 from bulkcast.catalogue import TextKind
 from bulkcast.model import Cell, FlaggedCell, Severity
 from bulkcast.problems import PROBLEMS
+from bulkcast.validator.passwords import is_unseen, oddities
 from bulkcast.validator.reading import (
     BLANK,
     ERROR_WORDS,
@@ -49,8 +50,9 @@ def text_reader(kind: TextKind) -> Reader:
 
 def _read_text(cell: str, kind: TextKind) -> Reading:
     word = cell.strip()
-    if not word:
-        return BLANK
+    if not word or (kind.secret and is_unseen(word)):
+        is_told = kind.secret and cell
+        return Reading(None, (make_finding("password.only_spaces"),)) if is_told else BLANK
     if word in ERROR_WORDS:
         return refused("cell.formula_error")
     if is_clear(word):
@@ -59,7 +61,8 @@ def _read_text(cell: str, kind: TextKind) -> Reading:
         return refused("cell.control_character", what=f"U+{ord(unsendable[0]):04X}")
     if len(cell) > _LONGEST_TEXT:
         return refused("cell.too_long", n=str(len(cell)), most=str(_LONGEST_TEXT))
-    return Reading(cell, tuple(_lengths(cell, kind)))
+    odd = oddities(cell) if kind.secret else ()
+    return Reading(cell, (*odd, *_lengths(cell, kind)))
 
 
 def _lengths(text: str, kind: TextKind) -> Iterator[Finding]:

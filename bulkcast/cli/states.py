@@ -1,0 +1,107 @@
+"""The words of a state on a screen, and what they may be typed as.
+
+What programs read (the result sheet's status column, JSON) has one spelling in every language.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from bulkcast.cli.words import spoken, tr
+from bulkcast.languages import LANGS, tongue
+from bulkcast.model import RowStatus
+from bulkcast.wording import marked
+
+_STATUSES: Final[Mapping[str, str]] = {
+    RowStatus.APPLIED: marked("applied"),
+    RowStatus.UNCHANGED: marked("unchanged"),
+    RowStatus.INVALID: marked("invalid"),
+    RowStatus.TOO_LATE: marked("too late"),
+    RowStatus.REJECTED: marked("rejected"),
+    RowStatus.UNCONFIRMED: marked("unconfirmed"),
+    RowStatus.NOT_SENT: marked("not sent"),
+    RowStatus.SUPERSEDED: marked("superseded"),
+}
+_STATES: Final[Mapping[str, str]] = {
+    "finished": marked("finished"),
+    "stopped": marked("stopped"),
+    "running": marked("running"),
+    "crashed": marked("cut off"),
+    "purged": marked("purged"),
+}
+STATES: Final = tuple(_STATES)
+"""How far a run can be, in the words of `runs --json`."""
+
+_REASONS: Final[Mapping[str, str]] = {
+    "outage": marked("outage"),
+    "throttled": marked("throttled"),
+    "maintenance": marked("maintenance"),
+    "credentials": marked("credentials"),
+    "clock": marked("clock"),
+    "refused": marked("refused"),
+    "guard": marked("guard"),
+    "ledger": marked("ledger"),
+    "interrupted": marked("interrupted"),
+}
+
+
+def status_said(status: RowStatus) -> str:
+    """How a row ended, in the language spoken.
+
+    >>> status_said(RowStatus.TOO_LATE)
+    'too late'
+    """
+    return tr(_STATUSES[status])
+
+
+def status_written(status: RowStatus) -> str:
+    """The same, with the word that stands in the result sheet where that is another language's."""
+    word = status_said(status)
+    return word if spoken().lang == "en" else tr("{word} ({written})", word=word, written=status)
+
+
+def state_said(state: str) -> str:
+    """How far a run is, in the language spoken."""
+    return tr(_STATES[state])
+
+
+def reason_said(reason: str) -> str:
+    """Why a run stopped, in one word of the language spoken."""
+    return tr(_REASONS.get(reason, reason))
+
+
+def statuses() -> tuple[str, ...]:
+    """Every status as it may be typed, in the language spoken."""
+    return _offered(RowStatus, _STATUSES)
+
+
+def states() -> tuple[str, ...]:
+    """Every state of a run as it may be typed, in the language spoken."""
+    return _offered(STATES, _STATES)
+
+
+def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(names) if spoken().lang == "en" else tuple(tr(words[name]) for name in names)
+
+
+def status_of(word: str) -> RowStatus | None:
+    """The status that a word of a sheet or a screen means, in any language; None for none."""
+    found = _meant(word, _STATUSES)
+    return None if found is None else RowStatus(found)
+
+
+def state_of(word: str) -> str | None:
+    """The state of a run that a word means, in any language; None for none."""
+    return _meant(word, _STATES)
+
+
+def _meant(word: str, words: Mapping[str, str]) -> str | None:
+    wanted = _folded(word)
+    for name, english in words.items():
+        if wanted in {_folded(name), *(_folded(tongue(lang).tell(english)) for lang in LANGS)}:
+            return str(name)
+    return None
+
+
+def _folded(word: str) -> str:
+    return re.sub(r"[\s_-]+", "_", word.strip().casefold())

@@ -1,0 +1,206 @@
+"""What may stand behind an option, and how it is understood.  Light: `--help` loads it."""
+
+import math
+import os
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bulkcast.cli import states
+from bulkcast.cli.words import spoken, tr
+from bulkcast.model import RowStatus
+
+ROW_MOST: Final = 2_000_000
+"""No row number is taken beyond: twice what a worksheet has."""
+
+
+class RowNumbers(click.ParamType[frozenset[int]]):
+    """`5,9-20`: row numbers as a spreadsheet shows them."""
+
+    name = "ROWS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[int]:
+        """The numbers, ranges filled in."""
+        if isinstance(value, frozenset):
+            return value
+        found: set[int] = set()
+        for part in str(value).split(","):
+            first, dash, last = part.partition("-")
+            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
+            if numbers is None:
+                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
+                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
+            found.update(numbers)
+        return frozenset(found)
+
+    @staticmethod
+    def _range(first: str, last: str) -> range | None:
+        plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
+        if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
+            return None
+        return range(int(first), int(last) + 1)
+
+
+class Statuses(click.ParamType[frozenset[RowStatus]]):
+    """`rejected,invalid`: words of the result sheet's status column, or as a screen has them."""
+
+    name = "STATUSES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[RowStatus]:
+        """The statuses."""
+        if isinstance(value, frozenset):
+            return value
+        found: set[RowStatus] = set()
+        for word in re.split("[,，、]", str(value)):
+            status = states.status_of(word)
+            if status is None:
+                known = spoken().listed(states.statuses())
+                said = "{word!r} is none of {known}"
+                self.fail(tr(said, word=word.strip(), known=known), param, ctx)
+            found.add(status)
+        return frozenset(found)
+
+
+class State(click.ParamType[str]):
+    """How far a run is: a word of `runs --json`, or as a screen has it."""
+
+    name = "STATE"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """The words there are."""
+        return f"[{'|'.join(states.STATES)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word of `runs --json`."""
+        found = states.state_of(str(value))
+        if found is None:
+            known = spoken().listed(states.states())
+            self.fail(tr("{word!r} is none of {known}", word=value, known=known), param, ctx)
+        return found
+
+
+class Day(click.ParamType[date]):
+    """`2027-03-01`: a day."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value).strip())
+        except ValueError:
+            said = "{value!r} is no day; give one such as 2027-03-01"
+            self.fail(tr(said, value=value), param, ctx)
+
+
+class Mapped(click.ParamType[tuple[str, str]]):
+    """`Header=key`: which setting a column holds."""
+
+    name = "HEADER=KEY"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Header and key; the last `=` parts them, for headers may hold one."""
+        if isinstance(value, tuple):
+            return value
+        header, equals, key = str(value).rpartition("=")
+        if not equals or not header.strip() or not key.strip():
+            said = '{value!r} is not of the form "column of the sheet=setting"'
+            self.fail(tr(said, value=value), param, ctx)
+        return header.strip(), key.strip()
+
+
+class Amount(click.ParamType[float]):
+    """A finite number between two bounds."""
+
+    name = "NUMBER"
+
+    def __init__(self, name: str, least: float, most: float) -> None:
+        self.name = name
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not self._least <= number <= self._most:
+            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
+            said = "{value!r} is not between {least} and {most}"
+            self.fail(tr(said, value=value, **bounds), param, ctx)
+        return number
+
+
+class Age(click.ParamType[float]):
+    """`30d` or `12h`: how long ago, in seconds."""
+
+    name = "AGE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        number, unit = text[:-1], _AGES.get(text[-1:])
+        if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
+            said = "{value!r} is no age; give one such as 30d or 12h"
+            self.fail(tr(said, value=value), param, ctx)
+        return int(number) * unit
+
+
+_AGES: Final = {"d": 86400.0, "h": 3600.0}
+
+
+class FilePath(click.Path):
+    """A file or folder by its name; `-` is neither, though other programs take it for a stream."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """The path."""
+        if os.fspath(value) == "-":
+            said = "'-' is no file's name, and sheets are no streams; give a file"
+            self.fail(tr(said), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Most(click.ParamType[tuple[float, str]]):
+    """`200` rows, or `10%` of the sheet's."""
+
+    name = "N|P%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, str]:
+        """The number and its unit, `rows` or `%`."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).strip()
+        unit = "%" if text.endswith("%") else "rows"
+        number = text.removesuffix("%").strip()
+        plain = number.isascii() and number.isdigit() and len(number) <= 7
+        if not plain or (unit == "%" and int(number) > 100):
+            said = "{value!r} is neither a number of rows nor a share such as 10%"
+            self.fail(tr(said, value=value), param, ctx)
+        return float(number), unit

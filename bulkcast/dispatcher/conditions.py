@@ -1,0 +1,136 @@
+"""What each answer means for every other request: weather, clock, pace, and reasons to stop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bulkcast import locks
+from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher.brake import now
+from bulkcast.endings import Entry, unless_ambiguous
+from bulkcast.guards import Guards
+from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
+from bulkcast.pacing import Pacer
+from bulkcast.stamps import ServerClock
+from bulkcast.weather import Sky, Weather
+from bulkcast.wording import marked
+
+RETRY_AFTER_MOST_S: Final = 300.0
+"""A longer silence than this ends the run, to be resumed later."""
+
+_DARK: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
+_BACK: Final = marked("ClassIn answers again; going on gently.")
+
+
+class Conditions:
+    """What the run knows of ClassIn, learned from answer to answer."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pacer: Pacer,
+        *,
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        max_throttled_s: float,
+    ) -> None:
+        """`max_throttled_s` is how long nothing but throttling is borne."""
+        self.pacer = pacer
+        self.weather = Weather()
+        self.guards = Guards(endpoint)
+        self.clock = ServerClock()
+        self.remarks: list[Text] = []
+        """What the user should hear of: a wrong clock, an outage."""
+        self._endpoint = endpoint
+        self._wall = wall
+        self._chance = chance
+        self._max_throttled_s = max_throttled_s
+        self._throttled_since = math.inf
+
+    @property
+    def server_time(self) -> float:
+        """What time it is at ClassIn, Unix seconds.
+
+        By this computer's clock only until ClassIn has told: one that is set forward during the
+        run would make all rows too late that are left.
+        """
+        known = self.clock.at_least(now())
+        return self._wall() + self.clock.offset if known is None else known
+
+    # -------------------------------------------------------------- before a try
+
+    def ends_already(self, entry: Entry, wait: float) -> Outcome | None:
+        """How a request that would leave in `wait` seconds ends without a try.
+
+        It is locked by then, or in need of a feature that is not there.
+        """
+        early = self._too_late(entry, wait) or self.guards.blocks(entry.request)
+        return replace(early, status=unless_ambiguous(entry, early.status)) if early else None
+
+    def _too_late(self, entry: Entry, wait: float) -> Outcome | None:
+        """How a request ends whose settings will have locked by ClassIn's clock."""
+        request = entry.request
+        if not locks.is_late(request.locks_at, self.server_time + wait):
+            return None
+        if request.once_locked == "refuse":
+            return locks.refusal(request, self._endpoint)
+        entry.request = locks.only_free(request, self._endpoint)
+        return None
+
+    # -------------------------------------------------------------- after a try
+
+    def learn(
+        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, at: float, *, alone: bool
+    ) -> Stop | None:
+        """Take one answer into account; a `Stop` where it is a reason to end the run.
+
+        `alone` says that it answers a canary or a probe.
+        """
+        before = self.weather.sky
+        self.weather.observe(entry.request.key, verdict, at, self._chance())
+        self._note_sky(before, at)
+        self.measure_clock(reply)
+        entry.count(verdict, probing=alone and before is Sky.PARKED)
+        stop = self._clock_wrong(entry, verdict, at)
+        if verdict.kind is ReplyClass.THROTTLED:
+            stop = stop or self._slow_down(verdict, at)
+        elif verdict.proves_access:
+            self._throttled_since = math.inf
+            self.clock.accepted()
+            self.pacer.answered(at)
+        return stop or self.guards.observe(entry.request, verdict)
+
+    def _note_sky(self, before: Sky, at: float) -> None:
+        after = self.weather.sky
+        if after is before:
+            return
+        if after is Sky.PARKED:
+            self.remarks.append(Text(_DARK, {"what": self.weather.seen}))
+        if before is Sky.PARKED:
+            self.remarks.append(Text(_BACK))
+            self.pacer.resume_gently(at)
+
+    def measure_clock(self, reply: Reply | NoReply) -> None:
+        """Take the time that an answer tells into account."""
+        if isinstance(reply, NoReply) or reply.date is None:
+            return
+        self.clock.seen(reply.date, now())
+        remark = self.clock.measure(reply.date, self._wall())
+        if remark:
+            self.remarks.append(remark)
+
+    def _clock_wrong(self, entry: Entry, verdict: Verdict, at: float) -> Stop | None:
+        """The first refusal has the stamps corrected; one of a corrected stamp ends the run."""
+        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, at):
+            return Stop("clock", verdict.code, verdict.args)
+        return None
+
+    def _slow_down(self, verdict: Verdict, at: float) -> Stop | None:
+        self._throttled_since = min(self._throttled_since, at)
+        hint = verdict.retry_after or 0.0
+        if hint > RETRY_AFTER_MOST_S or at - self._throttled_since > self._max_throttled_s:
+            seconds = f"{max(hint, at - self._throttled_since):.0f}"
+            return Stop("throttled", "run.throttled", {"seconds": seconds}, exit_status=5)
+        self.pacer.throttled(at, verdict.retry_after, self._chance())
+        return None

@@ -1,0 +1,75 @@
+"""When a request may leave: the weather lets it, the pace grants it a turn, nothing ends it."""
+
+from typing import Final
+
+from bulkcast.dispatcher.brake import Brake, Halt, now
+from bulkcast.dispatcher.conditions import Conditions
+from bulkcast.endings import Entry
+from bulkcast.model import Outcome, Stop
+from bulkcast.weather import Sky
+
+MAX_OUTAGE_S: Final = 45 * 60.0
+"""Half an hour's outage is survived with time to spare."""
+
+
+class Gate:
+    """Everything a request waits for before it is sent."""
+
+    def __init__(self, conditions: Conditions, brake: Brake, max_outage_s: float) -> None:
+        self._conditions = conditions
+        self._brake = brake
+        self._max_outage_s = max_outage_s
+        self._taken = False
+
+    async def pass_alone(self) -> bool:
+        """Wait until the weather allows a request; whether it has to go alone.
+
+        One that goes alone gives the way free again with `leave`.
+
+        Raises:
+            Halt: the run is ending.
+
+        """
+        weather = self._conditions.weather
+        while not self._brake.stopped:
+            if weather.sky is Sky.FAIR:
+                return False
+            if weather.parked_for(now()) > self._max_outage_s:
+                words = {"minutes": f"{self._max_outage_s / 60:.0f}", "what": weather.seen}
+                self._brake.pull(Stop("outage", "run.outage", words, exit_status=5))
+            elif not self._taken and now() >= weather.probe_at:
+                self._taken = True
+                return True
+            else:
+                waits = weather.probe_at > now() and not self._taken
+                await self._brake.change(until=weather.probe_at if waits else None)
+        raise Halt
+
+    def leave(self) -> None:
+        """The request that went alone is back."""
+        self._taken = False
+        self._brake.stir()
+
+    async def turn(self, entry: Entry) -> Outcome | None:
+        """Wait for a turn of the pace, and take another if silence was asked for meanwhile.
+
+        How the request ends instead, where it needs no turn: a row that would be late by then
+        leaves the turn to the next.
+
+        Raises:
+            Halt: the run is ending.
+
+        """
+        pacer = self._conditions.pacer
+        while True:
+            moment = now()
+            early = self._conditions.ends_already(entry, pacer.due(moment) - moment)
+            if early:
+                return early
+            turn = pacer.reserve(moment)
+            if turn > moment:
+                await self._brake.sleep(turn - moment)
+            if self._brake.stopped:
+                raise Halt
+            if pacer.stands(turn):
+                return self._conditions.ends_already(entry, 0.0)

@@ -1,0 +1,369 @@
+"""The way of a request: its first try, its repeats, its passes, until it has ended."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import wait_random_exponential as full_jitter
+
+from bulkcast import locks
+from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher.book import Book
+from bulkcast.dispatcher.brake import Brake, Halt, now
+from bulkcast.dispatcher.conditions import RETRY_AFTER_MOST_S, Conditions
+from bulkcast.dispatcher.gate import MAX_OUTAGE_S, Gate
+from bulkcast.dispatcher.ports import Journal, Progress, Send
+from bulkcast.endings import Entry, ending
+from bulkcast.fence import Fence, ahead_of
+from bulkcast.model import (
+    History,
+    NoReply,
+    Outcome,
+    Reply,
+    ReplyClass,
+    Request,
+    RequestKey,
+    RowStatus,
+    Stop,
+    Text,
+    Verdict,
+)
+from bulkcast.pacing import Pacer
+from bulkcast.protocol import discreet, judge
+
+CONCURRENCY: Final = 32
+"""Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
+
+PASS_SENDS: Final = 3
+PASS_GAP_S: Final = 30.0
+SAME_AGAIN_S: Final = 5.5
+"""ClassIn refuses identical parameters within 5 s (101003002)."""
+
+_UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
+
+
+class _Again(Exception):
+    """An attempt that is worth repeating."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.code)
+        self.verdict = verdict
+
+
+class Dispatcher:
+    """Sends the requests of one run; use once."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        send: Send,
+        journal: Journal,
+        pacer: Pacer,
+        *,
+        wall: Callable[[], float],
+        concurrency: int = CONCURRENCY,
+        max_outage_s: float = MAX_OUTAGE_S,
+        fence: Fence | None = None,
+        chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, not secrecy
+    ) -> None:
+        """Get ready for one run.
+
+        Args:
+            endpoint: what is called.
+            send: sends one request.
+            journal: what is written down.
+            pacer: when the next request may start.
+            wall: Unix seconds by this computer's clock.
+            concurrency: requests under way at once.
+            max_outage_s: how long an outage is waited out.
+            fence: what earlier programs sent that may arrive yet, on the event loop's clock.
+            chance: numbers in [0, 1).
+
+        """
+        self._endpoint = endpoint
+        self._send = send
+        self._pacer = pacer
+        self._wall = wall
+        self._fence = fence or Fence()
+        self._concurrency = concurrency
+        self._brake = Brake()
+        self._conditions = Conditions(
+            endpoint, pacer, wall=wall, chance=chance, max_throttled_s=max_outage_s
+        )
+        self._gate = Gate(self._conditions, self._brake, max_outage_s)
+        self._book = Book(journal, self._brake, wall)
+        self._queue: deque[Entry] = deque()
+        self._dependents: dict[RequestKey, Entry] = {}
+        self._repeating = 0
+
+    # -------------------------------------------------------------- from outside
+
+    async def run(
+        self, requests: Iterable[Request], history: Mapping[RequestKey, History] | None = None
+    ) -> Mapping[RequestKey, Outcome]:
+        """Send every request and return how each one ended.
+
+        A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
+        """
+        self._book.open(requests, history or {})
+        self._line_up()
+        self._slots = asyncio.Semaphore(self._concurrency)
+        with suppress(Halt):
+            await self._ask_the_time()
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for _ in range(min(self._concurrency, len(self._queue))):
+                tasks.create_task(self._work())
+        refused = self._conditions.guards.credentials_refused()
+        if refused:
+            self.stop(refused)
+        await self._book.close()
+        return self._book.outcomes
+
+    def stop(self, why: Stop) -> None:
+        """Send nothing more; what is under way may finish.  The first reason stays."""
+        self._brake.pull(why)
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the run ended early; None while or if it did not."""
+        return self._brake.stopped
+
+    @property
+    def requests(self) -> int:
+        """Attempts made so far."""
+        return self._book.requests
+
+    @property
+    def remarks(self) -> list[Text]:
+        """What the user should hear of: a wrong clock, an outage, a fence."""
+        waited = self._fence.remark
+        return [*self._conditions.remarks, *((waited,) if waited else ())]
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        moment, weather = now(), self._conditions.weather
+        return Progress(
+            counts=dict(self._book.counts),
+            rows=self._book.rows,
+            requests=self._book.requests,
+            rate=self._pacer.rate,
+            retrying=self._repeating,
+            sky=weather.sky,
+            held_s=max(0.0, self._pacer.held_until - moment),
+            parked_s=weather.parked_for(moment),
+            fenced=len(self._fence.held),
+            fenced_s=max(self._fence.held.values(), default=moment) - moment,
+        )
+
+    @property
+    def waiting(self) -> Sequence[Request]:
+        """The requests that have not been tried yet, in sending order."""
+        return [entry.request for entry in self._queue]
+
+    @property
+    def next_turn_s(self) -> float:
+        """Seconds until the next turn that nobody has taken yet."""
+        return self._pacer.due(now()) - now()
+
+    @property
+    def server_time(self) -> float:
+        """What time it is at ClassIn, Unix seconds."""
+        return self._conditions.server_time
+
+    # -------------------------------------------------------------- in line
+
+    async def _ask_the_time(self) -> None:
+        """Where rows look too late already: it may be this computer's clock that is wrong.
+
+        What is sent can change nothing, and is a turn of the pace like any other.
+        """
+        by_own_clock = self.server_time
+        if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+            await self._brake.sleep(max(0.0, self._pacer.reserve(now()) - now()))
+            reply = await self._send(self._endpoint.harmless, int(self._wall()))
+            self._conditions.measure_clock(reply)
+
+    def _line_up(self) -> None:
+        entries = self._book.entries
+        for entry in entries.values():
+            if entry.request.after in entries:
+                self._dependents[entry.request.after] = entry
+            else:
+                self._queue.append(entry)
+
+    async def _work(self) -> None:
+        while self._queue and not self.stopped:
+            entry = self._queue.popleft()
+            if self._opens_at(entry) > now():  # and so do not hold up the others
+                self._tasks.create_task(self._when_open(entry))
+            else:
+                await self._first(entry)
+
+    async def _when_open(self, entry: Entry) -> None:
+        """The first try, once nothing older can arrive at the classroom any more."""
+        opens_at, moment = self._opens_at(entry), now()
+        if opens_at > moment:
+            try:
+                with self._fence.waiting(entry.request.key, moment, opens_at):
+                    await self._brake.sleep(opens_at - moment)
+            except Halt:
+                return
+        await self._first(entry)
+
+    def _opens_at(self, entry: Entry) -> float:
+        return self._fence.opens_at(entry.request.target, entry.request.body)
+
+    def _let_go(self, follower: Entry, after: Entry) -> None:
+        """A request whose classroom another row of the sheet was to set first."""
+        for doubt in after.doubts(self._conditions.clock.skew):
+            self._fence.add(doubt)
+        if self.stopped:
+            self._queue.append(follower)
+        else:
+            self._tasks.create_task(self._when_open(follower))
+
+    # -------------------------------------------------------------- tries
+
+    async def _first(self, entry: Entry) -> None:
+        """The first try; tenacity is only called in where it was not the last."""
+        try:
+            verdict = await self._attempt(entry)
+            ended = verdict is None or await self._conclude(entry, verdict)
+        except Halt:
+            return
+        if verdict and not ended:
+            self._tasks.create_task(self._repeat(entry, verdict))
+
+    async def _repeat(self, entry: Entry, verdict: Verdict) -> None:
+        """Further tries: a few close together, then more in later passes."""
+        self._repeating += 1
+        try:
+            while not await self._pass(entry, verdict):
+                await self._brake.sleep(PASS_GAP_S)
+                entry.passes += 1
+                entry.pass_sends = 0
+        except Halt:
+            return
+        finally:
+            self._repeating -= 1
+
+    async def _pass(self, entry: Entry, verdict: Verdict) -> bool:
+        """Up to three sends with a growing wait; whether the request has ended.
+
+        With an empty budget it is over after the first: the row waits for its next pass.
+
+        A new AsyncRetrying each time: its state is per object, so one shared between tasks mixes
+        up their attempts and even their results (tenacity #93).
+        """
+        known = [] if entry.passes else [verdict]
+
+        async def one_try() -> None:
+            if known:  # the first try was made without tenacity; only its wait is left
+                raise _Again(known.pop())
+            found = await self._attempt(entry)
+            if found and not await self._conclude(entry, found):
+                raise _Again(found)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_Again),
+            stop=lambda _: self._is_over(entry),
+            wait=_wait,
+            sleep=self._brake.sleep,
+            reraise=True,
+        )
+        try:
+            await retrying(one_try)
+        except _Again:
+            return False
+        return True
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether a pass is, after a try that failed."""
+        kind = entry.last.kind if entry.last else ReplyClass.TRANSIENT
+        bound = entry.is_spent or entry.pass_sends >= PASS_SENDS
+        return bound or not self._pacer.budget.take(kind)
+
+    async def _attempt(self, entry: Entry) -> Verdict | None:
+        """One try, recorded as an intent; None where the request ended without one.
+
+        Raises:
+            Halt: the run is ending.
+
+        """
+        alone = await self._gate.pass_alone()
+        try:
+            async with self._slots:
+                early = await self._gate.turn(entry)
+                if early is None:
+                    reply = await self._send_once(entry)
+            if early:
+                await self._settle(entry, early)
+                return None
+            return self._judge(entry, reply, alone=alone)
+        finally:
+            if alone:
+                self._gate.leave()
+
+    async def _send_once(self, entry: Entry) -> Reply | NoReply:
+        """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
+        clock = self._conditions.clock
+        entry.stamp, entry.sent_at = self._wall(), now()
+        entry.signed = int(entry.stamp + clock.offset)
+        await self._book.intend(entry, ahead_of(entry.stamp, entry.signed, clock.skew))
+        return await self._send(entry.request.body, entry.signed)
+
+    def _judge(self, entry: Entry, reply: Reply | NoReply, *, alone: bool) -> Verdict:
+        """What an answer says of its request; what it says of the others is learned."""
+        verdict = judge(reply, self._endpoint, now=self._wall())
+        verdict = discreet(verdict, entry.request.body, self._endpoint)
+        sky = self._conditions.weather.sky
+        stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
+        if stop:
+            self.stop(stop)
+        elif self._conditions.weather.sky is not sky:
+            self._brake.stir()
+        return verdict
+
+    async def _conclude(self, entry: Entry, verdict: Verdict) -> bool:
+        """Whether `verdict` ends its tries; what it says is recorded either way."""
+        entry.last = verdict
+        if verdict.kind is ReplyClass.CREDENTIALS and not self._conditions.guards.proven:
+            # Whose fault it is shows at the end: the secret's, or this row's alone.
+            await self._book.record(entry, verdict)
+            return True
+        outcome = ending(entry, verdict, self.stopped)
+        if outcome is None:
+            await self._book.record(entry, verdict)
+            return False
+        if outcome.status is RowStatus.APPLIED:
+            self._pacer.budget.succeeded(entry.attempts)
+        await self._settle(entry, outcome, verdict)
+        return True
+
+    async def _settle(self, entry: Entry, outcome: Outcome, verdict: Verdict | None = None) -> None:
+        """Write down how a request ended; only then let its successor go."""
+        await self._book.settle(entry, outcome, verdict)
+        follower = self._dependents.pop(entry.request.key, None)
+        if follower:
+            self._let_go(follower, entry)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until a repeat, tenacity's wait strategy.
+
+    Throttling, maintenance and outages are waited out at the pace and the weather, together with
+    every other row.
+    """
+    failure = state.outcome.exception() if state.outcome else None
+    if not isinstance(failure, _Again):
+        return 0.0
+    verdict = failure.verdict
+    if verdict.kind is ReplyClass.TRANSIENT:
+        hint = min(verdict.retry_after or 0.0, RETRY_AFTER_MOST_S)
+        return max(_UNANSWERED_WAIT(state), hint)
+    return SAME_AGAIN_S if verdict.ambiguous else 0.0
