@@ -13,6 +13,10 @@ SKEW_TOLD_S: Final = 30.0
 """Seconds this computer's clock may be off before stamps are corrected and the user told."""
 
 
+_SET_BACK_S: Final = 5.0
+"""Seconds by which an answer may be late before it means that ClassIn's own clock was set back."""
+
+
 class ServerClock:
     """How far ClassIn's clock is from this computer's."""
 
@@ -22,21 +26,23 @@ class ServerClock:
         self.skew: float | None = None
         """How far off it was when it was last seen, to the second; None before."""
         self._mended_at = math.inf
-        self._seen: tuple[float, float] | None = None
+        self._ahead: float | None = None
 
     def seen(self, date: float, now: float) -> None:
-        """ClassIn says that it is `date`, Unix seconds; `now` is of a clock that never jumps."""
-        self._seen = (date, now)
+        """ClassIn says that it is `date`, Unix seconds; `now` is of a clock that never jumps.
+
+        It leaves out fractions, so the answer that came soonest after a full second tells best.
+        """
+        ahead = date - now
+        if self._ahead is None or not -_SET_BACK_S < ahead - self._ahead <= 0:
+            self._ahead = ahead
 
     def at_least(self, now: float) -> float | None:
         """What time it is at ClassIn at least, whatever was done to this computer's clock.
 
         None before its first answer.  Where this computer slept meanwhile it is later than that.
         """
-        if self._seen is None:
-            return None
-        date, at = self._seen
-        return date + (now - at)
+        return None if self._ahead is None else self._ahead + now
 
     def measure(self, date: float, wall: float) -> Text | None:
         """Compare a `Date` header with this computer's clock; what to tell the user, if anything.

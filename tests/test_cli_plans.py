@@ -314,7 +314,7 @@ def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: De
         write("second", begins - 300)
         planned = desk.call("plan", sheet)
         late = desk.call("apply", sheet, "-y", "--force", *FAST)
-        assert len(sandbox.log) == 1
+        assert len([r for r in sandbox.log if r.target]) == 1
         free = desk.call("apply", sheet, "-y", "--send-free", *FAST)
         assert sandbox.log[-1].body == {"activityId": 25096001, "customColumn": "second"}
 

@@ -1,6 +1,5 @@
 """The doctor: says what keeps a run from beginning, in a sentence and in its exit status."""
 
-import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -143,11 +142,13 @@ def test_a_home_that_nobody_can_write_is_found(tmp_path: Path) -> None:
     if mount is None or subprocess.call([mount, "-t", "tmpfs", "tmpfs", str(place)]):
         pytest.skip("nothing can be mounted here")
 
+    def read_only() -> None:
+        subprocess.run([mount, "-o", "remount,ro", str(place)], check=True)
+
     async def main(stage: Stage) -> Diagnosis:
         config = replace(stage.config, home=place / "home")
         await apply(prepare(plain(tmp_path / "term.csv", 1)), config, wall=stage.loop.wall)
-        remount = [mount, "-o", "remount,ro", str(place)]
-        await asyncio.to_thread(subprocess.run, remount, check=True)
+        read_only()
         return await doctor(config, wall=stage.loop.wall)
 
     try:

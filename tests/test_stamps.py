@@ -78,3 +78,17 @@ def test_an_accepted_stamp_clears_the_record() -> None:
 )  # fmt: skip
 def test_how_far_off_the_clock_is_is_told_in_seconds_or_minutes(skew: float, words: str) -> None:
     assert f"clock is {words} ClassIn's" in str(clock_off(skew))
+
+
+def test_what_time_it_is_there_is_told_by_the_answer_that_knows_best() -> None:
+    clock = ServerClock()
+
+    assert clock.at_least(10.0) is None
+    for date, now in ((WALL, 10.9), (WALL + 1, 11.05), (WALL + 1, 11.9), (WALL + 1, 13.0)):
+        clock.seen(date, now)
+    assert clock.at_least(20.0) == pytest.approx(WALL + 9.95)
+
+    clock.seen(WALL - 3600, 21.0)
+    assert clock.at_least(22.0) == pytest.approx(WALL - 3599), "it was set back there"
+    clock.seen(WALL + 7200, 23.0)
+    assert clock.at_least(23.0) == pytest.approx(WALL + 7200), "this computer slept"

@@ -81,27 +81,27 @@ class Conditions:
     # -------------------------------------------------------------- after a try
 
     def learn(
-        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, *, alone: bool
+        self, entry: Entry, verdict: Verdict, reply: Reply | NoReply, at: float, *, alone: bool
     ) -> Stop | None:
         """Take one answer into account; a `Stop` where it is a reason to end the run.
 
         `alone` says that it answers a canary or a probe.
         """
-        before, moment = self.weather.sky, now()
-        self.weather.observe(entry.request.key, verdict, moment, self._chance())
-        self._note_sky(before, moment)
+        before = self.weather.sky
+        self.weather.observe(entry.request.key, verdict, at, self._chance())
+        self._note_sky(before, at)
         self.measure_clock(reply)
         entry.count(verdict, probing=alone and before is Sky.PARKED)
-        stop = self._clock_wrong(entry, verdict, moment)
+        stop = self._clock_wrong(entry, verdict, at)
         if verdict.kind is ReplyClass.THROTTLED:
-            stop = stop or self._slow_down(verdict, moment)
+            stop = stop or self._slow_down(verdict, at)
         elif verdict.proves_access:
             self._throttled_since = math.inf
             self.clock.accepted()
-            self.pacer.answered(moment)
+            self.pacer.answered(at)
         return stop or self.guards.observe(entry.request, verdict)
 
-    def _note_sky(self, before: Sky, moment: float) -> None:
+    def _note_sky(self, before: Sky, at: float) -> None:
         after = self.weather.sky
         if after is before:
             return
@@ -109,10 +109,10 @@ class Conditions:
             self.remarks.append(Text(_DARK, {"what": self.weather.seen}))
         if before is Sky.PARKED:
             self.remarks.append(Text(_BACK))
-            self.pacer.resume_gently(moment)
+            self.pacer.resume_gently(at)
 
     def measure_clock(self, reply: Reply | NoReply) -> None:
-        """Learn from an answer what time it is at ClassIn."""
+        """Take the time that an answer tells into account."""
         if isinstance(reply, NoReply) or reply.date is None:
             return
         self.clock.seen(reply.date, now())
@@ -120,17 +120,17 @@ class Conditions:
         if remark:
             self.remarks.append(remark)
 
-    def _clock_wrong(self, entry: Entry, verdict: Verdict, moment: float) -> Stop | None:
+    def _clock_wrong(self, entry: Entry, verdict: Verdict, at: float) -> Stop | None:
         """The first refusal has the stamps corrected; one of a corrected stamp ends the run."""
-        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, moment):
+        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, at):
             return Stop("clock", verdict.code, verdict.args)
         return None
 
-    def _slow_down(self, verdict: Verdict, moment: float) -> Stop | None:
-        self._throttled_since = min(self._throttled_since, moment)
+    def _slow_down(self, verdict: Verdict, at: float) -> Stop | None:
+        self._throttled_since = min(self._throttled_since, at)
         hint = verdict.retry_after or 0.0
-        if hint > RETRY_AFTER_MOST_S or moment - self._throttled_since > self._max_throttled_s:
-            seconds = f"{max(hint, moment - self._throttled_since):.0f}"
+        if hint > RETRY_AFTER_MOST_S or at - self._throttled_since > self._max_throttled_s:
+            seconds = f"{max(hint, at - self._throttled_since):.0f}"
             return Stop("throttled", "run.throttled", {"seconds": seconds}, exit_status=5)
-        self.pacer.throttled(moment, verdict.retry_after, self._chance())
+        self.pacer.throttled(at, verdict.retry_after, self._chance())
         return None

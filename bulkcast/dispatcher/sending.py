@@ -175,6 +175,8 @@ class Dispatcher:
         """What time it is at ClassIn, Unix seconds."""
         return self._conditions.server_time
 
+    # -------------------------------------------------------------- in line
+
     async def _ask_the_time(self) -> None:
         """Where rows look too late already: it may be this computer's clock that is wrong.
 
@@ -182,12 +184,9 @@ class Dispatcher:
         """
         by_own_clock = self.server_time
         if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
-            turn = self._pacer.reserve(now())
-            await self._brake.sleep(max(0.0, turn - now()))
-            stamp = int(self._wall())
-            self._conditions.measure_clock(await self._send(self._endpoint.harmless, stamp))
-
-    # -------------------------------------------------------------- in line
+            await self._brake.sleep(max(0.0, self._pacer.reserve(now()) - now()))
+            reply = await self._send(self._endpoint.harmless, int(self._wall()))
+            self._conditions.measure_clock(reply)
 
     def _line_up(self) -> None:
         entries = self._book.entries
@@ -323,7 +322,7 @@ class Dispatcher:
         verdict = judge(reply, self._endpoint, now=self._wall())
         verdict = discreet(verdict, entry.request.body, self._endpoint)
         sky = self._conditions.weather.sky
-        stop = self._conditions.learn(entry, verdict, reply, alone=alone)
+        stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
         if stop:
             self.stop(stop)
         elif self._conditions.weather.sky is not sky:
