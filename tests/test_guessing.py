@@ -164,6 +164,16 @@ def test_no_password_is_shown_to_explain_a_guess(tmp_path: Path, text: str, enco
     assert "•••" in said
 
 
+@pytest.mark.parametrize("header", ["watchPasword", "Watch-Password!", "观看密吗", "密码"])
+def test_nor_is_what_stands_under_a_password_s_misspelt_name(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"activityId,recordState,{header}\n1,1,春眠不觉晓\n".encode("gbk"))
+
+    (found,) = told(path)
+
+    assert "春眠" not in str(found.message)
+
+
 # ------------------------------------------------------------------ where a guess is told
 
 

@@ -26,6 +26,8 @@ _ZEROS_LOOKED_AT: Final = 4096
 _HEAD: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20
 _LONGEST_LINE: Final = 16 * 2**20
+_NO_ACCIDENT: Final = 2
+"""Characters of three bytes; single ones come of other encodings too."""
 _MOST_GUESSED_FROM: Final = 4 * 2**20
 """Bytes that a guess is made from; whichever is guessed is then proved for the whole file."""
 
@@ -158,9 +160,6 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:
         sample = sample[: sample.rfind(b"\n") + 1]
-    if any(map(_is_in_utf8, sample.splitlines())):
-        # Other bytes were pasted or appended, or the end is cut off: no other encoding is meant.
-        raise not_throughout(path, "utf-8")
     matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
     texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
@@ -169,8 +168,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
         for odd in [oddness(match.encoding, texts)]
     )
     best = -candidates[0][0] if candidates else 0
-    if score(_whole_lines(head, "utf-8")) > best:
-        # The header is right as UTF-8 only: other bytes were pasted or appended below it.
+    as_utf8 = score(_whole_lines(head, "utf-8"))
+    if as_utf8 > best or (as_utf8 == best and any(map(_is_in_utf8, sample.splitlines()))):
+        # Other bytes were pasted or appended, or the end is cut off: no other encoding is meant.
         raise not_throughout(path, "utf-8")
     for *_, encoding in candidates:
         if _first_fault(path, encoding) is None:
@@ -186,14 +186,14 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
 
 
 def _is_in_utf8(line: bytes) -> bool:
-    """Whether a line can be nothing else: it has characters of three bytes, and no fault."""
+    """Whether a line can hardly be anything else: some characters of three bytes, and no fault."""
     if line.isascii():
         return False
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(line)
     except UnicodeDecodeError:
         return False
-    return any(character >= "\u0800" for character in text)
+    return sum(character >= "\u0800" for character in text) >= _NO_ACCIDENT
 
 
 def _guessed(encoding: str) -> Text:

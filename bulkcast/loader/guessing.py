@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
@@ -38,6 +39,8 @@ _ORDINARY_FROM: Final = 6
 """Characters from which on it is no accident that all of them are of the home encoding's core."""
 _TWO_BYTES: Final = "\u07ff"
 """The last character that has two bytes in UTF-8."""
+_NEAR: Final = 0.6
+"""How like a secret's name another one is that may be a slip of the pen for it; 1 is the same."""
 _SHOWN: Final = 2
 _LONGEST_SHOWN: Final = 24
 
@@ -119,7 +122,11 @@ class Doubts:
         yield from list(found)[:_SHOWN]
 
     def _has_secret(self) -> bool:
-        return any(setting is not None and setting.secret for setting in self._settings)
+        """Whether a column holds secrets, or may by the look of its name."""
+        if any(setting is not None and setting.secret for setting in self._settings):
+            return True
+        secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
+        return any(get_close_matches(fold(h), secret, n=1, cutoff=_NEAR) for h in self.headers)
 
     def _rival(self) -> str | None:
         """Another encoding that may as well be meant; None where the guess is borne out."""
