@@ -331,6 +331,13 @@ def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
     assert_honest(played)
 
 
+def test_probes_of_an_outage_are_no_tries_of_their_rows(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(5), direct=storm("http:503", 0.0, 43 * 60.0))
+
+    assert max(played.sends(row) for row in range(2, 7)) > SENDS_MOST
+    assert played.statuses == {RowStatus.APPLIED: 5}
+
+
 def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> None:
     played = play(tmp_path, requests(600), direct=storm("http:503", 10.0, 130.0))
 
@@ -408,6 +415,23 @@ def test_an_interrupt_lets_finish_what_is_under_way(tmp_path: Path) -> None:
     assert played.statuses == {RowStatus.APPLIED: sent, RowStatus.NOT_SENT: 200 - sent}
     assert played.elapsed_s < 7.0
     assert_honest(played)
+
+
+def test_a_stop_is_not_kept_waiting_by_what_only_waits_and_its_first_reason_stays(
+    tmp_path: Path,
+) -> None:
+    def direct(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
+        def stop() -> None:
+            dispatcher.stop(Stop("interrupted", "run.interrupted", {}, 130))
+            dispatcher.stop(Stop("outage", "run.outage", {}, 5))
+
+        loop.call_at(20.0, stop)
+
+    world = World(classrooms=(classroom(3, "http:503*"),))
+    played = play(tmp_path, requests(200), world, rate=5.0, direct=direct)
+
+    assert played.stopped == Stop("interrupted", "run.interrupted", {}, 130)
+    assert played.elapsed_s < 22.0
 
 
 def test_an_interrupt_leaves_a_row_that_waits_to_be_repeated_unconfirmed(tmp_path: Path) -> None:
