@@ -186,7 +186,9 @@ class Dispatcher:
         if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
             await self._brake.sleep(max(0.0, self._pacer.reserve(now()) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
-            self._conditions.measure_clock(reply)
+            stop = self._conditions.learn_the_time(reply, now())
+            if stop:
+                self.stop(stop)
 
     def _line_up(self) -> None:
         entries = self._book.entries
