@@ -83,6 +83,6 @@ def test_one_answer_with_another_time_makes_no_row_late_and_lets_none_out(off: f
         for date in (WALL, WALL + 1, WALL + off):
             known.learn_the_time(says(1, date), 0.0)
         ended = [known.ends_already(entry, 0.0) for entry in (late, soon)]
-        return [outcome and outcome.status for outcome in ended]
+        return [outcome.status if outcome else None for outcome in ended]
 
     assert shown(ask) == [RowStatus.TOO_LATE, None]

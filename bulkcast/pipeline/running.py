@@ -33,9 +33,10 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline.believing import require_as_applied
+from bulkcast.pipeline.believing import require_as_done
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.pipeline.memory import rows_uncollected
+from bulkcast.pipeline.overtaking import without_overtaken
 from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
@@ -75,10 +76,12 @@ async def apply(
     config = replace(config, institution=one_spelling(config.institution))
     prepared = _held_back(prepared, options)
     with parts.ledger(config.home) as ledger:
-        header = _header(prepared, config, run=run, created_at=started, target=target)
-        with claim(config.home, config.institution, run=run, since=_told(started, header.tz)):
+        since = _told(started, prepared.options.tz)
+        with claim(config.home, config.institution, run=run, since=since):
             require_unchanged(ledger, config.institution, prepared)
-            require_as_applied(ledger, prepared)
+            require_as_done(ledger, config.institution, prepared)
+            prepared = without_overtaken(ledger, config.institution, prepared)
+            header = _header(prepared, config, run=run, created_at=started, target=target)
             _freeze(ledger, header, prepared)
             left = _Left(prepared.plan.requests, {})
             doors = _Doors(control or Control(), watch, wall, steady or _own_clock(wall), parts)
