@@ -24,6 +24,10 @@ def conditions() -> Conditions:
     return Conditions(WEBCAST, pacer, wall=lambda: WALL, chance=lambda: 0.0, max_throttled_s=2700.0)
 
 
+def ask_of(known: Conditions, reply: Reply) -> Stop | None:
+    return known.learn_the_time(judge(reply, WEBCAST, now=WALL), reply, 0.0)
+
+
 def says(code: int, date: float | None = WALL) -> Reply:
     return Reply(200, b'{"code": %d, "msg": ""}' % code, date)
 
@@ -50,7 +54,7 @@ def shown(ask: Callable[[Conditions], T]) -> T:
 )
 def test_the_clock_of_whoever_answers_in_classins_place_is_nobodys_measure(foreign: Reply) -> None:
     def ask(known: Conditions) -> list[object]:
-        known.learn_the_time(foreign, 0.0)
+        ask_of(known, foreign)
         entry = Entry(request(2, locks_at=int(WALL + 600)))
         known.learn(entry, judge(foreign, WEBCAST, now=WALL), foreign, 0.0, alone=True)
         return [known.server_time, known.clock.offset, known.ends_already(entry, 0.0)]
@@ -61,7 +65,7 @@ def test_the_clock_of_whoever_answers_in_classins_place_is_nobodys_measure(forei
 @pytest.mark.parametrize("code", [1, 101002006, 101002005, 121601031])
 def test_what_classin_says_itself_tells_its_time(code: int) -> None:
     def ask(known: Conditions) -> float:
-        known.learn_the_time(says(code, WALL + HOUR), 0.0)
+        ask_of(known, says(code, WALL + HOUR))
         return known.server_time
 
     assert shown(ask) == pytest.approx(WALL + HOUR, abs=1.0)
@@ -69,7 +73,7 @@ def test_what_classin_says_itself_tells_its_time(code: int) -> None:
 
 def test_a_stamp_refused_by_one_who_tells_no_time_stops_the_run_before_rows_are_too_late() -> None:
     def ask(known: Conditions) -> Stop | None:
-        return known.learn_the_time(says(101002006, date=None), 0.0)
+        return ask_of(known, says(101002006, date=None))
 
     stop = shown(ask)
     assert stop is not None
@@ -81,7 +85,7 @@ def test_one_answer_with_another_time_makes_no_row_late_and_lets_none_out(off: f
     def ask(known: Conditions) -> list[RowStatus | None]:
         late, soon = (Entry(request(n, locks_at=int(WALL + s))) for n, s in ((2, -60), (3, 600)))
         for date in (WALL, WALL + 1, WALL + off):
-            known.learn_the_time(says(1, date), 0.0)
+            ask_of(known, says(1, date))
         ended = [known.ends_already(entry, 0.0) for entry in (late, soon)]
         return [outcome.status if outcome else None for outcome in ended]
 

@@ -12,7 +12,6 @@ from bulkcast.endings import Entry, unless_ambiguous
 from bulkcast.guards import Guards
 from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
 from bulkcast.pacing import Pacer
-from bulkcast.protocol import judge
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
 from bulkcast.wording import marked
@@ -112,16 +111,19 @@ class Conditions:
             self.remarks.append(Text(_BACK))
             self.pacer.resume_gently(at)
 
-    def learn_the_time(self, reply: Reply | NoReply, at: float) -> Stop | None:
+    def learn_the_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
         """Take an answer into account that speaks of no row; a `Stop` as from `learn`."""
-        verdict = judge(reply, self._endpoint, now=self._wall())
         self._measure_clock(verdict, reply)
-        if verdict.kind is ReplyClass.THROTTLED:
-            return self._slow_down(verdict, at)
-        if verdict.kind is ReplyClass.CLOCK and not self.clock.is_known:
-            # Nobody tells the right time, and by the wrong one rows would be called too late.
-            return Stop("clock", verdict.code, verdict.args)
-        return None
+        match verdict.kind:
+            case ReplyClass.THROTTLED:
+                return self._slow_down(verdict, at)
+            case ReplyClass.STOP:
+                return Stop("refused", verdict.code, verdict.args)
+            case ReplyClass.CLOCK if not self.clock.is_known:
+                # Nobody tells the right time, and by the wrong one rows would be called too late.
+                return Stop("clock", verdict.code, verdict.args)
+            case _:
+                return None
 
     def _measure_clock(self, verdict: Verdict, reply: Reply | NoReply) -> None:
         """Take the time that an answer tells into account, if it is ClassIn's own.
