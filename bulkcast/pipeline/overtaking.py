@@ -41,24 +41,19 @@ def _newer(
 ) -> Iterator[tuple[int, str]]:
     """Row → the run that has overtaken what it was sent in `run`."""
     try:
-        frozen = ledger.load(run)
+        newer = ledger.superseded(run)
+        frozen = ledger.load(run) if newer else None
     except CannotStart:  # made elsewhere, or purged
         return
-    if frozen.header.institution != institution:
+    if frozen is None or frozen.header.institution != institution:
         return
-    names = _overtaken(ledger, frozen)
+    names = {(r.target, r.body): newer[r.key] for r in frozen.requests if r.key in newer}
     stands = [change for change in again if (change.target, change.body) in names]
     known = ledger.acknowledged(institution, [change.target for change in stands])
     for change in stands:
         since = [e for e in known.get(change.target, ()) if _is_newer(e, frozen)]
         if _takes_back(change.settings, since):
             yield change.row, names[change.target, change.body]
-
-
-def _overtaken(ledger: Ledger, frozen: FrozenRun) -> Mapping[tuple[object, Body], str]:
-    """What was to be sent in a run → the newest run that may have set the same classroom."""
-    newer = ledger.superseded(frozen.header.run)
-    return {(r.target, r.body): newer[r.key] for r in frozen.requests if r.key in newer}
 
 
 def _is_newer(entry: Entry, frozen: FrozenRun) -> bool:
