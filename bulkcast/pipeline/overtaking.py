@@ -6,13 +6,28 @@ was acknowledged: what was sent later counts, as it does for `resume`.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from bulkcast import plan as planning
 from bulkcast.errors import CannotStart
 from bulkcast.known import Entry, is_held, told_by
-from bulkcast.ledger import FrozenRun, Ledger
+from bulkcast.ledger import FrozenRun, Ledger, is_begun
 from bulkcast.model import Body, Change, Institution, Outcome, RowStatus
+from bulkcast.pipeline.remembering import one_spelling
 from bulkcast.pipeline.values import Prepared
+
+
+def spare_overtaken(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
+    """The same as `without_overtaken`, to show it beforehand.
+
+    Raises:
+        LedgerDamaged: the ledger in `home` does not hold what was written.
+
+    """
+    if not prepared.again or not is_begun(home):
+        return prepared
+    with Ledger(home) as ledger:
+        return without_overtaken(ledger, one_spelling(institution), prepared)
 
 
 def without_overtaken(ledger: Ledger, institution: Institution, prepared: Prepared) -> Prepared:
