@@ -351,6 +351,31 @@ def test_a_row_that_nothing_contradicts_is_sent_from_whichever_sheet(
     assert len(seen(sandbox, 9)) == 2 + bool(since)
 
 
+def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: Desk) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out, other = desk.folder / "out.csv", desk.folder / "other.csv"
+    other.write_text("activityId,recordState\n9,1\n", encoding="utf-8")
+
+    with clearing(desk, REFUSED_ONCE):
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        desk.call("apply", other, "-y", *FAST)
+        said = unknown(desk, out, "-y")
+
+    assert said.document["counts"]["applied"] == 2
+
+
+def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: Desk) -> None:
+    sheet, newer = (wishes(desk.folder / f"{n}.csv", ("1", n)) for n in "10")
+    out = desk.folder / "out.csv"
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        desk.call("apply", newer, "-y", *FAST)
+        desk.call("apply", out, "--only", "applied", "-y", *FAST)
+
+    assert seen(sandbox, 1) == [1, 0, 1]
+
+
 def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: Desk) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out = desk.folder / "out.csv"
