@@ -10,9 +10,18 @@ def main() -> None:
         from bulkcast.cli import run  # noqa: PLC0415 - as said
 
         status = run(sys.argv[1:])
-    except KeyboardInterrupt:
+    except BaseException as exc:
+        if not _is_ctrl_c(exc):
+            raise
         status = 130
     sys.exit(status)
+
+
+def _is_ctrl_c(exc: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: where a class is made, it comes as a RuntimeError."""
+    while exc is not None and not isinstance(exc, KeyboardInterrupt):
+        exc = exc.__cause__ or exc.__context__
+    return exc is not None
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _N,
         "Not sent: row {other}, further down, sets the same classroom differently and was sent"
         " already.",
-        "Nothing to do; if this row should count, delete row {other}.",
+        "Nothing to do; if this row should count, delete row {other}, and this row's"
+        " bulkcast_status.",
     ),
     "target.overruled": Problem(
         _N,
@@ -345,7 +346,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "run.superseded": Problem(
         _E,
         "Run {newer} has set this classroom since, or may have, so this row was not sent again.",
-        "Nothing to do, unless this row should count all the same: then resubmit it.",
+        "Nothing to do; if this row should count all the same, empty its bulkcast_status and"
+        " resubmit it.",
     ),
     "run.dry_run": Problem(
         _N, "Nothing was sent: it was a dry run.", "Leave out --dry-run to send."

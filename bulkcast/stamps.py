@@ -16,6 +16,9 @@ SKEW_TOLD_S: Final = 30.0
 _SET_BACK_S: Final = 5.0
 """Seconds by which an answer may be late before it means that ClassIn's own clock was set back."""
 
+_LEAP_S: Final = SKEW_TOLD_S
+"""Seconds by which ClassIn may be later than it was known to be before a second answer is asked."""
+
 
 class ServerClock:
     """How far ClassIn's clock is from this computer's."""
@@ -27,15 +30,32 @@ class ServerClock:
         """How far off it was when it was last seen, to the second; None before."""
         self._mended_at = math.inf
         self._ahead: float | None = None
+        self._leapt: float | None = None
 
     def seen(self, date: float, now: float) -> None:
         """ClassIn says that it is `date`, Unix seconds; `now` is of a clock that never jumps.
 
         It leaves out fractions, so the answer that came soonest after a full second tells best.
+        One that tells another time altogether counts once the next agrees with it: this computer
+        slept, or the clock there was set.  A single one may be of a machine whose clock is wrong.
         """
         ahead = date - now
-        if self._ahead is None or not -_SET_BACK_S < ahead - self._ahead <= 0:
+        if self._ahead is None or self._is_borne_out(ahead):
             self._ahead = ahead
+            return
+        is_leap = not -_SET_BACK_S < ahead - self._ahead < _LEAP_S
+        self._leapt = ahead if is_leap else None
+        if not is_leap:
+            self._ahead = max(self._ahead, ahead)
+
+    def _is_borne_out(self, ahead: float) -> bool:
+        """Whether the answer before told another time, too, and the same."""
+        return self._leapt is not None and abs(ahead - self._leapt) < _SET_BACK_S
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ClassIn has told what time it is there."""
+        return self._ahead is not None
 
     def at_least(self, now: float) -> float | None:
         """What time it is at ClassIn at least, whatever was done to this computer's clock.

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import Ledger, Steady
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import RunReport, SendOptions, apply, prepare, resume
+from bulkcast.sandbox import read_fault
 from tests.audit import most_in_window
 from tests.stage import FIRST_ID
 from tests.test_pipeline import APPLIED, Stage, counted, staged, write
@@ -66,6 +68,36 @@ def test_what_is_locked_at_classin_is_not_sent_whatever_this_computer_shows(
 
     assert counted(report)[RowStatus.TOO_LATE] >= N - 1
     assert applied <= 1, "the canary of a clock that is behind"
+
+
+@pytest.mark.parametrize("fault", ["http:503", "html", "reset", "hang:60", "http:429"])
+def test_a_moment_of_bad_weather_leaves_no_row_to_the_judgement_of_a_wrong_clock(
+    tmp_path: Path, fault: str
+) -> None:
+    async def main(stage: Stage) -> RunReport:
+        sheet = prepare(dated(tmp_path / "t.csv", begins_in=1400.0))
+        stage.sandbox.storm = read_fault(fault, WEBCAST)
+        stage.loop.call_at(0.9, setattr, stage.sandbox, "storm", None)
+        return await apply(
+            sheet, stage.config, SendOptions(rate=5), wall=set_by(stage, 280.0, at=0.0)
+        )
+
+    assert counted(staged(tmp_path, main)) == {APPLIED: N}
+
+
+def test_a_login_page_on_the_way_stops_the_run_before_it_calls_rows_too_late(
+    tmp_path: Path,
+) -> None:
+    async def main(stage: Stage) -> RunReport:
+        sheet = prepare(dated(tmp_path / "t.csv", begins_in=600.0))
+        stage.sandbox.storm = read_fault("redirect:302", WEBCAST)
+        return await apply(sheet, stage.config, SendOptions(rate=5), wall=stage.loop.wall)
+
+    report = staged(tmp_path, main)
+
+    assert report.stop is not None
+    assert (report.stop.reason, report.exit_status) == ("refused", 6)
+    assert counted(report) == {RowStatus.NOT_SENT: N}
 
 
 @pytest.mark.parametrize("seconds", [DAY, -DAY])

@@ -455,6 +455,16 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
     assert len(played.log) == 3, "and once it was asked what time it is"
 
 
+def test_silence_asked_for_in_place_of_the_time_is_kept(tmp_path: Path) -> None:
+    wanted = [request(2, locks_at=int(EPOCH) - 1), request(3)]
+    played = play(tmp_path, wanted, direct=storm("http:429:retry_after=40", 0.0, 1.0))
+
+    asked, again, sent = played.log
+    assert again.at - asked.at == pytest.approx(40.0, abs=1.0)
+    assert (again.target, sent.target) == (None, wanted[1].target)
+    assert played.outcome(3).status is RowStatus.APPLIED
+
+
 def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
     on, off = (("recordState", 1),), (("recordState", 0),)
     first = request(2, on)

@@ -61,6 +61,19 @@ def test_a_clock_that_is_off_is_found_and_not_blamed_on_the_credentials(
     assert f"{words} ClassIn's" in diagnosis.findings[2][2]
 
 
+@pytest.mark.parametrize("fault", ["html", "redirect", "http:503"])
+def test_the_clock_of_whatever_answers_in_classins_place_is_not_taken_for_its_own(
+    tmp_path: Path, fault: str
+) -> None:
+    async def main(stage: Stage) -> Diagnosis:
+        stage.sandbox.storm = read_fault(fault, WEBCAST)
+        return await doctor(stage.config, wall=stage.loop.wall)
+
+    diagnosis = staged(tmp_path, main, clock_offset_s=200.0)
+
+    assert diagnosis.findings[2][2] == "The answer carries no time to compare with."
+
+
 def test_a_wrong_clock_does_not_hide_a_wrong_secret(tmp_path: Path) -> None:
     diagnosis = examined(tmp_path, clock_offset_s=900.0, secret=Secret("wrong"))
 

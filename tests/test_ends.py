@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.cli.quitting import Quit, in_order
+from bulkcast.errors import CannotStart
 from tests.command_line import CANARY, Desk, clearing, line, lines, write_csv
 from tests.test_foreign import _text_cell, ods
 
@@ -45,6 +46,32 @@ def test_a_polite_kill_runs_what_has_to_run_at_the_end(name: str) -> None:
 
     assert (cleaned, ended.value.exit_status) == (True, 143)
     assert signal.getsignal(getattr(signal, name)) is before
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_an_import_makes_another_error_of_is_told_as_what_it_was(name: str) -> None:
+    """Up to Python 3.11 whatever is raised while a class is made comes out as a RuntimeError."""
+
+    class Telling:
+        def __set_name__(self, owner: type, attribute: str) -> None:
+            signal.raise_signal(getattr(signal, name))
+
+    with in_order() as asked:
+        with pytest.raises((Quit, RuntimeError)) as chained:
+            type("Made", (), {"attribute": Telling()})
+        silent = asked.behind(ImportError("initialization failed"))
+
+    assert isinstance(asked.behind(chained.value), Quit)
+    assert isinstance(silent, Quit), "C forgets the cause"
+
+
+def test_an_error_that_no_signal_is_behind_stays_what_it_is() -> None:
+    error, own = ImportError("not there"), CannotStart("a sentence")
+
+    with in_order() as asked:
+        assert asked.behind(error) is error
+        assert asked.behind(own) is own
 
 
 @posix

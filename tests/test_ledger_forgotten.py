@@ -125,6 +125,15 @@ def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Pa
         assert ledger.runs() == []
 
 
+@pytest.mark.parametrize("named", ["{} - Copy", "{} copy", "{} (1)", "{}.old", "copy of {}"])
+def test_a_runs_folder_that_somebody_copied_by_hand_blocks_nothing(desk: Desk, named: str) -> None:
+    with clearing(desk):
+        folder = desk.folder / "home" / "runs" / applied(desk)
+    shutil.copytree(folder, folder.with_name(named.format(folder.name)))
+
+    assert desk.call("runs").status == 0
+
+
 def test_a_run_that_went_on_after_the_copy_was_made_is_noticed(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.create(header("r1", 2), Plan(tuple(requests(2))), {})

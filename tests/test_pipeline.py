@@ -403,7 +403,7 @@ def test_an_applied_row_that_was_edited_is_never_handed_back_as_applied(tmp_path
     first, refused, sends = staged(tmp_path, main)
 
     assert counted(first) == {APPLIED: 4}
-    assert refused.startswith("row 3 changed since ClassIn acknowledged")
+    assert refused.startswith("row 3 changed since an earlier run was done")
     assert sends == 4
 
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Change, Invalid, Issue, Outcome, RowStatus
+from bulkcast.model import Change, Invalid, Issue, Outcome, RowStatus, Target
 from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, prepare
+from bulkcast.sandbox import Classroom, Sandbox, World
+from bulkcast.sandbox.faults import read_script
 from tests.command_line import FAST, Desk, clearing, lines, write_csv
 
 Row = tuple[str, str, str]
@@ -230,3 +232,171 @@ def test_a_run_known_here_is_believed_and_one_that_was_purged_is_told(desk: Desk
 
     assert known.document["issues"] == []
     assert [i["code"] for i in purged.document["issues"]] == ["results.unknown_run"]
+
+
+# ------------------------------------------------------------------ held against the ledger
+
+
+def room(number: int, *faults: str) -> Classroom:
+    return Classroom((Target("activityId", number),), script=read_script(list(faults), WEBCAST))
+
+
+REFUSED_ONCE = World(limit=None, classrooms=(room(9, "code:121601031"),))
+
+
+def edited(path: Path, out: Path, **cells: str) -> Path:
+    """A result sheet whose first row was given other cells."""
+    rows = sheet_rows(path)
+    rows[0].update(cells)
+    with out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return out
+
+
+def sheet_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def wishes(path: Path, *rows: tuple[str, str]) -> Path:
+    """A sheet of one setting, classroom by classroom."""
+    text = "".join(f"{target},{login}\n" for target, login in rows)
+    path.write_text(f"activityId,watchByLogin\n{text}", encoding="utf-8")
+    return path
+
+
+def seen(sandbox: Sandbox, number: int) -> list[Any]:
+    """What one classroom was sent, one after another."""
+    bodies = [dict(r.body or {}) for r in sandbox.log if r.target and r.target.id == number]
+    return [body["watchByLogin"] for body in bodies]
+
+
+@pytest.mark.parametrize("duplicates", ["in-order", "last"])
+def test_rows_of_one_classroom_that_were_applied_in_an_order_are_no_edited_rows(
+    desk: Desk, duplicates: str
+) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("1", "0"), ("9", "1"))
+    out, again = desk.folder / "out.csv", ("--duplicates", duplicates, "-y")
+
+    with clearing(desk, REFUSED_ONCE) as sandbox:
+        desk.call("apply", sheet, "-o", out, *again, *FAST)
+        said = unknown(desk, out, *again)
+
+    assert said.document["counts"]["applied"] == 3
+    assert seen(sandbox, 9) == [1, 1]
+    assert seen(sandbox, 1)[-1] == 0
+
+
+@pytest.mark.parametrize("kept", ["applied", "unchanged"])
+def test_a_row_that_is_done_and_was_edited_is_named_and_nothing_is_sent(
+    desk: Desk, kept: str
+) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("9", "1"))
+    out = desk.folder / "out.csv"
+    changed_only = ["--changed-only"] if kept == "unchanged" else []
+    first = wishes(desk.folder / "first.csv", ("1", "1"))
+
+    with clearing(desk, REFUSED_ONCE) as sandbox:
+        desk.call("apply", first, "-y", *FAST)
+        desk.call("apply", sheet, "-o", out, "-y", *changed_only, *FAST)
+        assert sheet_rows(out)[0]["bulkcast_status"] == kept
+        sends = len(sandbox.log)
+        said = unknown(desk, edited(out, desk.folder / "e.csv", watchByLogin="0"), "-y")
+        assert (said.status, len(sandbox.log)) == (2, sends)
+        freed = edited(out, desk.folder / "f.csv", watchByLogin="0", bulkcast_status="")
+        unknown(desk, freed, "-y")
+
+    assert "row 2 changed since an earlier run was done with" in said.err
+    assert seen(sandbox, 1)[-1] == 0
+
+
+def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledged(
+    desk: Desk,
+) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = desk.folder / "out.csv"
+
+    with clearing(desk, REFUSED_ONCE) as sandbox:
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        unknown(desk, edited(out, desk.folder / "mended.csv", watchByLogin="0"), "-y")
+        stale = unknown(desk, out, "-y", "-o", desk.folder / "stale.csv")
+        assert seen(sandbox, 9) == [1, 0]
+        meant = unknown(desk, edited(out, desk.folder / "m.csv", bulkcast_status=""), "-y")
+
+    row = sheet_rows(desk.folder / "stale.csv")[0]
+    assert stale.document["counts"]["superseded"] == 1
+    assert (row["bulkcast_code"], stale.status) == ("run.superseded", 0)
+    assert "empty its bulkcast_status" in row["bulkcast_fix"]
+    assert meant.document["counts"]["applied"] == 2
+    assert seen(sandbox, 9) == [1, 0, 1]
+
+
+@pytest.mark.parametrize("since", ["1", ""])
+def test_a_row_that_nothing_contradicts_is_sent_from_whichever_sheet(
+    desk: Desk, since: str
+) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = desk.folder / "out.csv"
+
+    with clearing(desk, REFUSED_ONCE) as sandbox:
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        if since:
+            desk.call("apply", wishes(desk.folder / "s.csv", ("9", since)), "-y", *FAST)
+        said = unknown(desk, out, "-y")
+
+    assert said.document["counts"]["applied"] == 2
+    assert seen(sandbox, 9)[-1] == 1
+    assert len(seen(sandbox, 9)) == 2 + bool(since)
+
+
+def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: Desk) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out, other = desk.folder / "out.csv", desk.folder / "other.csv"
+    other.write_text("activityId,recordState\n9,1\n", encoding="utf-8")
+
+    with clearing(desk, REFUSED_ONCE):
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        desk.call("apply", other, "-y", *FAST)
+        said = unknown(desk, out, "-y")
+
+    assert said.document["counts"]["applied"] == 2
+
+
+def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: Desk) -> None:
+    sheet, newer = (wishes(desk.folder / f"{n}.csv", ("1", n)) for n in "10")
+    out = desk.folder / "out.csv"
+
+    with clearing(desk) as sandbox:
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        desk.call("apply", newer, "-y", *FAST)
+        desk.call("apply", out, "--only", "applied", "-y", *FAST)
+
+    assert seen(sandbox, 1) == [1, 0, 1]
+
+
+def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: Desk) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = desk.folder / "out.csv"
+
+    with clearing(desk, REFUSED_ONCE) as sandbox:
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+        desk.call("apply", wishes(desk.folder / "s.csv", ("9", "1")), "-y", *FAST)
+        unknown(desk, edited(out, desk.folder / "e.csv", watchByLogin="0"), "-y")
+
+    assert seen(sandbox, 9) == [1, 1, 0]
+
+
+def test_what_another_institution_acknowledged_is_not_claimed_of_this_one(desk: Desk) -> None:
+    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = desk.folder / "out.csv"
+
+    with clearing(desk, REFUSED_ONCE):
+        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+    with clearing(desk, World(sid="99000002")) as other:
+        desk.set(BULKCAST_SID="99000002")
+        said = unknown(desk, out, "-y")
+
+    assert (said.status, other.log) == (2, [])
+    assert "an earlier run sent row 3 to institution 99000001" in said.err

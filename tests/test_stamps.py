@@ -88,7 +88,18 @@ def test_what_time_it_is_there_is_told_by_the_answer_that_knows_best() -> None:
         clock.seen(date, now)
     assert clock.at_least(20.0) == pytest.approx(WALL + 9.95)
 
-    clock.seen(WALL - 3600, 21.0)
-    assert clock.at_least(22.0) == pytest.approx(WALL - 3599), "it was set back there"
-    clock.seen(WALL + 7200, 23.0)
-    assert clock.at_least(23.0) == pytest.approx(WALL + 7200), "this computer slept"
+
+@pytest.mark.parametrize("leap", [-3600.0, -6.0, 31.0, 7200.0])
+def test_another_time_altogether_counts_once_a_second_answer_tells_it_too(leap: float) -> None:
+    clock = ServerClock()
+    clock.seen(WALL, 10.0)
+
+    clock.seen(WALL + leap, 10.0)
+    assert clock.at_least(10.0) == WALL, "it may be of a machine whose clock is wrong"
+    clock.seen(WALL + 1, 11.0)
+    clock.seen(WALL + 2 + leap, 12.0)
+    assert clock.at_least(10.0) == WALL, "and not twice running"
+    clock.seen(WALL + 3 + leap, 13.0)
+    assert clock.at_least(13.0) == WALL + 3 + leap, "this computer slept, or it was set there"
+    clock.seen(WALL + 4 + leap, 14.0)
+    assert clock.at_least(14.0) == WALL + 4 + leap

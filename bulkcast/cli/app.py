@@ -21,8 +21,8 @@ def run(argv: Sequence[str]) -> int:
     typed = list(argv)
     with words.speaking(words.asked_for(typed) or _of_terminal()):
         try:
-            with quitting.in_order():
-                return _carry_out(typed)
+            with quitting.in_order() as asked:
+                return _carry_out(typed, asked)
         except (KeyboardInterrupt, Quit) as exc:  # at the very end, or while one was being told
             return failures.interrupted(exc)
 
@@ -33,7 +33,7 @@ def _of_terminal() -> str:
     return of_terminal(os.environ) if readable else "en"
 
 
-def _carry_out(typed: list[str]) -> int:
+def _carry_out(typed: list[str], asked: quitting.Asked) -> int:
     try:
         status = bulkcast.main(args=typed, prog_name="bulkcast", standalone_mode=False)
         sys.stdout.flush()
@@ -41,7 +41,7 @@ def _carry_out(typed: list[str]) -> int:
         click.echo(exc.format_message(), err=True)
         return failures.CANNOT_START
     except (Exception, KeyboardInterrupt, Quit) as exc:  # noqa: BLE001 - the door: all of them end here
-        return failures.tell(exc, argv=typed, environ=os.environ)
+        return failures.tell(asked.behind(exc), argv=typed, environ=os.environ)
     return status if isinstance(status, int) else 0
 
 

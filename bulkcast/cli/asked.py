@@ -22,6 +22,7 @@ from bulkcast.pipeline import (
     SheetOptions,
     recall,
     replan,
+    spare_overtaken,
     with_doubts,
 )
 
@@ -84,11 +85,12 @@ def recalled(prepared: Prepared, config: Config | None, given: Given) -> Prepare
         prepared = recall(prepared, config.home, config.institution)
     elif not remembers(given):
         return prepared
-    return replan(
+    prepared = replan(
         prepared,
         unchanged="skip" if given["changed_only"] else "send",
         once_locked="send_free" if given["send_free"] else "refuse",
     )
+    return spare_overtaken(prepared, config.home, config.institution) if config else prepared
 
 
 def remembers(given: Given) -> bool:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from bulkcast.errors import BulkcastError
+
 _STATUS: Final = 143
 _NAMES: Final = ("SIGTERM", "SIGHUP")
 """Not every system has both."""
@@ -22,21 +24,51 @@ class Quit(BaseException):
     exit_status: Final = _STATUS
 
 
+class Asked:
+    """Whether a command was asked to end."""
+
+    def __init__(self) -> None:
+        self._is = False
+
+    def quit(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal came.
+
+        Raises:
+            Quit: always.
+
+        """
+        self._is = True
+        raise Quit
+
+    def behind(self, exc: BaseException) -> BaseException:
+        """What ended a command that `exc` came out of.
+
+        A signal may come in the middle of an import, and what is written in C, or makes a class,
+        tells of it as an ImportError or a RuntimeError, with the cause or without.
+        """
+        if isinstance(exc, BulkcastError):
+            return exc
+        seen: BaseException | None = exc
+        while seen is not None:
+            if isinstance(seen, KeyboardInterrupt | Quit):
+                return seen
+            seen = seen.__cause__ or seen.__context__
+        return Quit() if self._is else exc
+
+
 @contextmanager
-def in_order() -> Iterator[None]:
+def in_order() -> Iterator[Asked]:
     """Have signals raise `Quit` while the block runs, in the main thread; no other can be asked."""
+    asked = Asked()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     # nohup has SIGHUP ignored, and that is to stay so.
-    before = {n: signal.signal(n, _quit) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    deadly = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]
+    before = {n: signal.signal(n, asked.quit) for n in deadly}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _quit(_number: int, _frame: FrameType | None) -> None:
-    raise Quit

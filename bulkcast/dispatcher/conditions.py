@@ -90,7 +90,7 @@ class Conditions:
         before = self.weather.sky
         self.weather.observe(entry.request.key, verdict, at, self._chance())
         self._note_sky(before, at)
-        self.measure_clock(reply)
+        self._measure_clock(verdict, reply)
         entry.count(verdict, probing=alone and before is Sky.PARKED)
         stop = self._clock_wrong(entry, verdict, at)
         if verdict.kind is ReplyClass.THROTTLED:
@@ -111,9 +111,26 @@ class Conditions:
             self.remarks.append(Text(_BACK))
             self.pacer.resume_gently(at)
 
-    def measure_clock(self, reply: Reply | NoReply) -> None:
-        """Take the time that an answer tells into account."""
-        if isinstance(reply, NoReply) or reply.date is None:
+    def learn_the_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
+        """Take an answer into account that speaks of no row; a `Stop` as from `learn`."""
+        self._measure_clock(verdict, reply)
+        match verdict.kind:
+            case ReplyClass.THROTTLED:
+                return self._slow_down(verdict, at)
+            case ReplyClass.STOP:
+                return Stop("refused", verdict.code, verdict.args)
+            case ReplyClass.CLOCK if not self.clock.is_known:
+                # Nobody tells the right time, and by the wrong one rows would be called too late.
+                return Stop("clock", verdict.code, verdict.args)
+            case _:
+                return None
+
+    def _measure_clock(self, verdict: Verdict, reply: Reply | NoReply) -> None:
+        """Take the time that an answer tells into account, if it is ClassIn's own.
+
+        The clock of whatever else answers, a login page on the way say, is nobody's measure.
+        """
+        if isinstance(reply, NoReply) or reply.date is None or not verdict.code.isdigit():
             return
         self.clock.seen(reply.date, now())
         remark = self.clock.measure(reply.date, self._wall())

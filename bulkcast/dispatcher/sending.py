@@ -43,6 +43,9 @@ PASS_GAP_S: Final = 30.0
 SAME_AGAIN_S: Final = 5.5
 """ClassIn refuses identical parameters within 5 s (101003002)."""
 
+_ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
+"""Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
+
 _UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
 
 
@@ -183,10 +186,17 @@ class Dispatcher:
         What is sent can change nothing, and is a turn of the pace like any other.
         """
         by_own_clock = self.server_time
-        if any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
-            await self._brake.sleep(max(0.0, self._pacer.reserve(now()) - now()))
+        if not any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+            return
+        for gap_s in _ASKED_AGAIN_S:
+            await self._brake.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
-            self._conditions.measure_clock(reply)
+            verdict = judge(reply, self._endpoint, now=self._wall())
+            stop = self._conditions.learn_the_time(verdict, reply, now())
+            if stop:
+                self.stop(stop)
+            if stop or verdict.code.isdigit():  # a code of its own
+                return
 
     def _line_up(self) -> None:
         entries = self._book.entries

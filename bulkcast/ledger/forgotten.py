@@ -6,6 +6,7 @@ runs' folders with their notes (see `mark`) still lie beside it.  A run's folder
 send proves nothing: its program may have died before it froze the run.
 """
 
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ RUNS: Final = "runs"
 """The folder under `BULKCAST_HOME` that holds a folder for each run."""
 
 _NAMED_MOST: Final = 3
+
+_IS_NAME: Final = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
+"""A run's name; `… - Copy`, `… copy` and `… (1)` are what somebody made of its folder by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def refuse_forgotten(
 
 def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
     """Notes are read before the ledger, which is written first: so neither overtakes the other."""
-    notes = {folder: noted(folder) for folder in sorted((home / RUNS).glob(run))}
+    folders = [f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name)]
+    notes = {folder: noted(folder) for folder in folders}
     notes = {folder: counts for folder, counts in notes.items() if any(counts)}
     known = {} if connection is None or not notes else _runs(connection)
     gaps = (_gap(connection, folder, counts, known) for folder, counts in notes.items())

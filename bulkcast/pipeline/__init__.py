@@ -4,6 +4,7 @@
     prepare   read a sheet, check it, plan it            (plan stops here)
     recall    look up what ClassIn is known to hold; replan in the light of it
     with_doubts    look up the runs that a result sheet names
+    spare_overtaken    settle the rows of it that a newer run has overtaken
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
     apply     freeze the plan, send it, hand the sheet back
     resume    go on with a run that ended early
@@ -19,6 +20,7 @@ from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.believing import with_doubts
 from bulkcast.pipeline.diagnosing import doctor
 from bulkcast.pipeline.freezing import require_place
+from bulkcast.pipeline.overtaking import spare_overtaken
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
 from bulkcast.pipeline.preparing import prepare, validate, zone
@@ -75,6 +77,7 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "spare_overtaken",
     "undo",
     "validate",
     "with_doubts",

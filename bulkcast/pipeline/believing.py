@@ -1,20 +1,33 @@
 """What a result sheet says was applied, held against the ledger before it is handed on."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from bulkcast import validator
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.ledger import FILE_NAME, Ledger
-from bulkcast.model import Change, Invalid, RowStatus, SettingValue, Severity, Target
-from bulkcast.pipeline.preparing import rules_of
+from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger
+from bulkcast.model import (
+    Body,
+    Change,
+    Institution,
+    Invalid,
+    ResultRow,
+    RowStatus,
+    SettingValue,
+    Severity,
+    Target,
+)
+from bulkcast.pipeline.preparing import rules_of, zone
 from bulkcast.pipeline.remembering import replan, rows_named
+from bulkcast.pipeline.reporting import sheet_as_read
 from bulkcast.pipeline.values import Prepared
 from bulkcast.problems import issue
 
-_Bodies = Mapping[Target, Mapping[str, SettingValue]]
 _DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
 """Statuses after which nothing is left to do for a row."""
 _NAMED_MOST: Final = 5
@@ -54,50 +67,103 @@ def _runs(home: Path) -> set[str]:
         return {record.header.run for record in ledger.runs() if record.purged_at is None}
 
 
-def require_as_applied(ledger: Ledger, prepared: Prepared) -> None:
-    """Refuse a result sheet of which rows that were applied have been edited since.
+def require_as_done(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
+    """Refuse a result sheet of which rows that were done have been edited since, or elsewhere.
 
-    They are not sent, and would be handed back as applied beside values that ClassIn never saw.
+    They are not sent, and would be handed back as done beside values that ClassIn never saw.
     A run that this ledger does not have, or of which it was purged, cannot be compared.
 
     Raises:
         CannotStart: it has such rows.
 
     """
-    kept = {n: row.run for n, row in prepared.kept.items() if row.status is RowStatus.APPLIED}
+    kept = {n: row for n, row in prepared.kept.items() if row.status in _DONE}
     if not kept:
         return
+    runs = {run: _Past.of(ledger, run) for run in {row.run for row in kept.values()}}
+    _require_here(institution, {n: runs[row.run] for n, row in kept.items()})
     rows = tuple(row for row in prepared.sheet.rows if row.number in kept)
     rules = replace(rules_of(prepared.options), duplicates="in-order", strict=False)
-    sheet = replace(prepared.sheet, rows=rows)
-    checked = validator.check(sheet, prepared.endpoint, rules).rows
-    runs = {run: _applied(ledger, run) for run in set(kept.values())}
-    edited = [row.row for row in checked if not _bears_out(runs[kept[row.row]], row)]
+    checked = validator.check(replace(prepared.sheet, rows=rows), prepared.endpoint, rules).rows
+    edited = [row.row for row in checked if not _bears_out(runs, kept[row.row], row)]
     if edited:
         raise CannotStart(
-            "{rows} changed since ClassIn acknowledged what stood there; nothing was sent. Empty"
-            " bulkcast_status there to send what stands there now, or bring the old cells back",
+            "{rows} changed since an earlier run was done with what stood there; nothing was sent."
+            " Empty bulkcast_status there to send what stands there now, or bring the old cells"
+            " back",
             rows=rows_named(edited),
         )
 
 
-def _applied(ledger: Ledger, run: str) -> _Bodies | None:
-    """What ClassIn acknowledged in a run, by classroom; None where the ledger does not know."""
-    try:
-        frozen = ledger.load(run)
-    except CannotStart:
-        return None
-    return {
-        request.target: dict(request.body)
-        for request in frozen.requests
-        if frozen.outcomes[request.key].status is RowStatus.APPLIED
-    }
+class _Past:
+    """What the ledger knows of a run that a result sheet names."""
+
+    def __init__(self, ledger: Ledger, frozen: FrozenRun) -> None:
+        self.header = frozen.header
+        self._ledger = ledger
+        self._frozen = frozen
+
+    @classmethod
+    def of(cls, ledger: Ledger, run: str) -> "_Past | None":
+        """None where the ledger does not know."""
+        try:
+            return cls(ledger, ledger.load(run))
+        except CannotStart:
+            return None
+
+    @cached_property
+    def applied(self) -> Mapping[Target, Sequence[Mapping[str, SettingValue]]]:
+        """What ClassIn acknowledged, by classroom: more than one where rows followed each other."""
+        found: defaultdict[Target, list[Mapping[str, SettingValue]]] = defaultdict(list)
+        for request in self._frozen.requests:
+            if self._frozen.outcomes[request.key].status is RowStatus.APPLIED:
+                found[request.target].append(dict(request.body))
+        return found
+
+    @cached_property
+    def as_read(self) -> frozenset[tuple[RowStatus, Target, Body]] | None:
+        """How its rows ended, and what stood in them; None where the copy of its sheet is gone."""
+        try:
+            sheet = sheet_as_read(self._ledger, self.header)
+        except (CannotStart, OSError):
+            return None
+        rules = validator.CheckRules(
+            tz=zone(self.header.tz), duplicates="in-order", mapping=self.header.mapping
+        )
+        ended = self._frozen.by_row()
+        rows = validator.check(sheet, WEBCAST, rules).rows
+        return frozenset(
+            (ended[row.row].status, row.target, row.settings)
+            for row in rows
+            if isinstance(row, Change) and row.row in ended
+        )
 
 
-def _bears_out(applied: _Bodies | None, row: Change | Invalid) -> bool:
-    if applied is None:
+def _require_here(institution: Institution, runs: Mapping[int, _Past | None]) -> None:
+    """Refuse rows that were done at another institution; its address may be another one's."""
+    sids = {n: past.header.institution.sid for n, past in runs.items() if past}
+    away = [n for n, sid in sids.items() if sid != institution.sid]
+    if away:
+        raise CannotStart(
+            "an earlier run sent {rows} to institution {sid}, and the configuration is for"
+            " institution {other}; nothing was sent. Choose the other with --profile, or send all"
+            " rows with `bulkcast apply`",
+            rows=rows_named(away),
+            sid=sids[away[0]],
+            other=institution.sid,
+        )
+
+
+def _bears_out(runs: Mapping[str, _Past | None], kept: ResultRow, row: Change | Invalid) -> bool:
+    past = runs[kept.run]
+    if past is None:
         return True
     if isinstance(row, Invalid):
         return False
-    body = applied.get(row.target)
-    return body is not None and all(body.get(key) == value for key, value in row.settings)
+    if kept.status is RowStatus.APPLIED:
+        bodies = past.applied.get(row.target, ())
+        if any(all(body.get(key) == value for key, value in row.settings) for body in bodies):
+            return True
+    if past.as_read is None:
+        return kept.status is not RowStatus.APPLIED
+    return (kept.status, row.target, row.settings) in past.as_read

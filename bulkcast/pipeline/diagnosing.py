@@ -68,14 +68,16 @@ async def _of_classin(
     ) as client:
         sent_at = wall()
         reply = await client.send(WEBCAST.harmless, int(sent_at))
-        off = _off(reply, sent_at)
+        verdict = protocol.judge(reply, WEBCAST, now=sent_at)
+        off = _off(verdict, reply, sent_at)
         if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
             reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
     reached = _reached(config.institution.root_url, reply, verdict, speaks)
     if isinstance(reply, NoReply):
         return [reached]
-    return [reached, _access(verdict, speaks), _clock(reply, off, speaks)]
+    own = reply if verdict.code.isdigit() else replace(reply, date=None)
+    return [reached, _access(verdict, speaks), _clock(own, off, speaks)]
 
 
 def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Tongue) -> _Finding:
@@ -104,10 +106,13 @@ def _explained(verdict: Verdict, speaks: Tongue) -> str:
     return speaks.joined([sentence for sentence in sentences if sentence])
 
 
-def _off(reply: Reply | NoReply, sent_at: float) -> float:
-    """Seconds by which ClassIn's clock is later than this computer's; 0 where nothing tells."""
+def _off(verdict: Verdict, reply: Reply | NoReply, sent_at: float) -> float:
+    """Seconds by which ClassIn's clock is later than this computer's; 0 where nothing tells.
+
+    What answers in its place, a login page on the way say, has a clock of its own.
+    """
     match reply:
-        case Reply(date=float(date)):
+        case Reply(date=float(date)) if verdict.code.isdigit():
             return date - sent_at
         case _:
             return 0.0

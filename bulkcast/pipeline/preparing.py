@@ -1,7 +1,7 @@
 """Read a sheet, check it, plan it: everything that needs no network and changes nothing."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -16,7 +16,13 @@ from bulkcast.errors import CannotStart
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet
 from bulkcast.naming import header_names
 from bulkcast.pipeline.memory import rows_uncollected
-from bulkcast.pipeline.values import Prepared, Selection, SheetOptions, Validation
+from bulkcast.pipeline.values import (
+    RESUBMITTED,
+    Prepared,
+    Selection,
+    SheetOptions,
+    Validation,
+)
 
 
 @rows_uncollected()
@@ -47,7 +53,8 @@ def prepare(
     checked = replace(checked, rows=rows)
     left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
-    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint)
+    again = _sent_again(previous, left_out) if selection.statuses is not None else {}
+    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint, again=again)
 
 
 _SENT: Final = frozenset(
@@ -136,6 +143,14 @@ def _leave_out(
                 RowStatus.NOT_SENT, "plan.not_chosen", {"option": option}
             )
     return kept, left_out
+
+
+def _sent_again(
+    previous: Mapping[int, Mapping[str, str]], left_out: Container[int]
+) -> dict[int, str]:
+    """Row that is chosen because a run did not succeed with it → that run."""
+    found = ((row, _earlier(row, said)) for row, said in previous.items() if row not in left_out)
+    return {row: b.run for row, b in found if b and b.status in RESUBMITTED}
 
 
 def _not_chosen(

@@ -12,7 +12,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
-from bulkcast.model import Outcome, ResultRow, RowStatus, Stop, Text
+from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
 from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.values import RunReport, SendOptions
@@ -225,14 +225,24 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
     """
     with Ledger(config_home) as ledger:
         frozen = ledger.load(ledger.newest(run).header.run)
-        header, layout = frozen.header, frozen.header.layout
-        options = loader.ReadOptions(
-            tab=layout.tab,
-            encoding=None if layout.tab else layout.encoding,
-            delimiter=None if layout.tab else layout.delimiter,
-            mapping=header.mapping,
-        )
-        snapshot = ledger.folder(header.run) / header.snapshot
-        sheet = loader.read(snapshot, endpoint=WEBCAST, options=options)
+        sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
     return reporter.crosstab(sheet, rows, column, WEBCAST)
+
+
+def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
+    """A run's own copy of its sheet, read as the run read it.
+
+    Raises:
+        UnreadableSheet: it is no longer there, or was changed.
+
+    """
+    layout = header.layout
+    options = loader.ReadOptions(
+        tab=layout.tab,
+        encoding=None if layout.tab else layout.encoding,
+        delimiter=None if layout.tab else layout.delimiter,
+        mapping=header.mapping,
+    )
+    snapshot = ledger.folder(header.run) / header.snapshot
+    return loader.read(snapshot, endpoint=WEBCAST, options=options)

@@ -9,9 +9,10 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, Steady, claim
-from bulkcast.pipeline.believing import require_as_applied
+from bulkcast.pipeline.believing import require_as_done
 from bulkcast.pipeline.dispatching import OPEN, Doors, Left, carry_out, own_clock
 from bulkcast.pipeline.freezing import freeze, header_of, held_back, new_name, target_of
+from bulkcast.pipeline.overtaking import without_overtaken
 from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
@@ -47,10 +48,12 @@ async def apply(
     config = replace(config, institution=one_spelling(config.institution))
     prepared = held_back(prepared, options)
     with parts.ledger(config.home) as ledger:
-        header = header_of(prepared, config, run=run, created_at=started, target=target)
-        with claim(config.home, config.institution, run=run, since=_told(started, header.tz)):
+        since = _told(started, prepared.options.tz)
+        with claim(config.home, config.institution, run=run, since=since):
             require_unchanged(ledger, config.institution, prepared)
-            require_as_applied(ledger, prepared)
+            require_as_done(ledger, config.institution, prepared)
+            prepared = without_overtaken(ledger, config.institution, prepared)
+            header = header_of(prepared, config, run=run, created_at=started, target=target)
             freeze(ledger, header, prepared)
             left = Left(prepared.plan.requests, {})
             doors = Doors(control or Control(), watch, wall, steady or own_clock(wall), parts)

@@ -129,6 +129,8 @@ class Prepared:
     endpoint: Endpoint
     known: Known = field(default_factory=dict)
     """What the classrooms are known to hold, where that was looked up."""
+    again: Mapping[int, str] = field(default_factory=dict)
+    """Row sent again because a run did not succeed with it → that run."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
