@@ -125,7 +125,7 @@ def _silent(told: Voice) -> Voice:
 
 
 def _require_expected(prepared: Prepared, given: Given) -> None:
-    pipeline.require_expected(prepared, given["max_changes"], given["approve"])
+    pipeline.require_expected(prepared, given["max_changes"], given["approve"], now=time.time())
 
 
 def _dry_run(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
