@@ -10,6 +10,7 @@ import jsonschema
 import openpyxl
 import pytest
 
+from bulkcast.ledger import FILE_NAME
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
 from tests.command_line import (
     CANARY,
@@ -379,6 +380,23 @@ def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
     assert ill.status == 6
     assert {f["name"]: f["well"] for f in ill.document["findings"]}["credentials"] is False
     assert CANARY not in ill.out + ill.err
+
+
+def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: Desk) -> None:
+    home = Path(desk.env["BULKCAST_HOME"])
+    none_yet = desk.call("doctor", "--json")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / FILE_NAME).write_bytes(b"x" * 5000)
+    damaged = desk.call("doctor", "--json")
+    told = desk.call("doctor", "--lang", "zh")
+
+    assert [f["well"] for f in none_yet.document["findings"]] == [False, True]
+    assert "set BULKCAST_SID" in none_yet.document["findings"][0]["message"]
+    assert none_yet.status == none_yet.document["exit"] == 2
+    assert [f["name"] for f in damaged.document["findings"]] == ["configuration", "ledger"]
+    assert "damaged or no ledger" in damaged.document["findings"][1]["message"]
+    assert damaged.status == told.status == 6
+    assert "BULKCAST_SID" in told.out
 
 
 def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -> None:

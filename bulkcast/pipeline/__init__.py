@@ -17,7 +17,7 @@ never from memory: nothing is claimed that is not on disk.
 
 from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.believing import with_doubts
-from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.diagnosing import doctor, doctor_without
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
 from bulkcast.pipeline.preparing import prepare, validate, zone
@@ -58,6 +58,7 @@ __all__ = [
     "apply",
     "crosstab",
     "doctor",
+    "doctor_without",
     "is_plan",
     "left_to_send",
     "outcomes",
