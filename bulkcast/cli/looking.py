@@ -116,7 +116,9 @@ def show(run: str, given: Given) -> int:
         told.show(Text(""), *accounts.rows(listed, most=most))
     if told.quiet:
         told.document(account.run)
-    page = command("bulkcast", "results", account.run, "-o", f"{account.run}.html")
+    page = command(
+        "bulkcast", "results", account.run, "-o", f"{account.run}.html", *asked.typed(*asked.OF_RUN)
+    )
     told.say(Text(""), whole(tr("As a page to hand on: "), page))
     return 0
 
