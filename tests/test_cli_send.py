@@ -370,6 +370,20 @@ def test_there_are_no_runs_at_first(desk: Desk) -> None:
     assert desk.call("resume", "--sandbox").status == 2
 
 
+def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    with clearing(desk):
+        desk.set(BULKCAST_SECRET=CANARY)
+        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+
+    assert said.status == 6
+    assert "Stopped (credentials): The signature is wrong" in said.err
+    assert "Check BULKCAST_SID" in said.err
+    assert "To send" not in said.err
+    assert Path(said.out.strip()).exists()
+
+
 def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
     with clearing(desk):
         well = desk.call("doctor")

@@ -20,14 +20,16 @@ def show(told: Voice, report: RunReport) -> None:
         told.warn(shown(said(remark)))
     if told.as_json:
         return
+    stopped = outcomes.why_stopped(report.stop, report.counts, told.symbols) if report.stop else ()
     if told.quiet:
+        for line in stopped:
+            told.warn(line.plain)
         told.document(str(report.results or ""))
         return
     earlier = outcomes.before(report.rows, report.run)
     told.show(Text(""), outcomes.outcome(report.counts, earlier, told.symbols))
     told.show(outcomes.total(report, told.symbols))
-    if report.stop:
-        told.show(*outcomes.why_stopped(report.stop, report.counts, told.symbols))
+    told.show(*stopped)
     if report.results:
         told.show(whole(tr("Result sheet: "), shown(report.results)))
 
