@@ -21,7 +21,7 @@ from bulkcast.pipeline import Diagnosis
 PROBLEMS_MOST: Final = 50
 """Problems listed before the rest is only counted."""
 _VALUE_MOST: Final = 28
-_QUARTER_LEAST: Final = 8
+_WIDTH_LEAST: Final = 24
 """Columns of a terminal, not characters."""
 
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -93,7 +93,7 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
 class _Places:
     """One line for each place; columns that all leave empty are left out.
 
-    Header and value take a quarter of the screen each at most: the sentence wants the rest.
+    A header takes a third of the screen at most, a value a quarter: the sentence wants the rest.
     """
 
     group: Sequence[Issue]
@@ -105,8 +105,8 @@ class _Places:
         return Measurement.get(console, options, self._table(options))
 
     def _table(self, options: ConsoleOptions) -> Table:
-        quarter = max(options.max_width // 4, _QUARTER_LEAST)
-        cells = [_line(issue, quarter) for issue in self.group]
+        width = max(options.max_width, _WIDTH_LEAST)
+        cells = [_line(issue, width) for issue in self.group]
         used = [any(line[i] for line in cells) for i in range(4)]
         table = Table.grid(padding=(0, 2))
         for index, style in enumerate(("bold", "", "", "")):
@@ -119,11 +119,11 @@ class _Places:
         return table
 
 
-def _line(issue: Issue, quarter: int) -> tuple[str, str, str, str]:
+def _line(issue: Issue, width: int) -> tuple[str, str, str, str]:
     return (
         issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
-        _short(shown(short_header(issue.column or "")), quarter),
-        _short(shown(issue.value), min(quarter, _VALUE_MOST)),
+        _short(shown(short_header(issue.column or "")), width // 3),
+        _short(shown(issue.value), min(width // 4, _VALUE_MOST)),
         shown(said(issue.message)),
     )
 
