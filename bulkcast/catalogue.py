@@ -103,7 +103,7 @@ OFF: Final = Choice(
 ON: Final = Choice(
     1,
     Label("On", "开"),
-    ("yes", "y", "true", "enable", "enabled", "是", "启用", "开启", "開", "開啟", "Yes 是"),
+    ("yes", "y", "true", "enable", "enabled", "是", "启用", "开启", "打开", "開", "開啟", "Yes 是"),
 )
 
 

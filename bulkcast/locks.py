@@ -65,6 +65,11 @@ def is_late(locks_at: int | None, at: float) -> bool:
     return locks_at is not None and at >= locks_at - LOCK_MARGIN_S
 
 
+def is_refused(request: Request, at: float) -> bool:
+    """Whether nothing of a request would be sent at `at`, as it is late and all of it is meant."""
+    return request.once_locked == "refuse" and is_late(request.locks_at, at)
+
+
 def only_free(request: Request, endpoint: Endpoint) -> Request:
     """The request without its locked settings, which nothing holds up any more."""
     settings = {c.key for c in endpoint.columns if c.role is Role.SETTING}

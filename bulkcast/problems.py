@@ -354,7 +354,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "run.outage": Problem(
         _E,
-        "For {minutes} minutes ClassIn gave no answer of its own; last seen: {what}.",
+        "For {minutes} min ClassIn gave no answer of its own; last seen: {what}.",
         "Check the network, then continue with `bulkcast resume`.",
     ),
     "run.throttled": Problem(

@@ -66,6 +66,19 @@ def test_help_lists_the_commands_in_the_order_of_their_use(desk: Desk) -> None:
     assert tuple(word for word in listed if word in COMMANDS) == COMMANDS
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("group", [(), ("runs",)])
+def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
+    desk: Desk, group: tuple[str, ...], lang: str
+) -> None:
+    desk.set(COLUMNS="80")
+
+    said = desk.call(*group, "--help", "--lang", lang)
+
+    assert said.status == 0
+    assert "..." not in said.out.replace("[ARGS]...", "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_promises_no_secret_option(desk: Desk, command: str) -> None:
     said = desk.call(command, "--help")

@@ -175,6 +175,23 @@ def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: Desk) ->
     assert mark in desk.call("plan", sheet).err
 
 
+def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(desk: Desk) -> None:
+    begins = (datetime.fromtimestamp(time.time() + s, UTC).isoformat() for s in (60, 90, 9e4, 9e4))
+    sheet = desk.folder / "term.csv"
+    rows = [f"{25096000 + number},{at},1,0,0,0" for number, at in enumerate(begins)]
+    head = "activityId,startTime,recordState,recordType,liveState,openState"
+    sheet.write_text("\n".join([head, *rows]), encoding="utf-8")
+
+    with clearing(desk):
+        held = desk.call("apply", sheet, "-y", "--max-changes", "1", *FAST)
+        sent = desk.call("apply", sheet, "-y", "--max-changes", "2", "--json", *FAST)
+
+    assert held.status == 6
+    assert "would send 2 of 4 rows, more than --max-changes 1 allows" in held.err
+    assert "To send: 2 rows" in held.err
+    assert sent.document["counts"]["applied"] == sent.document["counts"]["too_late"] == 2
+
+
 @pytest.mark.parametrize("wrong", ["-1", "x", "101%", "%", "1.5"])
 def test_a_share_that_is_none_is_refused(desk: Desk, wrong: str) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(1))

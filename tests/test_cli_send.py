@@ -10,6 +10,7 @@ import jsonschema
 import openpyxl
 import pytest
 
+from bulkcast.ledger import FILE_NAME
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
 from tests.command_line import (
     CANARY,
@@ -369,6 +370,20 @@ def test_there_are_no_runs_at_first(desk: Desk) -> None:
     assert desk.call("resume", "--sandbox").status == 2
 
 
+def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    with clearing(desk):
+        desk.set(BULKCAST_SECRET=CANARY)
+        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+
+    assert said.status == 6
+    assert "Stopped (credentials): The signature is wrong" in said.err
+    assert "Check BULKCAST_SID" in said.err
+    assert "To send" not in said.err
+    assert Path(said.out.strip()).exists()
+
+
 def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
     with clearing(desk):
         well = desk.call("doctor")
@@ -379,6 +394,23 @@ def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
     assert ill.status == 6
     assert {f["name"]: f["well"] for f in ill.document["findings"]}["credentials"] is False
     assert CANARY not in ill.out + ill.err
+
+
+def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: Desk) -> None:
+    home = Path(desk.env["BULKCAST_HOME"])
+    none_yet = desk.call("doctor", "--json")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / FILE_NAME).write_bytes(b"x" * 5000)
+    damaged = desk.call("doctor", "--json")
+    told = desk.call("doctor", "--lang", "zh")
+
+    assert [f["well"] for f in none_yet.document["findings"]] == [False, True]
+    assert "set BULKCAST_SID" in none_yet.document["findings"][0]["message"]
+    assert none_yet.status == none_yet.document["exit"] == 2
+    assert [f["name"] for f in damaged.document["findings"]] == ["configuration", "ledger"]
+    assert "damaged or no ledger" in damaged.document["findings"][1]["message"]
+    assert damaged.status == told.status == 6
+    assert "BULKCAST_SID" in told.out
 
 
 def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -> None:

@@ -1,12 +1,13 @@
 """validate, plan and template: what is offline."""
 
 import json
+import shlex
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from tests.command_line import CANARY, ROOT, Desk, line, lines, write_csv
+from tests.command_line import CANARY, FAST, ROOT, Desk, Said, line, lines, write_csv
 
 VALIDATION = {
     "type": "object",
@@ -300,3 +301,33 @@ def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -
     sentence, document = said.err.splitlines()
     assert sentence.startswith("bulkcast: term.xlsx")
     assert json.loads(document)["error"]["code"] == "unreadable_sheet"
+
+
+# ------------------------------------------------------------------ what to type next
+
+
+def test_the_command_to_type_next_reads_the_sheet_as_this_one_did(desk: Desk) -> None:
+    sheet = desk.folder / "term.csv"
+    sheet.write_bytes("lesson;aid;登录观看\n数学;25096001;1\n数学;x;1\n".encode("gb18030"))
+    options = (
+        "--map", "aid=activityId", "--encoding", "gb18030", "--delimiter", ";", "--tz", "UTC",
+        "--strict", "--hidden", "skip",
+    )  # fmt: skip
+
+    checked = desk.call("validate", sheet, *options)
+    sent = desk.call("apply", sheet, "--sandbox", "-y", *options, *FAST)
+
+    follow = next_words(checked)
+    assert follow[:3] == ["bulkcast", "apply", str(sheet)]
+    tried = desk.call(*follow[1:], "--sandbox", "-y", "--json", *FAST)
+    assert tried.document["counts"]["applied"] == 1
+    again = next_words(sent)
+    assert again[:2] == ["bulkcast", "resubmit"]
+    assert "--encoding" not in again
+    assert {"--sandbox", "--map", "--tz", "--strict", "--hidden"} <= set(again)
+    assert desk.call(*again[1:], "-y", "--json").document["counts"]["invalid"] == 1
+
+
+def next_words(said: Said) -> list[str]:
+    """The command at the end of what was said, as a shell would take it."""
+    return shlex.split("bulkcast " + said.err.split("bulkcast ")[-1])

@@ -108,7 +108,7 @@ def test_a_server_out_of_reach_is_found(tmp_path: Path) -> None:
     assert health(diagnosis) == {"reachability": False, "ledger": True}
     assert diagnosis.exit_status == 5
     assert diagnosis.findings[0][2] == (
-        "https://no-such-host.invalid gives no answer: no connection: the name"
+        "https://no-such-host.invalid is out of reach: no connection: the name"
         " no-such-host.invalid is not known here. Check the network, then try again."
     )
 

@@ -71,7 +71,7 @@ def test_two_cells_show_what_the_guess_makes_of_the_file(tmp_path: Path) -> None
 
     (found,) = told(path)
 
-    assert str(found.message).endswith("read as gb18030: “高中数学”, “课堂ID”.")
+    assert str(found.message).endswith("read as gb18030: “高中数学” / “课堂ID”.")
     assert "--encoding" in str(found.fix)
 
 

@@ -8,6 +8,7 @@ import string
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -492,3 +493,22 @@ def test_a_chinese_sentence_is_broken_where_the_terminal_ends_and_never_cut() ->
     shown = "".join(screen.file.getvalue().split())
     assert sentence.replace(" ", "") in shown.replace("第2行", "")
     assert max(cell_len(line) for line in screen.file.getvalue().splitlines()) <= 24
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_long_cell_leaves_its_sentence_room_on_a_narrow_terminal(lang: str) -> None:
+    long = issue("text.cut", row=2, value="标" * 60, n="1200", most="50")
+    found = replace(long, column="Chosen students may watch", cell="Q38")
+    screen = Console(width=80, file=io.StringIO())
+
+    with words.speaking(lang):
+        screen.print(*problems(Problems(((found,),), 0), Symbols()))
+        sentence = words.said(found.message)
+
+    assert isinstance(screen.file, io.StringIO)
+    told = screen.file.getvalue()
+    shown = re.sub(r"Q38.*…", "", told)
+    assert "Q38" in told
+    assert "".join(sentence.split()) in "".join(shown.split())
+    assert max(map(cell_len, told.splitlines())) <= 80
+    assert len(told.splitlines()) <= 7

@@ -264,16 +264,16 @@ def test_a_plan_larger_than_expected_waits_for_its_fingerprint(tmp_path: Path) -
     prepared = prepare(plain(tmp_path / "term.csv", 10))
     mark = prepared.plan.fingerprint
 
-    require_expected(prepared, None, None)
-    require_expected(prepared, (10, "rows"), None)
-    require_expected(prepared, (100, "%"), None)
-    require_expected(prepared, (1, "rows"), mark[:16])
+    require_expected(prepared, None, None, now=EPOCH)
+    require_expected(prepared, (10, "rows"), None, now=EPOCH)
+    require_expected(prepared, (100, "%"), None, now=EPOCH)
+    require_expected(prepared, (1, "rows"), mark[:16], now=EPOCH)
     for most in ((9.0, "rows"), (99.0, "%")):
         with pytest.raises(NeedsHuman, match=f"10 of 10 rows.*--approve {mark[:16]}"):
-            require_expected(prepared, most, None)
+            require_expected(prepared, most, None, now=EPOCH)
     for other in ("", mark[:4], "0" * 16):
         with pytest.raises(NeedsHuman, match="is another plan"):
-            require_expected(prepared, (100, "rows"), other)
+            require_expected(prepared, (100, "rows"), other, now=EPOCH)
 
 
 # ------------------------------------------------------------------ changed only

@@ -104,7 +104,7 @@ def template(out: Path, **given: Any) -> int:
 @options.reading
 @options.voice
 def validate(sheet: Path, **given: Any) -> int:
-    """Check SHEET and list what is wrong; offline, without credentials."""
+    """Check SHEET and list what is wrong; without an account."""
     from bulkcast.cli import checking
 
     return checking.validate(sheet, given)
@@ -197,7 +197,10 @@ for _command in past.COMMANDS:
 @options.world
 @options.voice
 def doctor(**given: Any) -> int:
-    """Check ClassIn, credentials, clock and the ledger; change nothing."""
+    """Check ClassIn, credentials, clock and the ledger.
+
+    It changes nothing at ClassIn.
+    """
     from bulkcast.cli import looking
 
     return looking.doctor(given)

@@ -1,7 +1,7 @@
 """What a command line asked for, in the words of the use cases."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,36 @@ Given = Mapping[str, Any]
 
 SANDBOX_HOME: Final = "sandbox"
 """The folder under BULKCAST_HOME for what was only tried out: never mixed with real runs."""
+
+
+OF_READING: Final = ("tab", "mapping", "hidden", "delimiter", "duplicates", "strict", "tz")
+"""Options that a sheet and its result sheet are read with; that one's encoding is always known."""
+
+OF_SHEET: Final = (*OF_READING, "encoding")
+OF_RUN: Final = ("profile", "sandbox", "world")
+"""Options that say for whom a run is."""
+
+
+def typed(*names: str) -> Iterator[str]:
+    """Options of this command as they were typed: a next one has to mean the same by the sheet."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is _TYPED:
+            yield from _spelled(option.opts[0], context.params[option.name])
+
+
+_TYPED: Final = click.core.ParameterSource.COMMANDLINE
+
+
+def _spelled(option: str, value: object) -> Iterator[str]:
+    match value:
+        case bool():
+            yield option
+        case tuple():
+            for header, key in value:
+                yield from (option, f"{header}={key}")
+        case _:
+            yield from (option, str(value))
 
 
 def sheet_options(given: Given) -> SheetOptions:

@@ -107,7 +107,7 @@ def show_verdict(told: Voice, prepared: Checked) -> None:
 
 def _next(prepared: Validation, n: int) -> Text:
     """What to do next; `n` rows could be sent."""
-    apply = command("bulkcast", "apply", prepared.path)
+    apply = command("bulkcast", "apply", prepared.path, *asked.typed(*asked.OF_SHEET))
     if not prepared.rows:
         return Text(tr(NO_ROWS))
     if not n:
@@ -164,7 +164,9 @@ def require_results(prepared: Prepared) -> None:
             "{name} is no result sheet: it has no column {status}; send it with {command}",
             name=prepared.path.name,
             status=status,
-            command=command("bulkcast", "apply", prepared.path),
+            command=command(
+                "bulkcast", "apply", prepared.path, *asked.typed(*asked.OF_SHEET, *asked.OF_RUN)
+            ),
         )
 
 
@@ -209,7 +211,8 @@ def _tell_limits(told: Voice, prepared: Prepared, planned: Figures, given: Given
 def show_where_wrong(told: Voice, prepared: Prepared) -> None:
     """Which command lists what is wrong with the rows that are not sent."""
     if prepared.invalid:
-        validate = command("bulkcast", "validate", prepared.path)
+        options = asked.typed(*asked.OF_SHEET)
+        validate = command("bulkcast", "validate", prepared.path, *options)
         told.say(whole(tr("What is wrong with the invalid rows: "), validate))
 
 
@@ -238,5 +241,8 @@ def _freeze(told: Voice, prepared: Prepared, config: Config, given: Given, now: 
                 where=render.institution_said(config.institution),
             )
         ),
-        whole(tr("Next, to send exactly that: "), command("bulkcast", "apply", path)),
+        whole(
+            tr("Next, to send exactly that: "),
+            command("bulkcast", "apply", path, *asked.typed(*asked.OF_RUN)),
+        ),
     )

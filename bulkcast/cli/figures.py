@@ -19,8 +19,8 @@ from bulkcast.catalogue import (
 from bulkcast.cli.words import tr
 from bulkcast.forecast import Forecast, Pace, forecast
 from bulkcast.known import Holdings, Known
-from bulkcast.locks import is_late
-from bulkcast.model import Change, Request, RowStatus, SettingValue
+from bulkcast.locks import is_refused
+from bulkcast.model import Change, RowStatus, SettingValue
 from bulkcast.pipeline import Prepared
 from bulkcast.wording import marked
 
@@ -96,7 +96,7 @@ class Figures:
 def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
     """Count `prepared` up.  `rate` in requests per second, `now` in Unix seconds."""
     endpoint = prepared.endpoint
-    requests = [r for r in prepared.plan.requests if not _is_locked(r, now)]
+    requests = [r for r in prepared.plan.requests if not is_refused(r, now)]
     rows = {row for request in requests for row in request.rows}
     changes = [c for c in prepared.checked.rows if isinstance(c, Change) and c.row in rows]
     outlook = forecast(prepared.plan.requests, Pace(rate, endpoint.limit), now=now)
@@ -122,11 +122,6 @@ def figures(prepared: Prepared, *, rate: float, now: float) -> Figures:
 
 
 _DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-
-
-def _is_locked(request: Request, now: float) -> bool:
-    """Whether nothing of a request can be sent any more."""
-    return request.once_locked == "refuse" and is_late(request.locks_at, now)
 
 
 def _settled_as(prepared: Prepared, status: RowStatus) -> int:

@@ -14,7 +14,7 @@ from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Voice, command, shown, voice, whole
 from bulkcast.cli.words import calling, said, spoken, tr, trn
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import UnreadableSheet
+from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.ledger import RunRecord
 from bulkcast.model import Severity, Sheet
 from bulkcast.pipeline import Diagnosis, zone
@@ -116,7 +116,9 @@ def show(run: str, given: Given) -> int:
         told.show(Text(""), *accounts.rows(listed, most=most))
     if told.quiet:
         told.document(account.run)
-    page = command("bulkcast", "results", account.run, "-o", f"{account.run}.html")
+    page = command(
+        "bulkcast", "results", account.run, "-o", f"{account.run}.html", *asked.typed(*asked.OF_RUN)
+    )
     told.say(Text(""), whole(tr("As a page to hand on: "), page))
     return 0
 
@@ -180,5 +182,9 @@ def doctor(given: Given) -> int:
 
 
 async def _examine(given: Given) -> Diagnosis:
-    async with asked.connected(asked.config(given), given) as config:
+    try:
+        wanted = asked.config(given)
+    except CannotStart as exc:
+        return pipeline.doctor_without(exc, asked.home(given), lang=spoken().lang)
+    async with asked.connected(wanted, given) as config:
         return await pipeline.doctor(config, lang=spoken().lang)

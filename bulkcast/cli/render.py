@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +21,8 @@ from bulkcast.pipeline import Diagnosis
 PROBLEMS_MOST: Final = 50
 """Problems listed before the rest is only counted."""
 _VALUE_MOST: Final = 28
+_WIDTH_LEAST: Final = 24
+"""Columns of a terminal, not characters."""
 
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
@@ -78,38 +82,55 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
             (f"{mark} {tr(first.severity.value)}", f"bold {style}"),
             (f"  {first.code}{places}", "bold"),
         )
-        yield Padding(_places(group), (0, 0, 0, 4), expand=False)
+        yield Padding(_Places(group), (0, 0, 0, 4), expand=False)
         if str(first.fix):
             fix = Text(f"{symbols.arrow} {shown(said(first.fix))}", "dim")
             yield Padding(fix, (0, 0, 0, 4), expand=False)
         yield Text("")
 
 
-def _places(group: Sequence[Issue]) -> Table:
-    """One line for each place; columns that all leave empty are left out."""
-    cells = [
-        (
-            issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
-            shown(short_header(issue.column or "")),
-            _short(shown(issue.value)),
-            shown(said(issue.message)),
-        )
-        for issue in group
-    ]
-    used = [any(line[i] for line in cells) for i in range(4)]
-    table = Table.grid(padding=(0, 2))
-    for index, style in enumerate(("bold", "", "", "")):
-        if used[index]:
-            wide = index == 3
-            overflow: Literal["fold", "ellipsis"] = "fold" if wide else "ellipsis"
-            table.add_column(style=style, no_wrap=not wide, overflow=overflow)
-    for line in cells:
-        table.add_row(*(Text(text) for text, show in zip(line, used, strict=True) if show))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """One line for each place; columns that all leave empty are left out.
+
+    A header takes a third of the screen at most, a value a quarter: the sentence wants the rest.
+    """
+
+    group: Sequence[Issue]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._table(options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._table(options))
+
+    def _table(self, options: ConsoleOptions) -> Table:
+        width = max(options.max_width, _WIDTH_LEAST)
+        cells = [_line(issue, width) for issue in self.group]
+        used = [any(line[i] for line in cells) for i in range(4)]
+        table = Table.grid(padding=(0, 2))
+        for index, style in enumerate(("bold", "", "", "")):
+            if used[index]:
+                wide = index == 3
+                overflow: Literal["fold", "ellipsis"] = "fold" if wide else "ellipsis"
+                table.add_column(style=style, no_wrap=not wide, overflow=overflow)
+        for line in cells:
+            table.add_row(*(Text(text) for text, show in zip(line, used, strict=True) if show))
+        return table
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= _VALUE_MOST else value[: _VALUE_MOST - 1] + "…"
+def _line(issue: Issue, width: int) -> tuple[str, str, str, str]:
+    return (
+        issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
+        _short(shown(short_header(issue.column or "")), width // 3),
+        _short(shown(issue.value), min(width // 4, _VALUE_MOST)),
+        shown(said(issue.message)),
+    )
+
+
+def _short(text: str, most: int) -> str:
+    """`text` cut to columns of a terminal; a Chinese character takes two."""
+    return text if cell_len(text) <= most else set_cell_size(text, most - 1).rstrip() + "…"
 
 
 def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols) -> Text:

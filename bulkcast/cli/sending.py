@@ -1,7 +1,6 @@
 """`apply`, `resubmit` and `resume`: show the plan, ask, send, say how it ended and what is next."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -79,7 +78,7 @@ def resume(run: str, given: Given) -> int:
     report = asyncio.run(_carry_out(during, config, options, given, use, port))
     if is_over:
         told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
-    return _tell(told, report, given)
+    return _tell(told, report)
 
 
 def _apply(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
@@ -116,7 +115,7 @@ def _carry_on(
 
     during = told if planned.sent else _silent(told)
     report = asyncio.run(_carry_out(during, config, options, given, use))
-    return _tell(told, report, given)
+    return _tell(told, report)
 
 
 def _silent(told: Voice) -> Voice:
@@ -125,7 +124,7 @@ def _silent(told: Voice) -> Voice:
 
 
 def _require_expected(prepared: Prepared, given: Given) -> None:
-    pipeline.require_expected(prepared, given["max_changes"], given["approve"])
+    pipeline.require_expected(prepared, given["max_changes"], given["approve"], now=time.time())
 
 
 def _dry_run(told: Voice, prepared: Prepared, options: SendOptions, given: Given) -> int:
@@ -207,13 +206,13 @@ def _agree(n: int, config: Config | None, given: Given) -> None:
 # ------------------------------------------------------------------ during
 
 
-def _tell(told: Voice, report: RunReport, given: Given) -> int:
+def _tell(told: Voice, report: RunReport) -> int:
     """Say how a run ended and what is next; the exit status."""
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
     ended.show(told, report)
     if not told.as_json:
-        told.say(ended.next_step(report, sandboxed=_sandbox_words(given)))
+        told.say(ended.next_step(report))
     return report.exit_status
 
 
@@ -248,10 +247,3 @@ def _port_of(home: Path, run: str) -> int:
             port = record.header.institution.root_url.rpartition(":")[2]
             return int(port) if port.isdigit() else 0
     return 0
-
-
-def _sandbox_words(given: Given) -> tuple[str, ...]:
-    if not given["sandbox"]:
-        return ()
-    world = given["world"]
-    return ("--sandbox", "--world", os.fspath(world)) if world else ("--sandbox",)

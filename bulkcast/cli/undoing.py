@@ -117,5 +117,8 @@ def _tell_next(told: Voice, found: Undone) -> None:
                 )
             ),
             whole(tr("Next, to look at it: "), command("bulkcast", "plan", found.path)),
-            whole(tr("Then, to take the run back: "), command("bulkcast", "apply", found.path)),
+            whole(
+                tr("Then, to take the run back: "),
+                command("bulkcast", "apply", found.path, *asked.typed(*asked.OF_RUN)),
+            ),
         )

@@ -37,9 +37,9 @@ def chosen(known: Sequence[str], run: str, path: Path) -> str:
         raise no_run(run, path)
     if run and len(found) > 1 and run not in found:
         raise CannotStart(
-            "several runs begin with {run}: {names}; give more of the name",
+            "several runs begin with {run}: {runs}; give more of the name",
             run=run,
-            names=", ".join(found[:_NAMED_MOST]),
+            runs=", ".join(found[:_NAMED_MOST]),
         )
     return run if run in found else found[0]
 

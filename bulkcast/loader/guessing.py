@@ -97,7 +97,7 @@ class Doubts:
     def issues(self) -> tuple[Issue, ...]:
         """What to say of the guess; complete once all rows were seen."""
         encoding = self.guess.encoding
-        samples = ", ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
+        samples = " / ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
         rival = None if self.guess.by_header or not self._is_sent else self._rival()
         if rival is None and encoding == "utf-8":
             return ()

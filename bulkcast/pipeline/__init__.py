@@ -18,7 +18,7 @@ never from memory: nothing is claimed that is not on disk.
 
 from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.believing import with_doubts
-from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.diagnosing import doctor, doctor_without
 from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
 from bulkcast.pipeline.parts import Parts
@@ -61,6 +61,7 @@ __all__ = [
     "apply",
     "crosstab",
     "doctor",
+    "doctor_without",
     "is_plan",
     "left_to_send",
     "outcomes",

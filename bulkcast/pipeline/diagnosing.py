@@ -12,7 +12,7 @@ from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import BulkcastError
+from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.languages import tongue
 from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
 from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
@@ -48,6 +48,19 @@ async def doctor(
     config = replace(config, institution=one_spelling(config.institution))
     findings = [*await _of_classin(config, speaks, wall)]
     findings += _of_home(config.home, config.institution, speaks)
+    return _diagnosis(findings)
+
+
+def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnosis:
+    """Check the ledger alone, where ClassIn cannot be asked because of `why`."""
+    speaks = tongue(lang)
+    missing = speaks.tell("{why}.", why=speaks.error(why))
+    return _diagnosis(
+        [_Finding(marked("configuration"), why.exit_status, missing), _ledger(home, speaks)]
+    )
+
+
+def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
     worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
     told = tuple((name, not status, sentence) for name, status, sentence in findings)
     return Diagnosis(told, exit_status=worst)
@@ -87,7 +100,7 @@ def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Tongue)
         return _Finding(name, 0, speaks.tell(well, url=url, status=reply.status))
     if reply.fatal:
         return _Finding(name, _HUMAN, _explained(verdict, speaks))
-    ill = "{url} gives no answer: {what}. Check the network, then try again."
+    ill = "{url} is out of reach: {what}. Check the network, then try again."
     return _Finding(name, _LATER, speaks.tell(ill, url=url, what=seen(verdict)))
 
 

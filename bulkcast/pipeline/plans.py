@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from bulkcast import planfile
 from bulkcast.errors import CannotStart, NeedsHuman
 from bulkcast.loader import ReadOptions
+from bulkcast.locks import is_refused
 from bulkcast.model import Change, Institution, RowStatus, Sheet
 from bulkcast.pipeline.preparing import prepare
 from bulkcast.pipeline.remembering import one_spelling, rows_named
@@ -235,11 +236,15 @@ def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
 
 
 def require_expected(
-    prepared: Prepared, most: tuple[float, Literal["rows", "%"]] | None, approved: str | None
+    prepared: Prepared,
+    most: tuple[float, Literal["rows", "%"]] | None,
+    approved: str | None,
+    *,
+    now: float,
 ) -> None:
     """Hold a plan that is larger than expected, unless its fingerprint was approved.
 
-    `most` counts rows that would be sent, or is a share of all the rows of the sheet.
+    `most` counts rows that would be sent at `now`, or is a share of all the rows of the sheet.
 
     Raises:
         NeedsHuman: it is larger, or not the plan that was approved.
@@ -257,7 +262,8 @@ def require_expected(
         )
     if most is None:
         return
-    n, of = sum(len(request.rows) for request in prepared.plan.requests), len(prepared.sheet.rows)
+    n = sum(len(r.rows) for r in prepared.plan.requests if not is_refused(r, now))
+    of = len(prepared.sheet.rows)
     number, unit = most
     if n > (number if unit == "rows" else number * of / 100):
         said = f"{number:g}{'' if unit == 'rows' else '%'}"

@@ -7,16 +7,17 @@ from typing import Final
 from bulkcast.model import Cell
 from bulkcast.validator.reading import Reader, Reading, are_digits, plain, refused
 
+_HALF: Final = r"上午|下午|早上|晚上|[ap]\.?m\.?"
 _TIME: Final = (
-    r"(?P<before>上午|下午|[ap]\.?m\.?)?\s*"
+    rf"(?P<before>{_HALF})?\s*"
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.0+)?)?"
-    r"|[时時](?:(?P<part>\d{1,2})分)?)"
-    r"\s*(?P<after>上午|下午|[ap]\.?m\.?)?"
+    r"|[时時点點](?:(?P<part>\d{1,2})分|(?P<half>半))?)"
+    rf"\s*(?P<after>{_HALF})?"
 )
 _MOMENT: Final = re.compile(
     r"(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
     r"(?:\s*(?:星期|周|週)(?P<weekday>[一二三四五六日天]))?"
-    rf"(?:(?:[T\s]+|(?<=[日一二三四五六天])|(?=[上下]午)){_TIME})?",
+    rf"(?:(?:[T\s]+|(?<=[日一二三四五六天])|(?=[上下]午|[早晚]上)){_TIME})?",
     re.IGNORECASE,
 )
 _ONLY_A_TIME: Final = re.compile(_TIME, re.IGNORECASE)
@@ -69,7 +70,7 @@ def _read_parts(parts: dict[str, str | None], tz: tzinfo) -> int | None:
     hour_of_day = _hour(hour, parts["before"] or "", parts["after"] or "")
     if hour_of_day is None:
         return None
-    minute += int(parts["part"] or "0")
+    minute += 30 if parts["half"] else int(parts["part"] or "0")
     moment = datetime(year, month, day, hour_of_day, minute, second, tzinfo=tz)
     named = (parts["weekday"] or "").replace("天", "日")
     if named and _WEEKDAYS[moment.weekday()] != named:
@@ -88,10 +89,13 @@ def _hour(hour: int, before: str, after: str) -> int | None:
     match half:
         case "":
             return hour
-        case "上午":
+        case "上午" | "早上":
             return hour if hour < 12 else None
         case "am":
             return hour % 12 if hour <= 12 else None
+        case "晚上":  # past midnight it is the evening of one day or of the next
+            evening = hour + 12 if hour < 12 else hour
+            return evening if 17 <= evening < 24 else None
         case _:
             return hour + 12 if hour < 12 else hour
 
