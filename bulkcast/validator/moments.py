@@ -11,7 +11,7 @@ _HALF: Final = r"上午|下午|早上|晚上|[ap]\.?m\.?"
 _TIME: Final = (
     rf"(?P<before>{_HALF})?\s*"
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.0+)?)?"
-    r"|[时時点點](?:(?P<part>\d{1,2})分|(?P<half>半))?)"
+    r"|(?P<mark>[时時点點])(?:(?P<part>\d{1,2})分|(?P<half>半))?)"
     rf"\s*(?P<after>{_HALF})?"
 )
 _MOMENT: Final = re.compile(
@@ -68,7 +68,11 @@ def _read_parts(parts: dict[str, str | None], tz: tzinfo) -> int | None:
         int(parts[name] or "0") for name in ("year", "month", "day", "hour", "minute", "second")
     )
     hour_of_day = _hour(hour, parts["before"] or "", parts["after"] or "")
-    if hour_of_day is None:
+    # 3点半 is told by the half of the day that everybody knows, which a cell does not.
+    is_open = (
+        parts["mark"] in {"点", "點"} and hour <= 12 and not (parts["before"] or parts["after"])
+    )
+    if hour_of_day is None or is_open:
         return None
     minute += 30 if parts["half"] else int(parts["part"] or "0")
     moment = datetime(year, month, day, hour_of_day, minute, second, tzinfo=tz)
