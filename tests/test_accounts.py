@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -64,9 +65,9 @@ def test_runs_are_listed_by_state_sheet_and_day(
     assert [r["run"] for r in listed] == [run][:n]
 
 
-def test_a_day_is_that_of_this_computer_and_counts_whole(desk: Desk, run: str) -> None:
+def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: Desk, run: str) -> None:
     created = desk.call("runs", "--json").document["runs"][0]["created_at"]
-    day = datetime.fromtimestamp(created, UTC).astimezone().date()
+    day = datetime.fromtimestamp(created, ZoneInfo("Asia/Shanghai")).date()
     tomorrow = day + timedelta(days=1)
 
     on_it = desk.call("runs", "--json", "--since", str(day), "--until", str(day)).document["runs"]

@@ -13,6 +13,7 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endings import SENDS_MOST, THROTTLES_MOST
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import History, ReplyClass, RequestKey, RowStatus, Secret, Stop
+from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.sandbox import Sandbox, World
 from tests.stage import Director, Played, classroom, play, request, requests, storm
 from tests.virtual import EPOCH, VirtualLoop
@@ -188,6 +189,15 @@ def test_a_stamp_refused_twice_stops_the_run(tmp_path: Path) -> None:
     assert len(played.log) == 2
 
 
+def test_a_clock_that_is_set_again_during_the_run_is_corrected_again(tmp_path: Path) -> None:
+    world = World(classrooms=tuple(classroom(row, "code:101002006") for row in (20, 60)))
+
+    played = play(tmp_path, requests(80), world, concurrency=1)
+
+    assert played.statuses == {RowStatus.APPLIED: 80}
+    assert len(played.log) == 82
+
+
 def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
     played = play(tmp_path, requests(50), direct=storm("redirect", 0.0, math.inf))
 
@@ -212,6 +222,15 @@ def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path)
     assert played.statuses[RowStatus.NOT_SENT] == 35
     assert played.outcome(41).args["feature"] == "liveState"
     assert played.stopped is None
+
+
+def test_a_feature_found_missing_holds_back_rows_that_wait_for_their_turn(tmp_path: Path) -> None:
+    live = [request(row, (("liveState", 1), ("recordState", 1))) for row in range(2, 102)]
+
+    played = play(tmp_path, live, World(lacks=frozenset({"liveState"})), rate=5.0)
+
+    assert played.statuses[RowStatus.REJECTED] <= 5 + 1
+    assert len(played.log) <= 5 + 1
 
 
 def test_twenty_equal_refusals_in_a_row_stop_the_run(tmp_path: Path) -> None:
@@ -312,6 +331,33 @@ def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
     assert_honest(played)
 
 
+def test_probes_of_an_outage_are_no_tries_of_their_rows(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(5), direct=storm("http:503", 0.0, 43 * 60.0))
+
+    assert max(played.sends(row) for row in range(2, 7)) > SENDS_MOST
+    assert played.statuses == {RowStatus.APPLIED: 5}
+
+
+def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(600), direct=storm("http:503", 10.0, 130.0))
+
+    begun = played.log[0].at
+    answered = next(r.at for r in played.log if r.at - begun > 125.0 and r.answer == "1")
+    soon_after = sum(answered < r.at <= answered + 10.0 for r in played.log)
+    assert soon_after <= 0.25 * DEFAULT_RATE * 10.0 + 5
+
+
+def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> None:
+    def direct(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
+        for begins in (60.0, 230.0):
+            storm("http:429", begins, begins + 70.0)(loop, sandbox, dispatcher)
+
+    played = play(tmp_path, requests(400), rate=2.0, max_outage_s=120.0, direct=direct)
+
+    assert played.stopped is None
+    assert played.statuses[RowStatus.APPLIED] == 400
+
+
 def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: Path) -> None:
     played = play(tmp_path, requests(300), direct=storm("http:503", 0.0, math.inf))
 
@@ -369,6 +415,23 @@ def test_an_interrupt_lets_finish_what_is_under_way(tmp_path: Path) -> None:
     assert played.statuses == {RowStatus.APPLIED: sent, RowStatus.NOT_SENT: 200 - sent}
     assert played.elapsed_s < 7.0
     assert_honest(played)
+
+
+def test_a_stop_is_not_kept_waiting_by_what_only_waits_and_its_first_reason_stays(
+    tmp_path: Path,
+) -> None:
+    def direct(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
+        def stop() -> None:
+            dispatcher.stop(Stop("interrupted", "run.interrupted", {}, 130))
+            dispatcher.stop(Stop("outage", "run.outage", {}, 5))
+
+        loop.call_at(20.0, stop)
+
+    world = World(classrooms=(classroom(3, "http:503*"),))
+    played = play(tmp_path, requests(200), world, rate=5.0, direct=direct)
+
+    assert played.stopped == Stop("interrupted", "run.interrupted", {}, 130)
+    assert played.elapsed_s < 22.0
 
 
 def test_an_interrupt_leaves_a_row_that_waits_to_be_repeated_unconfirmed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ So do the two ways of checking a sheet: row by row, and in columns as `validate`
 import csv
 import io
 import string
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -59,7 +59,9 @@ def _is_blank(cell: Cell) -> bool:
 
 def by_reference(path: Path, tab: str) -> tuple[Lines, set[int]]:
     lines, hidden = {}, set()
-    for (number, cells), is_hidden in Reference(path).lines(tab):
+    with closing(Reference(path)) as book:
+        found = list(book.lines(tab))
+    for (number, cells), is_hidden in found:
         if kept := trimmed(cells):
             lines[number] = kept
         if is_hidden:
@@ -84,7 +86,8 @@ def _never() -> NoReturn:
 
 
 def tabs(path: Path) -> list[str]:
-    return [name for name, _ in Reference(path).tabs()]
+    with closing(Reference(path)) as book:
+        return [name for name, _ in book.tabs()]
 
 
 def agree(path: Path, *, alone: bool = True) -> None:
@@ -458,6 +461,7 @@ def test_validate_and_apply_find_the_same_in_a_sample(name: str) -> None:
 
 
 def test_the_reference_knows_of_merged_cells_where_a_row_holds_none() -> None:
-    lines = dict(line for line, _ in Reference(SAMPLES / "merged-cells.xlsx").lines("Classes"))
+    with closing(Reference(SAMPLES / "merged-cells.xlsx")) as book:
+        lines = dict(line for line, _ in book.lines("Classes"))
 
     assert lines[3][1] == FlaggedCell("cell.merged", "", None, {"range": "B2:B3"})

@@ -1,6 +1,7 @@
 """The fast reader of worksheets takes cells of every plain make, just as openpyxl takes them."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from zipfile import ZipFile
@@ -62,7 +63,8 @@ def _scanned(path: Path) -> list[list[Cell]]:
 
 
 def _referred(path: Path) -> list[list[Cell]]:
-    return [_trimmed(cells) for (_, cells), _ in reference.Reference(path).lines("Classes")]
+    with closing(reference.Reference(path)) as book:
+        return [_trimmed(cells) for (_, cells), _ in book.lines("Classes")]
 
 
 def _trimmed(row: Sequence[Cell]) -> list[Cell]:

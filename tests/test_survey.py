@@ -1,5 +1,6 @@
 """The lean check of `validate` finds what the full one of `apply` finds, on every sample."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def test_validate_finds_what_apply_would(name: str, strict: bool) -> None:
 @pytest.mark.parametrize("name", [*WORKBOOKS, "term/term.xlsx"])
 def test_the_fast_reader_and_openpyxl_agree_cell_by_cell(name: str) -> None:
     sheet = loaded(SAMPLES / name)
-    book = reference.Reference(Path(SAMPLES / name))
-    lines = {n: cells for (n, cells), _ in book.lines(sheet.layout.tab or "")}
+    with closing(reference.Reference(Path(SAMPLES / name))) as book:
+        lines = {n: cells for (n, cells), _ in book.lines(sheet.layout.tab or "")}
 
     width = len(sheet.headers)
     assert sheet.rows

@@ -1,6 +1,10 @@
 """A question that is answered with yes or no, in either language."""
 
-from typing import Any, Final
+import os
+import select
+import signal
+import sys
+from typing import Final
 
 import click
 
@@ -23,23 +27,33 @@ def agree(question: str) -> None:
 
 
 def _answer(question: str) -> bool:
+    while True:
+        click.echo(f"{question} {tr('[y/N]')}{tr(': ')}", nl=False, err=True)
+        try:
+            _wait_for_a_line()
+            answer = fold(input())
+        except (KeyboardInterrupt, EOFError) as exc:
+            click.echo(err=True)  # the cursor stands behind the question yet
+            raise click.Abort from exc
+        if answer in _YES | _NO:
+            return answer in _YES
+        click.echo(tr("Answer y for yes or n for no."), err=True)
+
+
+def _wait_for_a_line() -> None:
+    """Wait until something was typed.
+
+    `input` misses a signal that comes just before it begins to read, and would sit there as if
+    nobody had asked it to end.
+    """
+    if os.name != "posix" or not sys.stdin.isatty():
+        return
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     try:
-        answer: bool = click.prompt(
-            question,
-            default="",
-            show_default=False,
-            prompt_suffix=f" {tr('[y/N]')}{tr(': ')}",
-            value_proc=_understood,
-            err=True,
-        )
-    except click.Abort:
-        click.echo(err=True)  # the cursor stands behind the question yet
-        raise
-    return answer
-
-
-def _understood(answer: Any) -> bool:
-    word = fold(str(answer))
-    if word not in _YES | _NO:
-        raise click.UsageError(tr("Answer y for yes or n for no."))
-    return word in _YES
+        select.select([sys.stdin, heard], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(heard)
+        os.close(told)

@@ -232,10 +232,7 @@ class Dispatcher:
         """A request whose classroom another row of the sheet was to set first."""
         for doubt in after.doubts(self._conditions.clock.skew):
             self._fence.add(doubt)
-        if self.stopped:
-            self._queue.append(follower)
-        else:
-            self._tasks.create_task(self._when_open(follower))
+        self._tasks.create_task(self._when_open(follower))
 
     # -------------------------------------------------------------- tries
 

@@ -33,6 +33,11 @@ class Reference:
         self._strings = self._shared()
         self._book: Any = openpyxl.load_workbook(path, read_only=True, data_only=True)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._book.close()
+        self._packed.close()
+
     def _shared(self) -> list[str]:
         name = package.look(self._packed).strings
         if name is None:

@@ -19,6 +19,7 @@ never from memory: nothing is claimed that is not on disk.
 from bulkcast.pipeline.accounting import account, outcomes, page
 from bulkcast.pipeline.believing import with_doubts
 from bulkcast.pipeline.diagnosing import doctor
+from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
@@ -26,7 +27,7 @@ from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs
-from bulkcast.pipeline.running import apply, left_to_send, require_place, resume
+from bulkcast.pipeline.running import apply, left_to_send, resume
 from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
