@@ -84,13 +84,22 @@ class Account:
 
 
 def causes(english: Iterable[ResultRow], chinese: Iterable[ResultRow]) -> tuple[Cause, ...]:
-    """The rows that did not succeed by why, told in both languages; the most frequent first."""
-    grouped: dict[tuple[RowStatus, str], list[tuple[ResultRow, ResultRow]]] = {}
+    """The rows that did not succeed by why, told in both languages; the most frequent first.
+
+    What is wrong in one column is mended otherwise than the same in another.
+    """
+    grouped: dict[tuple[RowStatus, str, str], list[tuple[ResultRow, ResultRow]]] = {}
     for pair in zip(english, chinese, strict=True):
-        if pair[0].status not in _GOOD:
-            grouped.setdefault((pair[0].status, pair[0].code), []).append(pair)
-    found = (_cause(status, code, rows) for (status, code), rows in grouped.items())
+        row = pair[0]
+        if row.status not in _GOOD:
+            grouped.setdefault((row.status, row.code, _column(row)), []).append(pair)
+    found = (_cause(status, code, rows) for (status, code, _), rows in grouped.items())
     return tuple(sorted(found, key=lambda cause: -len(cause.rows)))
+
+
+def _column(row: ResultRow) -> str:
+    """The column that the row's code is about, where it is about one."""
+    return next((i.column for i in row.issues if i.code == row.code and i.column), "")
 
 
 def _cause(status: RowStatus, code: str, pairs: Sequence[tuple[ResultRow, ResultRow]]) -> Cause:

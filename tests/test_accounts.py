@@ -15,7 +15,7 @@ from bulkcast import reporter
 from bulkcast.account import SLOTS_MOST, Account, Cause, Timeline, ranges, timeline
 from bulkcast.catalogue import Label
 from bulkcast.model import RowStatus, Stop, no_counts
-from tests.command_line import FAST, Desk, clearing, lines, write_csv
+from tests.command_line import FAST, Desk, clearing, line, lines, write_csv
 
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\ufffe"
 
@@ -102,6 +102,20 @@ def test_the_rows_of_a_state_are_listed_one_by_one(desk: Desk, run: str) -> None
     assert found["counts"]["applied"] == 3
     assert [(c["code"], c["rows"]) for c in found["causes"]] == [("id.not_a_number", [5])]
     assert "row 3  applied" in desk.call("runs", "show", run, "--only", "applied").out
+
+
+def test_the_same_mistake_in_two_columns_is_told_with_the_fix_of_each(desk: Desk) -> None:
+    wrong = [[*line(1)[:2], "maybe", *line(1)[3:]], [*line(2)[:3], "some", *line(2)[4:]]]
+    sheet = write_csv(desk.folder / "wrong.csv", [*wrong, line(3)])
+    with clearing(desk):
+        desk.call("apply", sheet, "--yes", "--json", *FAST)
+
+    causes = desk.call("runs", "show", "--json").document["causes"]
+
+    assert [(c["code"], c["rows"]) for c in causes] == [
+        ("cell.not_a_choice", [2]), ("cell.not_a_choice", [3]),
+    ]  # fmt: skip
+    assert causes[0]["fix"] != causes[1]["fix"]
 
 
 # ------------------------------------------------------------------ the page
