@@ -1,6 +1,8 @@
 """What holds for every test, and what is said after the last of them."""
 
 import os
+import signal
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -16,6 +18,14 @@ settings.load_profile("house")
 # Sentences are told in the language of the terminal, and tests quote the English ones.
 os.environ["LC_ALL"] = "C.UTF-8"
 os.environ.pop("LANGUAGE", None)
+
+# A runner under nohup, or in the background of a shell, hands on signals that are ignored; programs
+# that tests start inherit that, and a user's are not started so.
+if threading.current_thread() is threading.main_thread():
+    for _name, _usual in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_handler)):
+        _number = getattr(signal, _name, None)
+        if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+            signal.signal(_number, _usual)
 
 FOLDER = pytest.StashKey[Path]()
 TOLD = pytest.StashKey[list[str]]()
