@@ -128,7 +128,7 @@ def a_file(home: Path) -> None:
     [
         (broken, 6, "is damaged"),
         (lambda home: (home / FILE_NAME).write_bytes(b"x" * 5000), 6, "damaged or no ledger"),
-        (lambda home: (home / FILE_NAME).unlink(), 6, "lacks 1 sends"),
+        (lambda home: (home / FILE_NAME).unlink(), 6, "lacks part of run"),
         (a_file, 2, "cannot be written"),
     ],
     ids=["broken", "another's", "gone", "no folder"],

@@ -115,7 +115,7 @@ def _held(connection: sqlite3.Connection, run_id: int) -> Counts:
 
 def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
     return LedgerDamaged(
-        "{path} lacks {sends} sends and {outcomes} outcomes of {what}, which are noted in {folder}:"
+        "{path} lacks part of {what} (sends: {sends}, outcomes: {outcomes}), as noted in {folder}:"
         " it was emptied, cut short or replaced by an older copy or another's; put the right one"
         " back, or move {away} elsewhere to begin without what is lost",
         path=path,
