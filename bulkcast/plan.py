@@ -10,7 +10,6 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.known import NOTHING_KNOWN, Held, Holdings, Known, is_held
 from bulkcast.locks import free_settings, locks_at
 from bulkcast.model import (
-    Body,
     Change,
     CheckedRow,
     Invalid,
@@ -36,11 +35,6 @@ class Plan:
     """Row → how it ended without a request."""
     fingerprint: str = ""
     """SHA-256 over every request in order; the same plan has the same one."""
-
-
-def body_hash(body: Body) -> str:
-    """A short fingerprint of what a request would set."""
-    return hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16]
 
 
 def make(

@@ -445,11 +445,6 @@ STOPS: Final[Mapping[str, Problem]] = {
 """What is said of a run as a whole, where its rows say it otherwise."""
 
 
-def is_error(code: str) -> bool:
-    """Whether a cell or row with this problem must not be sent."""
-    return PROBLEMS[code].severity is Severity.ERROR
-
-
 def issue(
     code: str,
     *,

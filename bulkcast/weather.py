@@ -24,8 +24,6 @@ _CANARIES: Final = 5
 _PROBE_FIRST_S: Final = 5.0
 _PROBE_MOST_S: Final = 60.0
 
-_NO_ANSWER: Final = frozenset({ReplyClass.TRANSIENT, ReplyClass.MAINTENANCE})
-
 
 class Sky(Enum):
     """How many requests may be under way."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.command_line import Desk
 from tests.figures import added_up, canaries, table
 
 # These machines are shared: how long an example takes says nothing about the code.
@@ -46,6 +47,16 @@ def _what_tests_leave(request: pytest.FixtureRequest) -> None:
     """Remember where the folders of all tests lie, so that they can be searched at the end."""
     factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
     request.config.stash[FOLDER] = factory.getbasetemp()
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    """The command line as a user has it who has runs of their own."""
+    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return desk
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,9 @@ from bulkcast.model import (
     History,
     Institution,
     Layout,
+    NoReply,
     Outcome,
+    Reply,
     Request,
     RequestKey,
     RowStatus,
@@ -179,3 +181,19 @@ def storm(fault: str, begins: float, ends: float) -> Director:
         loop.call_at(ends, set_storm, "")
 
     return direct
+
+
+def met(fault: str) -> Reply | NoReply:
+    """What the client brings back from a request that meets a fault."""
+
+    async def main(loop: VirtualLoop) -> Reply | NoReply:
+        world = World(classrooms=(classroom(2, fault),))
+        sandbox = Sandbox(world, secret=SANDBOX_SECRET, clock=loop.wall)
+        known = Credentials(SANDBOX_SID, SANDBOX_SECRET)
+        async with (
+            sandbox.serving() as url,
+            Client(url, WEBCAST.path, known, connections=1) as one,
+        ):
+            return await one.send(request(2).body, int(loop.wall()))
+
+    return run(main)

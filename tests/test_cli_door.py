@@ -28,15 +28,6 @@ COMMANDS = (
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals and terminals")
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 # ------------------------------------------------------------------ help and usage
 
 

@@ -17,15 +17,6 @@ from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
 KEYS = ("duration_s", "ends_at", "too_late", "first_too_late_row", "rate_needed")
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 def dated(path: Path, n: int, begins_in: float) -> Path:
     """n classes that all begin so many seconds from now."""
     begins = f"{datetime.fromtimestamp(time.time() + begins_in, UTC):%Y-%m-%dT%H:%M:%S+00:00}"

@@ -64,15 +64,6 @@ RUN = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 def checked(document: Any) -> Any:
     """The document of a run, once it is what it should be."""
     jsonschema.validate(document, RUN)

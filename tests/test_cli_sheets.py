@@ -48,15 +48,6 @@ VALIDATION = {
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
-@pytest.fixture
 def faulty(desk: Desk) -> Path:
     wrong = lines(12)
     wrong[3][1] = "2.5E+07"

@@ -23,8 +23,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Credentials, NoReply, Reply, Secret
 from bulkcast.protocol import signature
-from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
-from tests.stage import classroom, request
+from tests.stage import met
 from tests.virtual import VirtualLoop, run
 
 SECRET = "canary-Mb7SR6H"  # noqa: S105 - a word to look for
@@ -706,17 +705,7 @@ async def test_a_client_that_is_not_open_says_so() -> None:
     ],
 )  # fmt: skip
 def test_each_fault_of_the_sandbox_has_its_name(fault: str, code: str, sent: bool) -> None:
-    async def main(loop: VirtualLoop) -> Reply | NoReply:
-        world = World(classrooms=(classroom(2, fault),))
-        sandbox = Sandbox(world, secret=SANDBOX_SECRET, clock=loop.wall)
-        known = Credentials(SANDBOX_SID, SANDBOX_SECRET)
-        async with (
-            sandbox.serving() as url,
-            Client(url, WEBCAST.path, known, connections=1) as one,
-        ):
-            return await one.send(request(2).body, int(loop.wall()))
-
-    reply = run(main)
+    reply = met(fault)
 
     assert isinstance(reply, NoReply)
     assert (reply.code, reply.sent, reply.fatal) == (code, sent, False)

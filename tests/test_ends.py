@@ -18,15 +18,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signa
 linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows them")
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_polite_kill_runs_what_has_to_run_at_the_end(name: str) -> None:

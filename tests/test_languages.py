@@ -49,14 +49,9 @@ STALE = f"run: {translations.COMMAND}"
 LANGS = tuple(FOLDERS)
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    monkeypatch.setenv("COLUMNS", "400")  # so that no word is broken
-    found = Desk(tmp_path, monkeypatch, capsys)
-    found.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return found
+@pytest.fixture(autouse=True)
+def _room_for_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 # ------------------------------------------------------------------ the catalogues

@@ -16,13 +16,12 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import tongue
 from bulkcast.model import Credentials, NoReply, Reply, ReplyClass, RowStatus, Stop, Verdict
 from bulkcast.protocol import judge
-from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from bulkcast.weather import is_unanswered, seen
 from bulkcast.wording import SEEN
-from tests.stage import classroom, play, request, requests, storm
+from tests.stage import met, play, request, requests, storm
 from tests.test_matrix import ANSWERS
 from tests.test_protocol import NOT_TO_ACT_ON
-from tests.virtual import VirtualLoop, run
 
 PYTHON = re.compile(r"(?!ClassIn)\b_?[A-Z][a-z]+[A-Z]\w+|Error\b|[Ee]rrno|Exception|\w+\.\w+\(|\('")
 ENGLISH = re.compile(r"\b[a-z]{3,}")
@@ -46,22 +45,6 @@ def assert_told(verdict: Verdict) -> None:
         assert "…" not in sentence
         if lang == "zh" and not verdict.code.isdigit():
             assert not ENGLISH.search(PLACE.sub("", sentence)), sentence
-
-
-def met(fault: str) -> Reply | NoReply:
-    """What the client brings back from a request that meets a fault."""
-
-    async def main(loop: VirtualLoop) -> Reply | NoReply:
-        world = World(classrooms=(classroom(2, fault),))
-        sandbox = Sandbox(world, secret=SANDBOX_SECRET, clock=loop.wall)
-        known = Credentials(SANDBOX_SID, SANDBOX_SECRET)
-        async with (
-            sandbox.serving() as url,
-            Client(url, WEBCAST.path, known, connections=1) as one,
-        ):
-            return await one.send(request(2).body, int(loop.wall()))
-
-    return run(main)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

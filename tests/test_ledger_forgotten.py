@@ -15,15 +15,6 @@ from tests.command_line import FAST, Desk, clearing, lines, write_csv
 from tests.stage import header, requests
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 def ledger_of(desk: Desk) -> Path:
     return desk.folder / "home" / FILE_NAME
 

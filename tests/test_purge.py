@@ -12,15 +12,6 @@ from bulkcast.model import Institution
 from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    desk = Desk(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
-
-
 def canaries(folder: Path) -> int:
     """How often the canary stands in any file under a folder, plain or encoded."""
     plain = CANARY.encode()

@@ -179,15 +179,6 @@ def test_what_a_classroom_ends_with_is_what_its_rows_say_together(
 # ------------------------------------------------------------------ runs that nobody knows
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    made = Desk(tmp_path, monkeypatch, capsys)
-    made.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return made
-
-
 def unknown(desk: Desk, *argv: str | Path) -> Any:
     return desk.call("resubmit", *argv, "--json", *FAST)
 

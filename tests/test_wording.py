@@ -25,14 +25,9 @@ OWN = "备注,活动,录课,录课类型,直播,回放\n"
 KEYS = re.compile(r"\b(" + "|".join(c.key for c in WEBCAST.columns) + r")\b")
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    monkeypatch.setenv("COLUMNS", "400")  # so that no word is broken
-    found = Desk(tmp_path, monkeypatch, capsys)
-    found.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return found
+@pytest.fixture(autouse=True)
+def _room_for_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 # ------------------------------------------------------------------ settings by their headers

@@ -73,7 +73,7 @@ class State(click.ParamType[str]):
 
     name = "STATE"
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
         """The words there are."""
         return f"[{'|'.join(states.STATES)}]"
 

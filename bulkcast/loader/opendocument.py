@@ -22,7 +22,6 @@ _TABLE: Final = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
 _OFFICE: Final = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
 _TEXT: Final = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 _CALC: Final = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
-_BODY: Final = f"{{{_OFFICE}}}spreadsheet"
 _TAB: Final = f"{{{_TABLE}}}table"
 _ROW: Final = f"{{{_TABLE}}}table-row"
 _SUSPECTS: Final = etree.XPath(
