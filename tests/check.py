@@ -1,8 +1,10 @@
 """Every check of this project, from a bare checkout: `python3 tests/check.py`.
 
-Needs Python 3.11 or newer and nothing else.  It makes an environment of its own in `.check/venv`,
-installs bulkcast and the tools into it, runs all checks even where one fails, and closes with
-pytest's own last line.  The exit status is 0 where every check passed, else 1.
+Needs Python 3.11 or newer and nothing else.  It makes an environment of its own in `.check/` for
+the Python that runs it, installs bulkcast and the tools into it, runs all checks even where one
+fails, and closes with pytest's own last line.  The exit status is 0 where every check passed, else
+1.  `--all-pythons` does so on the oldest and the newest supported Python that the computer has, and
+once with the lowest versions that pyproject.toml allows.
 """
 
 import argparse
@@ -13,15 +15,18 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / ".check"
-VENV = OURS / "venv"
-STAMP = OURS / "stamp"
+LOWEST = "--lowest" in sys.argv
+"""Whether every dependency is taken at the lowest version that pyproject.toml allows."""
+VENV = OURS / (platform.python_version() + ("-lowest" if LOWEST else ""))
+STAMP = VENV / "stamp"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
@@ -58,11 +63,15 @@ LINTS = (
 
 def main() -> int:
     options = read_options()
+    if options.all_pythons:
+        return run_on_all_pythons()
+    say(f"Python {platform.python_version()}{', lowest versions' if LOWEST else ''}")
     make_environment(options)
     if options.bench:
         return run((PYTHON, "-m", "tests.benchmarks")).returncode
     problems = [] if options.fast else missing_programs()
-    problems += failed(LINTS)
+    if not LOWEST:  # tools of another age judge the same code otherwise
+        problems += failed(LINTS)
     if problems:
         say(f"failed before the tests: {', '.join(problems)}")
     tests = run(pytest_command(options))
@@ -79,6 +88,13 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--fast", action="store_true", help="take the environment as it is, install nothing else"
     )
+    parser.add_argument(
+        "--lowest", action="store_true", help="test with the lowest versions that are allowed"
+    )
+    parser.add_argument(
+        "--all-pythons", action="store_true",
+        help="run on the oldest and the newest Python, then on the oldest with --lowest",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -92,18 +108,76 @@ def stop(text: str) -> NoReturn:
     raise SystemExit(1)
 
 
+# ------------------------------------------------------------------ the Pythons
+
+
+def run_on_all_pythons() -> int:
+    """Run this script once for each; the last run closes, so the failed ones are named before."""
+    found = pythons()
+    if not found:
+        stop(f"none of Python {', '.join(supported())} was found here")
+    oldest, newest = found[min(found)], found[max(found)]
+    rest = [part for part in sys.argv[1:] if part not in {"--all-pythons", "--lowest"}]
+    runs = [(python, *rest) for python in dict.fromkeys((oldest, newest))]
+    runs.append((oldest, *rest, "--lowest"))
+    bad: list[str] = []
+    for python, *more in runs:
+        if bad:
+            say(f"failed so far: {', '.join(bad)}")
+        if run((python, Path(__file__).resolve(), *more)).returncode:
+            bad.append(" ".join((python, *more)))
+    return 1 if bad else 0
+
+
+def supported() -> list[str]:
+    """The minor versions that pyproject.toml names: 3.11, 3.12 …"""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        classifiers = tomllib.load(file)["project"]["classifiers"]
+    return [c.rpartition(" ")[2] for c in classifiers if " :: Python :: 3." in c]
+
+
+def pythons() -> dict[tuple[int, ...], str]:
+    """Version → interpreter, for all that are supported and can make an environment."""
+    found: dict[tuple[int, ...], str] = {}
+    question = (
+        "import ensurepip, sqlite3, ssl, sys, venv; v = sys.version_info;"
+        "print(*v[:3]) if v.releaselevel == 'final' else sys.exit(1)"
+    )
+    for path in dict.fromkeys(candidates()):
+        try:
+            told = run((path, "-c", question), output=subprocess.PIPE)
+        except OSError:
+            continue
+        if not told.returncode:
+            version = tuple(int(part) for part in told.stdout.split())
+            if ".".join(map(str, version[:2])) in supported():
+                found.setdefault(version, path)
+    return found
+
+
+def candidates() -> Iterator[str]:
+    yield sys.executable
+    folders = [Path(name) for name in os.environ.get("PATH", "").split(os.pathsep) if name]
+    for version in supported():
+        yield from (found for folder in folders
+                    if (found := shutil.which(f"python{version}", path=str(folder))))  # fmt: skip
+    yield "/usr/bin/python3"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from (str(path) for path in sorted(pyenv.glob("versions/3.*/bin/python3")))
+
+
 # ------------------------------------------------------------------ the environment
 
 
 def make_environment(options: argparse.Namespace) -> None:
-    """Leave `.check/venv` as pyproject.toml wants it; a matching one is left alone."""
+    """Leave the environment as pyproject.toml wants it; a matching one is left alone."""
     wanted = fingerprint()
     present = STAMP.read_text(encoding="utf-8") if STAMP.exists() and PYTHON.exists() else ""
     if present == wanted or (present and options.fast):
         return
-    say("making .check/venv; the first time this downloads some 100 MB")
+    say(f"making .check/{VENV.name}; the first time this downloads some 100 MB")
     started = time.monotonic()
-    STAMP.unlink(missing_ok=True)  # an environment half made is made again
+    # `clear` takes the stamp too: an environment half made is made again.
     try:
         venv.create(VENV, clear=True, with_pip=True)
     except (subprocess.CalledProcessError, OSError) as exc:
@@ -111,7 +185,14 @@ def make_environment(options: argparse.Namespace) -> None:
              " install python3-venv")  # fmt: skip
     # `--group` came with pip 25.1.
     pip_install("--upgrade", "pip>=25.1")
-    pip_install("--editable", ".[all]", "--group", "dev")
+    wants = ("--editable", ".[all]", "--group", "dev")
+    if LOWEST:
+        pip_install("uv")  # pip itself always takes the newest
+        uv = (BIN / "uv", "pip", "install", "--quiet", "--python", PYTHON)
+        if run((*uv, "--resolution", "lowest-direct", *wants)).returncode:
+            stop("uv could not install the lowest versions; its own words stand above")
+    else:
+        pip_install(*wants)
     STAMP.write_text(wanted, encoding="utf-8")
     say(f"made in {time.monotonic() - started:.0f} s")
 
@@ -135,7 +216,7 @@ def missing_programs() -> list[str]:
     """Install what is missing where that is allowed; the names of checks that cannot be made.
 
     Where somebody looks on, tests that lack a program say so and are skipped.  With CI=true
-    nobody would notice, so nothing may be left out.
+    nobody would notice, so nothing may be left out; elsewhere than on Linux nothing installs them.
     """
     missing = [program for program in PROGRAMS if not shutil.which(program.command)]
     if missing and may_install():
@@ -143,7 +224,8 @@ def missing_programs() -> list[str]:
         missing = [program for program in missing if not shutil.which(program.command)]
     for program in missing:
         say(f"left out: {program.use}, for want of {program.command} ({program.package})")
-    return [program.package for program in missing] if os.environ.get("CI") == "true" else []
+    strict = os.environ.get("CI") == "true" and sys.platform == "linux"
+    return [program.package for program in missing] if strict else []
 
 
 def may_install() -> bool:

@@ -40,7 +40,11 @@ def content(path: Path) -> list[Any]:
             sheet.sheet_state,
             [[(c.value, c.number_format, c.comment and c.comment.text) for c in r] for r in sheet],
             [(str(v.sqref), v.formula1, v.prompt) for v in sheet.data_validations.dataValidation],
-            [(str(a.sqref), [r.formula for r in a.rules]) for a in sheet.conditional_formatting],
+            # Their priority decides, not where they stand; XlsxWriter has changed that.
+            sorted(
+                (str(a.sqref), [(r.priority, r.formula) for r in a.rules])
+                for a in sheet.conditional_formatting
+            ),
             {name: (d.width, d.number_format) for name, d in sheet.column_dimensions.items()},
         ]
         for sheet in book.worksheets

@@ -105,9 +105,14 @@ def test_a_command_that_is_named_is_named_alike(lang: str) -> None:
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_the_compiled_catalogue_is_that_of_the_translations(lang: str) -> None:
-    compiled = translations.compiled(translations.read(lang))
+    catalogue = translations.read(lang)
+    catalogue.project, catalogue.version = "another", "header"  # as another Babel writes another
 
-    assert translations.mo_path(lang).read_bytes() == compiled, STALE
+    compiled = translations.compiled(catalogue)
+    committed = translations.mo_path(lang).read_bytes()
+
+    assert compiled != committed
+    assert translations.entries(committed) == translations.entries(compiled), STALE
 
 
 # ------------------------------------------------------------------ no way past the translator

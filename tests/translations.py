@@ -7,6 +7,7 @@ taken out, and the .mo file is written again.
 """
 
 import ast
+import gettext
 import inspect
 import io
 import sys
@@ -186,13 +187,22 @@ def compiled(catalog: Catalog) -> bytes:
     return out.getvalue()
 
 
+def entries(mo: bytes) -> Mapping[object, str]:
+    """What a .mo file translates, without its header: that names the Babel that wrote it."""
+    # gettext gives no other way to list a catalogue.
+    listed: dict[object, str] = vars(gettext.GNUTranslations(io.BytesIO(mo)))["_catalog"]
+    return {key: told for key, told in listed.items() if key}
+
+
 def write_all() -> None:
     """Bring every catalogue up to date."""
     for lang in FOLDERS:
         catalog = updated(read(lang))
         with po_path(lang).open("wb") as file:
             write_po(file, catalog, width=100, omit_header=False, no_location=True)
-        mo_path(lang).write_bytes(compiled(catalog))
+        mo = compiled(catalog)
+        if not mo_path(lang).exists() or entries(mo_path(lang).read_bytes()) != entries(mo):
+            mo_path(lang).write_bytes(mo)
 
 
 if __name__ == "__main__":
