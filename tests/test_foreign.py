@@ -287,6 +287,19 @@ def test_errors_hidden_rows_and_merged_cells_of_an_xlsb_are_told(tmp_path: Path)
     assert [row.hidden for row in sheet.rows] == [False, True, False]
 
 
+def test_formatted_rows_below_the_last_value_of_an_xlsb_hide_no_mark(tmp_path: Path) -> None:
+    path = xlsb(
+        tmp_path / "a.xlsb",
+        row(1, hidden=True), number(0, 25096094), cell(3, 1, b"\x07"), number(2, 1), row(3),
+        record(146),
+    )  # fmt: skip
+
+    sheet = loaded(path)
+
+    assert rows(sheet) == {2: (25096094, error("#DIV/0!"), 1)}
+    assert [row.hidden for row in sheet.rows] == [True]
+
+
 # ------------------------------------------------------------------ what cannot be told
 
 

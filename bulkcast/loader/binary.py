@@ -54,7 +54,8 @@ def look(path: Path, tab: str, last_row: int) -> Marks:
     with ZipFile(path) as packed, packed.open(_part(packed, tab)) as part:
         for kind, content in _records(part, _OF_CELLS):
             found.take(kind, content)
-            if found.row > last_row:
+            # Formatted rows may follow the last value; cells may not.
+            if max(found.special, default=0) > last_row:
                 raise ValueError("The worksheet has more rows than were read.")
     return Marks(frozenset(found.hidden), found.special, marks.merged(found.ranges))
 

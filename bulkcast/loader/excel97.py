@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import xlrd
-from openpyxl.styles.numbers import is_date_format, is_timedelta_format
+from openpyxl.styles.numbers import is_timedelta_format
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from xlrd.biffh import error_text_from_code
 from xlrd.sheet import Cell as Stored
 from xlrd.sheet import Sheet
 
-from bulkcast.loader import marks
+from bulkcast.loader import formats, marks
 from bulkcast.loader.cells import cell_of
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.model import Cell, FlaggedCell
@@ -47,7 +47,7 @@ class Excel97:
 
     def _format(self, key: int) -> str:
         found = self._book.format_map.get(key)
-        return "General" if found is None else found.format_str
+        return (found and found.format_str) or formats.by_id(key)
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -88,7 +88,7 @@ class Excel97:
                 return self._number(value, self._formats[stored.xf_index or 0])
 
     def _number(self, number: float, number_format: str) -> Cell:
-        if not is_date_format(number_format):
+        if not formats.is_date(number_format):
             return cell_of(number, "n", number_format)
         is_span = is_timedelta_format(number_format)
         try:

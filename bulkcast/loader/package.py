@@ -8,10 +8,10 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from lxml import etree
-from openpyxl.styles.numbers import BUILTIN_FORMATS
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 
 from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import formats
 
 _STRICT: Final = "http://purl.oclc.org/ooxml"
 _LARGEST_PART: Final = 8 * 2**20
@@ -102,7 +102,7 @@ def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
         for f in tree.iterfind("{*}numFmts/{*}numFmt")
     }
     ids = [int(xf.get("numFmtId", "0")) for xf in tree.iterfind("{*}cellXfs/{*}xf")]
-    return tuple(own.get(i) or BUILTIN_FORMATS.get(i, "General") for i in ids) or ("General",)
+    return tuple(own.get(i) or formats.by_id(i) for i in ids) or ("General",)
 
 
 def _parse(packed: ZipFile, name: str) -> Any:

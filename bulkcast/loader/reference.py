@@ -15,7 +15,7 @@ from lxml.etree import iterparse
 from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import marks, package, texts
+from bulkcast.loader import formats, marks, package, texts
 from bulkcast.loader.cells import cell_of
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.model import Cell
@@ -30,7 +30,9 @@ class Reference:
         # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
-        self._strings = self._shared()
+        structure = package.look(self._packed)
+        self._strings = self._shared(structure.strings)
+        self._dates = {i for i, f in enumerate(structure.formats) if formats.is_date(f)}
         self._book: Any = openpyxl.load_workbook(path, read_only=True, data_only=True)
 
     def close(self) -> None:
@@ -38,8 +40,7 @@ class Reference:
         self._book.close()
         self._packed.close()
 
-    def _shared(self) -> list[str]:
-        name = package.look(self._packed).strings
+    def _shared(self, name: str | None) -> list[str]:
         if name is None:
             return []
         with self._packed.open(name) as part:
@@ -73,7 +74,7 @@ class Reference:
                 self._strings,
                 data_only=True,
                 epoch=self._book.epoch,
-                date_formats=self._book._date_formats,  # noqa: SLF001
+                date_formats=self._dates,
                 timedelta_formats=self._book._timedelta_formats,  # noqa: SLF001
             )
             for number, row in parser.parse():

@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from openpyxl.styles.numbers import is_date_format, is_timedelta_format
+from openpyxl.styles.numbers import is_timedelta_format
 from openpyxl.utils.datetime import from_excel, from_ISO8601
 
+from bulkcast.loader import formats
 from bulkcast.loader.cells import cell_of
 from bulkcast.loader.package import Package
 from bulkcast.loader.plainxml import Unusual, unescape
@@ -24,7 +25,7 @@ class Cells:
 
     def __init__(self, package: Package, strings: Sequence[str]) -> None:
         self._package, self._strings = package, strings
-        self._dates = {i for i, f in enumerate(package.formats) if is_date_format(f)}
+        self._dates = {i for i, f in enumerate(package.formats) if formats.is_date(f)}
         self._spans = {i for i, f in enumerate(package.formats) if is_timedelta_format(f)}
 
     def kind(self, attributes: str) -> "_Kind":

@@ -1,0 +1,84 @@
+"""Dates in the number formats of East Asian programs are dates, whichever reader meets them."""
+
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.loader.reference import Reference
+from bulkcast.model import Cell
+from bulkcast.validator import check
+from tests.sheets import RULES, codes, loaded
+
+DAY = datetime(2026, 3, 1)  # noqa: DTZ001  # a cell has no zone
+STYLES = "xl/styles.xml"
+FORMATS = (
+    *(("", number) for number in (27, 30, 31, 36, 50, 54, 57, 58)),
+    *(
+        (code, 176)
+        for code in (
+            "[$-804]aaaa", "aaa", "e年", "e&quot;年&quot;m&quot;月&quot;", "[$-411]ggge",
+            "[DBNum1][$-804]yyyy", "[=0]&quot;&quot;;yyyy/m/d",
+        )
+    ),
+)  # fmt: skip
+
+
+def workbook(path: Path, code: str, number: int) -> Path:
+    """A workbook with 46082 as an id and as a text, each in the format."""
+    made = openpyxl.Workbook()
+    tab = made.worksheets[0]
+    tab.append(["activityId", "customColumn", "recordState"])
+    tab.append([46082, 46082, 1])
+    for cell in tab[2][:2]:
+        cell.number_format = "0.0000"
+    made.save(path)
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    styles = parts[STYLES].decode()
+    own = f'<numFmt numFmtId="{number}" formatCode="{code}"/>' if code else ""
+    start, end = styles.index("<numFmts"), styles.index("</numFmts>")
+    old_number = styles[start:end].partition('numFmtId="')[2].partition('"')[0]
+    written = f"<numFmts>{own}" if own else "<numFmts>"
+    rest = styles[end:].replace(f'numFmtId="{old_number}"', f'numFmtId="{number}"')
+    parts[STYLES] = (styles[:start] + written + rest).encode()
+    with zipfile.ZipFile(path, "w") as new:
+        for name, raw in parts.items():
+            new.writestr(name, raw)
+    return path
+
+
+def scanned(path: Path) -> Cell:
+    return loaded(path).rows[0].cells[0]
+
+
+def referred(path: Path) -> Cell:
+    with closing(Reference(path)) as book:
+        return list(book.lines("Sheet"))[1][0][1][0]
+
+
+@pytest.mark.parametrize("reader", [scanned, referred])
+@pytest.mark.parametrize(("code", "number"), FORMATS)
+def test_they_are_dates(
+    code: str, number: int, reader: Callable[[Path], Cell], tmp_path: Path
+) -> None:
+    assert reader(workbook(tmp_path / "a.xlsx", code, number)) == DAY
+
+
+@pytest.mark.parametrize("reader", [scanned, referred])
+@pytest.mark.parametrize("code", ["0", "General", "0.00E+00", "0&quot;年&quot;"])
+def test_a_format_that_the_file_spells_out_counts_and_not_its_number(
+    code: str, reader: Callable[[Path], Cell], tmp_path: Path
+) -> None:
+    assert reader(workbook(tmp_path / "a.xlsx", code, 31)) == 46082
+
+
+def test_such_a_date_is_never_sent_as_an_id(tmp_path: Path) -> None:
+    found = check(loaded(workbook(tmp_path / "a.xlsx", "", 58)), WEBCAST, RULES)
+
+    assert "id.became_date" in codes(found)
