@@ -49,6 +49,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The column {value} is no setting, but nearly {suggestion}.",
         'Rename it to {suggestion}, or say what it is with --map "{value}={suggestion}".',
     ),
+    "header.unread_setting": Problem(
+        _W,
+        "The column {value} is not read, though {setting} is named in it.",
+        'If it holds that setting, rename it to {setting} or add --map "{value}={setting}".',
+    ),
     "header.ambiguous": Problem(
         _E,
         "The column {value} could mean {candidates}.",
@@ -62,7 +67,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "header.no_target": Problem(
         _E,
         "No column names the classroom.",
-        "Add a column {targets}, or say which one it is with --map.",
+        'Add a column {targets}, or say which one it is, as in --map "{example}".',
     ),
     "header.no_setting": Problem(
         _E,
