@@ -268,6 +268,26 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Give a date cell, 2027-03-01 08:00, 2027-03-01 8:00 AM, 2027年3月1日 下午3:05, or Unix"
         " seconds; noon and midnight as 12:00 and 0:00.",
     ),
+    "time.ambiguous": Problem(
+        _E,
+        "{value} does not say which number is the day and which the month.",
+        "Give the year first, as in 2027-03-01 08:00.",
+    ),
+    "time.without_a_time": Problem(
+        _W,
+        "{value} is a date without a time of day and counts as midnight.",
+        "Add when the class begins, as in 2027-03-01 08:00.",
+    ),
+    "time.skipped_hour": Problem(
+        _W,
+        "{value} does not exist on that day, when clocks are put forward; it was read as {read}.",
+        "Give a time that exists, or add the offset from UTC, as in 2027-03-01T08:00:00+08:00.",
+    ),
+    "time.repeated_hour": Problem(
+        _W,
+        "{value} comes twice on that day, when clocks are put back; the earlier, {read}, is used.",
+        "Add the offset from UTC, as in 2027-03-01T08:00:00+08:00.",
+    ),
     "text.cut": Problem(
         _W,
         "The text has {n} characters; ClassIn is known to cut such fields at {most} silently.",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.model import Change, FlaggedCell, Invalid, RawRow, Severity, Target
 from bulkcast.validator import all_issues, check
+from bulkcast.validator.moments import moment_reader
 from tests.sheets import RULES, changed, checked, codes, one, sheet_of
 
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 STRICT = replace(RULES, strict=True)
 
 
@@ -410,3 +413,40 @@ def test_where_no_column_names_the_classroom_the_likeliest_is_suggested() -> Non
 
     assert codes(found) == ["header.no_target"]
     assert "My activity number=activityId" in str(found.issues[0].fix)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "2027-03-01 08:00-09:30",
+        "2027-03-01 08:00 – 09:30",
+        "2027/3/1 8:00~9:30",
+        "2027年3月1日 8:00至9:30",
+        "2027-03-01 08:00 到 2027-03-01 09:30",
+    ],
+)
+def test_a_span_is_read_as_its_start(span: str) -> None:
+    reading = moment_reader(SHANGHAI)(span)
+
+    assert reading.value == moment_reader(SHANGHAI)("2027-03-01 08:00").value
+    assert [finding.code for finding in reading.findings] == ["read.cleaned"]
+
+
+@pytest.mark.parametrize("either", ["2027-03-01T08:00-09:30", "2027-03-01 08:00:00-09:30"])
+def test_what_may_be_a_span_or_an_offset_is_refused(either: str) -> None:
+    assert moment_reader(SHANGHAI)(either).is_unread
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("2027-03-01", "time.without_a_time"),
+        ("03/12/2026", "time.ambiguous"),
+        ("2027-03-14 02:30", "time.skipped_hour"),
+        ("2027-11-07 01:30", "time.repeated_hour"),
+    ],
+)
+def test_a_doubtful_moment_is_told(cell: str, code: str) -> None:
+    reading = moment_reader(ZoneInfo("America/New_York"))(cell)
+
+    assert [finding.code for finding in reading.findings] == [code]
