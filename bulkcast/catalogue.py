@@ -362,7 +362,19 @@ class Needs:
     value: int
 
 
-Rule = Clash | Together | Needs
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """`key` holding one of `values` needs `least` of `others` on; blank ones may be on already."""
+
+    code: str
+    severity: Severity
+    key: str
+    values: frozenset[int]
+    others: tuple[str, ...]
+    least: int
+
+
+Rule = Clash | Together | Needs | TooFew
 
 
 # ------------------------------------------------------------------ answers and limits

@@ -224,6 +224,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The cell holds nothing that can be seen and counts as blank: the password stays as it is.",
         "Empty the cell, or type the password; (clear) takes it away.",
     ),
+    "password.long": Problem(
+        _W,
+        "The password has {n} characters; ClassIn may take {most} at most.",
+        "Shorten it to {most} characters, or try it on one classroom first.",
+    ),
     "password.unseen_character": Problem(
         _W,
         "Character {places} of the password is {what}; viewers have to type exactly that.",
@@ -331,6 +336,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _W,
         "Only {given} is given; ClassIn treats {keys} as one set and may refuse a part of it.",
         "Fill in all four, or none.",
+    ),
+    "rule.chat_needs_live": Problem(
+        _W,
+        "{allowUnloggedChat} is on, which works only with {recordState} and {liveState} on.",
+        "Switch {other} on, or {allowUnloggedChat} off.",
+    ),
+    "rule.login_needs_two": Problem(
+        _W,
+        "{watchByLogin} is on, which works only with two of {recordState}, {liveState} and"
+        " {openState} on.",
+        "Switch two of them on, or {watchByLogin} off.",
     ),
     "rule.viewing_needs_login": Problem(
         _W,

@@ -14,6 +14,7 @@ from bulkcast.model import Cell, FlaggedCell
 from bulkcast.validator.readers import Readers
 from bulkcast.validator.reading import EXACT_BELOW
 from bulkcast.validator.rows import Column
+from bulkcast.validator.texts import LONGEST_PASSWORD
 
 Plain = str | int | float | datetime | None
 """A cell that two of which are equal say the same: neither a truth value (True equals 1) nor
@@ -140,6 +141,7 @@ def _simple_text(kind: TextKind, without: str) -> str:
     # for an error and none for clearing, however it is folded.
     most = min(kind.cut_at or _LONGEST_SIMPLE, _LONGEST_SIMPLE) - 1
     if kind.secret:
+        most = LONGEST_PASSWORD - 1
         return rf"[0-9A-Za-z][!-~]{{0,{most}}}"
     return rf"[0-9A-Za-z\u4e00-\u6e04\u6e06-\u9fff][^{without}]{{0,{most}}}"
 

@@ -80,28 +80,35 @@ def moment_reader(tz: tzinfo) -> Reader:
 
 def _doubts(cell: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:
     """What is odd about a moment that can be read."""
-    if isinstance(cell, str):
-        parts = _MOMENT.fullmatch(plain(cell))
-        if parts and parts["hour"] is None:
-            yield make_finding("time.without_a_time")
-        has_offset = _OFFSET.search(plain(cell)) and not parts
-        if has_offset or are_digits(plain(cell)):
-            return
-    elif isinstance(cell, datetime):
-        if not (cell.hour or cell.minute or cell.second):
-            yield make_finding("time.without_a_time")
-        if cell.tzinfo:
-            return
-    else:
+    if not _has_time_of_day(cell):
+        yield make_finding("time.without_a_time")
+    if _is_absolute(cell):
         return
     here = datetime.fromtimestamp(seconds, tz)
     if here.replace(fold=1 - here.fold).utcoffset() != here.utcoffset():
         yield make_finding("time.repeated_hour", read=here.isoformat(" ", "minutes"))
-    elif _is_skipped(cell, here, tz):
+    elif _is_skipped(cell, here):
         yield make_finding("time.skipped_hour", read=here.isoformat(" ", "minutes"))
 
 
-def _is_skipped(cell: Cell, here: datetime, tz: tzinfo) -> bool:
+def _has_time_of_day(cell: Cell) -> bool:
+    if isinstance(cell, datetime):
+        return bool(cell.hour or cell.minute or cell.second)
+    parts = _MOMENT.fullmatch(plain(cell)) if isinstance(cell, str) else None
+    return parts is None or parts["hour"] is not None
+
+
+def _is_absolute(cell: Cell) -> bool:
+    """Whether it is the same moment in every time zone."""
+    if isinstance(cell, datetime):
+        return cell.tzinfo is not None
+    if not isinstance(cell, str):
+        return True
+    text = plain(cell)
+    return are_digits(text) or (_OFFSET.search(text) is not None and not _MOMENT.fullmatch(text))
+
+
+def _is_skipped(cell: Cell, here: datetime) -> bool:
     """Whether no clock in `tz` ever showed the time in `cell`, which was taken for `here`."""
     as_if_utc = (
         _unix(cell, UTC) if isinstance(cell, datetime) else _read_moment(plain(str(cell)), UTC)
