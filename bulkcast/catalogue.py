@@ -60,7 +60,10 @@ _LISTED: Final = re.compile(
 """A number or letter that counts columns."""
 _BESIDE: Final = r"非必填|必填|选填|必选|可选|可空|required|mandatory|optional"
 _ASKED: Final = r"(?:是否|要不要)(?:要|需要|需|允许|进行|开启|启用|打开|开通)?|开启|启用|enable"
-_VALUES: Final = r"(?:[0-9是否开关/=,;:、或|\s-]|启用|禁用|\byes\b|\bno\b|\bon\b|\boff\b|\btrue\b|\bfalse\b|\b[yn]\b)+"
+_VALUES: Final = (
+    r"(?:[0-9是否开关/=,;:、或|\s-]|启用|禁用|\byes\b|\bno\b|\bon\b|\boff\b"
+    r"|\btrue\b|\bfalse\b|\b[yn]\b)+"
+)
 _BEFORE: Final = re.compile(rf"(?:{_BESIDE}|{_ASKED})")
 _BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开关|吗|{_VALUES})\Z")
 
@@ -114,9 +117,8 @@ def _peeled(name: str) -> Iterator[str]:
             continue
         seen.add(now)
         yield now
-        for pattern in (_LISTED, _BEFORE):
-            if found := pattern.match(now):
-                waiting.append(now[found.end() :])
+        ends = (p.match(now) for p in (_LISTED, _BEFORE))
+        waiting.extend(now[found.end() :] for found in ends if found)
         if found := _BEHIND.search(now):
             waiting.append(now[: found.start()])
         if now.startswith("是否"):

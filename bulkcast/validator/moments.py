@@ -52,30 +52,40 @@ def moment_reader(tz: tzinfo) -> Reader:
     """The reader of a point in time; one without an offset is meant in `tz`."""
 
     def read(cell: Cell) -> Reading:
-        match cell:
-            case bool():
-                seconds = None
-            case int() | float() if float(cell).is_integer():
-                seconds = int(cell)
-            case datetime():
-                seconds = _unix(cell, tz)
-            case str():
-                seconds = _read_moment(plain(cell), tz)
-            case _:
-                seconds = None
-        if seconds is None and isinstance(cell, str) and (span := _start_of_span(plain(cell), tz)):
-            start, seconds = span
-            if _EARLIEST <= seconds < _LATEST:
-                return Reading(seconds, (cleaned(cell, start), *_doubts(start, seconds, tz)))
-        if seconds is None and isinstance(cell, str) and _is_in_any_order(plain(cell)):
-            return refused("time.ambiguous")
-        if seconds is None and isinstance(cell, str) and _ONLY_A_TIME.fullmatch(plain(cell)):
-            return refused("cell.only_a_time")
+        seconds = _seconds_of(cell, tz)
+        if seconds is None and isinstance(cell, str):
+            return _read_unusual(cell, tz)
         if seconds is None or not _EARLIEST <= seconds < _LATEST:
             return refused("time.not_a_time")
         return Reading(seconds, tuple(_doubts(cell, seconds, tz)))
 
     return read
+
+
+def _seconds_of(cell: Cell, tz: tzinfo) -> int | None:
+    match cell:
+        case bool():
+            return None
+        case int() | float() if float(cell).is_integer():
+            return int(cell)
+        case datetime():
+            return _unix(cell, tz)
+        case str():
+            return _read_moment(plain(cell), tz)
+        case _:
+            return None
+
+
+def _read_unusual(cell: str, tz: tzinfo) -> Reading:
+    """A text that is no point in time as it stands."""
+    text = plain(cell)
+    if span := _start_of_span(text, tz):
+        start, seconds = span
+        if _EARLIEST <= seconds < _LATEST:
+            return Reading(seconds, (cleaned(cell, start), *_doubts(start, seconds, tz)))
+    if _is_in_any_order(text):
+        return refused("time.ambiguous")
+    return refused("cell.only_a_time" if _ONLY_A_TIME.fullmatch(text) else "time.not_a_time")
 
 
 def _doubts(cell: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:

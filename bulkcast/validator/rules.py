@@ -68,12 +68,16 @@ def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
                 said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
                 yield Breach(rule.code, rule.severity, None, said, keys)
         case TooFew():
-            possible = [key for key in rule.others if values.get(key) != 0]
-            if values.get(rule.key) in rule.values and len(possible) < rule.least:
-                yield Breach(rule.code, rule.severity, rule.key, {}, keys)
+            yield from _too_few(rule, values)
         case Needs():
             first = next((key for key in rule.keys if values.get(key)), None)
             if first is not None and values.get(rule.other) != rule.value:
                 yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
         case _ as never:
             assert_never(never)
+
+
+def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
+    possible = [key for key in rule.others if values.get(key) != 0]
+    if values.get(rule.key) in rule.values and len(possible) < rule.least:
+        yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))
