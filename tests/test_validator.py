@@ -450,3 +450,22 @@ def test_a_doubtful_moment_is_told(cell: str, code: str) -> None:
     reading = moment_reader(ZoneInfo("America/New_York"))(cell)
 
     assert [finding.code for finding in reading.findings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("√", 1), ("×", 0), ("✗", 0), ("对", 1), ("无", 0), ("1-开", 1), ("开(1)", 1), ("0=关", 0)],
+)
+def test_a_switch_takes_what_people_write(word: str, value: int) -> None:
+    assert changed(one("activityId,watchByLogin", "1", word)).settings == (("watchByLogin", value),)
+
+
+def test_a_number_and_a_word_that_contradict_each_other_are_no_switch() -> None:
+    assert codes(one("activityId,watchByLogin", "1", "1-关")) == ["cell.not_a_choice"]
+
+
+def test_a_password_in_another_column_is_not_quoted() -> None:
+    (found,) = one("activityId,watchByLogin,watchPassword", "1", "s3cretpw", "s3cretpw").issues
+
+    assert found.value == "•••"
+    assert "s3cretpw" not in str(found.message)
