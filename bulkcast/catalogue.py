@@ -4,6 +4,7 @@ A declaration (`endpoints/webcast.py`) says each thing once; loader, validator, 
 schema, README, sandbox and dispatcher derive from it.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from functools import cached_property
 from typing import Final
 
 from bulkcast.model import ReplyClass, Severity
+
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\da-zA-Z_]+")
+"""A word of a header, also of one in camel case."""
 
 INT64_MAX: Final = 2**63 - 1
 """The vendor types its ids Int64 in its message docs; no narrower bound is published."""
@@ -43,6 +47,82 @@ def fold(text: str) -> str:
     lines = (line.rstrip().rstrip("*") for line in folded.splitlines())
     kept = (c for c in "".join(lines) if not c.isspace() and c != "_")
     return "".join(c for c in kept if unicodedata.category(c) != "Cf")
+
+
+_OPENING: Final = "([{<【〔〖《〈「『«‹"
+_CLOSING: Final = ")]}>】〕〗》〉」』»›"
+"""Brackets after NFKC, which makes full-width and upright ones plain."""
+_EDGES: Final = " \t\r\n\"'`´“”‘’„‟″′＂*※★☆●•·✱✳⁎∗!?:;,.、。，：；！？_-–—|/\\"
+"""Quotation marks, required marks and what else stands round a name and is none of it."""
+_LISTED: Final = re.compile(
+    r"[❶-➓⓫-⓿]|(?:no\.?|q|第)?\s*\d+(?:\.\d+)*\s*[列项題题]?|[a-z](?=[.)、:])|[一二三四五六七八九十]+(?=[、.)])"
+)
+"""A number or letter that counts columns."""
+_BESIDE: Final = r"非必填|必填|选填|必选|可选|可空|required|mandatory|optional"
+_ASKED: Final = r"(?:是否|要不要)(?:要|需要|需|允许|进行|开启|启用|打开|开通)?|开启|启用|enable"
+_VALUES: Final = (
+    r"(?:[0-9是否开关/=,;:、或|\s-]|启用|禁用|\byes\b|\bno\b|\bon\b|\boff\b"
+    r"|\btrue\b|\bfalse\b|\b[yn]\b)+"
+)
+_BEFORE: Final = re.compile(rf"(?:{_BESIDE}|{_ASKED})")
+_BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开关|吗|{_VALUES})\Z")
+
+
+def bare_names(header: str) -> Iterator[str]:
+    """What `header` may name once hints are taken off it: the most likely first, unfolded.
+
+    Brackets and what stands in them, list numbers, quotation and required marks, and words that
+    ask whether are no part of a name; a header that stands in brackets as a whole is one.
+
+    >>> "云端录课" in set(bare_names("1.【必填】是否开启云端录课（0/1）"))
+    True
+    """
+    text = unicodedata.normalize("NFKC", header).casefold().translate(_SIMPLIFIED)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    outside, inside = _parted(text)
+    names = [outside] if outside.strip(_EDGES) else inside
+    for name in names:
+        yield from _peeled(name)
+
+
+def names_in_brackets(header: str) -> tuple[str, ...]:
+    """What stands in the brackets of `header`."""
+    return tuple(filter(None, (part.strip(_EDGES) for part in _parted(header)[1])))
+
+
+def _parted(text: str) -> tuple[str, list[str]]:
+    """What stands outside of brackets, and in each outermost pair of them."""
+    outside, inside, depth = "", [""], 0
+    for character in unicodedata.normalize("NFKC", text):
+        if character in _OPENING:
+            depth += 1
+            inside.append("")
+        elif character in _CLOSING:
+            outside += "" if depth else "."
+            depth = max(depth - 1, 0)
+        elif depth:
+            inside[-1] += character
+        else:
+            outside += character
+    return outside, inside
+
+
+def _peeled(name: str) -> Iterator[str]:
+    """`name` with less and less round it."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        now = waiting.pop(0).strip(_EDGES)
+        if not now or now in seen:
+            continue
+        seen.add(now)
+        yield now
+        ends = (p.match(now) for p in (_LISTED, _BEFORE))
+        waiting.extend(now[found.end() :] for found in ends if found)
+        if found := _BEHIND.search(now):
+            waiting.append(now[: found.start()])
+        if now.startswith("是否"):
+            waiting.append(now[2:])
 
 
 # ------------------------------------------------------------------ settings
@@ -98,12 +178,54 @@ class Choice:
 OFF: Final = Choice(
     0,
     Label("Off", "关"),
-    ("no", "n", "false", "disable", "disabled", "否", "禁用", "关闭", "關", "關閉", "No 否"),
+    (
+        "no",
+        "n",
+        "false",
+        "disable",
+        "disabled",
+        "否",
+        "禁用",
+        "关闭",
+        "關",
+        "關閉",
+        "No 否",
+        "×",
+        "✗",
+        "✘",
+        "✕",
+        "✖",
+        "错",
+        "錯",
+        "无",
+        "無",
+        "不",
+    ),
 )
 ON: Final = Choice(
     1,
     Label("On", "开"),
-    ("yes", "y", "true", "enable", "enabled", "是", "启用", "开启", "打开", "開", "開啟", "Yes 是"),
+    (
+        "yes",
+        "y",
+        "true",
+        "enable",
+        "enabled",
+        "是",
+        "启用",
+        "开启",
+        "打开",
+        "開",
+        "開啟",
+        "Yes 是",
+        "√",
+        "✓",
+        "✔",
+        "☑",
+        "对",
+        "對",
+        "有",
+    ),
 )
 
 
@@ -242,7 +364,19 @@ class Needs:
     value: int
 
 
-Rule = Clash | Together | Needs
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """`key` holding one of `values` needs `least` of `others` on; blank ones may be on already."""
+
+    code: str
+    severity: Severity
+    key: str
+    values: frozenset[int]
+    others: tuple[str, ...]
+    least: int
+
+
+Rule = Clash | Together | Needs | TooFew
 
 
 # ------------------------------------------------------------------ answers and limits
@@ -338,4 +472,55 @@ class Endpoint:
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
         exact = self.by_key.get(header.strip().rstrip("*").rstrip())
-        return exact or self.by_header.get(fold(header))
+        named = exact or self.by_header.get(fold(header))
+        if named or self.candidates(header):
+            return named
+        bracketed = [c for part in names_in_brackets(header) if (c := self._inside(part))]
+        if bracketed and self._could_be(header):
+            return bracketed[0]
+        # Only what is not named as it stands is looked at without its hints.
+        names = [self.by_header.get(fold(name)) for name in bare_names(header)]
+        return next(filter(None, names), None)
+
+    def candidates(self, header: str) -> tuple[str, ...]:
+        """The keys that `header` could mean, where it could mean several."""
+        if fold(header) in self.by_header or header.strip().rstrip("*").rstrip() in self.by_key:
+            return ()
+        bare = list(map(fold, (header, *bare_names(header))))
+        could = self._could_be(header)
+        named = next((c.key for b in bare if (c := self.by_header.get(b))), None)
+        inner = [self._inside(part) for part in names_in_brackets(header)]
+        others = tuple(dict.fromkeys(column.key for column in inner if column))
+        if could:
+            return () if len(others) == 1 and others[0] in could else could
+        several = tuple(dict.fromkeys(filter(None, (named, *others))))
+        return several if len(several) > 1 else ()
+
+    def _could_be(self, header: str) -> tuple[str, ...]:
+        names = map(fold, (header, *bare_names(header)))
+        return next((k for name in names if (k := self.ambiguous_headers.get(name))), ())
+
+    def _inside(self, part: str) -> Setting | None:
+        return self.by_key.get(part) or self.by_header.get(fold(part))
+
+    def mentioned(self, header: str) -> Setting | None:
+        """The setting whose name stands somewhere in `header`, the longest such name."""
+        folded = fold(header)
+        words = " ".join(_WORD.findall(unicodedata.normalize("NFKC", header)))
+        spaced = f" {' '.join(words.casefold().split())} "
+        for name in sorted(self.by_header, key=len, reverse=True):
+            if name in folded and (
+                not name.isascii() or any(f" {w} " in spaced for w in self._spaced[name])
+            ):
+                return self.by_header[name]
+        return None
+
+    @cached_property
+    def _spaced(self) -> Mapping[str, set[str]]:
+        """Folded name → how it looks as words."""
+        found: dict[str, set[str]] = {}
+        for column in self.columns:
+            for spelling in column.spellings():
+                words = " ".join(_WORD.findall(spelling)).casefold()
+                found.setdefault(fold(spelling), set()).update({words, fold(spelling)})
+        return found

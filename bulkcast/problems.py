@@ -49,6 +49,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The column {value} is no setting, but nearly {suggestion}.",
         'Rename it to {suggestion}, or say what it is with --map "{value}={suggestion}".',
     ),
+    "header.unread_setting": Problem(
+        _W,
+        "The column {value} is not read, though {setting} is named in it.",
+        'If it holds that setting, rename it to {setting} or add --map "{value}={setting}".',
+    ),
     "header.ambiguous": Problem(
         _E,
         "The column {value} could mean {candidates}.",
@@ -62,7 +67,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "header.no_target": Problem(
         _E,
         "No column names the classroom.",
-        "Add a column {targets}, or say which one it is with --map.",
+        'Add a column {targets}, or say which one it is, as in --map "{example}".',
     ),
     "header.no_setting": Problem(
         _E,
@@ -219,6 +224,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The cell holds nothing that can be seen and counts as blank: the password stays as it is.",
         "Empty the cell, or type the password; (clear) takes it away.",
     ),
+    "password.long": Problem(
+        _W,
+        "The password has {n} characters; ClassIn may take {most} at most.",
+        "Shorten it to {most} characters, or try it on one classroom first.",
+    ),
     "password.unseen_character": Problem(
         _W,
         "Character {places} of the password is {what}; viewers have to type exactly that.",
@@ -263,6 +273,26 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Give a date cell, 2027-03-01 08:00, 2027-03-01 8:00 AM, 2027年3月1日 下午3:05, or Unix"
         " seconds; noon and midnight as 12:00 and 0:00.",
     ),
+    "time.ambiguous": Problem(
+        _E,
+        "{value} does not say which number is the day and which the month.",
+        "Give the year first, as in 2027-03-01 08:00.",
+    ),
+    "time.without_a_time": Problem(
+        _W,
+        "{value} is a date without a time of day and counts as midnight.",
+        "Add when the class begins, as in 2027-03-01 08:00.",
+    ),
+    "time.skipped_hour": Problem(
+        _W,
+        "{value} does not exist on that day, when clocks are put forward; it was read as {read}.",
+        "Give a time that exists, or add the offset from UTC, as in 2027-03-01T08:00:00+08:00.",
+    ),
+    "time.repeated_hour": Problem(
+        _W,
+        "{value} comes twice on that day, when clocks are put back; the earlier, {read}, is used.",
+        "Add the offset from UTC, as in 2027-03-01T08:00:00+08:00.",
+    ),
     "text.cut": Problem(
         _W,
         "The text has {n} characters; ClassIn is known to cut such fields at {most} silently.",
@@ -306,6 +336,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _W,
         "Only {given} is given; ClassIn treats {keys} as one set and may refuse a part of it.",
         "Fill in all four, or none.",
+    ),
+    "rule.chat_needs_live": Problem(
+        _W,
+        "{allowUnloggedChat} is on, which works only with {recordState} and {liveState} on.",
+        "Switch {other} on, or {allowUnloggedChat} off.",
+    ),
+    "rule.login_needs_two": Problem(
+        _W,
+        "{watchByLogin} is on, which works only with two of {recordState}, {liveState} and"
+        " {openState} on.",
+        "Switch two of them on, or {watchByLogin} off.",
     ),
     "rule.viewing_needs_login": Problem(
         _W,

@@ -99,10 +99,15 @@ def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
 def show_verdict(told: Voice, prepared: Checked) -> None:
     """The counts, and what of the sheet is not used."""
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
+    show_ignored(told.show, prepared)
+
+
+def show_ignored(show: Callable[..., None], prepared: Checked) -> None:
+    """The columns that are not read."""
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
         names = spoken().listed(ignored)
-        told.show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
+        show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
 def _next(prepared: Validation, n: int) -> Text:
@@ -141,6 +146,7 @@ def plan(sheet: Path, given: Given) -> int:
         told.document(documents.dump(documents.plan(prepared, planned)))
     show_remarks(told, prepared)
     show_doubts(told, prepared)
+    show_ignored(told.show, prepared)
     told.show(*planned_rows(planned, told.symbols))
     show_outlook(told.show, prepared, planned, rate, told.symbols)
     if told.verbose and config:

@@ -72,6 +72,7 @@ def run(report: RunReport) -> Document:
         "results": _path(report.results),
         "stopped": stopped(report.stop),
         "issues": [_issue(issue) for issue in report.issues],
+        "ignored_columns": list(report.ignored_columns),
         "exit": report.exit_status,
     }
 
@@ -94,6 +95,7 @@ def dry_run(prepared: Prepared) -> Document:
         "results": None,
         "stopped": stopped(Stop("dry_run", "run.dry_run", exit_status=prepared.exit_status)),
         "issues": [_issue(issue) for issue in prepared.checked.issues],
+        "ignored_columns": list(prepared.ignored_columns),
         "exit": prepared.exit_status,
     }
 
@@ -140,6 +142,7 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
         "forecast": forecast(outlook),
         "issues": [_issue(issue) for issue in prepared.checked.issues],
+        "ignored_columns": list(prepared.ignored_columns),
         "exit": prepared.exit_status,
     }
 

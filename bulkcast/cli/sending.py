@@ -179,6 +179,7 @@ def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> Figures
     now = time.time()
     planned = figures(prepared, rate=options.rate, now=now)
     checking.show_remarks(told, prepared)
+    checking.show_ignored(told.say, prepared)
     told.say(*plan(planned, told.symbols))
     checking.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
     if planned.unchanged:

@@ -28,6 +28,7 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
     Together,
+    TooFew,
     fold,
 )
 from bulkcast.model import ReplyClass, Severity
@@ -260,6 +261,11 @@ _RULES: Final[tuple[Rule, ...]] = (
         Clash("rule.main_recording_alone", _ERROR, "useCoMainRecord", _ON, key, _ANY_ON)
         for key in _FOUR
     ),
+    Clash("rule.chat_needs_live", _WARNING, "allowUnloggedChat", _ON, "recordState",
+          _RECORDING_OFF),
+    Clash("rule.chat_needs_live", _WARNING, "allowUnloggedChat", _ON, "liveState", _RECORDING_OFF),
+    TooFew("rule.login_needs_two", _WARNING, "watchByLogin", _ON,
+           ("recordState", "liveState", "openState"), 2),
     Together("rule.partial_group", _WARNING, _FOUR),
     Needs(
         "rule.viewing_needs_login", _WARNING,

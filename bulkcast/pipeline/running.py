@@ -58,7 +58,11 @@ async def apply(
             left = Left(prepared.plan.requests, {})
             doors = Doors(control or Control(), watch, wall, steady or own_clock(wall), parts)
             done = await carry_out(ledger, run, left, config, options, doors)
-            return replace(done, issues=prepared.checked.issues)
+            return replace(
+                done,
+                issues=prepared.checked.issues,
+                ignored_columns=prepared.ignored_columns,
+            )
 
 
 async def resume(

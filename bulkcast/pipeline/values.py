@@ -217,6 +217,8 @@ class RunReport:
     remarks: tuple[Text, ...] = ()
     issues: tuple[Issue, ...] = ()
     """What was found about the sheet as a whole."""
+    ignored_columns: tuple[str, ...] = ()
+    """Headers that name no setting, in sheet order; empty where a run is resumed."""
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:

@@ -27,8 +27,8 @@ def check(
 ) -> Checked:
     """Every row of `sheet`, checked; the header first.
 
-    Where the header is wrong no column can be trusted: then every row is `Invalid` with the
-    header's issues and no cell is looked at.  `all_issues` gives each issue once.
+    Where the header is wrong every row is `Invalid` with the header's issues; cells are looked at
+    where it is known what each column holds.  `all_issues` gives each issue once.
 
     `sent` are further rows of the same sheet, which an earlier run has sent: nothing is found in
     them, but no other row may contradict them unsaid.
@@ -36,8 +36,15 @@ def check(
     checking = Checking(sheet.headers, sheet.layout.header_row, endpoint, rules)
     held = {column.setting.key: column.index for column in checking.read}
     of_file = checking.weighed(sheet.issues)
-    of_sheet = (*of_file, *(checking.columns.issues or _suspicions(sheet, checking)))
-    if any(issue.severity is Severity.ERROR for issue in of_sheet):
+    can_be_read = checking.columns.can_be_read
+    of_header = checking.weighed(checking.columns.issues)
+    of_sheet = (*of_file, *of_header, *(_suspicions(sheet, checking) if can_be_read else ()))
+    is_wrong = any(issue.severity is Severity.ERROR for issue in of_sheet)
+    if is_wrong and can_be_read:
+        judged = [checking.check_row(row) for row in sheet.rows]
+        rows = duplicates.settled(judged, rules.duplicates)
+        done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in rows))
+    elif is_wrong:
         done = Held(tuple(Invalid(row.number, of_sheet) for row in sheet.rows))
     else:
         judged = [checking.check_row(row) for row in sheet.rows]
@@ -59,9 +66,9 @@ def survey(
 def all_issues(checked: Checked) -> Iterator[Issue]:
     """Each issue of a checked sheet once: the header's, then the rows' in sheet order."""
     yield from checked.issues
-    if not any(issue.severity is Severity.ERROR for issue in checked.issues):
-        for row in checked.rows:
-            yield from row.issues
+    is_wrong = any(issue.severity is Severity.ERROR for issue in checked.issues)
+    for row in checked.rows:
+        yield from row.issues[len(checked.issues) :] if is_wrong else row.issues
 
 
 def _suspicions(sheet: Sheet, checking: Checking) -> tuple[Issue, ...]:

@@ -14,6 +14,7 @@ from bulkcast.model import Cell, FlaggedCell
 from bulkcast.validator.readers import Readers
 from bulkcast.validator.reading import EXACT_BELOW
 from bulkcast.validator.rows import Column
+from bulkcast.validator.texts import LONGEST_PASSWORD
 
 Plain = str | int | float | datetime | None
 """A cell that two of which are equal say the same: neither a truth value (True equals 1) nor
@@ -21,7 +22,7 @@ flagged."""
 
 _PLAIN_TYPES: Final = frozenset({str, int, float, datetime, type(None)})
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}")
-_IDS: Final = re.compile(r"(?:[1-9][0-9]{0,17}+\n)*+[1-9][0-9]{0,17}+")
+_IDS: Final = re.compile(r"(?:[1-9][0-9]{0,17}\n)*[1-9][0-9]{0,17}")
 _ID_LIST: Final = re.compile(r"[1-9][0-9]{0,17}(?:,[1-9][0-9]{0,17})*")
 _UNSENDABLE: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 _LONGEST_SIMPLE: Final = 255
@@ -130,7 +131,7 @@ def _all_simple(column: Column) -> Callable[[str], object]:
             return _IDS.fullmatch
         case TextKind() as kind:
             line = _simple_text(kind, rf"{_UNSENDABLE}\n")
-            return re.compile(rf"(?:(?:{line})?+\n)*+(?:{line})?+").fullmatch
+            return re.compile(rf"(?:(?:{line})?\n)*(?:{line})?").fullmatch
         case _:
             return _never
 
@@ -140,8 +141,9 @@ def _simple_text(kind: TextKind, without: str) -> str:
     # for an error and none for clearing, however it is folded.
     most = min(kind.cut_at or _LONGEST_SIMPLE, _LONGEST_SIMPLE) - 1
     if kind.secret:
-        return rf"[0-9A-Za-z][!-~]{{0,{most}}}+"
-    return rf"[0-9A-Za-z\u4e00-\u6e04\u6e06-\u9fff][^{without}]{{0,{most}}}+"
+        most = LONGEST_PASSWORD - 1
+        return rf"[0-9A-Za-z][!-~]{{0,{most}}}"
+    return rf"[0-9A-Za-z\u4e00-\u6e04\u6e06-\u9fff][^{without}]{{0,{most}}}"
 
 
 def _is_simple_list(cell: str) -> bool:

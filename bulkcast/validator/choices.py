@@ -1,9 +1,20 @@
 """Reading choices, switches and plain integers."""
 
+import re
+from collections.abc import Mapping
+from typing import Final
+
 from bulkcast.catalogue import INT64_MAX, ChoiceKind, fold
 from bulkcast.model import Cell, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of
-from bulkcast.validator.reading import EXACT_BELOW, Reader, Reading, cleaned, refused
+from bulkcast.validator.reading import EXACT_BELOW, Reader, Reading, cleaned, plain, refused
+
+_NUMBER_FIRST: Final = re.compile(
+    r"(?P<number>\d)[\s=:.、,;/–—-]*[(\[【]?\s*(?P<word>[^\d\s=:.()-].*?)[)\]】]?"
+)
+_NUMBER_LAST: Final = re.compile(
+    r"(?P<word>.*?[^\d\s=:.(-])[\s=:.、,;/–—-]*[(\[【]?\s*(?P<number>\d)[)\]】]?"
+)
 
 
 def choice_reader(kind: ChoiceKind) -> Reader:
@@ -20,7 +31,7 @@ def choice_reader(kind: ChoiceKind) -> Reader:
             return Reading(int(cell)) if cell in values else wrong
         if not isinstance(cell, str):
             return wrong
-        value = words.get(fold(cell))
+        value = words.get(fold(cell), _both_said(cell, words))
         return _with_point(cell) if value is None else Reading(value)
 
     def _with_point(cell: str) -> Reading:
@@ -32,6 +43,16 @@ def choice_reader(kind: ChoiceKind) -> Reader:
         return Reading(value, (cleaned(cell, value, Severity.WARNING),))
 
     return read
+
+
+def _both_said(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that both a number and a word name, as in `1-开` and `开(1)`."""
+    text = plain(cell)
+    found = _NUMBER_FIRST.fullmatch(text) or _NUMBER_LAST.fullmatch(text)
+    if found is None:
+        return None
+    value = words.get(fold(found["word"]))
+    return value if value == words.get(found["number"]) else None
 
 
 def read_integer(cell: Cell) -> Reading:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, fold
-from bulkcast.model import Issue
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, bare_names, fold
+from bulkcast.model import Issue, Severity
 from bulkcast.problems import issue
 from bulkcast.wording import marked
 
@@ -15,6 +15,8 @@ _NEAR: Final = 0.87
 """difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of
 eight are one (0.875); another word with the same ending, such as "Record date" beside
 "recordState" or 下课时间 beside 上课时间, is not (0.857, 0.75)."""
+_ALIKE: Final = 0.5
+"""difflib's ratio from which on a header is worth a suggestion where no classroom is named."""
 _ID_ENDING: Final = re.compile(r"(?P<stem>.*?)(?P<ending>u?id)s?")
 
 
@@ -26,6 +28,14 @@ class Columns:
     """Index of a column → what it holds."""
     ignored: tuple[str, ...] = ()
     issues: tuple[Issue, ...] = ()
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether it is known what each column holds, if only by what its header nearly says."""
+        return all(
+            issue.code == "header.near_miss" or issue.severity is not Severity.ERROR
+            for issue in self.issues
+        )
 
 
 def resolve(
@@ -78,7 +88,7 @@ class _Resolving:
         for index, header in enumerate(self._headers):
             if header.strip() and not is_result(header):
                 self._place(index, header)
-        if not self._issues:
+        if all(i.code in {"header.near_miss", "header.unread_setting"} for i in self._issues):
             self._issues.extend(self._missing())
         return Columns(self._held, tuple(self._ignored), tuple(self._issues))
 
@@ -86,7 +96,7 @@ class _Resolving:
         column = self._named(header)
         if column is not None:
             self._hold(index, header, column)
-        elif candidates := self._endpoint.ambiguous_headers.get(fold(header)):
+        elif candidates := self._endpoint.candidates(header):
             self._ambiguous(index, header, candidates)
         else:
             self._place_stranger(index, header)
@@ -108,17 +118,25 @@ class _Resolving:
         column = None if near is None else self._endpoint.by_header.get(near)
         if near is None:
             self._ignored.append(header)
+            if setting := self._endpoint.mentioned(header):
+                self._wrong("header.unread_setting", index, header, setting=setting.key)
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
             self._wrong("header.near_miss", index, header, suggestion=_spelled(column, near))
+            if column not in self._held.values():
+                # So that what is wrong in its cells is told as well.
+                self._held[index] = column
 
     def _nearest(self, header: str) -> str | None:
         """The folded header that `header` is a slip of the pen for.
 
         Whether a name ends in ID is no slip: "Course" beside "Course ID" is the course's name.
         """
-        folded = fold(header)
+        names = dict.fromkeys((fold(header), *map(fold, bare_names(header))))
+        return next(filter(None, map(self._nearest_to, names)), None)
+
+    def _nearest_to(self, folded: str) -> str | None:
         stem, ending = _split(folded)
         known = {*self._endpoint.by_header, *self._endpoint.ambiguous_headers}
         same_ending = {s: name for name in sorted(known) for s, e in (_split(name),) if e == ending}
@@ -144,9 +162,27 @@ class _Resolving:
         roles = {column.role for column in self._held.values()}
         if Role.TARGET not in roles:
             targets = " or ".join(column.key for column in self._endpoint.targets)
-            yield issue("header.no_target", row=self._row, targets=targets)
+            near = self._like_a_target()
+            yield issue(
+                "header.no_target",
+                row=self._row,
+                targets=targets,
+                example=f"{near}={self._endpoint.targets[0].key}"
+                if near
+                else f"…={self._endpoint.targets[0].key}",
+            )
         if Role.SETTING not in roles:
             yield issue("header.no_setting", row=self._row)
+
+    def _like_a_target(self) -> str | None:
+        """The header that is most like one of a column which names classrooms."""
+        known = [fold(s) for column in self._endpoint.targets for s in column.spellings()]
+        likeness = {
+            header: max(SequenceMatcher(None, fold(header), name).ratio() for name in known)
+            for header in self._ignored
+        }
+        best = max(likeness, key=likeness.__getitem__, default=None)
+        return best if best is not None and likeness[best] >= _ALIKE else None
 
     def _wrong(self, code: str, index: int, header: str, /, **args: str) -> None:
         self._issues.append(

@@ -41,11 +41,8 @@ class IssueLog(Sequence[Issue]):
         self._instead: dict[int, tuple[Issue, ...]] = {}
 
     def of_sheet(self, issues: Sequence[Issue]) -> None:
-        """Add issues of the sheet as a whole; where one is an error, rows have nothing to say."""
+        """Add issues of the sheet as a whole."""
         self._first.extend(issues)
-        if any(issue.severity is Severity.ERROR for issue in issues):
-            self._kinds, self._instead = {}, {}
-            self._rows, self._which = array("q"), array("q")
 
     def of_row(self, row: int, issues: Sequence[Issue]) -> None:
         """Add a row's issues; rows come in their order."""

@@ -1,11 +1,12 @@
 """From one row of cells to a `Change`, or to everything that is wrong with it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from bulkcast.catalogue import Endpoint, Role, Setting
+from bulkcast.masking import masked
 from bulkcast.model import (
     Cell,
     Change,
@@ -17,6 +18,7 @@ from bulkcast.model import (
     SettingValue,
     Severity,
     Target,
+    Text,
 )
 from bulkcast.problems import issue
 from bulkcast.validator.columns import address
@@ -25,6 +27,9 @@ from bulkcast.validator.reading import Finding, Reader, Reading, visible
 from bulkcast.validator.rules import Values, compiled
 
 _MASK: Final = "•••"
+_QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
+"""Arguments of sentences that repeat what stands in a cell."""
+_SHORTEST_HIDDEN: Final = 2
 _LONGEST_SHOWN: Final = 120
 _GRAVEST_FIRST: Final = {severity: place for place, severity in enumerate(Severity)}
 
@@ -119,12 +124,20 @@ class _Checker:
         unread = [key for key, reading in remarkable if reading.is_unread]
         if not settings and not any(map(self._sets, unread)):
             issues += (self._issue("row.nothing_to_set", raw.number),)
+        if self._has_secret:
+            issues = self._hiding(raw, issues)
         issues = tuple(sorted(issues, key=lambda found: _GRAVEST_FIRST[found.severity]))
         if not given or any(i.severity is Severity.ERROR for i in issues):
             return Judged(Invalid(raw.number, issues))
         spare = [Target(key, _number(names.pop(key))) for key in given[1:]]
         change = _change(raw.number, given[0], names, settings, starts_at, issues)
         return Judged(change, spare[0] if spare else None)
+
+    def _hiding(self, raw: RawRow, issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
+        """The issues, with the row's secrets masked where they stand in other cells too."""
+        cells = [raw.cells[c.index] for c in self._columns.values() if c.setting.secret]
+        shown = {t for cell in cells if len(t := text(cell).strip()) >= _SHORTEST_HIDDEN}
+        return tuple(_hidden(found, shown) for found in issues) if shown else issues
 
     def _sets(self, key: str) -> bool:
         return self._columns[key].setting.role is Role.SETTING
@@ -224,6 +237,16 @@ def _number(value: SettingValue) -> int:
 
 
 # ------------------------------------------------------------------ how a cell is shown
+
+
+def _hidden(found: Issue, secrets: Collection[str]) -> Issue:
+    args = {k: masked(v, secrets) if k in _QUOTING else v for k, v in found.message.args.items()}
+    return replace(
+        found,
+        value=None if found.value is None else masked(found.value, secrets),
+        message=Text(found.message.template, args),
+        fix=Text(found.fix.template, args),
+    )
 
 
 def _shown(cell: Cell, setting: Setting) -> str | None:

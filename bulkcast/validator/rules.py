@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
 
-from bulkcast.catalogue import Clash, Needs, Rule, Together
+from bulkcast.catalogue import Clash, Needs, Rule, Together, TooFew
 from bulkcast.model import SettingValue, Severity
 
 Values = Mapping[str, SettingValue]
@@ -50,6 +50,8 @@ def rule_keys(rule: Rule) -> tuple[str, ...]:
             return rule.keys
         case Needs():
             return (*rule.keys, rule.other)
+        case TooFew():
+            return (rule.key, *rule.others)
         case _ as never:
             assert_never(never)
 
@@ -65,9 +67,17 @@ def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
             if given and len(given) < len(rule.keys):
                 said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
                 yield Breach(rule.code, rule.severity, None, said, keys)
+        case TooFew():
+            yield from _too_few(rule, values)
         case Needs():
             first = next((key for key in rule.keys if values.get(key)), None)
             if first is not None and values.get(rule.other) != rule.value:
                 yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
         case _ as never:
             assert_never(never)
+
+
+def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
+    possible = [key for key in rule.others if values.get(key) != 0]
+    if values.get(rule.key) in rule.values and len(possible) < rule.least:
+        yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))

@@ -57,7 +57,7 @@ class Survey:
     def take(self, block: Block) -> None:
         """Check some consecutive rows."""
         self._rows += len(block.numbers)
-        if self._checking.columns.issues:
+        if not self._checking.columns.can_be_read:
             return
         columns, doubtful = _plain(block)
         for sieve in self._sieves:
@@ -93,7 +93,7 @@ class Survey:
 
     def is_doubled(self) -> bool:
         """Whether some classroom may be set twice, so that all blocks have to be seen again."""
-        if self._treatment == "in-order" or self._checking.columns.issues:
+        if self._treatment == "in-order" or not self._checking.columns.can_be_read:
             return False
         for key, ids in self._suspicions.target_ids():
             ordered = sorted([*ids, *self._names.get(key, ())])
@@ -132,7 +132,7 @@ class Survey:
         self._settle()
         of_sheet = (
             *self._checking.weighed(of_file),
-            *self._checking.columns.issues,
+            *self._checking.weighed(self._checking.columns.issues),
             *self._suspicions.issues(self._checking.weigh),
         )
         if any(i.severity is Severity.ERROR for i in of_sheet):

@@ -24,6 +24,8 @@ from bulkcast.wording import marked
 
 _LONGEST_TEXT: Final = 32_767
 """Characters in a cell: Microsoft, Excel specifications and limits, read 2026-11-23."""
+LONGEST_PASSWORD: Final = 20
+"""Characters of a password: a private description of the vendor's table, not its own page."""
 _SIGNED_EVERYWHERE: Final = 1023
 """Bytes up to which all official samples sign a text alike."""
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -61,7 +63,9 @@ def _read_text(cell: str, kind: TextKind) -> Reading:
         return refused("cell.control_character", what=f"U+{ord(unsendable[0]):04X}")
     if len(cell) > _LONGEST_TEXT:
         return refused("cell.too_long", n=str(len(cell)), most=str(_LONGEST_TEXT))
-    odd = oddities(cell) if kind.secret else ()
+    odd = [*oddities(cell)] if kind.secret else []
+    if kind.secret and len(cell) > LONGEST_PASSWORD:
+        odd.append(make_finding("password.long", n=str(len(cell)), most=str(LONGEST_PASSWORD)))
     return Reading(cell, (*odd, *_lengths(cell, kind)))
 
 
