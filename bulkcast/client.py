@@ -19,7 +19,7 @@ from yarl import URL
 
 from bulkcast.errors import CannotStart
 from bulkcast.model import Body, Credentials, NoReply, Reply
-from bulkcast.protocol import encode, headers
+from bulkcast.protocol import Counting, encode, headers
 from bulkcast.wording import (
     BREAKS_OFF,
     BROKE_EARLY,
@@ -124,18 +124,26 @@ class Client:
 
         `timestamp` is in Unix seconds by ClassIn's clock.
         """
+        return await self._post(body, timestamp, "bytes")
+
+    async def send_by_characters(self, body: Body, timestamp: int) -> Reply | NoReply:
+        """The same, signed by a rule that counts the characters of long texts, not their bytes."""
+        return await self._post(body, timestamp, "characters")
+
+    async def _post(self, body: Body, timestamp: int, counting: Counting) -> Reply | NoReply:
         if self._session is None:
             raise RuntimeError("the client is not open")
         try:
             payload = _Marked(encode(body), content_type="application/json")
-            signed = headers(body, self._credentials, timestamp)
+            signed = headers(body, self._credentials, timestamp, counting)
         except UnicodeEncodeError:
             return NoReply("send.unencodable", sent=False)
+        private = (self._credentials.secret.reveal(), signed["X-EEO-SIGN"])
         try:
             async with self._session.post(
                 self._url, data=payload, headers=signed, allow_redirects=False
             ) as response:
-                return await _read(response)
+                return await _read(response, private)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             return self._no_reply(exc, sent=payload.begun)
 
@@ -180,7 +188,7 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
+async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> Reply | NoReply:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return NoReply(
             "reply.not_json", sent=True, detail=marked("it is compressed though not asked for")
@@ -195,6 +203,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
         date=_date(response.headers.get("Date")),
         retry_after=response.headers.get("Retry-After"),
         location=response.headers.get("Location"),
+        private=private,
     )
 
 

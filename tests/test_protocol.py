@@ -408,8 +408,13 @@ def test_no_retry_hint_raises_or_is_negative(header: str) -> None:
     ],
 )  # fmt: skip
 def test_a_password_that_an_answer_repeats_is_masked(echo: str) -> None:
-    verdict = Verdict(ReplyClass.ROW, "101001001", {"said": echo})
+    reply = Reply(200, json.dumps({"code": 101001001, "msg": echo}).encode())
     body = (("activityId", 7), ("recordState", 1), ("watchPassword", "Zq9 pass!"))
 
-    assert protocol.discreet(verdict, body, WEBCAST).args == {"said": "bad •••"}
-    assert protocol.discreet(verdict, body[:2], WEBCAST) == verdict
+    masked = protocol.judge(reply, WEBCAST, now=0.0, body=body)
+    of_another_row = protocol.judge(
+        reply, WEBCAST, now=0.0, listener=protocol.Listener(["Zq9 pass!"])
+    )
+
+    assert masked.args == of_another_row.args == {"said": "bad •••"}
+    assert protocol.judge(reply, WEBCAST, now=0.0, body=body[:2]).args == {"said": echo}

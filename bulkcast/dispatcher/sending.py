@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -33,7 +33,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.protocol import discreet, judge
+from bulkcast.protocol import Listener, judge, own_secrets
 
 CONCURRENCY: Final = 32
 """Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
@@ -102,17 +102,24 @@ class Dispatcher:
         self._queue: deque[Entry] = deque()
         self._dependents: dict[RequestKey, Entry] = {}
         self._repeating = 0
+        self._listener = Listener()
 
     # -------------------------------------------------------------- from outside
 
     async def run(
-        self, requests: Iterable[Request], history: Mapping[RequestKey, History] | None = None
+        self,
+        requests: Iterable[Request],
+        history: Mapping[RequestKey, History] | None = None,
+        *,
+        also_secret: Iterable[str] = (),
     ) -> Mapping[RequestKey, Outcome]:
         """Send every request and return how each one ended.
 
+        What ClassIn says is masked of the secret settings of them all, and of `also_secret`.
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
         self._book.open(requests, history or {})
+        self._listener = Listener({*also_secret, *self._secrets()})
         self._line_up()
         self._slots = asyncio.Semaphore(self._concurrency)
         with suppress(Halt):
@@ -191,12 +198,16 @@ class Dispatcher:
         for gap_s in _ASKED_AGAIN_S:
             await self._brake.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
-            verdict = judge(reply, self._endpoint, now=self._wall())
+            verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)
             stop = self._conditions.learn_the_time(verdict, reply, now())
             if stop:
                 self.stop(stop)
             if stop or verdict.code.isdigit():  # a code of its own
                 return
+
+    def _secrets(self) -> Iterator[str]:
+        for entry in self._book.entries.values():
+            yield from own_secrets(entry.request.body, self._endpoint)
 
     def _line_up(self) -> None:
         entries = self._book.entries
@@ -326,8 +337,13 @@ class Dispatcher:
 
     def _judge(self, entry: Entry, reply: Reply | NoReply, *, alone: bool) -> Verdict:
         """What an answer says of its request; what it says of the others is learned."""
-        verdict = judge(reply, self._endpoint, now=self._wall())
-        verdict = discreet(verdict, entry.request.body, self._endpoint)
+        verdict = judge(
+            reply,
+            self._endpoint,
+            now=self._wall(),
+            body=entry.request.body,
+            listener=self._listener,
+        )
         sky = self._conditions.weather.sky
         stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
         if stop:

@@ -31,6 +31,7 @@ from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, RunReport, SendOptions, Watch
+from bulkcast.protocol import own_secrets
 
 OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 """What a resumed run sends."""
@@ -67,6 +68,8 @@ class Left:
     history: Mapping[RequestKey, History]
     overtaken: tuple[Attempt, ...] = ()
     """How those end that are not sent because a newer run has set their classroom since."""
+    secrets: frozenset[str] = frozenset()
+    """The secret settings of all rows of the run, sent or not."""
 
     @classmethod
     def of(cls, frozen: FrozenRun, newer: Mapping[RequestKey, str]) -> "Left":
@@ -77,7 +80,9 @@ class Left:
         open_ = [r for r in frozen.requests if frozen.outcomes[r.key].status in OPEN]
         overtaken = (_overtaken(frozen, r.key, newer[r.key]) for r in open_ if r.key in newer)
         left = (r for r in open_ if r.key not in newer)
-        return cls(tuple(left), frozen.history, tuple(overtaken))
+        bodies = {request.body for request in frozen.requests}
+        secrets = frozenset(s for body in bodies for s in own_secrets(body, WEBCAST))
+        return cls(tuple(left), frozen.history, tuple(overtaken), secrets)
 
 
 def _overtaken(frozen: FrozenRun, key: RequestKey, newer: str) -> Attempt:
@@ -142,7 +147,7 @@ async def _sent(
             doors.control.attach(dispatcher)
             try:
                 async with _watched(dispatcher, doors.watch, options.rate):
-                    await dispatcher.run(left.requests, left.history)
+                    await dispatcher.run(left.requests, left.history, also_secret=left.secrets)
             except ExceptionGroup as group:
                 raise _told_plainly(group, run) from group
             return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
