@@ -30,6 +30,7 @@ _MAINTENANCE: Final = 901
 
 Counting = Literal["bytes", "characters"]
 """What the 1024 counts: bytes by the written rule, characters in the vendor's Python samples."""
+COUNTINGS: Final[tuple[Counting, ...]] = ("bytes", "characters")
 
 
 def signature(

@@ -9,7 +9,7 @@ from typing import Final
 
 from bulkcast import client as http
 from bulkcast import pacing
-from bulkcast.config import Config
+from bulkcast.config import Config, of_proxy
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
@@ -143,6 +143,7 @@ async def _sent(
                 concurrency=options.concurrency,
                 max_outage_s=options.max_outage_s,
                 fence=_fence(ledger, config, doors.now()),
+                send_by_characters=client.send_by_characters,
             )
             doors.control.attach(dispatcher)
             try:
@@ -150,7 +151,9 @@ async def _sent(
                     await dispatcher.run(left.requests, left.history, also_secret=left.secrets)
             except ExceptionGroup as group:
                 raise _told_plainly(group, run) from group
-            return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
+            unused = of_proxy(config)
+            remarks = [*((unused,) if unused else ()), *dispatcher.remarks]
+            return dispatcher.stopped, dispatcher.requests, remarks
 
 
 def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
