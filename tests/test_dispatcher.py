@@ -173,6 +173,26 @@ def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
     assert played.stopped is None
 
 
+@pytest.mark.parametrize("fault", ["code:901", "http:901"])
+def test_maintenance_that_outlasts_the_wait_is_told_as_such(tmp_path: Path, fault: str) -> None:
+    played = play(tmp_path, requests(40), direct=storm(fault, 0.0, 1e9), max_outage_s=600.0)
+
+    assert played.stopped == Stop("maintenance", "run.maintenance", {"minutes": "10"}, 5)
+    message, fix = explain(played.stopped.code, played.stopped.args, WEBCAST)
+    assert "under maintenance" in message
+    assert "network" not in message + fix
+    assert {o.code for o in played.outcomes.values()} == {"run.maintenance"}
+    assert "under maintenance" in str(played.dispatcher.remarks[0])
+
+
+def test_maintenance_of_seven_hours_is_waited_out_where_that_is_wanted(tmp_path: Path) -> None:
+    played = play(
+        tmp_path, requests(40), direct=storm("code:901", 1.0, 7 * 3600.0), max_outage_s=8 * 3600.0
+    )
+
+    assert played.statuses == {RowStatus.APPLIED: 40}
+
+
 def with_text(row: int, n: int) -> Request:
     """A row whose introduction has `n` Chinese characters."""
     return request(row, (*ALL_ON, ("webcastIntroduce", "课" * n)))

@@ -287,6 +287,14 @@ def test_too_many_requests_is_no_failure_of_the_row() -> None:
     assert not verdict.ambiguous
 
 
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
+@pytest.mark.parametrize("code", ["901", '"901"'])
+def test_maintenance_is_seen_whatever_the_status(status: int, code: str) -> None:
+    reply = Reply(status, f'{{"code":{code},"msg":"系统维护"}}'.encode())
+
+    assert protocol.judge(reply, WEBCAST, now=0.0).kind is ReplyClass.MAINTENANCE
+
+
 def test_maintenance_is_seen_as_status_and_as_code() -> None:
     assert judge(Reply(901, b"")).kind is ReplyClass.MAINTENANCE
     assert judge_body({"code": 901}).kind is ReplyClass.MAINTENANCE
