@@ -160,7 +160,7 @@ class Client:
         """Name a failure; `str(exc)` may hold a signature, so only chosen words of it are kept."""
         if isinstance(exc, ssl.SSLCertVerificationError | aiohttp.ClientSSLError):
             return NoReply("send.certificate", sent, _tls_reason(exc), fatal=True)
-        if not sent and _is_exhausted(exc):
+        if not sent and _cannot_connect_at_all(exc):
             return NoReply("send.exhausted", sent, fatal=True)
         if not sent:
             return NoReply("send.not_connected", sent, _reason(exc))
@@ -238,12 +238,11 @@ def _flaw_of_header(exc: BaseException | None) -> str:
     """What keeps an answer from being read as HTTP; empty where nothing came that could be."""
     if not isinstance(exc, aiohttp.ClientResponseError):
         return ""
-    while exc is not None:
-        if isinstance(exc, LineTooLong):
-            return marked("a field of its header is longer than 8 KB")
-        if "Too many headers" in str(exc):
-            return marked("its header has too many fields")
-        exc = exc.__cause__ or exc.__context__
+    of_parser = exc.__cause__ and (exc.__cause__.__cause__ or exc.__cause__.__context__)
+    if isinstance(exc.__cause__, LineTooLong) or isinstance(of_parser, LineTooLong):
+        return marked("a field of its header is longer than 8 KB")
+    if "Too many headers" in exc.message:
+        return marked("its header has too many fields")
     return marked("it is no HTTP that can be read")
 
 
@@ -318,19 +317,23 @@ def _reason(exc: Exception) -> str:
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
-def _is_exhausted(exc: Exception) -> bool:
+def _cannot_connect_at_all(exc: Exception) -> bool:
     """Whether it is this computer that has nothing left to connect with.
 
     A name that cannot be looked up is one sign of it: that opens files, too.
     """
-    error = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
-    if getattr(error, "errno", None) in _EXHAUSTED:
+    if is_exhausted(exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc):
         return True
     try:
         socket.socket().close()
     except OSError as found:
-        return found.errno in _EXHAUSTED
+        return is_exhausted(found)
     return False
+
+
+def is_exhausted(exc: BaseException) -> bool:
+    """Whether the system says that it has nothing left to give."""
+    return isinstance(exc, MemoryError) or getattr(exc, "errno", None) in _EXHAUSTED
 
 
 def _of_system(error: OSError) -> str:

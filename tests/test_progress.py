@@ -45,7 +45,8 @@ def test_time_left_is_told_at_an_even_pace() -> None:
     "held_up",
     [
         {"held_s": 41.0}, {"held_s": 0.5}, {"parked_s": 3.0, "sky": Sky.PARKED},
-        {"sky": Sky.PROVING}, {"slowed": True, "rate": RATE / 2},
+        {"sky": Sky.PROVING}, {"retrying": 9_900}, {"fenced": 1, "fenced_s": 9_999.0},
+        {"slowed": True, "rate": RATE / 2},
     ],
 )  # fmt: skip
 def test_nobody_foretells_the_end_of_a_pause(held_up: Mapping[str, object]) -> None:

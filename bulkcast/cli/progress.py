@@ -95,8 +95,9 @@ class Gauge:
         measured = self._measure(progress.requests)
         if measured:
             parts.append(self._speed(measured))
-        if left and progress.rate > 0 and not self._is_held_up(progress):
-            parts += _to_go(left / min(progress.rate, measured or math.inf))
+        if left > progress.retrying and not self._is_held_up(progress):
+            seconds = left / min(progress.rate, measured or math.inf)
+            parts += _to_go(seconds) if seconds > progress.fenced_s else []
         return tr(", ").join(parts), _weather(progress)
 
     @staticmethod

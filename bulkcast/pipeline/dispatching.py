@@ -150,20 +150,28 @@ async def _sent(
                 async with _watched(dispatcher, doors.watch, options.rate):
                     await dispatcher.run(left.requests, left.history, also_secret=left.secrets)
             except ExceptionGroup as group:
-                raise _told_plainly(group, run) from group
+                plain = _told_plainly(group, run)
+                if plain is None:
+                    raise
+                raise plain from group
             unused = of_proxy(config)
             remarks = [*((unused,) if unused else ()), *dispatcher.remarks]
             return dispatcher.stopped, dispatcher.requests, remarks
 
 
-def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
-    """The one sentence in what every worker said when the ledger could not be written."""
+def _told_plainly(group: ExceptionGroup[Exception], run: str) -> NeedsHuman | None:
+    """The one sentence in what every worker said when the ledger could not be written.
+
+    So it is where this computer is so full that not even a module can be loaded any more.
+    """
     told = group.subgroup(BulkcastError)
-    if told is None:
-        return group
-    first: BaseException = told
+    first: BaseException | None = told
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
+    if first is None and group.subgroup(http.is_exhausted):
+        first = BulkcastError("this computer has no file descriptor or no memory left")
+    if first is None:
+        return None
     return NeedsHuman(
         "{what}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`",
         what=first,
