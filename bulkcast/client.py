@@ -333,7 +333,7 @@ def _cannot_connect_at_all(exc: Exception) -> bool:
 
 def is_exhausted(exc: BaseException) -> bool:
     """Whether the system says that it has nothing left to give."""
-    return isinstance(exc, MemoryError) or getattr(exc, "errno", None) in _EXHAUSTED
+    return isinstance(exc, OSError) and exc.errno in _EXHAUSTED
 
 
 def _of_system(error: OSError) -> str:
