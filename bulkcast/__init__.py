@@ -14,6 +14,8 @@ Names are looked up when they are first used, so that importing the package cost
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from bulkcast.version import VERSION
+
 if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.config import load as load_config
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
         write_plan,
     )
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES: Final = {
     "bulkcast.config": ("Config",),

@@ -19,9 +19,13 @@ def main() -> None:
 
 def _is_ctrl_c(exc: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an error: where a class is made, it comes as a RuntimeError."""
-    while exc is not None and not isinstance(exc, KeyboardInterrupt):
+    passed: set[int] = set()  # one that is raised from its own consequence goes in a circle
+    while exc is not None and id(exc) not in passed:
+        passed.add(id(exc))
+        if isinstance(exc, KeyboardInterrupt):
+            return True
         exc = exc.__cause__ or exc.__context__
-    return exc is not None
+    return False
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """The one doorkeeper of the network: sends a signed body, brings back what came, unjudged.
 
 It follows no redirect, reads no proxy or netrc from the environment, keeps no cookie, offers no
-switch against TLS verification, and reads a bounded, uncompressed answer.
+switch against TLS verification, and reads a bounded answer: as UTF-8, whatever it was packed in.
 """
 
 import errno
+import os
 import re
+import socket
 import ssl
+import zlib
 from collections.abc import Sequence, Set
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -15,11 +18,13 @@ from typing import Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from bulkcast.errors import CannotStart
 from bulkcast.model import Body, Credentials, NoReply, Reply
-from bulkcast.protocol import encode, headers
+from bulkcast.protocol import Counting, encode, headers
+from bulkcast.version import VERSION
 from bulkcast.wording import (
     BREAKS_OFF,
     BROKE_EARLY,
@@ -42,7 +47,11 @@ TIMEOUT_S: Final = 20.0
 
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_FIXED_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_FIXED_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"bulkcast/{VERSION}",
+}
 
 
 _HOST: Final = re.compile(
@@ -124,18 +133,26 @@ class Client:
 
         `timestamp` is in Unix seconds by ClassIn's clock.
         """
+        return await self._post(body, timestamp, "bytes")
+
+    async def send_by_characters(self, body: Body, timestamp: int) -> Reply | NoReply:
+        """The same, signed by a rule that counts the characters of long texts, not their bytes."""
+        return await self._post(body, timestamp, "characters")
+
+    async def _post(self, body: Body, timestamp: int, counting: Counting) -> Reply | NoReply:
         if self._session is None:
             raise RuntimeError("the client is not open")
         try:
             payload = _Marked(encode(body), content_type="application/json")
-            signed = headers(body, self._credentials, timestamp)
+            signed = headers(body, self._credentials, timestamp, counting)
         except UnicodeEncodeError:
             return NoReply("send.unencodable", sent=False)
+        private = (self._credentials.secret.reveal(), signed["X-EEO-SIGN"])
         try:
             async with self._session.post(
                 self._url, data=payload, headers=signed, allow_redirects=False
             ) as response:
-                return await _read(response)
+                return await _read(response, private)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             return self._no_reply(exc, sent=payload.begun)
 
@@ -143,11 +160,14 @@ class Client:
         """Name a failure; `str(exc)` may hold a signature, so only chosen words of it are kept."""
         if isinstance(exc, ssl.SSLCertVerificationError | aiohttp.ClientSSLError):
             return NoReply("send.certificate", sent, _tls_reason(exc), fatal=True)
+        if not sent and _cannot_connect_at_all(exc):
+            return NoReply("send.exhausted", sent, fatal=True)
         if not sent:
             return NoReply("send.not_connected", sent, _reason(exc))
         if isinstance(exc, TimeoutError):
             return NoReply("send.timeout", sent, f"{self._timeout_s:g}")
-        return NoReply("send.lost", sent)
+        flaw = _flaw_of_header(exc)
+        return NoReply("reply.not_json", sent, flaw) if flaw else NoReply("send.lost", sent)
 
 
 class _Marked(aiohttp.BytesPayload):
@@ -180,21 +200,25 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply | NoReply:
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return NoReply(
-            "reply.not_json", sent=True, detail=marked("it is compressed though not asked for")
-        )
+async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> Reply | NoReply:
     body = await _read_bounded(response)
+    if len(body) <= MAX_ANSWER:
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        try:
+            body = _unpacked(body, coding)
+        except (zlib.error, ValueError):
+            return NoReply("reply.not_json", sent=True, detail=_PACKED.get(coding, _STRANGELY))
     if len(body) > MAX_ANSWER:
         response.close()
         return NoReply("reply.too_large", sent=True, detail=str(MAX_ANSWER))
+    body = _as_utf8(body, response.charset)
     return Reply(
         status=response.status,
         body=body,
         date=_date(response.headers.get("Date")),
         retry_after=response.headers.get("Retry-After"),
         location=response.headers.get("Location"),
+        private=private,
     )
 
 
@@ -208,6 +232,66 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
     return b"".join(chunks)
+
+
+def _flaw_of_header(exc: BaseException | None) -> str:
+    """What keeps an answer from being read as HTTP; empty where nothing came that could be."""
+    if not isinstance(exc, aiohttp.ClientResponseError):
+        return ""
+    of_parser = exc.__cause__ and (exc.__cause__.__cause__ or exc.__cause__.__context__)
+    if isinstance(exc.__cause__, LineTooLong) or isinstance(of_parser, LineTooLong):
+        return marked("a field of its header is longer than 8 KB")
+    if "Too many headers" in exc.message:
+        return marked("its header has too many fields")
+    return marked("it is no HTTP that can be read")
+
+
+_STRANGELY: Final = marked("it is compressed in a way that was not asked for")
+_DAMAGED: Final = marked("it is compressed, and damaged or cut short")
+_GZIP, _ZLIB = 31, 47
+"""How `zlib` calls a gzip header, and either of gzip's and its own."""
+_PACKED: Final = {"gzip": _DAMAGED, "x-gzip": _DAMAGED, "deflate": _DAMAGED}
+
+
+def _unpacked(body: bytes, coding: str) -> bytes:
+    """What was packed, or one byte more than `MAX_ANSWER` of it.
+
+    Raises:
+        ValueError: it is packed otherwise, or incomplete.
+        zlib.error: it is damaged.
+
+    """
+    if coding in {"", "identity"}:
+        return body
+    if coding not in _PACKED:
+        raise ValueError(coding)
+    opened = zlib.decompressobj(_ZLIB if coding == "deflate" else _GZIP)
+    found = opened.decompress(body, MAX_ANSWER + 1)
+    if not opened.eof and len(found) <= MAX_ANSWER:
+        raise ValueError(coding)
+    return found
+
+
+_CHINESE: Final = frozenset({"gbk", "gb2312", "gb18030", "cp936"})
+
+
+def _as_utf8(body: bytes, charset: str | None) -> bytes:
+    """`body` in UTF-8, where it is said or shows to be Chinese of another encoding."""
+    said = (charset or "").lower().replace("_", "-")
+    if said not in _CHINESE and (said or _is_utf8(body)):
+        return body
+    try:
+        return body.decode("gb18030").encode()
+    except UnicodeDecodeError:
+        return body
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=8)  # one answer in a thousand brings a new second
@@ -230,6 +314,28 @@ def _reason(exc: Exception) -> str:
     return BROKE_EARLY
 
 
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+def _cannot_connect_at_all(exc: Exception) -> bool:
+    """Whether it is this computer that has nothing left to connect with.
+
+    A name that cannot be looked up is one sign of it: that opens files, too.
+    """
+    if is_exhausted(exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc):
+        return True
+    try:
+        socket.socket().close()
+    except OSError as found:
+        return is_exhausted(found)
+    return False
+
+
+def is_exhausted(exc: BaseException) -> bool:
+    """Whether the system says that it has nothing left to give."""
+    return isinstance(exc, OSError) and exc.errno in _EXHAUSTED
+
+
 def _of_system(error: OSError) -> str:
     """In words of our own: the system's speak its language, and Python's quote addresses."""
     for kinds, numbers, words in _SYSTEM:
@@ -249,9 +355,12 @@ _SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], str]]] = (
 
 def _tls_reason(exc: Exception) -> str:
     cause = getattr(exc, "certificate_error", exc)
-    return _DISTRUST.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
+    reason = _DISTRUST.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
+    chosen = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    return _NOT_LISTED if chosen and reason is _STRANGER else reason
 
 
+_NOT_LISTED: Final = marked("nobody that SSL_CERT_FILE or SSL_CERT_DIR lists has signed it")
 _NOT_TRUSTED: Final = marked("it does not speak TLS as it should")
 _STRANGER: Final = marked("nobody this computer trusts has signed it")
 _ANOTHER: Final = marked("it is that of another host")

@@ -23,7 +23,8 @@ from typing import Any, Final
 from platformdirs import user_state_path
 
 from bulkcast.errors import CannotStart
-from bulkcast.model import Credentials, Institution, Secret
+from bulkcast.model import Credentials, Institution, Secret, Text
+from bulkcast.wording import marked
 
 DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"
@@ -39,6 +40,8 @@ class Config:
     home: Path
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value came from, for `doctor`."""
+    proxy: str = ""
+    """The variable that names a proxy for the way to ClassIn; none is used."""
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -80,7 +83,23 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
     institution = Institution((root_url or DEFAULT_ROOT_URL).rstrip("/"), sid)
-    return Config(institution, Credentials(sid, secret), folder, origins)
+    proxy = next((name for name in _PROXIES if environ.get(name, "").strip()), "")
+    if not institution.root_url.startswith("https:"):
+        proxy = ""  # this computer itself
+    return Config(institution, Credentials(sid, secret), folder, origins, proxy)
+
+
+_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def of_proxy(config: Config) -> Text | None:
+    """That a proxy named in the environment is not used."""
+    return Text(_NO_PROXY, {"name": config.proxy}) if config.proxy else None
+
+
+_NO_PROXY: Final = marked(
+    "{name} is set, but bulkcast uses no proxy: a signature goes to ClassIn itself and nobody else."
+)
 
 
 def _value(

@@ -18,6 +18,8 @@ from bulkcast.model import (
     Stop,
     Verdict,
 )
+from bulkcast.protocol import Counting, signs_differ
+from bulkcast.wording import LONG_TEXT
 
 SENDS_MOST: Final = 8
 """Sends of one request that stay unanswered, after which it ends unconfirmed."""
@@ -46,6 +48,10 @@ class Entry:
     unanswered: list[tuple[float, float, int]] = field(default_factory=list)
     """The last three for each try of this program's that may come through yet."""
     restamped: bool = False
+    counting: Counting = "bytes"
+    """How the last try counted long texts when it was signed."""
+    recounted: bool = False
+    """Whether a try was signed by the other rule than the one before it."""
     last: Verdict | None = None
     held: Attempt | None = None
     """What could not be written down yet."""
@@ -70,6 +76,11 @@ class Entry:
             for sent_at, stamp, signed in self.unanswered
         ]
 
+    def is_to_be_recounted(self, verdict: Verdict | None) -> bool:
+        """Whether the other way of counting a long text may be what `verdict` asks for."""
+        refused = verdict is not None and verdict.kind is ReplyClass.CREDENTIALS
+        return refused and not self.recounted and signs_differ(self.request.body)
+
     @property
     def is_spent(self) -> bool:
         """Whether its bound is reached."""
@@ -81,7 +92,7 @@ def ending(entry: Entry, verdict: Verdict, stop: Stop | None) -> Outcome | None:
     status = _status(entry, verdict, stop)
     if status is None and entry.is_spent:
         status = _unanswered(entry, verdict)
-    return None if status is None else _with(verdict, status)
+    return None if status is None else _with(entry, verdict, status)
 
 
 def _status(entry: Entry, verdict: Verdict, stop: Stop | None) -> RowStatus | None:
@@ -112,8 +123,11 @@ def _clock_refused(entry: Entry, stop: Stop | None) -> RowStatus | None:
     return None
 
 
-def _with(verdict: Verdict, status: RowStatus) -> Outcome:
-    return Outcome(status, verdict.code, verdict.args)
+def _with(entry: Entry, verdict: Verdict, status: RowStatus) -> Outcome:
+    args = verdict.args
+    if verdict.kind is ReplyClass.CREDENTIALS and signs_differ(entry.request.body):
+        args = {**args, LONG_TEXT: verdict.code}
+    return Outcome(status, verdict.code, args)
 
 
 def unless_ambiguous(entry: Entry, status: RowStatus) -> RowStatus:
@@ -136,9 +150,9 @@ def _caught(entry: Entry, stop: Stop | None) -> Outcome:
     last = entry.last
     if entry.ambiguous:
         crashed = Outcome(RowStatus.UNCONFIRMED, "send.crashed")  # an earlier program did
-        return _with(last, RowStatus.UNCONFIRMED) if last else crashed
+        return _with(entry, last, RowStatus.UNCONFIRMED) if last else crashed
     if stop is None and last and last.kind is ReplyClass.CREDENTIALS:
-        return _with(last, RowStatus.REJECTED)
+        return _with(entry, last, RowStatus.REJECTED)
     if stop is None or stop.reason == "interrupted":
         return Outcome(RowStatus.NOT_SENT, "run.interrupted")
     return Outcome(RowStatus.NOT_SENT, stop.code, stop.args)

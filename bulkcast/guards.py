@@ -9,6 +9,7 @@ from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Outcome, ReplyClass, Request, RowStatus, Stop, Verdict
+from bulkcast.protocol import signs_differ
 
 CREDENTIALS_AT_START: Final = 2
 """Different rows refused for their signature before any success: the secret is wrong.  Not one:
@@ -45,7 +46,9 @@ class Guards:
         if verdict.kind is ReplyClass.STOP:
             return Stop("refused", verdict.code, verdict.args)
         if verdict.kind is ReplyClass.CREDENTIALS:
-            return self._count_credentials(verdict)
+            # A text that may be signed in two ways is the row's own matter, not the secret's.
+            alone = signs_differ(request.body)
+            return self._count_refusal(verdict) if alone else self._count_credentials(verdict)
         if verdict.kind is ReplyClass.INSTITUTION and self._count_features(request, verdict):
             return None
         if verdict.kind in _OF_THIS_ROW:

@@ -312,6 +312,8 @@ class Reply:
     """The `Date` header."""
     retry_after: str | None = None
     location: str | None = None
+    private: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """What the request was signed with, which the answer may repeat and nobody may read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,12 @@ class Pacer:
             turn = max(turn, self._turns[0] + self._cap.window_s)
         return turn
 
+    def is_slowed(self, now: float) -> bool:
+        """Whether turns are fewer than asked for: after throttling, or for the cap's sake."""
+        capped = self._cap is not None and len(self._turns) == self._cap.calls
+        waits = self.due(now) > max(now, self._due, self.held_until) if capped else False
+        return self.rate < self._full_rate or waits
+
     def stands(self, turn: float) -> bool:
         """Whether a turn reserved earlier still may be used: no silence was asked for since."""
         return turn >= self.held_until

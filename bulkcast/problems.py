@@ -398,6 +398,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "For {minutes} min ClassIn gave no answer of its own; last seen: {what}.",
         "Check the network, then continue with `bulkcast resume`.",
     ),
+    "run.maintenance": Problem(
+        _E,
+        "ClassIn is under maintenance, and was for all of the {minutes} min that the run waited.",
+        "Continue with `bulkcast resume` when it is back; windows of 5 to 7 hours are announced"
+        " now and then, and --max-outage 8h waits for that long.",
+    ),
     "run.throttled": Problem(
         _E,
         "ClassIn asked for silence longer than {seconds} s.",
@@ -417,13 +423,21 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "send.not_connected": Problem(
         _E, "No connection to ClassIn: {detail}.", "Check the network, then send again."
     ),
+    "send.exhausted": Problem(
+        _E,
+        "This computer has no file descriptor or no memory left for a connection.",
+        "Close other programs, raise the limit (`ulimit -n 1024`) or lower --concurrency, then go"
+        " on with `bulkcast resume`.",
+    ),
     "send.unencodable": Problem(
         _E, "The row holds a character that cannot be sent.", "Type its texts again."
     ),
     "send.certificate": Problem(
         _E,
         "The server's certificate does not verify: {detail}.",
-        "Try another network; something between this computer and ClassIn may be listening.",
+        "Try another network; something between this computer and ClassIn may be listening. Where"
+        " that is your school's own proxy, SSL_CERT_FILE names the file of those whose certificates"
+        " are accepted.",
     ),
     "send.timeout": Problem(
         _E, "No answer within {detail} s; it may have been applied.", "Send the row again."
@@ -471,6 +485,13 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "reply.throttled": Problem(
         _E, "ClassIn asked to slow down (HTTP 429).", "Send the row again later."
+    ),
+    "reply.long_text": Problem(
+        _E,
+        "ClassIn accepts no signature of this row's long text, whether its bytes are counted or its"
+        " characters (ClassIn {number}).",
+        "Shorten the text to 341 Chinese characters (1024 bytes); if other rows are refused too,"
+        " check the secret.",
     ),
     "reply.unknown_code": Problem(
         _E,

@@ -6,14 +6,13 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
-from bulkcast.masking import longest_form, masked
+from bulkcast.masking import Secrets, is_short, longest_form, masked
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
 from bulkcast.wording import marked
 
@@ -22,16 +21,23 @@ SIGNED_BYTES_MAX: Final = 1024
 
 _SAID_MOST: Final = 500
 """Characters kept of what an answer says."""
+_LOCATION_MOST: Final = 200
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 503, 504})
 _MAINTENANCE: Final = 901
 """The docs say "status code 901" without saying whether HTTP status or body code: both count."""
 
 
+Counting = Literal["bytes", "characters"]
+"""What the 1024 counts: bytes by the written rule, characters in the vendor's Python samples."""
+COUNTINGS: Final[tuple[Counting, ...]] = ("bytes", "characters")
+
+
 def signature(
     body: Iterable[tuple[str, SettingValue]] | Mapping[str, object],
     credentials: Credentials,
     timestamp: int,
+    counting: Counting = "bytes",
 ) -> str:
     """MD5, 32 lower-case hex digits, over the scalars of the body's first level.
 
@@ -48,21 +54,34 @@ def signature(
     for name, value in pairs:
         if isinstance(value, int):
             signed[name] = str(value)
-        elif isinstance(value, str) and _takes_part(value):
+        elif isinstance(value, str) and _takes_part(value, counting):
             signed[name] = value
     joined = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
     keyed = f"{joined}&key={credentials.secret.reveal()}"
     return hashlib.md5(keyed.encode(), usedforsecurity=False).hexdigest()
 
 
-def _takes_part(value: str) -> bool:
-    return len(value) <= SIGNED_BYTES_MAX and len(value.encode()) <= SIGNED_BYTES_MAX
+def _takes_part(value: str, counting: Counting = "bytes") -> bool:
+    short = len(value) <= SIGNED_BYTES_MAX
+    return short and (counting == "characters" or len(value.encode()) <= SIGNED_BYTES_MAX)
 
 
-def headers(body: Body, credentials: Credentials, timestamp: int) -> dict[str, str]:
+def signs_differ(body: Body) -> bool:
+    """Whether a value of `body` is signed by one way of counting and left out by the other.
+
+    >>> [signs_differ((("webcastIntroduce", "课" * n),)) for n in (341, 342, 1024, 1025)]
+    [False, True, True, False]
+    """
+    texts = (value for _, value in body if isinstance(value, str))
+    return any(_takes_part(text, "characters") and not _takes_part(text) for text in texts)
+
+
+def headers(
+    body: Body, credentials: Credentials, timestamp: int, counting: Counting = "bytes"
+) -> dict[str, str]:
     """The four headers of one attempt; stamped and signed for the moment of sending."""
     return {
-        "X-EEO-SIGN": signature(body, credentials, timestamp),
+        "X-EEO-SIGN": signature(body, credentials, timestamp, counting),
         "X-EEO-UID": credentials.sid,
         "X-EEO-TS": str(timestamp),
         "Content-Type": "application/json",
@@ -145,35 +164,60 @@ def _refuse(_: str) -> Any:
 _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse)
 
 
-def discreet(verdict: Verdict, body: Body, endpoint: Endpoint) -> Verdict:
-    """The verdict without the row's own secrets, should ClassIn's message repeat them."""
-    if not verdict.args:  # as of every answer that says that all is well
-        return verdict
-    secrets = [str(value) for key, value in body if endpoint.by_key[key].secret and value]
-    if not secrets:
-        return verdict
-    # A message that was cut short may end in a part of one, which nobody recognises.
-    doubtful = max(map(longest_form, secrets))
-    args = {
-        name: masked(word, secrets) if len(word) < _SAID_MOST else masked(word[:-doubtful], secrets)
-        for name, word in verdict.args.items()
-    }
-    return replace(verdict, args=args)
+class Listener:
+    """Reads what the other side says, and lets no secret of a run be read out of it."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """`secrets`: those of any row of the run."""
+        self._secrets = Secrets(secrets)
+
+    def said(self, words: str, own: Iterable[str], most: int) -> str:
+        """At most `most` characters of `words`, with every secret masked.
+
+        `own` are those that the request itself held: of these no part of a word is left either.
+        """
+        own = tuple(own)
+        sent = Secrets(own)
+        reach = most + longest_form(max(self._secrets.longest, sent.longest))
+        heard = _writable(words[:reach])
+        told = self._secrets.told_in(heard) | sent.told_in(heard)
+        told.update(secret for secret in own if is_short(secret))
+        return masked(heard, sorted(told), most)[:most]
 
 
-def judge(reply: Reply | NoReply, endpoint: Endpoint, *, now: float) -> Verdict:
-    """What `reply` lets us do.
+_NO_SECRETS: Final = Listener()
+
+
+def own_secrets(body: Body, endpoint: Endpoint) -> tuple[str, ...]:
+    """The values of a body that nobody but ClassIn may read."""
+    return tuple(str(value) for key, value in body if endpoint.by_key[key].secret and value)
+
+
+def judge(
+    reply: Reply | NoReply,
+    endpoint: Endpoint,
+    *,
+    now: float,
+    body: Body = (),
+    listener: Listener = _NO_SECRETS,
+) -> Verdict:
+    """What `reply`, an answer to `body`, lets us do.
 
     `now` (Unix seconds) is only for a Retry-After given as a date by a server that does not tell
-    its own time.
+    its own time.  This is the one place where words of the other side come in: they are masked.
     """
+
+    def hear(words: str, most: int) -> str:
+        private = reply.private if isinstance(reply, Reply) else ()
+        return listener.said(words, (*own_secrets(body, endpoint), *private), most)
+
     match reply:
         case NoReply():
             return _judge_silence(reply)
         case Reply(status=200):
-            return _judge_answer(reply, endpoint)
+            return _judge_answer(reply, endpoint, hear)
         case _:
-            return _judge_status(reply, endpoint, now)
+            return _judge_status(reply, endpoint, now, hear)
 
 
 def _judge_silence(reply: NoReply) -> Verdict:
@@ -184,7 +228,11 @@ def _judge_silence(reply: NoReply) -> Verdict:
     return Verdict(kind, reply.code, args, ambiguous=reply.sent, connected=reply.sent)
 
 
-def _judge_answer(reply: Reply, endpoint: Endpoint) -> Verdict:
+_Hear = Callable[[str, int], str]
+"""Words of the other side, and how many characters to keep → what may be told of them."""
+
+
+def _judge_answer(reply: Reply, endpoint: Endpoint, hear: _Hear) -> Verdict:
     try:
         answer = decode(reply.body)
     except ValueError as exc:
@@ -192,7 +240,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint) -> Verdict:
     code = _code_of(answer)
     if code is None:
         return _not_ours(marked("no reply code stands in it"))
-    return _judge_code(code, answer, endpoint)
+    return _judge_code(code, answer, endpoint, hear)
 
 
 def _not_ours(why: str) -> Verdict:
@@ -209,11 +257,11 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint) -> Verdict:
+def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, hear: _Hear) -> Verdict:
     known = endpoint.by_code.get(code)
     if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
         return Verdict(ReplyClass.OK, str(code), proves_access=True)  # what it says is never shown
-    said = _writable(str(answer.get("msg", "")))[:_SAID_MOST]
+    said = hear(str(answer.get("msg", "")), _SAID_MOST)
     if known is None:
         args = {"said": said, "number": str(code)}
         return Verdict(ReplyClass.ROW, str(code), args, proves_access=True)
@@ -237,31 +285,34 @@ _SAYS_NOTHING_OF_ACCESS: Final = frozenset(
 )
 
 
-def _judge_status(reply: Reply, endpoint: Endpoint, now: float) -> Verdict:
+def _judge_status(reply: Reply, endpoint: Endpoint, now: float, hear: _Hear) -> Verdict:
     status = {"status": str(reply.status)}
     hint = retry_after(reply.retry_after, now=now if reply.date is None else reply.date)
     if reply.status == _MAINTENANCE:
         return Verdict(ReplyClass.MAINTENANCE, "reply.maintenance", retry_after=hint)
+    refusal = _judge_refusal(reply, endpoint, hear)
+    if refusal and refusal.kind is ReplyClass.MAINTENANCE:
+        return refusal
     if reply.status == 429:
         return Verdict(ReplyClass.THROTTLED, "reply.throttled", retry_after=hint)
     if reply.status in _TRANSIENT_STATUSES or reply.status >= 500:
         return Verdict(ReplyClass.TRANSIENT, "reply.http", status, ambiguous=True, retry_after=hint)
     if 300 <= reply.status < 400:
-        where = {**status, "location": _without_query(reply.location)}
+        where = {**status, "location": hear(_without_query(reply.location), _LOCATION_MOST)}
         return Verdict(ReplyClass.STOP, "reply.redirect", where)
-    return _judge_refusal(reply, endpoint) or Verdict(ReplyClass.STOP, "reply.refused", status)
+    return refusal or Verdict(ReplyClass.STOP, "reply.refused", status)
 
 
-def _judge_refusal(reply: Reply, endpoint: Endpoint) -> Verdict | None:
+def _judge_refusal(reply: Reply, endpoint: Endpoint, hear: _Hear) -> Verdict | None:
     """A listed code that came over another status than 200; success is never among them."""
-    verdict = _judge_answer(reply, endpoint)
+    verdict = _judge_answer(reply, endpoint, hear)
     listed = verdict.code.isdigit() and int(verdict.code) in endpoint.by_code
     success = verdict.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
     return verdict if listed and not success else None
 
 
 def _without_query(location: str | None) -> str:
-    return _writable((location or "nowhere").partition("?")[0])[:200]
+    return (location or "nowhere").partition("?")[0]
 
 
 def retry_after(header: str | None, *, now: float) -> float | None:

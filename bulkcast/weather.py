@@ -46,6 +46,8 @@ def seen(verdict: Verdict) -> str:
     >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
     'HTTP 503'
     """
+    if verdict.kind is ReplyClass.MAINTENANCE:
+        return SEEN["reply.maintenance"]
     template = CODE_SEEN if verdict.code.isdigit() else SEEN[verdict.code]
     return template.format_map({"code": verdict.code, **verdict.args})
 
@@ -90,6 +92,11 @@ class Weather:
     def seen(self) -> str:
         """What came last in place of an answer, in words; empty where nothing did."""
         return seen(self._dark) if self._dark else ""
+
+    @property
+    def is_maintenance(self) -> bool:
+        """Whether what came last in place of an answer says that ClassIn is being maintained."""
+        return self._dark is not None and self._dark.kind is ReplyClass.MAINTENANCE
 
     def _clear(self) -> None:
         self.parked_since, self.probe_at, self._probes = math.inf, -math.inf, 0

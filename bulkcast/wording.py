@@ -15,6 +15,9 @@ from bulkcast.model import Target, Text
 PHRASES: Final = frozenset({"what", "why", "detail"})
 """Arguments that are words of ours and not of the sheet: they are translated too."""
 
+LONG_TEXT: Final = "number"
+"""The argument that says that a signature may have been refused for a long text."""
+
 OR: Final = " or "
 COMMA: Final = ", "
 

@@ -158,6 +158,7 @@ def play(
                         concurrency=concurrency,
                         max_outage_s=max_outage_s,
                         fence=fence,
+                        send_by_characters=client.send_by_characters,
                     )
                     if direct:
                         direct(loop, sandbox, dispatcher)

@@ -13,6 +13,7 @@ import pytest
 
 from bulkcast.cli import failures
 from bulkcast.cli.figures import spell
+from bulkcast.cli.values import Duration
 from bulkcast.sandbox import parse_world
 from tests.command_line import CANARY, ROOT, Desk, Reached, clearing, lines, write_csv
 
@@ -83,6 +84,17 @@ def test_the_version_is_told(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90), ("45m", 2700), ("8h", 28800), ("45", 2700), ("1.5 H", 5400), ("0", 0),
+        ("1d", 86400),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
+    assert Duration("m", 0, 86400).convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize(
     ("argv", "told"),
     [
         (("aply",), "apply"),
@@ -90,6 +102,8 @@ def test_the_version_is_told(desk: Desk) -> None:
         (("apply", "x.csv", "--yess"), "--yes"),
         (("apply", "x.csv", "-y", "--rate", "fast"), "950/min"),
         (("apply", "x.csv", "-y", "--timeout", "nan"), "between"),
+        (("apply", "x.csv", "-y", "--max-outage", "8 days"), "45m or 8h"),
+        (("apply", "x.csv", "-y", "--max-outage", "-1"), "between 0s and 24h"),
         (("apply", "x.csv", "-y", "--only", "wrong"), "rejected"),
         (("apply", "x.csv", "-y", "--map", "=x"), "column of the sheet=setting"),
         (("apply", "x.csv", "-y", "--sandbox", "--profile", "branch"), "--profile"),

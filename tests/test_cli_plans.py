@@ -62,6 +62,19 @@ def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(des
     assert "forecast" not in desk.call("validate", undated, "--json").document
 
 
+@pytest.mark.parametrize(
+    ("rate", "warned"), [("950/min", 0), ("1000/min", 0), ("1001/min", 1), ("20000/min", 1)]
+)
+def test_a_pace_beyond_the_documented_limit_is_warned_of(
+    desk: Desk, rate: str, warned: int
+) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    said = "more than the 1,000 a minute ClassIn is documented to allow"
+    assert desk.call("plan", sheet, "--rate", rate).out.count(said) == warned
+    assert desk.call("apply", sheet, "--dry-run", "--rate", rate).err.count(said) == warned
+
+
 def test_apply_tells_before_it_asks_what_would_be_too_late(desk: Desk) -> None:
     sheet = dated(desk.folder / "term.csv", 3, begins_in=60)
 

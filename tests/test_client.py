@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -23,6 +24,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Credentials, NoReply, Reply, Secret
 from bulkcast.protocol import signature
+from bulkcast.version import VERSION
 from tests.stage import met
 from tests.virtual import VirtualLoop, run
 
@@ -134,6 +136,7 @@ async def test_a_request_is_one_signed_post_with_nothing_more_than_it_needs() ->
     assert f"X-EEO-SIGN: {signature(BODY, CREDENTIALS, STAMP)}" in lines
     assert f"X-EEO-TS: {STAMP}" in lines
     assert "Accept-Encoding: identity" in lines
+    assert f"User-Agent: bulkcast/{VERSION}" in lines
     assert names == {
         "host", "accept", "accept-encoding", "x-eeo-sign", "x-eeo-uid", "x-eeo-ts",
         "content-type", "user-agent", "content-length",
@@ -363,6 +366,8 @@ async def test_a_certificate_that_does_not_verify_is_fatal_and_nothing_is_sent(
     days: int,
     why: str,
 ) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
 
@@ -372,6 +377,17 @@ async def test_a_certificate_that_does_not_verify_is_fatal_and_nothing_is_sent(
     assert (refused.code, refused.sent, refused.fatal) == ("send.certificate", False, True)
     assert why in refused.detail
     assert server.received == []
+
+
+async def test_a_file_that_replaces_the_trusted_ones_is_named(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "none.pem").write_text("", "utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+
+    reply, _ = await over_tls(authority.context(HERE))
+
+    assert "SSL_CERT_FILE" in assert_discreet(reply).detail
 
 
 async def test_an_old_tls_is_refused(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -572,13 +588,90 @@ async def test_of_an_endless_answer_only_a_little_is_read(framing: str) -> None:
     assert written < 20_000_000
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP", "x-unknown"])
-async def test_a_compressed_answer_is_not_unpacked(coding: str) -> None:
-    bomb = gzip.compress(b"\0" * 1_000_000)
-    async with serving(http(bomb, f"Content-Encoding: {coding}")) as server:
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress)],
+)
+async def test_a_compressed_answer_is_unpacked(coding: str, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(GOOD)
+    async with serving(http(packed, f"Content-Encoding: {coding}")) as server:
+        assert await send_once(server.url) == Reply(200, GOOD)
+    for cut in (0, 1, len(packed) // 2, len(packed) - 1):
+        async with serving(http(packed[:cut], f"Content-Encoding: {coding}")) as server:
+            reply = assert_discreet(await send_once(server.url))
+        assert (reply.code, reply.detail) == (
+            "reply.not_json", "it is compressed, and damaged or cut short",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "x-unknown", "gzip, gzip"])
+async def test_what_is_compressed_in_another_way_is_not_read(coding: str) -> None:
+    async with serving(http(gzip.compress(GOOD), f"Content-Encoding: {coding}")) as server:
         reply = assert_discreet(await send_once(server.url))
 
     assert (reply.code, reply.sent) == ("reply.not_json", True)
+
+
+async def test_of_a_bomb_only_a_little_is_unpacked() -> None:
+    bomb = gzip.compress(bytes(60_000_000))
+    async with serving(http(bomb, "Content-Encoding: gzip")) as server:
+        reply = assert_discreet(await send_once(server.url))
+
+    assert (reply.code, reply.sent) == ("reply.too_large", True)
+
+
+SPOKEN = '{"code":101001001,"msg":"平时：课堂不存在，水平"}'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("gbk", "; charset=GBK"), ("gb18030", "; charset=gb18030"), ("gbk", "; charset=gb2312"),
+        ("gbk", ""), ("utf-8", ""), ("utf-8", "; charset=utf-8"),
+    ],
+)  # fmt: skip
+async def test_an_answer_in_chinese_of_another_encoding_is_understood(
+    encoding: str, said: str
+) -> None:
+    answer = http(SPOKEN.encode(encoding), f"Content-Type: application/json{said}")
+    async with serving(answer) as server:
+        reply = await send_once(server.url)
+
+    assert reply == Reply(200, SPOKEN.encode())
+
+
+@pytest.mark.parametrize(
+    ("fields", "flaw"),
+    [
+        (["X: " + "y" * 100_000], "a field of its header is longer than 8 KB"),
+        (["X: y"] * 20_000, "its header has too many fields"),
+    ],
+)
+async def test_a_header_that_is_too_long_is_named(fields: list[str], flaw: str) -> None:
+    async with serving(http(GOOD, *fields)) as server:
+        reply = assert_discreet(await send_once(server.url))
+
+    assert reply == NoReply("reply.not_json", True, flaw)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_computer_without_a_descriptor_left_is_not_out_of_reach(host: str) -> None:
+    resource = pytest.importorskip("resource")
+    async with serving(http(GOOD)) as server, client(server.url.replace("127.0.0.1", host)) as one:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        held = [os.dup(0)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 8, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            reply = await one.send(BODY, STAMP)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for number in held:
+                os.close(number)
+
+    assert assert_discreet(reply) == NoReply("send.exhausted", False, fatal=True)
 
 
 async def test_a_second_answer_behind_the_first_is_not_the_next_rows() -> None:
@@ -634,7 +727,8 @@ async def test_a_request_thrown_back_is_not_quoted(start: bytes) -> None:
     async with serving(throw_back) as server:
         reply = assert_discreet(await send_once(server.url))
 
-    assert (reply.code, reply.sent) == ("send.lost", True)
+    assert (reply.code, reply.sent) == ("reply.not_json", True)
+    assert reply.detail == "it is no HTTP that can be read"
 
 
 @pytest.fixture
@@ -701,7 +795,7 @@ async def test_a_client_that_is_not_open_says_so() -> None:
         ("reset", "send.lost", True), ("close", "send.lost", True),
         ("truncated", "send.lost", True), ("hang:60", "send.timeout", True),
         ("drip:1", "send.timeout", True), ("big:1000000", "reply.too_large", True),
-        ("gzip:1000000", "reply.not_json", True), ("ghost:2", "send.lost", True),
+        ("gzip:1000000", "reply.too_large", True), ("ghost:2", "send.lost", True),
     ],
 )  # fmt: skip
 def test_each_fault_of_the_sandbox_has_its_name(fault: str, code: str, sent: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bulkcast.dispatcher.conditions import Conditions
 from bulkcast.endings import Entry
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Reply, RowStatus, Stop
+from bulkcast.model import Reply, RowStatus, Stop, Text
 from bulkcast.pacing import Pacer
 from bulkcast.protocol import judge
 from tests.stage import request
@@ -69,6 +69,18 @@ def test_what_classin_says_itself_tells_its_time(code: int) -> None:
         return known.server_time
 
     assert shown(ask) == pytest.approx(WALL + HOUR, abs=1.0)
+
+
+def test_a_clock_that_jumps_for_ever_is_not_told_of_for_ever() -> None:
+    def ask(known: Conditions) -> list[Text]:
+        for n in range(500):
+            ask_of(known, says(1, WALL + HOUR * (n % 2)))
+        return known.remarks
+
+    remarks = shown(ask)
+
+    assert len(remarks) <= 11
+    assert any("told no more" in str(remark) for remark in remarks)
 
 
 def test_a_stamp_refused_by_one_who_tells_no_time_stops_the_run_before_rows_are_too_late() -> None:

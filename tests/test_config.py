@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load
+from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load, of_proxy
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, Secret
 
@@ -55,6 +55,15 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
     assert config.origins == {
         "sid": "BULKCAST_SID", "secret": "BULKCAST_SECRET", "root_url": "default",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_of_the_environment_is_named_as_unused(tmp_path: Path, name: str) -> None:
+    proxied = load(complete(tmp_path, **{name: "http://proxy.school.example:3128"}))
+
+    assert str(of_proxy(proxied)).startswith(f"{name} is set, but bulkcast uses no proxy")
+    assert "school.example" not in repr(proxied)
+    assert of_proxy(load(complete(tmp_path))) is None
 
 
 def test_a_profile_alone_is_enough_and_its_secret_lies_beside_it(tmp_path: Path) -> None:

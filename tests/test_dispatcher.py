@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from bulkcast.catalogue import ReplyCode
+from bulkcast.derive import explain
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endings import SENDS_MOST, THROTTLES_MOST
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import History, ReplyClass, RequestKey, RowStatus, Secret, Stop
+from bulkcast.model import History, ReplyClass, Request, RequestKey, RowStatus, Secret, Stop
 from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.protocol import COUNTINGS
 from bulkcast.sandbox import Sandbox, World
-from tests.stage import Director, Played, classroom, play, request, requests, storm
+from tests.stage import ALL_ON, Director, Played, classroom, play, request, requests, storm
 from tests.virtual import EPOCH, VirtualLoop
 
 ENDS = {
@@ -171,6 +173,77 @@ def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
     assert played.stopped is None
 
 
+@pytest.mark.parametrize("fault", ["code:901", "http:901"])
+def test_maintenance_that_outlasts_the_wait_is_told_as_such(tmp_path: Path, fault: str) -> None:
+    played = play(tmp_path, requests(40), direct=storm(fault, 0.0, 1e9), max_outage_s=600.0)
+
+    assert played.stopped == Stop("maintenance", "run.maintenance", {"minutes": "10"}, 5)
+    message, fix = explain(played.stopped.code, played.stopped.args, WEBCAST)
+    assert "under maintenance" in message
+    assert "network" not in message + fix
+    assert {o.code for o in played.outcomes.values()} == {"run.maintenance"}
+    assert "under maintenance" in str(played.dispatcher.remarks[0])
+
+
+def test_maintenance_of_seven_hours_is_waited_out_where_that_is_wanted(tmp_path: Path) -> None:
+    played = play(
+        tmp_path, requests(40), direct=storm("code:901", 1.0, 7 * 3600.0), max_outage_s=8 * 3600.0
+    )
+
+    assert played.statuses == {RowStatus.APPLIED: 40}
+
+
+def with_text(row: int, n: int) -> Request:
+    """A row whose introduction has `n` Chinese characters."""
+    return request(row, (*ALL_ON, ("webcastIntroduce", "课" * n)))
+
+
+@pytest.mark.parametrize("n", [342, 700, 1024])
+def test_a_long_text_signed_by_another_rule_is_signed_by_it_from_then_on(
+    tmp_path: Path, n: int
+) -> None:
+    wanted = [with_text(row, n) for row in range(2, 42)]
+    played = play(tmp_path, wanted, World(counts="characters"), concurrency=1)
+
+    assert played.statuses == {RowStatus.APPLIED: 40}
+    assert played.stopped is None
+    assert len(played.log) < 45
+    assert len(played.dispatcher.remarks) == 1
+    assert "counts the characters" in str(played.dispatcher.remarks[0])
+
+
+def test_many_long_texts_at_once_stop_nothing_whatever_the_rule(tmp_path: Path) -> None:
+    wanted = [*requests(4), *(with_text(row, 400) for row in range(6, 70))]
+
+    for counting in COUNTINGS:
+        world = World(counts=counting, latency_s=2.0)
+        played = play(tmp_path / counting, wanted, world)
+        assert played.statuses == {RowStatus.APPLIED: len(wanted)}
+        assert played.stopped is None
+
+
+def test_a_long_text_that_no_rule_lets_in_is_that_rows_matter_and_told_so(tmp_path: Path) -> None:
+    rooms = tuple(classroom(row, "code:101002005*") for row in (2, 3, 4, 5))
+    wanted = [*(with_text(row, 400) for row in (2, 3, 4, 5)), request(6)]
+    played = play(tmp_path, wanted, World(classrooms=rooms))
+
+    assert played.stopped is None
+    assert [played.sends(row) for row in (2, 3, 4, 5, 6)] == [2, 2, 2, 2, 1]
+    outcome = played.stored[2]
+    assert outcome.status is RowStatus.REJECTED
+    message, fix = explain(outcome.code, outcome.args, WEBCAST)
+    assert "secret do not belong" not in message
+    assert "341 Chinese characters" in fix
+
+
+def test_a_wrong_secret_with_long_texts_only_stops_the_run_all_the_same(tmp_path: Path) -> None:
+    wanted = [with_text(row, 400) for row in range(2, 302)]
+    played = play(tmp_path, wanted, secret=Secret("wrong"))
+
+    assert played.stopped is not None
+    assert len(played.log) <= 60
+
+
 @pytest.mark.parametrize("minutes", [15, -15])
 def test_a_clock_that_is_off_is_corrected_and_told(tmp_path: Path, minutes: int) -> None:
     played = play(tmp_path, requests(40), clock_offset_s=minutes * 60.0)
@@ -302,8 +375,9 @@ def test_a_silence_asked_for_is_kept_by_everyone_and_nonsense_is_not(
     assert played.statuses == {RowStatus.APPLIED: 60}
 
 
-def test_the_same_parameters_wait_more_than_five_seconds(tmp_path: Path) -> None:
-    world = World(classrooms=(classroom(4, "reset:applied", "code:101003002"),))
+@pytest.mark.parametrize("code", ["101003002", "104", "101003001", "460", "901"])
+def test_the_same_parameters_wait_more_than_five_seconds(tmp_path: Path, code: str) -> None:
+    world = World(classrooms=(classroom(4, "reset:applied", f"code:{code}"),))
     played = play(tmp_path, requests(8), world)
 
     sent = [r.at for r in played.log if r.target == request(4).target]

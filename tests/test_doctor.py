@@ -41,6 +41,16 @@ def test_a_healthy_setup_is_found_so(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_a_proxy_that_is_set_is_named_as_unused(tmp_path: Path) -> None:
+    async def main(stage: Stage) -> Diagnosis:
+        return await doctor(replace(stage.config, proxy="HTTPS_PROXY"), wall=stage.loop.wall)
+
+    diagnosis = staged(tmp_path, main)
+
+    assert health(diagnosis) == {**WELL, "proxy": True, "ledger": True}
+    assert any("HTTPS_PROXY is set" in sentence for _, _, sentence in diagnosis.findings)
+
+
 def test_a_wrong_secret_is_found(tmp_path: Path) -> None:
     diagnosis = examined(tmp_path, secret=Secret("canary-wrong"))
 

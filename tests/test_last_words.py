@@ -125,7 +125,6 @@ def test_whatever_can_be_unanswered_can_be_told() -> None:
     [
         ("http:503", "HTTP 503"),
         ("html", "an answer that is not ClassIn's: it is a web page"),
-        ("code:901", "ClassIn's code 901"),
         ("close", "a connection that broke before the answer was complete"),
     ],
 )

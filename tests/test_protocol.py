@@ -287,6 +287,14 @@ def test_too_many_requests_is_no_failure_of_the_row() -> None:
     assert not verdict.ambiguous
 
 
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
+@pytest.mark.parametrize("code", ["901", '"901"'])
+def test_maintenance_is_seen_whatever_the_status(status: int, code: str) -> None:
+    reply = Reply(status, f'{{"code":{code},"msg":"系统维护"}}'.encode())
+
+    assert protocol.judge(reply, WEBCAST, now=0.0).kind is ReplyClass.MAINTENANCE
+
+
 def test_maintenance_is_seen_as_status_and_as_code() -> None:
     assert judge(Reply(901, b"")).kind is ReplyClass.MAINTENANCE
     assert judge_body({"code": 901}).kind is ReplyClass.MAINTENANCE
@@ -408,8 +416,13 @@ def test_no_retry_hint_raises_or_is_negative(header: str) -> None:
     ],
 )  # fmt: skip
 def test_a_password_that_an_answer_repeats_is_masked(echo: str) -> None:
-    verdict = Verdict(ReplyClass.ROW, "101001001", {"said": echo})
+    reply = Reply(200, json.dumps({"code": 101001001, "msg": echo}).encode())
     body = (("activityId", 7), ("recordState", 1), ("watchPassword", "Zq9 pass!"))
 
-    assert protocol.discreet(verdict, body, WEBCAST).args == {"said": "bad •••"}
-    assert protocol.discreet(verdict, body[:2], WEBCAST) == verdict
+    masked = protocol.judge(reply, WEBCAST, now=0.0, body=body)
+    of_another_row = protocol.judge(
+        reply, WEBCAST, now=0.0, listener=protocol.Listener(["Zq9 pass!"])
+    )
+
+    assert masked.args == of_another_row.args == {"said": "bad •••"}
+    assert protocol.judge(reply, WEBCAST, now=0.0, body=body[:2]).args == {"said": echo}

@@ -100,7 +100,7 @@ def send_options(given: Given) -> SendOptions:
         rate=parse_rate(given["rate"]),
         concurrency=given["concurrency"],
         timeout=given["timeout"],
-        max_outage_s=given["max_outage"] * 60.0,
+        max_outage_s=given["max_outage"],
         on_invalid=given.get("on_invalid", "skip"),
         results=given["results"],
         existing=existing(given),

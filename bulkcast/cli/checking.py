@@ -199,7 +199,7 @@ def show_outlook(
     tz = zone(name)
     if planned.sent:
         show(outlook.order(planned))
-        show(outlook.pace(planned, rate, tz, name))
+        show(outlook.pace(planned, rate, tz, name), *outlook.too_fast(rate, symbols))
     show(*outlook.in_time(planned), *outlook.locked(planned, tz, symbols))
     show(*outlook.late(planned, tz, symbols))
 

@@ -7,8 +7,8 @@ import click
 
 from bulkcast.cli import words
 from bulkcast.cli.values import (
-    Amount,
     Day,
+    Duration,
     FilePath,
     Mapped,
     Most,
@@ -135,12 +135,13 @@ sending = _together(
         help="Requests under way at once.",
     ),
     click.option(
-        "--timeout", type=Amount("SECONDS", 0.1, 300), default=20.0, show_default=True,
+        "--timeout", type=Duration("s", 0.1, 300), default="20s", show_default=True,
         help="For one answer.",
     ),
     click.option(
-        "--max-outage", type=Amount("MINUTES", 0, 1440), default=45.0, show_default=True,
-        help="How long to wait while ClassIn cannot be reached.",
+        "--max-outage", type=Duration("m", 0, 86400), default="45m", show_default=True,
+        help="How long to wait while ClassIn is out of reach or maintained: its maintenance has"
+        " lasted 5 to 7 hours; 8h waits for that.",
     ),
 )  # fmt: skip
 agreeing = _together(

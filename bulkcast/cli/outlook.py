@@ -83,6 +83,19 @@ def pace(planned: Foreseen, rate: float, zone: tzinfo, name: str) -> Text:
     )
 
 
+def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
+    """That a pace is faster than ClassIn is documented to allow."""
+    limit = WEBCAST.limit
+    if rate > limit.calls / limit.per_s:
+        said = tr(
+            "--rate {rate} is more than the {most} a minute ClassIn is documented to allow; what is"
+            " sent beyond may be refused.",
+            rate=show_rate(rate),
+            most=f"{limit.calls:,}",
+        )
+        yield Text(f"{symbols.warning} {said}", "yellow")
+
+
 def order(planned: Figures) -> Text:
     """In which order rows are sent: where it is known, the ones that lock first come first."""
     rows = [row for together in planned.order for row in together]

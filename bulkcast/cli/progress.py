@@ -90,16 +90,26 @@ class Gauge:
         ]
         if progress.retrying:
             parts.append(tr("{n} retrying", n=f"{progress.retrying:,}"))
+        if self._is_held_up(progress):
+            self._looks.clear()  # what is measured over a pause foretells nothing
         measured = self._measure(progress.requests)
         if measured:
             parts.append(self._speed(measured))
-        if left and progress.rate > 0 and not progress.parked_s:
-            parts += _to_go(left / min(progress.rate, measured or math.inf))
+        if left > progress.retrying and not self._is_held_up(progress):
+            seconds = left / min(progress.rate, measured or math.inf)
+            parts += _to_go(seconds) if seconds > progress.fenced_s else []
         return tr(", ").join(parts), _weather(progress)
+
+    @staticmethod
+    def _is_held_up(progress: Progress) -> bool:
+        """Whether nobody can tell how long the rest takes: until ClassIn lets the run go on."""
+        waits = progress.held_s > 0 or progress.parked_s > 0 or progress.slowed
+        return waits or progress.sky is not Sky.FAIR
 
     def _speed(self, measured: float) -> str:
         """Requests a minute, and how many were asked for."""
-        n = f"{measured * 60:,.0f}"
+        # Over a few seconds one request more or less is measured; the pace itself is kept.
+        n = f"{min(measured, self._asked) * 60:,.0f}"
         if math.isinf(self._asked):
             return tr("{n} a minute", n=n)
         return tr("{n} of {most} a minute", n=n, most=f"{self._asked * 60:,.0f}")
@@ -131,6 +141,9 @@ def _weather(progress: Progress) -> str:
 def _held_up(progress: Progress) -> str:
     if progress.sky is Sky.PARKED:
         waited = spell(progress.parked_s)
+        if progress.maintained:
+            said = "ClassIn is under maintenance, {time} so far; it is asked now and then"
+            return tr(said, time=waited)
         return tr("Waiting for ClassIn, {time} so far; it is asked now and then", time=waited)
     if progress.held_s >= _SILENCE_TOLD_S:
         return tr("ClassIn asked for silence, {time} left", time=spell(progress.held_s))

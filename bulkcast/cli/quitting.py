@@ -49,7 +49,9 @@ class Asked:
         if isinstance(exc, BulkcastError):
             return exc
         seen: BaseException | None = exc
-        while seen is not None:
+        passed: set[int] = set()  # one that is raised from its own consequence goes in a circle
+        while seen is not None and id(seen) not in passed:
+            passed.add(id(seen))
             if isinstance(seen, KeyboardInterrupt | Quit):
                 return seen
             seen = seen.__cause__ or seen.__context__

@@ -144,6 +144,46 @@ class Amount(click.ParamType[float]):
         return number
 
 
+class Duration(click.ParamType[float]):
+    """`90s`, `45m` or `8h`, in seconds; a number alone is in a unit of the option's own."""
+
+    name = "TIME"
+
+    def __init__(self, unit: str, least: float, most: float) -> None:
+        """`least` and `most` are in seconds."""
+        self._unit, self._least, self._most = unit, least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(str(value).lower())
+        unit = _SECONDS_OF.get(match[2] or self._unit) if match else None
+        seconds = float(match[1]) * unit if match and unit else math.nan
+        if not self._least <= seconds <= self._most:
+            least, most = (_spelled(bound) for bound in (self._least, self._most))
+            said = (
+                "{value!r} is no time between {least} and {most}; give one such as 90s, 45m or 8h"
+            )
+            self.fail(tr(said, value=value, least=least, most=most), param, ctx)
+        return seconds
+
+
+_DURATION: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.ASCII)
+_SECONDS_OF: Final = {
+    "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
+
+
+def _spelled(seconds: float) -> str:
+    for unit in ("h", "m"):
+        if seconds and seconds % _SECONDS_OF[unit] == 0:
+            return f"{seconds / _SECONDS_OF[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
 class Age(click.ParamType[float]):
     """`30d` or `12h`: how long ago, in seconds."""
 

@@ -7,7 +7,7 @@ from typing import Final
 from bulkcast.catalogue import Endpoint, ReplyCode
 from bulkcast.model import ReplyClass, RowStatus, Stop
 from bulkcast.problems import PROBLEMS, STOPS, Problem
-from bulkcast.wording import ENGLISH, Tongue
+from bulkcast.wording import ENGLISH, LONG_TEXT, Tongue
 
 SAID_MAX: Final = 500
 """Characters of a server's own words that are repeated to the user."""
@@ -39,6 +39,8 @@ def explain(
     """
     number = int(code) if code.isascii() and code.isdigit() and len(code) <= 18 else None
     reply = None if number is None else endpoint.by_code.get(number)
+    if reply is not None and LONG_TEXT in args:
+        return _fill(PROBLEMS["reply.long_text"], args, tongue)
     if reply is not None:
         return _explain_reply(reply, clean(args.get("said", "")), tongue.lang)
     if number is not None:

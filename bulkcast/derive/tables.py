@@ -30,7 +30,7 @@ _FATES: Final = {
     ReplyClass.INSTITUTION: "`rejected`; after several in a row, not sent where the feature is on",
     ReplyClass.ROW: "`rejected`",
     ReplyClass.TOO_LATE: "`too_late`",
-    ReplyClass.MAINTENANCE: "the run stops; resume later",
+    ReplyClass.MAINTENANCE: "the run waits, and asks now and then, for up to `--max-outage`",
     ReplyClass.STOP: "the run stops",
 }
 

@@ -12,6 +12,7 @@ from bulkcast.endings import Entry, unless_ambiguous
 from bulkcast.guards import Guards
 from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
 from bulkcast.pacing import Pacer
+from bulkcast.protocol import Counting, signs_differ
 from bulkcast.stamps import ServerClock
 from bulkcast.weather import Sky, Weather
 from bulkcast.wording import marked
@@ -20,7 +21,17 @@ RETRY_AFTER_MOST_S: Final = 300.0
 """A longer silence than this ends the run, to be resumed later."""
 
 _DARK: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
+_COUNTED: Final = marked(
+    "ClassIn counts the characters of a long text when it checks a signature, not its bytes as its"
+    " documentation says; such rows were signed once more."
+)
+_MAINTAINED: Final = marked("ClassIn is under maintenance; waiting for its end.")
 _BACK: Final = marked("ClassIn answers again; going on gently.")
+
+
+_NO_MORE: Final = Text(marked("That went on and on; it is told no more."))
+_TOLD_MOST: Final = 5
+"""Times that one thing is told."""
 
 
 class Conditions:
@@ -40,6 +51,8 @@ class Conditions:
         self.weather = Weather()
         self.guards = Guards(endpoint)
         self.clock = ServerClock()
+        self.counting: Counting = "bytes"
+        """How long texts are counted when they are signed, as ClassIn was last seen to do."""
         self.remarks: list[Text] = []
         """What the user should hear of: a wrong clock, an outage."""
         self._endpoint = endpoint
@@ -99,16 +112,37 @@ class Conditions:
             self._throttled_since = math.inf
             self.clock.accepted()
             self.pacer.answered(at)
-        return stop or self.guards.observe(entry.request, verdict)
+        if stop or entry.is_to_be_recounted(verdict):
+            return stop
+        self._learn_counting(entry, verdict)
+        return self.guards.observe(entry.request, verdict)
+
+    def _learn_counting(self, entry: Entry, verdict: Verdict) -> None:
+        """Remember by which rule a long text was signed that was let in."""
+        if not verdict.proves_access or entry.counting == self.counting:
+            return
+        if signs_differ(entry.request.body):
+            self.counting = entry.counting
+            self._remark(Text(_COUNTED), most=1)
+
+    def _remark(self, remark: Text, most: int = _TOLD_MOST) -> None:
+        """Tell it, but not again and again: a clock that jumps back and forth does so for hours."""
+        told = sum(earlier.template == remark.template for earlier in self.remarks)
+        if told < most:
+            self.remarks.append(remark)
+        elif told == most > 1 and _NO_MORE not in self.remarks:
+            self.remarks.append(_NO_MORE)
 
     def _note_sky(self, before: Sky, at: float) -> None:
         after = self.weather.sky
         if after is before:
             return
-        if after is Sky.PARKED:
-            self.remarks.append(Text(_DARK, {"what": self.weather.seen}))
+        if after is Sky.PARKED and self.weather.is_maintenance:
+            self._remark(Text(_MAINTAINED))
+        elif after is Sky.PARKED:
+            self._remark(Text(_DARK, {"what": self.weather.seen}))
         if before is Sky.PARKED:
-            self.remarks.append(Text(_BACK))
+            self._remark(Text(_BACK))
             self.pacer.resume_gently(at)
 
     def learn_the_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
@@ -135,7 +169,7 @@ class Conditions:
         self.clock.seen(reply.date, now())
         remark = self.clock.measure(reply.date, self._wall())
         if remark:
-            self.remarks.append(remark)
+            self._remark(remark)
 
     def _clock_wrong(self, entry: Entry, verdict: Verdict, at: float) -> Stop | None:
         """The first refusal has the stamps corrected; one of a corrected stamp ends the run."""

@@ -35,8 +35,7 @@ class Gate:
             if weather.sky is Sky.FAIR:
                 return False
             if weather.parked_for(now()) > self._max_outage_s:
-                words = {"minutes": f"{self._max_outage_s / 60:.0f}", "what": weather.seen}
-                self._brake.pull(Stop("outage", "run.outage", words, exit_status=5))
+                self._brake.pull(self._outlasted())
             elif not self._taken and now() >= weather.probe_at:
                 self._taken = True
                 return True
@@ -44,6 +43,15 @@ class Gate:
                 waits = weather.probe_at > now() and not self._taken
                 await self._brake.change(until=weather.probe_at if waits else None)
         raise Halt
+
+    def _outlasted(self) -> Stop:
+        """Why the run ends that has waited long enough."""
+        weather = self._conditions.weather
+        minutes = f"{self._max_outage_s / 60:.0f}"
+        if weather.is_maintenance:
+            return Stop("maintenance", "run.maintenance", {"minutes": minutes}, exit_status=5)
+        words = {"minutes": minutes, "what": weather.seen}
+        return Stop("outage", "run.outage", words, exit_status=5)
 
     def leave(self) -> None:
         """The request that went alone is back."""

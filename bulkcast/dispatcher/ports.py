@@ -41,6 +41,10 @@ class Progress:
     held_s: float
     """Seconds of silence left that ClassIn asked for."""
     parked_s: float
+    maintained: bool = False
+    """Whether what the run waits for is the end of a maintenance."""
+    slowed: bool = False
+    """Whether it goes slower than asked for, or waits for the cap: how long is not foreseen."""
     fenced: int = 0
     """Requests that wait because an older one may yet arrive at their classroom."""
     fenced_s: float = 0.0

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -33,7 +33,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.protocol import discreet, judge
+from bulkcast.protocol import Listener, judge, own_secrets
 
 CONCURRENCY: Final = 32
 """Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
@@ -41,7 +41,7 @@ CONCURRENCY: Final = 32
 PASS_SENDS: Final = 3
 PASS_GAP_S: Final = 30.0
 SAME_AGAIN_S: Final = 5.5
-"""ClassIn refuses identical parameters within 5 s (101003002)."""
+"""ClassIn refuses identical parameters within 5 s (101003002), whatever it said to the first."""
 
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
 """Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
@@ -72,6 +72,7 @@ class Dispatcher:
         max_outage_s: float = MAX_OUTAGE_S,
         fence: Fence | None = None,
         chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, not secrecy
+        send_by_characters: Send | None = None,
     ) -> None:
         """Get ready for one run.
 
@@ -85,10 +86,12 @@ class Dispatcher:
             max_outage_s: how long an outage is waited out.
             fence: what earlier programs sent that may arrive yet, on the event loop's clock.
             chance: numbers in [0, 1).
+            send_by_characters: as `send`, but signs as if characters of long texts were counted.
 
         """
         self._endpoint = endpoint
         self._send = send
+        self._send_by_characters = send_by_characters
         self._pacer = pacer
         self._wall = wall
         self._fence = fence or Fence()
@@ -102,17 +105,24 @@ class Dispatcher:
         self._queue: deque[Entry] = deque()
         self._dependents: dict[RequestKey, Entry] = {}
         self._repeating = 0
+        self._listener = Listener()
 
     # -------------------------------------------------------------- from outside
 
     async def run(
-        self, requests: Iterable[Request], history: Mapping[RequestKey, History] | None = None
+        self,
+        requests: Iterable[Request],
+        history: Mapping[RequestKey, History] | None = None,
+        *,
+        also_secret: Iterable[str] = (),
     ) -> Mapping[RequestKey, Outcome]:
         """Send every request and return how each one ended.
 
+        What ClassIn says is masked of the secret settings of them all, and of `also_secret`.
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
         self._book.open(requests, history or {})
+        self._listener = Listener({*also_secret, *self._secrets()})
         self._line_up()
         self._slots = asyncio.Semaphore(self._concurrency)
         with suppress(Halt):
@@ -159,6 +169,8 @@ class Dispatcher:
             sky=weather.sky,
             held_s=max(0.0, self._pacer.held_until - moment),
             parked_s=weather.parked_for(moment),
+            maintained=weather.is_maintenance,
+            slowed=self._pacer.is_slowed(moment),
             fenced=len(self._fence.held),
             fenced_s=max(self._fence.held.values(), default=moment) - moment,
         )
@@ -191,12 +203,16 @@ class Dispatcher:
         for gap_s in _ASKED_AGAIN_S:
             await self._brake.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
-            verdict = judge(reply, self._endpoint, now=self._wall())
+            verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)
             stop = self._conditions.learn_the_time(verdict, reply, now())
             if stop:
                 self.stop(stop)
             if stop or verdict.code.isdigit():  # a code of its own
                 return
+
+    def _secrets(self) -> Iterator[str]:
+        for entry in self._book.entries.values():
+            yield from own_secrets(entry.request.body, self._endpoint)
 
     def _line_up(self) -> None:
         entries = self._book.entries
@@ -307,27 +323,64 @@ class Dispatcher:
             async with self._slots:
                 early = await self._gate.turn(entry)
                 if early is None:
-                    reply = await self._send_once(entry)
+                    verdict = self._judge(entry, await self._send_once(entry), alone=alone)
+                    if entry.is_to_be_recounted(verdict):
+                        return await self._recounted(entry, verdict, alone=alone)
             if early:
                 await self._settle(entry, early)
                 return None
-            return self._judge(entry, reply, alone=alone)
+            return verdict
         finally:
             if alone:
                 self._gate.leave()
 
+    async def _recounted(self, entry: Entry, verdict: Verdict, *, alone: bool) -> Verdict | None:
+        """Send a long text once more, signed by the other rule, before others of its kind leave.
+
+        Raises:
+            Halt: the run is ending.
+
+        """
+        entry.last = verdict
+        await self._book.record(entry, verdict)
+        await self._brake.sleep(SAME_AGAIN_S)
+        early = await self._gate.turn(entry)
+        if early:
+            await self._settle(entry, early)
+            return None
+        return self._judge(entry, await self._send_once(entry), alone=alone)
+
     async def _send_once(self, entry: Entry) -> Reply | NoReply:
         """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
         clock = self._conditions.clock
+        self._choose_counting(entry)
         entry.stamp, entry.sent_at = self._wall(), now()
         entry.signed = int(entry.stamp + clock.offset)
         await self._book.intend(entry, ahead_of(entry.stamp, entry.signed, clock.skew))
-        return await self._send(entry.request.body, entry.signed)
+        send = self._send
+        if self._send_by_characters and entry.counting == "characters":
+            send = self._send_by_characters
+        return await send(entry.request.body, entry.signed)
+
+    def _choose_counting(self, entry: Entry) -> None:
+        """By which rule a try is signed: as ClassIn was seen to do, else once by the other."""
+        if self._send_by_characters is None:
+            entry.recounted = True
+        elif entry.is_to_be_recounted(entry.last):
+            entry.recounted = True
+            entry.counting = "bytes" if entry.counting == "characters" else "characters"
+        elif not entry.recounted:
+            entry.counting = self._conditions.counting
 
     def _judge(self, entry: Entry, reply: Reply | NoReply, *, alone: bool) -> Verdict:
         """What an answer says of its request; what it says of the others is learned."""
-        verdict = judge(reply, self._endpoint, now=self._wall())
-        verdict = discreet(verdict, entry.request.body, self._endpoint)
+        verdict = judge(
+            reply,
+            self._endpoint,
+            now=self._wall(),
+            body=entry.request.body,
+            listener=self._listener,
+        )
         sky = self._conditions.weather.sky
         stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
         if stop:
@@ -372,5 +425,6 @@ def _wait(state: RetryCallState) -> float:
     verdict = failure.verdict
     if verdict.kind is ReplyClass.TRANSIENT:
         hint = min(verdict.retry_after or 0.0, RETRY_AFTER_MOST_S)
-        return max(_UNANSWERED_WAIT(state), hint)
-    return SAME_AGAIN_S if verdict.ambiguous else 0.0
+        said_itself = SAME_AGAIN_S if verdict.code.isdigit() else 0.0
+        return max(_UNANSWERED_WAIT(state), hint, said_itself)
+    return SAME_AGAIN_S if verdict.code.isdigit() else 0.0

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from bulkcast import protocol
 from bulkcast.client import Client
-from bulkcast.config import Config
+from bulkcast.config import Config, of_proxy
 from bulkcast.derive import explain
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
@@ -47,6 +47,9 @@ async def doctor(
     speaks = tongue(lang)
     config = replace(config, institution=one_spelling(config.institution))
     findings = [*await _of_classin(config, speaks, wall)]
+    unused = of_proxy(config)
+    if unused:
+        findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
     findings += _of_home(config.home, config.institution, speaks)
     return _diagnosis(findings)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from bulkcast import client as http
 from bulkcast import pacing
-from bulkcast.config import Config
+from bulkcast.config import Config, of_proxy
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
@@ -31,6 +31,7 @@ from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, RunReport, SendOptions, Watch
+from bulkcast.protocol import own_secrets
 
 OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 """What a resumed run sends."""
@@ -67,6 +68,8 @@ class Left:
     history: Mapping[RequestKey, History]
     overtaken: tuple[Attempt, ...] = ()
     """How those end that are not sent because a newer run has set their classroom since."""
+    secrets: frozenset[str] = frozenset()
+    """The secret settings of all rows of the run, sent or not."""
 
     @classmethod
     def of(cls, frozen: FrozenRun, newer: Mapping[RequestKey, str]) -> "Left":
@@ -77,7 +80,9 @@ class Left:
         open_ = [r for r in frozen.requests if frozen.outcomes[r.key].status in OPEN]
         overtaken = (_overtaken(frozen, r.key, newer[r.key]) for r in open_ if r.key in newer)
         left = (r for r in open_ if r.key not in newer)
-        return cls(tuple(left), frozen.history, tuple(overtaken))
+        bodies = {request.body for request in frozen.requests}
+        secrets = frozenset(s for body in bodies for s in own_secrets(body, WEBCAST))
+        return cls(tuple(left), frozen.history, tuple(overtaken), secrets)
 
 
 def _overtaken(frozen: FrozenRun, key: RequestKey, newer: str) -> Attempt:
@@ -138,24 +143,35 @@ async def _sent(
                 concurrency=options.concurrency,
                 max_outage_s=options.max_outage_s,
                 fence=_fence(ledger, config, doors.now()),
+                send_by_characters=client.send_by_characters,
             )
             doors.control.attach(dispatcher)
             try:
                 async with _watched(dispatcher, doors.watch, options.rate):
-                    await dispatcher.run(left.requests, left.history)
+                    await dispatcher.run(left.requests, left.history, also_secret=left.secrets)
             except ExceptionGroup as group:
-                raise _told_plainly(group, run) from group
-            return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
+                plain = _told_plainly(group, run)
+                if plain is None:
+                    raise
+                raise plain from group
+            unused = of_proxy(config)
+            remarks = [*((unused,) if unused else ()), *dispatcher.remarks]
+            return dispatcher.stopped, dispatcher.requests, remarks
 
 
-def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
-    """The one sentence in what every worker said when the ledger could not be written."""
+def _told_plainly(group: ExceptionGroup[Exception], run: str) -> NeedsHuman | None:
+    """The one sentence in what every worker said when the ledger could not be written.
+
+    So it is where this computer is so full that not even a module can be loaded any more.
+    """
     told = group.subgroup(BulkcastError)
-    if told is None:
-        return group
-    first: BaseException = told
+    first: BaseException | None = told
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
+    if first is None and group.subgroup(http.is_exhausted):
+        first = BulkcastError("this computer has no file descriptor or no memory left")
+    if first is None:
+        return None
     return NeedsHuman(
         "{what}; nothing more was sent, so mend that and go on with `bulkcast resume {run}`",
         what=first,

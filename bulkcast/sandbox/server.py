@@ -272,7 +272,7 @@ class Sandbox:
         if message.sid != self._credentials.sid:
             return False
         try:
-            right = protocol.signature(body, self._credentials, stamp)
+            right = protocol.signature(body, self._credentials, stamp, self._world.counts)
         except UnicodeEncodeError:  # half a surrogate pair has no UTF-8 to sign
             return False
         return message.headers.get("X-EEO-SIGN") == right

@@ -6,6 +6,7 @@ A world file is one JSON object; everything in it is optional:
      "lacks": ["liveState"],       settings it cannot switch on
      "open": true,                 ids not listed are plain classrooms; otherwise they are refused
      "whole_groups": true,         a part of recording, type, live, playback is refused
+     "counts": "characters",       of long texts, where a signature is checked; otherwise bytes
      "latency": 0.05,              seconds every answer takes
      "limit": {"calls": 1000, "per_s": 60},      null for none
      "fault_rate": 0.1, "seed": 7, "weather": ["http:503", "reset:applied"],
@@ -32,6 +33,7 @@ from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Secret, Target
+from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
     NO_FAULTS,
     SECONDS_MAX,
@@ -99,6 +101,8 @@ class World:
     """Whether an id that is not listed is a plain classroom."""
     whole_groups: bool = False
     """Whether settings that belong together are refused in part; siblings' pages say so."""
+    counts: Counting = "bytes"
+    """What the 1024 of the signature rule counts; two official samples count characters."""
     latency_s: float = 0.0
     limit: Limit | None = WEBCAST.limit
     fault_rate: float = 0.0
@@ -198,6 +202,15 @@ def _limit(value: Any, where: str) -> Limit | None:
     return Limit(int(calls), _number(limit["per_s"], f"{where}.per_s", 0.001, 86400), "the world")
 
 
+def _counting(value: Any, where: str) -> Counting:
+    for counting in COUNTINGS:
+        if value == counting:
+            return counting
+    raise _Wrong(
+        "{where}: one of {known} is wanted", where=where, known=", ".join(map(repr, COUNTINGS))
+    )
+
+
 def _moment(value: Any, where: str) -> Moment:
     since_start = where.endswith("_in")
     return Moment(_number(value, where, -1e11, 1e11), since_start)
@@ -213,6 +226,7 @@ class _World:
             "lacks": ("lacks", self._lacks),
             "open": ("open", _switch),
             "whole_groups": ("whole_groups", _switch),
+            "counts": ("counts", _counting),
             "latency": ("latency_s", lambda v, at: _number(v, at, 0, SECONDS_MAX)),
             "limit": ("limit", _limit),
             "fault_rate": ("fault_rate", lambda v, at: _number(v, at, 0, 1)),

@@ -1,0 +1,3 @@
+"""Which bulkcast this is."""
+
+VERSION = "0.1.0"
