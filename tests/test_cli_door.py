@@ -14,7 +14,7 @@ import pytest
 from bulkcast.cli import failures
 from bulkcast.cli.figures import spell
 from bulkcast.sandbox import parse_world
-from tests.command_line import CANARY, ROOT, Desk, Reached, clearing, lines, write_csv
+from tests.command_line import CANARY, FAST, ROOT, Desk, Reached, clearing, lines, write_csv
 
 HEAVY = (
     "aiohttp", "asyncio", "lxml", "numpy", "openpyxl", "pandas", "rich", "sqlite3", "tenacity",
