@@ -102,9 +102,9 @@ def test_the_result_workbook_has_an_outcome_beside_every_row(desk: Desk) -> None
     sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
 
     with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
 
-    tab = openpyxl.load_workbook(said.out.strip()).active
+    tab = openpyxl.load_workbook(said.document["results"]).active
     assert tab is not None
     rows = [[cell.value for cell in row] for row in tab.iter_rows()]
     assert rows[0][: len(HEADERS)] == list(HEADERS)
@@ -372,7 +372,34 @@ def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
     assert "Stopped (credentials): The signature is wrong" in said.err
     assert "Check BULKCAST_SID" in said.err
     assert "To send" not in said.err
-    assert Path(said.out.strip()).exists()
+    assert said.out == ""
+    assert "not sent" in said.err
+    assert "Result sheet: " in said.err
+
+
+def test_a_quiet_run_that_went_well_says_nothing(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    sheet.write_bytes(sheet.read_text(encoding="utf-8").replace("课", "数学一班").encode("gbk"))
+
+    with clearing(desk):
+        sent = desk.call("apply", sheet, "-y", "-q", *FAST)
+        checked = desk.call("validate", sheet, "-q")
+        shown = desk.call("runs", "show", "-q")
+        doctor = desk.call("doctor", "-q")
+
+    for said in (sent, checked, shown, doctor):
+        assert (said.status, said.out, said.err) == (0, "", "")
+
+
+def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    with clearing(desk):
+        said = desk.call("apply", sheet, "-y", "--limit", "1", *FAST)
+
+    assert said.status == 0
+    assert "2 rows are left out, as asked; the exit status, 0," in said.out
+    assert "Next, to send the rest: bulkcast resubmit " in said.err
 
 
 def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
