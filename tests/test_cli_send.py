@@ -10,8 +10,12 @@ import jsonschema
 import openpyxl
 import pytest
 
+from bulkcast.cli.progress import Gauge
+from bulkcast.dispatcher import Progress
 from bulkcast.ledger import FILE_NAME
+from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
+from bulkcast.weather import Sky
 from tests.command_line import (
     CANARY,
     FAST,
@@ -478,3 +482,12 @@ def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk:
 
     issues = {issue["cell"]: issue["code"] for issue in again.document["issues"]}
     assert issues["B8"] == "cell.formula_error"
+
+
+def test_rows_that_a_stopping_run_gives_back_are_left_and_not_failed() -> None:
+    counts = {RowStatus.APPLIED: 5, RowStatus.REJECTED: 1, RowStatus.NOT_SENT: 14}
+    seen = Progress(counts, 20, 6, 0.0, 0, Sky.PROVING, 0.0, 0.0)
+
+    figures, _ = Gauge(1.0, lambda: 0.0).words(seen)
+
+    assert figures.startswith("5 applied, 1 failed, 14 left")

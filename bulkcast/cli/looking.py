@@ -78,7 +78,7 @@ def runs(given: Given) -> int:
     elif records:
         told.show(*listing.runs(records))
     elif there:
-        told.say(Text(tr("None of the {n} runs is so.", n=f"{len(there):,}")))
+        told.say(Text(trn("The {n} run is not so.", "None of the {n} runs is so.", len(there))))
     else:
         told.say(Text(tr("There are no runs yet; `bulkcast apply` begins one.")))
     return 0
