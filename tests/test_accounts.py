@@ -77,7 +77,7 @@ def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: Desk, run: str)
 
 
 def test_a_list_that_a_filter_empties_is_told_from_one_without_runs(desk: Desk, run: str) -> None:
-    assert "None of the 1 runs" in desk.call("runs", "--sheet", "spring").err
+    assert "The 1 run is not so" in desk.call("runs", "--sheet", "spring").err
 
 
 def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: Desk, run: str) -> None:

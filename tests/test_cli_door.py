@@ -15,7 +15,7 @@ from bulkcast.cli import failures
 from bulkcast.cli.figures import spell
 from bulkcast.cli.values import Duration
 from bulkcast.sandbox import parse_world
-from tests.command_line import CANARY, ROOT, Desk, Reached, clearing, lines, write_csv
+from tests.command_line import CANARY, FAST, ROOT, Desk, Reached, clearing, lines, write_csv
 
 HEAVY = (
     "aiohttp", "asyncio", "lxml", "numpy", "openpyxl", "pandas", "rich", "sqlite3", "tenacity",
@@ -26,6 +26,7 @@ COMMANDS = (
     "purge", "doctor", "sandbox",
 )  # fmt: skip
 
+LONG = pytest.mark.long
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals and terminals")
 
 
@@ -239,6 +240,83 @@ def test_a_stream_that_was_never_open_is_no_error(desk: Desk, closed: str) -> No
 
     assert ended.returncode == 0
     assert "defect" not in ended.stdout + ended.stderr
+
+
+EVERY_COMMAND = (
+    "--help", "--version", "demo --dir D", "template t.xlsx", "validate {sheet}", "plan {sheet}",
+    "apply {sheet} -y", "apply {sheet} -y --json", "apply {sheet} -y -q", "apply {sheet} -n",
+    "resubmit {results} -y", "resume {run}", "runs", "runs show {run}", "results {run} -o r.csv",
+    "undo {run} -o u.csv", "purge --yes", "doctor", "sandbox --help",
+)  # fmt: skip
+
+
+def _behind_shell(desk: Desk, typed: str, streams: str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell starts it, in a folder where a run was carried out before."""
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    with clearing(desk):
+        before = desk.call("apply", sheet, "-y", "--json", *FAST).document
+        argv = typed.format(sheet=sheet, run=before["run"], results=before["results"])
+        return subprocess.run(
+            ["/bin/bash", "-o", "pipefail", "-c",
+             f'"{sys.executable}" -m bulkcast {argv} {streams}'],
+            env=desk.environment(), cwd=desk.folder, capture_output=True, check=False, timeout=60,
+            text=True,
+        )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "streams", [">/dev/full", "2>/dev/full", pytest.param(">/dev/full 2>&1", marks=LONG)]
+)
+@pytest.mark.parametrize("typed", EVERY_COMMAND)
+def test_a_full_stream_is_told_in_a_sentence(desk: Desk, typed: str, streams: str) -> None:
+    ended = _behind_shell(desk, typed, streams)
+
+    told = ended.stdout + ended.stderr
+    assert ended.returncode in {0, 2, 3 if typed.startswith("undo") else 0}
+    assert "Traceback" not in told
+    assert "Exception" not in told
+    assert told.count("cannot be written") <= 1
+    if "cannot be written" in told and "shows how the rows ended" not in told:
+        assert ended.returncode == (3 if typed.startswith("undo") else 2)
+    if streams == ">/dev/full":
+        assert (
+            "standard output cannot be written" in told
+            or typed.startswith("purge")
+            or "-q" in typed
+        )
+
+
+@posix
+@pytest.mark.parametrize("streams", ["2>&1 | head -1", pytest.param(">&- 2>&-", marks=LONG)])
+@pytest.mark.parametrize("typed", EVERY_COMMAND)
+def test_a_stream_that_nobody_reads_changes_no_exit_status(
+    desk: Desk, typed: str, streams: str
+) -> None:
+    ended = _behind_shell(desk, typed, streams)
+
+    told = ended.stdout + ended.stderr
+    assert ended.returncode == (3 if typed.startswith("undo") else 0)
+    assert "Traceback" not in told
+    assert "Exception" not in told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_nothing_is_sent_where_it_cannot_be_told(desk: Desk) -> None:
+    ended = _behind_shell(desk, "apply {sheet} -y", "2>/dev/full")
+
+    assert ended.returncode == 2
+    assert "standard error cannot be written" in ended.stdout
+    assert "nothing was sent" in ended.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk: Desk) -> None:
+    ended = _behind_shell(desk, "apply {sheet} -y --json", ">/dev/full")
+
+    assert ended.returncode == 0
+    assert "standard output cannot be written" in ended.stderr
+    assert "runs show" in ended.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

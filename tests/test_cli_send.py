@@ -10,8 +10,12 @@ import jsonschema
 import openpyxl
 import pytest
 
+from bulkcast.cli.progress import Gauge
+from bulkcast.dispatcher import Progress
 from bulkcast.ledger import FILE_NAME
+from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
+from bulkcast.weather import Sky
 from tests.command_line import (
     CANARY,
     FAST,
@@ -102,9 +106,9 @@ def test_the_result_workbook_has_an_outcome_beside_every_row(desk: Desk) -> None
     sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
 
     with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+        said = desk.call("apply", sheet, "-y", "--json", *FAST)
 
-    tab = openpyxl.load_workbook(said.out.strip()).active
+    tab = openpyxl.load_workbook(said.document["results"]).active
     assert tab is not None
     rows = [[cell.value for cell in row] for row in tab.iter_rows()]
     assert rows[0][: len(HEADERS)] == list(HEADERS)
@@ -372,7 +376,34 @@ def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
     assert "Stopped (credentials): The signature is wrong" in said.err
     assert "Check BULKCAST_SID" in said.err
     assert "To send" not in said.err
-    assert Path(said.out.strip()).exists()
+    assert said.out == ""
+    assert "not sent" in said.err
+    assert "Result sheet: " in said.err
+
+
+def test_a_quiet_run_that_went_well_says_nothing(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    sheet.write_bytes(sheet.read_text(encoding="utf-8").replace("课", "数学一班").encode("gbk"))
+
+    with clearing(desk):
+        sent = desk.call("apply", sheet, "-y", "-q", *FAST)
+        checked = desk.call("validate", sheet, "-q")
+        shown = desk.call("runs", "show", "-q")
+        doctor = desk.call("doctor", "-q")
+
+    for said in (sent, checked, shown, doctor):
+        assert (said.status, said.out, said.err) == (0, "", "")
+
+
+def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: Desk) -> None:
+    sheet = write_csv(desk.folder / "term.csv", lines(3))
+
+    with clearing(desk):
+        said = desk.call("apply", sheet, "-y", "--limit", "1", *FAST)
+
+    assert said.status == 0
+    assert "2 rows are left out, as asked; the exit status, 0," in said.out
+    assert "Next, to send the rest: bulkcast resubmit " in said.err
 
 
 def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
@@ -451,3 +482,12 @@ def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk:
 
     issues = {issue["cell"]: issue["code"] for issue in again.document["issues"]}
     assert issues["B8"] == "cell.formula_error"
+
+
+def test_rows_that_a_stopping_run_gives_back_are_left_and_not_failed() -> None:
+    counts = {RowStatus.APPLIED: 5, RowStatus.REJECTED: 1, RowStatus.NOT_SENT: 14}
+    seen = Progress(counts, 20, 6, 0.0, 0, Sky.PROVING, 0.0, 0.0)
+
+    figures, _ = Gauge(1.0, lambda: 0.0).words(seen)
+
+    assert figures.startswith("5 applied, 1 failed, 14 left")

@@ -152,10 +152,14 @@ def test_a_column_can_be_mapped_and_a_sheet_be_strict(desk: Desk) -> None:
     assert desk.call("validate", sheet, "--map", "Group=activityId", "--strict").status == 3
 
 
-def test_quiet_says_nothing_and_still_judges(desk: Desk, faulty: Path) -> None:
-    said = desk.call("validate", faulty, "-q")
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_quiet_says_what_is_wrong_and_nothing_else(desk: Desk, faulty: Path, command: str) -> None:
+    said = desk.call(command, faulty, "-q")
 
-    assert (said.status, said.out, said.err) == (3, "", "")
+    assert (said.status, said.out) == (3, "")
+    assert ("2.5E+07" in said.err) == (command == "validate")
+    assert ("bulkcast validate" in said.err) == (command == "plan")
+    assert "valid," not in said.err
 
 
 # ------------------------------------------------------------------ plan

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from bulkcast.derive import (
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import tongue
-from bulkcast.model import Outcome, ResultRow, RowStatus
+from bulkcast.model import Outcome, ResultRow, RowStatus, Severity
 from bulkcast.naming import short_header
 from bulkcast.problems import PROBLEMS, issue
 
@@ -112,6 +113,15 @@ def test_every_error_of_an_invalid_row_is_told_with_its_column() -> None:
     assert row.fix.startswith("Ids are digits only, such as 25096094. Switch Cloud recording on")
     assert row.issues == (note, wrong, clash)
     assert (row.attempts, row.time) == (0, "")
+
+
+def test_a_warning_is_told_as_one_and_not_as_the_reason() -> None:
+    warning = issue("rule.live_needs_recording", row=7, column="Web live")
+    warning = replace(warning, severity=Severity.WARNING)
+
+    row = ended(Outcome(RowStatus.NOT_SENT, "plan.not_chosen", {"option": "--limit 1"}), warning)
+
+    assert row.message.startswith("The row was left out by --limit 1. Warning: [Web live] ")
 
 
 def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colour() -> None:

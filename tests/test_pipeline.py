@@ -543,6 +543,25 @@ def test_a_run_interrupted_and_resumed_sends_every_row_once(tmp_path: Path) -> N
     assert wrong == "[]"
 
 
+def test_a_result_sheet_without_its_fingerprint_is_not_said_to_be_changed(tmp_path: Path) -> None:
+    """A full disk may have taken the fingerprint."""
+    sheet = plain(tmp_path / "term.csv", 100)
+
+    async def main(stage: Stage) -> tuple[RunReport, RunReport]:
+        control = Control()
+        stage.loop.call_at(3.0, control.stop, 130)
+        first = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
+        (seal,) = stage.config.home.rglob("results.sha256")
+        seal.write_text("")
+        return first, await stage.resume()
+
+    first, second = staged(tmp_path, main)
+
+    assert second.results != first.results
+    assert "was changed" not in str(second.remarks[-1])
+    assert "is there already and stays as it is" in str(second.remarks[-1])
+
+
 def test_a_result_sheet_mended_before_the_resume_stays_as_it_is(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 100)
 

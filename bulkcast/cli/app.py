@@ -22,7 +22,7 @@ def run(argv: Sequence[str]) -> int:
     with words.speaking(words.asked_for(typed) or _of_terminal()):
         try:
             with quitting.in_order() as asked:
-                return _carry_out(typed, asked)
+                return failures.after(_carry_out(typed, asked), argv=typed)
         except (KeyboardInterrupt, Quit) as exc:  # at the very end, or while one was being told
             return failures.interrupted(exc)
 

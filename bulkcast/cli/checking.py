@@ -82,18 +82,24 @@ def show_remarks(told: Voice, prepared: Checked) -> None:
 
 def show_doubts(told: Voice, prepared: Prepared) -> None:
     """What is wrong or doubtful about the sheet as a whole."""
+    if told.quiet and not prepared.exit_status:
+        return
     found = [i for i in prepared.checked.issues if i.severity is not Severity.NOTE]
-    told.say(*render.problems(render.grouped(found, most=None), told.symbols))
+    doubts = render.problems(render.grouped(found, most=None), told.symbols)
+    told.trouble(*doubts) if told.quiet else told.say(*doubts)
 
 
 def show_problems(told: Voice, prepared: Checked, *, most: int | None) -> None:
     """Errors and warnings, with --verbose notes too."""
-    issues = [i for i in prepared.issues if told.verbose or i.severity is not Severity.NOTE]
+    if told.quiet and not prepared.exit_status:
+        return
+    notes = told.verbose and not told.quiet
+    issues = [i for i in prepared.issues if notes or i.severity is not Severity.NOTE]
     found = render.grouped(issues, most=most)
-    told.show(*render.problems(found, told.symbols))
+    told.trouble(*render.problems(found, told.symbols))
     if found.cut:
         more = tr("and {n} more; --all, --json or a result sheet has them all", n=f"{found.cut:,}")
-        told.show(Text(more), Text(""))
+        told.trouble(Text(more), Text(""))
 
 
 def show_verdict(told: Voice, prepared: Checked) -> None:
@@ -219,7 +225,8 @@ def show_where_wrong(told: Voice, prepared: Prepared) -> None:
     if prepared.invalid:
         options = asked.typed(*asked.OF_SHEET)
         validate = command("bulkcast", "validate", prepared.path, *options)
-        told.say(whole(tr("What is wrong with the invalid rows: "), validate))
+        line = whole(tr("What is wrong with the invalid rows: "), validate)
+        told.trouble(line) if told.quiet else told.say(line)
 
 
 NO_ROWS = marked("There are no rows below the header yet.")

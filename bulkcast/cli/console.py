@@ -65,6 +65,14 @@ class Voice:
             for part in parts:
                 self.out.print(part, soft_wrap=_unbroken(part, self.out))
 
+    def trouble(self, *parts: RenderableType) -> None:
+        """What went wrong: part of what was asked for, and all that --quiet leaves, on stderr."""
+        if self.quiet and not self.as_json:
+            for part in parts:
+                self.err.print(part, soft_wrap=_unbroken(part, self.err))
+        else:
+            self.show(*parts)
+
     def document(self, text: str) -> None:
         """The one object of --json."""
         sys.stdout.write(text + "\n")

@@ -2,13 +2,13 @@
 
 import json
 import re
-import sys
 import traceback
 from collections.abc import Mapping
 from typing import Final
 
 import click
 
+from bulkcast.cli import streams
 from bulkcast.cli.quitting import Quit
 from bulkcast.cli.words import spoken, tr
 from bulkcast.errors import BulkcastError
@@ -32,12 +32,36 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
     """
     status, code, sentence = _judged(exc)
     sentence = _redacted(sentence, environ)
-    _say(f"bulkcast: {sentence}")
+    as_json = _asked(argv, "--json")
+    streams.complain(f"bulkcast: {sentence}", as_json=as_json)
     if status == DEFECT and _asked(argv, "-v", "--verbose"):
-        _say(_redacted(_frames(exc), environ))
-    if _asked(argv, "--json"):
-        _say(json.dumps({"error": {"code": code, "message": sentence}}))
+        streams.complain(_redacted(_frames(exc), environ), as_json=as_json)
+    if as_json:
+        told = json.dumps({"error": {"code": code, "message": sentence}})
+        streams.complain(told, as_json=True)
     return status
+
+
+def after(status: int, *, argv: list[str]) -> int:
+    """Say which stream took less than a command said; its exit status then.
+
+    What was to be told is lost, so that 0 will not do.  A run's status says what became of its
+    rows and stays: `sending` has told of the stream.
+    """
+    lost = False
+    for sentence in unwritten():
+        lost = True
+        streams.complain(f"bulkcast: {sentence}", as_json=_asked(argv, "--json"))
+    return CANNOT_START if lost and not status else status
+
+
+def unwritten() -> list[str]:
+    """A sentence on each stream that takes no more and was not told of yet."""
+    names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
+    return [
+        tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
+        for name, exc in streams.untold()
+    ]
 
 
 def interrupted(exc: BaseException) -> int:
@@ -112,8 +136,3 @@ def _snake(name: str) -> str:
 
 def _asked(argv: list[str], *names: str) -> bool:
     return any(word in names for word in argv)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +38,6 @@ def template(target: Path, given: Given) -> int:
             "schema": "bulkcast.template/1", "template": str(written.path), "rows": n_rows,
         }  # fmt: skip
         told.document(documents.dump(document))
-    elif told.quiet:
-        told.document(str(written.path))
     told.show(whole(tr("Template: "), shown(written.path)))
     doubts = [issue.message for issue in sheet.issues] if sheet else []
     for remark in (*doubts, *(sheet.remarks if sheet else ()), *written.remarks):
@@ -79,7 +78,7 @@ def runs(given: Given) -> int:
     elif records:
         told.show(*listing.runs(records))
     elif there:
-        told.say(Text(tr("None of the {n} runs is so.", n=f"{len(there):,}")))
+        told.say(Text(trn("The {n} run is not so.", "None of the {n} runs is so.", len(there))))
     else:
         told.say(Text(tr("There are no runs yet; `bulkcast apply` begins one.")))
     return 0
@@ -114,8 +113,6 @@ def show(run: str, given: Given) -> int:
     if only:
         most = None if given["all_"] else render.PROBLEMS_MOST
         told.show(Text(""), *accounts.rows(listed, most=most))
-    if told.quiet:
-        told.document(account.run)
     page = command(
         "bulkcast", "results", account.run, "-o", f"{account.run}.html", *asked.typed(*asked.OF_RUN)
     )
@@ -156,8 +153,6 @@ def _paged(told: Voice, run: str, given: Given) -> int:
     )
     if told.as_json:
         told.document(documents.dump(documents.page(written.path)))
-    elif told.quiet:
-        told.document(str(written.path))
     told.show(whole(tr("Page: "), shown(written.path)))
     return 0
 
@@ -176,6 +171,9 @@ def doctor(given: Given) -> int:
     if told.as_json:
         told.document(documents.dump(documents.diagnosis(found)))
     told.show(render.findings(found, told.symbols))
+    if told.quiet and found.exit_status:
+        wrong = tuple(finding for finding in found.findings if not finding[1])
+        told.trouble(render.findings(replace(found, findings=wrong), told.symbols))
     if not told.as_json:
         told.say(Text(tr("Runs are kept in {folder}", folder=shown(os.fspath(asked.home(given))))))
     return found.exit_status

@@ -71,7 +71,7 @@ class Gauge:
     def bar(self, progress: Progress) -> RenderableType:
         """The bar, what it means in numbers, and what holds it up."""
         figures, weather = self.words(progress)
-        done = sum(progress.counts.values())
+        done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
         total = max(1, progress.rows)
         line = Table.grid(padding=(0, 1))
         line.add_row(ProgressBar(total, done, width=_BAR), f"{done * 100 // total} %")
@@ -80,7 +80,8 @@ class Gauge:
 
     def words(self, progress: Progress) -> tuple[str, str]:
         """How far it is, and what holds it up (empty where nothing does)."""
-        done = sum(progress.counts.values())
+        # A run that stops gives its rows back unsent: they are left, not failed.
+        done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
         good = sum(progress.counts.get(status, 0) for status in _GOOD)
         left = progress.rows - done
         parts = [

@@ -9,10 +9,20 @@ from pathlib import Path
 from rich.text import Text
 
 from bulkcast import pipeline
-from bulkcast.cli import asked, checking, documents, ended, progress, render, signals, streams
+from bulkcast.cli import (
+    asked,
+    checking,
+    documents,
+    ended,
+    failures,
+    progress,
+    render,
+    signals,
+    streams,
+)
 from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, voice
+from bulkcast.cli.console import Voice, command, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.planned import plan
 from bulkcast.cli.words import calling, tr, trn
@@ -214,7 +224,27 @@ def _tell(told: Voice, report: RunReport) -> int:
     ended.show(told, report)
     if not told.as_json:
         told.say(ended.next_step(report))
+    _tell_unwritten(told, report)
     return report.exit_status
+
+
+def _tell_unwritten(told: Voice, report: RunReport) -> None:
+    """Say which stream took less than the outcome; the status stays true of the rows."""
+    for why in failures.unwritten():
+        show = command("bulkcast", "runs", "show", report.run)
+        sentence = tr("{why}; `{command}` shows how the rows ended", why=why, command=show)
+        streams.complain(f"bulkcast: {sentence}", as_json=told.as_json)
+
+
+def _require_streams() -> None:
+    """Begin nothing that could not be told.
+
+    Raises:
+        CannotStart: a stream takes no more.
+
+    """
+    for why in failures.unwritten():
+        raise CannotStart("{why}; nothing was sent", why=why)
 
 
 async def _carry_out(
@@ -229,6 +259,7 @@ async def _carry_out(
         told.say(
             Text(tr("Sending to {where}", where=render.institution_said(connected.institution)))
         )
+        _require_streams()
         return await watched(told, options.rate, lambda *doors: use(connected, *doors))
 
 

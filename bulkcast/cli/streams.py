@@ -1,7 +1,7 @@
 """The two streams, made safe: any text can be written, and a reader that left is no error.
 
-A console may be in any code page, a pipe may be closed, a terminal may be gone: none of that may
-end a run that is under way.
+A console may be in any code page, a pipe may be closed, a terminal may be gone, the disk behind a
+redirection full: none of that may end a run that is under way.
 """
 
 import contextlib
@@ -18,11 +18,16 @@ _READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 
 
 class Surviving(io.TextIOBase):
-    """A stream that goes on in silence once its reader has left."""
+    """A stream that goes on in silence once its reader has left, or once it takes no more.
+
+    `failure` is why it takes no more, where its reader has not left; `told`: that was said.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._deserted = False
+        self.failure: OSError | None = None
+        self.told = False
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # the attribute is only read here
@@ -65,7 +70,7 @@ class Surviving(io.TextIOBase):
             yield
         except OSError as exc:
             if exc.errno not in _READER_LEFT:
-                raise
+                self.failure = exc
             self._deserted = True
             self._silence()
 
@@ -92,6 +97,32 @@ def make_safe() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
         if not isinstance(stream, Surviving):
             setattr(sys, name, Surviving(stream))
+
+
+def failure(name: str) -> OSError | None:
+    """Why `stdout` or `stderr` takes no more, after what is still buffered was handed on."""
+    stream = getattr(sys, name)
+    if not isinstance(stream, Surviving):
+        return None
+    stream.flush()
+    return stream.failure
+
+
+def untold() -> Iterator[tuple[str, OSError]]:
+    """The streams that take no more, each with the reason, and each once in a process."""
+    for name in ("stdout", "stderr"):
+        why, stream = failure(name), getattr(sys, name)
+        if why and not stream.told:
+            stream.told = True
+            yield name, why
+
+
+def complain(text: str, *, as_json: bool) -> None:
+    """Write a line on stderr; on stdout where that takes no more, unless an object stands there."""
+    sys.stderr.write(text + "\n")
+    if failure("stderr") and not as_json:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def can_show(text: str, stream: TextIO) -> bool:

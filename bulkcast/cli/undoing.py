@@ -35,9 +35,9 @@ def undo(run: str, given: Given) -> int:
     calling(found.names)
     if told.as_json:
         told.document(documents.dump(documents.undone(found)))
-    elif told.quiet:
-        told.document(str(found.path or ""))
     told.show(*_said(found, told))
+    if told.quiet:
+        told.trouble(*_lost(found, told.symbols))
     if not told.as_json:
         _tell_next(told, found)
     return found.exit_status

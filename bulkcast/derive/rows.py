@@ -31,8 +31,8 @@ def result_row(
 ) -> ResultRow:
     """How `row` ended, in the words of the result sheet.
 
-    The message holds why the row is not simply applied, then its errors and warnings, each led by
-    its column in brackets, and last how its cells were read where that is not as they stand.
+    The message holds why the row is not simply applied, its errors included, then its warnings,
+    named as such, and last how its cells were read where that is not as they stand.
     """
     told = [i for i in issues if i.severity is not Severity.NOTE]
     told.sort(key=lambda i: i.severity is not Severity.ERROR)
@@ -40,7 +40,12 @@ def result_row(
     code = outcome.code or (errors[0].code if errors else "")
     outcome = replace(outcome, args=_in_local_time(outcome.args, tz))
     message, fix = _own_words(outcome, code, errors, endpoint, tongue)
-    sentences = [message, *(issue_sentence(i, tongue) for i in told), *_notes(issues, tongue)]
+    reasons = [message, *(issue_sentence(i, tongue) for i in errors)]
+    warnings = (i for i in told if i.severity is Severity.WARNING)
+    warned = (
+        tongue.tell("Warning: {sentence}", sentence=issue_sentence(i, tongue)) for i in warnings
+    )
+    sentences = [*reasons, *warned, *_notes(issues, tongue)]
     return ResultRow(
         row=row,
         status=outcome.status,

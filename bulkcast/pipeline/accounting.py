@@ -12,7 +12,7 @@ from bulkcast.derive import explain_stop
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import LANGS, tongue
 from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.model import ResultRow, RowStatus, Stop, no_counts
+from bulkcast.model import ResultRow, RowStatus, Severity, Stop, no_counts
 from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.reporting import result_rows
@@ -64,6 +64,9 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         lang: _without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
     }
     ended = frozen.by_row().values()
+    why = {
+        lang: _without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
+    }
     counts = no_counts()
     for row in rows["en"]:
         counts[row.status] += 1
@@ -77,7 +80,7 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         finished_at=frozen.finished_at,
         counts=counts,
         attempts=sum(outcome.attempts for outcome in frozen.outcomes.values()),
-        causes=counting.causes(rows["en"], rows["zh"]),
+        causes=counting.causes(why["en"], why["zh"]),
         timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
         stop=frozen.stop,
         stopped=_why(frozen.stop, counts),
@@ -85,6 +88,15 @@ def _told(frozen: FrozenRun) -> tuple[Account, Mapping[str, tuple[ResultRow, ...
         names=header_names(header.headers, WEBCAST, header.mapping),
     )
     return found, rows
+
+
+def _errors_only(frozen: FrozenRun) -> FrozenRun:
+    """A warning or a note is no reason why a row did not succeed."""
+    errors = {
+        row: tuple(i for i in issues if i.severity is Severity.ERROR)
+        for row, issues in frozen.issues.items()
+    }
+    return replace(frozen, issues=errors)
 
 
 def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:

@@ -91,14 +91,17 @@ def resumed_place(
     if not wanted.is_file():
         return wanted, ()
     left = seal.read_text(encoding="ascii") if seal.exists() else ""
+    is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
     if sha256_of(wanted) == left:
         return wanted, ()
     places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
     place = next(place for place in places if not place.exists())
     words = {"wanted": wanted.name, "name": place.name}
-    return place, (Text(_MENDED, words),)
+    return place, (Text(_MENDED if is_known else _THERE, words),)
 
 
+_SHA256_DIGITS: Final = 64
+_THERE: Final = marked("{wanted} is there already and stays as it is; the results are in {name}.")
 _MENDED: Final = marked(
     "{wanted} was changed since it was written and stays as it is; the results are in {name}."
 )
