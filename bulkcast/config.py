@@ -39,6 +39,13 @@ class Config:
     home: Path
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value came from, for `doctor`."""
+    address: str = ""
+    """The root URL to connect to, where the institution's own is only a name."""
+
+    @property
+    def connects_to(self) -> str:
+        """The root URL to connect to."""
+        return self.address or self.institution.root_url
 
 
 def home(environ: Mapping[str, str]) -> Path:

@@ -134,6 +134,7 @@ def plan(sheet: Path, given: Given) -> int:
     if given["only"]:
         require_results(prepared)
     prepared = asked.recalled(prepared, config, given)
+    pipeline.require_sendable(prepared, asked.home(given), config)
     calling(prepared.names)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)

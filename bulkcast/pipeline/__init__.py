@@ -3,6 +3,7 @@
     validate  read a sheet and check it, in little memory
     prepare   read a sheet, check it, plan it            (plan stops here)
     recall    look up what ClassIn is known to hold; replan in the light of it
+    require_sendable    refuse beforehand what `apply` would refuse
     with_doubts    look up the runs that a result sheet names
     spare_overtaken    settle the rows of it that a newer run has overtaken
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
@@ -17,7 +18,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.accounting import account, outcomes, page
-from bulkcast.pipeline.believing import with_doubts
+from bulkcast.pipeline.believing import require_sendable, with_doubts
 from bulkcast.pipeline.diagnosing import doctor, doctor_without
 from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
@@ -75,6 +76,7 @@ __all__ = [
     "require_expected",
     "require_for",
     "require_place",
+    "require_sendable",
     "results",
     "resume",
     "runs",

@@ -165,7 +165,7 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> Exception:
 
 def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
     return parts.client(
-        config.institution.root_url,
+        config.connects_to,
         WEBCAST.path,
         config.credentials,
         connections=options.concurrency,
