@@ -14,6 +14,7 @@ from bulkcast import config as configuration
 from bulkcast.cli.discretion import keep_out_of_logs
 from bulkcast.cli.words import tr
 from bulkcast.config import Config
+from bulkcast.errors import CannotStart
 from bulkcast.loader import ReadOptions
 from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pacing import parse_rate
@@ -24,6 +25,7 @@ from bulkcast.pipeline import (
     SheetOptions,
     recall,
     replan,
+    runs_called,
     spare_overtaken,
     with_doubts,
 )
@@ -159,6 +161,34 @@ def home(given: Given) -> Path:
     """Where the runs meant are kept."""
     folder = configuration.home(os.environ)
     return folder / SANDBOX_HOME if given.get("sandbox") else folder
+
+
+def located(run: str, given: Given) -> tuple[str, Given]:
+    """The run meant, and the options with --sandbox where it was a rehearsal.
+
+    Raises:
+        CannotStart: several runs are so called, of which some were rehearsals.
+
+    """
+    if given["sandbox"] or not run:
+        return run, given
+    real = runs_called(home(given), run)
+    tried = runs_called(home(given) / SANDBOX_HOME, run)
+    if run in real or not tried:
+        return run, given
+    if real and run not in tried:
+        raise CannotStart(
+            "several runs are called {run}: {runs}; give more of the name",
+            run=run,
+            runs=", ".join([*real, *tried][:_NAMED_MOST]),
+        )
+    context = click.get_current_context()
+    context.params["sandbox"] = True  # so that a next command has it, too
+    context.set_parameter_source("sandbox", _TYPED)
+    return run, {**given, "sandbox": True}
+
+
+_NAMED_MOST: Final = 3
 
 
 def config(given: Given) -> Config:

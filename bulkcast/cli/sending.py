@@ -12,7 +12,7 @@ from bulkcast import pipeline
 from bulkcast.cli import asked, checking, documents, ended, progress, render, signals, streams
 from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, voice
+from bulkcast.cli.console import Voice, command, shown, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.planned import plan
 from bulkcast.cli.words import calling, tr, trn
@@ -34,7 +34,29 @@ def apply(sheet: Path, given: Given) -> int:
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     if given["only"]:
         checking.require_results(prepared)
+    elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
+        _ask_for_resubmit(told, prepared, given)
     return _apply(told, prepared, options, given)
+
+
+def _ask_for_resubmit(told: Voice, prepared: Prepared, given: Given) -> None:
+    """Say that `apply` sends all rows of a result sheet; where somebody is there, ask.
+
+    Raises:
+        click.Abort: `resubmit` was meant.
+
+    """
+    typed = asked.typed(*asked.OF_SHEET, *asked.OF_RUN)
+    told.warn(
+        tr(
+            "{name} is a result sheet, and apply sends all its rows, also those that are done; what"
+            " did not succeed is sent with {command}",
+            name=shown(prepared.path.name),
+            command=command("bulkcast", "resubmit", prepared.path, *typed),
+        )
+    )
+    if not (given["yes"] or given["dry_run"]):
+        agree(tr("Send all its rows, and not only what did not succeed?"))
 
 
 def _apply_plan(told: Voice, path: Path, options: SendOptions, given: Given) -> int:
@@ -65,6 +87,7 @@ def resubmit(sheet: Path, given: Given) -> int:
 def resume(run: str, given: Given) -> int:
     """Go on with a run that ended early; the exit status."""
     told = voice(given)
+    run, given = asked.located(run, given)
     options = asked.send_options(given)
     config = asked.config(given)
     is_over = not pipeline.left_to_send(config.home, run)

@@ -18,7 +18,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.accounting import account, outcomes, page
-from bulkcast.pipeline.believing import require_sendable, with_doubts
+from bulkcast.pipeline.believing import is_rehearsed, require_sendable, with_doubts
 from bulkcast.pipeline.diagnosing import doctor, doctor_without
 from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
@@ -27,11 +27,12 @@ from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, requir
 from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
-from bulkcast.pipeline.reporting import crosstab, results, runs
+from bulkcast.pipeline.reporting import crosstab, results, runs, runs_called
 from bulkcast.pipeline.running import apply, left_to_send, resume
 from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
+    STATUS_COLUMN,
     Control,
     Diagnosis,
     Prepared,
@@ -45,6 +46,7 @@ from bulkcast.pipeline.values import (
 
 __all__ = [
     "RESUBMITTED",
+    "STATUS_COLUMN",
     "Control",
     "Diagnosis",
     "Lost",
@@ -64,6 +66,7 @@ __all__ = [
     "doctor",
     "doctor_without",
     "is_plan",
+    "is_rehearsed",
     "left_to_send",
     "outcomes",
     "page",
@@ -80,6 +83,7 @@ __all__ = [
     "results",
     "resume",
     "runs",
+    "runs_called",
     "spare_overtaken",
     "undo",
     "validate",

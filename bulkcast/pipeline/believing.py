@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from bulkcast import validator
+from bulkcast import loader, validator
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
@@ -99,6 +99,12 @@ def require_sendable(prepared: Prepared, home: Path, config: Config | None) -> N
         require_as_done(ledger, config, prepared)
 
 
+def is_rehearsed(prepared: Prepared) -> bool:
+    """Whether a sheet is what a rehearsal came to: ClassIn never got what stands as done in it."""
+    written = loader.previous_results(prepared.sheet).values()
+    return any(is_rehearsal(said.get("run", "")) for said in written)
+
+
 def _done(prepared: Prepared) -> dict[int, ResultRow]:
     return {n: row for n, row in prepared.kept.items() if row.status in _DONE}
 
@@ -139,7 +145,8 @@ def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -
     if not kept:
         return
     runs = {run: _Past.of(ledger, run) for run in {row.run for row in kept.values()}}
-    _require_earnest(prepared, kept, config, known=[run for run, past in runs.items() if past])
+    known = {r.header.run for r in ledger.runs()} if any(map(is_rehearsal, runs)) else set[str]()
+    _require_earnest(prepared, kept, config, known=known)
     if config is not None:
         _require_here(config.institution, {n: runs[row.run] for n, row in kept.items()})
     rows = tuple(row for row in prepared.sheet.rows if row.number in kept)
