@@ -83,13 +83,14 @@ async def resume(
     config = replace(config, institution=one_spelling(config.institution))
     with parts.ledger(config.home) as ledger:
         header = ledger.newest(run).header
-        if header.institution != config.institution and is_rehearsal(header.run):
+        is_away = header.institution != config.institution
+        if is_away and is_rehearsal(header.run) and not config.credentials.is_sandbox:
             raise CannotStart(
                 "run {run} is a rehearsal: ClassIn never got its rows; go on with it with"
                 " --sandbox, or send the sheet in earnest with `bulkcast apply`",
                 run=header.run,
             )
-        if header.institution != config.institution:
+        if is_away:
             raise CannotStart(
                 "run {run} belongs to institution {sid} at {root_url}, the configuration to"
                 " institution {other} at {other_url}; choose the other with --profile",
