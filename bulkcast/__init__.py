@@ -4,7 +4,7 @@ The use cases of the command line, as functions over frozen values:
 
     import asyncio, os, bulkcast
 
-    prepared = bulkcast.prepare(Path("term.xlsx"))
+    prepared = bulkcast.prepare("term.xlsx")
     report = asyncio.run(bulkcast.apply(prepared, bulkcast.load_config(os.environ)))
     print(report.counts, report.results)
 
@@ -116,3 +116,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -42,6 +42,13 @@ class Config:
     """Where each value came from, for `doctor`."""
     proxy: str = ""
     """The variable that names a proxy for the way to ClassIn; none is used."""
+    address: str = ""
+    """The root URL to connect to, where the institution's own is only a name."""
+
+    @property
+    def connects_to(self) -> str:
+        """The root URL to connect to."""
+        return self.address or self.institution.root_url
 
 
 def home(environ: Mapping[str, str]) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, NewType
+from typing import Final, Literal, NewType
 
 
 class Secret:
@@ -86,6 +86,27 @@ class Credentials:
 
     sid: str
     secret: Secret
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether they are those of a sandbox, so that nothing sent with them reaches ClassIn."""
+        return self.secret == SANDBOX_SECRET
+
+
+SANDBOX_SECRET: Final = Secret("sandbox-only")
+"""Known to everybody and good for nothing but a sandbox."""
+
+SANDBOX_RUN: Final = "sandbox-"
+"""How the names of runs begin that were sent to a sandbox."""
+
+
+def is_rehearsal(run: str) -> bool:
+    """Whether a run was sent to a sandbox, so that ClassIn never got its rows.
+
+    >>> is_rehearsal("sandbox-20270301-080000-94df"), is_rehearsal("20270301-080000-94df")
+    (True, False)
+    """
+    return run.startswith(SANDBOX_RUN)
 
 
 # ------------------------------------------------------------------ the sheet

@@ -329,7 +329,7 @@ def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: De
             encoding="utf-8",
         )
 
-    with clearing(desk, World(limit=None)) as sandbox:
+    with clearing(desk, World(limit=None, first_whole=False)) as sandbox:
         write("first", begins)
         desk.call("apply", sheet, "-y", *FAST)
         write("second", begins - 300)

@@ -451,8 +451,9 @@ def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -
     assert first.status == 3
     assert "--sandbox" in first.err.splitlines()[-1]
     assert second.document["counts"]["applied"] == 4
-    assert desk.call("runs", "--json").document["runs"] == []
-    assert len(desk.call("runs", "--sandbox", "--json").document["runs"]) == 2
+    listed = desk.call("runs", "--json").document["runs"]
+    assert [run["run"].startswith("sandbox-") for run in listed] == [True, True]
+    assert desk.call("runs", "--sandbox", "--json").document["runs"] == listed
 
 
 def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> None:

@@ -382,7 +382,7 @@ def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path: Path) -> None:
         assert ledger.newest().header.run == "2028"
         assert ledger.newest("20270301-08").header.run == "20270301-080000-aa11"
         assert ledger.newest("2028").header.run == "2028"
-        with pytest.raises(CannotStart, match=r"several runs begin with 2027.*give more") as many:
+        with pytest.raises(CannotStart, match=r"several runs are called 2027.*give more") as many:
             ledger.newest("2027")
         assert "20270301-090000-bb22、20270301-080000-aa11；" in tongue("zh").error(many.value)
         with pytest.raises(CannotStart, match="there is no run 2029"):

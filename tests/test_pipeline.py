@@ -78,7 +78,7 @@ def staged(
 
     async def inside(loop: VirtualLoop) -> T:
         sandbox = Sandbox(
-            world or World(),
+            world or World(first_whole=False),
             secret=SANDBOX_SECRET,
             clock=loop.wall,
             clock_offset_s=clock_offset_s,

@@ -324,7 +324,7 @@ def test_what_nobody_acknowledged_is_never_taken_for_known(tmp_path: Path, fault
 
 def test_an_unconfirmed_change_makes_what_was_known_unknown(tmp_path: Path) -> None:
     """Known on; then an off nobody confirmed: on is sent again though it was acknowledged."""
-    world = World(classrooms=(classroom(2, "ok", "reset:applied*"),))
+    world = World(first_whole=False, classrooms=(classroom(2, "ok", "reset:applied*"),))
 
     async def main(stage: Stage) -> tuple[int, dict[str, object]]:
         on = write(tmp_path / "on.csv", HEAD[:2], [(FIRST_ID + 2, 1)])
@@ -404,7 +404,7 @@ def test_of_a_locked_row_that_is_so_already_just_the_free_settings_are_sent(
     tmp_path: Path,
 ) -> None:
     starts = int(EPOCH) + 1300
-    world = World(classrooms=(classroom(2, starts=Moment(starts)),))
+    world = World(first_whole=False, classrooms=(classroom(2, starts=Moment(starts)),))
 
     async def main(stage: Stage) -> dict[str, object]:
         def sheet(name: str, tag: str) -> Path:

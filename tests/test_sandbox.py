@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from bulkcast.sandbox import (
     SANDBOX_SECRET,
     SANDBOX_SID,
     Classroom,
+    Keeper,
     KeepLog,
     Moment,
     Sandbox,
@@ -369,7 +371,7 @@ FEATURES = sorted({key for reply in WEBCAST.replies for key in reply.features})
 async def test_what_the_institution_lacks_cannot_be_switched_on_but_off(feature: str) -> None:
     codes = [reply.code for reply in WEBCAST.replies if feature in reply.features]
     body = {"activityId": ROOM.id, feature: 1}
-    async with visiting(World(lacks=frozenset({feature}))) as visitor:
+    async with visiting(World(lacks=frozenset({feature}), first_whole=False)) as visitor:
         assert await visitor.code(body) == codes[0]
         assert await visitor.code(body | {feature: 0}) == 1
 
@@ -383,7 +385,8 @@ async def test_every_setting_locks_when_the_table_says(
 ) -> None:
     value: Any = [1] if isinstance(column.kind, IdListKind) else 0
     value = "x" if isinstance(column.kind, TextKind) else value
-    world = scripted(starts=Moment(NOW + before_s), dual_teacher=True)
+    facts = scripted(starts=Moment(NOW + before_s), dual_teacher=True)
+    world = replace(facts, first_whole=False)
     async with visiting(world) as visitor:
         answered = await visitor.code({"activityId": ROOM.id, column.key: value})
 
@@ -403,11 +406,41 @@ async def test_playback_of_a_recorded_class_never_locks() -> None:
 
 async def test_a_part_of_a_group_is_refused_only_where_the_world_says_so() -> None:
     part = {"activityId": ROOM.id, "recordState": 1}
+    async with visiting(World(first_whole=False)) as visitor:
+        assert await visitor.code(part) == 1
     async with visiting(World()) as visitor:
+        assert await visitor.code(part) == 122301037
+        assert await visitor.code(BODY) == 1
         assert await visitor.code(part) == 1
     async with visiting(World(whole_groups=True)) as visitor:
         assert await visitor.code(part) == 122301037
         assert await visitor.code(BODY) == 1
+        assert await visitor.code(part) == 122301037
+
+
+@pytest.mark.parametrize("key", ["liveState", "openState"])
+async def test_live_and_playback_are_refused_where_recording_is_off(key: str) -> None:
+    room = {"activityId": ROOM.id}
+    off = {"recordState": 0, "recordType": 0, "liveState": 0, "openState": 0}
+    async with visiting(World()) as visitor:
+        assert await visitor.code(room | off) == 1
+        assert await visitor.code(room | {key: 1}) == 122301037
+        assert await visitor.code(room | {"recordState": 1}) == 1
+        assert await visitor.code(room | {key: 1}) == 1
+
+
+async def test_a_sandbox_goes_on_from_what_its_keeper_has(tmp_path: Path) -> None:
+    path = tmp_path / "world.jsonl"
+    async with visiting(World(), keeper=Keeper(path)) as visitor:
+        assert await visitor.code(BODY) == 1
+    with path.open("ab") as file:
+        file.write(b'\n[["activityId", 7], {"recor')  # cut off in the middle
+    async with visiting(World(), keeper=Keeper(path)) as visitor:
+        assert visitor.sandbox.settings_of(ROOM)["recordState"] == BODY["recordState"]
+        assert await visitor.code({"activityId": ROOM.id, "liveState": 0}) == 1
+    async with visiting(World(), keeper=Keeper(path)) as visitor:
+        assert visitor.sandbox.settings_of(ROOM)["liveState"] == 0
+    assert path.stat().st_mode & 0o077 == 0 or os.name == "nt"
 
 
 async def test_more_than_the_limit_in_any_window_is_refused() -> None:

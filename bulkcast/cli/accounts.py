@@ -15,7 +15,7 @@ from bulkcast.cli.figures import spell
 from bulkcast.cli.states import status_said, status_written
 from bulkcast.cli.words import spoken, tr, trn
 from bulkcast.derive import local_time
-from bulkcast.model import ResultRow, RowStatus
+from bulkcast.model import ResultRow, RowStatus, is_rehearsal
 
 _STRETCHES = 12
 """Stretches of row numbers shown of a cause."""
@@ -46,7 +46,7 @@ def account(
 def _facts(found: Account, tz: tzinfo) -> Table:
     begun, ended = local_time(found.created_at, tz), local_time(found.finished_at, tz)
     facts = (
-        (tr("Run"), found.run),
+        (tr("Run"), _name(found.run)),
         (tr("Sheet"), found.sheet),
         (tr("Institution"), tr("{sid} at {root_url}", sid=found.sid, root_url=found.root_url)),
         (tr("Begun"), tr("{at} ({zone})", at=begun, zone=found.tz)),
@@ -56,6 +56,10 @@ def _facts(found: Account, tz: tzinfo) -> Table:
     for name, value in facts:
         table.add_row(Text(name, "dim"), Text(shown(value), overflow="fold"))
     return table
+
+
+def _name(run: str) -> str:
+    return tr("{run} (a rehearsal: nothing went to ClassIn)", run=run) if is_rehearsal(run) else run
 
 
 def _total(found: Account, symbols: Symbols) -> Text:

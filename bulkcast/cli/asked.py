@@ -1,10 +1,12 @@
 """What a command line asked for, in the words of the use cases."""
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,8 +14,9 @@ from bulkcast import config as configuration
 from bulkcast.cli.discretion import keep_out_of_logs
 from bulkcast.cli.words import tr
 from bulkcast.config import Config
+from bulkcast.errors import CannotStart
 from bulkcast.loader import ReadOptions
-from bulkcast.model import Credentials, Institution
+from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import (
     Prepared,
@@ -22,9 +25,13 @@ from bulkcast.pipeline import (
     SheetOptions,
     recall,
     replan,
+    runs_called,
     spare_overtaken,
     with_doubts,
 )
+
+if TYPE_CHECKING:
+    from bulkcast.sandbox import World
 
 Given = Mapping[str, Any]
 """The options of a command by their parameters' names, as click parsed them."""
@@ -156,8 +163,36 @@ def home(given: Given) -> Path:
     return folder / SANDBOX_HOME if given.get("sandbox") else folder
 
 
-def config(given: Given) -> Config | None:
-    """The institution to send for; None for the sandbox, whose address is not known yet.
+def located(run: str, given: Given) -> tuple[str, Given]:
+    """The run meant, and the options with --sandbox where it was a rehearsal.
+
+    Raises:
+        CannotStart: several runs are so called, of which some were rehearsals.
+
+    """
+    if given["sandbox"] or not run:
+        return run, given
+    real = runs_called(home(given), run)
+    tried = runs_called(home(given) / SANDBOX_HOME, run)
+    if run in real or not tried:
+        return run, given
+    if real and run not in tried:
+        raise CannotStart(
+            "several runs are called {run}: {runs}; give more of the name",
+            run=run,
+            runs=", ".join([*real, *tried][:_NAMED_MOST]),
+        )
+    context = click.get_current_context()
+    context.params["sandbox"] = True  # so that a next command has it, too
+    context.set_parameter_source("sandbox", _TYPED)
+    return run, {**given, "sandbox": True}
+
+
+_NAMED_MOST: Final = 3
+
+
+def config(given: Given) -> Config:
+    """The institution to send for; the sandbox's has no address yet, see `connected`.
 
     Raises:
         CannotStart: something of it is missing or wrong.
@@ -169,31 +204,45 @@ def config(given: Given) -> Config | None:
         return found
     if given["profile"]:
         raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
-    return None
+    return sandbox_config(_world(given).sid, home(given))
 
 
 @asynccontextmanager
-async def connected(config: Config | None, given: Given, *, port: int = 0) -> AsyncIterator[Config]:
-    """`config`, or for None that of a sandbox which stands while the block runs.
+async def connected(config: Config, given: Given) -> AsyncIterator[Config]:
+    """`config`, with --sandbox that of a sandbox which stands while the block runs.
 
-    The sandbox has its own credentials: those of the environment are not even read for it.
+    The sandbox has its own credentials: those of the environment are not even read for it.  It
+    goes on from where the last one under the same home ended.
     """
-    if config is not None:
+    if not given["sandbox"]:
         yield config
         return
-    from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
+    from bulkcast.sandbox import Keeper, Sandbox
 
-    world = read_world(given["world"]) if given["world"] else World()
-    sandbox = Sandbox(world, secret=SANDBOX_SECRET)
-    async with sandbox.serving(port=port) as root_url:
-        yield sandbox_config(root_url, world.sid, home(given))
+    keeper = Keeper(config.home / WORLD.format(sid=config.institution.sid))
+    sandbox = Sandbox(_world(given), secret=SANDBOX_SECRET, keeper=keeper)
+    async with sandbox.serving() as root_url:
+        yield replace(config, address=root_url)
 
 
-def sandbox_config(root_url: str, sid: str, home: Path) -> Config:
-    """What to send to the sandbox at `root_url` with."""
-    from bulkcast.sandbox import SANDBOX_SECRET
+WORLD: Final = "world-{sid}.jsonl"
+"""Where an embedded sandbox keeps what it was told, beside its runs."""
 
-    return Config(Institution(root_url, sid), Credentials(sid, SANDBOX_SECRET), home)
+
+def _world(given: Given) -> "World":
+    from bulkcast.sandbox import World, read_world
+
+    return read_world(given["world"]) if given["world"] else World()
+
+
+def sandbox_config(sid: str, home: Path, address: str = "") -> Config:
+    """What to send to a sandbox with that has its runs in `home`.
+
+    Its port is another one each time, and it is the same institution all the same.
+    """
+    mark = hashlib.sha256(os.fspath(home.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
+    institution = Institution(f"https://sandbox-{mark[:8]}.localhost", sid)
+    return Config(institution, Credentials(sid, SANDBOX_SECRET), home, address=address)
 
 
 def resubmitted(given: Given) -> Given:

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli import asked, documents, outlook, render
 from bulkcast.cli.asked import Given
 from bulkcast.cli.console import Symbols, Voice, command, shown, voice, whole
@@ -23,7 +22,15 @@ from bulkcast.errors import CannotStart
 from bulkcast.forecast import Pace
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
-from bulkcast.pipeline import Prepared, Selection, Validation, prepare, write_plan, zone
+from bulkcast.pipeline import (
+    RESUBMITTED,
+    Prepared,
+    Selection,
+    Validation,
+    prepare,
+    write_plan,
+    zone,
+)
 from bulkcast.wording import marked
 
 Checked = Prepared | Validation
@@ -35,6 +42,8 @@ def validate(sheet: Path, given: Given) -> int:
     told = voice(given)
     found = pipeline.validate(sheet, asked.sheet_options(given))
     calling(found.names)
+    if found.is_results:
+        _require_resubmittable(told, sheet, given)
     if told.as_json:
         foreseen = _foreseen(found, given)
         document = documents.validation(found, foreseen.outlook if foreseen else None)
@@ -48,6 +57,25 @@ def validate(sheet: Path, given: Given) -> int:
         _foresee(told, foreseen, given["tz"])
     told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
+
+
+def _require_resubmittable(told: Voice, sheet: Path, given: Given) -> None:
+    """Refuse a result sheet that `resubmit` would refuse, for whoever is configured here."""
+    prepared = prepare(sheet, asked.sheet_options(given), Selection(statuses=RESUBMITTED))
+    if pipeline.is_rehearsed(prepared):
+        said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
+        told.say(
+            whole(
+                f"{tr(said, name=shown(sheet.name))} ",
+                command("bulkcast", "apply", sheet, *asked.typed(*asked.OF_SHEET)),
+            )
+        )
+        return
+    try:
+        config = configuration.load(os.environ)
+    except CannotStart:  # validate does without an account
+        config = None
+    pipeline.require_sendable(prepared, asked.home(given), config)
 
 
 def _foreseen(found: Validation, given: Given) -> outlook.Foreseen | None:
@@ -145,6 +173,7 @@ def plan(sheet: Path, given: Given) -> int:
     if given["only"]:
         require_results(prepared)
     prepared = asked.recalled(prepared, config, given)
+    pipeline.require_sendable(prepared, asked.home(given), config)
     calling(prepared.names)
     now = time.time()
     planned = figures(prepared, rate=rate, now=now)
@@ -170,12 +199,11 @@ def require_results(prepared: Prepared) -> None:
         CannotStart: it has no column that does.
 
     """
-    status = f"{RESULT_PREFIX}status"
-    if not any(h.strip().casefold() == status for h in prepared.sheet.headers):
+    if not prepared.is_results:
         raise CannotStart(
             "{name} is no result sheet: it has no column {status}; send it with {command}",
             name=prepared.path.name,
-            status=status,
+            status=pipeline.STATUS_COLUMN,
             command=command(
                 "bulkcast", "apply", prepared.path, *asked.typed(*asked.OF_SHEET, *asked.OF_RUN)
             ),

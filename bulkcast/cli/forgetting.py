@@ -16,8 +16,9 @@ def purge(given: Given) -> int:
     told = voice(given)
     if not (given["yes"] or streams.is_interactive()):
         raise CannotStart("there is no terminal to ask on; add --yes to purge without asking")
+    run, given = asked.located(given["run"], given)
     home = asked.home(given)
-    found = pipeline.purgeable(home, run=given["run"], older_than_s=given["older_than"])
+    found = pipeline.purgeable(home, run=run, older_than_s=given["older_than"])
     if found and not told.as_json:
         told.show(*listing.runs(found))
     if found and not given["yes"]:
@@ -26,6 +27,8 @@ def purge(given: Given) -> int:
         agree(trn(one, many, len(found)))
     if found:
         pipeline.purge(home, found)
+        for kept in home.glob(asked.WORLD.format(sid="*")):
+            kept.unlink(missing_ok=True)  # what a sandbox was told is what those rows held
     names = [record.header.run for record in found]
     if told.as_json:
         told.document(documents.dump({"schema": "bulkcast.purge/1", "runs": names, "exit": 0}))

@@ -26,8 +26,10 @@ def runs(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
     zones = {record.header.tz for record in records}
     schools = {record.header.institution.sid for record in records}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in (tr("Run"), tr("When")):  # to be copied and to be compared: never broken
-        table.add_column(title, header_style="dim", no_wrap=True)
+    widest = max((len(record.header.run) for record in records), default=0)
+    # To be copied and to be compared: never broken, and a name never cut.
+    table.add_column(tr("Run"), header_style="dim", no_wrap=True, min_width=widest)
+    table.add_column(tr("When"), header_style="dim", no_wrap=True)
     for title in (tr("Sheet"), *([tr("Institution")] if len(schools) > 1 else []), tr("Rows"),
                   tr("State")):  # fmt: skip
         table.add_column(title, header_style="dim", overflow="fold")

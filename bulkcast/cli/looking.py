@@ -71,7 +71,7 @@ def _tell_next(told: Voice, path: Path, n_rows: int) -> None:
 def runs(given: Given) -> int:
     """List every run, the newest first."""
     told = voice(given)
-    there = pipeline.runs(asked.home(given))
+    there = _runs(given)
     records = [record for record in there if _is_wanted(record, given)]
     if told.as_json:
         told.document(documents.dump(documents.runs(records)))
@@ -82,6 +82,17 @@ def runs(given: Given) -> int:
     else:
         told.say(Text(tr("There are no runs yet; `bulkcast apply` begins one.")))
     return 0
+
+
+def _runs(given: Given) -> list[RunRecord]:
+    """Rehearsals too; with --sandbox, nothing but them."""
+    home = asked.home(given)
+    tried = home / asked.SANDBOX_HOME
+    found = pipeline.runs(home)
+    if not given["sandbox"] and pipeline.runs_called(tried, ""):
+        found += pipeline.runs(tried)
+        found.sort(key=lambda record: record.header.created_at, reverse=True)
+    return found
 
 
 def _is_wanted(record: RunRecord, given: Given) -> bool:
@@ -101,6 +112,7 @@ def _is_wanted(record: RunRecord, given: Given) -> bool:
 def show(run: str, given: Given) -> int:
     """Show what a run came to; with --only, its rows that ended so."""
     told = voice(given)
+    run, given = asked.located(run, given)
     home, only = asked.home(given), given["only"] or frozenset()
     account, rows = pipeline.outcomes(home, run, lang=spoken().lang)
     listed = [row for row in rows if row.status in only]
@@ -123,6 +135,7 @@ def show(run: str, given: Given) -> int:
 def results(run: str, given: Given) -> int:
     """Write the result sheet of a run again; with --by, count its rows by a column."""
     told = voice(given)
+    run, given = asked.located(run, given)
     home, by = asked.home(given), given["by"]
     if by:
         return _counted(told, pipeline.crosstab(home, run, by))

@@ -10,7 +10,8 @@ from bulkcast.cli.helping import Command, Group
 
 
 @click.command(cls=Command)
-@click.argument("run", default="")
+@click.argument("run", default="", shell_complete=values.runs_begun_so)
+@click.option("--yes", "-y", is_flag=True, help="As for apply; resume asks nothing.")
 @options.results
 @options.force
 @options.sending
@@ -40,7 +41,7 @@ def runs(ctx: click.Context, /, **given: Any) -> int | None:
 
 
 @runs.command()
-@click.argument("run", default="")
+@click.argument("run", default="", shell_complete=values.runs_begun_so)
 @options.only
 @click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
 @options.sandbox
@@ -56,7 +57,7 @@ def show(run: str, **given: Any) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@click.argument("run", shell_complete=values.runs_begun_so)
 @options.results
 @options.force
 @click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
@@ -81,7 +82,13 @@ def results(run: str, **given: Any) -> int:
     metavar="AGE",
     help="Runs that ended so long ago: 30d, 12h.",
 )
-@click.option("--run", default="", metavar="RUN", help="Only this run, however old.")
+@click.option(
+    "--run",
+    default="",
+    metavar="RUN",
+    help="Only this run, however old.",
+    shell_complete=values.runs_begun_so,
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @options.sandbox
 @options.voice
@@ -97,7 +104,7 @@ def purge(**given: Any) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("run")
+@click.argument("run", shell_complete=values.runs_begun_so)
 @click.option(
     "--out",
     "-o",

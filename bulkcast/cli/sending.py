@@ -22,7 +22,7 @@ from bulkcast.cli import (
 )
 from bulkcast.cli.agreeing import agree
 from bulkcast.cli.asked import Given
-from bulkcast.cli.console import Voice, command, voice
+from bulkcast.cli.console import Voice, command, shown, voice
 from bulkcast.cli.figures import Figures, figures
 from bulkcast.cli.planned import plan
 from bulkcast.cli.words import calling, tr, trn
@@ -44,15 +44,37 @@ def apply(sheet: Path, given: Given) -> int:
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     if given["only"]:
         checking.require_results(prepared)
+    elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
+        _ask_for_resubmit(told, prepared, given)
     return _apply(told, prepared, options, given)
+
+
+def _ask_for_resubmit(told: Voice, prepared: Prepared, given: Given) -> None:
+    """Say that `apply` sends all rows of a result sheet; where somebody is there, ask.
+
+    Raises:
+        click.Abort: `resubmit` was meant.
+
+    """
+    typed = asked.typed(*asked.OF_SHEET, *asked.OF_RUN)
+    told.warn(
+        tr(
+            "{name} is a result sheet, and apply sends all its rows, also those that are done; what"
+            " did not succeed is sent with {command}",
+            name=shown(prepared.path.name),
+            command=command("bulkcast", "resubmit", prepared.path, *typed),
+        )
+    )
+    if not (given["yes"] or given["dry_run"]):
+        agree(tr("Send all its rows, and not only what did not succeed?"))
 
 
 def _apply_plan(told: Voice, path: Path, options: SendOptions, given: Given) -> int:
     """Send exactly what a plan file says, or nothing."""
     asked.require_plain(given)
     prepared, institution = pipeline.read_plan(path)
-    config = None if given["dry_run"] else asked.config(given)
-    if config is None:
+    config = _config(given)
+    if config is None or given["sandbox"]:
         where = render.institution_said(institution)
         told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
         return _carry_on(told, prepared, config, options, given)
@@ -75,17 +97,16 @@ def resubmit(sheet: Path, given: Given) -> int:
 def resume(run: str, given: Given) -> int:
     """Go on with a run that ended early; the exit status."""
     told = voice(given)
+    run, given = asked.located(run, given)
     options = asked.send_options(given)
     config = asked.config(given)
-    home = asked.home(given)
-    port = 0 if config else _port_of(home, run)
-    is_over = not pipeline.left_to_send(home, run)
+    is_over = not pipeline.left_to_send(config.home, run)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.resume(config, run, options, control=control, watch=watch)
 
     during = _silent(told) if is_over else told
-    report = asyncio.run(_carry_out(during, config, options, given, use, port))
+    report = asyncio.run(_carry_out(during, config, options, given, use))
     if is_over:
         told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
     return _tell(told, report)
@@ -111,7 +132,8 @@ def _carry_on(
     told: Voice, prepared: Prepared, config: Config | None, options: SendOptions, given: Given
 ) -> int:
     calling(prepared.names)
-    if given["dry_run"]:
+    pipeline.require_sendable(prepared, asked.home(given), config)
+    if config is None or given["dry_run"]:
         return _dry_run(told, prepared, options, given)
     pipeline.require_place(prepared, options)
     _show_warnings(told, prepared, given)
@@ -197,7 +219,7 @@ def _show_plan(told: Voice, prepared: Prepared, options: SendOptions) -> Figures
     return planned
 
 
-def _agree(n: int, config: Config | None, given: Given) -> None:
+def _agree(n: int, config: Config, given: Given) -> None:
     """Ask, unless --yes was given or there is no row to send.
 
     Raises:
@@ -206,12 +228,16 @@ def _agree(n: int, config: Config | None, given: Given) -> None:
     """
     if given["yes"] or not n:
         return
-    where = (
-        render.institution_said(config.institution)
-        if config
-        else tr("the sandbox on this computer")
+    agree(
+        trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=_where(config, given))
     )
-    agree(trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where))
+
+
+def _where(config: Config, given: Given) -> str:
+    """Where rows are sent, in words."""
+    if given["sandbox"]:
+        return tr("the sandbox on this computer")
+    return render.institution_said(config.institution)
 
 
 # ------------------------------------------------------------------ during
@@ -248,17 +274,10 @@ def _require_streams() -> None:
 
 
 async def _carry_out(
-    told: Voice,
-    config: Config | None,
-    options: SendOptions,
-    given: Given,
-    use: _Use,
-    port: int = 0,
+    told: Voice, config: Config, options: SendOptions, given: Given, use: _Use
 ) -> RunReport:
-    async with asked.connected(config, given, port=port) as connected:
-        told.say(
-            Text(tr("Sending to {where}", where=render.institution_said(connected.institution)))
-        )
+    async with asked.connected(config, given) as connected:
+        told.say(Text(tr("Sending to {where}", where=_where(config, given))))
         _require_streams()
         return await watched(told, options.rate, lambda *doors: use(connected, *doors))
 
@@ -270,12 +289,3 @@ async def watched(
     control = Control()
     with progress.shown_on(told, rate) as watch, signals.heeding(control, told.warn):
         return await use(control, watch)
-
-
-def _port_of(home: Path, run: str) -> int:
-    """The port of the sandbox a run was made with, so that it is the same institution again."""
-    for record in pipeline.runs(home):
-        if record.header.run.startswith(run):
-            port = record.header.institution.root_url.rpartition(":")[2]
-            return int(port) if port.isdigit() else 0
-    return 0

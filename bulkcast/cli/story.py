@@ -133,7 +133,7 @@ async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
     """The exit status of the run that was interrupted, or 0."""
     world = replace(read_world(stage.folder / _WORLD), limit=None)
     async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
-        config = asked.sandbox_config(root_url, world.sid, stage.folder / _HOME)
+        config = asked.sandbox_config(world.sid, stage.folder / _HOME, root_url)
         first = await _apply(stage, prepared, config)
         if first.stop:
             return first.exit_status

@@ -24,6 +24,7 @@ _STRETCHES: Final = 12
 def undo(run: str, given: Given) -> int:
     """Write the sheet; the exit status."""
     told = voice(given)
+    run, given = asked.located(run, given)
     target: Path | None = given["results"]
     found = pipeline.undo(
         asked.home(given),

@@ -244,3 +244,20 @@ class Most(click.ParamType[tuple[float, str]]):
             said = "{value!r} is neither a number of rows nor a share such as 10%"
             self.fail(tr(said, value=value), param, ctx)
         return float(number), unit
+
+
+def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+    """What a shell offers for RUN: the runs there are, rehearsals too, the newest first."""
+    from click.shell_completion import CompletionItem
+
+    from bulkcast.cli import asked
+    from bulkcast.errors import BulkcastError
+    from bulkcast.pipeline import runs_called
+
+    try:
+        real = asked.home(ctx.params)
+        tried = real / asked.SANDBOX_HOME
+        found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
+    except (BulkcastError, OSError):  # a shell has no place for a sentence
+        return []
+    return [CompletionItem(run) for run in found]

@@ -5,6 +5,7 @@ Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner a
 
 from bulkcast.ledger.claim import claim, holder
 from bulkcast.ledger.journal import RunJournal
+from bulkcast.ledger.listing import matching
 from bulkcast.ledger.moments import Moment, Steady, boot_id
 from bulkcast.ledger.place import refuse_network_drive
 from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
@@ -23,5 +24,6 @@ __all__ = [
     "claim",
     "holder",
     "is_begun",
+    "matching",
     "refuse_network_drive",
 ]

@@ -1,4 +1,4 @@
-"""Lists runs, and finds one by its name or the beginning of it."""
+"""Lists runs, and finds one by its name or a part of it."""
 
 import sqlite3
 from collections import Counter
@@ -24,24 +24,38 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 
 def chosen(known: Sequence[str], run: str, path: Path) -> str:
-    """The run meant, by its full name or its beginning; the newest where none is named.
+    """The run meant, by its full name or a part of it; the newest where none is named.
 
     `known` has the newest first; `path` is where they are kept.
 
     Raises:
-        CannotStart: there is none, or several begin so.
+        CannotStart: there is none, or several are so called.
 
     """
-    found = [name for name in known if name.startswith(run)]
+    found = matching(known, run)
     if not found:
         raise no_run(run, path)
     if run and len(found) > 1 and run not in found:
         raise CannotStart(
-            "several runs begin with {run}: {runs}; give more of the name",
+            "several runs are called {run}: {runs}; give more of the name",
             run=run,
             runs=", ".join(found[:_NAMED_MOST]),
         )
     return run if run in found else found[0]
+
+
+def matching(known: Sequence[str], run: str) -> list[str]:
+    """The runs that `run` may mean: by its full name, its beginning, or else any part of it.
+
+    >>> matching(["20270301-080000-94df", "20270301-070000-0427"], "94df")
+    ['20270301-080000-94df']
+    >>> matching(["20270301-080000-94df", "20270301-070000-0427"], "2027")
+    ['20270301-080000-94df', '20270301-070000-0427']
+    """
+    if run in known:
+        return [run]
+    begun = [name for name in known if name.startswith(run)]
+    return begun or [name for name in known if run.casefold() in name]
 
 
 def no_run(run: str, path: Path) -> CannotStart:

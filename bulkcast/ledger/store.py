@@ -233,11 +233,16 @@ class Ledger:
             names = listing.names(connection)
             return [listing.record(connection, self.home, run) for run in names]
 
+    def names(self) -> list[str]:
+        """The names of all runs, the newest first."""
+        with self._one_moment() as connection:
+            return listing.names(connection)
+
     def newest(self, run: str = "") -> RunRecord:
-        """The run named, by its full name or its beginning; the newest where none is named.
+        """The run named, by its full name or a part of it; the newest where none is named.
 
         Raises:
-            CannotStart: there is none, or several begin so.
+            CannotStart: there is none, or several are so called.
             LedgerDamaged: what is stored is not what was written.
 
         """

@@ -3,6 +3,7 @@
     validate  read a sheet and check it, in little memory
     prepare   read a sheet, check it, plan it            (plan stops here)
     recall    look up what ClassIn is known to hold; replan in the light of it
+    require_sendable    refuse beforehand what `apply` would refuse
     with_doubts    look up the runs that a result sheet names
     spare_overtaken    settle the rows of it that a newer run has overtaken
     write_plan, read_plan    freeze a plan in a file, take it up again as it was
@@ -17,7 +18,7 @@ never from memory: nothing is claimed that is not on disk.
 """
 
 from bulkcast.pipeline.accounting import account, outcomes, page
-from bulkcast.pipeline.believing import with_doubts
+from bulkcast.pipeline.believing import is_rehearsed, require_sendable, with_doubts
 from bulkcast.pipeline.diagnosing import doctor, doctor_without
 from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
@@ -26,11 +27,12 @@ from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, requir
 from bulkcast.pipeline.preparing import prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
-from bulkcast.pipeline.reporting import crosstab, results, runs
+from bulkcast.pipeline.reporting import crosstab, results, runs, runs_called
 from bulkcast.pipeline.running import apply, left_to_send, resume
 from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
 from bulkcast.pipeline.values import (
     RESUBMITTED,
+    STATUS_COLUMN,
     Control,
     Diagnosis,
     Prepared,
@@ -44,6 +46,7 @@ from bulkcast.pipeline.values import (
 
 __all__ = [
     "RESUBMITTED",
+    "STATUS_COLUMN",
     "Control",
     "Diagnosis",
     "Lost",
@@ -63,6 +66,7 @@ __all__ = [
     "doctor",
     "doctor_without",
     "is_plan",
+    "is_rehearsed",
     "left_to_send",
     "outcomes",
     "page",
@@ -75,9 +79,11 @@ __all__ = [
     "require_expected",
     "require_for",
     "require_place",
+    "require_sendable",
     "results",
     "resume",
     "runs",
+    "runs_called",
     "spare_overtaken",
     "undo",
     "validate",

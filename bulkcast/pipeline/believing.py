@@ -1,16 +1,17 @@
 """What a result sheet says was applied, held against the ledger before it is handed on."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from bulkcast import validator
+from bulkcast import loader, validator
+from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
-from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger
+from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger, holder, is_begun
 from bulkcast.model import (
     Body,
     Change,
@@ -21,9 +22,10 @@ from bulkcast.model import (
     SettingValue,
     Severity,
     Target,
+    is_rehearsal,
 )
 from bulkcast.pipeline.preparing import rules_of, zone
-from bulkcast.pipeline.remembering import replan, rows_named
+from bulkcast.pipeline.remembering import one_spelling, replan, require_unchanged, rows_named
 from bulkcast.pipeline.reporting import sheet_as_read
 from bulkcast.pipeline.values import Prepared
 from bulkcast.problems import issue
@@ -67,7 +69,69 @@ def _runs(home: Path) -> set[str]:
         return {record.header.run for record in ledger.runs() if record.purged_at is None}
 
 
-def require_as_done(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
+def require_sendable(prepared: Prepared, home: Path, config: Config | None) -> None:
+    """Refuse beforehand what `apply` would refuse, so that nobody agrees to it for nothing.
+
+    Without a configuration it is not known for whom a sheet is, and only its rows are looked at.
+
+    Raises:
+        InstitutionBusy: another run holds the institution.
+        CannotStart: rows that were done have been edited since, were done elsewhere or in a
+            rehearsal, or are no longer as the plan takes them to be.
+
+    """
+    if config is not None:
+        institution = one_spelling(config.institution)
+        if is_begun(home) and (what := holder(home, institution)):
+            raise InstitutionBusy(
+                "institution {sid} at {root_url} is held by {what}; wait for it",
+                sid=institution.sid,
+                root_url=institution.root_url,
+                what=what,
+            )
+        config = replace(config, institution=institution)
+    if not is_begun(home):
+        _require_earnest(prepared, _done(prepared), config, known=())
+        return
+    with Ledger(home) as ledger:
+        if config is not None:
+            require_unchanged(ledger, config.institution, prepared)
+        require_as_done(ledger, config, prepared)
+
+
+def is_rehearsed(prepared: Prepared) -> bool:
+    """Whether a sheet is what a rehearsal came to: ClassIn never got what stands as done in it."""
+    written = loader.previous_results(prepared.sheet).values()
+    return any(is_rehearsal(said.get("run", "")) for said in written)
+
+
+def _done(prepared: Prepared) -> dict[int, ResultRow]:
+    return {n: row for n, row in prepared.kept.items() if row.status in _DONE}
+
+
+def _require_earnest(
+    prepared: Prepared,
+    kept: Mapping[int, ResultRow],
+    config: Config | None,
+    *,
+    known: Collection[str],
+) -> None:
+    """Refuse rows that were done in a rehearsal, except where that same rehearsal goes on."""
+    goes_on = config is not None and config.credentials.is_sandbox
+    rehearsed = [
+        n for n, row in kept.items() if is_rehearsal(row.run) and not (goes_on and row.run in known)
+    ]
+    if rehearsed:
+        raise CannotStart(
+            "a rehearsal in a sandbox was done with {rows} of {name}, and ClassIn never got them;"
+            " nothing was sent. Send all rows in earnest with `bulkcast apply`, or go on with the"
+            " rehearsal with --sandbox",
+            rows=rows_named(rehearsed),
+            name=prepared.path.name,
+        )
+
+
+def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -> None:
     """Refuse a result sheet of which rows that were done have been edited since, or elsewhere.
 
     They are not sent, and would be handed back as done beside values that ClassIn never saw.
@@ -77,11 +141,14 @@ def require_as_done(ledger: Ledger, institution: Institution, prepared: Prepared
         CannotStart: it has such rows.
 
     """
-    kept = {n: row for n, row in prepared.kept.items() if row.status in _DONE}
+    kept = _done(prepared)
     if not kept:
         return
     runs = {run: _Past.of(ledger, run) for run in {row.run for row in kept.values()}}
-    _require_here(institution, {n: runs[row.run] for n, row in kept.items()})
+    known = {r.header.run for r in ledger.runs()} if any(map(is_rehearsal, runs)) else set[str]()
+    _require_earnest(prepared, kept, config, known=known)
+    if config is not None:
+        _require_here(config.institution, {n: runs[row.run] for n, row in kept.items()})
     rows = tuple(row for row in prepared.sheet.rows if row.number in kept)
     rules = replace(rules_of(prepared.options), duplicates="in-order", strict=False)
     checked = validator.check(replace(prepared.sheet, rows=rows), prepared.endpoint, rules).rows

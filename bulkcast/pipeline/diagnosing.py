@@ -76,7 +76,7 @@ async def _of_classin(
     config: Config, speaks: Tongue, wall: Callable[[], float]
 ) -> Sequence[_Finding]:
     async with Client(
-        config.institution.root_url,
+        config.connects_to,
         WEBCAST.path,
         config.credentials,
         connections=1,
@@ -89,7 +89,7 @@ async def _of_classin(
         if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
             reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
-    reached = _reached(config.institution.root_url, reply, verdict, speaks)
+    reached = _reached(config.connects_to, reply, verdict, speaks)
     if isinstance(reply, NoReply):
         return [reached]
     own = reply if verdict.code.isdigit() else replace(reply, date=None)

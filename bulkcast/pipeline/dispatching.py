@@ -181,7 +181,7 @@ def _told_plainly(group: ExceptionGroup[Exception], run: str) -> NeedsHuman | No
 
 def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
     return parts.client(
-        config.institution.root_url,
+        config.connects_to,
         WEBCAST.path,
         config.credentials,
         connections=options.concurrency,

@@ -3,7 +3,7 @@
 import secrets
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 from bulkcast import plan as planning
@@ -12,11 +12,12 @@ from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, RunHeader
 from bulkcast.model import (
+    SANDBOX_RUN,
     Outcome,
     ResultRow,
     RowStatus,
 )
-from bulkcast.pipeline.preparing import sha256_of
+from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.values import Prepared, SendOptions
 
 
@@ -32,7 +33,7 @@ def target_of(prepared: Prepared, options: SendOptions, run: str) -> Path:
 
 def require_place(prepared: Prepared, options: SendOptions) -> None:
     """Raise CannotStart if the results could not be written: to be known before anyone is asked."""
-    target_of(prepared, options, run=new_name(0.0))
+    target_of(prepared, options, run=new_name(0.0, zone(prepared.options.tz)))
 
 
 def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
@@ -101,6 +102,7 @@ def _as_kept(row: ResultRow) -> Outcome:
     return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
 
 
-def new_name(now: float) -> str:
-    """A run's name: sorts by time, unique by four random hex digits."""
-    return f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+def new_name(now: float, tz: tzinfo, *, is_sandbox: bool = False) -> str:
+    """A run's name: its time as it is told beside it, in `tz`; unique by four random hex digits."""
+    mark = SANDBOX_RUN if is_sandbox else ""
+    return f"{mark}{datetime.fromtimestamp(now, tz):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

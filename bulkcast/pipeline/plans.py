@@ -34,7 +34,7 @@ def is_plan(path: Path) -> bool:
 def write_plan(
     prepared: Prepared,
     institution: Institution,
-    target: Path,
+    target: Path | str,
     *,
     selection: Selection,
     existing: Literal["refuse", "replace"],
@@ -46,6 +46,7 @@ def write_plan(
         CannotStart: the file exists already, or cannot be written.
 
     """
+    target = Path(target)
     require_place(target, existing)
     frozen = PlanFile(
         made_at=made_at,
@@ -79,7 +80,7 @@ def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
         )
 
 
-def read_plan(path: Path) -> tuple[Prepared, Institution]:
+def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
     """What a plan file says to send, and for whom; its sheet is read again and must be the same.
 
     Raises:
@@ -87,6 +88,7 @@ def read_plan(path: Path) -> tuple[Prepared, Institution]:
             are named.
 
     """
+    path = Path(path)
     frozen = planfile.loads(_text(path), name=path.name)
     sheet = _sheet(frozen, path)
     options, selection = _read_as(frozen.reading)

@@ -22,12 +22,13 @@ from bulkcast.pipeline.values import (
     Selection,
     SheetOptions,
     Validation,
+    is_results,
 )
 
 
 @rows_uncollected()
 def prepare(
-    path: Path,
+    path: Path | str,
     options: SheetOptions | None = None,
     selection: Selection | None = None,
     endpoint: Endpoint = WEBCAST,
@@ -39,6 +40,7 @@ def prepare(
         CannotStart: an option makes no sense, or none of the rows it names is there.
 
     """
+    path = Path(path)
     options = options or SheetOptions()
     selection = selection or Selection()
     sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
@@ -69,7 +71,7 @@ def _overtaken(by: int) -> Outcome:
 
 @rows_uncollected()
 def validate(
-    path: Path, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
+    path: Path | str, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
 ) -> Validation:
     """Read and check a sheet, offline, in memory that does not grow with its rows.
 
@@ -80,12 +82,14 @@ def validate(
         CannotStart: an option makes no sense.
 
     """
+    path = Path(path)
     options = options or SheetOptions()
     rules = rules_of(options)
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
         survey = validator.survey(opened.headers, row, endpoint, rules)
         names = header_names(opened.headers, endpoint, options.read.mapping)
+        written = is_results(opened.headers)
         for block in opened.blocks():
             survey.take(block)
         remarks, of_file = opened.all_remarks(), opened.doubts()
@@ -96,7 +100,7 @@ def validate(
     found = survey.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.timetable, names,
+        found.has_errors, found.timetable, names, written,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.languages import tongue
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
 from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import sha256_of, zone
@@ -179,6 +179,14 @@ def runs(config_home: Path) -> list[RunRecord]:
     """Every run in the ledger, the newest first."""
     with Ledger(config_home) as ledger:
         return ledger.runs()
+
+
+def runs_called(config_home: Path, run: str) -> list[str]:
+    """The names of the runs that `run` may mean, the newest first; nothing is made on disk."""
+    if not is_begun(config_home):
+        return []
+    with Ledger(config_home) as ledger:
+        return matching(ledger.names(), run)
 
 
 def results(

@@ -9,6 +9,7 @@ from bulkcast.config import Config
 from bulkcast.derive import local_time
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, Steady, claim
+from bulkcast.model import is_rehearsal
 from bulkcast.pipeline.believing import require_as_done
 from bulkcast.pipeline.dispatching import OPEN, Doors, Left, carry_out, own_clock
 from bulkcast.pipeline.freezing import freeze, header_of, held_back, new_name, target_of
@@ -43,7 +44,7 @@ async def apply(
     """
     options = options or SendOptions()
     started = wall()
-    run = new_name(started)
+    run = new_name(started, zone(prepared.options.tz), is_sandbox=config.credentials.is_sandbox)
     target = target_of(prepared, options, run)
     config = replace(config, institution=one_spelling(config.institution))
     prepared = held_back(prepared, options)
@@ -51,7 +52,7 @@ async def apply(
         since = _told(started, prepared.options.tz)
         with claim(config.home, config.institution, run=run, since=since):
             require_unchanged(ledger, config.institution, prepared)
-            require_as_done(ledger, config.institution, prepared)
+            require_as_done(ledger, config, prepared)
             prepared = without_overtaken(ledger, config.institution, prepared)
             header = header_of(prepared, config, run=run, created_at=started, target=target)
             freeze(ledger, header, prepared)
@@ -86,7 +87,14 @@ async def resume(
     config = replace(config, institution=one_spelling(config.institution))
     with parts.ledger(config.home) as ledger:
         header = ledger.newest(run).header
-        if header.institution != config.institution:
+        is_away = header.institution != config.institution
+        if is_away and is_rehearsal(header.run) and not config.credentials.is_sandbox:
+            raise CannotStart(
+                "run {run} is a rehearsal: ClassIn never got its rows; go on with it with"
+                " --sandbox, or send the sheet in earnest with `bulkcast apply`",
+                run=header.run,
+            )
+        if is_away:
             raise CannotStart(
                 "run {run} belongs to institution {sid} at {root_url}, the configuration to"
                 " institution {other} at {other_url}; choose the other with --profile",

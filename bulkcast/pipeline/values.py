@@ -1,7 +1,7 @@
 """What a door may ask of the use cases, and what it gets back: frozen values."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -9,7 +9,7 @@ from typing import Final, Literal
 from bulkcast import client as http
 from bulkcast import loader, validator
 from bulkcast import plan as planning
-from bulkcast.catalogue import Endpoint
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
 from bulkcast.known import Known
 from bulkcast.model import (
@@ -37,6 +37,14 @@ RESUBMITTED: Final = frozenset(
     }
 )
 """What `resubmit` sends again."""
+
+STATUS_COLUMN: Final = f"{RESULT_PREFIX}status"
+
+
+def is_results(headers: Iterable[str]) -> bool:
+    """Whether these are the headers of a result sheet."""
+    return any(header.strip().casefold() == STATUS_COLUMN for header in headers)
+
 
 DEFAULT_TZ: Final = "Asia/Shanghai"
 
@@ -148,6 +156,11 @@ class Prepared:
         return self.checked.ignored_columns
 
     @property
+    def is_results(self) -> bool:
+        """Whether a run has written to the sheet how its rows ended."""
+        return is_results(self.sheet.headers)
+
+    @property
     def names(self) -> Mapping[str, str]:
         """Setting → how the sheet's header calls it."""
         return header_names(self.sheet.headers, self.endpoint, self.options.read.mapping)
@@ -188,6 +201,8 @@ class Validation:
     """When the valid rows lock, where a column says when classes begin."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Setting → how the sheet's header calls it."""
+    is_results: bool = False
+    """Whether a run has written to it how its rows ended."""
 
     @property
     def invalid(self) -> int:

@@ -16,7 +16,7 @@ from lxml import etree
 from bulkcast.account import Account, Cause, Slot, Timeline, ranges
 from bulkcast.catalogue import Label
 from bulkcast.derive import clean, local_time
-from bulkcast.model import RowStatus
+from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.reporter.columns import storable
 from bulkcast.reporter.files import Existing, Written, replacing
 
@@ -132,6 +132,12 @@ def _title(account: Account, tz: tzinfo) -> Iterator[Any]:
     yield _E.h1(_shown(account.sheet))
     until = local_time(account.finished_at, tz)
     begun = local_time(account.created_at, tz)
+    if is_rehearsal(account.run):
+        told = Label(
+            "A rehearsal in a sandbox: nothing of it was sent to ClassIn.",
+            "沙盒中的演练：没有任何内容发送到 ClassIn。",
+        )
+        yield _E.section(_both("p", told), {"class": "stop"})
     facts = (
         (Label("Run", "批次"), account.run),
         (Label("Institution", "机构"), account.sid),

@@ -6,11 +6,12 @@
 `world` says what institution it plays, `faults` what can go wrong there, `rules` what it refuses.
 """
 
+from bulkcast.model import SANDBOX_SECRET
 from bulkcast.sandbox.faults import Fault, Script, read_fault, read_script
+from bulkcast.sandbox.keeping import Keeper
 from bulkcast.sandbox.rules import Applied
 from bulkcast.sandbox.server import HOST, KeepLog, Received, Sandbox
 from bulkcast.sandbox.world import (
-    SANDBOX_SECRET,
     SANDBOX_SID,
     Classroom,
     Moment,
@@ -27,6 +28,7 @@ __all__ = [
     "Classroom",
     "Fault",
     "KeepLog",
+    "Keeper",
     "Moment",
     "Received",
     "Sandbox",

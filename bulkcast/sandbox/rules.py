@@ -126,8 +126,8 @@ class Rules:
 
     @cached_property
     def _groups(self) -> tuple[frozenset[str], ...]:
-        whole = self._endpoint.rules if self._world.whole_groups else ()
-        return tuple(frozenset(r.keys) for r in whole if isinstance(r, Together))
+        rules = self._endpoint.rules
+        return tuple(frozenset(r.keys) for r in rules if isinstance(r, Together))
 
     @cached_property
     def _dual_teacher_only(self) -> frozenset[str]:
@@ -182,10 +182,23 @@ class Rules:
         yield from (code for key, code in self._missing.items() if body.get(key))
         if not facts.dual_teacher and not self._dual_teacher_only.isdisjoint(body):
             yield NOT_DUAL_TEACHER
-        if any(_clash(body, rule) for rule in self._clashes) or any(
-            group.intersection(body) not in {frozenset(), group} for group in self._groups
-        ):
+        if self._is_mismatched(body, room):
             yield MISMATCH
+
+    def _is_mismatched(self, body: Mapping[str, object], room: Room) -> bool:
+        """Whether settings do not match each other, or what the classroom holds already."""
+        if any(_clash(body, rule) for rule in self._clashes):
+            return True
+        parts = [g for g in self._groups if g.intersection(body) not in {frozenset(), g}]
+        if not parts or self._world.whole_groups:
+            return bool(parts)
+        if not self._world.first_whole or room.facts.recorded:
+            return False
+        held = {key: applied.value for key, applied in self.settings_of(room).items()}
+        both = {**held, **body}
+        return any(not group <= held.keys() for group in parts) or any(
+            rule.key in body and _clash(both, rule) for rule in self._clashes
+        )
 
     def _too_late(
         self, body: Mapping[str, object], room: Room, starts: float, now: float

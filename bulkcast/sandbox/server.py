@@ -37,6 +37,7 @@ from bulkcast.sandbox.faults import (
     Throttle,
     reply_text,
 )
+from bulkcast.sandbox.keeping import Keeper
 from bulkcast.sandbox.rules import PARAMETER_ERROR, SUCCESS, Applied, Room, Rules
 from bulkcast.sandbox.world import Classroom, World
 
@@ -126,7 +127,7 @@ class Sandbox:
 
     `clock` tells Unix seconds, `clock_offset_s` puts the server's clock off it; `window_s` is how
     far a stamp may be from it.  While `storm` holds a fault, every request meets it, whatever its
-    classroom's script says.
+    classroom's script says.  What a `keeper` has is there from the beginning.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Sandbox:
         clock_offset_s: float = 0.0,
         window_s: float = 300.0,
         keep_log: KeepLog = KeepLog.ALL,
+        keeper: Keeper | None = None,
     ) -> None:
         self.storm: Fault | None = None
         self.log: list[Received] = []
@@ -159,6 +161,10 @@ class Sandbox:
         self._texts: dict[int, bytes] = {}
         self._closing = asyncio.Event()
         self._acted = asyncio.Event()
+        self._keeper = keeper
+        for target, body, at in keeper.read() if keeper else ():
+            if room := self._room(target):
+                room.changes.append((body, at, 0))
 
     def now(self) -> float:
         """The server's own time, Unix seconds."""
@@ -345,6 +351,8 @@ class Sandbox:
         if code is not None or room is None or message.body is None:
             return False
         room.changes.append((message.body, now, self.received + 1))
+        if self._keeper:
+            self._keeper.add(room.target, message.body, now)
         return True
 
     def _record(self, message: _Message, decision: _Decision) -> None:

@@ -5,7 +5,10 @@ A world file is one JSON object; everything in it is optional:
     {"sid": "99000001",            the institution's SID
      "lacks": ["liveState"],       settings it cannot switch on
      "open": true,                 ids not listed are plain classrooms; otherwise they are refused
-     "whole_groups": true,         a part of recording, type, live, playback is refused
+     "first_whole": true,          a classroom refuses a part of recording, type, live, playback
+                                   until it was sent all of them, and live or playback while its
+                                   recording is off; so unless false is given
+     "whole_groups": true,         a part of them is refused always
      "counts": "characters",       of long texts, where a signature is checked; otherwise bytes
      "latency": 0.05,              seconds every answer takes
      "limit": {"calls": 1000, "per_s": 60},      null for none
@@ -46,9 +49,6 @@ from bulkcast.sandbox.faults import (
 from bulkcast.wording import OR
 
 SANDBOX_SID: Final = "99000001"
-SANDBOX_SECRET: Final = Secret("sandbox-only")
-"""Known to everybody and good for nothing but a sandbox."""
-
 CLASS_S: Final = 45 * 60.0
 """How long a class lasts whose end the world does not tell."""
 
@@ -99,6 +99,8 @@ class World:
     """Keys of settings it cannot switch on."""
     open: bool = True
     """Whether an id that is not listed is a plain classroom."""
+    first_whole: bool = True
+    """Whether settings that belong together are refused in part until a classroom has them all."""
     whole_groups: bool = False
     """Whether settings that belong together are refused in part; siblings' pages say so."""
     counts: Counting = "bytes"
@@ -225,6 +227,7 @@ class _World:
             "sid": ("sid", _sid),
             "lacks": ("lacks", self._lacks),
             "open": ("open", _switch),
+            "first_whole": ("first_whole", _switch),
             "whole_groups": ("whole_groups", _switch),
             "counts": ("counts", _counting),
             "latency": ("latency_s", lambda v, at: _number(v, at, 0, SECONDS_MAX)),
