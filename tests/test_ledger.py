@@ -640,9 +640,13 @@ def test_a_checksum_that_does_not_fit_is_refused(tmp_path: Path, table: str, col
         assert spoiling.total_changes
     spoiling.close()
 
-    with Ledger(tmp_path) as ledger, pytest.raises(LedgerDamaged, match="as it was written"):
-        ledger.load("r1")
-        ledger.sent_lately(SCHOOL, Moment(0.0), 1.0)
+    def read() -> None:
+        with Ledger(tmp_path) as ledger:
+            ledger.load("r1")
+            ledger.sent_lately(SCHOOL, Moment(0.0), 1.0)
+
+    with pytest.raises(LedgerDamaged, match="as it was written"):
+        read()
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.99])

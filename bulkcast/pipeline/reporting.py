@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -9,7 +10,7 @@ from typing import Final, Literal
 from bulkcast import loader, reporter
 from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
@@ -90,8 +91,8 @@ def resumed_place(
         return asked, ()
     if not wanted.is_file():
         return wanted, ()
-    left = seal.read_text(encoding="ascii") if seal.exists() else ""
-    if sha256_of(wanted) == left:
+    left = seal.read_bytes() if seal.exists() else b""
+    if sha256_of(wanted).encode() == left:
         return wanted, ()
     places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
     place = next(place for place in places if not place.exists())
@@ -119,12 +120,58 @@ def _write(
     existing: Literal["refuse", "replace"],
 ) -> reporter.Written:
     header = frozen.header
-    source = ledger.folder(header.run) / header.snapshot
+    source, told = _source(ledger, header)
     layout = header.layout
+    if source is None:
+        return _write_bare(ledger, header, rows, target, existing)
     cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
-    return reporter.write_results(
+    written = reporter.write_results(
         source, target, layout, header.headers, rows, existing=existing, cells=cells
     )
+    return replace(written, remarks=(*told, *written.remarks))
+
+
+def _write_bare(
+    ledger: Ledger,
+    header: RunHeader,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+) -> reporter.Written:
+    written = reporter.write_bare(target, header.layout, header.headers, rows, existing=existing)
+    words = {"copy": str(_copy(ledger, header)), "sheet": header.sheet, "name": written.path.name}
+    return replace(written, remarks=(Text(_NO_CELLS, words), *written.remarks))
+
+
+_NO_CELLS: Final = marked(
+    "Neither {copy} nor {sheet} is the sheet as it was sent any more, so {name} has how each row"
+    " ended, beside its number in that sheet, and none of its cells."
+)
+_OWN_SHEET: Final = marked(
+    "The copy of the sheet at {copy} is not as it was kept and was not used; its disk may be"
+    " failing. The cells are those of {sheet}, which is unchanged."
+)
+
+
+def _copy(ledger: Ledger, header: RunHeader) -> Path:
+    return ledger.folder(header.run) / header.snapshot
+
+
+def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text, ...]]:
+    """A file with the bytes that a run read, its copy or the user's own, and what to say of it."""
+    copy, own = _copy(ledger, header), Path(header.sheet)
+    if _is_as_read(copy, header):
+        return copy, ()
+    if _is_as_read(own, header):
+        return own, (Text(_OWN_SHEET, {"copy": str(copy), "sheet": header.sheet}),)
+    return None, ()
+
+
+def _is_as_read(path: Path, header: RunHeader) -> bool:
+    try:
+        return path.is_file() and sha256_of(path) == header.sha256
+    except OSError:  # a disk that fails may not even read it
+        return False
 
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
@@ -231,10 +278,10 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
 
 
 def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
-    """A run's own copy of its sheet, read as the run read it.
+    """A run's sheet, from its copy or the user's own file, read as the run read it.
 
     Raises:
-        UnreadableSheet: it is no longer there, or was changed.
+        UnreadableSheet: neither is there as it was.
 
     """
     layout = header.layout
@@ -244,5 +291,13 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
         delimiter=None if layout.tab else layout.delimiter,
         mapping=header.mapping,
     )
-    snapshot = ledger.folder(header.run) / header.snapshot
-    return loader.read(snapshot, endpoint=WEBCAST, options=options)
+    source, _ = _source(ledger, header)
+    if source is None:
+        raise UnreadableSheet(
+            "neither {copy} nor {sheet} is the sheet that run {run} read any more, so its cells"
+            " cannot be looked at",
+            copy=_copy(ledger, header),
+            sheet=header.sheet,
+            run=header.run,
+        )
+    return loader.read(source, endpoint=WEBCAST, options=options)
