@@ -39,6 +39,8 @@ class Config:
     home: Path
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value came from, for `doctor`."""
+    state: Path | None = None
+    """What the users of this computer share of what they send; None where only this home counts."""
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -50,6 +52,21 @@ def home(environ: Mapping[str, str]) -> Path:
     """
     named = environ.get("BULKCAST_HOME", "").strip()
     return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
+
+
+def state(environ: Mapping[str, str]) -> Path:
+    """The folder that all users of this computer share, whichever home they have; not made here.
+
+    Raises:
+        CannotStart: BULKCAST_STATE names the folder of a user who does not exist.
+
+    """
+    named = environ.get("BULKCAST_STATE", "").strip()
+    if named:
+        return _expanded(named)
+    if os.name == "nt":
+        return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "bulkcast"
+    return Path("/var/tmp/bulkcast")  # noqa: S108 - not TMPDIR, of which each user may have another
 
 
 def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
@@ -80,7 +97,7 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
     institution = Institution((root_url or DEFAULT_ROOT_URL).rstrip("/"), sid)
-    return Config(institution, Credentials(sid, secret), folder, origins)
+    return Config(institution, Credentials(sid, secret), folder, origins, state(environ))
 
 
 def _value(

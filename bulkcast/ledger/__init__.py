@@ -7,6 +7,7 @@ from bulkcast.ledger.claim import claim, holder
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.moments import Moment, Steady, boot_id
 from bulkcast.ledger.place import refuse_network_drive
+from bulkcast.ledger.shared import Sends
 from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
@@ -18,6 +19,7 @@ __all__ = [
     "RunHeader",
     "RunJournal",
     "RunRecord",
+    "Sends",
     "Steady",
     "boot_id",
     "claim",

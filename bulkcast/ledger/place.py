@@ -12,6 +12,7 @@ from typing import Final
 
 from bulkcast.errors import CannotStart
 
+FILE_NAME: Final = "ledger.sqlite3"
 _MOUNTS: Final = Path("/proc/self/mounts")
 _NETWORK: Final = re.compile(
     r"(nfs|nfs4|cifs|smb3|smbfs|afs|ncpfs|ceph|lustre|gpfs|beegfs|davfs|ocfs2|gfs2"

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from bulkcast.errors import LedgerUnwritable
 from bulkcast.known import Entry
-from bulkcast.ledger import acknowledged, freezing, listing, loading, purging, recent
+from bulkcast.ledger import acknowledged, freezing, listing, loading, place, purging, recent
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.damage import damaged, reading
 from bulkcast.ledger.forgotten import RUNS, refuse_forgotten
@@ -18,11 +18,12 @@ from bulkcast.ledger.mark import Mark
 from bulkcast.ledger.moments import Moment, Steady
 from bulkcast.ledger.opening import connect, prepare
 from bulkcast.ledger.place import network_drive, refuse_network_drive
+from bulkcast.ledger.shared import Sends
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
 from bulkcast.plan import Plan
 
-FILE_NAME: Final = "ledger.sqlite3"
+FILE_NAME: Final = place.FILE_NAME
 
 
 def is_begun(home: Path) -> bool:
@@ -78,11 +79,13 @@ class Ledger:
             freezing.freeze(connection, header, plan, issues)
 
     @contextmanager
-    def journal(self, run: str, steady: Steady | None = None) -> Iterator[RunJournal]:
+    def journal(
+        self, run: str, steady: Steady | None = None, sends: Sends | None = None
+    ) -> Iterator[RunJournal]:
         """The journal of a run, with a connection of its own.
 
         `steady` is a clock that nobody sets; without one a clock that is set forward makes what
-        was just sent look old.
+        was just sent look old.  In `sends` others of this computer see what is sent.
         """
         with self._reading() as reader:
             run_id = self._id(run)
@@ -94,10 +97,10 @@ class Ledger:
             }
             written, settled = self._counts(run_id)
         with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
-            started = Started(self._boot(steady.boot), steady.tick) if steady else None
+            started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
             keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
             keepsakes.ballast.keep()
-            yield RunJournal(connection, run_id, places, started, keepsakes)
+            yield RunJournal(connection, run_id, places, started, keepsakes, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
         """How many intents a run has, and which of its requests have an outcome."""
