@@ -6,6 +6,7 @@ A picture of the files is taken while a run has them open, as a crash leaves the
 import asyncio
 import csv
 import io
+import os
 import random
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ import xlsxwriter
 
 from bulkcast import pipeline
 from bulkcast.config import Config
+from bulkcast.dispatcher import Progress
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.ledger.store import FILE_NAME
@@ -360,6 +362,70 @@ def test_no_bit_of_three_thousand_in_any_file_goes_unnoticed(
 ) -> None:
     silent = unnoticed_anywhere(broken, tmp_path, seed=6, times=3_000)
     noted(3_000, len(silent), record_property)
+
+
+# ------------------------------------------------------------------ taken away during a run
+
+
+def replace_with_older(home: Path, older: Path) -> None:
+    """What a backup does that is brought back."""
+    home.rename(home.with_name("before"))
+    shutil.copytree(older, home)
+
+
+TAKEN: list[Callable[[Path, Path], object]] = [
+    lambda home, _: (home / FILE_NAME).unlink(),
+    lambda home, _: (home / WAL).unlink(),
+    lambda home, _: shutil.rmtree(home),
+    lambda home, _: home.rename(home.with_name("elsewhere")),
+    replace_with_older,
+    lambda home, older: (older / FILE_NAME).replace(home / FILE_NAME),
+]
+NAMES = ["file", "wal", "home", "moved", "older home", "older file"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows lets nobody take open files away")
+@pytest.mark.parametrize("after", [10, 60])
+@pytest.mark.parametrize("take", TAKEN, ids=NAMES)
+def test_a_ledger_that_is_taken_away_stops_the_run(
+    tmp_path: Path, take: Callable[[Path, Path], object], after: int
+) -> None:
+    home, older, sheet = tmp_path / "home", tmp_path / "older", tmp_path / "term.csv"
+    rows = [f"{25_096_003 + row},1,0,1,1" for row in range(60)]
+    head = "activityId,recordState,recordType,liveState,openState"
+    sheet.write_text("\n".join([head, *rows]), "utf-8")
+    with Ledger(home):
+        pass
+    shutil.copytree(home, older)
+
+    async def main(loop: VirtualLoop) -> tuple[pipeline.RunReport, int]:
+        sandbox = Sandbox(World(), secret=SANDBOX_SECRET, clock=loop.wall)
+        takes = iter((take,))
+
+        def watch(progress: Progress) -> None:
+            if progress.counts.get(RowStatus.APPLIED, 0) >= after:
+                next(takes, lambda *_: None)(home, older)
+
+        async with sandbox.serving() as url:
+            school = Institution(url, SANDBOX_SID)
+            config = Config(school, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
+            report = await pipeline.apply(
+                pipeline.prepare(sheet), config, wall=loop.wall, watch=watch
+            )
+        return report, len(sandbox.log)
+
+    report, sent = run(main)
+
+    assert report.stop
+    assert (report.stop.code, report.exit_status) == ("run.ledger_gone", 6)
+    assert "was removed or replaced while the run was under way" in report.stop.args["why"]
+    assert report.counts[RowStatus.APPLIED] == sent
+    assert after <= sent < after + 10
+    assert report.counts[RowStatus.NOT_SENT] == 60 - sent
+    assert report.results
+    told = [row[5] for row in csv.reader(report.results.read_text("utf-8-sig").splitlines())]
+    assert Counter(told[1:]) == {k.value: v for k, v in report.counts.items() if v}
+    assert "in the ledger" not in " ".join(map(str, report.remarks))
 
 
 # ------------------------------------------------------------------ read-only

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bulkcast.errors import LedgerUnwritable
+from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.mark import Counts, Mark
 from bulkcast.ledger.moments import Moment
@@ -68,6 +68,8 @@ class Keepsakes:
     """How many intents the run has stored."""
     settled: set[int]
     """The requests that have an outcome."""
+    gone: Callable[[], LedgerGone | None]
+    """What to say where the ledger was taken away."""
 
     def note(self, batch: Sequence[_Entry]) -> None:
         """Take into account what was stored."""
@@ -184,6 +186,11 @@ class RunJournal:
         """Commit what has gathered, and tell everyone who waits for it."""
         batch, self._batch = self._batch, []
         began = loop.time()
+        if self._keepsakes and (gone := self._keepsakes.gone()):
+            # The file that is open takes outcomes, which the result sheet is made from.
+            self._full = gone
+            _tell([entry for entry in batch if entry.statement == _INTEND], gone)
+            batch = [entry for entry in batch if entry.statement != _INTEND]
         failure = self._try(batch)
         if failure:
             self._rescue(batch, failure)

@@ -22,6 +22,15 @@ _REMOTE: Final = 4
 """What GetDriveTypeW calls a network drive."""
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from any other that may come to lie there; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = None) -> None:
     """Refuse a home on a network drive; `drive_of` tells what kind of one a folder lies on.
 

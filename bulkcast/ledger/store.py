@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from bulkcast.errors import LedgerUnwritable
+from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.known import Entry
 from bulkcast.ledger import acknowledged, freezing, listing, loading, place, purging, recent
 from bulkcast.ledger.ballast import Ballast
@@ -56,7 +56,10 @@ class Ledger:
             self._connection = connect(self.path)
             closing_it.callback(self._connection.close)
             self._refuse_forgotten()
+            self._file = place.identity(self.path)
             closing_it.pop_all()
+        self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
+        self._wal: tuple[int, int] | None = None
         self._is_whole = False
 
     def __enter__(self) -> Self:
@@ -68,6 +71,15 @@ class Ledger:
     def folder(self, run: str) -> Path:
         """Where a run keeps its copy of the sheet."""
         return self.home / RUNS / run
+
+    def gone(self) -> LedgerGone | None:
+        """What to say where the ledger's files are no longer those that are open; else None."""
+        wal_is_there = self._wal is None or place.identity(self._wal_path) == self._wal
+        if wal_is_there and place.identity(self.path) == self._file:
+            return None
+        return LedgerGone(
+            "the ledger {path} was removed or replaced while the run was under way", path=self.path
+        )
 
     # -------------------------------------------------------------- writing
 
@@ -98,7 +110,7 @@ class Ledger:
             written, settled = self._counts(run_id)
         with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
             started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
-            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
+            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled, self.gone)
             keepsakes.ballast.keep()
             yield RunJournal(connection, run_id, places, started, keepsakes, sends)
 
@@ -152,6 +164,7 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
+            self._wal = self._wal or place.identity(self._wal_path)
         except BaseException as exc:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

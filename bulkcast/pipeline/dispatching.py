@@ -95,6 +95,8 @@ async def carry_out(
     started = asyncio.get_running_loop().time()
     with rows_uncollected():
         stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+        if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
+            stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
         remarks += _finish(ledger, run, stop, doors.wall())
         elapsed = asyncio.get_running_loop().time() - started
         return report(

@@ -47,10 +47,7 @@ def report(
         _note_as_left(path, _seal(ledger, run))
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
-        template = marked(
-            "The result sheet could not be written: {why}. The outcomes of rows {first} to {last}"
-            " are in the ledger: `bulkcast results {run} -o FILE` writes them."
-        )
+        template = _NOWHERE if ledger.gone() else _IN_LEDGER
         first = str(rows[0].row) if rows else "0"
         why = tongue(options.lang).error(exc)
         told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
@@ -65,6 +62,16 @@ def report(
         rows=rows,
         remarks=tuple(told),
     )
+
+
+_IN_LEDGER: Final = marked(
+    "The result sheet could not be written: {why}. The outcomes of rows {first} to {last} are in"
+    " the ledger: `bulkcast results {run} -o FILE` writes them."
+)
+_NOWHERE: Final = marked(
+    "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
+    " to {last} ended is written nowhere."
+)
 
 
 def _seal(ledger: Ledger, run: str) -> Path:
