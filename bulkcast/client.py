@@ -72,6 +72,8 @@ def check_root_url(text: str) -> str:
     shown = repr(re.sub(r"//.*@", "//•••@", text))  # a password may stand there
     try:
         url = URL(text.strip())
+        if (url.host or "").endswith("."):  # the same host; certificates are for it without
+            url = url.with_host((url.host or "").removesuffix("."))
         root = str(url.origin())
     except ValueError:
         raise CannotStart(

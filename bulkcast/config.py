@@ -44,6 +44,8 @@ class Config:
     """The variable that names a proxy for the way to ClassIn; none is used."""
     address: str = ""
     """The root URL to connect to, where the institution's own is only a name."""
+    state: Path | None = None
+    """What the users of this computer share of what they send; None where only this home counts."""
 
     @property
     def connects_to(self) -> str:
@@ -60,6 +62,21 @@ def home(environ: Mapping[str, str]) -> Path:
     """
     named = environ.get("BULKCAST_HOME", "").strip()
     return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
+
+
+def state(environ: Mapping[str, str]) -> Path:
+    """The folder that all users of this computer share, whichever home they have; not made here.
+
+    Raises:
+        CannotStart: BULKCAST_STATE names the folder of a user who does not exist.
+
+    """
+    named = environ.get("BULKCAST_STATE", "").strip()
+    if named:
+        return _expanded(named)
+    if os.name == "nt":
+        return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "bulkcast"
+    return Path("/var/tmp/bulkcast")  # noqa: S108 - not TMPDIR, of which each user may have another
 
 
 def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
@@ -93,7 +110,9 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     proxy = next((name for name in _PROXIES if environ.get(name, "").strip()), "")
     if not institution.root_url.startswith("https:"):
         proxy = ""  # this computer itself
-    return Config(institution, Credentials(sid, secret), folder, origins, proxy)
+    return Config(
+        institution, Credentials(sid, secret), folder, origins, proxy, state=state(environ)
+    )
 
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

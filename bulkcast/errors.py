@@ -5,6 +5,7 @@
     │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
     ├── NeedsHuman           exit 6: a guard held the run before it began
     ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
+    │   └── LedgerGone       exit 6: the ledger was taken away while it was in use
     ├── InstitutionBusy      exit 7: another run holds the institution
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
 
@@ -55,6 +56,12 @@ class LedgerUnwritable(BulkcastError):
     """The ledger cannot be used at present; what it holds already is as good as before."""
 
     exit_status = 5
+
+
+class LedgerGone(LedgerUnwritable):
+    """The ledger was removed or replaced while a run was under way."""
+
+    exit_status = 6
 
 
 class InstitutionBusy(BulkcastError):

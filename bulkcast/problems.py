@@ -384,6 +384,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "The run stopped: {why}.",
         "Make room on the disk, then continue with `bulkcast resume`.",
     ),
+    "run.ledger_gone": Problem(
+        _E,
+        "The run stopped: {why}.",
+        "Bring back the ledger that was there, if you can; the result sheet says how each row"
+        " ended, and `bulkcast resubmit` of it sends what is left.",
+    ),
     "run.superseded": Problem(
         _E,
         "Run {newer} has set this classroom since, or may have, so this row was not sent again.",

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def _what_tests_leave(request: pytest.FixtureRequest) -> None:
     """Remember where the folders of all tests lie, so that they can be searched at the end."""
     factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
     request.config.stash[FOLDER] = factory.getbasetemp()
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the users of a computer share, each test has for itself; made only where it is used."""
+    folder = tmp_path_factory.getbasetemp() / f"state-{next(_NUMBERS)}"
+    os.environ["BULKCAST_STATE"] = str(folder)
+
+
+_NUMBERS = count()
 
 
 @pytest.fixture

@@ -200,6 +200,8 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
         ("https://api.eeo.cn", "https://api.eeo.cn"),
         (" HTTPS://API.EEO.CN:443/ ", "https://api.eeo.cn"),
         ("https://api.eeo.cn:8443", "https://api.eeo.cn:8443"),
+        ("https://Api.eeo.cn./", "https://api.eeo.cn"),
+        ("http://localhost.:8080", "http://localhost:8080"),
         ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
         ("http://localhost:80/", "http://localhost"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),

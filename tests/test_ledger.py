@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
 from bulkcast.languages import tongue
-from bulkcast.ledger import FrozenRun, Ledger, Moment, claim
+from bulkcast.ledger import FrozenRun, Ledger, Moment, Steady, claim
 from bulkcast.ledger.opening import VERSION
 from bulkcast.ledger.rows import (
     pack_issues,
@@ -540,7 +540,7 @@ def full_ledger(home: Path) -> FrozenRun:
         with Ledger(home) as ledger:
             ledger.create(header("r0", 1), Plan((request(2),)), {})
             ledger.create(header("r1", 30, n_rows=40), plan, found)
-            with ledger.journal("r1") as journal:
+            with ledger.journal("r1", Steady(lambda: 7.0, "start")) as journal:
                 for row in range(2, 28):
                     await journal.intend((intent(1, row),))
                 for row in range(2, 12):
@@ -612,6 +612,41 @@ def test_no_flipped_bit_of_twenty_thousand_goes_unnoticed(
     tmp_path: Path, record_property: Record
 ) -> None:
     noted(flipped(tmp_path, seed=2, times=20_000), record_property)
+
+
+CHECKSUMS = [
+    ("runs", "crc"), ("runs", "end_crc"), ("requests", "crc"), ("boots", "crc"),
+    ("attempts", "crc"), ("attempts", "end_crc"), ("outcomes", "crc"), ("settled", "crc"),
+]  # fmt: skip
+
+
+def test_every_checksum_of_the_schema_is_looked_at_below(tmp_path: Path) -> None:
+    full_ledger(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as found:
+        columns = found.execute(
+            "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+            " WHERE m.type = 'table' AND c.name LIKE '%crc'"
+        ).fetchall()
+    found.close()
+    assert sorted(columns) == sorted(CHECKSUMS)
+
+
+@pytest.mark.parametrize(("table", "column"), CHECKSUMS)
+def test_a_checksum_that_does_not_fit_is_refused(tmp_path: Path, table: str, column: str) -> None:
+    """Whatever was damaged may still be well-formed, so nothing but the checksum can tell."""
+    full_ledger(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as spoiling:
+        spoiling.execute(f"UPDATE {table} SET {column} = {column} + 1 WHERE {column} NOT NULL")  # noqa: S608 - constants
+        assert spoiling.total_changes
+    spoiling.close()
+
+    def read() -> None:
+        with Ledger(tmp_path) as ledger:
+            ledger.load("r1")
+            ledger.sent_lately(SCHOOL, Moment(0.0), 1.0)
+
+    with pytest.raises(LedgerDamaged, match="as it was written"):
+        read()
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.99])

@@ -22,7 +22,7 @@ from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, Moment, Steady
+from bulkcast.ledger import Ledger, Moment, Sends, Steady
 from bulkcast.ledger.store import FILE_NAME
 from bulkcast.model import (
     Attempt,
@@ -144,8 +144,10 @@ def keeping(journal: type[Journal]) -> Parts:
 
     class Mutant(Ledger):
         @contextlib.contextmanager
-        def journal(self, run: str, steady: Steady | None = None) -> Iterator[Any]:
-            with super().journal(run, steady) as inner:
+        def journal(
+            self, run: str, steady: Steady | None = None, sends: Sends | None = None
+        ) -> Iterator[Any]:
+            with super().journal(run, steady, sends) as inner:
                 yield journal(inner)
 
     return Parts(ledger=Mutant)

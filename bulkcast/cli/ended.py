@@ -74,7 +74,7 @@ def next_step(report: RunReport) -> Text:
         "bulkcast", "resubmit", report.results or "FILE", *asked.typed(*asked.OF_READING), *of_run
     )
     go_on = command("bulkcast", "resume", report.run, *of_run)
-    if report.stop and unfinished:
+    if report.stop and report.stop.code != "run.ledger_gone" and unfinished:
         return whole(tr("Next, to go on where it stopped: "), go_on)
     if to_fix:
         return whole(tr("Next: mend the marked rows in the result sheet, then "), again)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bulkcast.dispatcher.brake import Brake, Halt
 from bulkcast.dispatcher.ports import Journal
 from bulkcast.endings import Entry, caught
-from bulkcast.errors import LedgerUnwritable
+from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.model import (
     Attempt,
     History,
@@ -92,7 +92,8 @@ class Book:
 
     def _unwritable(self, exc: LedgerUnwritable) -> Halt:
         """Nothing more may leave: nobody would know of it."""
-        self._brake.pull(Stop("ledger", "run.ledger", {"why": str(exc)}, exit_status=5))
+        code = "run.ledger_gone" if isinstance(exc, LedgerGone) else "run.ledger"
+        self._brake.pull(Stop("ledger", code, {"why": str(exc)}, exc.exit_status))
         return Halt()
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.listing import matching
 from bulkcast.ledger.moments import Moment, Steady, boot_id
 from bulkcast.ledger.place import refuse_network_drive
+from bulkcast.ledger.shared import Sends
 from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
@@ -19,6 +20,7 @@ __all__ = [
     "RunHeader",
     "RunJournal",
     "RunRecord",
+    "Sends",
     "Steady",
     "boot_id",
     "claim",

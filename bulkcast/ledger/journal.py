@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bulkcast.errors import LedgerUnwritable
+from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.mark import Counts, Mark
+from bulkcast.ledger.moments import Moment
 from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
-from bulkcast.model import Attempt, Intent, Outcome, RequestKey
+from bulkcast.ledger.shared import Sends
+from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
 
 _INTEND = (
     "INSERT INTO attempts (run_id, seq, number, stamp, ahead_s, boot, tick, crc)"
@@ -52,6 +54,8 @@ class Started:
     """The ledger's number for it."""
     tick: Callable[[], float]
     """Seconds since then."""
+    boot: str
+    """The system's own name for it."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,8 @@ class Keepsakes:
     """How many intents the run has stored."""
     settled: set[int]
     """The requests that have an outcome."""
+    gone: Callable[[], LedgerGone | None]
+    """What to say where the ledger was taken away."""
 
     def note(self, batch: Sequence[_Entry]) -> None:
         """Take into account what was stored."""
@@ -85,8 +91,13 @@ class RunJournal:
         places: Mapping[RequestKey, int],
         started: Started | None = None,
         keepsakes: Keepsakes | None = None,
+        sends: Sends | None = None,
     ) -> None:
-        """`places` are the numbers of the run's requests in sending order."""
+        """`places` are the numbers of the run's requests in sending order.
+
+        In `sends` is noted what others of this computer must know.
+        """
+        self._sends = sends
         self._keepsakes = keepsakes
         self._connection = connection
         self._started = started
@@ -106,7 +117,13 @@ class RunJournal:
         """
         if self._full:
             raise self._full
-        await self._store(_INTEND, [self._intent(intent) for intent in intents])
+        rows = [self._intent(intent) for intent in intents]
+        await self._store(_INTEND, rows)
+        if self._sends:
+            for intent, row in zip(intents, rows, strict=True):
+                boot = self._started.boot if self._started else ""
+                at = Moment(row[3], row[6], boot)
+                self._sends.note(intent.key, self._classroom(row[1]), at, row[4])
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Store how these attempts, or with an outcome their requests, ended.
@@ -123,8 +140,19 @@ class RunJournal:
             await self._store(_END, ends)
         if settles:
             await self._store(_SETTLE, settles)
+        if self._sends:
+            for a in attempts:
+                doubtful = a.outcome.status is RowStatus.UNCONFIRMED if a.outcome else a.ambiguous
+                self._sends.answered(a.key, certain=not doubtful)
 
-    def _intent(self, intent: Intent) -> tuple[object, ...]:
+    def _classroom(self, seq: int) -> str:
+        """Where a request goes, as the ledger names it."""
+        found = self._connection.execute(
+            "SELECT target FROM requests WHERE run_id = ? AND seq = ?", (self._run_id, seq)
+        ).fetchone()
+        return str(found[0]) if found else ""
+
+    def _intent(self, intent: Intent) -> tuple[Any, ...]:
         boot, tick = (self._started.id, self._started.tick()) if self._started else (None, None)
         stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
         fields: IntentFields = (
@@ -158,6 +186,11 @@ class RunJournal:
         """Commit what has gathered, and tell everyone who waits for it."""
         batch, self._batch = self._batch, []
         began = loop.time()
+        if self._keepsakes and (gone := self._keepsakes.gone()):
+            # The file that is open takes outcomes, which the result sheet is made from.
+            self._full = gone
+            _tell([entry for entry in batch if entry.statement == _INTEND], gone)
+            batch = [entry for entry in batch if entry.statement != _INTEND]
         failure = self._try(batch)
         if failure:
             self._rescue(batch, failure)

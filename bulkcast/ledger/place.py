@@ -12,6 +12,7 @@ from typing import Final
 
 from bulkcast.errors import CannotStart
 
+FILE_NAME: Final = "ledger.sqlite3"
 _MOUNTS: Final = Path("/proc/self/mounts")
 _NETWORK: Final = re.compile(
     r"(nfs|nfs4|cifs|smb3|smbfs|afs|ncpfs|ceph|lustre|gpfs|beegfs|davfs|ocfs2|gfs2"
@@ -19,6 +20,15 @@ _NETWORK: Final = re.compile(
 )
 _REMOTE: Final = 4
 """What GetDriveTypeW calls a network drive."""
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from any other that may come to lie there; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = None) -> None:

@@ -7,9 +7,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from bulkcast.errors import LedgerUnwritable
+from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.known import Entry
-from bulkcast.ledger import acknowledged, freezing, listing, loading, purging, recent
+from bulkcast.ledger import acknowledged, freezing, listing, loading, place, purging, recent
 from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.damage import damaged, reading
 from bulkcast.ledger.forgotten import RUNS, refuse_forgotten
@@ -18,11 +18,12 @@ from bulkcast.ledger.mark import Mark
 from bulkcast.ledger.moments import Moment, Steady
 from bulkcast.ledger.opening import connect, prepare
 from bulkcast.ledger.place import network_drive, refuse_network_drive
+from bulkcast.ledger.shared import Sends
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
 from bulkcast.plan import Plan
 
-FILE_NAME: Final = "ledger.sqlite3"
+FILE_NAME: Final = place.FILE_NAME
 
 
 def is_begun(home: Path) -> bool:
@@ -55,7 +56,10 @@ class Ledger:
             self._connection = connect(self.path)
             closing_it.callback(self._connection.close)
             self._refuse_forgotten()
+            self._file = place.identity(self.path)
             closing_it.pop_all()
+        self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
+        self._wal: tuple[int, int] | None = None
         self._is_whole = False
 
     def __enter__(self) -> Self:
@@ -68,6 +72,15 @@ class Ledger:
         """Where a run keeps its copy of the sheet."""
         return self.home / RUNS / run
 
+    def gone(self) -> LedgerGone | None:
+        """What to say where the ledger's files are no longer those that are open; else None."""
+        wal_is_there = self._wal is None or place.identity(self._wal_path) == self._wal
+        if wal_is_there and place.identity(self.path) == self._file:
+            return None
+        return LedgerGone(
+            "the ledger {path} was removed or replaced while the run was under way", path=self.path
+        )
+
     # -------------------------------------------------------------- writing
 
     def create(
@@ -78,11 +91,13 @@ class Ledger:
             freezing.freeze(connection, header, plan, issues)
 
     @contextmanager
-    def journal(self, run: str, steady: Steady | None = None) -> Iterator[RunJournal]:
+    def journal(
+        self, run: str, steady: Steady | None = None, sends: Sends | None = None
+    ) -> Iterator[RunJournal]:
         """The journal of a run, with a connection of its own.
 
         `steady` is a clock that nobody sets; without one a clock that is set forward makes what
-        was just sent look old.
+        was just sent look old.  In `sends` others of this computer see what is sent.
         """
         with self._reading() as reader:
             run_id = self._id(run)
@@ -94,10 +109,10 @@ class Ledger:
             }
             written, settled = self._counts(run_id)
         with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
-            started = Started(self._boot(steady.boot), steady.tick) if steady else None
-            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled)
+            started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
+            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled, self.gone)
             keepsakes.ballast.keep()
-            yield RunJournal(connection, run_id, places, started, keepsakes)
+            yield RunJournal(connection, run_id, places, started, keepsakes, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
         """How many intents a run has, and which of its requests have an outcome."""
@@ -149,6 +164,7 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
+            self._wal = self._wal or place.identity(self._wal_path)
         except BaseException as exc:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

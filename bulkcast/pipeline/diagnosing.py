@@ -50,7 +50,7 @@ async def doctor(
     unused = of_proxy(config)
     if unused:
         findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
-    findings += _of_home(config.home, config.institution, speaks)
+    findings += _of_home(config.home, config.institution, speaks, config.state)
     return _diagnosis(findings)
 
 
@@ -146,10 +146,12 @@ def _clock(reply: Reply, off: float, speaks: Tongue) -> _Finding:
 # ------------------------------------------------------------------ the ledger
 
 
-def _of_home(home: Path, institution: Institution, speaks: Tongue) -> Iterator[_Finding]:
+def _of_home(
+    home: Path, institution: Institution, speaks: Tongue, state: Path | None
+) -> Iterator[_Finding]:
     found = _ledger(home, speaks)
     yield found
-    held_by = holder(home, institution) if is_begun(home) and not found.status else None
+    held_by = None if found.status else holder(home, institution, state)
     if held_by:
         busy = "It is held by {what}; a run begins when that has ended."
         yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))

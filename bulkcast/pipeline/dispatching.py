@@ -14,7 +14,7 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
 from bulkcast.fence import Doubt, Fence
-from bulkcast.ledger import FrozenRun, Ledger, Moment, Steady, boot_id
+from bulkcast.ledger import FrozenRun, Ledger, Moment, Sends, Steady, boot_id
 from bulkcast.model import (
     Attempt,
     History,
@@ -47,6 +47,8 @@ class Doors:
     wall: Callable[[], float]
     steady: Steady | None
     parts: Parts
+    sends: Sends | None = None
+    """What all users of this computer sent for the institution."""
 
     def now(self) -> Moment:
         """The present moment, by every clock there is."""
@@ -98,6 +100,8 @@ async def carry_out(
     started = asyncio.get_running_loop().time()
     with rows_uncollected():
         stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+        if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
+            stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
         remarks += _finish(ledger, run, stop, doors.wall())
         elapsed = asyncio.get_running_loop().time() - started
         return report(
@@ -132,17 +136,17 @@ async def _sent(
     ledger: Ledger, run: str, left: Left, config: Config, options: SendOptions, doors: Doors
 ) -> tuple[Stop | None, int, list[Text]]:
     async with _client(config, options, doors.parts) as client:
-        with ledger.journal(run, doors.steady) as journal:
+        with ledger.journal(run, doors.steady, doors.sends) as journal:
             await journal.record(left.overtaken)
             dispatcher = doors.parts.dispatcher(
                 WEBCAST,
                 client.send,
                 journal,
-                _pacer(ledger, config, options, doors.now()),
+                _pacer(ledger, config, options, doors),
                 wall=doors.wall,
                 concurrency=options.concurrency,
                 max_outage_s=options.max_outage_s,
-                fence=_fence(ledger, config, doors.now()),
+                fence=_fence(ledger, config, left, doors),
                 send_by_characters=client.send_by_characters,
             )
             doors.control.attach(dispatcher)
@@ -189,23 +193,29 @@ def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
     )
 
 
-def _pacer(ledger: Ledger, config: Config, options: SendOptions, now: Moment) -> Pacer:
+def _pacer(ledger: Ledger, config: Config, options: SendOptions, doors: Doors) -> Pacer:
     """The institution's pace, with what earlier programs sent in the window just past."""
     cap = pacing.cap_for(WEBCAST.limit, options.rate)
     if cap is None:
         return Pacer(options.rate, None)
-    loop_now = asyncio.get_running_loop().time()
+    loop_now, now = asyncio.get_running_loop().time(), doors.now()
     ages = ledger.sent_lately(config.institution, now, cap.window_s)
+    if doors.sends:
+        ages = sorted([*ages, *doors.sends.lately(now, cap.window_s)], reverse=True)
     return Pacer(options.rate, cap, (loop_now - age for age in ages))
 
 
-def _fence(ledger: Ledger, config: Config, now: Moment) -> Fence:
+def _fence(ledger: Ledger, config: Config, left: Left, doors: Doors) -> Fence:
     """What earlier programs sent for the institution that may be carried out yet."""
-    loop_now = asyncio.get_running_loop().time()
-    return Fence(
+    loop_now, now = asyncio.get_running_loop().time(), doors.now()
+    fence = Fence(
         Doubt(sent.target, sent.body, loop_now - sent.age_s, sent.ahead_s)
         for sent in ledger.unanswered(config.institution, now)
     )
+    for sent in doors.sends.unanswered(now, left.requests) if doors.sends else ():
+        # What it set nobody here knows, so it counts as something else.
+        fence.add(Doubt(sent.target, (), loop_now - sent.age_s, sent.ahead_s))
+    return fence
 
 
 @asynccontextmanager

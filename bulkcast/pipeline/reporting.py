@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -9,7 +10,7 @@ from typing import Final, Literal
 from bulkcast import loader, reporter
 from bulkcast.derive import result_row
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
@@ -46,10 +47,7 @@ def report(
         _note_as_left(path, _seal(ledger, run))
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
-        template = marked(
-            "The result sheet could not be written: {why}. The outcomes of rows {first} to {last}"
-            " are in the ledger: `bulkcast results {run} -o FILE` writes them."
-        )
+        template = _NOWHERE if ledger.gone() else _IN_LEDGER
         first = str(rows[0].row) if rows else "0"
         why = tongue(options.lang).error(exc)
         told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
@@ -64,6 +62,16 @@ def report(
         rows=rows,
         remarks=tuple(told),
     )
+
+
+_IN_LEDGER: Final = marked(
+    "The result sheet could not be written: {why}. The outcomes of rows {first} to {last} are in"
+    " the ledger: `bulkcast results {run} -o FILE` writes them."
+)
+_NOWHERE: Final = marked(
+    "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
+    " to {last} ended is written nowhere."
+)
 
 
 def _seal(ledger: Ledger, run: str) -> Path:
@@ -90,9 +98,9 @@ def resumed_place(
         return asked, ()
     if not wanted.is_file():
         return wanted, ()
-    left = seal.read_text(encoding="ascii") if seal.exists() else ""
+    left = seal.read_bytes() if seal.exists() else b""
     is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
-    if sha256_of(wanted) == left:
+    if sha256_of(wanted).encode() == left:
         return wanted, ()
     places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
     place = next(place for place in places if not place.exists())
@@ -122,12 +130,58 @@ def _write(
     existing: Literal["refuse", "replace"],
 ) -> reporter.Written:
     header = frozen.header
-    source = ledger.folder(header.run) / header.snapshot
+    source, told = _source(ledger, header)
     layout = header.layout
+    if source is None:
+        return _write_bare(ledger, header, rows, target, existing)
     cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
-    return reporter.write_results(
+    written = reporter.write_results(
         source, target, layout, header.headers, rows, existing=existing, cells=cells
     )
+    return replace(written, remarks=(*told, *written.remarks))
+
+
+def _write_bare(
+    ledger: Ledger,
+    header: RunHeader,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+) -> reporter.Written:
+    written = reporter.write_bare(target, header.layout, header.headers, rows, existing=existing)
+    words = {"copy": str(_copy(ledger, header)), "sheet": header.sheet, "name": written.path.name}
+    return replace(written, remarks=(Text(_NO_CELLS, words), *written.remarks))
+
+
+_NO_CELLS: Final = marked(
+    "Neither {copy} nor {sheet} is the sheet as it was sent any more, so {name} has how each row"
+    " ended, beside its number in that sheet, and none of its cells."
+)
+_OWN_SHEET: Final = marked(
+    "The copy of the sheet at {copy} is not as it was kept and was not used; its disk may be"
+    " failing. The cells are those of {sheet}, which is unchanged."
+)
+
+
+def _copy(ledger: Ledger, header: RunHeader) -> Path:
+    return ledger.folder(header.run) / header.snapshot
+
+
+def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text, ...]]:
+    """A file with the bytes that a run read, its copy or the user's own, and what to say of it."""
+    copy, own = _copy(ledger, header), Path(header.sheet)
+    if _is_as_read(copy, header):
+        return copy, ()
+    if _is_as_read(own, header):
+        return own, (Text(_OWN_SHEET, {"copy": str(copy), "sheet": header.sheet}),)
+    return None, ()
+
+
+def _is_as_read(path: Path, header: RunHeader) -> bool:
+    try:
+        return path.is_file() and sha256_of(path) == header.sha256
+    except OSError:  # a disk that fails may not even read it
+        return False
 
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
@@ -242,10 +296,10 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
 
 
 def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
-    """A run's own copy of its sheet, read as the run read it.
+    """A run's sheet, from its copy or the user's own file, read as the run read it.
 
     Raises:
-        UnreadableSheet: it is no longer there, or was changed.
+        UnreadableSheet: neither is there as it was.
 
     """
     layout = header.layout
@@ -255,5 +309,13 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
         delimiter=None if layout.tab else layout.delimiter,
         mapping=header.mapping,
     )
-    snapshot = ledger.folder(header.run) / header.snapshot
-    return loader.read(snapshot, endpoint=WEBCAST, options=options)
+    source, _ = _source(ledger, header)
+    if source is None:
+        raise UnreadableSheet(
+            "neither {copy} nor {sheet} is the sheet that run {run} read any more, so its cells"
+            " cannot be looked at",
+            copy=_copy(ledger, header),
+            sheet=header.sheet,
+            run=header.run,
+        )
+    return loader.read(source, endpoint=WEBCAST, options=options)

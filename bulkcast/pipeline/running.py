@@ -50,14 +50,18 @@ async def apply(
     prepared = held_back(prepared, options)
     with parts.ledger(config.home) as ledger:
         since = _told(started, prepared.options.tz)
-        with claim(config.home, config.institution, run=run, since=since):
+        with claim(
+            config.home, config.institution, run=run, since=since, state=config.state
+        ) as sends:
             require_unchanged(ledger, config.institution, prepared)
             require_as_done(ledger, config, prepared)
             prepared = without_overtaken(ledger, config.institution, prepared)
             header = header_of(prepared, config, run=run, created_at=started, target=target)
             freeze(ledger, header, prepared)
             left = Left(prepared.plan.requests, {})
-            doors = Doors(control or Control(), watch, wall, steady or own_clock(wall), parts)
+            doors = Doors(
+                control or Control(), watch, wall, steady or own_clock(wall), parts, sends
+            )
             done = await carry_out(ledger, run, left, config, options, doors)
             return replace(
                 done,
@@ -107,8 +111,12 @@ async def resume(
         options = options or SendOptions()
         place, told = resumed_place(ledger, header, options.results)
         options = replace(options, existing="replace", results=place)
-        with claim(config.home, header.institution, run=header.run, since=_told(wall(), header.tz)):
-            doors = Doors(control or Control(), watch, wall, steady or own_clock(wall), parts)
+        since = _told(wall(), header.tz)
+        with claim(
+            config.home, header.institution, run=header.run, since=since, state=config.state
+        ) as sends:
+            clock = steady or own_clock(wall)
+            doors = Doors(control or Control(), watch, wall, clock, parts, sends)
             left = Left.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
             done = await carry_out(ledger, header.run, left, config, options, doors)

@@ -9,11 +9,12 @@ from typing import Final
 
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow
-from bulkcast.reporter import delimited, fresh, workbook
+from bulkcast.reporter import bare, delimited, fresh, workbook
 from bulkcast.reporter.files import (
     Existing,
     Written,
     default_name,
+    next_free,
     refuse_existing,
     refuse_unwritable,
     replacing,
@@ -35,6 +36,7 @@ __all__ = [
     "refuse_other_kind",
     "refuse_unwritable",
     "replacing",
+    "write_bare",
     "write_page",
     "write_results",
     "write_sheet",
@@ -82,6 +84,33 @@ def write_results(
             fresh.write(draft, layout, headers, by_row, cells or {})
         else:
             delimited.write(source, draft, layout, headers, by_row)
+    return draft.result
+
+
+def write_bare(
+    target: Path,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Sequence[ResultRow],
+    *,
+    existing: Existing,
+) -> Written:
+    """Write `results` below `headers`, each in its row, without the cells of the sheet.
+
+    A workbook becomes an xlsx file, whatever it was.  Nothing is replaced: what stands there may be
+    all that has the cells, so the result takes the next free name.
+
+    Raises:
+        CannotStart: the target exists, cannot be written, or is of another kind than the sheet.
+
+    """
+    refuse_other_kind(target, layout.kind)
+    is_book = layout.kind in {"xlsx", "xlsm"} or layout.kind in ANEW
+    place = target.with_suffix(".xlsx") if is_book else target
+    if existing == "replace" and place.exists():
+        place = next_free(place)
+    with replacing(place, "refuse") as draft:
+        bare.write(draft, layout, headers, {result.row: result for result in results})
     return draft.result
 
 

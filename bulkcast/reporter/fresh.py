@@ -90,6 +90,8 @@ def write(
         _colour(book, tab, layout, headers, columns, end)
     if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
+    if layout.kind not in KINDS:
+        return
     said = marked(
         "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
     )

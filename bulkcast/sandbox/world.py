@@ -35,7 +35,7 @@ from typing import Any, Final
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.model import Secret, Target
+from bulkcast.model import Target
 from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
     NO_FAULTS,
