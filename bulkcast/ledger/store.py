@@ -267,20 +267,22 @@ class Ledger:
             raise listing.no_run(run, self.path)
         return int(found[0])
 
-    def load(self, run: str) -> FrozenRun:
+    def load(self, run: str, *, with_requests: bool = True) -> FrozenRun:
         """A run with everything in it, its checksums verified.
+
+        What its requests say takes the most room; without it they cannot be sent or compared.
 
         Raises:
             CannotStart: it was purged.
             LedgerDamaged: what is stored is not what was written.
 
         """
-        frozen = self.remains(run)
+        frozen = self.remains(run, with_requests=with_requests)
         if frozen.purged_at is not None:
             raise listing.was_purged(frozen)
         return frozen
 
-    def remains(self, run: str) -> FrozenRun:
+    def remains(self, run: str, *, with_requests: bool = False) -> FrozenRun:
         """The same, also of a run that was purged: how its rows ended is left, without words.
 
         Raises:
@@ -291,7 +293,8 @@ class Ledger:
         self._refuse_forgotten(run)
         with self._one_moment() as connection:
             run_id = self._id(run)
-            return loading.load(connection, run_id, listing.record(connection, self.home, run))
+            record = listing.record(connection, self.home, run)
+            return loading.load(connection, run_id, record, with_requests=with_requests)
 
     def _look_it_over(self) -> None:
         """Once for each opening."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bulkcast import loader, reporter
-from bulkcast.derive import result_row
+from bulkcast.derive import local_time, result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.languages import tongue
@@ -34,7 +34,7 @@ def report(
     remarks: Iterable[Text],
 ) -> RunReport:
     """Hand the sheet back, as the ledger has it; `stop` is why the run ended early."""
-    frozen = ledger.load(run)
+    frozen = ledger.load(run, with_requests=False)
     rows = result_rows(frozen, lang=options.lang)
     target = options.results or Path(frozen.header.target)
     told = list(remarks)
@@ -186,20 +186,28 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     header = frozen.header
     speaks = tongue(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
-    return tuple(
-        _kept(row, outcome)
-        if "kept" in outcome.args
-        else result_row(
-            row,
-            outcome,
-            frozen.issues.get(row, ()),
-            endpoint=WEBCAST,
-            run=header.run,
-            tz=tz,
-            tongue=speaks,
+    told: dict[tuple[object, ...], ResultRow] = {}
+
+    def row_of(row: int, outcome: Outcome) -> ResultRow:
+        if "kept" in outcome.args:
+            return _kept(row, outcome)
+        issues = frozen.issues.get(row, ())
+        # Rows that ended alike and of which nothing was found are told in the same words.
+        alike = (outcome.status, outcome.code, *outcome.args.items())
+        if not issues and alike in told:
+            time = local_time(outcome.at, tz)
+            return replace(told[alike], row=row, attempts=outcome.attempts, time=time)
+        found = result_row(
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
         )
-        for row, outcome in frozen.by_row().items()
-    )
+        if not issues and len(told) < _TOLD_MOST:
+            told[alike] = found
+        return found
+
+    return tuple(row_of(row, outcome) for row, outcome in frozen.by_row().items())
+
+
+_TOLD_MOST: Final = 1_000
 
 
 def _kept(row: int, outcome: Outcome) -> ResultRow:
@@ -245,7 +253,7 @@ def results(
     With `keep` a sheet that stands at its place is left as it is.
     """
     with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         rows = result_rows(frozen, lang=lang)
         place = target or Path(frozen.header.target)
         if existing == "keep" and place.exists():
@@ -278,7 +286,7 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
 
     """
     with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
     return reporter.crosstab(sheet, rows, column, WEBCAST)
