@@ -26,7 +26,7 @@ def show(told: Voice, report: RunReport) -> None:
             told.warn(line.plain)
         told.document(str(report.results or ""))
         return
-    earlier = outcomes.before(report.rows, report.run)
+    earlier = report.earlier
     told.show(Text(""), outcomes.outcome(report.counts, earlier, told.symbols))
     told.show(outcomes.total(report, told.symbols))
     told.show(*stopped)

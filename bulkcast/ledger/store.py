@@ -249,6 +249,17 @@ class Ledger:
             names = listing.names(connection)
             return [listing.record(connection, self.home, run) for run in names]
 
+    def ended(self, run: str) -> list[listing.Ended]:
+        """How the rows of a run ended, counted, without a look at each."""
+        with self._reading() as connection:
+            return listing.ended(connection, self._id(run), run)
+
+    def left(self, run: str) -> int:
+        """How many rows of a run have still to be sent: not sent, or not confirmed."""
+        with self._reading() as connection:
+            found = connection.execute(_LEFT, {"run_id": self._id(run)}).fetchone()
+        return int(found[0])
+
     def newest(self, run: str = "") -> RunRecord:
         """The run named, by its full name or its beginning; the newest where none is named.
 
@@ -303,6 +314,12 @@ class Ledger:
                 loading.look_over(connection, self.path)
         self._is_whole = True
 
+
+_LEFT: Final = """
+    SELECT COALESCE(SUM(n_rows), 0)
+    FROM requests LEFT JOIN outcomes AS o USING (run_id, seq)
+    WHERE run_id = :run_id AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')
+"""
 
 _SUPERSEDED: Final = """
     SELECT mine.key, newer.run

@@ -1,6 +1,6 @@
 """Hand a run back: its rows as the ledger has them, the result sheet, the exit status."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -16,7 +16,7 @@ from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
 from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import sha256_of, zone
-from bulkcast.pipeline.values import RunReport, SendOptions
+from bulkcast.pipeline.values import LazyRows, RunReport, SendOptions
 from bulkcast.wording import marked
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
@@ -74,6 +74,44 @@ _NOWHERE: Final = marked(
 )
 
 
+def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
+    """The report of a run that is over and whose result sheet stands as it was written.
+
+    None where there is anything left to do.  Its rows are read when somebody looks at them.
+    """
+    header, place = record.header, Path(record.header.target)
+    run, home = header.run, ledger.home
+    is_over = record.finished_at is not None and record.stop is None and record.purged_at is None
+    if not is_over or options.results != place or not place.is_file() or ledger.left(run):
+        return None
+    if sha256_of(place).encode() != _sealed(ledger, run):
+        return None
+
+    def read() -> tuple[ResultRow, ...]:
+        with Ledger(home) as reopened:
+            frozen = reopened.load(run, with_requests=False)
+        return result_rows(frozen, lang=options.lang)
+
+    ended = ledger.ended(run)
+    statuses = {some.status for some in ended if some.is_chosen}
+    return RunReport(
+        run=run,
+        input=header.sheet,
+        requests=0,
+        elapsed_s=0.0,
+        results=place,
+        stop=None,
+        exit_status=_status_of(statuses),
+        rows=LazyRows(header.n_rows, read),
+        ended=tuple(ended),
+    )
+
+
+def _sealed(ledger: Ledger, run: str) -> bytes:
+    seal = _seal(ledger, run)
+    return seal.read_bytes() if seal.exists() else b""
+
+
 def _seal(ledger: Ledger, run: str) -> Path:
     """Where the fingerprint of the result sheet lies, as the run left it."""
     return ledger.folder(run) / "results.sha256"
@@ -93,13 +131,12 @@ def resumed_place(
 
     A result sheet that somebody has mended meanwhile is theirs and stays as it is.
     """
-    wanted, seal = Path(header.target), _seal(ledger, header.run)
+    wanted = Path(header.target)
     if asked is not None:
         return asked, ()
     if not wanted.is_file():
         return wanted, ()
-    left = seal.read_bytes() if seal.exists() else b""
-    if sha256_of(wanted).encode() == left:
+    if sha256_of(wanted).encode() == _sealed(ledger, header.run):
         return wanted, ()
     places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
     place = next(place for place in places if not place.exists())
@@ -228,7 +265,10 @@ def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
     """Rows that an option left out are as the user wanted them."""
     if stop:
         return stop.exit_status
-    statuses = {row.status for row in rows if row.code != "plan.not_chosen"}
+    return _status_of({row.status for row in rows if row.code != "plan.not_chosen"})
+
+
+def _status_of(statuses: Set[RowStatus]) -> int:
     if statuses & _UNFINISHED:
         return 4
     return 3 if statuses & _TO_FIX else 0
