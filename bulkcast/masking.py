@@ -154,7 +154,8 @@ def _forms(secret: str) -> Iterator[str]:
     plain = json.dumps(secret)[1:-1]
     unescaped = json.dumps(secret, ensure_ascii=False)[1:-1]
     for form in (
-        secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret),
+        secret, quote(secret, "", errors="replace"), quote(secret, errors="replace"),
+        quote_plus(secret, errors="replace"), html.escape(secret),
         plain, unescaped, plain.replace("/", "\\/"), unescaped.replace("/", "\\/"),
     ):  # fmt: skip
         yield re.escape(form)

@@ -40,7 +40,7 @@ RUN = {
     "additionalProperties": False,
     "required": [
         "schema", "run", "input", "rows", "counts", "requests", "elapsed_s", "results", "stopped",
-        "issues", "exit",
+        "issues", "ignored_columns", "exit",
     ],
     "properties": {
         "schema": {"const": "bulkcast.run/1"},
@@ -63,6 +63,7 @@ RUN = {
             "properties": {name: {"type": "string"} for name in ("reason", "code", "message")},
         },
         "issues": {"type": "array", "items": {"type": "object"}},
+        "ignored_columns": {"type": "array", "items": {"type": "string"}},
         "exit": {"type": "integer"},
     },
 }  # fmt: skip

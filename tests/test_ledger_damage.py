@@ -259,7 +259,7 @@ def handed(home: Path, suffix: str) -> Handed:
     else:
         book = openpyxl.load_workbook(target)
         cells = tuple(book.worksheets[0].iter_rows(values_only=True))
-    return Handed(report.rows, cells, told)
+    return Handed(tuple(report.rows), cells, told)
 
 
 @pytest.fixture(scope="module", params=["csv", "xlsx"])

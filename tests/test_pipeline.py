@@ -694,6 +694,38 @@ def test_a_resume_of_a_finished_run_sends_nothing_and_writes_its_results_again(
     assert len(read(second.results)) == 4
 
 
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_resume_with_nothing_left_says_so_from_counts_alone(
+    tmp_path: Path, limit: int | None
+) -> None:
+    """As a result sheet that stands as it was written is left, so no row need be read."""
+    rows = [cells(2), cells(3), ("no id", 1, 0, 0, 0, ""), cells(5), cells(6), cells(7)]
+    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    world = World(classrooms=(classroom(3, "code:121301015"),))
+
+    async def main(stage: Stage) -> tuple[RunReport, RunReport, RunReport]:
+        first = await stage.apply(prepare(sheet, selection=Selection(limit=limit)))
+        assert first.results
+        chosen = Selection(frozenset(RESUBMITTED))
+        before = await stage.apply(prepare(first.results, selection=chosen))
+        assert before.results
+        stood = before.results.stat()
+        again = await stage.resume()
+        assert before.results.stat().st_ino == stood.st_ino
+        assert not isinstance(again.rows, tuple), "the rows were read"
+        return first, before, again
+
+    _, before, again = staged(tmp_path, main, world)
+
+    assert (again.run, again.results, again.requests) == (before.run, before.results, 0)
+    assert again.counts == before.counts
+    assert again.earlier == before.earlier
+    assert again.earlier[APPLIED] > 0
+    assert again.exit_status == before.exit_status
+    assert len(again.rows) == len(before.rows)
+    assert again.rows == before.rows
+
+
 def test_a_run_of_another_institution_is_not_resumed(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 2)
 

@@ -30,7 +30,7 @@ def show(told: Voice, report: RunReport) -> None:
         if report.exit_status:
             _show_wrong(told, report, stopped)
         return
-    earlier = outcomes.before(report.rows, report.run)
+    earlier = report.earlier
     told.show(Text(""), outcomes.outcome(report.counts, earlier, told.symbols))
     told.show(outcomes.total(report, told.symbols))
     told.show(*_left_out_said(report))

@@ -5,7 +5,7 @@ Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner a
 
 from bulkcast.ledger.claim import claim, holder
 from bulkcast.ledger.journal import RunJournal
-from bulkcast.ledger.listing import matching
+from bulkcast.ledger.listing import Ended, matching
 from bulkcast.ledger.moments import Moment, Steady, boot_id
 from bulkcast.ledger.place import refuse_network_drive
 from bulkcast.ledger.shared import Sends
@@ -14,6 +14,7 @@ from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
 __all__ = [
     "FILE_NAME",
+    "Ended",
     "FrozenRun",
     "Ledger",
     "Moment",

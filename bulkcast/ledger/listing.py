@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bulkcast.errors import CannotStart
 from bulkcast.ledger.claim import claimed_by
@@ -103,6 +103,35 @@ def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
     return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
 
 
+class Ended(NamedTuple):
+    """Rows of a run that ended alike."""
+
+    status: RowStatus
+    n: int
+    run: str
+    """The run that they ended in; another one where they were left as a result sheet had them."""
+    is_chosen: bool
+    """Whether no option left them out."""
+
+
+def ended(connection: sqlite3.Connection, run_id: int, run: str) -> list[Ended]:
+    """How the rows of a run ended, counted; one that is not over is `not_sent`."""
+    found = connection.execute(_ENDED, {"run_id": run_id, "run": run})
+    return [
+        Ended(RowStatus(status or RowStatus.NOT_SENT), n, of, bool(is_chosen))
+        for status, n, of, is_chosen in found
+    ]
+
+
+_ENDED: Final = """
+    SELECT o.status, SUM(n_rows), :run, 1
+    FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)
+    WHERE run_id = :run_id GROUP BY 1
+    UNION ALL
+    SELECT status, COUNT(*), COALESCE(json_extract(outcome, '$[2].run'), :run) AS of,
+           json_extract(outcome, '$[1]') <> 'plan.not_chosen' AS is_chosen
+    FROM settled WHERE run_id = :run_id AND status IS NOT NULL GROUP BY status, of, is_chosen
+"""
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
         SELECT 1 FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq

@@ -11,6 +11,7 @@ from bulkcast.ledger.rows import (
     end_crc,
     intent_crc,
     outcome_crc,
+    pack_issues,
     request_crc,
     unpack_issues,
     unpack_outcome,
@@ -20,15 +21,17 @@ from bulkcast.ledger.values import FrozenRun, RunRecord, Stored
 from bulkcast.model import History, Issue, Outcome, RequestKey, RowStatus, Text
 
 
-def load(connection: sqlite3.Connection, run_id: int, record: RunRecord) -> FrozenRun:
-    """A run with everything in it.
+def load(
+    connection: sqlite3.Connection, run_id: int, record: RunRecord, *, with_requests: bool = True
+) -> FrozenRun:
+    """A run with everything in it; what its requests say is left out where nobody asks for it.
 
     Raises:
         LedgerDamaged: what is stored is not what was written.
 
     """
     run = record.header.run
-    stored, outcomes = _requests(connection, run_id)
+    stored, outcomes = _requests(connection, run_id, keep=with_requests)
     if len(stored) != record.header.n_requests:
         raise damaged(Text("run {run}, of which requests are missing", {"run": run}))
     settled, issues = _settled(connection, run_id)
@@ -74,7 +77,7 @@ def look_over(connection: sqlite3.Connection, path: object) -> None:
 
 
 def _requests(
-    connection: sqlite3.Connection, run_id: int
+    connection: sqlite3.Connection, run_id: int, *, keep: bool
 ) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
     stored = []
     outcomes: dict[RequestKey, Outcome] = {}
@@ -85,7 +88,7 @@ def _requests(
         " WHERE run_id = ? ORDER BY r.seq",
         (run_id,),
     ):
-        request = Stored(key, unpack_rows(rows), (rows, frozen))
+        request = Stored(key, unpack_rows(rows), (rows, frozen) if keep else None)
         if request_crc(seq, key, rows, target, frozen) != check or n_rows != len(request.rows):
             raise damaged(Text("request {key}", {"key": key}))
         stored.append(request)
@@ -99,16 +102,26 @@ def _settled(
 ) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
     settled: dict[int, Outcome] = {}
     issues: dict[int, tuple[Issue, ...]] = {}
+    same: dict[str, Outcome] = {}  # thousands of rows are often left out for one reason
     for row, status, outcome, packed, check in connection.execute(
         "SELECT row, status, outcome, issues, crc FROM settled WHERE run_id = ? ORDER BY row",
         (run_id,),
     ):
         if crc(run_id, row, status, outcome, packed) != check:
             raise damaged(Text("row {row}", {"row": str(row)}))
-        issues[row] = unpack_issues(packed)
+        if packed != _NO_ISSUES:
+            issues[row] = unpack_issues(packed)
         if outcome is not None:
-            settled[row] = unpack_outcome(outcome)
+            if outcome not in same:
+                if len(same) >= _REMEMBERED:
+                    same.clear()
+                same[outcome] = unpack_outcome(outcome)
+            settled[row] = same[outcome]
     return settled, issues
+
+
+_NO_ISSUES: Final = pack_issues(())
+_REMEMBERED: Final = 1_000
 
 
 def _history(

@@ -254,6 +254,17 @@ class Ledger:
         with self._one_moment() as connection:
             return listing.names(connection)
 
+    def ended(self, run: str) -> list[listing.Ended]:
+        """How the rows of a run ended, counted, without a look at each."""
+        with self._reading() as connection:
+            return listing.ended(connection, self._id(run), run)
+
+    def left(self, run: str) -> int:
+        """How many rows of a run have still to be sent: not sent, or not confirmed."""
+        with self._reading() as connection:
+            found = connection.execute(_LEFT, {"run_id": self._id(run)}).fetchone()
+        return int(found[0])
+
     def newest(self, run: str = "") -> RunRecord:
         """The run named, by its full name or a part of it; the newest where none is named.
 
@@ -272,20 +283,22 @@ class Ledger:
             raise listing.no_run(run, self.path)
         return int(found[0])
 
-    def load(self, run: str) -> FrozenRun:
+    def load(self, run: str, *, with_requests: bool = True) -> FrozenRun:
         """A run with everything in it, its checksums verified.
+
+        What its requests say takes the most room; without it they cannot be sent or compared.
 
         Raises:
             CannotStart: it was purged.
             LedgerDamaged: what is stored is not what was written.
 
         """
-        frozen = self.remains(run)
+        frozen = self.remains(run, with_requests=with_requests)
         if frozen.purged_at is not None:
             raise listing.was_purged(frozen)
         return frozen
 
-    def remains(self, run: str) -> FrozenRun:
+    def remains(self, run: str, *, with_requests: bool = False) -> FrozenRun:
         """The same, also of a run that was purged: how its rows ended is left, without words.
 
         Raises:
@@ -296,7 +309,8 @@ class Ledger:
         self._refuse_forgotten(run)
         with self._one_moment() as connection:
             run_id = self._id(run)
-            return loading.load(connection, run_id, listing.record(connection, self.home, run))
+            record = listing.record(connection, self.home, run)
+            return loading.load(connection, run_id, record, with_requests=with_requests)
 
     def _look_it_over(self) -> None:
         """Once for each opening."""
@@ -305,6 +319,12 @@ class Ledger:
                 loading.look_over(connection, self.path)
         self._is_whole = True
 
+
+_LEFT: Final = """
+    SELECT COALESCE(SUM(n_rows), 0)
+    FROM requests LEFT JOIN outcomes AS o USING (run_id, seq)
+    WHERE run_id = :run_id AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')
+"""
 
 _SUPERSEDED: Final = """
     SELECT mine.key, newer.run

@@ -65,7 +65,14 @@ class Stored:
 
     key: RequestKey
     rows: tuple[int, ...]
-    packed: tuple[str, str]
+    packed: tuple[str, str] | None
+    """None where it was not asked for."""
+
+    def request(self) -> Request:
+        """What it says."""
+        if self.packed is None:
+            raise ValueError(f"request {self.key} was loaded without what it says")
+        return unpack_request(self.key, *self.packed)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class FrozenRun:
     @cached_property
     def requests(self) -> tuple[Request, ...]:
         """In sending order."""
-        return tuple(unpack_request(s.key, *s.packed) for s in self.stored)
+        return tuple(stored.request() for stored in self.stored)
 
     def by_row(self) -> dict[int, Outcome]:
         """Row → how it ended, for every row of the run."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from bulkcast.loader import table
-from bulkcast.loader.table import WIDEST, Cells, Chunk, Tally
+from bulkcast.loader.table import WIDEST, Cells, Chunk, Line, Tally
 from bulkcast.model import Block, Cell, Issue, Layout, Sheet, Text
 
 
@@ -50,10 +50,12 @@ class Stream:
 
     def sheet(self) -> Sheet:
         """All of it."""
-        lines = [line for chunk in self.chunks for line in zip(*chunk, strict=True)]
-        names = self._names([cells for _, cells in lines])
+        lines: Iterable[Line] = (line for chunk in self.chunks for line in zip(*chunk, strict=True))
+        names = self.headers
         if self.notes_beside:
-            lines = [(number, _cut(cells, len(names))) for number, cells in lines]
+            kept = list(lines)
+            names = self._names([cells for _, cells in kept])
+            lines = ((number, _cut(cells, len(names))) for number, cells in kept)
         rows = tuple(
             table.rows(
                 lines, width=len(names), own=table.own_columns(names), tally=self._tally,
@@ -64,9 +66,7 @@ class Stream:
         return Sheet(self.name, layout, names, rows, self.all_remarks(), self.doubts())
 
     def _names(self, rows: Sequence[Cells]) -> tuple[str, ...]:
-        """The headers, up to the widest row where notes beside the table are kept."""
-        if not self.notes_beside:
-            return self.headers
+        """The headers, up to the widest row, since notes beside the table are kept."""
         widest = max(map(_extent, rows), default=0)
         return self.headers + ("",) * (min(widest, WIDEST) - len(self.headers))
 

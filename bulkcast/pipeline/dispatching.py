@@ -79,7 +79,8 @@ class Left:
 
         `newer` names the run that has overtaken a request.
         """
-        open_ = [r for r in frozen.requests if frozen.outcomes[r.key].status in OPEN]
+        stored = (s for s in frozen.stored if frozen.outcomes[s.key].status in OPEN)
+        open_ = [s.request() for s in stored]
         overtaken = (_overtaken(frozen, r.key, newer[r.key]) for r in open_ if r.key in newer)
         left = (r for r in open_ if r.key not in newer)
         bodies = {request.body for request in frozen.requests}

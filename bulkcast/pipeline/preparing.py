@@ -132,6 +132,7 @@ def _leave_out(
     """The rows not to send: as an earlier result sheet has them, and what becomes of them now."""
     kept: dict[int, ResultRow] = {}
     left_out: dict[int, Outcome] = {}
+    shared: dict[str, Outcome] = {}
     chosen = 0
     for row in sheet.rows:
         before = _earlier(row.number, previous.get(row.number, {}))
@@ -143,10 +144,12 @@ def _leave_out(
             kept[row.number] = before
             left_out[row.number] = Outcome(before.status, before.code, attempts=before.attempts)
         else:
-            left_out[row.number] = Outcome(
-                RowStatus.NOT_SENT, "plan.not_chosen", {"option": option}
-            )
+            left_out[row.number] = shared.setdefault(option, _not_asked_for(option))
     return kept, left_out
+
+
+def _not_asked_for(option: str) -> Outcome:
+    return Outcome(RowStatus.NOT_SENT, "plan.not_chosen", {"option": option})
 
 
 def _sent_again(

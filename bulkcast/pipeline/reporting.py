@@ -1,6 +1,6 @@
 """Hand a run back: its rows as the ledger has them, the result sheet, the exit status."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bulkcast import loader, reporter
-from bulkcast.derive import result_row
+from bulkcast.derive import local_time, result_row
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.languages import tongue
@@ -16,7 +16,7 @@ from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, m
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
 from bulkcast.naming import header_names
 from bulkcast.pipeline.preparing import sha256_of, zone
-from bulkcast.pipeline.values import RunReport, SendOptions
+from bulkcast.pipeline.values import LazyRows, RunReport, SendOptions
 from bulkcast.wording import marked
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
@@ -34,7 +34,7 @@ def report(
     remarks: Iterable[Text],
 ) -> RunReport:
     """Hand the sheet back, as the ledger has it; `stop` is why the run ended early."""
-    frozen = ledger.load(run)
+    frozen = ledger.load(run, with_requests=False)
     rows = result_rows(frozen, lang=options.lang)
     target = options.results or Path(frozen.header.target)
     told = list(remarks)
@@ -74,6 +74,44 @@ _NOWHERE: Final = marked(
 )
 
 
+def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
+    """The report of a run that is over and whose result sheet stands as it was written.
+
+    None where there is anything left to do.  Its rows are read when somebody looks at them.
+    """
+    header, place = record.header, Path(record.header.target)
+    run, home = header.run, ledger.home
+    is_over = record.finished_at is not None and record.stop is None and record.purged_at is None
+    if not is_over or options.results != place or not place.is_file() or ledger.left(run):
+        return None
+    if sha256_of(place).encode() != _sealed(ledger, run):
+        return None
+
+    def read() -> tuple[ResultRow, ...]:
+        with Ledger(home) as reopened:
+            frozen = reopened.load(run, with_requests=False)
+        return result_rows(frozen, lang=options.lang)
+
+    ended = ledger.ended(run)
+    statuses = {some.status for some in ended if some.is_chosen}
+    return RunReport(
+        run=run,
+        input=header.sheet,
+        requests=0,
+        elapsed_s=0.0,
+        results=place,
+        stop=None,
+        exit_status=_status_of(statuses),
+        rows=LazyRows(header.n_rows, read),
+        ended=tuple(ended),
+    )
+
+
+def _sealed(ledger: Ledger, run: str) -> bytes:
+    seal = _seal(ledger, run)
+    return seal.read_bytes() if seal.exists() else b""
+
+
 def _seal(ledger: Ledger, run: str) -> Path:
     """Where the fingerprint of the result sheet lies, as the run left it."""
     return ledger.folder(run) / "results.sha256"
@@ -93,12 +131,12 @@ def resumed_place(
 
     A result sheet that somebody has mended meanwhile is theirs and stays as it is.
     """
-    wanted, seal = Path(header.target), _seal(ledger, header.run)
+    wanted = Path(header.target)
     if asked is not None:
         return asked, ()
     if not wanted.is_file():
         return wanted, ()
-    left = seal.read_bytes() if seal.exists() else b""
+    left = _sealed(ledger, header.run)
     is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
     if sha256_of(wanted).encode() == left:
         return wanted, ()
@@ -189,20 +227,28 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     header = frozen.header
     speaks = tongue(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
-    return tuple(
-        _kept(row, outcome)
-        if "kept" in outcome.args
-        else result_row(
-            row,
-            outcome,
-            frozen.issues.get(row, ()),
-            endpoint=WEBCAST,
-            run=header.run,
-            tz=tz,
-            tongue=speaks,
+    told: dict[tuple[object, ...], ResultRow] = {}
+
+    def row_of(row: int, outcome: Outcome) -> ResultRow:
+        if "kept" in outcome.args:
+            return _kept(row, outcome)
+        issues = frozen.issues.get(row, ())
+        # Rows that ended alike and of which nothing was found are told in the same words.
+        alike = (outcome.status, outcome.code, *outcome.args.items())
+        if not issues and alike in told:
+            time = local_time(outcome.at, tz)
+            return replace(told[alike], row=row, attempts=outcome.attempts, time=time)
+        found = result_row(
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
         )
-        for row, outcome in frozen.by_row().items()
-    )
+        if not issues and len(told) < _TOLD_MOST:
+            told[alike] = found
+        return found
+
+    return tuple(row_of(row, outcome) for row, outcome in frozen.by_row().items())
+
+
+_TOLD_MOST: Final = 1_000
 
 
 def _kept(row: int, outcome: Outcome) -> ResultRow:
@@ -223,7 +269,10 @@ def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
     """Rows that an option left out are as the user wanted them."""
     if stop:
         return stop.exit_status
-    statuses = {row.status for row in rows if row.code != "plan.not_chosen"}
+    return _status_of({row.status for row in rows if row.code != "plan.not_chosen"})
+
+
+def _status_of(statuses: Set[RowStatus]) -> int:
     if statuses & _UNFINISHED:
         return 4
     return 3 if statuses & _TO_FIX else 0
@@ -256,7 +305,7 @@ def results(
     With `keep` a sheet that stands at its place is left as it is.
     """
     with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         rows = result_rows(frozen, lang=lang)
         place = target or Path(frozen.header.target)
         if existing == "keep" and place.exists():
@@ -289,7 +338,7 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
 
     """
     with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
     return reporter.crosstab(sheet, rows, column, WEBCAST)

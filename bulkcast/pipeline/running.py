@@ -11,13 +11,13 @@ from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, Steady, claim
 from bulkcast.model import is_rehearsal
 from bulkcast.pipeline.believing import require_as_done
-from bulkcast.pipeline.dispatching import OPEN, Doors, Left, carry_out, own_clock
+from bulkcast.pipeline.dispatching import Doors, Left, carry_out, own_clock
 from bulkcast.pipeline.freezing import freeze, header_of, held_back, new_name, target_of
 from bulkcast.pipeline.overtaking import without_overtaken
 from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparing import zone
 from bulkcast.pipeline.remembering import one_spelling, require_unchanged
-from bulkcast.pipeline.reporting import resumed_place
+from bulkcast.pipeline.reporting import as_told, resumed_place
 from bulkcast.pipeline.values import Control, Prepared, RunReport, SendOptions, Watch
 
 
@@ -90,7 +90,8 @@ async def resume(
     """
     config = replace(config, institution=one_spelling(config.institution))
     with parts.ledger(config.home) as ledger:
-        header = ledger.newest(run).header
+        record = ledger.newest(run)
+        header = record.header
         is_away = header.institution != config.institution
         if is_away and is_rehearsal(header.run) and not config.credentials.is_sandbox:
             raise CannotStart(
@@ -115,6 +116,8 @@ async def resume(
         with claim(
             config.home, header.institution, run=header.run, since=since, state=config.state
         ) as sends:
+            if told_before := as_told(ledger, record, options):
+                return replace(told_before, remarks=told)
             clock = steady or own_clock(wall)
             doors = Doors(control or Control(), watch, wall, clock, parts, sends)
             left = Left.of(ledger.load(header.run), ledger.superseded(header.run))
@@ -126,9 +129,10 @@ async def resume(
 def left_to_send(home: Path, run: str = "") -> int:
     """How many rows of a run, or of the newest one, were not sent or not confirmed."""
     with Ledger(home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run)
-    open_ = (s for s in frozen.stored if frozen.outcomes[s.key].status in OPEN)
-    return sum(len(stored.rows) for stored in open_)
+        record = ledger.newest(run)
+        if record.purged_at is not None:
+            ledger.load(record.header.run)
+        return ledger.left(record.header.run)
 
 
 def _told(at: float, name: str) -> str:

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from bulkcast import client as http
 from bulkcast import loader, validator
@@ -12,6 +13,7 @@ from bulkcast import plan as planning
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
 from bulkcast.known import Known
+from bulkcast.ledger import Ended
 from bulkcast.model import (
     Change,
     Checked,
@@ -215,6 +217,25 @@ class Validation:
         return 3 if self.has_errors or self.invalid else 0
 
 
+class LazyRows(Sequence[ResultRow]):
+    """Rows of which the number is known and the rest is read by whoever looks at them."""
+
+    def __init__(self, n: int, read: Callable[[], tuple[ResultRow, ...]]) -> None:
+        self._n = n
+        self._read = cache(read)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._read()[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self._read() == (tuple(other) if isinstance(other, Sequence) else other)
+
+    __hash__ = None  # type: ignore[assignment] # as of any sequence that is read when asked
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """How a run ended."""
@@ -228,17 +249,33 @@ class RunReport:
     """None where the result sheet could not be written; `remarks` says why."""
     stop: Stop | None
     exit_status: int
-    rows: tuple[ResultRow, ...]
+    rows: Sequence[ResultRow] = field(repr=False)
+    """`asyncio.run` asks a task for its `repr` when it ends, results and all."""
     remarks: tuple[Text, ...] = ()
     issues: tuple[Issue, ...] = ()
     """What was found about the sheet as a whole."""
     ignored_columns: tuple[str, ...] = ()
     """Headers that name no setting, in sheet order; empty where a run is resumed."""
+    ended: tuple[Ended, ...] = ()
+    """The rows counted, where they are not read yet."""
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:
         """Rows by status; adds up to the rows read."""
-        return {**no_counts(), **Counter(row.status for row in self.rows)}
+        return {**no_counts(), **self._counted(lambda _: True)}
+
+    @property
+    def earlier(self) -> Mapping[RowStatus, int]:
+        """How many rows are as an earlier run left them, by status."""
+        return self._counted(lambda run: run != self.run)
+
+    def _counted(self, wanted: Callable[[str], bool]) -> Counter[RowStatus]:
+        if not self.ended:
+            return Counter(row.status for row in self.rows if wanted(row.run))
+        found: Counter[RowStatus] = Counter()
+        for some in self.ended:
+            found[some.status] += some.n if wanted(some.run) else 0
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ opens it; a sheet of ours is unguarded first, which makes a round trip a fixed p
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +38,7 @@ def write(
     """
     sheet = _Sheet(layout, len(headers), place(headers, len(headers)), _is_result(headers), results)
     try:
-        announced, body = _split(source.read_bytes().decode(layout.encoding))
-        n_rows = _write(announced, body, draft.path, sheet)
+        n_rows = _write(source, draft.path, sheet)
         _verify(draft.path, sheet, n_rows)
     except (UnicodeError, csv.Error, LookupError) as exc:
         raise UnreadableSheet(
@@ -97,21 +97,39 @@ def _is_result(headers: Sequence[str]) -> bool:
     return title("status") in {header.strip().casefold() for header in headers}
 
 
-def _split(text: str) -> tuple[str, str]:
-    """A first line such as `sep=;`, which Excel obeys and does not count, and the rest."""
-    text = text.removeprefix("\ufeff")
-    found = re.match(r'"?sep=.(?:"?\r?\n)', text, re.IGNORECASE)
-    return (found[0], text[found.end() :]) if found else ("", text)
+@contextmanager
+def _opened(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
+    """A first line such as `sep=;`, which Excel obeys and does not count, and the lines behind."""
+    with path.open(encoding=encoding, newline="") as file:
+        first = file.readline().removeprefix("\ufeff")
+        if re.fullmatch(r'"?sep=.(?:"?\r?\n)', first, re.IGNORECASE):
+            yield first, file
+        else:
+            yield "", chain([first] if first else [], file)
 
 
-def _write(announced: str, body: str, path: Path, sheet: _Sheet) -> int:
-    """Write every record; how many there were."""
-    n_rows = 0
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
+def _ending(source: Path, encoding: str) -> str:
+    """How its lines end: as the user's programs expect it."""
+    found = False
+    with _opened(source, encoding) as (_, lines):
+        for line in lines:
+            if line.endswith("\r\n"):
+                return "\r\n"
+            found |= line.endswith("\n")
+    return "\n" if found else "\r\n"
+
+
+def _write(source: Path, path: Path, sheet: _Sheet) -> int:
+    """Write every record of `source`; how many there were."""
+    n_rows, encoding = 0, sheet.layout.encoding
+    ending = _ending(source, encoding)
+    with (
+        _opened(source, encoding) as (announced, lines),
+        path.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
         file.write(announced)
-        ending = "\n" if "\n" in body and "\r\n" not in body else "\r\n"
         out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
-        for n_rows, row in sheet.records(io.StringIO(body, newline="")):
+        for n_rows, row in sheet.records(lines):
             out.writerow(sheet.render(n_rows, row))
     return n_rows
 
@@ -126,11 +144,10 @@ def _safe(cell: str) -> str:
 def _verify(path: Path, sheet: _Sheet, n_rows: int) -> None:
     """Read the draft again: as many records, and each status in its row."""
     status = next(index for index, field in sheet.columns.items() if field == "status")
-    _, body = _split(path.read_bytes().decode("utf-8-sig"))
-    found = 0
-    told: dict[int, str] = {}
-    for found, row in sheet.records(io.StringIO(body, newline="")):
-        if found in sheet.results:
-            told[found] = row[status] if status < len(row) else ""
-    if found != n_rows or told != {n: r.status.value for n, r in sheet.results.items()}:
+    found = right = 0
+    with _opened(path, "utf-8-sig") as (_, lines):
+        for found, row in sheet.records(lines):
+            result = sheet.results.get(found)
+            right += bool(result and row[status : status + 1] == [result.status.value])
+    if found != n_rows or right != len(sheet.results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
