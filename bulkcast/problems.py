@@ -40,7 +40,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "The file does not say how it is encoded, and what would be sent depends on it: read as"
         " {encoding} a cell is “{sample}”, as {other} “{other_sample}”.",
-        "Save it as CSV UTF-8, or say which of the two is right, with --encoding {encoding} or"
+        "Save it as CSV UTF-8, or say its encoding, such as --encoding {encoding} or"
         " --encoding {other}.",
     ),
     # ---------------------------------------------------------------- the header row
