@@ -43,6 +43,15 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Save it as CSV UTF-8, or say its encoding, such as --encoding {encoding} or"
         " --encoding {other}.",
     ),
+    "cell.holds_rows": Problem(
+        _W,
+        "Cell {place}, in quotes, holds a line that looks like a row of its own (id {ids}), which"
+        " is not sent.",
+        "If two stray quotes have made one cell of several rows from row {row_number} on, delete"
+        " them.",
+        many="Cell {place}, in quotes, holds {n} lines that look like rows of their own (ids"
+        " {ids}), which are not sent.",
+    ),
     # ---------------------------------------------------------------- the header row
     "header.near_miss": Problem(
         _E,
