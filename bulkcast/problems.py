@@ -40,8 +40,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _E,
         "The file does not say how it is encoded, and what would be sent depends on it: read as"
         " {encoding} a cell is “{sample}”, as {other} “{other_sample}”.",
-        "Save it as CSV UTF-8, or say which of the two is right, with --encoding {encoding} or"
+        "Save it as CSV UTF-8, or say its encoding, such as --encoding {encoding} or"
         " --encoding {other}.",
+    ),
+    "cell.holds_rows": Problem(
+        _W,
+        "Cell {place}, in quotes, holds a line that looks like a row of its own (id {ids}), which"
+        " is not sent.",
+        "If two stray quotes have made one cell of several rows from row {row_number} on, delete"
+        " them.",
+        many="Cell {place}, in quotes, holds {n} lines that look like rows of their own (ids"
+        " {ids}), which are not sent.",
     ),
     # ---------------------------------------------------------------- the header row
     "header.near_miss": Problem(

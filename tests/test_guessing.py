@@ -1,7 +1,11 @@
 """Guessed encodings: always told, and an error where a guess would decide what is sent."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice, product
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
+from bulkcast.loader.guessing import perhaps_home
 from bulkcast.model import Issue, Severity
 from bulkcast.pipeline import SheetOptions, prepare, validate
 from tests.sheets import loaded, write
@@ -47,7 +52,7 @@ def test_a_chinese_header_settles_that_a_file_is_chinese(folder: Path, text: str
     "text",
     [
         *("数学一班", "高级英语班直播", "王老师的物理课堂", "北京市第一中学", "软件工程导论"),
-        *("詹姆斯·鲍威尔", "鑫淼奕婷老师专场", "喆哥带你学奥数", "初三化学（二）班"),
+        *("初三化学（二）班", "高一物理：牛顿第二定律"),
         "欢迎观看本次公开课，请提前十分钟进入直播间。",
     ],
 )
@@ -81,8 +86,12 @@ def test_two_cells_show_what_the_guess_makes_of_the_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        *("數學一班", "高級英語班直播", "王老師的物理課堂", "臺北市立第一中學", "鄭老師", "密碼"),
-        *("週三晚上八點", "國三化學（二）班", "請準備好課本和練習冊，課後會有重播。"),
+        *(
+            "高級英語班直播",
+            "王老師的物理課堂",
+            "國三化學（二）班",
+            "請準備好課本和練習冊，課後會有重播。",
+        ),
     ],
 )
 def test_big5_under_plain_headers_is_sent_as_meant(tmp_path: Path, text: str) -> None:
@@ -117,7 +126,15 @@ def test_what_two_encodings_make_sense_of_is_an_error_that_shows_both(
     assert prepare(path, SheetOptions(ReadOptions(encoding=encoding))).valid == 1
 
 
-@pytest.mark.parametrize("text", ["Café", "«Élan»", "Курс математики", "Ελληνικά", "高中数学"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Café", "«Élan»", "Größe", "São Paulo", "Introduction à la physique", "Łódź", "żółć"),
+        *("Tiếng Việt", "Học", "Señor Muñoz", "İstanbul", "Çeşme", "Kraków", "Ångström"),
+        *("Курс математики", "Ελληνικά", "שלום", "مرحبا", "สวัสดี", "हिन्दी", "안녕", "日本語"),
+        *("高中数学", "临汾", "丰", "水", "周末 😀", "平时", "第1课 – 导论", "“VIP”"),
+    ],
+)
 def test_utf8_without_a_mark_is_no_guess(tmp_path: Path, text: str) -> None:
     path = sheet(tmp_path, PLAIN, text, "utf-8")
 
@@ -172,6 +189,116 @@ def test_nor_is_what_stands_under_a_password_s_misspelt_name(tmp_path: Path, hea
     (found,) = told(path)
 
     assert "春眠" not in str(found.message)
+
+
+# ------------------------------------------------------------------ Chinese that is UTF-8, too
+
+
+@pytest.mark.parametrize("text", ["平时", "水平", "目前", "平台", "模式", "农业", "图片", "小写"])
+@pytest.mark.parametrize("rows", [1, 9])
+def test_gbk_that_can_be_read_as_utf8_is_not_sent(tmp_path: Path, text: str, rows: int) -> None:
+    lines = "".join(f"{25096094 + n},1,{text}\n" for n in range(rows))
+    path = write(tmp_path / "a.csv", PLAIN + lines, "gbk")
+
+    (found,) = told(path)
+
+    assert (found.code, found.severity) == ("file.encoding_doubtful", Severity.ERROR)
+    assert "--encoding gb18030" in str(found.fix)
+    assert prepare(path).plan.requests == ()
+
+
+def test_nor_where_it_stands_far_down_in_a_large_file(tmp_path: Path) -> None:
+    plain = "".join(f"{25096094 + n},1,Introduction to physics\n" for n in range(9000))
+    path = write(tmp_path / "a.csv", f"{PLAIN}{plain}7,1,平时\n", "gbk")
+
+    assert [i.code for i in told(path)] == ["file.encoding_doubtful"]
+
+
+def words_in_utf8(encoding: str) -> Iterator[tuple[str, str]]:
+    """Every two characters of GB 2312 whose bytes are UTF-8, and what they read as."""
+    codes = [bytes((a, b)) for a in range(0xB0, 0xF8) for b in range(0xA1, 0xFF)]
+    known = [code for code in codes if code.decode("gb2312", "ignore")]
+    halves = [code for code in known if code[0] in range(0xC2, 0xE0) and code[1] < 0xC0]
+    long = ((a, b) for a in known if a[0] >= 0xF0 for b in known if b[0] < 0xC0 > b[1])
+    for first, second in (*product(halves, halves), *long):
+        with suppress(UnicodeDecodeError):
+            yield (first + second).decode(encoding), (first + second).decode()
+
+
+def test_no_word_of_two_characters_passes_for_utf8() -> None:
+    some = islice(words_in_utf8("gb2312"), 0, None, 499)
+
+    assert [word for word, read in some if not perhaps_home([read])] == []
+
+
+@pytest.mark.long
+def test_not_one_of_all_of_them() -> None:
+    wrong = [word for word, read in words_in_utf8("gb2312") if not perhaps_home([read])]
+
+    assert wrong == []
+
+
+# ------------------------------------------------------------------ texts of fifteen encodings
+
+CYRILLIC = "Курс математики урок язык класс учитель сегодня завтра химия вода мама ответы Вопросы"
+JAPANESE = "数学 入門 講座 はじめての 授業 先生 学生 高校 英語 クラス 日本語 物理 質問 試験 合格"
+KOREAN = "안녕하세요 수업 소개 수학 선생님 학생 강의 공개 고등학교 과학 大學 數學 高 新 先生"
+GREEK = "Γεια μάθημα μαθηματικά αγγλικά τάξη δάσκαλος μαθητής σήμερα φυσική χημεία ιστορία μουσική"
+LATIN = "Señor Muñoz café élève leçon où été Größe für Übung não ação niño garçon maïs até"
+WORDS = {
+    "gb18030": "数学 一班 高级 英语 直播 王老师 物理 课堂 北京市 郑老师 密码 鑫淼 奕婷 平时 目前",
+    "big5": "數學 一班 高級 英語 直播 王老師 物理 課堂 臺北 第一 中學 鄭老師 密碼 週三 準備 練習冊",
+    "cp949": KOREAN,
+    "cp932": JAPANESE,
+    "euc_jp": JAPANESE,
+    "cp1251": CYRILLIC,
+    "koi8_r": CYRILLIC,
+    "cp866": CYRILLIC,
+    "cp1250": "Łódź wykład język świat gęś żółć ćwiczenia dzień społeczność książka žluťoučký",
+    "cp1252": LATIN,
+    "mac_roman": LATIN,
+    "cp1253": GREEK,
+    "cp1255": "שלום שיעור מתמטיקה אנגלית כיתה מורה תלמיד היום מחר פיזיקה כימיה מוזיקה ספר שאלות",
+    "cp1256": "مرحبا درس رياضيات اللغة معلم طالب اليوم غدا فيزياء كيمياء تاريخ موسيقى مدرسة",
+    "cp874": "สวัสดี วิชา คณิตศาสตร์ ภาษาอังกฤษ ครู วันนี้ เคมี ดนตรี ถ่ายทอดสด โรงเรียน คำถาม มานา งาน",
+}
+
+
+def texts_in(encoding: str, n: int) -> Iterator[str]:
+    """Words of the language, with spaces or without, and letters of it in any order."""
+    random = Random(f"{encoding} {n}")
+    words = WORDS[encoding].split()
+    letters = "".join(words)
+    for _ in range(n):
+        chosen = random.choice(["", " "]).join(random.choices(words, k=random.randint(1, 6)))
+        jumbled = "".join(random.choices(letters, k=random.randint(2, 12)))
+        yield random.choice([chosen, chosen, jumbled])
+
+
+def wrongly_sent(folder: Path, encoding: str, n: int) -> list[tuple[str, object]]:
+    """The texts that would be sent as something else, and what they would be sent as."""
+    found: list[tuple[str, object]] = []
+    for text in texts_in(encoding, n):
+        path = sheet(folder, PLAIN, text, encoding)
+        try:
+            read = loaded(path)
+        except UnreadableSheet:
+            continue
+        sent = read.rows[0].cells[2]
+        if sent != text and all(i.severity is not Severity.ERROR for i in read.issues):
+            found.append((text, sent))
+    return found
+
+
+@pytest.mark.parametrize("encoding", WORDS)
+def test_no_text_is_sent_as_another_one(tmp_path: Path, encoding: str) -> None:
+    assert wrongly_sent(tmp_path, encoding, 5) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("encoding", WORDS)
+def test_nor_of_a_hundred_and_thirty(tmp_path: Path, encoding: str) -> None:
+    assert wrongly_sent(tmp_path, encoding, 130) == []
 
 
 # ------------------------------------------------------------------ where a guess is told

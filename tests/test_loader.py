@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,59 @@ def test_a_sep_line_names_the_delimiter_and_is_no_row(tmp_path: Path) -> None:
 def test_a_delimiter_must_be_one_character(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="--delimiter 'ab'"):
         loaded(write(tmp_path / "a.csv", f"{HEADER}1,x\n"), ReadOptions(delimiter="ab"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "cell"),
+    [
+        ('1001,1,"one\n1002,1,two\n1003,1,three"\n', "C2"),
+        ('1001,"1,one\n1002,1",two\n', "B2"),
+        ('1000,1,zero\n1001,1,"one\r\n1002,1,two"\r\n', "C3"),
+        ('"1001,1,one\n1002",1,two\n', None),  # its id is none: an error anyway
+        ('1001,1,"Hello, all\nwelcome, friends, and bye"\n', None),
+        ('1001,1,"In 2027, on Monday,\nin room 12, at 8"\n', None),
+        ('1001,1,"one, 1002, two"\n', None),
+    ],
+)
+def test_a_quoted_cell_that_holds_whole_rows_is_told(
+    tmp_path: Path, rows: str, cell: str | None
+) -> None:
+    path = write(tmp_path / "a.csv", f"activityId,recordState,webcastIntroduce\n{rows}")
+
+    found = [(i.code, i.cell) for i in loaded(path).issues]
+
+    assert found == ([("cell.holds_rows", cell)] if cell else [])
+
+
+@pytest.mark.parametrize(
+    "row", ["," * 3_000_000, '"a",' * 40_000, '"\n",' * 40_000, "1" + "," * 16_384]
+)
+def test_a_row_wider_than_any_spreadsheet_is_refused_before_it_is_taken_apart(
+    tmp_path: Path, row: str
+) -> None:
+    path = write(tmp_path / "a.csv", f"activityId,recordState\n1001,1\n{row}\n1002,1\n")
+
+    tracemalloc.start()
+    with pytest.raises(UnreadableSheet, match=r"line 3: the row has more than 16384 columns"):
+        loaded(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 20 * 2**20
+
+
+def test_a_quote_in_the_middle_of_a_cell_opens_none(tmp_path: Path) -> None:
+    rows = '1002,"one, ""two"", three"\n' * 9000
+    path = write(tmp_path / "a.csv", f'activityId,webcastIntroduce\n1001,5" and 6""\n{rows}')
+
+    assert len(loaded(path).rows) == 9001
+
+
+def test_commas_within_quotes_are_no_columns(tmp_path: Path) -> None:
+    text = "," * 20_000
+    path = write(tmp_path / "a.csv", f'activityId,webcastIntroduce\n1001,"{text}"\n')
+
+    assert loaded(path).rows[0].cells == ("1001", text)
 
 
 def test_an_unclosed_quote_swallows_no_row_in_silence(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import csv
 import io
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import default_name, write_results
 from bulkcast.reporter.columns import FIELDS, title
-from bulkcast.reporter.files import take_place
+from bulkcast.reporter.files import replacing, take_place
 
 TITLES = [title(field) for field in FIELDS]
 
@@ -186,6 +189,55 @@ def test_a_sheet_that_changed_since_leaves_no_half_result(tmp_path: Path, conten
         )  # fmt: skip
 
     assert [p.name for p in tmp_path.iterdir()] == ["term.csv"]
+
+
+def test_drafts_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    target = tmp_path / "results.csv"
+    leave_a_draft = (
+        "import os, pathlib, sys\n"
+        "from bulkcast.reporter.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1]), 'refuse') as draft:\n"
+        "    print(draft.path.name, flush=True)\n"
+        "    os.kill(os.getpid(), 9) if sys.argv[2] == 'killed' else input()\n"
+    )
+
+    def process(how: str) -> tuple[subprocess.Popen[str], Path]:
+        started = subprocess.Popen(
+            [sys.executable, "-c", leave_a_draft, str(target), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert started.stdout is not None
+        return started, tmp_path / started.stdout.readline().strip()
+
+    writing, live = process("writing")
+    killed, abandoned = process("killed")
+    killed.communicate()
+    old, foreign, own, user_s = (
+        tmp_path / name
+        for name in (
+            ".bulkcast-0123456789abcdef.csv",
+            f".bulkcast-00000000-{killed.pid}-0123456789abcdef.csv",
+            ".bulkcast-0123456789abcdee.csv",
+            ".bulkcast-notes.csv",
+        )
+    )
+    for path in (old, foreign, own, user_s):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert abandoned.exists()
+    assert live.exists()
+
+    with replacing(tmp_path / "other.csv", "refuse"):
+        pass
+
+    assert not abandoned.exists()
+    assert not old.exists()
+    assert all(path.exists() for path in (live, foreign, own, user_s))
+    writing.communicate("\n")
+    assert target.exists()
+    assert not live.exists()
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

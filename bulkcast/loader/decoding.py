@@ -14,7 +14,14 @@ from typing import Final
 import charset_normalizer
 
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.loader.guessing import GUESSED_AMONG, Guess, oddness, perhaps_home
+from bulkcast.loader.guessing import (
+    ALSO_KNOWN,
+    GUESSED_AMONG,
+    HOME_ENCODING,
+    OF_LETTERS,
+    Guess,
+    oddness,
+)
 from bulkcast.model import Text
 
 _MARKS: Final = (
@@ -67,7 +74,8 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
         return _proved(path, head, zeros, _guessed(zeros))
     if _first_fault(path, "utf-8") is None:
         text = _whole_lines(head, "utf-8")
-        guess = Guess("utf-8", by_header=False) if perhaps_home(text) else None
+        by_header = score(text) > score(_whole_lines(head, HOME_ENCODING))
+        guess = None if by_header or _is_ascii(path) else Guess("utf-8", by_header=False)
         return Found("utf-8", text, guess=guess)
     return _guess(path, head, score)
 
@@ -135,6 +143,11 @@ def _first_fault(path: Path, encoding: str) -> int | None:
     return None
 
 
+def _is_ascii(path: Path) -> bool:
+    with path.open("rb") as file:
+        return all(piece.isascii() for piece in iter(lambda: file.read(_AT_ONCE), b""))
+
+
 def _whole_lines(head: bytes, encoding: str) -> str:
     """The text of `head`, but for what is cut off at its end."""
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
@@ -163,7 +176,7 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
     matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
     texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
-        (-score(texts[match.encoding]), odd, match.chaos, order, match.encoding)
+        (-score(texts[match.encoding]), *odd, match.chaos, order, match.encoding)
         for order, match in enumerate(matches)
         for odd in [oddness(match.encoding, texts)]
     )
@@ -175,8 +188,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> Found:
     for *_, encoding in candidates:
         if _first_fault(path, encoding) is None:
             text = _whole_lines(head, encoding)
-            others = (_whole_lines(head, other) for other in GUESSED_AMONG)
-            by_header = all(score(other) < score(text) for other in others if other != text)
+            also = ALSO_KNOWN if encoding in OF_LETTERS else ()
+            others = {_whole_lines(head, other) for other in (*GUESSED_AMONG, *also)} - {text}
+            by_header = all(score(other) < score(text) for other in others)
             return Found(encoding, text, guess=Guess(encoding, by_header=by_header))
     raise UnreadableSheet(
         "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
@@ -14,6 +15,7 @@ from bulkcast.loader import decoding, kinds, table
 from bulkcast.loader.guessing import Doubts
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
+from bulkcast.loader.swallowed import Swallowed
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Line
 from bulkcast.model import Layout, Text
 from bulkcast.quoting import unguard
@@ -28,6 +30,8 @@ Records = tuple[range, list[list[str]]]
 _AT_ONCE: Final = 512
 """Records: so few that they are still in the processor's own memory when they are looked at."""
 _LOOKED_AT: Final = 4096
+_COLUMNS_MAX: Final = 16_384
+"""Of a spreadsheet, whichever program's."""
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
     (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
@@ -54,16 +58,20 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
     with path.open(encoding=found.encoding, newline="") as file:
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
         stream = _stream(path, records, endpoint, options, tuple(remarks))
+        swallowed = Swallowed(stream.headers, endpoint, options.mapping, delimiter)
+        doubts: Doubts | None = None
         if found.guess:
             doubts = Doubts(found.guess, stream.headers, endpoint, options.mapping)
-            stream.chunks = _seen(stream.chunks, doubts)
-            stream.doubts = doubts.issues
+        stream.chunks = _seen(stream.chunks, swallowed, doubts)
+        stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
         yield stream
 
 
-def _seen(chunks: Iterable[Chunk], doubts: Doubts) -> Iterator[Chunk]:
+def _seen(chunks: Iterable[Chunk], swallowed: Swallowed, doubts: Doubts | None) -> Iterator[Chunk]:
     for numbers, rows in chunks:
-        doubts.see(rows)
+        swallowed.see(numbers, rows)
+        if doubts:
+            doubts.see(rows)
         yield numbers, rows
 
 
@@ -178,6 +186,56 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
         raise UnreadableSheet("{name}: {what}", name=name, what=_explained(str(exc))) from exc
 
 
+def _bounded(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
+    """The lines, as long as no row of them is wider than a spreadsheet can be.
+
+    A row is taken apart by csv as a whole: millions of empty cells would fill the memory.
+
+    Raises:
+        UnreadableSheet: a row is.
+
+    """
+    row = _Width(delimiter)
+    begun = 1 + skipped
+    for number, line in enumerate(lines, start=begun):
+        if not row.is_open:
+            row.delimiters, begun = 0, number
+        row.see(line)
+        if row.delimiters >= _COLUMNS_MAX:
+            raise UnreadableSheet(
+                "{name}, line {line}: the row has more than {most} columns, which no spreadsheet "
+                "has; delete the delimiters behind its last cell.",
+                name=name,
+                line=begun,
+                most=_COLUMNS_MAX,
+            )
+        yield line
+
+
+class _Width:
+    """How many delimiters a row has, line by line."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._signs = re.compile(f'["{re.escape(delimiter)}]')
+        self.is_open = False
+        """Whether the line seen last ends within quotes."""
+        self.delimiters = 0
+
+    def see(self, line: str) -> None:
+        """Count the delimiters of a line that stand outside of quotes."""
+        if len(line) < _COLUMNS_MAX and not self.is_open and '"' not in line:
+            return
+        after = 0  # where a quote opens a cell; elsewhere outside of quotes it is only a character
+        for sign in self._signs.finditer(line):
+            if self.delimiters >= _COLUMNS_MAX:
+                return
+            if sign[0] != '"':
+                self.delimiters += not self.is_open
+                after = after if self.is_open else sign.end()
+            elif self.is_open or sign.start() == after:
+                self.is_open, after = not self.is_open, sign.end()
+
+
 class _Records:
     """The records of a file, numbered as a spreadsheet shows them; blank lines count."""
 
@@ -198,7 +256,8 @@ class _Records:
             UnreadableSheet: a record is not written as it has to be; the sentence says where.
 
         """
-        reader = csv.reader(self._file, delimiter=self.delimiter, strict=True)
+        lines = _bounded(self._file, self.delimiter, self._path.name, self._skipped)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         n, at_once = 0, HEADER_WITHIN
         try:
             while rows := list(islice(reader, at_once)):

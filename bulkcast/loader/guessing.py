@@ -7,13 +7,13 @@ nothing bears out, is an error: what a cell meant is never guessed.
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
 
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
+from bulkcast.loader.frequent import chineseness
 from bulkcast.loader.table import Cells
 from bulkcast.model import Issue
 from bulkcast.problems import issue
@@ -23,6 +23,13 @@ GUESSED_AMONG: Final = (
 )
 """What spreadsheet programs in the countries of this API's users save "CSV" in.  Others would fit
 any bytes at all and turn a damaged file into a readable one of nonsense."""
+OF_LETTERS: Final = ("cp1258", "cp1252", "cp1251")
+"""Those with a byte for each character; no Chinese is made of them."""
+ALSO_KNOWN: Final = (
+    *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
+    *("mac_roman", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15"),
+)
+"""Nothing is read in them unasked, but a header that they make as well bears out no other one."""
 HOME_ENCODING: Final = "gb18030"
 """What an unmarked file of this API's users is most often in; it includes GBK and GB2312."""
 
@@ -33,8 +40,9 @@ _MOSTLY_EVERYDAY: Final = 0.8
 have the rarest characters, stay above it where they stand among other words."""
 _LONG_ENOUGH: Final = 8
 """Characters from which on it is no accident that all of them are everyday ones elsewhere, too."""
-_TOO_SHORT: Final = 3
-"""Characters up to which nobody can tell."""
+_BORNE_OUT: Final = 7.0
+"""How Chinese a text is that can hardly be anything else: of a thousand texts that are none, read
+so by accident, one comes near it."""
 _ORDINARY_FROM: Final = 6
 """Characters from which on it is no accident that all of them are of the home encoding's core."""
 _TWO_BYTES: Final = "\u07ff"
@@ -130,30 +138,29 @@ class Doubts:
 
     def _rival(self) -> str | None:
         """Another encoding that may as well be meant; None where the guess is borne out."""
-        encoding, whole = self.guess.encoding, "".join(self._cells)
+        encoding, whole = self.guess.encoding, " ".join(self._cells)
         if encoding == "utf-8":
-            return HOME_ENCODING if perhaps_home(whole) else None
-        own = _everyday(whole, encoding)
-        rivals = {
-            other: _everyday(text, other)
-            for other in GUESSED_AMONG
-            if other != encoding and (text := self._made_by(other)) is not None
-        }
-        if not rivals:
-            return None
-        best = max(rivals, key=lambda other: rivals[other].share)
-        if encoding == HOME_ENCODING:
-            is_borne_out = _looks_like_home(whole) and not rivals[best].is_as_likely
-        else:
-            is_borne_out = _MOSTLY_EVERYDAY <= own.share > rivals[best].share
-        return None if is_borne_out else best
+            return HOME_ENCODING if perhaps_home(self._cells) else None
+        made = {other: self._made_by(other) for other in GUESSED_AMONG if other != encoding}
+        rivals = {other: text for other, text in made.items() if text is not None}
+        if not any(map(_is_japanese, (whole, *rivals.values()))) and not self._is_of_an_alphabet():
+            best = max((chineseness(text, other) for other, text in rivals.items()), default=0)
+            if chineseness(whole, encoding) >= _BORNE_OUT + max(best, 0):
+                return None
+        likeliest = max(rivals, key=lambda o: _everyday(rivals[o], o).share, default=None)
+        return likeliest or (HOME_ENCODING if encoding != HOME_ENCODING else "big5")
+
+    def _is_of_an_alphabet(self) -> bool:
+        """Whether all words are such in an encoding of letters, too: none, one or only capitals."""
+        readings = (self._made_by(other) for other in (*OF_LETTERS, *ALSO_KNOWN))
+        return any(made is not None and _is_of_sane_words(made) for made in readings)
 
     def _made_by(self, other: str) -> str | None:
         """All cells as another encoding has them; None where it does not fit or changes nothing."""
         made = [_made(cell, self.guess.encoding, other) for cell in self._cells]
         if None in made or made == list(self._cells):
             return None
-        return "".join(cell for cell in made if cell)
+        return " ".join(cell for cell in made if cell)
 
 
 def _made(cell: str, encoding: str, other: str) -> str | None:
@@ -175,40 +182,91 @@ class _Everyday:
     share: float
     """Of those, how many are everyday ones."""
 
-    @property
-    def is_as_likely(self) -> bool:
-        """Whether they may be meant, though they look like home in the home encoding."""
-        return self.share == 1 and not _TOO_SHORT < self.n < _LONG_ENOUGH
 
+def perhaps_home(cells: Iterable[str]) -> bool:
+    """Whether cells read as UTF-8 may be in the home encoding, as `ƽʱ` is 平时.
 
-def perhaps_home(text: str) -> bool:
-    """Whether a text in UTF-8 may be a short one in the home encoding, as `һ` is of 一.
-
-    Letters of no script that is written here, two bytes each, and not one with an accent.
+    Most characters of the home encoding are letters of two bytes in UTF-8 where they can be read so
+    at all.  What no accident makes shows that UTF-8 is meant: an accented letter in a Latin word,
+    a word in the letters of one alphabet, Chinese, Korean.
     """
-    odd = [c for c in text if not c.isascii()]
-    if (
-        not 0 < len(set(odd)) <= _TOO_SHORT
-        or max(odd) > _TWO_BYTES
-        or any(unicodedata.name(c, "")[:5] == "LATIN" for c in odd)
-    ):
-        return False
-    made = _made("".join(odd), "utf-8", HOME_ENCODING)
-    return made is not None and _looks_like_home(made)
+    odd = [cell for cell in cells if not cell.isascii()]
+    return bool(odd) and sum(map(_is_utf8, odd)) * 2 <= len(odd)
 
 
-def oddness(encoding: str, texts: Mapping[str, str]) -> int:
-    """How unlikely a file is in `encoding`, of which `texts` are what each encoding makes; 0 to 2.
+def _is_utf8(cell: str) -> bool:
+    """Whether a cell that was read as UTF-8 can hardly be meant as anything else."""
+    odd = "".join(c for c in cell if not c.isascii())
+    made = _made(odd, "utf-8", HOME_ENCODING)
+    is_home = made is not None and all(map(_is_of_core, made))
+    if long := [c for c in odd if c > _TWO_BYTES]:
+        if not all(map(_IS_WRITTEN, long)) or sum(map(_is_usual, long)) * 2 < len(long):
+            return False
+        share, other = (_everyday(t or "", HOME_ENCODING).share for t in (odd, made))
+        return not is_home or other < share
+    plain = [c for c in cell if c.isascii()]
+    n_plain = sum(map(str.isalpha if is_home else str.isalnum, plain))
+    if all(map(_IS_LATIN, odd)) and n_plain >= max(_LATIN_FROM, len(odd)):
+        return True
+    letters = [c for c in odd if c.isalpha()]
+    return not is_home and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
 
-    Where Chinese of home is as likely as anything else, it is the likelier.
+
+def _is_usual(character: str) -> bool:
+    """Whether a character is no rarity: an accident makes mostly such."""
+    if not _IS_EAST_ASIAN(character):
+        return True
+    return _is_of_core(character) or any(test(character) for test in _EVERYDAY.values())
+
+
+def _is_of_one_alphabet(text: str) -> bool:
+    """Whether the letters are those of one alphabet that is written today."""
+    return any(all(map(one, text)) for one in _ALPHABETS)
+
+
+def _among(ranges: str) -> Callable[[str], bool]:
+    """Whether a character stands in a class of regular expressions."""
+    found = re.compile(f"[{ranges}]").match
+    return lambda character: found(character) is not None
+
+
+_LATIN: Final = "\u00a0-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0323"
+_IS_LATIN: Final = _among(_LATIN)
+"""Letters and signs that languages in Latin script are written with; the rarer ones of phonetics
+and of old alphabets are what an accident makes."""
+_IS_WRITTEN: Final = _among(
+    "\u0e00-\u0e5b\u0900-\u0dff\u1e00-\u1fff\u2000-\u22ff\u2460-\u27bf\u3000-\u30ff"
+    "\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\uff00-\uffee\U0001f000-\U0001faff"
+)
+"""Of three bytes and more in UTF-8: what is written today, and no private or broken character."""
+_IS_EAST_ASIAN: Final = _among("\u3400-\u9fff\uac00-\ud7a3")
+_ALPHABETS: Final = (
+    _IS_LATIN,
+    _among("\u0370-\u03ff\u00a0-\u00bf"),
+    _among("\u0400-\u045f\u0490-\u04e9\u00a0-\u00bf"),
+    _among("\u0591-\u05f4\u00a0-\u00bf"),
+    _among("\u060c-\u06d5\u06f0-\u06f9\u00a0-\u00bf"),
+    _among("\u0531-\u058a\u00a0-\u00bf"),
+)
+_LATIN_FROM: Final = 2
+"""Plain letters beside accented ones."""
+_ALPHABETIC_FROM: Final = 3
+
+
+def oddness(encoding: str, texts: Mapping[str, str]) -> tuple[float, int]:
+    """How unlikely a file is in `encoding`, of which `texts` are what each encoding makes.
+
+    Frequent Chinese is the likeliest; where Chinese of home is as likely as anything else, it is.
     """
-    found = _everyday(texts[encoding], encoding)
+    text = texts[encoding]
+    shown = -max(chineseness(text, encoding), 0)
+    found = _everyday(text, encoding)
     if encoding != HOME_ENCODING:
-        return 1 if encoding in _EVERYDAY and found.share >= _MOSTLY_EVERYDAY else 2
+        return shown, 1 if encoding in _EVERYDAY and found.share >= _MOSTLY_EVERYDAY else 2
     rivals = _EVERYDAY.keys() & texts.keys() - {HOME_ENCODING}
     others = (_everyday(texts[rival], rival) for rival in rivals)
     is_alone = not any(other.share == 1 and other.n >= _LONG_ENOUGH for other in others)
-    return 0 if is_alone and _looks_like_home(texts[encoding]) else 1
+    return shown, 0 if is_alone and _looks_like_home(text) else 1
 
 
 def _looks_like_home(text: str) -> bool:
@@ -216,6 +274,16 @@ def _looks_like_home(text: str) -> bool:
     odd = [c for c in text if not c.isascii()]
     is_common = _everyday(text, HOME_ENCODING).share >= _MOSTLY_EVERYDAY
     return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_of_core, odd)))
+
+
+def _is_of_sane_words(text: str) -> bool:
+    odd = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
+    return all(w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in odd)
+
+
+def _is_japanese(text: str) -> bool:
+    odd = [c for c in text if not c.isascii()]
+    return bool(odd) and len(_KANA.findall(text)) * 3 >= len(odd)
 
 
 def _everyday(text: str, encoding: str) -> _Everyday:
@@ -243,6 +311,8 @@ _is_of_core: Final = _in("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xF7))
 """Both levels of GB 2312."""
 
 _JAPANESE: Final = frozenset({"cp932", "euc_jp"})
+_WORD_SIGNS: Final = re.compile("[-!-/:-@«»“”„’…–—\u00a0]")
+"""What stands between words."""
 _KANA: Final = re.compile("[\u3041-\u30ff]")
 """Without which nothing longer than a name is written in Japanese."""
 _EVERYDAY: Final[Mapping[str, Callable[[str], bool]]] = {

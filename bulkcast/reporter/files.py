@@ -1,6 +1,8 @@
 """How a result file gets its name and comes to stand there: whole or not at all."""
 
+import hashlib
 import os
+import platform
 import re
 import secrets
 import time
@@ -53,6 +55,7 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
 
     """
     refuse_existing(target, existing)
+    _remove_abandoned(target.parent)
     # Not mkstemp: its files are for the owner alone, and a sheet may lie in a shared folder.
     path = _draft_name(target)
     draft = Draft(path, target, existing)
@@ -99,8 +102,48 @@ def refuse_unwritable(target: Path) -> None:
 
 
 def _draft_name(target: Path) -> Path:
-    """A name of our own beside `target`."""
-    return target.with_name(f".bulkcast-{secrets.token_hex(8)}{target.suffix}")
+    """A name of our own beside `target`, which says whose it is."""
+    whose = f"{_computer()}-{os.getpid()}"
+    return target.with_name(f".bulkcast-{whose}-{secrets.token_hex(8)}{target.suffix}")
+
+
+def _computer() -> str:
+    """A mark of the computer: in a shared folder others write too, whose processes are unseen."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the drafts that killed processes have left in `folder`."""
+    with suppress(OSError):
+        for path in folder.glob(".bulkcast-*"):
+            found = _DRAFT.fullmatch(path.name)
+            if found and path.is_file() and not path.is_symlink() and _is_abandoned(path, found):
+                path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path, name: re.Match[str]) -> bool:
+    if time.time() - path.stat().st_mtime > _NO_DRAFT_LASTS_S:
+        return True
+    return name["computer"] == _computer() and not _is_alive(int(name["process"]))
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, the signal that asks ends the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+_DRAFT: Final = re.compile(
+    r"\.bulkcast-(?:(?P<computer>[0-9a-f]{8})-(?P<process>[1-9][0-9]*)-)?[0-9a-f]{16}\.[a-z]{3,4}",
+    re.IGNORECASE,
+)
+_NO_DRAFT_LASTS_S: Final = 24 * 3600.0
 
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
