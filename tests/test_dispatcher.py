@@ -288,7 +288,8 @@ def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path)
     plain = [request(row, (("recordState", 1),)) for row in range(42, 72)]
     mixed = [q for pair in zip(live, plain, strict=False) for q in pair] + live[30:]
 
-    played = play(tmp_path, mixed, World(lacks=frozenset({"liveState"})), concurrency=1)
+    world = World(first_whole=False, lacks=frozenset({"liveState"}))
+    played = play(tmp_path, mixed, world, concurrency=1)
 
     assert played.statuses[RowStatus.APPLIED] == 30
     assert played.statuses[RowStatus.REJECTED] == 5
@@ -547,7 +548,8 @@ def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: 
         first,
         type(second)(RequestKey("3"), (3,), first.target, second.body, after=first.key),
     ]
-    played = play(tmp_path, chained, World(classrooms=(classroom(2, "http:500", "http:500"),)))
+    rooms = (classroom(2, "http:500", "http:500"),)
+    played = play(tmp_path, chained, World(first_whole=False, classrooms=rooms))
 
     assert [dict(r.body or {})["recordState"] for r in played.log] == [1, 1, 1, 0]
     assert played.statuses == {RowStatus.APPLIED: 2}

@@ -87,7 +87,7 @@ def stale(log: Sequence[Received]) -> list[Target]:
 
 
 def test_a_follower_waits_until_the_older_request_can_no_longer_arrive(tmp_path: Path) -> None:
-    world = World(classrooms=(classroom(3, "ghost:200"),))
+    world = World(first_whole=False, classrooms=(classroom(3, "ghost:200"),))
     played = play(tmp_path, [request(2, OFF), *pairs([3])], world)
 
     sent = [r for r in played.log if r.target == request(3).target]
@@ -128,7 +128,8 @@ def delayed(folder: Path, fence: Fence, seed: int, n: int) -> Sequence[Received]
         for row, delay in zip(rows, delays(seed, n), strict=True)
     )
     requests = [request(2, OFF), *pairs(rows)]
-    played = play(folder, requests, World(classrooms=rooms), fence=fence, linger_s=1000.0)
+    world = World(first_whole=False, classrooms=rooms)
+    played = play(folder, requests, world, fence=fence, linger_s=1000.0)
 
     assert set(played.statuses) == {RowStatus.APPLIED}
     assert sum(r.answer == "101002006" for r in played.log) > n // 6, "ghosts came too late"
