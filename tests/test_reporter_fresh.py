@@ -176,3 +176,16 @@ def test_columns_far_to_the_right_come_back(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert load_workbook(written.path)["Sheet"].cell(2, 400).value == "far off"
+
+
+def test_a_new_workbook_has_a_filter_and_wraps_long_messages(source: Path, tmp_path: Path) -> None:
+    long = "这一行没有写明课堂。" * 12
+    told = [result(3), result(4, RowStatus.INVALID, long), result(5)]
+
+    sheet = load_workbook(write(source, tmp_path / "o.xlsx", *told).path)["Classes"]
+
+    assert sheet.auto_filter.ref == "A2:L5"
+    assert sheet["H4"].alignment.wrap_text
+    assert not sheet["D4"].alignment.wrap_text
+    assert float(sheet.row_dimensions[4].height or 0) >= 4 * 15
+    assert float(sheet.row_dimensions[5].height or 15) == 15

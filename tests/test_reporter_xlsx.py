@@ -825,3 +825,59 @@ def test_what_a_formula_computes_stays(tmp_path: Path, place: str) -> None:
     tab = "Classes" if place == "above" else "Übersicht 1"
     book = load_workbook(converted(target, "xlsx"), data_only=True)
     assert book[tab]["A1"].value == 2
+
+
+# ------------------------------------------------------------------ what is coloured
+
+
+def coloured(path: Path) -> list[list[str]]:
+    """Row by row, the texts of the cells that LibreOffice shows in red or yellow."""
+    page = converted(path, "html").read_text("utf-8")
+    cell = re.compile('bgcolor="#(?:FFC7CE|FFEB9C)"[^>]*>(?:<font[^>]*>)?([^<]*)')
+    return [cell.findall(row) for row in re.findall("<tr.*?</tr>", page, re.DOTALL)[1:]]
+
+
+@needs_office
+def test_what_needs_work_is_coloured_until_it_is_mended(tmp_path: Path) -> None:
+    ended = [
+        (RowStatus.APPLIED, "Warning: [Web live] is odd."),
+        (RowStatus.INVALID, "[Web live] is wrong."),
+        (RowStatus.INVALID, "The row names no class."),
+        (RowStatus.NOT_SENT, "The run ended first."),
+        (RowStatus.UNCONFIRMED, "No answer."),
+        (RowStatus.REJECTED, "No such class."),
+        (RowStatus.TOO_LATE, "[Web live] is locked."),
+    ]
+    source = plain(tmp_path / "t.xlsx", [[str(25096090 + n), "On", "a"] for n in range(7)])
+    told = [result(n, status, message) for n, (status, message) in enumerate(ended, start=2)]
+
+    first = write(source, tmp_path / "first.xlsx", *told)
+    saved = converted(first.path, "xlsx")  # as its owner does, who mends it
+    mended = [result(n) for n in range(2, 9)]
+    again = write(saved, tmp_path / "again.xlsx", *mended, headers=[*HEADERS, *TITLES])
+
+    assert coloured(first.path) == [
+        [],
+        ["On", "invalid"],
+        ["invalid"],
+        ["not_sent"],
+        ["unconfirmed"],
+        ["rejected"],
+        ["On", "too_late"],
+    ]
+    assert coloured(again.path) == [[]] * 7
+
+
+def test_our_rules_go_from_among_the_users_own(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["25096094", "On", "a"]])
+    first = write(source, tmp_path / "first.xlsx", result(2))
+    ours = b'<conditionalFormatting sqref="A2:C2">'
+    own = b'<cfRule type="expression" priority="9"><formula>$B2=1</formula></cfRule>'
+    repacked(first.path, in_sheet(ours, ours + own))
+
+    again = write(first.path, tmp_path / "again.xlsx", result(2), headers=[*HEADERS, *TITLES])
+
+    with ZipFile(again.path) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml")
+    assert sheet.count(own) == 1
+    assert sheet.count(MARK.encode()) == 5

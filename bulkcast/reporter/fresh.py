@@ -7,6 +7,7 @@ password that lost its zeros, would look sound when the result is handed in agai
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -36,6 +37,16 @@ KINDS: Final = frozenset({"xls", "xlsb", "ods"})
 
 _WIDTH: Final = 20
 """Of the user's own columns; the old ones are not known."""
+
+_WRAPPED: Final = frozenset({"message", "fix"})
+"""Fields that run to several sentences."""
+
+_LINE: Final = 15
+"""Points; heights are given, since LibreOffice does not grow the rows of a workbook it opens."""
+
+_LINES_MOST: Final = 12
+_FILL: Final = 0.9
+"""How much of a line words fill before it is broken."""
 
 _FORMATS: Final = {
     "text": "@",
@@ -85,8 +96,13 @@ def write(
         _set_up(tab, layout.header_row, width, columns)
         put = _Put(book, tab)
         for number, row in _filled(cells, layout.header_row, columns, results):
+            tab.set_row(number - 1, _LINE * _lines(row, columns, layout.header_row, number))
             for column, value in row.items():
-                put.cell(number, column, value, is_header=number == layout.header_row)
+                is_header = number == layout.header_row
+                wrapped = columns.get(column) in _WRAPPED
+                put.cell(number, column, value, is_header=is_header, wrapped=wrapped)
+        last_row = max(end, layout.header_row)
+        tab.autofilter(layout.header_row - 1, 0, last_row - 1, max(width - 1, *columns))
         _colour(book, tab, layout, headers, columns, end)
     if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
@@ -126,6 +142,25 @@ def _filled(
         yield number, own | added
 
 
+def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
+    """How many lines row `n` takes: a header as it is broken, below it what is wrapped."""
+    if n <= header_row:
+        broken = (str(v).count("\n") + 1 for v in row.values() if n == header_row)
+        return min(max(broken, default=1), _LINES_MOST)
+    wrapped = (
+        math.ceil(_cells(line) / (WIDTHS[field] * _FILL))
+        for column, field in columns.items()
+        if field in _WRAPPED
+        for line in [str(row[column])]
+    )
+    return min(max(1, *wrapped), _LINES_MOST)
+
+
+def _cells(text: str) -> int:
+    """Columns of a fixed-width font; a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def _told(field: str, text: str) -> Cell:
     return int(text) if field == "attempts" and text else storable(text)
 
@@ -139,14 +174,17 @@ class _Put:
             name: book.add_format({"num_format": code, "valign": "top"})
             for name, code in _FORMATS.items()
         }
+        self._wrapped = book.add_format({"num_format": "@", "valign": "top", "text_wrap": True})
         self._head = book.add_format({"bold": True, "text_wrap": True, "bottom": 1})
 
-    def cell(self, row: int, column: int, value: Cell, *, is_header: bool) -> None:
+    def cell(self, row: int, column: int, value: Cell, *, is_header: bool, wrapped: bool) -> None:
         """Write `value` to `row`, from 1, and `column`, from 0."""
         value = _plain(value)
         if value in _NOTHING:
             return
         write, shown, format_ = self._way(value)
+        if wrapped:
+            format_ = self._wrapped
         write(row - 1, column, shown, self._head if is_header else format_)
 
     def _way(self, value: Scalar) -> tuple[Callable[..., object], object, object]:
