@@ -18,6 +18,7 @@ from bulkcast.model import Cell, FlaggedCell, Layout, ResultRow, Scalar, Text
 from bulkcast.reporter.columns import (
     COLUMNS_MAX,
     FIELDS,
+    MEANINGS,
     WIDTHS,
     letters,
     place,
@@ -40,6 +41,9 @@ _WIDTH: Final = 20
 
 _WRAPPED: Final = frozenset({"message", "fix"})
 """Fields that run to several sentences."""
+
+_NOTE: Final = {"author": "bulkcast", "width": 90, "height": 24}
+"""How a comment looks; in pixels."""
 
 _LINE: Final = 15
 """Points; heights are given, since LibreOffice does not grow the rows of a workbook it opens."""
@@ -65,8 +69,11 @@ def write(
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
     cells: Cells,
+    lang: str,
 ) -> None:
     """Write the draft: a new workbook with the `cells` of the sheet and its results.
+
+    Where `lang` is not that of the result columns' headers, each has a comment with its meaning.
 
     Cells in error become texts, so that they are refused again and do not pass for blank ones.
 
@@ -93,7 +100,7 @@ def write(
     options = {"constant_memory": True, "nan_inf_to_errors": False}
     with xlsxwriter.Workbook(draft.path, options) as book:
         tab = book.add_worksheet(_tab_name(layout.tab))
-        _set_up(tab, layout.header_row, width, columns)
+        _set_up(tab, layout.header_row, width, columns, lang)
         put = _Put(book, tab)
         for number, row in _filled(cells, layout.header_row, columns, results):
             tab.set_row(number - 1, _LINE * _lines(row, columns, layout.header_row, number))
@@ -209,12 +216,14 @@ def _plain(cell: Cell) -> Scalar:
     return cell.shown if cell.value is None else cell.value
 
 
-def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str]) -> None:
-    """Widths and what stays in view; before the rows, which are written as they come."""
+def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str], lang: str) -> None:
+    """Widths, what stays in view, what headers mean; before the rows, which are written in turn."""
     for index in range(width):
         tab.set_column(index, index, _WIDTH)
     for index, field in columns.items():
         tab.set_column(index, index, WIDTHS[field])
+        if lang != "en":
+            tab.write_comment(header_row - 1, index, MEANINGS[field].say(lang), _NOTE)
     tab.freeze_panes(header_row, 0)
 
 
