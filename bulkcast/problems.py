@@ -343,7 +343,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "rule.partial_group": Problem(
         _W,
-        "Only {given} is given; ClassIn treats {keys} as one set and may refuse a part of it.",
+        "The row sets only {given}; ClassIn treats {keys} as one set and may refuse a part of it.",
         "Fill in all four, or none.",
     ),
     "rule.chat_needs_live": Problem(

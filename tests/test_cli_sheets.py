@@ -67,6 +67,48 @@ def test_a_sheet_without_fault_is_valid_and_says_what_to_type_next(desk: Desk) -
     assert f"bulkcast apply {sheet}" in said.err
 
 
+def test_what_is_the_same_of_many_rows_is_told_once_with_its_rows(desk: Desk) -> None:
+    table = lines(40)
+    for n in (*range(3, 9), 20):
+        table[n][3] = "sideways"
+    sheet = write_csv(desk.folder / "term.csv", table)
+
+    said = desk.call("validate", sheet)
+    chinese = desk.call("validate", sheet, "--lang", "zh")
+
+    assert said.out.count("sideways is not one of") == 1
+    assert "rows 5-10, 22" in said.out
+    assert "7 places" in said.out
+    assert "第 5-10、22 行" in chinese.out
+    wrong = [i for i in desk.call("validate", sheet, "--json").document["issues"] if i["row"]]
+    assert [i["row"] for i in wrong if i["value"] == "sideways"] == [5, 6, 7, 8, 9, 10, 22]
+
+
+def test_a_crowd_that_differs_in_its_values_is_one_line_with_the_first(desk: Desk) -> None:
+    table = lines(40)
+    for n in range(1, 31):
+        table[n][3] = f"way{n}"
+    sheet = write_csv(desk.folder / "term.csv", table)
+
+    said, every = desk.call("validate", sheet), desk.call("validate", sheet, "--all")
+
+    assert "way1, …" in said.out
+    assert "rows 3-32" in said.out
+    assert "way2" not in said.out
+    assert all(f"way{n} is not one of" in every.out for n in range(1, 31))
+
+
+def test_few_values_that_are_wrong_are_listed_each_with_its_cell(desk: Desk) -> None:
+    table = lines(12)
+    for n in (2, 4, 6):
+        table[n][3] = f"way{n}"
+    sheet = write_csv(desk.folder / "term.csv", table)
+
+    said = desk.call("validate", sheet)
+
+    assert all(part in said.out for part in ("D4", "way2", "D6", "way4", "D8", "way6"))
+
+
 def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: Desk, faulty: Path) -> None:
     said = desk.call("validate", faulty)
 
@@ -79,15 +121,18 @@ def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: Desk, faulty: P
 
 
 def test_problems_beyond_fifty_are_counted_and_listed_with_all(desk: Desk) -> None:
-    wrong = [[*line(n)[:2], "perhaps", *line(n)[3:]] for n in range(70)]
-    sheet = write_csv(desk.folder / "term.csv", wrong)
+    switches = ["recordState", "liveState", "openState", "allowUnloggedChat", "recordType",
+                "watchByLogin", "useCoMainRecord"]  # fmt: skip
+    rows = [[str(25096001 + n), *[f"perhaps{n}"] * len(switches)] for n in range(10)]
+    sheet = desk.folder / "term.csv"
+    sheet.write_text("\n".join(map(",".join, [["activityId", *switches], *rows])), encoding="utf-8")
 
     cut, whole = desk.call("validate", sheet), desk.call("validate", sheet, "--all")
 
     assert "and 20 more" in cut.out
-    assert cut.out.count("perhaps is not one of") == 50
+    assert cut.out.count("is not one of") == 50
     assert "more;" not in whole.out
-    assert whole.out.count("perhaps is not one of") == 70
+    assert whole.out.count("is not one of") == 70
 
 
 def test_notes_are_listed_only_on_request(desk: Desk) -> None:

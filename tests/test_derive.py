@@ -145,7 +145,7 @@ def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:
     row = ended(Outcome(RowStatus.REJECTED, "122301037", {"said": ""}, attempts=2), warned)
 
     assert row.message.startswith("Recording and live streaming settings do not match.")
-    assert "Only Web live is given; ClassIn treats Web live, Web playback as one" in row.message
+    assert "The row sets only Web live; ClassIn treats Web live, Web playback as one" in row.message
 
 
 def test_an_applied_row_with_a_quota_warning_says_so() -> None:

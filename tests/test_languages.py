@@ -486,7 +486,7 @@ def test_a_chinese_sentence_is_broken_where_the_terminal_ends_and_never_cut() ->
     screen = Console(width=24, file=io.StringIO())
 
     with words.speaking("zh"):
-        screen.print(*problems(Problems(((found,),), 0), Symbols()))
+        screen.print(*problems(Problems((((found,),),), 0), Symbols()))
         sentence = words.said(found.message)
 
     assert isinstance(screen.file, io.StringIO)
@@ -502,7 +502,7 @@ def test_a_long_cell_leaves_its_sentence_room_on_a_narrow_terminal(lang: str) ->
     screen = Console(width=80, file=io.StringIO())
 
     with words.speaking(lang):
-        screen.print(*problems(Problems(((found,),), 0), Symbols()))
+        screen.print(*problems(Problems((((found,),),), 0), Symbols()))
         sentence = words.said(found.message)
 
     assert isinstance(screen.file, io.StringIO)

@@ -176,3 +176,42 @@ def test_columns_far_to_the_right_come_back(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert load_workbook(written.path)["Sheet"].cell(2, 400).value == "far off"
+
+
+def test_a_new_workbook_has_a_filter_and_wraps_long_messages(source: Path, tmp_path: Path) -> None:
+    long = "这一行没有写明课堂。" * 12
+    told = [result(3), result(4, RowStatus.INVALID, long), result(5)]
+
+    sheet = load_workbook(write(source, tmp_path / "o.xlsx", *told).path)["Classes"]
+
+    assert sheet.auto_filter.ref == "A2:L5"
+    assert sheet["H4"].alignment.wrap_text
+    assert not sheet["D4"].alignment.wrap_text
+    assert float(sheet.row_dimensions[4].height or 0) >= 4 * 15
+    assert float(sheet.row_dimensions[5].height or 15) == 15
+
+
+def test_the_headers_of_results_are_explained_in_chinese_and_stay_what_they_are(
+    source: Path, tmp_path: Path
+) -> None:
+    layout = Layout(source.suffix[1:], 2, "Classes")
+    cells = loader.cells(source, "Classes")
+    told = [result(n) for n in (3, 4, 5)]
+
+    written = {
+        lang: write_results(
+            source, tmp_path / f"{lang}.xlsx", layout, HEADERS, told,
+            existing="refuse", cells=cells, lang=lang,
+        )
+        for lang in ("en", "zh")
+    }  # fmt: skip
+
+    chinese = load_workbook(written["zh"].path)["Classes"]
+    assert [chinese.cell(2, n).value for n in range(6, 13)] == [title(field) for field in FIELDS]
+    notes = [chinese.cell(2, n).comment for n in range(6, 13)]
+    assert [note.text for note in notes if note] == [
+        "状态", "代码", "说明", "处理办法", "发送次数", "时间", "批次",
+    ]  # fmt: skip
+    assert load_workbook(written["en"].path)["Classes"]["F2"].comment is None
+    again = loader.previous_results(loader.read(written["zh"].path, endpoint=WEBCAST))
+    assert again[4]["status"] == "applied"

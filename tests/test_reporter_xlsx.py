@@ -741,3 +741,143 @@ def test_a_message_marks_its_own_column_however_the_header_is_spelled(tmp_path: 
     assert marks[-len(names) :] == [
         [row == column for column in range(len(names))] for row in range(len(names))
     ]
+
+
+# ------------------------------------------------------------------ what formulas look at
+
+
+def looking(path: Path, place: str) -> Path:
+    """A workbook in which something outside the table looks at the columns B to J of it."""
+    with xlsxwriter.Workbook(path) as book:
+        tab = book.add_worksheet("Classes")
+        tab.write_row(2, 0, HEADERS)
+        for row in range(3, 8):
+            tab.write_row(row, 0, [str(25096094 + row), row, "a"])
+        other = book.add_worksheet("Übersicht 1")
+        match place:
+            case "above":
+                tab.write_formula("A1", "=COUNTA(B5:J5)", None, 2)
+            case "shared columns":
+                tab.write_formula("A1", "=COUNTA(B:J)", None, 13)
+            case "other sheet":
+                other.write_formula("A1", "=COUNTA(Classes!$B$5:$J5)", None, 2)
+            case "name":
+                book.define_name("Points", "=Classes!$B$5:$J$5")
+                other.write_formula("A1", "=COUNTA(Points)", None, 2)
+            case "chart":
+                chart = book.add_chart({"type": "column"})
+                chart.add_series({"values": "=Classes!$B$5:$J$5"})
+                other.insert_chart("B2", chart)
+            case "sparkline":
+                tab.add_sparkline("A1", {"range": "Classes!B5:J5"})
+            case _:
+                tab.write_formula("A1", place, None, 2)
+    return path
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "above",
+        "shared columns",
+        "other sheet",
+        "name",
+        "chart",
+        "sparkline",
+        "=SUM(1,'classes'!J5)",
+    ],
+)
+def test_columns_that_something_looks_at_stay_free(tmp_path: Path, place: str) -> None:
+    source = looking(tmp_path / "a.xlsx", place)
+    target = tmp_path / "r.xlsx"
+    write(source, target, *(result(n) for n in range(4, 9)), header_row=3)
+    assert [cell.value for cell in sheet_of(target)[3]][3:] == [None] * 7 + TITLES
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["=COUNTA(A:XFD)", "=SUM(5:5)", '=LEN("J5")', "=LOG10(8)", "=COUNTA('Übersicht 1'!B5:J5)"],
+)
+def test_what_looks_elsewhere_or_everywhere_takes_no_columns(tmp_path: Path, formula: str) -> None:
+    source = looking(tmp_path / "a.xlsx", formula)
+    target = tmp_path / "r.xlsx"
+    write(source, target, *(result(n) for n in range(4, 9)), header_row=3)
+    assert [cell.value for cell in sheet_of(target)[3]][3:] == TITLES
+
+
+def test_a_workbook_written_anew_leaves_such_columns_free_too(tmp_path: Path) -> None:
+    source = looking(tmp_path / "a.xlsx", "other sheet")
+    repacked(source, in_sheet(b"<sheetData>", b"<!-- unusual --><sheetData>"))
+    target = tmp_path / "r.xlsx"
+    written = write(source, target, *(result(n) for n in range(4, 9)), header_row=3)
+    assert "written anew" in str(written.remarks)
+    assert [cell.value for cell in sheet_of(target)[3]][3:] == [None] * 7 + TITLES
+
+
+@needs_office
+@pytest.mark.parametrize("place", ["above", "other sheet", "name"])
+def test_what_a_formula_computes_stays(tmp_path: Path, place: str) -> None:
+    source = looking(tmp_path / "a.xlsx", place)
+    target = tmp_path / "r.xlsx"
+    write(source, target, *(result(n) for n in range(4, 9)), header_row=3)
+    # LibreOffice computes anew only what has no value; so take the values away.
+    repacked(target, lambda name, raw: (name, re.sub(rb"(</f>)<v>[^<]*</v>", rb"\1", raw)))
+    tab = "Classes" if place == "above" else "Übersicht 1"
+    book = load_workbook(converted(target, "xlsx"), data_only=True)
+    assert book[tab]["A1"].value == 2
+
+
+# ------------------------------------------------------------------ what is coloured
+
+
+def coloured(path: Path) -> list[list[str]]:
+    """Row by row, the texts of the cells that LibreOffice shows in red or yellow."""
+    page = converted(path, "html").read_text("utf-8")
+    cell = re.compile('bgcolor="#(?:FFC7CE|FFEB9C)"[^>]*>(?:<font[^>]*>)?([^<]*)')
+    return [cell.findall(row) for row in re.findall("<tr.*?</tr>", page, re.DOTALL)[1:]]
+
+
+@needs_office
+def test_what_needs_work_is_coloured_until_it_is_mended(tmp_path: Path) -> None:
+    ended = [
+        (RowStatus.APPLIED, "Warning: [Web live] is odd."),
+        (RowStatus.INVALID, "[Web live] is wrong."),
+        (RowStatus.INVALID, "The row names no class."),
+        (RowStatus.NOT_SENT, "The run ended first."),
+        (RowStatus.UNCONFIRMED, "No answer."),
+        (RowStatus.REJECTED, "No such class."),
+        (RowStatus.TOO_LATE, "[Web live] is locked."),
+    ]
+    source = plain(tmp_path / "t.xlsx", [[str(25096090 + n), "On", "a"] for n in range(7)])
+    told = [result(n, status, message) for n, (status, message) in enumerate(ended, start=2)]
+
+    first = write(source, tmp_path / "first.xlsx", *told)
+    saved = converted(first.path, "xlsx")  # as its owner does, who mends it
+    mended = [result(n) for n in range(2, 9)]
+    again = write(saved, tmp_path / "again.xlsx", *mended, headers=[*HEADERS, *TITLES])
+
+    assert coloured(first.path) == [
+        [],
+        ["On", "invalid"],
+        ["invalid"],
+        ["not_sent"],
+        ["unconfirmed"],
+        ["rejected"],
+        ["On", "too_late"],
+    ]
+    assert coloured(again.path) == [[]] * 7
+
+
+def test_our_rules_go_from_among_the_users_own(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["25096094", "On", "a"]])
+    first = write(source, tmp_path / "first.xlsx", result(2))
+    ours = b'<conditionalFormatting sqref="A2:C2">'
+    own = b'<cfRule type="expression" priority="9"><formula>$B2=1</formula></cfRule>'
+    repacked(first.path, in_sheet(ours, ours + own))
+
+    again = write(first.path, tmp_path / "again.xlsx", result(2), headers=[*HEADERS, *TITLES])
+
+    with ZipFile(again.path) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml")
+    assert sheet.count(own) == 1
+    assert sheet.count(MARK.encode()) == 5

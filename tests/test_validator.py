@@ -1,7 +1,7 @@
 """Checking sheets: headers, targets, rules across cells, duplicates, strictness, masks."""
 
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -63,7 +63,8 @@ def test_a_slip_of_the_pen_is_an_error_with_the_word_that_was_meant(
 def test_another_word_is_no_slip_of_the_pen(header: str) -> None:
     found = checked(f"activityId,recordState,{header}", ("1", "1", "x"))
 
-    assert not {"header.near_miss", "header.ambiguous"} & set(codes(found))
+    # Of `Record date` it is said that it names a setting; no other is like one.
+    assert codes(found) == (["header.unread_setting"] if header == "Record date" else [])
     assert found.ignored_columns == (header,)
 
 
@@ -201,6 +202,51 @@ def test_recording_live_and_playback_must_agree(cells: str, found: list[str]) ->
     row = one(FOUR, "1", *cells.split(","), "")
 
     assert [issue.code for issue in row.issues] == found
+
+
+@pytest.mark.parametrize(
+    ("record", "live", "chat", "found"),
+    [
+        ("1", "1", "1", []),
+        ("", "", "1", []),
+        ("1", "", "1", []),
+        ("0", "", "1", ["recordState"]),
+        ("", "0", "1", ["liveState"]),
+        ("0", "0", "1", ["recordState", "liveState"]),
+        ("0", "0", "0", []),
+        ("0", "0", "", []),
+    ],
+)
+def test_chat_for_those_not_logged_in_needs_recording_and_live(
+    record: str, live: str, chat: str, found: list[str]
+) -> None:
+    row = one("activityId,recordState,liveState,allowUnloggedChat", "1", record, live, chat)
+
+    told = [issue for issue in row.issues if issue.code == "rule.chat_needs_live"]
+    assert {issue.severity for issue in told} <= {Severity.WARNING}
+    assert [issue.fix.args["other"] for issue in told] == found
+
+
+@pytest.mark.parametrize(
+    ("record", "live", "playback", "login", "found"),
+    [
+        ("1", "1", "0", "1", 0),
+        ("1", "1", "1", "1", 0),
+        ("1", "0", "0", "1", 1),
+        ("0", "0", "0", "1", 1),
+        ("0", "0", "0", "0", 0),
+        ("0", "0", "", "1", 1),
+        ("1", "", "", "1", 0),
+        ("0", "", "", "1", 0),
+        ("", "", "", "1", 0),
+    ],
+)
+def test_login_to_watch_needs_two_of_record_live_and_playback(
+    record: str, live: str, playback: str, login: str, found: int
+) -> None:
+    row = one(FOUR, "1", record, "0", live, playback, "", login)
+
+    assert [issue.code for issue in row.issues].count("rule.login_needs_two") == found
 
 
 def test_a_rule_does_not_complain_of_what_could_not_be_read() -> None:
@@ -444,12 +490,34 @@ def test_what_may_be_a_span_or_an_offset_is_refused(either: str) -> None:
         ("03/12/2026", "time.ambiguous"),
         ("2027-03-14 02:30", "time.skipped_hour"),
         ("2027-11-07 01:30", "time.repeated_hour"),
+        (datetime.fromisoformat("2027-03-14 02:30"), "time.skipped_hour"),
+        (datetime.fromisoformat("2027-11-07 01:30"), "time.repeated_hour"),
+        (datetime.fromisoformat("2027-03-14"), "time.without_a_time"),
     ],
 )
-def test_a_doubtful_moment_is_told(cell: str, code: str) -> None:
+def test_a_doubtful_moment_is_told(cell: str | datetime, code: str) -> None:
     reading = moment_reader(ZoneInfo("America/New_York"))(cell)
 
     assert [finding.code for finding in reading.findings] == [code]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2027-03-14 03:00",
+        "2027-03-14T02:30:00-05:00",
+        "2027-11-07 02:00",
+        "2027-11-07T01:30:00-04:00",
+        datetime.fromisoformat("2027-03-14 01:59"),
+        datetime.fromisoformat("2027-03-14 03:00"),
+        datetime.fromisoformat("2027-11-07 02:00"),
+        1825565400,
+    ],
+)
+def test_an_hour_that_comes_once_is_not_doubted(cell: str | datetime | int) -> None:
+    reading = moment_reader(ZoneInfo("America/New_York"))(cell)
+
+    assert (reading.is_unread, reading.findings) == (False, ())
 
 
 @pytest.mark.parametrize(

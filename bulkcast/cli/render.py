@@ -1,6 +1,6 @@
 """How problems and findings look on a terminal.  Cells are untrusted: see `shown`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.account import ranges
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.words import said, tr, trn
 from bulkcast.model import Institution, Issue, Severity
@@ -45,38 +46,71 @@ def institution_said(institution: Institution) -> str:
 # ------------------------------------------------------------------ problems
 
 
+Alike = tuple[Issue, ...]
+"""Issues of which the same is said of the same column: one line with their rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """Issues grouped by kind, and how many were cut off."""
+    """Issues grouped by kind, within it by what is said, and how many issues were cut off."""
 
-    groups: tuple[tuple[Issue, ...], ...]
+    groups: tuple[tuple[Alike, ...], ...]
     cut: int
 
 
 def grouped(issues: Iterable[Issue], *, most: int | None) -> Problems:
-    """Issues of one kind and remedy together, errors first, at most `most` of them in all."""
+    """Issues of one kind and remedy together, errors first, at most `most` lines in all.
+
+    Where there is a most, a crowd that differs in its values alone is one line too.
+    """
     weights = {severity: weight for weight, severity in enumerate(Severity)}
-    first: dict[tuple[str, str], int] = {}
+    kinds: dict[_Kind, list[Issue]] = {}
     for issue in issues:
-        first.setdefault(_kind(issue), len(first))
-    ordered = sorted(issues, key=lambda i: (weights[i.severity], first[_kind(i)]))
-    kept = ordered if most is None else ordered[:most]
-    groups = tuple(tuple(group) for _, group in groupby(kept, key=lambda i: (i.severity, _kind(i))))
-    return Problems(groups, len(ordered) - len(kept))
+        kinds.setdefault(_kind(issue), []).append(issue)
+    ordered = sorted(kinds.items(), key=lambda kind: weights[kind[0][0]])
+    lines = [
+        (kind, alike) for kind, found in ordered for alike in _alike(found, folded=most is not None)
+    ]
+    kept = lines if most is None else lines[:most]
+    groups = groupby(kept, key=lambda line: line[0])
+    return Problems(
+        tuple(tuple(alike for _, alike in group) for _, group in groups),
+        sum(len(alike) for _, alike in lines[len(kept) :]),
+    )
 
 
-def _kind(issue: Issue) -> tuple[str, str]:
-    return issue.code, str(issue.fix)
+def _alike(issues: Iterable[Issue], *, folded: bool) -> Iterator[Alike]:
+    """Issues by column and sentence; with `folded`, a crowd of sentences by column."""
+    columns: dict[tuple[str, str], dict[str, list[Issue]]] = {}
+    for issue in issues:
+        sentences = columns.setdefault((issue.column or "", issue.message.template), {})
+        sentences.setdefault(str(issue.message), []).append(issue)
+    for sentences in columns.values():
+        found = tuple(issue for alike in sentences.values() for issue in alike)
+        if folded and len(sentences) > _CROWD[found[0].severity]:
+            yield found
+        else:
+            yield from map(tuple, sentences.values())
+
+
+_CROWD: Final = {Severity.ERROR: 10, Severity.WARNING: 3, Severity.NOTE: 3}
+"""Sentences alike that are listed one by one; an error has to be found and mended."""
+
+_Kind = tuple[Severity, str, str]
+
+
+def _kind(issue: Issue) -> _Kind:
+    return issue.severity, issue.code, str(issue.fix)
 
 
 def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
     """A block for each kind: what it is called, where it is, what to do."""
     marks = {Severity.ERROR: symbols.bad, Severity.WARNING: symbols.warning}
     for group in found.groups:
-        first = group[0]
+        first = group[0][0]
         style = _STYLES[first.severity]
         mark = marks.get(first.severity, symbols.dot)
-        n = len(group)
+        n = sum(map(len, group))
         places = f" {symbols.dot} {trn('{n} place', '{n} places', n)}" if n > 1 else ""
         yield Text.assemble(
             (f"{mark} {tr(first.severity.value)}", f"bold {style}"),
@@ -91,12 +125,12 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """One line for each place; columns that all leave empty are left out.
+    """One line for the places alike; columns that all leave empty are left out.
 
     A header takes a third of the screen at most, a value a quarter: the sentence wants the rest.
     """
 
-    group: Sequence[Issue]
+    group: Sequence[Alike]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield self._table(options)
@@ -106,7 +140,7 @@ class _Places:
 
     def _table(self, options: ConsoleOptions) -> Table:
         width = max(options.max_width, _WIDTH_LEAST)
-        cells = [_line(issue, width) for issue in self.group]
+        cells = [_line(alike, width) for alike in self.group]
         used = [any(line[i] for line in cells) for i in range(4)]
         table = Table.grid(padding=(0, 2))
         for index, style in enumerate(("bold", "", "", "")):
@@ -119,13 +153,32 @@ class _Places:
         return table
 
 
-def _line(issue: Issue, width: int) -> tuple[str, str, str, str]:
+def _line(alike: Alike, width: int) -> tuple[str, str, str, str]:
+    first = alike[0]
+    value = _short(shown(first.value), min(width // 4, _VALUE_MOST))
+    differ = value and any(issue.value != first.value for issue in alike)
     return (
-        issue.cell or (tr("row {n}", n=issue.row) if issue.row else ""),
-        _short(shown(short_header(issue.column or "")), width // 3),
-        _short(shown(issue.value), min(width // 4, _VALUE_MOST)),
-        shown(said(issue.message)),
+        _place(alike, width // 3),
+        _short(shown(short_header(first.column or "")), width // 3),
+        f"{value}, …" if differ else value,
+        shown(said(first.message)),
     )
+
+
+def _place(alike: Alike, most: int) -> str:
+    """The cell, or the rows if there are several: as many stretches as fit into `most` columns."""
+    first = alike[0]
+    rows = sorted({issue.row for issue in alike if issue.row is not None})
+    if len(rows) < 2:
+        return first.cell or (tr("row {n}", n=first.row) if first.row else "")
+    spelled = (_rows(rows, stretches) for stretches in (3, 2, 1))
+    return next((told for told in spelled if cell_len(told) <= most), _rows(rows, 1))
+
+
+def _rows(rows: Sequence[int], stretches: int) -> str:
+    listed, beyond = ranges(rows, stretches)
+    told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
+    return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told
 
 
 def _short(text: str, most: int) -> str:

@@ -212,10 +212,12 @@ async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
     if left:
         stage.told.show(
             Text(
-                tr(
+                trn(
+                    "The {n} row that is left is ClassIn's to decide: a class that has begun, was"
+                    " deleted, or belongs to another school.  The sheet says why.",
                     "The {n} rows that are left are ClassIn's to decide: classes that have begun,"
                     " were deleted, or belong to another school.  The sheet says which and why.",
-                    n=left,
+                    left,
                 )
             )
         )

@@ -40,7 +40,7 @@ def report(
     told = list(remarks)
     path: Path | None = None
     try:
-        written = _write(ledger, frozen, rows, target, options.existing)
+        written = _write(ledger, frozen, rows, target, options.existing, options.lang)
         path = written.path
         told += written.remarks
         _keep_private(Path(frozen.header.sheet), path)
@@ -166,15 +166,16 @@ def _write(
     rows: Sequence[ResultRow],
     target: Path,
     existing: Literal["refuse", "replace"],
+    lang: str,
 ) -> reporter.Written:
     header = frozen.header
     source, told = _source(ledger, header)
     layout = header.layout
     if source is None:
-        return _write_bare(ledger, header, rows, target, existing)
+        return _write_bare(ledger, header, rows, target, existing, lang)
     cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
     written = reporter.write_results(
-        source, target, layout, header.headers, rows, existing=existing, cells=cells
+        source, target, layout, header.headers, rows, existing=existing, cells=cells, lang=lang
     )
     return replace(written, remarks=(*told, *written.remarks))
 
@@ -185,8 +186,11 @@ def _write_bare(
     rows: Sequence[ResultRow],
     target: Path,
     existing: Literal["refuse", "replace"],
+    lang: str,
 ) -> reporter.Written:
-    written = reporter.write_bare(target, header.layout, header.headers, rows, existing=existing)
+    written = reporter.write_bare(
+        target, header.layout, header.headers, rows, existing=existing, lang=lang
+    )
     words = {"copy": str(_copy(ledger, header)), "sheet": header.sheet, "name": written.path.name}
     return replace(written, remarks=(Text(_NO_CELLS, words), *written.remarks))
 
@@ -313,7 +317,7 @@ def results(
             written = reporter.Written(place, (told,))
         else:
             how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
-            written = _write(ledger, frozen, rows, place, how)
+            written = _write(ledger, frozen, rows, place, how, lang)
     return RunReport(
         run=frozen.header.run,
         input=frozen.header.sheet,

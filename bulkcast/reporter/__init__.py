@@ -58,13 +58,14 @@ def write_results(
     *,
     existing: Existing,
     cells: Cells | None = None,
+    lang: str = "en",
 ) -> Written:
     """Write `source` with the seven columns of `results` behind its own to `target`.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
     earlier result are replaced where they stand; rows without a result get blanks in them.
     `cells` are those of the source, needed for kinds that are written anew (`ANEW`): which of them
-    are safe to read in this process only the loader knows.
+    are safe to read in this process only the loader knows.  `lang` is that of their comments.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of another kind than the source.
@@ -81,7 +82,7 @@ def write_results(
         if layout.kind in {"xlsx", "xlsm"}:
             workbook.write(source, draft, layout, headers, by_row)
         elif layout.kind in ANEW:
-            fresh.write(draft, layout, headers, by_row, cells or {})
+            fresh.write(draft, layout, headers, by_row, cells or {}, lang)
         else:
             delimited.write(source, draft, layout, headers, by_row)
     return draft.result
@@ -94,6 +95,7 @@ def write_bare(
     results: Sequence[ResultRow],
     *,
     existing: Existing,
+    lang: str = "en",
 ) -> Written:
     """Write `results` below `headers`, each in its row, without the cells of the sheet.
 
@@ -110,7 +112,7 @@ def write_bare(
     if existing == "replace" and place.exists():
         place = next_free(place)
     with replacing(place, "refuse") as draft:
-        bare.write(draft, layout, headers, {result.row: result for result in results})
+        bare.write(draft, layout, headers, {result.row: result for result in results}, lang)
     return draft.result
 
 

@@ -12,7 +12,11 @@ from bulkcast.reporter.files import Draft
 
 
 def write(
-    draft: Draft, layout: Layout, headers: Sequence[str], results: Mapping[int, ResultRow]
+    draft: Draft,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+    lang: str,
 ) -> None:
     """Write the draft: a sheet laid out as the lost one, every row at its number."""
     rows = dict.fromkeys(range(1, max(results, default=0) + 1), ())
@@ -26,4 +30,4 @@ def write(
             plain = replace(layout, encoding="utf-8")
             delimited.write(source, draft, plain, headers, results)
     else:
-        fresh.write(draft, replace(layout, kind="xlsx"), headers, results, table)
+        fresh.write(draft, replace(layout, kind="xlsx"), headers, results, table, lang)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX
+from bulkcast.catalogue import RESULT_PREFIX, Label
 from bulkcast.model import ResultRow
 
 CELL_MAX: Final = 32_767
@@ -31,6 +31,19 @@ _TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
 
 FIELDS: Final = tuple(_TEXTS)
 """Status, code, message, fix, attempts, time, run: the columns in their order."""
+
+
+MEANINGS: Final = {
+    "status": Label("How the row ended", "状态"),
+    "code": Label("Reply code or problem", "代码"),
+    "message": Label("What happened", "说明"),
+    "fix": Label("What to do", "处理办法"),
+    "attempts": Label("Times it was sent", "发送次数"),
+    "time": Label("When", "时间"),
+    "run": Label("Run", "批次"),
+}
+"""Field → its header in words.  The header itself is the same in both languages: programs read it,
+and so does the next run."""
 
 
 def title(field: str) -> str:

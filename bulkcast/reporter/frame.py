@@ -106,7 +106,11 @@ class Frame:
     def colour(self, area: Area, formats: Mapping[str, int]) -> None:
         """Put our conditional formats behind the user's own, in place of an earlier run's."""
         for old in self._root.findall("{*}conditionalFormatting"):
-            if all(MARK in "".join(map(str, rule.itertext())) for rule in old):
+            # A spreadsheet program puts rules of the same cells together, the user's among them.
+            for held in old.findall("{*}cfRule"):
+                if MARK in "".join(map(str, held.itertext())):
+                    old.remove(held)
+            if old.find("{*}cfRule") is None:
                 self._root.remove(old)
         priority = self._last_priority()
         behind = self._rows().itersiblings()
@@ -114,10 +118,10 @@ class Frame:
         for number, rule in enumerate(rules(area), start=priority + 1):
             made = etree.Element(self._tag("conditionalFormatting"), sqref=rule.cells)
             attributes = {"type": "expression", "dxfId": str(formats[rule.meaning])}
-            held = etree.SubElement(
+            ours = etree.SubElement(
                 made, self._tag("cfRule"), attributes | {"priority": str(number)}
             )
-            etree.SubElement(held, self._tag("formula")).text = rule.formula
+            etree.SubElement(ours, self._tag("formula")).text = rule.formula
             if following is None:
                 self._root.append(made)
             else:

@@ -7,6 +7,7 @@ password that lost its zeros, would look sound when the result is handed in agai
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from bulkcast.model import Cell, FlaggedCell, Layout, ResultRow, Scalar, Text
 from bulkcast.reporter.columns import (
     COLUMNS_MAX,
     FIELDS,
+    MEANINGS,
     WIDTHS,
     letters,
     place,
@@ -37,6 +39,19 @@ KINDS: Final = frozenset({"xls", "xlsb", "ods"})
 _WIDTH: Final = 20
 """Of the user's own columns; the old ones are not known."""
 
+_WRAPPED: Final = frozenset({"message", "fix"})
+"""Fields that run to several sentences."""
+
+_NOTE: Final = {"author": "bulkcast", "width": 90, "height": 24}
+"""How a comment looks; in pixels."""
+
+_LINE: Final = 15
+"""Points; heights are given, since LibreOffice does not grow the rows of a workbook it opens."""
+
+_LINES_MOST: Final = 12
+_FILL: Final = 0.9
+"""How much of a line words fill before it is broken."""
+
 _FORMATS: Final = {
     "text": "@",
     "whole": "0",
@@ -54,8 +69,11 @@ def write(
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
     cells: Cells,
+    lang: str,
 ) -> None:
     """Write the draft: a new workbook with the `cells` of the sheet and its results.
+
+    Where `lang` is not that of the result columns' headers, each has a comment with its meaning.
 
     Cells in error become texts, so that they are refused again and do not pass for blank ones.
 
@@ -82,11 +100,16 @@ def write(
     options = {"constant_memory": True, "nan_inf_to_errors": False}
     with xlsxwriter.Workbook(draft.path, options) as book:
         tab = book.add_worksheet(_tab_name(layout.tab))
-        _set_up(tab, layout.header_row, width, columns)
+        _set_up(tab, layout.header_row, width, columns, lang)
         put = _Put(book, tab)
         for number, row in _filled(cells, layout.header_row, columns, results):
+            tab.set_row(number - 1, _LINE * _lines(row, columns, layout.header_row, number))
             for column, value in row.items():
-                put.cell(number, column, value, is_header=number == layout.header_row)
+                is_header = number == layout.header_row
+                wrapped = columns.get(column) in _WRAPPED
+                put.cell(number, column, value, is_header=is_header, wrapped=wrapped)
+        last_row = max(end, layout.header_row)
+        tab.autofilter(layout.header_row - 1, 0, last_row - 1, max(width - 1, *columns))
         _colour(book, tab, layout, headers, columns, end)
     if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
@@ -126,6 +149,25 @@ def _filled(
         yield number, own | added
 
 
+def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
+    """How many lines row `n` takes: a header as it is broken, below it what is wrapped."""
+    if n <= header_row:
+        broken = (str(v).count("\n") + 1 for v in row.values() if n == header_row)
+        return min(max(broken, default=1), _LINES_MOST)
+    wrapped = (
+        math.ceil(_cells(line) / (WIDTHS[field] * _FILL))
+        for column, field in columns.items()
+        if field in _WRAPPED
+        for line in [str(row[column])]
+    )
+    return min(max(1, *wrapped), _LINES_MOST)
+
+
+def _cells(text: str) -> int:
+    """Columns of a fixed-width font; a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def _told(field: str, text: str) -> Cell:
     return int(text) if field == "attempts" and text else storable(text)
 
@@ -139,14 +181,17 @@ class _Put:
             name: book.add_format({"num_format": code, "valign": "top"})
             for name, code in _FORMATS.items()
         }
+        self._wrapped = book.add_format({"num_format": "@", "valign": "top", "text_wrap": True})
         self._head = book.add_format({"bold": True, "text_wrap": True, "bottom": 1})
 
-    def cell(self, row: int, column: int, value: Cell, *, is_header: bool) -> None:
+    def cell(self, row: int, column: int, value: Cell, *, is_header: bool, wrapped: bool) -> None:
         """Write `value` to `row`, from 1, and `column`, from 0."""
         value = _plain(value)
         if value in _NOTHING:
             return
         write, shown, format_ = self._way(value)
+        if wrapped:
+            format_ = self._wrapped
         write(row - 1, column, shown, self._head if is_header else format_)
 
     def _way(self, value: Scalar) -> tuple[Callable[..., object], object, object]:
@@ -171,12 +216,14 @@ def _plain(cell: Cell) -> Scalar:
     return cell.shown if cell.value is None else cell.value
 
 
-def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str]) -> None:
-    """Widths and what stays in view; before the rows, which are written as they come."""
+def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str], lang: str) -> None:
+    """Widths, what stays in view, what headers mean; before the rows, which are written in turn."""
     for index in range(width):
         tab.set_column(index, index, _WIDTH)
     for index, field in columns.items():
         tab.set_column(index, index, WIDTHS[field])
+        if lang != "en":
+            tab.write_comment(header_row - 1, index, MEANINGS[field].say(lang), _NOTE)
     tab.freeze_panes(header_row, 0)
 
 

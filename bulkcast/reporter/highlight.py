@@ -56,6 +56,7 @@ class ColourRule:
 def rules(area: Area) -> Iterator[ColourRule]:
     """One rule that marks the cells a message names, and one for each colour of a status.
 
+    In a row that succeeded a message may name a column too, in a warning: nothing is marked there.
     A message names a column as `naming.short_header` does: `[Web live] …`.
     """
     first = area.header_row + 1
@@ -65,10 +66,16 @@ def rules(area: Area) -> Iterator[ColourRule]:
         cells = f"A{first}:{letters(area.user_columns - 1)}{area.last_row}"
         yield ColourRule(cells, _names_column(area), "problem")
     status = letters(area.status)
-    for meaning, words in _MEANINGS.items():
-        is_one = ",".join(f'${status}{first}="{word.value}"' for word in words)
-        formula = f"AND({MARK},OR({is_one}))"
+    for meaning in _MEANINGS:
+        formula = f"AND({MARK},{_means(area, meaning)})"
         yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
+
+
+def _means(area: Area, meaning: str) -> str:
+    """The condition that a row's status is one of `meaning`."""
+    cell = f"${letters(area.status)}{area.header_row + 1}"
+    is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
+    return f"OR({is_one})"
 
 
 def _names_column(area: Area) -> str:
@@ -77,4 +84,5 @@ def _names_column(area: Area) -> str:
     without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
     name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
     # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
-    return f'AND({MARK},{header}<>"",ISNUMBER(FIND({name},{message})))'
+    needs_work = _means(area, "problem")
+    return f'AND({MARK},{needs_work},{header}<>"",ISNUMBER(FIND({name},{message})))'

@@ -25,6 +25,8 @@ class Parts:
 
     workbook: str
     sheet: str
+    tab: str
+    """The sheet's name."""
     index: int
     """Of the sheet among all of the workbook's, from 0."""
     styles: str
@@ -62,7 +64,7 @@ def find_parts(book: ZipFile, tab: str | None) -> Parts:
 
     """
     main = _first(book, "", "/officeDocument")
-    index, sheet_id = _sheet_id(parse(read(book, main)), tab)
+    index, name, sheet_id = _sheet_id(parse(read(book, main)), tab)
     of_main = {r.id: r.part for r in _relations(book, main)}
     if sheet_id not in of_main:
         raise Unpatchable(f"no worksheet {tab}")
@@ -71,6 +73,7 @@ def find_parts(book: ZipFile, tab: str | None) -> Parts:
     return Parts(
         workbook=main,
         sheet=sheet,
+        tab=name,
         index=index,
         styles=_first(book, main, "/styles"),
         drawings=tuple(r.part for r in beside if r.kind.endswith("/drawing")),
@@ -105,12 +108,12 @@ def _relations(book: ZipFile, part: str) -> Iterator[_Relation]:
             yield _Relation(r.get("Id", ""), r.get("Type", ""), resolved)
 
 
-def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str | None]:
-    """Where the sheet stands among all, and the id of its part."""
+def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str, str | None]:
+    """Where the sheet stands among all, its name, and the id of its part."""
     for index, sheet in enumerate(workbook.iter("{*}sheet")):
         if tab is None or sheet.get("name") == tab:
-            return index, sheet.get(_R) or sheet.get(_R_STRICT)
-    return 0, None
+            return index, sheet.get("name", ""), sheet.get(_R) or sheet.get(_R_STRICT)
+    return 0, "", None
 
 
 def columns_under_drawings(book: ZipFile, parts: Parts) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from openpyxl.cell import Cell
 from openpyxl.formatting.formatting import ConditionalFormattingList
 from openpyxl.formatting.rule import Rule
@@ -20,6 +20,7 @@ from bulkcast.model import Layout, ResultRow, Text
 from bulkcast.reporter.columns import WIDTHS, letters, place, storable, texts, title
 from bulkcast.reporter.highlight import MARK, Area, rules
 from bulkcast.reporter.ranges import Range
+from bulkcast.reporter.referred import columns_of
 from bulkcast.reporter.styles import COLOURS
 from bulkcast.wording import marked
 
@@ -114,7 +115,7 @@ def _fill(
     if (last := max(results, default=0)) > tab.max_row:
         raise ValueError(f"the sheet that was checked had a row {last}")
     merged = max((area.max_col for area in tab.merged_cells.ranges), default=0)
-    width = max(len(headers), tab.max_column, merged)
+    width = max(len(headers), tab.max_column, merged, _referred(tab.parent, tab))
     columns = place(headers, width)
     for index, field in columns.items():
         _put(tab, layout.header_row, index, title(field))
@@ -126,6 +127,22 @@ def _fill(
             _put(tab, number, index, storable(said[field]))
     _stretch_filter(tab, layout.header_row, columns)
     _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
+
+
+def _referred(book: Workbook | None, tab: Worksheet) -> int:
+    """Columns up to the last one that a formula or a name of the workbook looks at."""
+    if book is None:
+        return 0
+    names = (name.attr_text or "" for name in book.defined_names.values())
+    cells = (
+        (str(getattr(cell.value, "text", cell.value)), sheet is tab)
+        for sheet in book.worksheets
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    )
+    formulas = [*cells, *((name, False) for name in names)]
+    return max((columns_of(formula, tab.title, here=here) for formula, here in formulas), default=0)
 
 
 def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str]) -> None:

@@ -45,13 +45,13 @@ def write_sheet(
     with replacing(target, existing) as draft:
         draft.path.chmod(0o600)  # before anything is in it
         if suffix == ".xlsx":
-            _write_workbook(draft.path, lines, len(headers))
+            _write_workbook(draft.path, lines, len(headers), len(rows))
         else:
             _write_delimited(draft.path, lines, _DELIMITERS[suffix])
     return draft.result
 
 
-def _write_workbook(path: Path, lines: Sequence[Sequence[str]], width: int) -> None:
+def _write_workbook(path: Path, lines: Sequence[Sequence[str]], width: int, n_rows: int) -> None:
     with xlsxwriter.Workbook(path) as book:
         tab = book.add_worksheet()
         text = book.add_format({"num_format": "@"})
@@ -62,6 +62,7 @@ def _write_workbook(path: Path, lines: Sequence[Sequence[str]], width: int) -> N
                 if cell:
                     tab.write_string(number, index, writable(cell), bold if not number else text)
         tab.freeze_panes(1, 0)
+        tab.autofilter(0, 0, n_rows, width - 1)
         last = min(len(lines), _FLAGGED_MOST)
         tab.ignore_errors({"number_stored_as_text": f"A1:Z{last}"})
 

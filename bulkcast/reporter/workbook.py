@@ -32,6 +32,7 @@ from bulkcast.reporter.package import (
     read,
 )
 from bulkcast.reporter.ranges import grow_filter_name, grow_table
+from bulkcast.reporter.referred import columns_elsewhere, columns_in
 from bulkcast.reporter.rows import Grammar, Row, RowStream
 from bulkcast.reporter.styles import extend
 from bulkcast.wording import marked
@@ -94,9 +95,9 @@ def _patch(
 ) -> None:
     parts = find_parts(old, layout.tab)
     patch = _Patch(old, parts, layout, headers, results)
-    width = len(headers)
-    # Values may stand right of what was read.  That shows while the rows are copied, so a sheet
-    # without any, nearly every one, is gone through once.
+    width = max(len(headers), columns_elsewhere(old, parts.sheet, parts.tab))
+    # Values, or cells that formulas look at, may stand right of what was read.  That shows while
+    # the rows are copied, so a sheet without any, nearly every one, is gone through once.
     while (found := patch.into(draft.path, width)) > width:
         width = found
     draft.remarks.extend(patch.remarks)
@@ -129,6 +130,7 @@ class _Patch:
         self._old = old
         self._parts = parts
         self.header_row = layout.header_row
+        self.tab = parts.tab
         self._headers = headers
         self.results = results
         self.columns: Mapping[int, str] = {}
@@ -186,7 +188,10 @@ class _Patch:
             rows = _Rows(self, stream.grammar, width)
             _write_in_blocks(out, map(rows.render, stream.rows()))
             frame = Frame(stream.head, stream.tail)
-            rows.width = frame.reach(self._told, rows.width)
+            rows.width = max(
+                frame.reach(self._told, rows.width),
+                columns_in(stream.head + stream.tail, self._parts.tab, here=True),
+            )
             out.write(self._tail(frame, max(rows.numbers, default=self.header_row)))
         if rows.count != len(rows.numbers):
             raise Unpatchable("two rows of one number")
@@ -240,10 +245,11 @@ class _Rows:
         self.numbers: set[int] = set()
         self.count = 0
         self.width = width
-        """Columns up to the last one that holds a value, from the header on."""
+        """Columns up to the last one that holds a value, from the header on, or is referred to."""
         self._grammar = grammar
         self._cells = patch.cells(grammar)
         self._header_row = patch.header_row
+        self._tab = patch.tab
         self._users = patch.users_columns()
         self._results = patch.results
 
@@ -251,6 +257,8 @@ class _Rows:
         """The row as it goes into the result."""
         self.count += 1
         self.numbers.add(row.number)
+        if b"f>" in row.body:
+            self.width = max(self.width, columns_in(row.body, self._tab, here=True))
         if row.number < self._header_row:
             return self._grammar.untouched(row)
         last = self._grammar.last_cell(row)
