@@ -34,6 +34,7 @@ def apply(sheet: Path, given: Given) -> int:
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     if given["only"]:
         checking.require_results(prepared)
+    prepared = pipeline.lean(prepared)
     return _apply(told, prepared, options, given)
 
 
@@ -59,6 +60,7 @@ def resubmit(sheet: Path, given: Given) -> int:
     given = asked.resubmitted(given)
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     checking.require_results(prepared)
+    prepared = pipeline.lean(prepared)
     return _apply(told, prepared, options, given)
 
 

@@ -150,6 +150,7 @@ async def _sent(
                     await dispatcher.run(left.requests, left.history)
             except ExceptionGroup as group:
                 raise _told_plainly(group, run) from group
+            doors.control.detach()
             return dispatcher.stopped, dispatcher.requests, dispatcher.remarks
 
 
