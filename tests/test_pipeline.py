@@ -31,6 +31,7 @@ from bulkcast.pipeline import (
     SendOptions,
     SheetOptions,
     apply,
+    lean,
     prepare,
     results,
     resume,
@@ -724,6 +725,27 @@ def test_a_resume_with_nothing_left_says_so_from_counts_alone(
     assert again.exit_status == before.exit_status
     assert len(again.rows) == len(before.rows)
     assert again.rows == before.rows
+
+
+def test_what_many_rows_have_alike_is_kept_once(tmp_path: Path) -> None:
+    sheet = plain(tmp_path / "term.csv", 50)
+
+    async def main(stage: Stage) -> tuple[Prepared, RunReport]:
+        prepared = lean(prepare(sheet, selection=Selection(limit=20)))
+        return prepared, await stage.apply(prepared)
+
+    prepared, report = staged(tmp_path, main)
+
+    assert counted(report) == {APPLIED: 20, NOT_SENT: 30}
+    assert report.results
+    assert len(read(report.results)) == 50
+    assert not any(row.cells for row in prepared.sheet.rows), "cells that nobody needs any more"
+    left_out = [o for o in prepared.plan.settled.values() if o.status is NOT_SENT]
+    assert len({id(outcome) for outcome in left_out}) == 1
+    pairs = [pair for request in prepared.plan.requests for pair in request.body]
+    switches = [pair for pair in pairs if pair[0] == "recordState"]
+    assert len({id(pair) for pair in switches}) == len(set(switches))
+    assert "row 7" not in repr(report), "asyncio asks for it, rows and all"
 
 
 def test_a_run_of_another_institution_is_not_resumed(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def apply(sheet: Path, given: Given) -> int:
         checking.require_results(prepared)
     elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
         _ask_for_resubmit(told, prepared, given)
+    prepared = pipeline.lean(prepared)
     return _apply(told, prepared, options, given)
 
 
@@ -91,6 +92,7 @@ def resubmit(sheet: Path, given: Given) -> int:
     given = asked.resubmitted(given)
     prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
     checking.require_results(prepared)
+    prepared = pipeline.lean(prepared)
     return _apply(told, prepared, options, given)
 
 

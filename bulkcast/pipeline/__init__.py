@@ -24,7 +24,7 @@ from bulkcast.pipeline.freezing import require_place
 from bulkcast.pipeline.overtaking import spare_overtaken
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparing import prepare, validate, zone
+from bulkcast.pipeline.preparing import lean, prepare, validate, zone
 from bulkcast.pipeline.purging import purge, purgeable
 from bulkcast.pipeline.remembering import recall, replan
 from bulkcast.pipeline.reporting import crosstab, results, runs, runs_called
@@ -67,6 +67,7 @@ __all__ = [
     "doctor_without",
     "is_plan",
     "is_rehearsed",
+    "lean",
     "left_to_send",
     "outcomes",
     "page",

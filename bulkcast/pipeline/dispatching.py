@@ -159,6 +159,7 @@ async def _sent(
                 if plain is None:
                     raise
                 raise plain from group
+            doors.control.detach()
             unused = of_proxy(config)
             remarks = [*((unused,) if unused else ()), *dispatcher.remarks]
             return dispatcher.stopped, dispatcher.requests, remarks

@@ -111,6 +111,10 @@ class Control:
         if self._early:
             dispatcher.stop(self._early)
 
+    def detach(self) -> None:
+        """Let go of a run that is over, and of all that its dispatcher knows."""
+        self._dispatcher = None
+
     def torn_down(self) -> tuple[Stop, int, list[Text]]:
         """Why a run ended that could not say so itself, how many requests it made, its remarks."""
         why = self._early or Stop("interrupted", "run.interrupted", exit_status=130)

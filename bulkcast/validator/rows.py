@@ -218,7 +218,7 @@ def _change(
     starts_at: SettingValue | None,
     issues: tuple[Issue, ...] = (),
 ) -> Change:
-    wanted = tuple(settings.items())
+    wanted = tuple(_shared(settings))
     return Change(
         row,
         Target(target, _number(names[target])),
@@ -227,6 +227,18 @@ def _change(
         None if starts_at is None else _number(starts_at),
         issues,
     )
+
+
+def _shared(settings: Mapping[str, SettingValue]) -> Iterator[tuple[str, SettingValue]]:
+    """The settings; one that many rows have alike, such as a switch, is kept once for all."""
+    for pair in settings.items():
+        value = pair[1]
+        is_small = value.__class__ is int and value in _SMALL
+        yield _PAIRS.setdefault(pair, pair) if is_small else pair
+
+
+_SMALL: Final = range(100)
+_PAIRS: Final[dict[tuple[str, SettingValue], tuple[str, SettingValue]]] = {}
 
 
 def _number(value: SettingValue) -> int:
