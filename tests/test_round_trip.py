@@ -23,6 +23,7 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.model import ResultRow, RowStatus, Sheet
 from bulkcast.reporter import write_results
 from bulkcast.reporter.columns import FIELDS, storable, title
+from bulkcast.sandbox import World
 from tests.books import converted, needs_office, plain, repacked
 from tests.command_line import FAST, Desk, clearing
 
@@ -249,7 +250,7 @@ def prove_runs(desk: Desk, suffix: str, texts: Sequence[str]) -> Path:
     sheet = write(desk.folder / f"term{suffix}", texts)
     first, second = (desk.folder / f"{name}{suffix}" for name in ("first", "second"))
 
-    with clearing(desk) as sandbox:
+    with clearing(desk, World(limit=None, first_whole=False)) as sandbox:
         said = desk.call("apply", sheet, "-y", "-o", first, "--json", *FAST)
         sent = {entry.body["activityId"]: entry.body for entry in sandbox.log if entry.body}
         mend(first)
