@@ -112,7 +112,10 @@ def _where(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]
     users = max((i for i, header in enumerate(headers) if header), default=-1)
     first = min(columns)
     if first - users > _FAR:
-        said = "The results begin in column {column}, behind what stands to the right of the table."
+        said = (
+            "The results begin in column {column}, behind what stands to the right of the table and"
+            " what formulas look at."
+        )
         yield Text(said, {"column": letters(first)})
 
 
