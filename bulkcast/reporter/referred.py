@@ -27,9 +27,10 @@ _OWN_NAME: Final = re.compile(rb'\sname\s*=\s*["\']_xlnm\.')
 """Names a program keeps for itself: filters, print areas; no value hangs on them."""
 _SPREAD: Final = re.compile(rb'\sref\s*=\s*["\']([A-Z]{1,3})[0-9]+:([A-Z]{1,3})[0-9]+["\']')
 
+# Lengths are bounded, so that no formula made for it takes long.
 _TEXT: Final = re.compile('"[^"]*"')
 _REFERENCE: Final = re.compile(
-    r"(?<![\w.$!'\]])(?:(?P<tab>'(?:[^']|'')+'|[^\s'!\"(),;:+*/^&=<>{}-][^\s'!\"(),;+*/^&=<>{}-]*)!)?"
+    r"(?<![\w.$!'\]])(?:(?P<tab>'(?:[^']|''){1,300}'|[^\s'!\"(),;:+*/^&=<>{}-][^\s'!\"(),;+*/^&=<>{}-]{0,300})!)?"
     r"(?:\$?(?P<first>[A-Z]{1,3})\$?[0-9]{1,7}(?::\$?(?P<last>[A-Z]{1,3})\$?[0-9]{1,7})?"
     r"|\$?[A-Z]{1,3}:\$?(?P<whole>[A-Z]{1,3}))(?![\w.(!])"
 )
