@@ -60,7 +60,7 @@ class Marks:
 
     hidden: frozenset[int] = frozenset()
     """The rows that are not shown."""
-    special: Mapping[int, Mapping[int, FlaggedCell]] = field(default_factory=dict)
+    special: Mapping[int, Mapping[int, Cell]] = field(default_factory=dict)
     """Row → column, from 0 → what stands there instead of a value."""
     merged: Merged = Merged()
 

@@ -55,7 +55,7 @@ def look(packed: ZipFile) -> Package:
         UnreadableSheet: the workbook is of a make that cannot be read truthfully.
 
     """
-    (workbook,) = filter(None, _related(packed, "", "officeDocument").values())
+    (workbook,) = filter(None, related(packed, "", "officeDocument").values())
     tree = _parse(packed, workbook)
     if tree.tag.startswith(f"{{{_STRICT}"):
         raise UnreadableSheet(
@@ -65,7 +65,7 @@ def look(packed: ZipFile) -> Package:
     mac = properties is not None and properties.get("date1904") in _TRUE
     recalculated = any(p.get("fullCalcOnLoad") in _TRUE for p in tree.iterfind("{*}calcPr"))
     return Package(
-        tuple(_tabs(tree, _related(packed, workbook, "worksheet"))),
+        tuple(_tabs(tree, related(packed, workbook, "worksheet"))),
         CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
         "0" if recalculated else None,
         _formats(packed, _first(packed, workbook, "styles")),
@@ -74,7 +74,7 @@ def look(packed: ZipFile) -> Package:
 
 
 def _first(packed: ZipFile, source: str, wanted: str) -> str | None:
-    return next(filter(None, _related(packed, source, wanted).values()), None)
+    return next(filter(None, related(packed, source, wanted).values()), None)
 
 
 def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
@@ -87,7 +87,7 @@ def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
     return tabs
 
 
-def _related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
+def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
     """The parts that `source` relates to as `wanted`, by the id of the relation."""
     folder, name = posixpath.split(source.replace("\\", "/"))
     parts: dict[str, str] = {}
