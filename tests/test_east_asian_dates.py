@@ -1,7 +1,8 @@
 """Dates in the number formats of East Asian programs are dates, whichever reader meets them."""
 
+import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,8 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.loader.reference import Reference
 from bulkcast.model import Cell
 from bulkcast.validator import check
-from tests.sheets import RULES, codes, loaded
+from tests.books import converted, needs_office
+from tests.sheets import RULES, SHANGHAI, changed, codes, loaded
 
 DAY = datetime(2026, 3, 1)  # noqa: DTZ001  # a cell has no zone
 STYLES = "xl/styles.xml"
@@ -29,14 +31,25 @@ FORMATS = (
 )  # fmt: skip
 
 
-def workbook(path: Path, code: str, number: int) -> Path:
+HEADERS = ("activityId", "customColumn", "recordState")
+
+
+def workbook(
+    path: Path,
+    code: str,
+    number: int,
+    headers: Sequence[str] = HEADERS,
+    cells: Sequence[float] = (46082, 46082, 1),
+) -> Path:
     """A workbook with 46082 as an id and as a text, each in the format."""
     made = openpyxl.Workbook()
     tab = made.worksheets[0]
-    tab.append(["activityId", "customColumn", "recordState"])
-    tab.append([46082, 46082, 1])
-    for cell in tab[2][:2]:
-        cell.number_format = "0.0000"
+    tab.append(list(headers))
+    tab.append(list(cells))
+    for cell in tab[2]:
+        # A switch and an id of this classroom are no dates.
+        if cell.value not in {1, 25096094}:
+            cell.number_format = "0.0000"
     made.save(path)
     with zipfile.ZipFile(path) as old:
         parts = {name: old.read(name) for name in old.namelist()}
@@ -82,3 +95,56 @@ def test_such_a_date_is_never_sent_as_an_id(tmp_path: Path) -> None:
     found = check(loaded(workbook(tmp_path / "a.xlsx", "", 58)), WEBCAST, RULES)
 
     assert "id.became_date" in codes(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("studentUids", "id.became_date"),
+        ("customColumn", "cell.not_a_text"),
+        ("watchPassword", "cell.not_a_text"),
+    ],
+)
+@pytest.mark.parametrize(("code", "number"), FORMATS)
+def test_such_a_date_is_never_sent_as_a_uid_or_a_text(
+    header: str, problem: str, code: str, number: int, tmp_path: Path
+) -> None:
+    path = workbook(
+        tmp_path / "a.xlsx", code, number, ("activityId", "recordState", header),
+        (25096094, 1, 46082),
+    )  # fmt: skip
+
+    assert problem in codes(check(loaded(path), WEBCAST, RULES))
+
+
+@pytest.mark.parametrize(("code", "number"), FORMATS)
+def test_such_a_date_is_the_start_of_a_lesson(code: str, number: int, tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "a.xlsx", code, number, ("activityId", "recordState", "startTime"),
+        (25096094, 1, 46447.375),
+    )  # fmt: skip
+
+    (row,) = check(loaded(path), WEBCAST, RULES).rows
+
+    assert changed(row).starts_at == int(datetime(2027, 3, 1, 9, tzinfo=SHANGHAI).timestamp())
+
+
+@needs_office
+def test_such_a_date_in_an_xls_is_one(tmp_path: Path) -> None:
+    path = converted(workbook(tmp_path / "a.xlsx", "0.0000", 176), "xls")
+    raw = path.read_bytes()
+    # FORMAT and XF of MS-XLS: 2.4.126 and 2.4.353; the id behind the length, and behind the font.
+    (own,) = {
+        struct.unpack_from("<H", raw, at + 4)[0]
+        for at in range(len(raw) - 16)
+        if raw[at : at + 2] == b"\x1e\x04" and raw[at + 9 : at + 15] == b"0.0000"
+    }
+    for at in range(len(raw) - 24):
+        if raw[at : at + 4] == b"\xe0\0\x14\0" and raw[at + 6 : at + 8] == struct.pack("<H", own):
+            raw = raw[: at + 6] + struct.pack("<H", 58) + raw[at + 8 :]
+    path.write_bytes(raw)
+
+    sheet = loaded(path)
+
+    assert sheet.rows[0].cells == (DAY, DAY, 1)
+    assert "id.became_date" in codes(check(sheet, WEBCAST, RULES))

@@ -1,5 +1,6 @@
 """Workbooks of other kinds than xlsx: what LibreOffice and other programs write into them."""
 
+from datetime import datetime
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -9,6 +10,7 @@ import openpyxl
 import pytest
 
 from bulkcast.endpoints.webcast import WEBCAST
+from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Cell, FlaggedCell, Sheet
 from bulkcast.validator import check
@@ -235,11 +237,11 @@ def row(number: int, *, hidden: bool = False) -> bytes:
     return record(0, pack("<IIHBBBI", number, 0, 300, 0, 0x10 if hidden else 0, 0, 0))
 
 
-def cell(kind: int, column: int, content: bytes) -> bytes:
-    return record(kind, pack("<II", column, 0) + content)
+def cell(kind: int, column: int, content: bytes, style: int = 0) -> bytes:
+    return record(kind, pack("<II", column, style) + content)
 
 
-def xlsb(path: Path, *records: bytes) -> Path:
+def xlsb(path: Path, *records: bytes, styles: bytes = b"", mac: bool = False) -> Path:
     sheet = [
         record(129), record(148, pack("<4I", 0, 3, 0, 2)), record(145),
         row(0), *(cell(6, i, words(name)) for i, name in enumerate(HEADERS)),
@@ -252,16 +254,84 @@ def xlsb(path: Path, *records: bytes) -> Path:
             "xl/_rels/workbook.bin.rels",
             f'<Relationships xmlns="{made}/package/2006/relationships">'
             f'<Relationship Id="rId1" Type="{made}/officeDocument/2006/relationships/worksheet" '
-            'Target="worksheets/sheet1.bin"/></Relationships>',
+            'Target="worksheets/sheet1.bin"/>'
+            f'<Relationship Id="rId2" Type="{made}/officeDocument/2006/relationships/styles" '
+            'Target="styles.bin"/></Relationships>',
         )
-        parts = [record(131), record(143), record(156, tab), record(144), record(132)]
+        if styles:
+            book.writestr("xl/styles.bin", styles)
+        properties = record(153, pack("<III", int(mac), 0, 0))
+        parts = [record(131), properties, record(143), record(156, tab), record(144), record(132)]
         book.writestr("xl/workbook.bin", b"".join(parts))
         book.writestr("xl/worksheets/sheet1.bin", b"".join(sheet))
     return path
 
 
-def number(column: int, value: float) -> bytes:
-    return cell(5, column, pack("<d", value))
+def number(column: int, value: float, style: int = 0) -> bytes:
+    return cell(5, column, pack("<d", value), style)
+
+
+def styled(number: int, code: str = "") -> bytes:
+    """The styles of a workbook: General, and one with this number format."""
+    own = record(615, pack("<I", 1)) + record(44, pack("<H", number) + words(code)) + record(616)
+
+    def style(number: int) -> bytes:
+        return record(47, pack("<HHHHHBBHBB", 0, number, 0, 0, 0, 0, 0, 0, 0, 0))
+
+    return b"".join((
+        record(278), own if code else b"",
+        record(626, pack("<I", 1)), style(0), record(627),
+        record(617, pack("<I", 2)), style(0), style(number), record(618), record(279),
+    ))  # fmt: skip
+
+
+DAY = datetime(2026, 3, 1)  # noqa: DTZ001  # a cell has no zone
+NUMBERS = [
+    pytest.param(number(0, 46082, 1), id="number"),
+    pytest.param(cell(2, 0, pack("<i", 46082 << 2 | 2), 1), id="short"),
+    pytest.param(cell(2, 0, pack("<i", 4608200 << 2 | 3), 1), id="hundredths"),
+    pytest.param(cell(2, 0, pack("<d", 46082)[4:], 1), id="half"),
+    pytest.param(cell(9, 0, pack("<dHII", 46082, 0, 0, 0), 1), id="computed"),
+]
+
+
+@pytest.mark.parametrize("stored", NUMBERS)
+@pytest.mark.parametrize(
+    ("code", "id_"),
+    [*(("", n) for n in (14, 22, 27, 31, 36, 50, 58)),
+     *((code, 176) for code in ("[$-804]aaaa", "e年", "yyyy/m/d", "[$-411]ggge"))],
+)  # fmt: skip
+def test_a_date_in_an_xlsb_is_one_in_every_format(
+    code: str, id_: int, stored: bytes, tmp_path: Path
+) -> None:
+    styles = styled(id_, code)
+    path = xlsb(tmp_path / "a.xlsb", row(1), stored, number(2, 1), record(146), styles=styles)
+
+    sheet = loaded(path)
+
+    assert rows(sheet)[2] == (DAY, None, 1)
+    assert "id.became_date" in codes(check(sheet, WEBCAST, RULES))
+
+
+@pytest.mark.parametrize("code", ["0", '0"日"', "0.00E+00", '0"d"'])
+@pytest.mark.parametrize("stored", NUMBERS)
+def test_a_number_in_an_xlsb_is_one_in_every_other_format(
+    code: str, stored: bytes, tmp_path: Path
+) -> None:
+    path = xlsb(
+        tmp_path / "a.xlsb", row(1), stored, number(2, 1), record(146), styles=styled(31, code)
+    )
+
+    assert rows(loaded(path))[2] == (46082, None, 1)
+
+
+def test_dates_in_an_xlsb_count_from_the_day_that_it_says(tmp_path: Path) -> None:
+    path = xlsb(
+        tmp_path / "a.xlsb", row(1), number(0, 46082 - 1462, 1), number(2, 1), record(146),
+        styles=styled(31), mac=True,
+    )  # fmt: skip
+
+    assert rows(loaded(path))[2] == (DAY, None, 1)
 
 
 def test_errors_hidden_rows_and_merged_cells_of_an_xlsb_are_told(tmp_path: Path) -> None:
@@ -308,15 +378,12 @@ def _cut_off(name: str, raw: bytes) -> tuple[str, bytes]:
     return name, raw + b"\x80" if name.endswith("sheet1.bin") else raw
 
 
-def test_a_file_that_cannot_be_looked_into_is_read_with_a_word(tmp_path: Path) -> None:
+def test_an_xlsb_that_cannot_be_looked_into_is_refused(tmp_path: Path) -> None:
     path = xlsb(
         tmp_path / "a.xlsb", row(1), number(0, 25096094), cell(3, 1, b"\x2a"), number(2, 1),
         record(146),
     )  # fmt: skip
     repacked(path, _cut_off)
 
-    sheet = loaded(path)
-
-    assert rows(sheet) == {2: (25096094, None, 1)}
-    (remark,) = map(str, sheet.remarks)
-    assert remark.startswith("Of this .xlsb file error cells look blank and hidden rows like ")
+    with pytest.raises(UnreadableSheet, match="dates or errors cannot be told"):
+        loaded(path)

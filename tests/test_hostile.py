@@ -321,7 +321,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom bulkcast.loader.apart import Apart\n"
         "with Apart(Path(sys.argv[1]), 'calamine') as child:\n"
-        "    child.heads()\n    print(child._child.pid, flush=True)\n    time.sleep(60)\n"
+        "    child.tabs()\n    print(child._child.pid, flush=True)\n    time.sleep(60)\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", script, str(SAMPLES / "old-kind.xls")],

@@ -211,7 +211,7 @@ def test_a_worksheet_that_is_not_there_is_refused_with_those_that_are(
          "purl.oclc.org/ooxml/spreadsheetml/main", "Strict Open XML"),
         ("xl/workbook.xml", "<sheets>", "<sheets", "damaged"),
         ("xl/_rels/workbook.xml.rels", "/xl/worksheets/sheet1.xml", "/xl/nowhere.xml",
-         "no header row"),
+         "nothing in it is its worksheet"),
     ],
 )  # fmt: skip
 def test_a_workbook_that_lies_is_refused(

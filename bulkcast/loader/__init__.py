@@ -173,7 +173,6 @@ def cells(path: Path, tab: str) -> dict[int, Sequence[Cell]]:
 
     """
     with _told(path), Apart(path, "whole") as child:
-        child.heads()
         child.choose(tab)
         return {number: row for (number, row), _ in child.lines()}
 

@@ -4,9 +4,9 @@ The child is limited in memory and time where the system can do that, and the pa
 deadline everywhere.  What it reads comes back as lines of JSON, never as objects: nothing that a
 file does to the child reaches further than its own end.
 
-The child is this module: `python -m bulkcast.loader.apart KIND PATH`.  It says which worksheets
-there are and how each begins, is told one by name, and says whether there is something about its
-cells that it cannot tell; then it sends all lines of that one.
+The child is this module: `python -m bulkcast.loader.apart KIND PATH`.  It answers as often as it
+is asked: which worksheets there are, how one begins, or all lines of one, led by whether there is
+something about its cells that it cannot tell.
 """
 
 import json
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -68,28 +69,31 @@ class Apart:
         # Waits, and closes both pipes.
         self._child.communicate()
 
-    def heads(self) -> list[tuple[str, bool, list[Line]]]:
-        """Each worksheet's name, whether it is visible, and its first lines."""
-        answer = self._answer()
-        if not isinstance(answer, list):
-            raise self._broken()
-        return [
-            (name, visible, [(number, tuple(map(_read, cells))) for number, cells in head])
-            for name, visible, head in answer
-        ]
+    def tabs(self) -> list[tuple[str, bool]]:
+        """Each worksheet's name, and whether it is visible."""
+        return [(name, visible) for name, visible in self._list("tabs")]
+
+    def head(self, tab: str) -> list[Line]:
+        """The first lines of a worksheet."""
+        return [(number, tuple(map(_read, cells))) for number, cells in self._list("head", tab)]
 
     def choose(self, tab: str) -> bool:
-        """Ask for a worksheet; whether its error cells and hidden rows cannot be told.
+        """Ask for the lines of a worksheet; whether its error cells and hidden rows look plain."""
+        return self._ask("lines", tab) is True
 
-        `heads` must have been asked before.
-        """
+    def _list(self, what: str, tab: str = "") -> list[Any]:
+        answer = self._ask(what, tab)
+        if not isinstance(answer, list):
+            raise self._broken()
+        return answer
+
+    def _ask(self, what: str, tab: str) -> Any:
         pipe = self._pipe(self._child.stdin)
-        try:
-            pipe.write(json.dumps(tab) + "\n")
+        # A child that cannot open the file says so and ends; its words are worth more.
+        with suppress(OSError):
+            pipe.write(json.dumps([what, tab]) + "\n")
             pipe.flush()
-        except OSError as exc:
-            raise self._broken() from exc
-        return self._answer() is True
+        return self._answer()
 
     def lines(self) -> Iterator[tuple[Line, bool]]:
         """Every line of the chosen worksheet, and whether it is hidden."""
@@ -178,17 +182,24 @@ def _refuse(refusal: BulkcastError) -> None:
 
 def _serve(kind: str, path: str) -> None:
     book = _opened(kind, Path(path))
-    heads = []
-    for tab, is_visible in book.tabs():
-        head = islice(book.head(tab), HEADER_WITHIN)
-        heads.append((tab, is_visible, [(n, list(map(_written, cells))) for n, cells in head]))
-    _say(heads)
-    sys.stdout.flush()
-    tab = json.loads(sys.stdin.readline())
-    _say(book.untold(tab))
-    for (number, cells), is_hidden in book.lines(tab):
-        _say([number, is_hidden, list(map(_written, cells))])
-    _say(None)
+    for asked in sys.stdin:
+        with _told():
+            _tell(book, *json.loads(asked))
+        sys.stdout.flush()
+
+
+def _tell(book: "Book", what: str, tab: str) -> None:
+    match what:
+        case "tabs":
+            _say(book.tabs())
+        case "head":
+            head = islice(book.head(tab), HEADER_WITHIN)
+            _say([(number, list(map(_written, cells))) for number, cells in head])
+        case _:
+            _say(book.untold(tab))
+            for (number, cells), is_hidden in book.lines(tab):
+                _say([number, is_hidden, list(map(_written, cells))])
+            _say(None)
 
 
 def _opened(kind: str, path: Path) -> "Book":
@@ -216,8 +227,15 @@ def _limit() -> None:
 def _main(arguments: Sequence[str]) -> None:
     kind, path = arguments
     _limit()
-    try:
+    with _told():
         _serve(kind, path)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever goes wrong is said to the parent."""
+    try:
+        yield
     except BulkcastError as exc:
         _refuse(exc)
     except MemoryError:

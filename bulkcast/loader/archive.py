@@ -11,6 +11,7 @@ from typing import Final
 from zipfile import ZipFile
 
 from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import marks
 
 _MOST_ENTRIES: Final = 10_000
 _MOST_UNPACKED: Final = 4 * 2**30
@@ -34,7 +35,7 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         )
     ratio = unpacked / max(1, path.stat().st_size)
     bomb = unpacked > _UNSUSPICIOUS and ratio > _MOST_RATIO
-    if len({entry.filename for entry in entries}) < len(entries):
+    if len({_compared(entry.filename) for entry in entries}) < len(entries):
         raise UnreadableSheet(
             "{name} holds two parts of one name, so that no two programs would read the "
             "same; copy its rows into a new workbook.",
@@ -50,6 +51,12 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         )
 
 
+def _compared(name: str) -> str:
+    """The name of an entry as spreadsheet programs compare it; of a picture as it stands."""
+    name = name.replace("\\", "/")
+    return name.casefold() if name.lower().endswith((".xml", ".rels", ".bin")) else name
+
+
 # ------------------------------------------------------------------ inside the parts
 
 _AT_ONCE: Final = 1 << 20
@@ -57,6 +64,7 @@ _OVERLAP: Final = 64
 _LARGEST_STRINGS: Final = 100 * 2**20
 _MOST_STRINGS: Final = 2_000_000
 _LONGEST_TAIL: Final = 32 * 2**20
+_TABLE: Final = re.compile(rb"<(?:[\w.-]+:)?sheetData[\s/>]")
 _UNIQUE: Final = re.compile(rb'<sst[^>]*\suniqueCount="(\d+)"')
 _MERGED: Final = re.compile(
     rb'<mergeCell\s[^>]*?ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']'
@@ -109,6 +117,8 @@ def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
                 name=path.name,
                 size=_LONGEST_TAIL // 2**20,
             )
+    if _TABLE.search(tail):
+        raise marks.two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
 
 

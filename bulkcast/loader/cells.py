@@ -4,8 +4,11 @@ import re
 from datetime import date, datetime, time
 from typing import Final
 
+from openpyxl.styles.numbers import is_timedelta_format
+from openpyxl.utils.datetime import from_excel
 from openpyxl.utils.escape import unescape
 
+from bulkcast.loader import formats
 from bulkcast.model import Cell, FlaggedCell
 
 _EXACT_BELOW: Final = 2.0**53
@@ -29,6 +32,18 @@ def cell_of(value: object, data_type: str, number_format: str) -> Cell:
             return datetime.combine(value, time())
         case _:
             return FlaggedCell("cell.only_a_time", shown=str(value))
+
+
+def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
+    """What a number in this format stands for, a date if that is what is shown."""
+    if not formats.is_date(number_format):
+        return cell_of(number, "n", number_format)
+    is_span = is_timedelta_format(number_format)
+    try:
+        moment: object = from_excel(number, epoch, timedelta=is_span)
+    except (OverflowError, ValueError):
+        return FlaggedCell("cell.formula_error", shown="#VALUE!")
+    return cell_of(moment, "d", number_format)
 
 
 def _number(value: float, number_format: str) -> Cell:

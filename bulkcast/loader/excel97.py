@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import xlrd
-from openpyxl.styles.numbers import is_timedelta_format
-from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 from xlrd.biffh import error_text_from_code
 from xlrd.sheet import Cell as Stored
 from xlrd.sheet import Sheet
 
 from bulkcast.loader import formats, marks
-from bulkcast.loader.cells import cell_of
+from bulkcast.loader.cells import number_of
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.model import Cell, FlaggedCell
 
@@ -85,17 +84,7 @@ class Excel97:
                 shown = error_text_from_code.get(int(value), "#N/A")
                 return FlaggedCell("cell.formula_error", shown=shown)
             case _:
-                return self._number(value, self._formats[stored.xf_index or 0])
-
-    def _number(self, number: float, number_format: str) -> Cell:
-        if not formats.is_date(number_format):
-            return cell_of(number, "n", number_format)
-        is_span = is_timedelta_format(number_format)
-        try:
-            moment: object = from_excel(number, self._epoch, timedelta=is_span)
-        except (OverflowError, ValueError):
-            return FlaggedCell("cell.formula_error", shown="#VALUE!")
-        return cell_of(moment, "d", number_format)
+                return number_of(value, self._formats[stored.xf_index or 0], self._epoch)
 
 
 def _is_hidden(sheet: Sheet, number: int) -> bool:

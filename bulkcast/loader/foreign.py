@@ -122,8 +122,15 @@ class Calamine:
             return look(self._path, tab, end[0] + 1 if end else 0)
         except (UnreadableSheet, MemoryError):
             raise
-        # Calamine could read the file: a look that fails is said, and nothing is refused for it.
-        except Exception:  # noqa: BLE001  # lxml, zipfile and struct raise what the file makes them
+        # lxml, zipfile and struct raise what the file makes them.  Calamine could read the file,
+        # and what it leaves out is said; but a date it takes for a number would pass for an id.
+        except Exception as exc:
+            if self._path.suffix.lower() == ".xlsb":
+                raise UnreadableSheet(
+                    "Which cells of the worksheet {tab!r} are dates or errors cannot be told; save"
+                    " the workbook as .xlsx.",
+                    tab=tab,
+                ) from exc
             return None
 
 

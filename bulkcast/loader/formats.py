@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from openpyxl.styles.numbers import BUILTIN_FORMATS
@@ -28,6 +29,7 @@ def by_id(number: int) -> str:
     return _BUILTIN.get(number, "General")
 
 
+@lru_cache(maxsize=1024)
 def is_date(number_format: str) -> bool:
     """Whether any part of the format shows a date or a time.
 

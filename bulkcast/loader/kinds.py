@@ -6,7 +6,7 @@ from typing import Final
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import archive
+from bulkcast.loader import archive, package
 from bulkcast.wording import marked
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -67,7 +67,7 @@ def _require_package(path: Path) -> None:
     try:
         with ZipFile(path) as packed:
             archive.require_harmless(packed, path)
-            names = set(packed.namelist())
+            names = package.entries(packed)
     except BadZipFile as exc:
         raise UnreadableSheet(_CUT_OFF, name=path.name) from exc
     found = next((kind for kind, part in _PARTS.items() if part in names), None)

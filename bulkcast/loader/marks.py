@@ -60,7 +60,7 @@ class Marks:
 
     hidden: frozenset[int] = frozenset()
     """The rows that are not shown."""
-    special: Mapping[int, Mapping[int, FlaggedCell]] = field(default_factory=dict)
+    special: Mapping[int, Mapping[int, Cell]] = field(default_factory=dict)
     """Row → column, from 0 → what stands there instead of a value."""
     merged: Merged = Merged()
 
@@ -133,12 +133,30 @@ def look(packed: ZipFile, tab: str) -> Marks:
 
     """
     structure = package.look(packed)
-    part = next((t.part for t in structure.tabs if t.name == tab), None)
-    if part is None:
+    return _Look(packed, part_of(structure, tab), structure.placeholder).marks()
+
+
+def part_of(structure: package.Package, tab: str) -> str:
+    """The part that holds the worksheet `tab`.
+
+    Raises:
+        UnreadableSheet: the workbook has none.
+
+    """
+    part = next((t.part for t in structure.tabs if t.name == tab), "")
+    if not part:
         raise UnreadableSheet(
             "The workbook is damaged: nothing in it is its worksheet {tab!r}.", tab=tab
         )
-    return _Look(packed, part, structure.placeholder).marks()
+    return part
+
+
+def two_tables() -> UnreadableSheet:
+    """The refusal of a worksheet that holds its rows in two places."""
+    return UnreadableSheet(
+        "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
+        " its rows into a new workbook."
+    )
 
 
 def refuse_dtd(tree: Any) -> None:
@@ -162,19 +180,34 @@ class _Look:
         self._hidden: set[int] = set()
         self._unsaved: dict[int, dict[int, FlaggedCell]] = {}
         self._ranges: list[str] = []
+        self._has_table = False
 
     def marks(self) -> Marks:
         with self._packed.open(self._path) as part:
             events = etree.iterparse(
-                part, tag=("{*}row", "{*}mergeCell"), resolve_entities=False, no_network=True
+                part,
+                events=("start", "end"),
+                tag=("{*}row", "{*}mergeCell", "{*}sheetData"),
+                resolve_entities=False,
+                no_network=True,
             )
-            for _, element in events:
+            for event, element in events:
+                if element.tag.endswith("}sheetData"):
+                    self._take_table(is_begun=event == "start")
+                    continue
+                if event == "start":
+                    continue
                 self._take(element)
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
             refuse_dtd(events.root.getroottree())
         return Marks(frozenset(self._hidden), self._unsaved, merged(map(bounds, self._ranges)))
+
+    def _take_table(self, *, is_begun: bool) -> None:
+        if is_begun and self._has_table:
+            raise two_tables()
+        self._has_table = True
 
     def _take(self, element: Any) -> None:
         if element.tag.endswith("}mergeCell"):

@@ -26,6 +26,7 @@ class Tab:
     name: str
     is_visible: bool
     part: str
+    """Empty where the file does not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def look(packed: ZipFile) -> Package:
         UnreadableSheet: the workbook is of a make that cannot be read truthfully.
 
     """
-    (workbook,) = _related(packed, "", "officeDocument").values()
+    (workbook,) = filter(None, related(packed, "", "officeDocument").values())
     tree = _parse(packed, workbook)
     if tree.tag.startswith(f"{{{_STRICT}"):
         raise UnreadableSheet(
@@ -64,12 +65,16 @@ def look(packed: ZipFile) -> Package:
     mac = properties is not None and properties.get("date1904") in _TRUE
     recalculated = any(p.get("fullCalcOnLoad") in _TRUE for p in tree.iterfind("{*}calcPr"))
     return Package(
-        tuple(_tabs(tree, _related(packed, workbook, "worksheet"))),
+        tuple(_tabs(tree, related(packed, workbook, "worksheet"))),
         CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
         "0" if recalculated else None,
-        _formats(packed, next(iter(_related(packed, workbook, "styles").values()), None)),
-        next(iter(_related(packed, workbook, "sharedStrings").values()), None),
+        _formats(packed, _first(packed, workbook, "styles")),
+        _first(packed, workbook, "sharedStrings"),
     )
+
+
+def _first(packed: ZipFile, source: str, wanted: str) -> str | None:
+    return next(filter(None, related(packed, source, wanted).values()), None)
 
 
 def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
@@ -82,15 +87,31 @@ def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
     return tabs
 
 
-def _related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
+def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
     """The parts that `source` relates to as `wanted`, by the id of the relation."""
-    folder, name = posixpath.split(source)
+    folder, name = posixpath.split(source.replace("\\", "/"))
     parts: dict[str, str] = {}
     for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
         if str(relation.get("Type", "")).endswith(f"/{wanted}"):
-            target = posixpath.join("/", folder, str(relation.get("Target", "")))
+            named = str(relation.get("Target", "")).replace("\\", "/")
+            target = posixpath.join("/", folder, named)
             parts[str(relation.get("Id", ""))] = posixpath.normpath(target).lstrip("/")
-    return {key: part for key, part in parts.items() if part in packed.NameToInfo}
+    held = entries(packed)
+    return {key: held.get(folded(part), "") for key, part in parts.items()}
+
+
+def entries(packed: ZipFile) -> Mapping[str, str]:
+    """Folded name → name, of each part that the archive holds."""
+    return {folded(name): name for name in packed.namelist()}
+
+
+def folded(name: str) -> str:
+    r"""A part's name as it is compared: in any letter case, and with either slash.
+
+    >>> folded(r"xl\Worksheets\Sheet1.xml")
+    'xl/worksheets/sheet1.xml'
+    """
+    return name.replace("\\", "/").lstrip("/").casefold()
 
 
 def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
@@ -106,6 +127,7 @@ def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
 
 
 def _parse(packed: ZipFile, name: str) -> Any:
+    name = entries(packed).get(folded(name), name)
     if packed.getinfo(name).file_size > _LARGEST_PART:
         raise UnreadableSheet(
             "The workbook's part {name} is too large to be one of a sheet.", name=name

@@ -111,7 +111,7 @@ def _after_head(read: Iterator[str]) -> str | None:
                     "The worksheet holds a document type, which no spreadsheet program writes; "
                     "copy its rows into a new workbook."
                 )
-            if not _HEAD.match(before) or "<!" in before:
+            if not _HEAD.match(before) or "<!" in before or "<sheetData/" in before:
                 raise Unusual
             return after
         if "<sheetData/>" in head:

@@ -1,17 +1,17 @@
-"""The reference reader of xlsx workbooks: openpyxl, and `marks` for what it leaves out.
+"""The reference reader of xlsx workbooks: openpyxl's rows, and `marks` for what they leave out.
 
 Says what a cell holds wherever `scan` cannot, and what `scan` is compared with in the tests.
 Runs in a process of its own (`apart`): it unpacks and builds whatever a file tells it to.
 """
 
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
 
-import openpyxl
 from lxml.etree import iterparse
+from openpyxl.styles.numbers import is_timedelta_format
 from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 
 from bulkcast.errors import UnreadableSheet
@@ -24,20 +24,22 @@ _LAST_ROW: Final = 1_048_576
 
 
 class Reference:
-    """A workbook, read by openpyxl."""
+    """A workbook, its rows read by openpyxl.
+
+    By its parser of worksheets alone: the whole of it refuses a workbook for a style.
+    """
 
     def __init__(self, path: Path) -> None:
         # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
-        structure = package.look(self._packed)
-        self._strings = self._shared(structure.strings)
-        self._dates = {i for i, f in enumerate(structure.formats) if formats.is_date(f)}
-        self._book: Any = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        self._package = package.look(self._packed)
+        self._strings = self._shared(self._package.strings)
+        self._dates = {i for i, f in enumerate(self._package.formats) if formats.is_date(f)}
+        self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
 
     def close(self) -> None:
         """Let go of the file."""
-        self._book.close()
         self._packed.close()
 
     def _shared(self, name: str | None) -> list[str]:
@@ -48,7 +50,7 @@ class Reference:
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
-        return [(sheet.title, sheet.sheet_state == "visible") for sheet in self._book.worksheets]
+        return [(tab.name, tab.is_visible) for tab in self._package.tabs]
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
@@ -66,25 +68,32 @@ class Reference:
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines as openpyxl alone has them."""
-        sheet: Any = self._book[tab]
-        # The streaming worksheet's own parser, and none that checks more than its rows.
-        with sheet._get_source() as source:  # noqa: SLF001
+        with self._packed.open(marks.part_of(self._package, tab)) as source:
             parser = _RowsOnly(
                 source,
                 self._strings,
                 data_only=True,
-                epoch=self._book.epoch,
+                epoch=self._package.epoch,
                 date_formats=self._dates,
-                timedelta_formats=self._book._timedelta_formats,  # noqa: SLF001
+                timedelta_formats=self._spans,
             )
             for number, row in parser.parse():
                 if number > _LAST_ROW:
                     raise UnreadableSheet(
                         "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
                     )
-                width = min(max((cell["column"] for cell in row), default=0), WIDEST)
-                cells = sheet._get_row(row, max_col=width) if width else ()  # noqa: SLF001
-                yield number, tuple(map(_cell, cells))
+                yield number, self._cells(row)
+
+    def _cells(self, row: Sequence[Mapping[str, Any]]) -> Sequence[Cell]:
+        """The cells where they stand, those that the row leaves out included."""
+        width = min(max((cell["column"] for cell in row), default=0), WIDEST)
+        cells: list[Cell] = [None] * width
+        for cell in row:
+            if cell["column"] <= width:
+                # A comment between the cells passes for one without a style.
+                number_format = self._package.formats[cell["style_id"] or 0]
+                cells[cell["column"] - 1] = cell_of(cell["value"], cell["data_type"], number_format)
+        return tuple(cells)
 
 
 class _RowsOnly(WorkSheetParser):
@@ -98,9 +107,3 @@ class _RowsOnly(WorkSheetParser):
         for _, element in iterparse(self.source, tag=ROW_TAG):
             yield self.parse_row(element)
             element.clear()
-
-
-def _cell(cell: Any) -> Cell:
-    """What an openpyxl cell holds, in the model's words."""
-    number = isinstance(cell.value, int | float)
-    return cell_of(cell.value, cell.data_type, cell.number_format if number else "")

@@ -3,13 +3,15 @@
 xlsx is read by `scan`; what `scan` does not know, and every other kind, is read `apart`.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
@@ -112,6 +114,9 @@ def _is_flat(merged: str) -> bool:
 
 def _remarks(tab: "_Tab") -> Iterator[Text]:
     yield from table.header_remark(tab.header)
+    if tab.passed_over:
+        said = "What cannot be read in the workbook was passed over: the worksheet {known}."
+        yield Text(said, {"known": str(_listed(tab.passed_over))})
 
 
 # ------------------------------------------------------------------ which worksheet
@@ -121,6 +126,8 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
 class _Tab:
     name: str
     header: Header
+    passed_over: Sequence[str] = ()
+    """The worksheets that cannot be read."""
 
 
 def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> _Tab:
@@ -138,8 +145,10 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
         raise UnreadableSheet(
             "{name} has {n} worksheets; choose one with --sheet.", name=name, n=len(wanted)
         )
-    tabs = [tab for title in wanted if (tab := _tab(book, title, endpoint, options)) is not None]
+    tabs, unreadable = _looked_into(wanted, book, endpoint, options)
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
+    if not likely and unreadable:
+        raise next(iter(unreadable.values()))
     if not likely and options.tab is None:
         _refuse_hidden(name, book, endpoint, options)
     if not likely:
@@ -150,7 +159,23 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
             name=name,
             known=_listed([tab.name for tab in likely]),
         )
-    return likely[0]
+    return replace(likely[0], passed_over=tuple(unreadable))
+
+
+def _looked_into(
+    titles: Sequence[str], book: _Book, endpoint: Endpoint, options: ReadOptions
+) -> tuple[list[_Tab], dict[str, UnreadableSheet]]:
+    """Those of the worksheets that have a header row, and those that cannot be read."""
+    tabs: list[_Tab] = []
+    unreadable: dict[str, UnreadableSheet] = {}
+    for title in titles:
+        try:
+            tab = _tab(book, title, endpoint, options)
+        except UnreadableSheet as exc:
+            unreadable[title] = exc
+        else:
+            tabs += () if tab is None else (tab,)
+    return tabs, unreadable
 
 
 def _refuse_hidden(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> None:
@@ -191,10 +216,11 @@ def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _
 def _xlsx(path: Path, stack: ExitStack) -> _Book:
     """The workbook by the fast reader, or the reference where it is made in an unusual way."""
     packed = stack.enter_context(ZipFile(path))
-    structural = [n for n in packed.namelist() if n.endswith((".rels", "workbook.xml"))]
+    structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
     archive.require_plain_parts(packed, structural, path)
     structure = package.look(packed)
 
+    @cache
     def reference() -> Apart:
         return stack.enter_context(Apart(path, "reference"))
 
@@ -230,12 +256,24 @@ class _Xlsx:
         return [(tab.name, tab.is_visible) for tab in self.structure.tabs]
 
     def head(self, tab: str) -> Sequence[Line]:
-        lines = (
-            line
-            for numbers, rows in self._chunks(tab, set(), Merged())
-            for line in zip(numbers, rows, strict=True)
-        )
-        return list(islice(lines, HEADER_WITHIN))
+        found = scan.Found(set())
+        lines: list[Line] = []
+        try:
+            with self.packed.open(self._part(tab)) as part:
+                for numbers, rows in scan.chunks(part, Cells(self.structure, self.strings), found):
+                    lines += zip(numbers, rows, strict=True)
+                    if len(lines) >= HEADER_WITHIN:
+                        break
+        except Unusual:
+            archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
+            lines += [line for line in self.reference().head(tab) if line[0] > found.last_row]
+        except (BadZipFile, zlib.error, EOFError) as exc:
+            raise UnreadableSheet(
+                "The worksheet {tab!r} is damaged; open the workbook in a spreadsheet program and"
+                " save it again.",
+                tab=tab,
+            ) from exc
+        return lines[:HEADER_WITHIN]
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         part = self._part(tab)
@@ -243,7 +281,7 @@ class _Xlsx:
         return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
 
     def _part(self, tab: str) -> str:
-        return next(t.part for t in self.structure.tabs if t.name == tab)
+        return marks.part_of(self.structure, tab)
 
     def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Iterator[Chunk]:
         found = scan.Found(hidden)
@@ -260,7 +298,6 @@ class _Xlsx:
         # Said here, since what the child makes of it depends on the parsers installed.
         archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
         child = self.reference()
-        child.heads()
         child.choose(tab)
         later = (
             ((number, cells), is_hidden)
@@ -288,18 +325,14 @@ class _Foreign:
 
     child: Apart
     kind: str
-    heads: list[tuple[str, bool, list[Line]]] = field(init=False)
+    tabs: Sequence[tuple[str, bool]] = field(init=False)
     remarks: list[Text] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.heads = self.child.heads()
-
-    @property
-    def tabs(self) -> Sequence[tuple[str, bool]]:
-        return [(name, visible) for name, visible, _ in self.heads]
+        self.tabs = self.child.tabs()
 
     def head(self, tab: str) -> Sequence[Line]:
-        return next(lines for name, _, lines in self.heads if name == tab)
+        return self.child.head(tab)
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         if self.child.choose(tab):

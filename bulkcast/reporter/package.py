@@ -47,13 +47,24 @@ def read(book: ZipFile, part: str) -> bytes:
         Unpatchable: there is no such part, or it is larger than any honest one.
 
     """
-    try:
-        size = book.getinfo(part).file_size
-    except KeyError as exc:
-        raise Unpatchable(f"no part {part}") from exc
-    if size > PART_MAX:
+    name = _entry(book, part)
+    if name is None:
+        raise Unpatchable(f"no part {part}")
+    if book.getinfo(name).file_size > PART_MAX:
         raise Unpatchable(f"{part} is too large")
-    return book.read(part)
+    return book.read(name)
+
+
+def _entry(book: ZipFile, part: str) -> str | None:
+    """The part's name in the zip, which may differ in letter case and slashes."""
+    if part in book.NameToInfo:
+        return part
+    wanted = _folded(part)
+    return next((name for name in book.namelist() if _folded(name) == wanted), None)
+
+
+def _folded(name: str) -> str:
+    return name.replace("\\", "/").lstrip("/").casefold()
 
 
 def find_parts(book: ZipFile, tab: str | None) -> Parts:
@@ -97,15 +108,16 @@ def _first(book: ZipFile, part: str, kind: str) -> str:
 
 def _relations(book: ZipFile, part: str) -> Iterator[_Relation]:
     """The inner relations of a part; `""` is the package.  A target may begin with a slash."""
-    folder, name = posixpath.split(part)
+    folder, name = posixpath.split(part.replace("\\", "/"))
     rels = posixpath.join(folder, "_rels", f"{name}.rels")
-    if rels not in book.NameToInfo:
+    if _entry(book, rels) is None:
         return
     for r in parse(read(book, rels)):
-        target = r.get("Target", "")
+        target = r.get("Target", "").replace("\\", "/")
         if r.get("TargetMode") != "External":
             resolved = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
-            yield _Relation(r.get("Id", ""), r.get("Type", ""), resolved)
+            held = _entry(book, resolved) or resolved
+            yield _Relation(r.get("Id", ""), r.get("Type", ""), held)
 
 
 def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str, str | None]:
