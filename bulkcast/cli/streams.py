@@ -59,9 +59,9 @@ class Surviving(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Hand on what is buffered; nothing where the stream is closed, as when Python ends."""
         with self._surviving():
-            if not self._deserted:
+            if not (self._deserted or self._stream.closed):
                 self._stream.flush()
 
     @contextlib.contextmanager
