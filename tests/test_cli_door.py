@@ -522,7 +522,7 @@ def test_durations_read_well_at_their_edges(seconds: float, said: str) -> None:
 def test_a_stream_that_python_closed_first_is_left_in_peace(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    beneath = io.StringIO()
+    beneath = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     stream = Surviving(beneath)
     beneath.close()
 
