@@ -176,6 +176,17 @@ def test_an_unreadable_worksheet_beside_a_sound_one_is_passed_over_with_a_word(
         loaded(path, ReadOptions(tab="Notes"))
 
 
+def test_an_unreadable_worksheet_that_holds_rows_is_not_passed_over(tmp_path: Path) -> None:
+    def cut(name: str, raw: bytes) -> tuple[str, bytes]:
+        return name, raw.partition(b"</row>")[0] if name == "xl/worksheets/sheet2.xml" else raw
+
+    path = repacked(workbook(tmp_path / "a.xlsx", "Notes"), cut)
+
+    with pytest.raises(UnreadableSheet, match="'Notes' cannot be read and may hold the rows"):
+        loaded(path)
+    assert loaded(path, ReadOptions(tab="Classes")).rows[0].cells == (25096094, "a", 1)
+
+
 def test_a_style_that_openpyxl_rejects_is_no_damage(tmp_path: Path) -> None:
     def odd(name: str, raw: bytes) -> tuple[str, bytes]:
         if name == "xl/styles.xml":

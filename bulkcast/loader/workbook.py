@@ -3,6 +3,7 @@
 xlsx is read by `scan`; what `scan` does not know, and every other kind, is read `apart`.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,9 @@ _MOST_TABS: Final = 300
 """Worksheets that are looked into for a header row; a school's year has some dozens."""
 _MOST_NAMED: Final = 5
 _AT_ONCE: Final = 512
+_ROW: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?row[\s/>]")
+_LONGEST_NAME: Final = 80
+_PIECE: Final = 1 << 16
 _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
 
@@ -47,6 +51,9 @@ class _Book(Protocol):
 
     def head(self, tab: str) -> Sequence[Line]:
         """The first lines of a worksheet."""
+
+    def may_hold_rows(self, tab: str, /) -> bool:
+        """Whether rows may stand in a worksheet that cannot be read."""
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         """All lines of a worksheet; `hidden` is filled with the hidden ones as they come."""
@@ -149,6 +156,13 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
     if not likely and unreadable:
         raise next(iter(unreadable.values()))
+    if holding := [title for title in unreadable if book.may_hold_rows(title)]:
+        raise UnreadableSheet(
+            "{name}: the worksheet {tab!r} cannot be read and may hold the rows that are meant;"
+            " remove it, or choose the worksheet to read with --sheet.",
+            name=name,
+            tab=holding[0],
+        )
     if not likely and options.tab is None:
         _refuse_hidden(name, book, endpoint, options)
     if not likely:
@@ -280,6 +294,21 @@ class _Xlsx:
         ranges = archive.merged_ranges(self.packed, part, self.path)
         return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
 
+    def may_hold_rows(self, tab: str, /) -> bool:
+        """Whether rows stand in a worksheet, as far as its bytes tell."""
+        tail = b""
+        try:
+            with self.packed.open(self._part(tab)) as part:
+                while piece := part.read(_PIECE):
+                    if _ROW.search(tail + piece):
+                        return True
+                    tail = piece[-_LONGEST_NAME:]
+        except UnreadableSheet:  # nothing in the file is that worksheet
+            return False
+        except (BadZipFile, zlib.error, EOFError):
+            return True
+        return False
+
     def _part(self, tab: str) -> str:
         return marks.part_of(self.structure, tab)
 
@@ -333,6 +362,10 @@ class _Foreign:
 
     def head(self, tab: str) -> Sequence[Line]:
         return self.child.head(tab)
+
+    def may_hold_rows(self, _: str, /) -> bool:
+        """Whether rows stand in a worksheet: of these kinds nobody can tell."""
+        return True
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         if self.child.choose(tab):
