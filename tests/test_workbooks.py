@@ -1,7 +1,9 @@
 """Reading workbooks: what a cell really holds, and which worksheet is meant."""
 
 import io
+import os
 import random
+import sys
 import zipfile
 from collections.abc import Callable
 from datetime import datetime, time
@@ -282,6 +284,21 @@ def test_a_header_merged_over_columns_hides_none_of_them(book: Callable[..., Pat
 
     with pytest.raises(UnreadableSheet, match="The header recordState is merged over C1:D1"):
         loaded(book(fill=fill))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open is read from /proc")
+def test_a_workbook_refused_half_read_is_closed(book: Callable[..., Path]) -> None:
+    def fill(sheet: Any) -> None:
+        sheet["C1"] = "recordState"
+        sheet.merge_cells("C1:D1")
+
+    path = book(fill=fill)
+
+    with pytest.raises(UnreadableSheet) as refused:
+        loaded(path)
+
+    opened = {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+    assert str(path) not in opened, f"still open after: {refused.value}"
 
 
 def test_a_header_of_the_users_own_may_be_merged(book: Callable[..., Path]) -> None:

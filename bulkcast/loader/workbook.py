@@ -5,8 +5,8 @@ xlsx is read by `scan`; what `scan` does not know, and every other kind, is read
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -55,7 +55,7 @@ class _Book(Protocol):
     def may_hold_rows(self, tab: str, /) -> bool:
         """Whether rows may stand in a worksheet that cannot be read."""
 
-    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+    def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         """All lines of a worksheet; `hidden` is filled with the hidden ones as they come."""
 
 
@@ -73,7 +73,9 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         layout = Layout(
             kind=path.suffix.lower().lstrip("."), header_row=tab.header.number, tab=tab.name
         )
-        chunks = _below(book.chunks(tab.name, hidden), tab.header.number, endpoint)
+        # Closed here: a refusal leaves the rows half read, and the file open with them.
+        rows = stack.enter_context(closing(book.chunks(tab.name, hidden)))
+        chunks = _below(rows, tab.header.number, endpoint)
         yield Stream(
             path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
             remarks=tuple(_remarks(tab)), late_remarks=book.remarks, notes_beside=True,
@@ -289,7 +291,7 @@ class _Xlsx:
             ) from exc
         return lines[:HEADER_WITHIN]
 
-    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+    def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         part = self._part(tab)
         ranges = archive.merged_ranges(self.packed, part, self.path)
         return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
@@ -312,7 +314,7 @@ class _Xlsx:
     def _part(self, tab: str) -> str:
         return marks.part_of(self.structure, tab)
 
-    def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Iterator[Chunk]:
+    def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Generator[Chunk, None, None]:
         found = scan.Found(hidden)
         cells = Cells(self.structure, self.strings)
         with self.packed.open(self._part(tab)) as part:
@@ -367,7 +369,7 @@ class _Foreign:
         """Whether rows stand in a worksheet: of these kinds nobody can tell."""
         return True
 
-    def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
+    def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         if self.child.choose(tab):
             said = (
                 "Of this {kind} file error cells look blank and hidden rows like others; save it "
