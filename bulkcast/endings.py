@@ -151,8 +151,10 @@ def caught(entry: Entry, stop: Stop | None) -> Outcome:
 def _caught(entry: Entry, stop: Stop | None) -> Outcome:
     last = entry.last
     if entry.ambiguous:
-        crashed = Outcome(RowStatus.UNCONFIRMED, "send.crashed")  # an earlier program did
-        return _with(entry, last, RowStatus.UNCONFIRMED) if last else crashed
+        if last is None or (entry.held and entry.held.outcome):
+            # An earlier program died, or what ended the request could not be written down.
+            return Outcome(RowStatus.UNCONFIRMED, "send.crashed")
+        return _with(entry, last, RowStatus.UNCONFIRMED)
     if stop is None and last and last.kind is ReplyClass.CREDENTIALS:
         return _with(entry, last, RowStatus.REJECTED)
     if stop is None or stop.reason == "interrupted":
