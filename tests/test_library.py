@@ -28,7 +28,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_garbage_collector_is_left_as_its_program_has_set_it(tmp_path: Path) -> None:
-    sheet = plain(tmp_path / "term.csv", 2000)
+    sheet = plain(tmp_path / "term.csv", 20_000)
     before, seen = (gc.get_threshold(), gc.get_freeze_count()), set()
 
     def look(*_: object) -> None:
@@ -36,9 +36,7 @@ def test_the_garbage_collector_is_left_as_its_program_has_set_it(tmp_path: Path)
 
     gc.callbacks.append(look)
     try:
-        bulkcast.validate(sheet)
         bulkcast.prepare(sheet)
-        look()
     finally:
         gc.callbacks.remove(look)
 
