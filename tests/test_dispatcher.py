@@ -387,6 +387,15 @@ def test_the_same_parameters_wait_more_than_five_seconds(tmp_path: Path, code: s
     assert played.outcome(4).status is RowStatus.APPLIED
 
 
+def test_a_row_is_repeated_in_passes_of_three_with_a_rest_between(tmp_path: Path) -> None:
+    played = play(tmp_path, requests(8), World(classrooms=(classroom(5, "code:104*"),)))
+
+    sent = [r.at for r in played.log if r.target == request(5).target]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert gaps == pytest.approx([5.5, 5.5, 30.0, 5.5, 5.5, 30.0, 5.5], abs=0.5)
+    assert len(sent) == SENDS_MOST
+
+
 @pytest.mark.parametrize("code", [460, 464, 101003001])
 def test_a_code_that_asks_for_fewer_requests_slows_everyone(tmp_path: Path, code: int) -> None:
     world = World(limit=None, classrooms=(classroom(20, f"code:{code}"),))
