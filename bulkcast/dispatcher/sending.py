@@ -318,7 +318,7 @@ class Dispatcher:
             Halt: the run is ending.
 
         """
-        alone = await self._gate.pass_alone()
+        alone = await self._gate.pass_alone(entry)
         try:
             async with self._slots:
                 early = await self._gate.turn(entry)
