@@ -60,11 +60,12 @@ def show(run: str, **given: Any) -> int:
 @click.argument("run", shell_complete=values.runs_begun_so)
 @options.results
 @options.force
+@options.only_written
 @click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
 @options.sandbox
 @options.voice
 def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again.
+    """Write the result sheet of RUN again, or with --only some of its rows.
 
     With `-o NAME.html`, a page with counts, times and causes to hand on.
     """
