@@ -65,8 +65,9 @@ def show(run: str, **given: Any) -> int:
 @options.sandbox
 @options.voice
 def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again, or with --only some of its rows.
+    """Write the result sheet of RUN again.
 
+    With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
     With `-o NAME.html`, a page with counts, times and causes to hand on.
     """
     from bulkcast.cli import looking
