@@ -75,6 +75,17 @@ def test_the_ending_says_what_is_written_and_it_can_be_resubmitted(
     assert lost == (own == ".xlsx")
 
 
+def test_long_headers_are_seen_whole_in_a_new_workbook(desk: Desk) -> None:
+    sheet = desk.folder / "term.csv"
+    sheet.write_text("activityId,Login to watch 登录观看,remarks of ours\n25096001,1,x\n", "utf-8")
+    out = desk.folder / "out.xlsx"
+
+    with clearing(desk):
+        desk.call("apply", sheet, "-y", "-o", out, *FAST)
+
+    assert load_workbook(out).worksheets[0].row_dimensions[1].height == 30
+
+
 def test_results_writes_the_kind_its_name_says(desk: Desk) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     with clearing(desk):
@@ -152,7 +163,7 @@ def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: Desk) -> Non
     assert rows[0] == ["Term 2037"]
     assert rows[1][:5] == [*HEAD]
     assert [row[:5] for row in rows[2:]] == [
-        ["25096001", "1", "0123", "2037-03-01 08:30:00", "'=1+1"],
+        ["25096001", "1", "0123", "2037-03-01 08:30", "'=1+1"],
         ["250960020001", "TRUE", "", "", "''=quoted"],
         ["1.23457E+18", "1", "", "", "0.3"],
         ["00000123", "1", "", "", 'a "b", c\nd'],

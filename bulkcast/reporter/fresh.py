@@ -163,7 +163,7 @@ def _filled(
 def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
     """How many lines row `n` takes: a header as it is broken, below it what is wrapped."""
     if n <= header_row:
-        broken = (str(v).count("\n") + 1 for v in row.values() if n == header_row)
+        broken = (_broken(str(v)) for v in row.values() if n == header_row)
         return min(max(broken, default=1), _LINES_MOST)
     wrapped = (
         math.ceil(_cells(line) / (WIDTHS[field] * _FILL))
@@ -172,6 +172,11 @@ def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int,
         for line in [str(row[column])]
     )
     return min(max(1, *wrapped), _LINES_MOST)
+
+
+def _broken(header: str) -> int:
+    """How many lines a header takes in a column of the user's."""
+    return sum(max(1, math.ceil(_cells(line) / (_WIDTH * _FILL))) for line in header.split("\n"))
 
 
 def _cells(text: str) -> int:

@@ -44,11 +44,14 @@ def _number(number: float) -> str:
 
 
 def _moment(moment: dt.datetime) -> str:
-    """A date without its midnight.
+    """A date without its midnight, a time without seconds that it does not have.
 
-    >>> _moment(dt.datetime(2027, 3, 1)), _moment(dt.datetime(2027, 3, 1, 8, 30))
-    ('2027-03-01', '2027-03-01 08:30:00')
+    >>> _moment(dt.datetime(2027, 3, 1)), _moment(dt.datetime(2027, 3, 1, 8, 29, 59, 999_999))
+    ('2027-03-01', '2027-03-01 08:30')
     """
+    if moment.microsecond and moment.year < dt.MAXYEAR:
+        moment += dt.timedelta(seconds=0.5)
+    moment = moment.replace(microsecond=0)
     if moment.time() == dt.time():
         return moment.date().isoformat()
-    return moment.isoformat(" ", "seconds")
+    return moment.isoformat(" ", "seconds" if moment.second else "minutes")
