@@ -305,6 +305,21 @@ def test_chosen_rows_keep_what_numbers_and_dates_are(desk: Desk) -> None:
     assert "first of them" not in said.err
 
 
+def test_a_workbook_with_macros_becomes_one_without(desk: Desk) -> None:
+    sheet = write_xlsx(desk.folder / "term.xlsm", lines(3))
+    with clearing(desk, REFUSED_ONCE):
+        run = applied(desk, sheet)
+
+    macros = desk.call("results", run, "--only", "rejected", "-o", desk.folder / "failed.xlsm")
+    plain = desk.call("results", run, "--only", "rejected", "-o", desk.folder / "failed.xlsx")
+    whole = desk.call("results", run, "-o", desk.folder / "all.xlsx")
+
+    assert (macros.status, plain.status, whole.status) == (2, 0, 0)
+    assert "use .xlsx, .csv or .tsv" in macros.err
+    assert told(desk.folder / "failed.xlsx") == {2: "rejected"}
+    assert told(desk.folder / "all.xlsx") == {2: "applied", 3: "rejected", 4: "applied"}
+
+
 def test_where_no_row_ended_so_no_file_is_written(desk: Desk) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk):

@@ -195,7 +195,6 @@ def _write_chosen(
     source, told = _source(ledger, header)
     if source is None:
         return _write_bare(ledger, header, rows, target, existing, lang)
-    reporter.refuse_other_kind(target, layout.kind)
     whole = loader.grid(source, layout)
     grid, places = loader.chosen(whole, layout.header_row, {row.row for row in rows})
     moved = [replace(row, row=places[row.row]) for row in rows]

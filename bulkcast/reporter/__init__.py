@@ -89,6 +89,8 @@ def write_results(
 
     """
     grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
+    if grid is not None:
+        refuse_other_kind(target, "")
     if not source.is_file():
         raise UnreadableSheet(
             "{source} is no longer there, so results cannot be put into it", source=source
@@ -194,7 +196,10 @@ _TYPED: Final = frozenset({"password.numeric", "cell.not_a_text"})
 
 
 def refuse_other_kind(target: Path, kind: str) -> None:
-    """Raise CannotStart if results of a sheet of this `kind` cannot be a file of that name."""
+    """Raise CannotStart if results of a sheet of this `kind` cannot be a file of that name.
+
+    Without a kind: if a new file cannot.
+    """
     wanted = _kind(target)
     if wanted not in _NEW and (wanted != kind or wanted not in _OWN):
         raise CannotStart(
