@@ -129,6 +129,18 @@ Cell = Scalar | FlaggedCell
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """All that stands in a worksheet or a delimited file, whatever it means."""
+
+    cells: Mapping[int, Sequence[Cell]]
+    """Row → its cells from column A on; blank rows may be left out."""
+    hidden: frozenset[int] = frozenset()
+    """The rows that are not shown."""
+    is_cut: bool = False
+    """Whether there are columns so far to the right that they were not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class RawRow:
     """One row as stored; `cells` has exactly one entry for each header of its sheet."""
 

@@ -460,14 +460,14 @@ def test_results_in_no_folder_are_refused_first(tmp_path: Path) -> None:
     assert "is no folder" in refused(tmp_path, prepared, results=tmp_path / "term.csv" / "o.csv")
 
 
-def test_results_of_another_kind_are_refused_first(tmp_path: Path) -> None:
+def test_results_of_a_kind_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
     csv_sheet = prepare(plain(tmp_path / "term.csv", 3))
     book = prepare(plain(tmp_path / "term.xlsx", 3))
 
-    assert "cannot be written as o.xlsx" in refused(
-        tmp_path, csv_sheet, results=tmp_path / "o.xlsx"
+    assert "o.xlsm is no sheet that can be written" in refused(
+        tmp_path, csv_sheet, results=tmp_path / "o.xlsm"
     )
-    assert "cannot be written as o.csv" in refused(tmp_path, book, results=tmp_path / "o.csv")
+    assert "use .xlsx, .csv" in refused(tmp_path, book, results=tmp_path / "o.ods")
 
 
 def test_a_sheet_that_changed_since_it_was_read_is_refused(tmp_path: Path) -> None:

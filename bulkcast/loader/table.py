@@ -44,7 +44,12 @@ class Header:
     @property
     def is_result_sheet(self) -> bool:
         """Whether the file was written by bulkcast beside a user's rows."""
-        return any(name.strip().casefold() == f"{RESULT_PREFIX}status" for name in self.names)
+        return is_results(self.names)
+
+
+def is_results(names: Iterable[str]) -> bool:
+    """Whether the header of these names is one that bulkcast wrote."""
+    return any(name.strip().casefold() == f"{RESULT_PREFIX}status" for name in names)
 
 
 def find_header(

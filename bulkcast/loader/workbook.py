@@ -25,7 +25,7 @@ from bulkcast.loader.plainxml import Unusual
 from bulkcast.loader.stored import Cells
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
-from bulkcast.model import FlaggedCell, Layout, Text
+from bulkcast.model import FlaggedCell, Grid, Layout, Text
 
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
@@ -80,6 +80,17 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
             path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
             remarks=tuple(_remarks(tab)), late_remarks=book.remarks, notes_beside=True,
         )  # fmt: skip
+
+
+def grid(path: Path, tab: str) -> Grid:
+    """All cells of a worksheet of an xlsx workbook that was read before."""
+    kinds.require_workbook(path)
+    hidden: set[int] = set()
+    with ExitStack() as stack:
+        book = _xlsx(path, stack)
+        chunks = book.chunks(tab, hidden)
+        cells = {number: row for chunk in chunks for number, row in zip(*chunk, strict=True)}
+        return Grid(cells, frozenset(hidden), is_cut=book.is_wide)
 
 
 def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator[Chunk]:
@@ -229,7 +240,7 @@ def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _
 # ------------------------------------------------------------------ xlsx
 
 
-def _xlsx(path: Path, stack: ExitStack) -> _Book:
+def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
     """The workbook by the fast reader, or the reference where it is made in an unusual way."""
     packed = stack.enter_context(ZipFile(path))
     structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
@@ -266,6 +277,8 @@ class _Xlsx:
     strings: Sequence[str]
     reference: Callable[[], Apart]
     remarks: list[Text] = field(default_factory=list)
+    is_wide: bool = False
+    """Whether a worksheet was met that has cells beyond the columns that are read."""
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
@@ -323,6 +336,7 @@ class _Xlsx:
                     yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
             except Unusual:
                 yield from self._rest(tab, found)
+        self.is_wide |= found.is_wide
 
     def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
         """The lines behind the last one that could be scanned."""
