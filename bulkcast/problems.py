@@ -287,6 +287,21 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "{value} does not say which number is the day and which the month.",
         "Give the year first, as in 2027-03-01 08:00.",
     ),
+    "time.no_year": Problem(
+        _E,
+        "{value} does not say the year in four digits.",
+        "Give the year first, as in 2027-03-01 08:00.",
+    ),
+    "time.half_of_day": Problem(
+        _E,
+        "{value} does not say whether the hour is before or after noon.",
+        "Add 上午 or 下午, or give the hour of a 24-hour clock, as in 2027-03-01 08:00.",
+    ),
+    "time.date_number": Problem(
+        _E,
+        "{value} is the number that a spreadsheet stores for a date.",
+        "Format the cell as a date with its time, which may show {read}; or type that time.",
+    ),
     "time.without_a_time": Problem(
         _W,
         "{value} is a date without a time of day and counts as midnight.",

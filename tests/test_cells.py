@@ -314,7 +314,15 @@ def test_other_texts_are_not_looked_at_so(cell: str) -> None:
      "2027-03-01T00:00:00Z", "1803859200", 1803859200, "２０２７-03-01 08：00",
      "2027年3月1日 上午8:00", "2027年3月1日上午8:00", "2027/3/1 8:00 AM", "2027-03-01 8:00:00 a.m.",
      "2027-3-1上午 08:00", "2027年3月1日8时00分", "2027年3月1日 8时", "2027年3月1日 星期一 8:00",
-     "2027/3/1 周一 上午8:00", "2027/03/01 AM 8:00", "2027年3月1日早上8点"],
+     "2027/3/1 周一 上午8:00", "2027/03/01 AM 8:00", "2027年3月1日早上8点",
+     "20270301 08:00", "20270301 8:00", "20270301上午8:00", "20270301T0800", "20270301 080000",
+     "202703010800", 202703010800, "20270301080000", 20270301080000, "20270301T000000Z",
+     "2027.3.1 8:00", "2027–03–01 08:00", "2027\\3\\1 8:00", "2027、3、1 8:00",
+     "2027年 3月 1日 8:00", "2027 年 3 月 1 日 8 : 00", "2027年3月1号 8:00", "2027/3/1, 8:00",
+     "2027年３月１日　８：００", "2027年03月01日(周一)08:00", "2027-03-01（星期一） 8:00",
+     "2027年3月1日礼拜一早8:00", "2027年3月1日08点", "2027年3月1日08点00", "2027年3月1日 上午8点整",
+     "March 1, 2027 8:00", "1 Mar 2027 08:00", "Mon, 1st March 2027, 8:00 AM", "01-Mar-2027 8:00",
+     "2027-03-01 Mon 08:00", "2027-03-01 08"],
 )  # fmt: skip
 def test_a_moment_may_be_written_so(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
@@ -327,10 +335,12 @@ def test_a_moment_may_be_written_so(cell: Cell) -> None:
     ["3/1/2027 8:00", "3/1/2027 8:00 AM", "2027-02-30", "2027-03-018:00",
      "2027年3月1日 星期二 8:00",
      "2027年3月1日 上午8:00 AM", "2027-03-01 13:00 AM", "2027年3月1日 上午12:30",
-     "2027-03-01 8:00 XM", "2027年3月1日 8点", "2027年3月1日 3点半", "2027年3月1日 8点半点",
+     "2027-03-01 8:00 XM", "2027年3月1日 8点半点", "2027年3月1日 凌晨8:00", "2027年3月1日 中午9点",
+     "2027-03-01 08.30", "2027-03-01x08:30", "2027-03-01+08:00", "2027-W09-1", "2027-03-01 Tue 8:00",
+     "20271301 08:00", "25096094", "Tue, 1 March 2027 8:00", "1 March 2 2027 8:00",
      "2027年3月1日 晚上12点", "2027年3月1日 晚上1点",
      "2027年3月1日 晚上13点", "2027年3月1日 早上13点", "2027-03-01 下午25:00", "2027-03-01 25:00",
-     "tomorrow", 46447, 46447.3, True, "1803859200000", "1970-01-01",
+     "tomorrow", 1803859200.5, True, "1803859200000", "1970-01-01",
      "0001-01-01T00:00+23:59", float("inf")],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(cell: Cell) -> None:
@@ -358,12 +368,68 @@ def test_what_is_no_moment_is_refused(cell: Cell) -> None:
         ("2027-03-01 12:30 AM", 0, 30),
         ("2027年3月1日 上午0:30", 0, 30),
         ("2027-03-01 11:59 pm", 23, 59),
+        ("2027年3月1日 中午12:00", 12, 0),
+        ("2027年3月1日 中午1点", 13, 0),
+        ("2027年3月1日 中午11:30", 11, 30),
+        ("2027年3月1日 凌晨0:30", 0, 30),
+        ("2027年3月1日傍晚6点", 18, 0),
+        ("2027年3月1日晚7点30", 19, 30),
+        ("2027年3月1日14点30", 14, 30),
+        ("2027年3月1日0点", 0, 0),
     ],
 )
 def test_the_half_of_the_day_is_read_where_it_is_clear(cell: str, hour: int, minute: int) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
 
     assert changed(row).starts_at == 1803859200 + (hour - 8) * 3600 + minute * 60
+
+
+@pytest.mark.parametrize("cell", ["20270301", 20270301, "2027年3月1日", "1 March 2027", "20270301 "])
+def test_a_date_alone_is_midnight_with_a_warning(cell: Cell) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200 - 8 * 3600
+    assert codes(row) == ["time.without_a_time"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["2027年3月1日14点-15点", "2027年3月1日14:00-15点", "20270301 14:00-15:00", "2027.3.1 14:00至15:00",
+     "2027年3月1日下午2点-4点", "1 March 2027 14:00 to 15:00", "28/02/2027 14:00"],
+)  # fmt: skip
+def test_what_else_such_a_cell_says_is_a_note(cell: str) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200 + (-18 if "28" in cell else 6) * 3600
+    assert codes(row) == ["read.cleaned"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "fix"),
+    [
+        ("3月1日 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("03月01日", "time.no_year", "2027-03-01 08:00"),
+        ("3/1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("27-3-1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("27年3月1日 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("3.1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("2027年3月1日8点", "time.half_of_day", "上午"),
+        ("2027年3月1日 8点", "time.half_of_day", "上午"),
+        ("2027年3月1日 3点半", "time.half_of_day", "上午"),
+        ("2027年3月1日8点-9点", "time.half_of_day", "上午"),
+        (46447, "time.date_number", "2027-03-01 00:00"),
+        (46447.333333, "time.date_number", "2027-03-01 08:00"),
+        ("46447.333333", "time.date_number", "2027-03-01 08:00"),
+        ("8:00-9:40", "cell.only_a_time", "date"),
+    ],
+)
+def test_what_leaves_a_moment_open_is_refused_with_what_is_missing(
+    cell: Cell, code: str, fix: str
+) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert codes(row) == [code]
+    assert fix in str(row.issues[0].fix)
 
 
 @pytest.mark.parametrize(
