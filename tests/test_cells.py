@@ -165,6 +165,55 @@ def test_a_switch_takes_no_others(cell: Cell) -> None:
     assert refusal("watchByLogin", cell) == ["cell.not_a_choice"]
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (
+            "开启 已开启 打开 启用 使用 要 需要 enable Enabled Y on ☑ ✔ ✔️ ✅ √ có 예 はい",
+            1,
+        ),
+        (
+            "关闭 已关闭 禁用 停用 未启用 未开启 不启用 不开启 不开 不要 不需要 无需 不使用",
+            0,
+        ),
+        ("N FALSE off disable Disabled ☐ ✖ ✖️ ❌ ✘ × không 아니오 いいえ", 0),
+    ],
+)
+def test_a_switch_takes_what_people_write_for_on_and_off(words: str, value: int) -> None:
+    for word in words.split():
+        assert setting("watchByLogin", word) == value, word
+
+
+@pytest.mark.parametrize(
+    ("key", "cell", "value"),
+    [
+        ("recordState", "录", 1), ("recordState", "不录", 0), ("liveState", "直播", 1),
+        ("liveState", "不直播", 0), ("allowUnloggedChat", "允许", 1),
+        ("allowUnloggedChat", "不允许", 0), ("allowUnloggedChat", "禁用", 0),
+        ("webcastAllForbidden", "开启", 1), ("webcastAllForbidden", "是", 1),
+        ("webcastAllForbidden", "off", 0),
+    ],
+)  # fmt: skip
+def test_a_switch_takes_the_words_for_what_it_switches(key: str, cell: str, value: int) -> None:
+    row = changed(one(f"activityId,{key}", "1", cell))
+
+    assert row.settings == ((key, value),)
+
+
+@pytest.mark.parametrize(
+    ("key", "cell"),
+    [
+        *[("watchByLogin", cell) for cell in ("x", "X", "v", "☒", "□", "○", "是/否", "录")],
+        *[("webcastAllForbidden", cell) for cell in ("禁用", "停用", "disabled", "enabled")],
+        ("liveState", "录"), ("recordState", "直播"),
+    ],
+)  # fmt: skip
+def test_a_word_that_may_mean_the_opposite_or_something_else_is_refused(
+    key: str, cell: str
+) -> None:
+    assert refusal(key, cell) == ["cell.not_a_choice"]
+
+
 def test_a_true_one_and_a_number_one_are_told_apart_in_one_column() -> None:
     rows = checked("activityId,recordType", ("1", 1), ("2", True), ("3", 1.0)).rows
 
@@ -336,7 +385,8 @@ def test_a_moment_may_be_written_so(cell: Cell) -> None:
      "2027年3月1日 星期二 8:00",
      "2027年3月1日 上午8:00 AM", "2027-03-01 13:00 AM", "2027年3月1日 上午12:30",
      "2027-03-01 8:00 XM", "2027年3月1日 8点半点", "2027年3月1日 凌晨8:00", "2027年3月1日 中午9点",
-     "2027-03-01 08.30", "2027-03-01x08:30", "2027-03-01+08:00", "2027-W09-1", "2027-03-01 Tue 8:00",
+     "2027-03-01 08.30", "2027-03-01x08:30", "2027-03-01+08:00", "2027-W09-1",
+     "2027-03-01 Tue 8:00",
      "20271301 08:00", "25096094", "Tue, 1 March 2027 8:00", "1 March 2 2027 8:00",
      "2027年3月1日 晚上12点", "2027年3月1日 晚上1点",
      "2027年3月1日 晚上13点", "2027年3月1日 早上13点", "2027-03-01 下午25:00", "2027-03-01 25:00",
@@ -384,7 +434,9 @@ def test_the_half_of_the_day_is_read_where_it_is_clear(cell: str, hour: int, min
     assert changed(row).starts_at == 1803859200 + (hour - 8) * 3600 + minute * 60
 
 
-@pytest.mark.parametrize("cell", ["20270301", 20270301, "2027年3月1日", "1 March 2027", "20270301 "])
+@pytest.mark.parametrize(
+    "cell", ["20270301", 20270301, "2027年3月1日", "1 March 2027", "20270301 "]
+)
 def test_a_date_alone_is_midnight_with_a_warning(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
 
@@ -394,8 +446,9 @@ def test_a_date_alone_is_midnight_with_a_warning(cell: Cell) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["2027年3月1日14点-15点", "2027年3月1日14:00-15点", "20270301 14:00-15:00", "2027.3.1 14:00至15:00",
-     "2027年3月1日下午2点-4点", "1 March 2027 14:00 to 15:00", "28/02/2027 14:00"],
+    ["2027年3月1日14点-15点", "2027年3月1日14:00-15点", "20270301 14:00-15:00",
+     "2027.3.1 14:00至15:00", "2027年3月1日下午2点-4点", "1 March 2027 14:00 to 15:00",
+     "28/02/2027 14:00"],
 )  # fmt: skip
 def test_what_else_such_a_cell_says_is_a_note(cell: str) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")

@@ -422,6 +422,19 @@ def test_moments_are_meant_in_the_zone_of_the_rules() -> None:
         ("Class ID（课堂ID）", "classId"),
         ("Class (Course) ID", "courseId"),
         ("Cloud recording 云端录课 (0/1)", "recordState"),
+        ("云端录课 Recording", "recordState"),
+        ("云端录课Recording", "recordState"),
+        ("Record / 云端录课", "recordState"),
+        ("云端录课|Recording|recordState", "recordState"),
+        ("云端录课\nrecordState", "recordState"),
+        ("是否录课\r\nRecord? *", "recordState"),
+        ("云端录课 Cloud Recording Switch (是/否)", "recordState"),
+        ("activityId 活动ID", "activityId"),
+        ("活动ID-activityId", "activityId"),
+        ("Start time / 上课时间", "startTime"),
+        ("学生UID\nStudents（选填）", "liveAndPlaybackStudentUids"),
+        ("Class ID / 课堂ID", "classId"),
+        ("课程ID Class ID", "courseId"),
     ],
 )
 def test_a_hint_beside_a_setting_s_name_does_not_hide_it(header: str, key: str) -> None:
@@ -429,6 +442,41 @@ def test_a_hint_beside_a_setting_s_name_does_not_hide_it(header: str, key: str) 
 
     assert found is not None
     assert found.key == key
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("录课/直播", "recordState or liveState"),
+        ("录课 直播", "recordState or liveState"),
+        ("Live 网页回放", "liveState or openState"),
+        ("网页直播\nPlayback", "liveState or openState"),
+        ("云端录课 Recording（直播）", "recordState or liveState"),
+        ("Class ID / 云端录课", "classId or courseId or recordState"),
+        ("Class ID / Class ID", "classId or courseId"),
+    ],
+)
+def test_parts_of_a_header_that_name_different_settings_leave_it_open(
+    header: str, said: str
+) -> None:
+    found = checked(f"activityId,watchByLogin,{header}", ("1", "1", "1"))
+
+    assert codes(found) == ["header.ambiguous"]
+    assert found.issues[0].message.args["candidates"] == said
+
+
+@pytest.mark.parametrize(
+    "header", ["录课 备注", "Live playback", "Recording time 录课", "密码 Notes"]
+)
+def test_a_header_of_which_a_part_names_nothing_is_told_and_not_read(header: str) -> None:
+    found = checked(f"activityId,watchByLogin,{header}", ("1", "1", "1"))
+
+    assert codes(found) == ["header.unread_setting"]
+    assert found.ignored_columns == (header,)
+
+
+def test_a_header_of_very_many_words_is_looked_at_in_no_time() -> None:
+    assert WEBCAST.column_for("Live 直播 " * 5000) is None
 
 
 def test_an_ignored_column_that_names_a_setting_is_told() -> None:

@@ -10,6 +10,8 @@ None of it was tried against the live API.
 from typing import Final
 
 from bulkcast.catalogue import (
+    OFF,
+    ON,
     Choice,
     ChoiceKind,
     Clash,
@@ -34,6 +36,18 @@ from bulkcast.catalogue import (
 from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()
+_RECORDING: Final = ChoiceKind(
+    (OFF.or_said("不录", "不录制", "不录课"), ON.or_said("录", "录制", "录课"))
+)
+_LIVE: Final = ChoiceKind((OFF.or_said("不直播", "不播"), ON.or_said("直播")))
+_PERMISSION: Final = ChoiceKind(
+    (OFF.or_said("不允许", "禁止", "不可以"), ON.or_said("允许", "可以"))
+)
+# What is disabled may be the ban or what it bans.
+_BAN: Final = ChoiceKind(
+    (OFF.but_not("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
+     ON.but_not("enable", "enabled"))
+)  # fmt: skip
 _RECORD_TYPES: Final = ChoiceKind(
     (
         Choice(0, Label("Classroom", "录制教室"), ("record classroom", "教室")),
@@ -80,7 +94,7 @@ _COLUMNS: Final = (
         role=Role.SCHEDULE, aliases=("开始时间", "开课时间", "开课/开始时间", "Begin time", "Starts at"),
     ),
     Setting(
-        "recordState", _SWITCH, Label("Cloud recording", "云端录课"),
+        "recordState", _RECORDING, Label("Cloud recording", "云端录课"),
         Label(
             "Record the class in the cloud. Live streaming and playback need it.",
             "是否云端录课。网页直播和网页回放都需要先开启录课。",
@@ -102,7 +116,7 @@ _COLUMNS: Final = (
         sources=("RULES", "V1: on-site needs recording on, and an edition that has it"),
     ),
     Setting(
-        "liveState", _SWITCH, Label("Web live", "网页直播"),
+        "liveState", _LIVE, Label("Web live", "网页直播"),
         Label(
             "Stream the class on the web. Needs cloud recording; traffic is billed.",
             "是否网页直播。需要开启云端录课；按流量计费。",
@@ -163,7 +177,7 @@ _COLUMNS: Final = (
         sources=("HELP: covers live and playback of this classroom",),
     ),
     Setting(
-        "allowUnloggedChat", _SWITCH, Label("Chat without login", "未登录聊天"),
+        "allowUnloggedChat", _PERMISSION, Label("Chat without login", "未登录聊天"),
         Label(
             "Viewers who are not logged in may chat and like.",
             "允许未登录用户参与直播聊天和点赞。",
@@ -172,7 +186,7 @@ _COLUMNS: Final = (
         sources=("HELP: chat and likes",),
     ),
     Setting(
-        "webcastAllForbidden", _SWITCH, Label("All forbidden", "全体禁止"),
+        "webcastAllForbidden", _BAN, Label("All forbidden", "全体禁止"),
         Label(
             "Documented as 'Disable all web live streaming'; the console's only control of that "
             "shape mutes all chat. Try it on one classroom first.",

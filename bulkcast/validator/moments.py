@@ -1,7 +1,7 @@
 """Reading points in time: date cells, ISO-like texts, Unix seconds."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -21,6 +21,16 @@ _MORNING: Final = "上午|早上|早晨|清晨|早"
 _EVENING: Final = "晚上|晚间|晚"
 _HALF_ZH: Final = f"下午|中午|正午|凌晨|傍晚|{_MORNING}|{_EVENING}"
 _HALF: Final = rf"{_HALF_ZH}|[ap]\.?m\.?"
+_HALVES: Final[Mapping[str, tuple[range, range]]] = {
+    **dict.fromkeys(_MORNING.split("|"), (range(0), range(12))),
+    # Past midnight it is the evening of one day or of the next.
+    **dict.fromkeys(_EVENING.split("|"), (range(12), range(17, 24))),
+    **dict.fromkeys(("下午", "pm"), (range(12), range(12, 24))),
+    **dict.fromkeys(("中午", "正午"), (range(3), range(11, 15))),
+    "傍晚": (range(12), range(16, 20)),
+    "凌晨": (range(0), range(6)),
+}
+"""Part of the day → hours of 12 that are past noon in it, and the hours of 24 that it has."""
 _TIME: Final = (
     rf"(?P<before>{_HALF})?\s*"
     r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d{2})(?:\s*:\s*(?P<second>\d{2})(?:\.0+)?)?"
@@ -67,9 +77,7 @@ _ISO_WITH_OFFSET: Final = re.compile(
     re.IGNORECASE,
 )
 """A time with an offset from UTC that cannot be a span: 08:00-09:30 behind a space is lessons."""
-_ISO_PLAIN: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}(?::\d{2}:\d{2}[.,]\d+)?", re.IGNORECASE
-)
+_ISO_PLAIN: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}(?::\d{2}:\d{2}[.,]\d+)?", re.IGNORECASE)
 """What else of ISO 8601 is read.  Python reads far more, some of it as what nobody meant: any one
 character before the time, and 08.30 as 8 hours and 0.3 seconds."""
 _ANY_ORDER: Final = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(\D.*)?")
@@ -275,9 +283,9 @@ def _read_moment(text: str, tz: tzinfo) -> int | None:
         # 2027-03-01 08:00-09:30 is a lesson, not a time far west.
         if _ISO_WITH_OFFSET.fullmatch(text) or _ISO_PLAIN.fullmatch(text):
             return _unix(datetime.fromisoformat(text), tz)
-        return None
     except (ValueError, OverflowError):
-        return None
+        pass  # a day or an hour that does not exist
+    return None
 
 
 def _read_parts(parts: re.Match[str], tz: tzinfo) -> int | None:
@@ -319,27 +327,13 @@ def _hour(hour: int, before: str, after: str) -> int | None:
     half = (before or after).replace(".", "").casefold()
     if before and after:
         return None
-    if half in _MORNING.split("|"):
-        return hour if hour < 12 else None
-    if half in _EVENING.split("|"):  # past midnight it is the evening of one day or of the next
-        return _within(hour + 12 if hour < 12 else hour, 17, 24)
-    match half:
-        case "":
-            return hour
-        case "am":
-            return hour % 12 if hour <= 12 else None
-        case "凌晨":
-            return _within(hour, 0, 6)
-        case "中午" | "正午":
-            return _within(hour + 12 if hour <= 2 else hour, 11, 15)
-        case "傍晚":
-            return _within(hour + 12 if hour < 12 else hour, 16, 20)
-        case _:
-            return hour + 12 if hour < 12 else hour
-
-
-def _within(hour: int, first: int, end: int) -> int | None:
-    return hour if first <= hour < end else None
+    if not half:
+        return hour
+    if half == "am":
+        return hour % 12 if hour <= 12 else None
+    later, whole = _HALVES[half]
+    hour += 12 if hour in later else 0
+    return hour if hour in whole else None
 
 
 def _unix(moment: datetime, tz: tzinfo) -> int | None:
