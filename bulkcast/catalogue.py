@@ -200,7 +200,7 @@ OFF: Final = Choice(
     (
         *("no", "n", "false", "disable", "disabled", "不", "否", "无", "無", "错", "錯", "No 否"),
         *("关闭", "关掉", "已关闭", "關", "關閉", "禁用", "已禁用", "停用", "已停用"),
-        *("未启用", "未开启", "不启用", "不开启", "不打开", "不开"),
+        *("未启用", "未开启", "不启用", "不开启", "不打开", "不开", "不要开"),
         *("不用", "不使用", "不要", "不需要", "不需", "无需", "無需"),
         *("không", "tắt", "아니오", "아니요", "いいえ", "オフ"),
         *("×", "✗", "✘", "✕", "✖", "❌", "☐"),
@@ -210,9 +210,9 @@ ON: Final = Choice(
     1,
     Label("On", "开"),
     (
-        *("yes", "y", "true", "enable", "enabled", "是", "有", "对", "對", "Yes 是"),
+        *("yes", "y", "true", "enable", "enabled", "是", "是的", "有", "对", "對", "Yes 是"),
         *("开启", "已开启", "打开", "已打开", "启用", "已启用", "開", "開啟"),
-        *("使用", "要", "需要", "需"),
+        *("使用", "要", "要开", "需要", "需"),
         *("có", "bật", "예", "네", "はい", "オン"),
         *("√", "✓", "✔", "✅", "☑"),
     ),
@@ -498,6 +498,9 @@ class Endpoint:
 
         Nothing where a part names none: `录课备注` is a remark on recordings.
         """
+        folded = fold(header)
+        if not any(name in folded for name in (*self.by_header, *self.ambiguous_headers)):
+            return ()
         for name in bare_names(header):
             for pattern in _PARTS:
                 spans = [found.span() for found in pattern.finditer(name)][: _MOST_PARTS + 1]

@@ -93,6 +93,7 @@ def _stream(
     header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
     if header is None:
         raise table.no_header(path.name, endpoint)
+    table.require_whole(zip(numbers, head, strict=True), header, endpoint, options.mapping)
     layout = Layout(
         kind=path.suffix.lower().lstrip("."),
         header_row=header.number,

@@ -52,6 +52,9 @@ class _Book(Protocol):
     def head(self, tab: str) -> Sequence[Line]:
         """The first lines of a worksheet."""
 
+    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
+        """The first lines, each with what stands above in a cell that reaches down to it."""
+
     def may_hold_rows(self, tab: str, /) -> bool:
         """Whether rows may stand in a worksheet that cannot be read."""
 
@@ -133,6 +136,7 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
 class _Tab:
     name: str
     header: Header
+    head: Sequence[Line] = ()
     passed_over: Sequence[str] = ()
     """The worksheets that cannot be read."""
 
@@ -173,7 +177,9 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
             name=name,
             known=_listed([tab.name for tab in likely]),
         )
-    return replace(likely[0], passed_over=tuple(unreadable))
+    (tab,) = likely
+    table.require_whole(tab.head, tab.header, endpoint, options.mapping)
+    return replace(tab, passed_over=tuple(unreadable))
 
 
 def _looked_into(
@@ -220,8 +226,12 @@ def _listed(names: Sequence[str]) -> str | Text:
 
 
 def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
-    header = table.find_header(book.head(title), endpoint, options.mapping)
-    return None if header is None else _Tab(title, header)
+    head = book.head(title)
+    header = table.find_header(head, endpoint, options.mapping)
+    if header is not None and table.other_half(head, header, endpoint, options.mapping):
+        head = book.unmerged(title, head)
+        header = table.find_header(head, endpoint, options.mapping)
+    return None if header is None else _Tab(title, header, head)
 
 
 # ------------------------------------------------------------------ xlsx
@@ -288,6 +298,20 @@ class _Xlsx:
                 tab=tab,
             ) from exc
         return lines[:HEADER_WITHIN]
+
+    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
+        names = archive.merged_ranges(self.packed, self._part(tab), self.path)
+        lines = {number: list(cells) for number, cells in head}
+        for column, top, end, last in map(marks.bounds, names):
+            above = lines.get(top, [])
+            if end != column + 1 or column >= len(above):
+                continue
+            for number in range(top + 1, min(last, HEADER_WITHIN) + 1):
+                if number in lines:
+                    line = lines[number]
+                    line += [None] * (column + 1 - len(line))
+                    line[column] = above[column]
+        return list(lines.items())
 
     def chunks(self, tab: str, hidden: set[int]) -> Iterator[Chunk]:
         part = self._part(tab)
@@ -362,6 +386,10 @@ class _Foreign:
 
     def head(self, tab: str) -> Sequence[Line]:
         return self.child.head(tab)
+
+    def unmerged(self, _: str, head: Sequence[Line], /) -> Sequence[Line]:
+        """The first lines as they are: of these kinds few readers tell what is merged."""
+        return head
 
     def may_hold_rows(self, _: str, /) -> bool:
         """Whether rows stand in a worksheet: of these kinds nobody can tell."""

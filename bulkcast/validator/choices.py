@@ -16,6 +16,9 @@ _NUMBER_LAST: Final = re.compile(
     r"(?P<word>.*?[^\d\s=:.(-])[\s=:.、,;/–—-]*[(\[【]?\s*(?P<number>\d)[)\]】]?"
 )
 
+_STOPS: Final = "。，、,.;!"
+"""What may stand behind a word, folded, and says nothing."""
+
 
 def choice_reader(kind: ChoiceKind) -> Reader:
     """The reader of one of `kind`'s values, or of a word for one."""
@@ -32,6 +35,8 @@ def choice_reader(kind: ChoiceKind) -> Reader:
         if not isinstance(cell, str):
             return wrong
         value = words.get(fold(cell), _both_said(cell, words))
+        if value is None:
+            value = words.get(fold(cell).rstrip(_STOPS))
         return _with_point(cell) if value is None else Reading(value)
 
     def _with_point(cell: str) -> Reading:
