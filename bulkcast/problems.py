@@ -297,6 +297,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "{value} does not say whether the hour is before or after noon.",
         "Add 上午 or 下午, or give the hour of a 24-hour clock, as in 2027-03-01 08:00.",
     ),
+    "time.weekday": Problem(
+        _E,
+        "{value} names another day of the week than its date falls on.",
+        "Correct the date or the day of the week.",
+    ),
     "time.date_number": Problem(
         _E,
         "{value} is the number that a spreadsheet stores for a date.",

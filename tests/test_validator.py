@@ -434,6 +434,9 @@ def test_moments_are_meant_in_the_zone_of_the_rules() -> None:
         ("Start time / 上课时间", "startTime"),
         ("学生UID\nStudents（选填）", "liveAndPlaybackStudentUids"),
         ("Class ID / 课堂ID", "classId"),
+        ("课节活动ID", "activityId"),
+        ("录制内容", "recordType"),
+        ("录制 Recording", "recordState"),
         ("课程ID Class ID", "courseId"),
     ],
 )
@@ -454,6 +457,7 @@ def test_a_hint_beside_a_setting_s_name_does_not_hide_it(header: str, key: str) 
         ("云端录课 Recording（直播）", "recordState or liveState"),
         ("Class ID / 云端录课", "classId or courseId or recordState"),
         ("Class ID / Class ID", "classId or courseId"),
+        ("是否录制", "recordState or recordType"),
     ],
 )
 def test_parts_of_a_header_that_name_different_settings_leave_it_open(

@@ -180,6 +180,19 @@ def test_notes_beside_the_table_are_kept_and_mean_nothing(book: Callable[..., Pa
 # ------------------------------------------------------------------ which worksheet
 
 
+def test_a_hidden_column_that_is_read_is_announced(book: Callable[..., Path]) -> None:
+    def hide(sheet: Any) -> None:
+        sheet["D1"], sheet["E1"] = "备注", "网页直播\nLive"
+        for column in "CDE":
+            sheet.column_dimensions[column].hidden = True
+
+    sheet = loaded(book(fill=hide))
+
+    (remark,) = sheet.remarks
+    assert "recordState, 网页直播 Live are hidden and are read" in str(remark)
+    assert loaded(book()).remarks == ()
+
+
 def test_hidden_worksheets_are_passed_over(book: Callable[..., Path]) -> None:
     def add(sheet: Any) -> None:
         other = sheet.parent.copy_worksheet(sheet)

@@ -52,7 +52,9 @@ _RECORD_TYPES: Final = ChoiceKind(
     (
         Choice(0, Label("Classroom", "录制教室"), ("record classroom", "教室")),
         Choice(1, Label("On-site", "录制现场"), ("record on-site", "on site", "onsite", "现场")),
-        Choice(2, Label("Both", "两个都录"), ("record both", "都录", "两者")),
+        Choice(
+            2, Label("Both", "两个都录"), ("record both", "都录", "两者", "教室和现场", "教室+现场")
+        ),
     )
 )
 
@@ -64,7 +66,7 @@ _COLUMNS: Final = (
             "classroom id when a row has both.",
             "课堂的 LMS 活动 ID（由 createClass 返回）。同一行两个 ID 都有时以它为准。",
         ),
-        role=Role.TARGET, aliases=("课堂活动ID", "LMS活动ID"),
+        role=Role.TARGET, aliases=("课堂活动ID", "课节活动ID", "LMS活动ID"),
     ),
     Setting(
         "classId", IdKind(), Label("Classroom ID", "课堂ID"),
@@ -99,7 +101,7 @@ _COLUMNS: Final = (
             "Record the class in the cloud. Live streaming and playback need it.",
             "是否云端录课。网页直播和网页回放都需要先开启录课。",
         ),
-        aliases=("Recording", "Record", "录课", "云录课"), lock=Lock.BEFORE_CLASS,
+        aliases=("Recording", "Record", "录课", "云录课", "云端录制"), lock=Lock.BEFORE_CLASS,
         billed=Label("each minute recorded and each month it is stored", "录制分钟数和按月存储"),
         sources=(
             "RULES: editable until 20 minutes before class", "CREATE: live and playback need it",
@@ -112,7 +114,7 @@ _COLUMNS: Final = (
             "What is recorded: the classroom, the on-site camera, or both.",
             "录制内容：教室、现场，或两个都录。",
         ),
-        aliases=("Record type", "录制类型", "录制方式", "录课方式"), lock=Lock.BEFORE_CLASS,
+        aliases=("Record type", "录制类型", "录制方式", "录制内容", "录课方式"), lock=Lock.BEFORE_CLASS,
         sources=("RULES", "V1: on-site needs recording on, and an edition that has it"),
     ),
     Setting(
@@ -461,7 +463,11 @@ WEBCAST: Final = Endpoint(
     columns=_COLUMNS,
     # 班级 ("class") is the API's course and 课堂 ("classroom") its class: an English "Class ID"
     # is as often one as the other.  The API's own spelling, `classId`, is not in doubt.
-    ambiguous_headers={fold("Class ID"): ("courseId", "classId")},
+    ambiguous_headers={
+        fold("Class ID"): ("courseId", "classId"),
+        # Whether to record, or what.
+        fold("录制"): ("recordState", "recordType"),
+    },
     rules=_RULES,
     replies=_REPLIES,
     limit=Limit(

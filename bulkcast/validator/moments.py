@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
 from bulkcast.model import Cell
@@ -126,11 +126,11 @@ def _written_out(text: str) -> str:
     """
     if found := _DIGITS_ONLY.fullmatch(text):
         digits, rest = found["date"], found["rest"] or ""
-        date = f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
+        day = f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
         if found["hour"] is None:
-            return date + (rest if re.match(r"[T\s]", rest, re.IGNORECASE) else f" {rest}".rstrip())
+            return day + (rest if re.match(r"[T\s]", rest, re.IGNORECASE) else f" {rest}".rstrip())
         time = f"{found['hour']}:{found['minute']}:{found['second'] or '00'}"
-        return f"{date}T{time}{found['zone'] or ''}"
+        return f"{day}T{time}{found['zone'] or ''}"
     if found := _MONTH_IN_WORDS.fullmatch(text):
         days = [day for day in (found["day"], found["day_behind"]) if day]
         if len(days) == 1:
@@ -185,6 +185,8 @@ def _why_not(text: str) -> str:
     starts = [text, *(text[: dash.start()].strip() for dash in _DASHES.finditer(text))]
     if any((found := _MOMENT.fullmatch(s)) and _leaves_half_open(found) for s in starts):
         return "time.half_of_day"
+    if any((found := _MOMENT.fullmatch(s)) and _is_on_another_day(found) for s in starts):
+        return "time.weekday"
     ends = [text, *(text[dash.end() :].strip() for dash in _DASHES.finditer(text))]
     if any(map(_ONLY_A_TIME.fullmatch, starts)) and any(map(_ONLY_A_TIME.fullmatch, ends)):
         return "cell.only_a_time"
@@ -309,6 +311,15 @@ def _leaves_half_open(parts: re.Match[str]) -> bool:
     if not parts["mark"] or parts["mark"] not in "点點" or parts["before"] or parts["after"]:
         return False
     return not parts["hour"].startswith("0") and int(parts["hour"]) <= 12
+
+
+def _is_on_another_day(parts: re.Match[str]) -> bool:
+    """Whether a date that exists does not fall on the day of the week that is named."""
+    try:
+        day = date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+    except ValueError:
+        return False
+    return not _is_on(parts, day.weekday())
 
 
 def _is_on(parts: re.Match[str], weekday: int) -> bool:
