@@ -210,6 +210,15 @@ def test_a_header_of_two_rows_in_text_is_refused_with_both(tmp_path: Path) -> No
         loaded(above)
 
 
+def test_lines_that_are_one_cell_each_are_told_as_that(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '"活动ID,云端录课"\n"25096094,是"\n')
+
+    with pytest.raises(
+        UnreadableSheet, match=r"each row in one cell, as in row 1: '活动ID,云端录课'"
+    ):
+        loaded(path)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -377,3 +377,16 @@ def test_a_header_is_found_under_pictures_banners_and_blank_rows(tmp_path: Path)
     assert [(issue.code, issue.cell) for issue in all_issues(found)] == [
         ("cell.not_a_choice", "C10")
     ]
+
+
+def test_a_sheet_with_whole_rows_in_one_column_is_told_as_that(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    sheet: Any = made.active
+    for line in ("春季课表", "活动ID,课程,云端录课", "25096094,数学,是"):
+        sheet.append([line])
+    made.save(tmp_path / "a.xlsx")
+
+    with pytest.raises(
+        UnreadableSheet, match="each row in one cell, as in row 2: '活动ID,课程,云端"
+    ):
+        loaded(tmp_path / "a.xlsx")

@@ -22,6 +22,7 @@ Chunk = tuple[Sequence[int], Sequence[Cells]]
 
 WIDEST: Final = 256
 """Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
+_SHOWN: Final = 3
 HEADER_WITHIN: Final = 10
 """Chinese templates put a title and notes above the header: it is not always the first line."""
 
@@ -133,8 +134,26 @@ def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) ->
     return len(matched)
 
 
-def no_header(place: str | Text, endpoint: Endpoint) -> UnreadableSheet:
-    """The refusal of a sheet in which no line is a header."""
+def no_header(
+    place: str | Text, endpoint: Endpoint, head: Iterable[Line] = (), delimiters: str = ",;\t|，"
+) -> UnreadableSheet:
+    """The refusal of a sheet in which no line is a header; `head` are its first lines."""
+    packed = [
+        (number, cells[0])
+        for number, cells in head
+        if cells and isinstance(cells[0], str) and all(map(_is_empty, cells[1:]))
+    ]
+    for delimiter in delimiters:
+        lines = [(number, cell.split(delimiter)) for number, cell in packed]
+        header = find_header(lines, endpoint, {})
+        if header is not None and header.matches > 1:
+            return UnreadableSheet(
+                "{place} holds each row in one cell, as in row {row}: {cell}; split that column at"
+                " its separators (in Excel: Data > Text to Columns) and save it again.",
+                place=place,
+                row=header.number,
+                cell=repr(delimiter.join(header.names[:_SHOWN])),
+            )
     examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
     return UnreadableSheet(
         "{place} has no header row within its first {n} rows: none of "

@@ -202,7 +202,8 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
     if not likely and options.tab is None:
         _refuse_hidden(name, book, endpoint, options)
     if not likely:
-        raise table.no_header(_place(name, options.tab), endpoint)
+        head = book.head(wanted[0]) if len(wanted) == 1 else ()
+        raise table.no_header(_place(name, options.tab), endpoint, head)
     if len(likely) > 1:
         raise UnreadableSheet(
             "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
