@@ -83,6 +83,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "No column holds a setting, so there is nothing to apply.",
         "Add one of the settings' columns; `bulkcast template` writes a sheet with all of them.",
     ),
+    "header.second_table": Problem(
+        _E,
+        "The row is the header of another table: {value} does not stand below its own name, so the"
+        " rows beneath cannot be read by the first header.",
+        "Put each table into a worksheet or file of its own, or the columns of all in one order.",
+    ),
+    "row.header_again": Problem(
+        _E,
+        "The row repeats the header.",
+        "Delete the row.",
+    ),
     "header.unknown_map": Problem(
         _E,
         "--map names {value}, which is {what}.",

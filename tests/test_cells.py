@@ -185,6 +185,23 @@ def test_a_switch_takes_what_people_write_for_on_and_off(words: str, value: int)
 
 
 @pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("Yes/是", 1), ("是 / Yes", 1), ("是 Yes", 1), ("On/开", 1), ("是(录)", 1), ("No／否", 0),
+        ("否，不录", 0), ("否（No）", 0), ("是/否", None), ("Yes 否", None), ("是/也许", None),
+        ("1/1", None), ("1,1", None),
+    ],
+)  # fmt: skip
+def test_several_words_are_read_where_they_agree(cell: str, value: int | None) -> None:
+    row = one("activityId,recordState", "1", cell)
+
+    if value is None:
+        assert codes(row) == ["cell.not_a_choice"]
+    else:
+        assert changed(row).settings == (("recordState", value),)
+
+
+@pytest.mark.parametrize(
     ("key", "cell", "value"),
     [
         ("recordState", "录", 1), ("recordState", "不录", 0), ("liveState", "直播", 1),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcast.endpoints.webcast import WEBCAST
-from bulkcast.model import Change, FlaggedCell, Invalid, RawRow, Severity, Target
-from bulkcast.validator import all_issues, check
+from bulkcast.model import Block, Cell, Change, FlaggedCell, Invalid, RawRow, Severity, Target
+from bulkcast.validator import all_issues, check, survey
 from bulkcast.validator.moments import moment_reader
 from tests.sheets import RULES, changed, checked, codes, one, sheet_of
 
@@ -589,3 +589,40 @@ def test_a_password_in_another_column_is_not_quoted() -> None:
 
     assert found.value == "•••"
     assert "s3cretpw" not in str(found.message)
+
+
+def test_a_row_that_repeats_the_header_is_told_as_that() -> None:
+    found = checked(
+        "活动ID,云端录课,网页直播",
+        ("1", "1", "1"),
+        ("活动ID", "云端录课", "Web live"),
+        ("2", "1", "0"),
+    )
+
+    assert [
+        (issue.row, issue.code) for issue in all_issues(found) if "partial" not in issue.code
+    ] == [(3, "row.header_again")]
+    assert isinstance(found.rows[2], Change)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("活动ID", "网页直播", "云端录课"),
+        ("班级", "活动ID", "云端录课"),
+        (None, "课节ID", "云端录课"),
+    ],
+)
+def test_a_second_table_with_its_columns_elsewhere_is_never_read_by_the_first_header(
+    header: tuple[Cell, ...],
+) -> None:
+    rows: tuple[tuple[Cell, ...], ...] = (("1", "是", "是"), header, ("2", "是", "否"))
+    found = checked("活动ID,云端录课,网页直播", *rows)
+    surveyed = survey(("活动ID", "云端录课", "网页直播"), 1, WEBCAST, RULES)
+    surveyed.take(Block([2, 3, 4], list(zip(*rows, strict=True))))
+    result = surveyed.result()
+
+    assert [issue.row for issue in found.issues] == [3]
+    assert "header.second_table" in codes(found)
+    assert all(isinstance(row, Invalid) for row in found.rows)
+    assert (result.rows, result.valid, result.has_errors) == (3, 0, True)
