@@ -137,7 +137,7 @@ FOUND: dict[str, list[str]] = {
     "title-and-remarks.csv": [],
     "truth-values.xlsx": ["A2 id.not_a_number", "C3 cell.not_a_text"],
     "two-columns-for-one-setting.csv": ["C1 header.duplicate"],
-    "two-files-joined.csv": ["A3 id.not_a_number", "B3 cell.not_a_choice"],
+    "two-files-joined.csv": ["row 3 row.header_again"],
     "unquoted-comma.csv": ["C2 row.extra_cells"],
     "utf-16-the-other-way-round.csv": [],
     "utf-16-without-a-mark.csv": [],
