@@ -10,6 +10,8 @@ None of it was tried against the live API.
 from typing import Final
 
 from bulkcast.catalogue import (
+    OFF,
+    ON,
     Choice,
     ChoiceKind,
     Clash,
@@ -34,11 +36,25 @@ from bulkcast.catalogue import (
 from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()
+_RECORDING: Final = ChoiceKind(
+    (OFF.or_said("不录", "不录制", "不录课"), ON.or_said("录", "录制", "录课"))
+)
+_LIVE: Final = ChoiceKind((OFF.or_said("不直播", "不播"), ON.or_said("直播")))
+_PERMISSION: Final = ChoiceKind(
+    (OFF.or_said("不允许", "禁止", "不可以"), ON.or_said("允许", "可以"))
+)
+# What is disabled may be the ban or what it bans.
+_BAN: Final = ChoiceKind(
+    (OFF.but_not("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
+     ON.but_not("enable", "enabled"))
+)  # fmt: skip
 _RECORD_TYPES: Final = ChoiceKind(
     (
         Choice(0, Label("Classroom", "录制教室"), ("record classroom", "教室")),
         Choice(1, Label("On-site", "录制现场"), ("record on-site", "on site", "onsite", "现场")),
-        Choice(2, Label("Both", "两个都录"), ("record both", "都录", "两者")),
+        Choice(
+            2, Label("Both", "两个都录"), ("record both", "都录", "两者", "教室和现场", "教室+现场")
+        ),
     )
 )
 
@@ -50,7 +66,7 @@ _COLUMNS: Final = (
             "classroom id when a row has both.",
             "课堂的 LMS 活动 ID（由 createClass 返回）。同一行两个 ID 都有时以它为准。",
         ),
-        role=Role.TARGET, aliases=("课堂活动ID", "LMS活动ID"),
+        role=Role.TARGET, aliases=("课堂活动ID", "课节活动ID", "LMS活动ID"),
     ),
     Setting(
         "classId", IdKind(), Label("Classroom ID", "课堂ID"),
@@ -80,12 +96,12 @@ _COLUMNS: Final = (
         role=Role.SCHEDULE, aliases=("开始时间", "开课时间", "开课/开始时间", "Begin time", "Starts at"),
     ),
     Setting(
-        "recordState", _SWITCH, Label("Cloud recording", "云端录课"),
+        "recordState", _RECORDING, Label("Cloud recording", "云端录课"),
         Label(
             "Record the class in the cloud. Live streaming and playback need it.",
             "是否云端录课。网页直播和网页回放都需要先开启录课。",
         ),
-        aliases=("Recording", "Record", "录课", "云录课"), lock=Lock.BEFORE_CLASS,
+        aliases=("Recording", "Record", "录课", "云录课", "云端录制"), lock=Lock.BEFORE_CLASS,
         billed=Label("each minute recorded and each month it is stored", "录制分钟数和按月存储"),
         sources=(
             "RULES: editable until 20 minutes before class", "CREATE: live and playback need it",
@@ -98,11 +114,11 @@ _COLUMNS: Final = (
             "What is recorded: the classroom, the on-site camera, or both.",
             "录制内容：教室、现场，或两个都录。",
         ),
-        aliases=("Record type", "录制类型", "录制方式", "录课方式"), lock=Lock.BEFORE_CLASS,
+        aliases=("Record type", "录制类型", "录制方式", "录制内容", "录课方式"), lock=Lock.BEFORE_CLASS,
         sources=("RULES", "V1: on-site needs recording on, and an edition that has it"),
     ),
     Setting(
-        "liveState", _SWITCH, Label("Web live", "网页直播"),
+        "liveState", _LIVE, Label("Web live", "网页直播"),
         Label(
             "Stream the class on the web. Needs cloud recording; traffic is billed.",
             "是否网页直播。需要开启云端录课；按流量计费。",
@@ -163,7 +179,7 @@ _COLUMNS: Final = (
         sources=("HELP: covers live and playback of this classroom",),
     ),
     Setting(
-        "allowUnloggedChat", _SWITCH, Label("Chat without login", "未登录聊天"),
+        "allowUnloggedChat", _PERMISSION, Label("Chat without login", "未登录聊天"),
         Label(
             "Viewers who are not logged in may chat and like.",
             "允许未登录用户参与直播聊天和点赞。",
@@ -172,7 +188,7 @@ _COLUMNS: Final = (
         sources=("HELP: chat and likes",),
     ),
     Setting(
-        "webcastAllForbidden", _SWITCH, Label("All forbidden", "全体禁止"),
+        "webcastAllForbidden", _BAN, Label("All forbidden", "全体禁止"),
         Label(
             "Documented as 'Disable all web live streaming'; the console's only control of that "
             "shape mutes all chat. Try it on one classroom first.",
@@ -447,7 +463,11 @@ WEBCAST: Final = Endpoint(
     columns=_COLUMNS,
     # 班级 ("class") is the API's course and 课堂 ("classroom") its class: an English "Class ID"
     # is as often one as the other.  The API's own spelling, `classId`, is not in doubt.
-    ambiguous_headers={fold("Class ID"): ("courseId", "classId")},
+    ambiguous_headers={
+        fold("Class ID"): ("courseId", "classId"),
+        # Whether to record, or what.
+        fold("录制"): ("recordState", "recordType"),
+    },
     rules=_RULES,
     replies=_REPLIES,
     limit=Limit(

@@ -105,7 +105,8 @@ def _stream(
     numbers, head = next(chunks, (range(0), []))
     header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
     if header is None:
-        raise table.no_header(path.name, endpoint)
+        raise table.no_header(path.name, endpoint, zip(numbers, head, strict=True))
+    table.require_whole(zip(numbers, head, strict=True), header, endpoint, options.mapping)
     layout = Layout(
         kind=path.suffix.lower().lstrip("."),
         header_row=header.number,

@@ -39,15 +39,15 @@ def check(
     can_be_read = checking.columns.can_be_read
     of_header = checking.weighed(checking.columns.issues)
     of_sheet = (*of_file, *of_header, *(_suspicions(sheet, checking) if can_be_read else ()))
+    judged = [checking.check_row(row) for row in sheet.rows] if can_be_read else []
+    of_sheet += checking.other_tables()
     is_wrong = any(issue.severity is Severity.ERROR for issue in of_sheet)
     if is_wrong and can_be_read:
-        judged = [checking.check_row(row) for row in sheet.rows]
         rows = duplicates.settled(judged, rules.duplicates)
         done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in rows))
     elif is_wrong:
         done = Held(tuple(Invalid(row.number, of_sheet) for row in sheet.rows))
     else:
-        judged = [checking.check_row(row) for row in sheet.rows]
         settled = duplicates.settled(judged, rules.duplicates)
         lenient = Checking(
             sheet.headers, sheet.layout.header_row, endpoint, replace(rules, strict=False)
