@@ -89,10 +89,7 @@ def _bare(rows: Iterable[RawRow], kept: Container[int]) -> Iterator[RawRow]:
 
 def lean(prepared: Prepared) -> Prepared:
     """The same without the cells that sending it does not need: most of what a sheet takes up."""
-    rows = tuple(
-        row if row.number in prepared.kept else RawRow(row.number, (), row.hidden)
-        for row in prepared.sheet.rows
-    )
+    rows = tuple(_bare(prepared.sheet.rows, prepared.kept))
     return replace(prepared, sheet=replace(prepared.sheet, rows=rows))
 
 
