@@ -32,7 +32,8 @@ def _contradictions(judged: Sequence[Judged]) -> Iterator[list[Change]]:
     """The changes of each classroom that is to be set in more than one way, in sheet order."""
     classroom = classrooms(judged)
     changes = [one.row for one in judged if isinstance(one.row, Change)]
-    seen, several = set(), set()
+    seen: set[tuple[str, int]] = set()
+    several: set[tuple[str, int]] = set()
     for change in changes:
         name = classroom(change.target)
         (several if name in seen else seen).add(name)
