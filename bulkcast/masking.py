@@ -81,6 +81,7 @@ class Secrets:
         self._known: dict[str, tuple[str, ...]] = {}
         for secret in secrets:
             folded = secret.casefold()
+            folded = secret if folded == secret else folded  # one text for both
             known = self._known.get(folded, ())
             if secret not in known:
                 self._known[folded] = (*known, secret)

@@ -218,13 +218,13 @@ def _change(
     starts_at: SettingValue | None,
     issues: tuple[Issue, ...] = (),
 ) -> Change:
-    wanted = tuple([_once(pair) if _is_switch(pair) else pair for pair in settings.items()])
+    wanted = [_once(pair) if _is_switch(pair) else pair for pair in settings.items()]
     named = [pair if pair[0] == target else _once(pair) for pair in names.items()]
     return Change(
         row,
         Target(target, _number(names[target])),
         (*named, *wanted),
-        wanted,
+        len(wanted),
         None if starts_at is None else _number(starts_at),
         issues,
     )
