@@ -249,13 +249,17 @@ class Change:
     row: int
     target: Target
     body: Body
-    """Everything that will be sent: context ids, the target, the settings."""
-    settings: Body
-    """The settings alone."""
+    """Everything that will be sent: context ids, the target, and last the settings."""
+    n_settings: int
     starts_at: int | None = None
     """When the class begins, where the sheet says so."""
     issues: tuple[Issue, ...] = ()
     """Warnings and notes; an error would have made the row `Invalid`."""
+
+    @property
+    def settings(self) -> Body:
+        """The settings alone."""
+        return self.body[len(self.body) - self.n_settings :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,27 +255,35 @@ def _change(
     starts_at: SettingValue | None,
     issues: tuple[Issue, ...] = (),
 ) -> Change:
-    wanted = tuple(_shared(settings))
+    wanted = [_once(pair) if _is_switch(pair) else pair for pair in settings.items()]
+    named = [pair if pair[0] == target else _once(pair) for pair in names.items()]
     return Change(
         row,
         Target(target, _number(names[target])),
-        (*names.items(), *wanted),
-        wanted,
+        (*named, *wanted),
+        len(wanted),
         None if starts_at is None else _number(starts_at),
         issues,
     )
 
 
-def _shared(settings: Mapping[str, SettingValue]) -> Iterator[tuple[str, SettingValue]]:
-    """The settings; one that many rows have alike, such as a switch, is kept once for all."""
-    for pair in settings.items():
-        value = pair[1]
-        is_small = value.__class__ is int and value in _SMALL
-        yield _PAIRS.setdefault(pair, pair) if is_small else pair
+_Pair = tuple[str, SettingValue]
+
+
+def _is_switch(pair: _Pair) -> bool:
+    return pair[1].__class__ is int and pair[1] in _SMALL
+
+
+def _once(pair: _Pair) -> _Pair:
+    """A pair that many rows have alike, such as a switch or a course: kept once for all."""
+    if len(_PAIRS) >= _PAIRS_MOST:
+        return _PAIRS.get(pair, pair)
+    return _PAIRS.setdefault(pair, pair)
 
 
 _SMALL: Final = range(100)
-_PAIRS: Final[dict[tuple[str, SettingValue], tuple[str, SettingValue]]] = {}
+_PAIRS_MOST: Final = 10_000
+_PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 
 def _number(value: SettingValue) -> int:
