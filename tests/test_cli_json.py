@@ -50,6 +50,7 @@ def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
             desk.call("plan", sheet, "--json"),
             desk.call("runs", "--json"),
             desk.call("doctor", "--json"),
+            desk.call("explain", "350", "--json"),
             desk.call("template", template, "--json"),
             desk.call("runs", "show", run, "--json"),
             desk.call("results", run, "-o", desk.folder / "a.html", "--json"),
