@@ -109,9 +109,7 @@ def draw() -> None:
         results = rehearsed(folder)
         on_one_page(results)
         convert = ("soffice", f"-env:UserInstallation={(folder / 'office').as_uri()}", "--headless")
-        subprocess.run(
-            (*convert, "--convert-to", "pdf", "--outdir", folder, results), check=True
-        )
+        subprocess.run((*convert, "--convert-to", "pdf", "--outdir", folder, results), check=True)
         page = results.with_suffix(".pdf")
         box = inked(page, folder)
         subprocess.run(

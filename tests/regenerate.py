@@ -41,14 +41,8 @@ def blocks() -> dict[str, str]:
     }
 
 
-def help_text(*command: str) -> str:
-    """What a command prints with `--help` on a terminal of 80 columns."""
-    (text,) = _helped((command,))
-    return text
-
-
 def help_texts() -> tuple[str, ...]:
-    """The same of bulkcast itself and of every command, in the order in which they are listed."""
+    """What bulkcast and each of its commands print with `--help` on a terminal of 80 columns."""
     return _helped(((), *_paths(bulkcast)))
 
 
