@@ -1,7 +1,6 @@
 """Reading workbooks: what a cell really holds, and which worksheet is meant."""
 
 import io
-import os
 import random
 import sys
 import zipfile
@@ -297,8 +296,8 @@ def test_a_workbook_refused_half_read_is_closed(book: Callable[..., Path]) -> No
     with pytest.raises(UnreadableSheet) as refused:
         loaded(path)
 
-    opened = {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
-    assert str(path) not in opened, f"still open after: {refused.value}"
+    opened = {entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+    assert path not in opened, f"still open after: {refused.value}"
 
 
 def test_a_header_of_the_users_own_may_be_merged(book: Callable[..., Path]) -> None:
