@@ -79,11 +79,11 @@ def on_one_page(path: Path) -> None:
     tab.print_options.gridLines = tab.print_options.headings = True
     for name, width in _WIDTHS_OF_RESULTS.items():
         tab.column_dimensions[name].width = width
-    for row in tab.iter_rows(min_row=2):
-        for cell in row:
-            cell.alignment = Alignment(wrap_text=cell.column > _MESSAGE, vertical="top")
+    for number, row in enumerate(tab.iter_rows(min_row=2), 2):
+        for place, cell in enumerate(row):
+            cell.alignment = Alignment(wrap_text=place >= _MESSAGE, vertical="top")
         lines = 2 if len(str(row[_MESSAGE].value or "")) > 50 else 1
-        tab.row_dimensions[row[0].row].height = 15 * lines
+        tab.row_dimensions[number].height = 15 * lines
     tab.print_area = f"A1:K{tab.max_row}"
     book.save(path)
 
