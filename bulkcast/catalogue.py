@@ -293,8 +293,8 @@ class Setting:
     role: Role = Role.SETTING
     aliases: tuple[str, ...] = ()
     lock: Lock = Lock.NEVER
-    vendor_undefined: str = ""
-    """What the vendor has not said about it; empty where its page says all that is needed."""
+    vendor_undefined: Label | None = None
+    """What the vendor has not said about it; None where its page says all that is needed."""
     billed: Label | None = None
     """What switching it on is billed by; None where nothing is known to be."""
     sources: tuple[str, ...] = ()

@@ -53,8 +53,9 @@ sandbox = click.option(
 )
 profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
 
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 voice = _together(
-    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    as_json,
     click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
     lang,

@@ -26,7 +26,7 @@ def resume(run: str, **given: Any) -> int:
     return sending.resume(run, given)
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @options.which_runs
 @options.sandbox
 @options.voice

@@ -83,7 +83,7 @@ _COLUMNS: Final = (
             "班级（课程）ID，API 称为 course。可不填，填了就一并发送。",
         ),
         role=Role.CONTEXT, aliases=("课程ID", "班级（课程）ID", "Class (Course) ID"),
-        vendor_undefined="whether it is checked against the classroom",
+        vendor_undefined=Label("whether it is checked against the classroom", "是否与课堂核对"),
         sources=("CREATE: 班级（课程）ID is the API's courseId",),
     ),
     Setting(
@@ -147,7 +147,10 @@ _COLUMNS: Final = (
             "仅双师子课堂：使用主课堂的录课回放。",
         ),
         aliases=("使用主课堂的录课回放", "主课堂录课"), lock=Lock.BEFORE_CLASS,
-        vendor_undefined="its values (1 use, 0 do not, as in editClass) and when it locks",
+        vendor_undefined=Label(
+            "its values (1 use, 0 do not, as in editClass) and when it locks",
+            "取值（按 editClass：1 使用，0 不使用）以及何时锁定",
+        ),
         sources=("DUAL: 1 = use, 0 = no; with 1 the four recording and live values must be 0",),
     ),
     Setting(
@@ -175,7 +178,10 @@ _COLUMNS: Final = (
             "观看直播和回放的密码。请把单元格设为文本格式，0123 才会保持 0123。",
         ),
         aliases=("Password", "密码", "直播密码"),
-        vendor_undefined="its length, its characters, and whether an empty text switches it off",
+        vendor_undefined=Label(
+            "its length, its characters, and whether an empty text switches it off",
+            "长度、允许的字符，以及空文本是否会关闭密码",
+        ),
         sources=("HELP: covers live and playback of this classroom",),
     ),
     Setting(
@@ -195,7 +201,10 @@ _COLUMNS: Final = (
             "文档写作“禁用所有网页直播”，但控制台里形态相同的开关是“全体禁言”。请先用一个课堂试验。",
         ),
         aliases=("Webcast all forbidden", "全体禁言", "网页直播全体禁言"),
-        vendor_undefined="whether it disables streaming, as the page says, or mutes the chat",
+        vendor_undefined=Label(
+            "whether it disables streaming, as the page says, or mutes the chat",
+            "是如文档所说禁用直播，还是禁言",
+        ),
         sources=("HELP: 网页直播禁言",),
     ),
     Setting(
@@ -206,7 +215,7 @@ _COLUMNS: Final = (
             "观看权限：有链接即可观看，或仅指定人员。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("Viewing set", "观看权限"),
-        vendor_undefined="its values",
+        vendor_undefined=Label("its values", "取值"),
         sources=("HELP: 观看权限, two modes",),
     ),
     Setting(
@@ -216,7 +225,7 @@ _COLUMNS: Final = (
             "本课节的成员可观看。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("Class member state", "本课节的成员可观看", "成员可观看"),
-        vendor_undefined="its values (0 and 1 are a guess)",
+        vendor_undefined=Label("its values (0 and 1 are a guess)", "取值（0 和 1 只是推测）"),
         sources=("HELP: needs login to watch",),
     ),
     Setting(
@@ -226,7 +235,7 @@ _COLUMNS: Final = (
             "所选学生可观看。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("User state", "指定学生可观看"),
-        vendor_undefined="its values (0 and 1 are a guess)",
+        vendor_undefined=Label("its values (0 and 1 are a guess)", "取值（0 和 1 只是推测）"),
         sources=("HELP: needs login to watch",),
     ),
     Setting(
@@ -237,7 +246,10 @@ _COLUMNS: Final = (
             "可观看学生的 ClassIn UID，用逗号或空格分隔。不是控制台里的 studentId。",
         ),
         aliases=("Student UID list", "Students", "学生UID列表", "可观看学生"),
-        vendor_undefined="whether it replaces or appends, its greatest length, and what empty means",
+        vendor_undefined=Label(
+            "whether it replaces or appends, its greatest length, and what empty means",
+            "是替换还是追加、最多多少个，以及为空的含义",
+        ),
         sources=("HELP: UIDs come from register; the console's studentId is another number",),
     ),
     Setting(
@@ -247,7 +259,7 @@ _COLUMNS: Final = (
             "直播页面上的介绍文字。1000 个字符以内是安全的。",
         ),
         aliases=("Introduction", "Description", "直播简介", "介绍", "简介"),
-        vendor_undefined="its limit and whether HTML is accepted",
+        vendor_undefined=Label("its limit and whether HTML is accepted", "长度上限，以及是否接受 HTML"),
         sources=("V1: classIntroduce is cut at 1000 characters without a word",),
     ),
     Setting(
@@ -257,7 +269,7 @@ _COLUMNS: Final = (
             "自定义标记，50 个字符以内。",
         ),
         aliases=("Custom", "自定义"),
-        vendor_undefined="whether it alone counts as a setting",
+        vendor_undefined=Label("whether it alone counts as a setting", "单独填写它是否算作一项设置"),
         sources=("RULES: siblings cut it at 50 characters without a word",),
     ),
 )  # fmt: skip
