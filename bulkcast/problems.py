@@ -500,7 +500,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "send.crashed": Problem(
         _E,
-        "The program ended while this row was on its way; it may have been applied.",
+        "The row was sent, and the program ended or the disk was full before its answer was"
+        " stored; it may have been applied.",
         "Send the row again.",
     ),
     "reply.not_json": Problem(

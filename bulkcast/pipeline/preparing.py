@@ -15,7 +15,6 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Checked, Outcome, RawRow, ResultRow, RowStatus, Sheet
 from bulkcast.naming import header_names
-from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Prepared,
@@ -26,7 +25,6 @@ from bulkcast.pipeline.values import (
 )
 
 
-@rows_uncollected()
 def prepare(
     path: Path | str,
     options: SheetOptions | None = None,
@@ -103,7 +101,6 @@ def _overtaken(by: int) -> Outcome:
     return Outcome(RowStatus.SUPERSEDED, "target.overtaken", {"other": str(by)})
 
 
-@rows_uncollected()
 def validate(
     path: Path | str, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
 ) -> Validation:
