@@ -53,7 +53,6 @@ class Entry:
     last: Verdict | None = None
     held: Attempt | None = None
     """What could not be written down yet."""
-    outcome: Outcome | None = None
 
     def count(self, verdict: Verdict, *, probing: bool) -> None:
         """Take one answer into account; a probe of an outage costs no send."""

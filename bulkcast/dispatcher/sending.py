@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from tenacity import RetryCallState
@@ -87,8 +88,8 @@ class Dispatcher:
         )
         self._gate = Gate(self._conditions, self._brake, max_outage_s)
         self._book = Book(journal, self._brake, wall)
-        self._queue: deque[Entry] = deque()
-        self._dependents: dict[RequestKey, Entry] = {}
+        self._queue: deque[Request] = deque()
+        self._dependents: dict[RequestKey, Request] = {}
         self._repeating: set[RequestKey] = set()
         self._listener = Listener()
 
@@ -106,9 +107,11 @@ class Dispatcher:
         What ClassIn says is masked of the secret settings of them all, and of `also_secret`.
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
+        requests = tuple(requests)
         self._book.open(requests, history or {})
-        self._listener = Listener({*also_secret, *self._secrets()})
-        self._line_up()
+        secrets = (own_secrets(request.body, self._endpoint) for request in requests)
+        self._listener = Listener(chain(also_secret, chain.from_iterable(secrets)))
+        self._line_up(requests)
         self._slots = asyncio.Semaphore(self._concurrency)
         with suppress(Halt):
             await self._ask_the_time()
@@ -119,7 +122,7 @@ class Dispatcher:
         refused = self._conditions.guards.credentials_refused()
         if refused:
             self.stop(refused)
-        await self._book.close()
+        await self._book.close([*self._queue, *self._dependents.values()])
         return self._book.outcomes
 
     def stop(self, why: Stop) -> None:
@@ -163,7 +166,7 @@ class Dispatcher:
     @property
     def waiting(self) -> Sequence[Request]:
         """The requests that have not been tried yet, in sending order."""
-        return [entry.request for entry in self._queue]
+        return list(self._queue)
 
     @property
     def next_turn_s(self) -> float:
@@ -183,7 +186,7 @@ class Dispatcher:
         What is sent can change nothing, and is a turn of the pace like any other.
         """
         by_own_clock = self.server_time
-        if not any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+        if not any(locks.is_late(request.locks_at, by_own_clock) for request in self._queue):
             return
         for gap_s in _ASKED_AGAIN_S:
             await self._brake.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
@@ -195,22 +198,18 @@ class Dispatcher:
             if stop or verdict.code.isdigit():  # a code of its own
                 return
 
-    def _secrets(self) -> Iterator[str]:
-        for entry in self._book.entries.values():
-            yield from own_secrets(entry.request.body, self._endpoint)
-
-    def _line_up(self) -> None:
-        entries = self._book.entries
-        for entry in entries.values():
-            if entry.request.after in entries:
-                self._dependents[entry.request.after] = entry
+    def _line_up(self, requests: Sequence[Request]) -> None:
+        keys = {request.key for request in requests}
+        for request in requests:
+            if request.after in keys:
+                self._dependents[request.after] = request
             else:
-                self._queue.append(entry)
+                self._queue.append(request)
 
     async def _work(self) -> None:
         """Take requests out of the line, each when the one before has had its first try."""
         while self._queue and not self.stopped:
-            entry = self._queue.popleft()
+            entry = self._book.begin(self._queue.popleft())
             if self._opens_at(entry) > now():  # and so do not hold up the others
                 self._tasks.create_task(self._when_open(entry))
             else:
@@ -264,7 +263,7 @@ class Dispatcher:
             Halt: the run is ending.
 
         """
-        alone = await self._gate.pass_alone()
+        alone = await self._gate.pass_alone(entry)
         try:
             async with self._slots:
                 found = await self._in_turn(entry, alone=alone)
@@ -341,4 +340,4 @@ class Dispatcher:
         await self._book.settle(entry, outcome, verdict)
         follower = self._dependents.pop(entry.request.key, None)
         if follower:
-            self._let_go(follower, entry)
+            self._let_go(self._book.begin(follower), entry)

@@ -41,7 +41,8 @@ class Checking:
             for index, setting in held
         ]
         self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared
-        self.check_row: Callable[[RawRow], Judged] = row_checker(self.read, endpoint, self.weigh)
+        self._checker = row_checker(self.read, endpoint, self.weigh)
+        self.check_row: Callable[[RawRow], Judged] = self._checker.check
         self._names = [
             index
             for index, header in enumerate(headers)
@@ -52,6 +53,10 @@ class Checking:
     def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
         """Issues of the file, as grave as they are here."""
         return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
+
+    def other_tables(self) -> tuple[Issue, ...]:
+        """The headers among the rows checked so far that are not the sheet's own."""
+        return tuple(found for _, found in sorted(self._checker.other_tables.items()))
 
     def index_of(self, key: str) -> int:
         """The index of the column that holds the setting `key`."""

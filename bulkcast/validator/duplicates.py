@@ -22,22 +22,27 @@ def settled(judged: Sequence[Judged], treatment: Treatment) -> tuple[CheckedRow,
     if treatment == "in-order":
         return tuple(one.row for one in judged)
     settle = _refuse if treatment == "error" else _overrule
-    rows = {one.row.row: one.row for one in judged}
+    instead: dict[int, CheckedRow] = {}
     for changes in _contradictions(judged):
-        rows.update((change.row, change) for change in settle(changes))
-    return tuple(rows.values())
+        instead.update((change.row, change) for change in settle(changes))
+    return tuple([instead.get(one.row.row, one.row) for one in judged])
 
 
-def _contradictions(judged: Iterable[Judged]) -> Iterator[list[Change]]:
+def _contradictions(judged: Sequence[Judged]) -> Iterator[list[Change]]:
     """The changes of each classroom that is to be set in more than one way, in sheet order."""
-    judged = list(judged)
     classroom = classrooms(judged)
+    changes = [one.row for one in judged if isinstance(one.row, Change)]
+    seen: set[tuple[str, int]] = set()
+    several: set[tuple[str, int]] = set()
+    for change in changes:
+        name = classroom(change.target)
+        (several if name in seen else seen).add(name)
     by_target: defaultdict[tuple[str, int], list[Change]] = defaultdict(list)
-    for one in judged:
-        if isinstance(one.row, Change):
-            by_target[classroom(one.row.target)].append(one.row)
+    for change in changes if several else ():
+        if (name := classroom(change.target)) in several:
+            by_target[name].append(change)
     for rivals in by_target.values():
-        if len(rivals) > 1 and len(set(map(wish, rivals))) > 1:
+        if len(set(map(wish, rivals))) > 1:
             yield rivals
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from bulkcast.catalogue import Endpoint, Role, Setting
+from bulkcast.catalogue import Endpoint, Role, Setting, fold
 from bulkcast.masking import masked
 from bulkcast.model import (
     Cell,
@@ -31,6 +31,9 @@ _QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
 """Arguments of sentences that repeat what stands in a cell."""
 _SHORTEST_HIDDEN: Final = 2
 _LONGEST_SHOWN: Final = 120
+_FEWEST_NAMES: Final = 2
+"""Columns that a header names, of which one names the classroom."""
+_LONGEST_HEADER: Final = 80
 _GRAVEST_FIRST: Final = {severity: place for place, severity in enumerate(Severity)}
 
 
@@ -74,12 +77,14 @@ def row_checker(
     columns: Iterable[Column],
     endpoint: Endpoint,
     weigh: Callable[[Severity], Severity],
-) -> Callable[[RawRow], Judged]:
-    """The check of one row; `columns` are in the table's order, `weigh` is how strict it is."""
-    return _Checker(tuple(columns), endpoint, weigh).check
+) -> "Checker":
+    """The check of rows; `columns` are in the table's order, `weigh` is how strict it is."""
+    return Checker(tuple(columns), endpoint, weigh)
 
 
-class _Checker:
+class Checker:
+    """The check of one sheet's rows."""
+
     def __init__(
         self,
         columns: tuple[Column, ...],
@@ -95,10 +100,19 @@ class _Checker:
         self._targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
         self._schedule = [c.setting.key for c in columns if c.setting.role is Role.SCHEDULE]
         self._has_secret = any(c.setting.secret for c in columns)
+        self._headers = {
+            **{header: setting.key for header, setting in endpoint.by_header.items()},
+            **{fold(column.header): column.setting.key for column in columns},
+        }
+        self.other_tables: dict[int, Issue] = {}
+        """By the row of its header, each further table whose columns stand elsewhere, so far met:
+        what is below it cannot be read by the first header."""
 
     def check(self, raw: RawRow) -> Judged:
         """The row's change, or its errors: all of them, not the first."""
         if raw.extra:
+            if header := self._header_again(raw):
+                return header
             return Judged(Invalid(raw.number, (self._shifted(raw),)))
         remarkable: _Remarkable = []
         names = _values(raw.cells, self._names, remarkable)
@@ -119,6 +133,8 @@ class _Checker:
         starts_at: SettingValue | None,
         remarkable: _Remarkable,
     ) -> Judged:
+        if not given and (header := self._header_again(raw)):
+            return header
         issues = tuple(self._issues(raw, settings, remarkable))
         issues += tuple(self._about_target(raw, given, remarkable))
         unread = [key for key, reading in remarkable if reading.is_unread]
@@ -132,6 +148,27 @@ class _Checker:
         spare = [Target(key, _number(names.pop(key))) for key in given[1:]]
         change = _change(raw.number, given[0], names, settings, starts_at, issues)
         return Judged(change, spare[0] if spare else None)
+
+    def _header_again(self, raw: RawRow) -> Judged | None:
+        """The judgement of a row that is a header; None of any other."""
+        cells = (*raw.cells, *raw.extra)
+        texts = ((i, cell) for i, cell in enumerate(cells) if isinstance(cell, str) and cell)
+        named = {
+            i: key
+            for i, cell in texts
+            if len(cell) <= _LONGEST_HEADER and (key := self._headers.get(fold(cell)))
+        }
+        keys = set(named.values())
+        if len(keys) < _FEWEST_NAMES or keys.isdisjoint(t.key for t in self._endpoint.targets):
+            return None
+        held = {column.index: key for key, column in self._columns.items()}
+        moved = [i for i, key in named.items() if held.get(i) != key]
+        if not moved:
+            return Judged(Invalid(raw.number, (issue("row.header_again", row=raw.number),)))
+        cell, value = address(moved[0], raw.number), visible(str(cells[moved[0]]))
+        found = issue("header.second_table", row=raw.number, cell=cell, value=value)
+        self.other_tables[raw.number] = found
+        return Judged(Invalid(raw.number, ()))
 
     def _hiding(self, raw: RawRow, issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
         """The issues, with the row's secrets masked where they stand in other cells too."""
@@ -218,27 +255,35 @@ def _change(
     starts_at: SettingValue | None,
     issues: tuple[Issue, ...] = (),
 ) -> Change:
-    wanted = tuple(_shared(settings))
+    wanted = [_once(pair) if _is_switch(pair) else pair for pair in settings.items()]
+    named = [pair if pair[0] == target else _once(pair) for pair in names.items()]
     return Change(
         row,
         Target(target, _number(names[target])),
-        (*names.items(), *wanted),
-        wanted,
+        (*named, *wanted),
+        len(wanted),
         None if starts_at is None else _number(starts_at),
         issues,
     )
 
 
-def _shared(settings: Mapping[str, SettingValue]) -> Iterator[tuple[str, SettingValue]]:
-    """The settings; one that many rows have alike, such as a switch, is kept once for all."""
-    for pair in settings.items():
-        value = pair[1]
-        is_small = value.__class__ is int and value in _SMALL
-        yield _PAIRS.setdefault(pair, pair) if is_small else pair
+_Pair = tuple[str, SettingValue]
+
+
+def _is_switch(pair: _Pair) -> bool:
+    return pair[1].__class__ is int and pair[1] in _SMALL
+
+
+def _once(pair: _Pair) -> _Pair:
+    """A pair that many rows have alike, such as a switch or a course: kept once for all."""
+    if len(_PAIRS) >= _PAIRS_MOST:
+        return _PAIRS.get(pair, pair)
+    return _PAIRS.setdefault(pair, pair)
 
 
 _SMALL: Final = range(100)
-_PAIRS: Final[dict[tuple[str, SettingValue], tuple[str, SettingValue]]] = {}
+_PAIRS_MOST: Final = 10_000
+_PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 
 def _number(value: SettingValue) -> int:

@@ -33,6 +33,8 @@ def held_against(
 
     `sent` are rows of the sheet that are kept as an earlier run left them.
     """
+    if not sent:
+        return Held(rows)
     classroom = classrooms([*judged, *sent])
     last = {classroom(one.row.target): one.row for one in sent if isinstance(one.row, Change)}
     rivals: defaultdict[tuple[str, int], list[Change]] = defaultdict(list)

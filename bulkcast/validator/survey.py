@@ -134,6 +134,7 @@ class Survey:
             *self._checking.weighed(of_file),
             *self._checking.weighed(self._checking.columns.issues),
             *self._suspicions.issues(self._checking.weigh),
+            *self._checking.other_tables(),
         )
         if any(i.severity is Severity.ERROR for i in of_sheet):
             # No column can be trusted: no row is sent, whatever it says.
