@@ -7,19 +7,15 @@ meant is known here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Invalid, Issue, RawRow, Severity, Sheet
-from bulkcast.validator import bulk, duplicates
-from bulkcast.validator.checking import Checking, CheckRules
+from bulkcast.validator.checking import CheckRules
+from bulkcast.validator.claims import Claims, Turn
 from bulkcast.validator.standing import Held, held_against
-from bulkcast.validator.survey import Survey, Surveyed
-from bulkcast.validator.timetable import Timetable, Turn
+from bulkcast.validator.validating import Validated, Validator
 
-__all__ = ["CheckRules", "Survey", "Surveyed", "Timetable", "Turn", "all_issues", "check", "survey"]
-
-_AT_ONCE: Final = 2048
+__all__ = ["CheckRules", "Claims", "Turn", "Validated", "Validator", "all_issues", "check"]
 
 
 def check(
@@ -33,34 +29,22 @@ def check(
     `sent` are further rows of the same sheet, which an earlier run has sent: nothing is found in
     them, but no other row may contradict them unsaid.
     """
-    checking = Checking(sheet.headers, sheet.layout.header_row, endpoint, rules)
-    held = {column.setting.key: column.index for column in checking.read}
-    of_file = checking.weighed(sheet.issues)
-    can_be_read = checking.columns.can_be_read
-    of_header = checking.weighed(checking.columns.issues)
-    of_sheet = (*of_file, *of_header, *(_suspicions(sheet, checking) if can_be_read else ()))
-    is_wrong = any(issue.severity is Severity.ERROR for issue in of_sheet)
-    if is_wrong and can_be_read:
-        judged = [checking.check_row(row) for row in sheet.rows]
-        rows = duplicates.settled(judged, rules.duplicates)
-        done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in rows))
-    elif is_wrong:
-        done = Held(tuple(Invalid(row.number, of_sheet) for row in sheet.rows))
-    else:
-        judged = [checking.check_row(row) for row in sheet.rows]
-        settled = duplicates.settled(judged, rules.duplicates)
-        lenient = Checking(
-            sheet.headers, sheet.layout.header_row, endpoint, replace(rules, strict=False)
-        )
-        done = held_against(settled, judged, list(map(lenient.check_row, sent)), rules.duplicates)
-    return Checked(done.rows, of_sheet, checking.columns.ignored, held, done.overtaken)
-
-
-def survey(
-    headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
-) -> Survey:
-    """The check of a sheet whose rows come in blocks, and need not be held."""
-    return Survey(Checking(headers, header_row, endpoint, rules), endpoint, rules.duplicates)
+    headers, header_row = sheet.headers, sheet.layout.header_row
+    validator = Validator(headers, header_row, endpoint, rules, keep=True)
+    validator.take_rows(sheet.rows)
+    found = validator.result(sheet.issues)
+    done = Held(found.kept)
+    if any(issue.severity is Severity.ERROR for issue in found.of_sheet):
+        done = Held(tuple(Invalid(r.row, (*found.of_sheet, *r.issues)) for r in found.kept))
+    elif sent:
+        lenient = replace(rules, strict=False, duplicates="in-order")
+        before = Validator(headers, header_row, endpoint, lenient, keep=True)
+        before.take_rows(sent)
+        kept = before.result().kept
+        done = held_against(done.rows, kept, validator.same | before.same, rules.duplicates)
+    return Checked(
+        done.rows, found.of_sheet, found.ignored_columns, validator.columns, done.overtaken
+    )
 
 
 def all_issues(checked: Checked) -> Iterator[Issue]:
@@ -69,13 +53,3 @@ def all_issues(checked: Checked) -> Iterator[Issue]:
     is_wrong = any(issue.severity is Severity.ERROR for issue in checked.issues)
     for row in checked.rows:
         yield from row.issues[len(checked.issues) :] if is_wrong else row.issues
-
-
-def _suspicions(sheet: Sheet, checking: Checking) -> tuple[Issue, ...]:
-    found = checking.suspicions()
-    for start in range(0, len(sheet.rows), _AT_ONCE):
-        some = sheet.rows[start : start + _AT_ONCE]
-        columns = zip(*(row.cells for row in some), strict=True)
-        plain: Sequence[Sequence[bulk.Plain]] = [bulk.plain_cells(c)[0] for c in columns]
-        found.see([row.number for row in some], plain)
-    return found.issues(checking.weigh)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from bulkcast.catalogue import Endpoint
-from bulkcast.model import Issue, RawRow, Severity
+from bulkcast.model import Issue, Severity
 from bulkcast.validator.columns import Columns, is_result, resolve
 from bulkcast.validator.duplicates import Treatment
-from bulkcast.validator.readers import readers_for
-from bulkcast.validator.rows import Column, Judged, row_checker
+from bulkcast.validator.readers import reader_for
+from bulkcast.validator.reading import Memory
+from bulkcast.validator.rows import Column, RowChecker
 from bulkcast.validator.suspicions import Suspicions
 
 
@@ -37,25 +38,20 @@ class Checking:
         order = {column.key: place for place, column in enumerate(endpoint.columns)}
         held = sorted(self.columns.held.items(), key=lambda held: order[held[1].key])
         self.read = [
-            Column(index, headers[index], setting, readers_for(setting, tz=rules.tz))
+            Column(index, headers[index], setting, Memory(reader_for(setting, tz=rules.tz)))
             for index, setting in held
         ]
         self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared
-        self.check_row: Callable[[RawRow], Judged] = row_checker(self.read, endpoint, self.weigh)
+        self.rows = RowChecker(self.read, endpoint, self.weigh)
         self._names = [
             index
             for index, header in enumerate(headers)
             if index not in self.columns.held and header.strip() and not is_result(header)
         ]
-        self._index = {column.setting.key: column.index for column in self.read}
 
     def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
         """Issues of the file, as grave as they are here."""
         return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
-
-    def index_of(self, key: str) -> int:
-        """The index of the column that holds the setting `key`."""
-        return self._index[key]
 
     def suspicions(self) -> Suspicions:
         """A fresh look at the ids of the sheet as a whole."""

@@ -6,8 +6,9 @@ than it looks.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
 from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
@@ -47,25 +48,51 @@ ERROR_WORDS: Final = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
 """What a broken formula shows; in a delimited file that is all that is left of it."""
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 1 << 20
+"""Characters of one column's cells that are remembered; each cell counts for some more."""
+_ENTRY: Final = 64
+_TOLD_APART: Final = frozenset({str, int, datetime, type(None)})
+"""Types of which equal cells say the same; 1, 1.0 and True are one key to a dict, not one cell."""
 
 
-class Memory(dict[Cell, Reading]):
-    """The readings of one column's texts and integers, made once for each that repeats.
+class Memory(dict[Cell, Any]):
+    """What the cells of one column say, read once for each that repeats, as long as there is room.
 
-    Only texts and integers may be asked for: 1, 1.0 and True are one key to a dict, but not one
-    cell.
+    Holds the value of a cell, or its whole reading where that has findings.
     """
 
     def __init__(self, read: Reader) -> None:
         super().__init__()
         self._read = read
+        self._room = _REMEMBERED
 
-    def __missing__(self, cell: Cell) -> Reading:
+    def __missing__(self, cell: Cell) -> Any:
+        said = self._said(cell)
+        if self._room > 0:
+            self._room -= _ENTRY + (len(cell) if isinstance(cell, str) else 0)
+            self[cell] = said
+        return said
+
+    def _said(self, cell: Cell) -> Any:
         reading = self._read(cell)
-        if len(self) < _REMEMBERED:
-            self[cell] = reading
-        return reading
+        return reading if reading.findings else reading.value
+
+    def look(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
+        """The values of `cells`, None where there is none; the readings with findings, by place."""
+        recall = self.__getitem__
+        if _TOLD_APART.issuperset(map(type, cells)):
+            values = list(map(recall, cells))
+        else:
+            values = [
+                recall(cell) if cell.__class__ in _TOLD_APART else self._said(cell)
+                for cell in cells
+            ]
+        remarkable: dict[int, Reading] = {}
+        if Reading in map(type, values):
+            remarkable = {i: said for i, said in enumerate(values) if said.__class__ is Reading}
+            for place, reading in remarkable.items():
+                values[place] = reading.value
+        return values, remarkable
 
 
 def guarding(read: Reader, column: Setting) -> Reader:
@@ -123,6 +150,8 @@ def visible(text: str) -> str:
     >>> visible("12\u00a0\u200b")
     '12<U+00A0><U+200B>'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
 
 
