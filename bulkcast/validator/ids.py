@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -128,18 +128,23 @@ def read_ids(cell: Cell) -> Reading:
         one = read_id(cell)
         return Reading((one.value,), one.findings) if isinstance(one.value, int) else one
     parts = [part for part in _BETWEEN_IDS.split(cell) if part]
-    readings = [(part, read_id(part)) for part in parts]
-    numbers = [reading.value for _, reading in readings if isinstance(reading.value, int)]
+    readings = [_read_part(part) for part in parts]
+    numbers = [reading.value for reading in readings if isinstance(reading.value, int)]
     if not parts or len(numbers) < len(parts):
-        return Reading(None, tuple(_wrong_parts(readings)) or (_not_in_list(cell),))
-    findings = [finding for _, reading in readings for finding in reading.findings]
-    times = Counter(numbers)
-    if repeated := [str(number) for number, n in times.items() if n > 1]:
+        wrong = tuple(_wrong_parts(zip(parts, readings, strict=True)))
+        return Reading(None, wrong or (_not_in_list(cell),))
+    findings = [finding for reading in readings for finding in reading.findings]
+    each = tuple(dict.fromkeys(numbers))
+    if len(each) < len(numbers):
+        repeated = [str(number) for number, n in Counter(numbers).items() if n > 1]
         findings.append(make_finding("ids.repeated", part=", ".join(repeated)))
-    return Reading(tuple(times), tuple(findings))
+    return Reading(each, tuple(findings))
 
 
-def _wrong_parts(readings: list[tuple[str, Reading]]) -> Iterator[Finding]:
+_read_part: Final = quickly(read_id)
+
+
+def _wrong_parts(readings: Iterable[tuple[str, Reading]]) -> Iterator[Finding]:
     """One finding for each part that is no id; a rounded one keeps its own code."""
     for part, reading in readings:
         for finding in reading.findings:

@@ -42,6 +42,8 @@ BLANK: Final = Reading(None)
 EXACT_BELOW: Final = 10**15
 """A spreadsheet number keeps 15 digits; what stands behind them is not what was typed."""
 _CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
+_CLEAR_SIGN: Final = "("
+"""In every clear word of ASCII characters, of which folding changes none but letters."""
 _LONGEST_CLEAR: Final = 16
 """Characters of a clear word with spaces and invisible marks in it; folding a text is slow."""
 ERROR_WORDS: Final = frozenset(
@@ -118,6 +120,8 @@ def guarding(read: Reader, column: Setting) -> Reader:
 
 def is_clear(word: str) -> bool:
     """Whether a stripped cell text asks to empty its setting."""
+    if word.isascii() and _CLEAR_SIGN not in word:
+        return False
     return len(word) <= _LONGEST_CLEAR and fold(word) in _CLEARS
 
 
@@ -162,5 +166,7 @@ def are_digits(text: str) -> bool:
 
 def plain(cell: str) -> str:
     """`cell` after NFKC, without white space around it and without marks that have no width."""
+    if cell.isascii():
+        return cell.strip()
     text = unicodedata.normalize("NFKC", cell)
     return "".join(c for c in text if unicodedata.category(c) != "Cf").strip()

@@ -104,7 +104,7 @@ class RowChecker:
         self._locking = [
             place[c.setting.key] for c in columns if c.setting.lock is Lock.BEFORE_CLASS
         ]
-        self._has_secret = any(c.setting.secret for c in columns)
+        self._secrets = [c.index for c in columns if c.setting.secret]
         self._known: dict[tuple[object, ...], Issue] = {}
 
     # -------------------------------------------------------------- a block of rows
@@ -176,7 +176,7 @@ class RowChecker:
             issues.append(self._of_row("target.missing", targets=" or ".join(self.targets)))
         if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
             issues.append(self._of_row("row.nothing_to_set"))
-        if self._has_secret:
+        if self._secrets:
             issues = self._hiding(cells, issues)
         if len(issues) > 1:
             issues.sort(key=_gravity)
@@ -203,8 +203,8 @@ class RowChecker:
 
     def _hiding(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
         """The issues, with the row's secrets masked where they stand in other cells too."""
-        secrets = [cells[c.index] for c in self._columns.values() if c.setting.secret]
-        shown = {t for cell in secrets if len(t := text(cell).strip()) >= _SHORTEST_HIDDEN}
+        secrets = (text(cells[index]).strip() for index in self._secrets)
+        shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
         return [_hidden(found, shown) for found in issues] if shown else issues
 
     def _at(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
@@ -241,7 +241,7 @@ class RowChecker:
     def _shifted(self, width: int, extra: Sequence[Cell]) -> Issue:
         """The issue of a row with more cells than headers; any of them may hold a secret."""
         held = ", ".join(text(cell) for cell in extra)
-        value = _MASK if self._has_secret else visible(held[:_LONGEST_SHOWN])
+        value = _MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
         return issue("row.extra_cells", cell=letters(width), value=value)
 
     # -------------------------------------------------------------- what a row comes to

@@ -19,6 +19,8 @@ from bulkcast.validator.rows import Column, Lines
 
 _LONG_ENOUGH: Final = 10**15
 """From 16 digits on a spreadsheet number ends in zeros whatever was typed."""
+_TOO_LONG: Final = 10**18
+"""Ids of 19 digits are no example of any other."""
 _MOST_ZEROS: Final = 0.01
 """Of a hundred ids one in ten thousandth ends in 000 by chance; a rounded column all do."""
 _FEWEST_TO_COMPARE: Final = 10
@@ -110,6 +112,8 @@ def _plain_ids(lines: Lines, key: str) -> list[int | None]:
     for place, found in lines.remarkable.items():
         if any(key == other for other, _ in found):
             ids[place] = None
+    if max(filter(None, ids), default=0) >= _TOO_LONG:
+        return [None if id_ is None or id_ >= _TOO_LONG else id_ for id_ in ids]
     return ids
 
 
