@@ -67,17 +67,18 @@ class Memory(dict[Cell, Any]):
         super().__init__()
         self._read = read
         self._room = _REMEMBERED
+        self._is_clean = True
+        """Whether no cell was read so far of which something is to be said."""
 
     def __missing__(self, cell: Cell) -> Any:
-        said = self._said(cell)
-        if self._room > 0:
+        reading = self._read(cell)
+        said: Any = reading.value
+        if reading.findings:
+            said, self._is_clean = reading, False
+        if self._room > 0 and cell.__class__ in _TOLD_APART:
             self._room -= _ENTRY + (len(cell) if isinstance(cell, str) else 0)
             self[cell] = said
         return said
-
-    def _said(self, cell: Cell) -> Any:
-        reading = self._read(cell)
-        return reading if reading.findings else reading.value
 
     def look(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
         """The values of `cells`, None where there is none; the readings with findings, by place."""
@@ -86,11 +87,11 @@ class Memory(dict[Cell, Any]):
             values = list(map(recall, cells))
         else:
             values = [
-                recall(cell) if cell.__class__ in _TOLD_APART else self._said(cell)
+                recall(cell) if cell.__class__ in _TOLD_APART else self.__missing__(cell)
                 for cell in cells
             ]
         remarkable: dict[int, Reading] = {}
-        if Reading in map(type, values):
+        if not self._is_clean and Reading in map(type, values):
             remarkable = {i: said for i, said in enumerate(values) if said.__class__ is Reading}
             for place, reading in remarkable.items():
                 values[place] = reading.value

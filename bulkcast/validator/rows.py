@@ -106,6 +106,8 @@ class RowChecker:
         ]
         self._secrets = [c.index for c in columns if c.setting.secret]
         self._known: dict[tuple[object, ...], Issue] = {}
+        self._quoted: dict[int, int] = {}
+        """`id` of a known issue → how many characters at most it repeats of a cell."""
 
     # -------------------------------------------------------------- a block of rows
 
@@ -205,7 +207,11 @@ class RowChecker:
         """The issues, with the row's secrets masked where they stand in other cells too."""
         secrets = (text(cells[index]).strip() for index in self._secrets)
         shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
-        return [_hidden(found, shown) for found in issues] if shown else issues
+        if not shown:
+            return issues
+        # No form of a secret is shorter than the secret.
+        least = min(map(len, shown))
+        return [_hidden(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
 
     def _at(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
         """The issue that `finding` is, in the cell of `key`."""
@@ -236,6 +242,8 @@ class RowChecker:
                 code, row=None, column=header, cell=cell, value=value, severity=severity, **args
             )
             self._known[what] = known
+            said = known.message.args.items()
+            self._quoted[id(known)] = max(len(words) for name, words in said if name in _QUOTING)
         return known
 
     def _shifted(self, width: int, extra: Sequence[Cell]) -> Issue:
@@ -273,10 +281,12 @@ class RowChecker:
     def locks_at(self, judged: Judged) -> int | None:
         """When the first setting of a row locks, as `locks.locks_at` has it of a change."""
         values = judged.values
-        start = None if self._starts is None else values[self._starts]
-        if start is None or all(values[place] is None for place in self._locking):
-            return None
-        return int(start) - self._lock_before_s
+        start: int | None = None if self._starts is None else values[self._starts]
+        if start is not None:
+            for place in self._locking:
+                if values[place] is not None:
+                    return start - self._lock_before_s
+        return None
 
 
 class _Cells:
@@ -326,9 +336,6 @@ _PAIRS: Final[dict[tuple[str, SettingValue], tuple[str, SettingValue]]] = {}
 
 
 def _hidden(found: Issue, secrets: Collection[str]) -> Issue:
-    quoted = [found.value or "", *(v for k, v in found.message.args.items() if k in _QUOTING)]
-    if max(map(len, quoted)) < min(map(len, secrets)):
-        return found  # no form of a secret is shorter than the secret
     args = {k: masked(v, secrets) if k in _QUOTING else v for k, v in found.message.args.items()}
     return replace(
         found,
@@ -349,6 +356,8 @@ def _shown(cell: Cell, setting: Setting) -> str | None:
 def text(cell: Cell) -> str:
     """A cell as a spreadsheet would show it."""
     match cell:
+        case str():
+            return cell
         case None:
             return ""
         case FlaggedCell():
