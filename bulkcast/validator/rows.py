@@ -1,7 +1,7 @@
 """From one row of cells to a `Change`, or to everything that is wrong with it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import repeat
@@ -126,13 +126,12 @@ class RowChecker:
         numbers, remarkable, extra = lines.block.numbers, lines.remarkable, lines.block.extra
         first, nothing, one = self._first_setting, self._nothing, len(self.targets) - 1
         breaches = map(self._breaches.__getitem__, self._cases(lines))
-        rows = zip(*(lines.values[key] for key in self._order), strict=True)
+        rows = _in_rows([lines.values[key] for key in self._order], len(numbers))
         for place, (number, values, broken) in enumerate(zip(numbers, rows, breaches, strict=True)):
             given = values[: one + 1]
             if extra and number in extra:
-                yield Judged(
-                    number, values, None, (self._shifted(len(lines.block.columns), extra[number]),)
-                )
+                shifted = self._shifted(len(lines.block.columns), extra[number])
+                yield Judged(number, values, None, (shifted,))
             elif (
                 broken
                 or place in remarkable
@@ -155,7 +154,7 @@ class RowChecker:
                 columns.append([value and _SOMETHING for value in lines.values[key]])
             else:
                 columns.append(lines.values[key])
-        return zip(*columns, strict=True) if columns else repeat((), n)
+        return _in_rows(columns, n)
 
     def _judge(
         self, lines: Lines, place: int, values: tuple[Any, ...], broken: Sequence[Breach]
@@ -169,7 +168,7 @@ class RowChecker:
             for key, reading in remarkable
             for finding in reading.findings
         ]
-        unread = {key for key, reading in remarkable if reading.is_unread} if remarkable else _NONE
+        unread = frozenset(key for key, reading in remarkable if reading.is_unread)
         issues += self._of_rules(cells, broken, unread)
         if len(given) > 1:
             both = Finding("target.both", {}, Severity.NOTE)
@@ -191,10 +190,10 @@ class RowChecker:
     # -------------------------------------------------------------- what is to be said
 
     def _of_rules(
-        self, cells: "_Cells", broken: Sequence[Breach], unread: Collection[str]
+        self, cells: "_Cells", broken: Sequence[Breach], unread: Set[str]
     ) -> Iterator[Issue]:
         for breach in broken:
-            if unread and not frozenset(unread).isdisjoint(breach.keys):
+            if not unread.isdisjoint(breach.keys):
                 # What is missing here was given, but cannot be read: that is said already.
                 continue
             finding = Finding(breach.code, breach.args, breach.severity)
@@ -205,7 +204,7 @@ class RowChecker:
 
     def _hiding(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
         """The issues, with the row's secrets masked where they stand in other cells too."""
-        secrets = (text(cells[index]).strip() for index in self._secrets)
+        secrets = [text(cells[index]).strip() for index in self._secrets]
         shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
         if not shown:
             return issues
@@ -301,8 +300,11 @@ class _Cells:
         return self._columns[index][self._place]
 
 
-_NONE: Final[frozenset[str]] = frozenset()
 _SOMETHING: Final = "1"
+
+
+def _in_rows(columns: Sequence[Iterable[Any]], n: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns, strict=True) if columns else repeat((), n)
 
 
 def _second(given: Sequence[object]) -> int:

@@ -35,7 +35,6 @@ and the two characters that XML cannot hold, so that no result workbook could.""
 
 def text_reader(kind: TextKind) -> Reader:
     """The reader of a text: exactly as it stands, or not at all."""
-
     longest = LONGEST_PASSWORD if kind.secret else _SIGNED_EVERYWHERE
     # Such a text means no more than it says: it is no word for clearing, and of visible signs.
     plain = re.compile(rf"[0-9A-Za-z][!-~]{{0,{min(kind.cut_at or longest, longest) - 1}}}")
