@@ -8,8 +8,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.model import Issue, Severity
 from bulkcast.validator.columns import Columns, is_result, resolve
 from bulkcast.validator.duplicates import Treatment
-from bulkcast.validator.readers import reader_for
-from bulkcast.validator.reading import Memory
+from bulkcast.validator.readers import memory_for
 from bulkcast.validator.rows import Column, RowChecker
 from bulkcast.validator.suspicions import Suspicions
 
@@ -38,7 +37,7 @@ class Checking:
         order = {column.key: place for place, column in enumerate(endpoint.columns)}
         held = sorted(self.columns.held.items(), key=lambda held: order[held[1].key])
         self.read = [
-            Column(index, headers[index], setting, Memory(reader_for(setting, tz=rules.tz)))
+            Column(index, headers[index], setting, memory_for(setting, tz=rules.tz))
             for index, setting in held
         ]
         self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared

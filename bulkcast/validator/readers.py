@@ -13,17 +13,33 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.validator.choices import choice_reader, read_integer
-from bulkcast.validator.ids import quickly, read_id, read_ids
+from bulkcast.validator.ids import plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.moments import moment_reader
-from bulkcast.validator.reading import Reader, guarding
-from bulkcast.validator.texts import text_reader
+from bulkcast.validator.reading import Memory, Plain, Reader, guarding, nothing_plain
+from bulkcast.validator.texts import plain_text, text_reader
 
 
-def reader_for(column: Setting, *, tz: tzinfo) -> Reader:
-    """The reader of `column`'s cells; `tz` is where times without an offset are meant."""
+def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
+    """What reads `column`'s cells; `tz` is where times without an offset are meant."""
+    return Memory(_reader_for(column, tz), _plain_for(column))
+
+
+def _plain_for(column: Setting) -> Plain:
     match column.kind:
         case IdKind():
-            return quickly(guarding(read_id, column))
+            return plain_id
+        case IdListKind():
+            return plain_ids
+        case TextKind() as kind:
+            return plain_text(kind)
+        case _:
+            return nothing_plain
+
+
+def _reader_for(column: Setting, tz: tzinfo) -> Reader:
+    match column.kind:
+        case IdKind():
+            return guarding(read_id, column)
         case ChoiceKind() as kind:
             return guarding(choice_reader(kind), column)
         case IntegerKind():

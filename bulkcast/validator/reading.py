@@ -36,6 +36,9 @@ class Reading(NamedTuple):
 
 
 Reader = Callable[[Cell], Reading]
+Plain = Callable[[str], SettingValue | None]
+"""Gives the value that a reader gives, without a finding, of texts of the commonest make; None for
+any other."""
 
 BLANK: Final = Reading(None)
 
@@ -57,24 +60,31 @@ _TOLD_APART: Final = frozenset({str, int, datetime, type(None)})
 """Types of which equal cells say the same; 1, 1.0 and True are one key to a dict, not one cell."""
 
 
+def nothing_plain(_: str, /) -> None:
+    """`Plain` of a column whose cells repeat."""
+
+
 class Memory(dict[Cell, Any]):
     """What the cells of one column say, read once for each that repeats, as long as there is room.
 
     Holds the value of a cell, or its whole reading where that has findings.
     """
 
-    def __init__(self, read: Reader) -> None:
+    def __init__(self, read: Reader, plain: Plain = nothing_plain) -> None:
+        """`plain` spares `read` what hardly ever repeats and nearly always is as it should be."""
         super().__init__()
-        self._read = read
+        self._read, self._plain = read, plain
         self._room = _REMEMBERED
         self._is_clean = True
         """Whether no cell was read so far of which something is to be said."""
 
     def __missing__(self, cell: Cell) -> Any:
-        reading = self._read(cell)
-        said: Any = reading.value
-        if reading.findings:
-            said, self._is_clean = reading, False
+        said: Any = self._plain(cell) if isinstance(cell, str) else None
+        if said is None:
+            reading = self._read(cell)
+            said = reading.value
+            if reading.findings:
+                said, self._is_clean = reading, False
         if self._room > 0 and cell.__class__ in _TOLD_APART:
             self._room -= _ENTRY + (len(cell) if isinstance(cell, str) else 0)
             self[cell] = said

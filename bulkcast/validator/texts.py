@@ -1,7 +1,7 @@
 """Reading texts: exactly as they stand, or not at all."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -35,15 +35,11 @@ and the two characters that XML cannot hold, so that no result workbook could.""
 
 def text_reader(kind: TextKind) -> Reader:
     """The reader of a text: exactly as it stands, or not at all."""
-    longest = LONGEST_PASSWORD if kind.secret else _SIGNED_EVERYWHERE
-    # Such a text means no more than it says: it is no word for clearing, and of visible signs.
-    plain = re.compile(rf"[0-9A-Za-z][!-~]{{0,{min(kind.cut_at or longest, longest) - 1}}}")
-    is_plain = plain.fullmatch
 
     def read(cell: Cell) -> Reading:
         match cell:
             case str():
-                return Reading(cell) if is_plain(cell) else _read_text(cell, kind)
+                return _read_text(cell, kind)
             case None:
                 return BLANK
             case FlaggedCell():
@@ -52,6 +48,17 @@ def text_reader(kind: TextKind) -> Reader:
                 return _read_as_text(cell, kind)
 
     return read
+
+
+def plain_text(kind: TextKind) -> Callable[[str], str | None]:
+    """What gives a text back of which nothing is to be said for sure, and None for any other.
+
+    It begins with a letter or a digit, as no word for clearing does, and has no sign unseen.
+    """
+    longest = LONGEST_PASSWORD if kind.secret else _SIGNED_EVERYWHERE
+    most = min(kind.cut_at or longest, longest)
+    is_plain = re.compile(rf"[0-9A-Za-z][!-~]{{0,{most - 1}}}").fullmatch
+    return lambda cell: cell if is_plain(cell) else None
 
 
 def _read_text(cell: str, kind: TextKind) -> Reading:
