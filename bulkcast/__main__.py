@@ -1,10 +1,20 @@
 """`bulkcast` and `python -m bulkcast`: the command line."""
 
+import gc
 import sys
+from typing import Final
+
+_COLLECTED_EVERY: Final = (50_000, 20, 100)
+"""Thresholds of the garbage collector for this process, which is bulkcast's own.
+
+The rows of a sheet live until the end and hold no cycles; Python's own thresholds have them looked
+through again and again.
+"""
 
 
 def main() -> None:
     """Carry out the command line this process was given, and exit with its status."""
+    gc.set_threshold(*_COLLECTED_EVERY)
     try:
         # Its modules take a moment to load, in which Ctrl-C may come.
         from bulkcast.cli import run  # noqa: PLC0415 - as said

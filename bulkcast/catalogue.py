@@ -6,8 +6,8 @@ schema, README, sandbox and dispatcher derive from it.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Final
@@ -37,7 +37,7 @@ _SIMPLIFIED: Final = str.maketrans(
 def fold(text: str) -> str:
     r"""The form in which headers and words are compared.
 
-    NFKC, case, white space, underscores, zero-width marks, the `*` of a required column and
+    NFKC, case, white space, underscores, marks without width, the `*` of a required column and
     traditional writing are folded away.
 
     >>> fold("Activity ID *\n活動 ID"), fold("ｒｅｃｏｒｄ_State")
@@ -46,9 +46,11 @@ def fold(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLIFIED)
     lines = (line.rstrip().rstrip("*") for line in folded.splitlines())
     kept = (c for c in "".join(lines) if not c.isspace() and c != "_")
-    return "".join(c for c in kept if unicodedata.category(c) != "Cf")
+    return "".join(c for c in kept if unicodedata.category(c) != "Cf" and c not in _PRESENTATION)
 
 
+_PRESENTATION: Final = "\ufe0e\ufe0f"
+"""Whether a sign such as ✔ is shown in colour, as a telephone writes it."""
 _OPENING: Final = "([{<【〔〖《〈「『«‹"
 _CLOSING: Final = ")]}>】〕〗》〉」』»›"
 """Brackets after NFKC, which makes full-width and upright ones plain."""
@@ -65,7 +67,7 @@ _VALUES: Final = (
     r"|\btrue\b|\bfalse\b|\b[yn]\b)+"
 )
 _BEFORE: Final = re.compile(rf"(?:{_BESIDE}|{_ASKED})")
-_BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开关|吗|{_VALUES})\Z")
+_BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开关|switch|吗|{_VALUES})\Z")
 
 
 def bare_names(header: str) -> Iterator[str]:
@@ -88,6 +90,15 @@ def bare_names(header: str) -> Iterator[str]:
 def names_in_brackets(header: str) -> tuple[str, ...]:
     """What stands in the brackets of `header`."""
     return tuple(filter(None, (part.strip(_EDGES) for part in _parted(header)[1])))
+
+
+_PARTS: Final = (
+    re.compile(r"[a-z0-9]+|[^\W\d_a-z]+"),
+    re.compile(r"[a-z0-9]+(?:[ \t]+[a-z0-9]+)*|[^\W\d_a-z]+"),
+)
+"""What a header may be made of: runs of one script.  The second keeps words of one phrase together,
+such as "Live playback", which is no list of two settings."""
+_MOST_PARTS: Final = 12
 
 
 def _parted(text: str) -> tuple[str, list[str]]:
@@ -161,6 +172,14 @@ class Choice:
     label: Label
     words: tuple[str, ...] = ()
 
+    def or_said(self, *words: str) -> "Choice":
+        """The same choice with more words for it."""
+        return replace(self, words=(*self.words, *words))
+
+    def but_not(self, *words: str) -> "Choice":
+        """The same choice without some of its words."""
+        return replace(self, words=tuple(word for word in self.words if word not in words))
+
     def spellings(self) -> Iterator[str]:
         """Every accepted spelling, unfolded; what the English template writes comes third."""
         yield str(self.value)
@@ -179,54 +198,26 @@ OFF: Final = Choice(
     0,
     Label("Off", "关"),
     (
-        "no",
-        "n",
-        "false",
-        "disable",
-        "disabled",
-        "否",
-        "禁用",
-        "关闭",
-        "關",
-        "關閉",
-        "No 否",
-        "×",
-        "✗",
-        "✘",
-        "✕",
-        "✖",
-        "错",
-        "錯",
-        "无",
-        "無",
-        "不",
+        *("no", "n", "false", "disable", "disabled", "不", "否", "无", "無", "错", "錯", "No 否"),
+        *("关闭", "关掉", "已关闭", "關", "關閉", "禁用", "已禁用", "停用", "已停用"),
+        *("未启用", "未开启", "不启用", "不开启", "不打开", "不开", "不要开"),
+        *("不用", "不使用", "不要", "不需要", "不需", "无需", "無需"),
+        *("không", "tắt", "아니오", "아니요", "いいえ", "オフ"),
+        *("×", "✗", "✘", "✕", "✖", "❌", "☐"),
     ),
 )
 ON: Final = Choice(
     1,
     Label("On", "开"),
     (
-        "yes",
-        "y",
-        "true",
-        "enable",
-        "enabled",
-        "是",
-        "启用",
-        "开启",
-        "打开",
-        "開",
-        "開啟",
-        "Yes 是",
-        "√",
-        "✓",
-        "✔",
-        "☑",
-        "对",
-        "對",
-        "有",
+        *("yes", "y", "true", "enable", "enabled", "是", "是的", "有", "对", "對", "Yes 是"),
+        *("开启", "已开启", "打开", "已打开", "启用", "已启用", "開", "開啟"),
+        *("使用", "要", "要开", "需要", "需"),
+        *("có", "bật", "예", "네", "はい", "オン"),
+        *("√", "✓", "✔", "✅", "☑"),
     ),
 )
+"""Of words and signs those that nobody uses for the opposite: ☒, an x and a v are of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +293,8 @@ class Setting:
     role: Role = Role.SETTING
     aliases: tuple[str, ...] = ()
     lock: Lock = Lock.NEVER
-    vendor_undefined: str = ""
-    """What the vendor has not said about it; empty where its page says all that is needed."""
+    vendor_undefined: Label | None = None
+    """What the vendor has not said about it; None where its page says all that is needed."""
     billed: Label | None = None
     """What switching it on is billed by; None where nothing is known to be."""
     sources: tuple[str, ...] = ()
@@ -480,7 +471,7 @@ class Endpoint:
             return bracketed[0]
         # Only what is not named as it stands is looked at without its hints.
         names = [self.by_header.get(fold(name)) for name in bare_names(header)]
-        return next(filter(None, names), None)
+        return next(filter(None, names), None) or self._named_twice(header)
 
     def candidates(self, header: str) -> tuple[str, ...]:
         """The keys that `header` could mean, where it could mean several."""
@@ -493,8 +484,55 @@ class Endpoint:
         others = tuple(dict.fromkeys(column.key for column in inner if column))
         if could:
             return () if len(others) == 1 and others[0] in could else could
-        several = tuple(dict.fromkeys(filter(None, (named, *others))))
+        of_parts = (named,) if named else self._of_parts(header)
+        several = tuple(dict.fromkeys(filter(None, (*of_parts, *others))))
         return several if len(several) > 1 else ()
+
+    def _named_twice(self, header: str) -> Setting | None:
+        """The column that each part of a header names, as in `Recording / 云端录课`."""
+        keys = self._of_parts(header)
+        return self.by_key[keys[0]] if len(keys) == 1 else None
+
+    def _of_parts(self, header: str) -> tuple[str, ...]:
+        """The key that all parts of a header name, or those of parts that name different ones.
+
+        Nothing where a part names none: `录课备注` is a remark on recordings.
+        """
+        folded = fold(header)
+        if not any(name in folded for name in (*self.by_header, *self.ambiguous_headers)):
+            return ()
+        for name in bare_names(header):
+            for pattern in _PARTS:
+                spans = [found.span() for found in pattern.finditer(name)][: _MOST_PARTS + 1]
+                parts = self._covering(name, spans) if len(spans) <= _MOST_PARTS else ()
+                agreed = frozenset[str].intersection(*parts) if len(parts) > 1 else ()
+                if len(agreed) == 1:
+                    return tuple(agreed)
+                if len(parts) > 1 and pattern is _PARTS[-1]:
+                    named = frozenset[str].union(*parts)
+                    return tuple(key for key in self.by_key if key in named)
+        return ()
+
+    def _covering(self, name: str, spans: Sequence[tuple[int, int]]) -> tuple[frozenset[str], ...]:
+        """What each part of `name` could mean, the longest parts first; empty if one means nothing.
+
+        `spans` are where its words stand.
+        """
+        for n in range(len(spans), 0, -1):
+            keys = self._keys_of(name[spans[0][0] : spans[n - 1][1]])
+            if keys and n == len(spans):
+                return (keys,)
+            if keys and (rest := self._covering(name, spans[n:])):
+                return (keys, *rest)
+        return ()
+
+    def _keys_of(self, part: str) -> frozenset[str]:
+        for name in map(fold, (part, *bare_names(part))):
+            if column := self.by_header.get(name):
+                return frozenset({column.key})
+            if keys := self.ambiguous_headers.get(name):
+                return frozenset(keys)
+        return frozenset()
 
     def _could_be(self, header: str) -> tuple[str, ...]:
         names = map(fold, (header, *bare_names(header)))

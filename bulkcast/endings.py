@@ -34,9 +34,8 @@ class Entry:
     request: Request
     attempts: int = 0
     sends: int = 0
-    pass_sends: int = 0
-    passes: int = 0
     throttles: int = 0
+    clock_refusals: int = 0
     ambiguous: bool = False
     """Whether an attempt may have been applied without anybody's saying so."""
     sent_at: float = 0.0
@@ -47,7 +46,6 @@ class Entry:
     """The stamp it bore, by ClassIn's clock."""
     unanswered: list[tuple[float, float, int]] = field(default_factory=list)
     """The last three for each try of this program's that may come through yet."""
-    restamped: bool = False
     counting: Counting = "bytes"
     """How the last try counted long texts when it was signed."""
     recounted: bool = False
@@ -55,7 +53,6 @@ class Entry:
     last: Verdict | None = None
     held: Attempt | None = None
     """What could not be written down yet."""
-    outcome: Outcome | None = None
 
     def count(self, verdict: Verdict, *, probing: bool) -> None:
         """Take one answer into account; a probe of an outage costs no send."""
@@ -64,9 +61,10 @@ class Entry:
             self.unanswered.append((self.sent_at, self.stamp, self.signed))
         if verdict.kind is ReplyClass.TRANSIENT and verdict.connected and not probing:
             self.sends += 1
-            self.pass_sends += 1
         if verdict.kind is ReplyClass.THROTTLED:
             self.throttles += 1
+        if verdict.kind is ReplyClass.CLOCK:
+            self.clock_refusals += 1
 
     def doubts(self, skew: float | None) -> list[Doubt]:
         """Its tries that may come through yet; `skew` is how far ClassIn's clock is off."""
@@ -87,15 +85,19 @@ class Entry:
         return self.sends >= SENDS_MOST or self.throttles >= THROTTLES_MOST
 
 
-def ending(entry: Entry, verdict: Verdict, stop: Stop | None) -> Outcome | None:
-    """How a request ends with this verdict; None where another try may help."""
-    status = _status(entry, verdict, stop)
-    if status is None and entry.is_spent:
-        status = _unanswered(entry, verdict)
-    return None if status is None else _with(entry, verdict, status)
+def may_be_mended(entry: Entry, verdict: Verdict, stop: Stop | None) -> bool:
+    """Whether another try may help a request that got this verdict; `stop` is the run's."""
+    return _status(entry, verdict, stop) is None
+
+
+def ending(entry: Entry, verdict: Verdict, stop: Stop | None) -> Outcome:
+    """How a request ends whose last try got this verdict; `stop` is the run's."""
+    status = _status(entry, verdict, stop) or _unanswered(entry, verdict)
+    return _with(entry, verdict, status)
 
 
 def _status(entry: Entry, verdict: Verdict, stop: Stop | None) -> RowStatus | None:
+    """What the verdict makes of its request; None where another try may help."""
     match verdict.kind:
         case ReplyClass.OK | ReplyClass.OK_WARNING:
             return RowStatus.APPLIED
@@ -117,9 +119,8 @@ def _clock_refused(entry: Entry, stop: Stop | None) -> RowStatus | None:
     """A corrected stamp mends it once; a row refused twice is not repeated again."""
     if stop:
         return unless_ambiguous(entry, RowStatus.NOT_SENT)
-    if entry.restamped:
+    if entry.clock_refusals > 1:
         return unless_ambiguous(entry, RowStatus.REJECTED)
-    entry.restamped = True
     return None
 
 
@@ -149,8 +150,10 @@ def caught(entry: Entry, stop: Stop | None) -> Outcome:
 def _caught(entry: Entry, stop: Stop | None) -> Outcome:
     last = entry.last
     if entry.ambiguous:
-        crashed = Outcome(RowStatus.UNCONFIRMED, "send.crashed")  # an earlier program did
-        return _with(entry, last, RowStatus.UNCONFIRMED) if last else crashed
+        if last is None or (entry.held and entry.held.outcome):
+            # An earlier program died, or what ended the request could not be written down.
+            return Outcome(RowStatus.UNCONFIRMED, "send.crashed")
+        return _with(entry, last, RowStatus.UNCONFIRMED)
     if stop is None and last and last.kind is ReplyClass.CREDENTIALS:
         return _with(entry, last, RowStatus.REJECTED)
     if stop is None or stop.reason == "interrupted":

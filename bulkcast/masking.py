@@ -78,9 +78,13 @@ class Secrets:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._known: dict[str, set[str]] = {}
+        self._known: dict[str, tuple[str, ...]] = {}
         for secret in secrets:
-            self._known.setdefault(secret.casefold(), set()).add(secret)
+            folded = secret.casefold()
+            folded = secret if folded == secret else folded  # one text for both
+            known = self._known.get(folded, ())
+            if secret not in known:
+                self._known[folded] = (*known, secret)
         self._lengths = sorted({len(folded) for folded in self._known})
         self.longest = max(map(len, self._known), default=0)
         """Characters of the longest."""
@@ -100,7 +104,7 @@ class Secrets:
             for length in self._lengths:
                 for piece in _pieces(folded, length) & self._known.keys():
                     if length >= _LEAST or piece in words or not _WORDS.fullmatch(piece):
-                        found |= self._known[piece]
+                        found.update(self._known[piece])
         return found
 
 

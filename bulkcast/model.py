@@ -129,6 +129,18 @@ Cell = Scalar | FlaggedCell
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """All that stands in a worksheet or a delimited file, whatever it means."""
+
+    cells: Mapping[int, Sequence[Cell]]
+    """Row → its cells from column A on; blank rows may be left out."""
+    hidden: frozenset[int] = frozenset()
+    """The rows that are not shown."""
+    is_cut: bool = False
+    """Whether there are columns so far to the right that they were not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class RawRow:
     """One row as stored; `cells` has exactly one entry for each header of its sheet."""
 
@@ -237,13 +249,17 @@ class Change:
     row: int
     target: Target
     body: Body
-    """Everything that will be sent: context ids, the target, the settings."""
-    settings: Body
-    """The settings alone."""
+    """Everything that will be sent: context ids, the target, and last the settings."""
+    n_settings: int
     starts_at: int | None = None
     """When the class begins, where the sheet says so."""
     issues: tuple[Issue, ...] = ()
     """Warnings and notes; an error would have made the row `Invalid`."""
+
+    @property
+    def settings(self) -> Body:
+        """The settings alone."""
+        return self.body[len(self.body) - self.n_settings :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,15 +167,16 @@ def _key(group: Sequence[Change]) -> RequestKey:
 
 def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
     """Earliest lock first, undated last, sheet order among equals; none after its followers."""
-    urgent = {r.key: _urgency(r.locks_at) for r in requests}
+    awaited: dict[RequestKey, tuple[bool, int]] = {}
+
+    def urgency(request: Request) -> tuple[bool, int]:
+        own = (request.locks_at is None, request.locks_at or 0)
+        return min(own, awaited.get(request.key, own))
+
     for request in reversed(requests):  # a follower is behind what it follows, so it comes first
         if request.after is not None:
-            urgent[request.after] = min(urgent[request.after], urgent[request.key])
-    return tuple(sorted(requests, key=lambda r: urgent[r.key]))
-
-
-def _urgency(locks_at: int | None) -> tuple[bool, int]:
-    return locks_at is None, locks_at or 0
+            awaited[request.after] = urgency(request)
+    return tuple(sorted(requests, key=urgency))
 
 
 def fingerprint(requests: Iterable[Request]) -> str:

@@ -83,6 +83,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "No column holds a setting, so there is nothing to apply.",
         "Add one of the settings' columns; `bulkcast template` writes a sheet with all of them.",
     ),
+    "header.second_table": Problem(
+        _E,
+        "The row is the header of another table: {value} does not stand below its own name, so the"
+        " rows beneath cannot be read by the first header.",
+        "Put each table into a worksheet or file of its own, or the columns of all in one order.",
+    ),
+    "row.header_again": Problem(
+        _E,
+        "The row repeats the header.",
+        "Delete the row.",
+    ),
     "header.unknown_map": Problem(
         _E,
         "--map names {value}, which is {what}.",
@@ -287,6 +298,26 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "{value} does not say which number is the day and which the month.",
         "Give the year first, as in 2027-03-01 08:00.",
     ),
+    "time.no_year": Problem(
+        _E,
+        "{value} does not say the year in four digits.",
+        "Give the year first, as in 2027-03-01 08:00.",
+    ),
+    "time.half_of_day": Problem(
+        _E,
+        "{value} does not say whether the hour is before or after noon.",
+        "Add 上午 or 下午, or give the hour of a 24-hour clock, as in 2027-03-01 08:00.",
+    ),
+    "time.weekday": Problem(
+        _E,
+        "{value} names another day of the week than its date falls on.",
+        "Correct the date or the day of the week.",
+    ),
+    "time.date_number": Problem(
+        _E,
+        "{value} is the number that a spreadsheet stores for a date.",
+        "Format the cell as a date with its time, which may show {read}; or type that time.",
+    ),
     "time.without_a_time": Problem(
         _W,
         "{value} is a date without a time of day and counts as midnight.",
@@ -469,7 +500,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     ),
     "send.crashed": Problem(
         _E,
-        "The program ended while this row was on its way; it may have been applied.",
+        "The row was sent, and the program ended or the disk was full before its answer was"
+        " stored; it may have been applied.",
         "Send the row again.",
     ),
     "reply.not_json": Problem(

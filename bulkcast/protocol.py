@@ -257,10 +257,15 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
     return None
 
 
+_NO_WORDS: Final[Mapping[str, str]] = {}
+"""One for all rows that were applied: most are."""
+
+
 def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, hear: _Hear) -> Verdict:
     known = endpoint.by_code.get(code)
     if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
-        return Verdict(ReplyClass.OK, str(code), proves_access=True)  # what it says is never shown
+        # What it says is never shown.
+        return Verdict(ReplyClass.OK, str(code), _NO_WORDS, proves_access=True)
     said = hear(str(answer.get("msg", "")), _SAID_MOST)
     if known is None:
         args = {"said": said, "number": str(code)}

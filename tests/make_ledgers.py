@@ -37,9 +37,7 @@ def make(home: Path) -> None:
             ledger.create(_header(run, prepared, SENT_AT + 3600.0 * number), prepared.plan, issues)
         asyncio.run(_send(ledger))
         ledger.finish(NEWER, None, SENT_AT + 3700.0)
-    for name in ("locks", "ballast"):
-        place = home / name
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    shutil.rmtree(home / "locks", ignore_errors=True)
 
 
 def _prepared(home: Path, run: str, lines: list[str]) -> Prepared:

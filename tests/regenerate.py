@@ -1,4 +1,4 @@
-"""Writes again what is generated: README blocks, templates, the JSON Schema.
+"""Writes again what is generated: blocks of the reference pages, templates, the JSON Schema.
 
     python tests/regenerate.py
 
@@ -10,34 +10,56 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+import click
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bulkcast.derive import codes_table, json_schema, problems_table, settings_table
+from bulkcast.cli.app import bulkcast
+from bulkcast.derive import codes_table, json_schema, problems_table, settings_table, states_table
 from bulkcast.endpoints import WEBCAST
 from bulkcast.reporter import write_template
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+PAGES: Final = "bulkcast/reference"
 COMMAND: Final = "python tests/regenerate.py"
 LANGUAGES: Final[tuple[Literal["en", "zh"], ...]] = ("en", "zh")
 END: Final = "<!-- end -->"
 
 
 def blocks() -> dict[str, str]:
-    """Name of a README block → what stands in it."""
+    """Name of a block → what stands in it."""
     return {
         "settings": settings_table(WEBCAST),
         "codes": codes_table(WEBCAST),
         "problems": problems_table(),
-        "help": f"```text\n{help_text()}```",
+        "states": states_table(),
+        "help": "\n\n".join(f"```text\n{text}```" for text in help_texts()),
     }
 
 
-def help_text() -> str:
-    """What `bulkcast --help` prints on a terminal of 80 columns."""
-    command = (sys.executable, "-m", "bulkcast", "--help")
+def help_texts() -> tuple[str, ...]:
+    """What bulkcast and each of its commands print with `--help` on a terminal of 80 columns."""
+    return _helped(((), *_paths(bulkcast)))
+
+
+def _paths(group: click.Group) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (name,)
+        if isinstance(command, click.Group):
+            yield from ((name, *below) for below in _paths(command))
+
+
+def _helped(commands: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """In a process of its own, which is all that heeds its surroundings."""
+    wanted = [[*command, "--help"] for command in commands]
+    program = (
+        "import json, sys; from bulkcast.cli import run;"
+        "[(run(argv), print(chr(0), end='')) for argv in json.loads(sys.argv[1])]"
+    )
     surroundings = {
         **os.environ,
         "COLUMNS": "80",
@@ -46,9 +68,10 @@ def help_text() -> str:
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        command, env=surroundings, capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    return done.stdout
+        (sys.executable, "-c", program, json.dumps(wanted)),
+        env=surroundings, capture_output=True, text=True, check=True, encoding="utf-8",
+    )  # fmt: skip
+    return tuple(done.stdout.split("\0")[:-1])
 
 
 def start(name: str) -> str:
@@ -56,8 +79,8 @@ def start(name: str) -> str:
     return f"<!-- generated: {name} -->"
 
 
-def readme(text: str) -> str:
-    """`text` with every block written again; a block that is missing stays missing."""
+def page(text: str) -> str:
+    """A page's `text` with every block written again; a block that is missing stays missing."""
     for name, content in blocks().items():
         before, opened, rest = text.partition(start(name))
         _, closed, after = rest.partition(END)
@@ -83,10 +106,12 @@ def write_all(root: Path) -> None:
     for lang in LANGUAGES:
         write_template(template_path(folder, lang), WEBCAST, lang, existing="replace")
     (folder / "setwebcast.schema.json").write_text(schema(), "utf-8", newline="\n")
-    path = root / "README.md"
-    empty = "\n\n".join(["# bulkcast", *(f"{start(n)}\n{END}" for n in blocks())]) + "\n"
-    text = path.read_text("utf-8") if path.exists() else empty
-    path.write_text(readme(text), "utf-8", newline="\n")
+    pages = root / PAGES
+    pages.mkdir(parents=True, exist_ok=True)
+    there = sorted(pages.glob("*.md"))
+    for path in there or [pages / f"{name}.md" for name in blocks()]:
+        text = path.read_text("utf-8") if there else f"{start(path.stem)}\n{END}\n"
+        path.write_text(page(text), "utf-8", newline="\n")
 
 
 if __name__ == "__main__":

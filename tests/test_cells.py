@@ -165,6 +165,72 @@ def test_a_switch_takes_no_others(cell: Cell) -> None:
     assert refusal("watchByLogin", cell) == ["cell.not_a_choice"]
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (
+            "开启 已开启 打开 启用 使用 要 需要 enable Enabled Y on ☑ ✔ ✔️ ✅ √ có 예 はい",
+            1,
+        ),
+        (
+            "关闭 已关闭 禁用 停用 未启用 未开启 不启用 不开启 不开 不要 不需要 无需 不使用",
+            0,
+        ),
+        ("N FALSE off disable Disabled ☐ ✖ ✖️ ❌ ✘ × không 아니오 いいえ", 0),
+    ],
+)
+def test_a_switch_takes_what_people_write_for_on_and_off(words: str, value: int) -> None:
+    for word in words.split():
+        assert setting("watchByLogin", word) == value, word
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("Yes/是", 1), ("是 / Yes", 1), ("是 Yes", 1), ("On/开", 1), ("是(录)", 1), ("No／否", 0),
+        ("否，不录", 0), ("否（No）", 0), ("是/否", None), ("Yes 否", None), ("是/也许", None),
+        ("1/1", None), ("1,1", None),
+    ],
+)  # fmt: skip
+def test_several_words_are_read_where_they_agree(cell: str, value: int | None) -> None:
+    row = one("activityId,recordState", "1", cell)
+
+    if value is None:
+        assert codes(row) == ["cell.not_a_choice"]
+    else:
+        assert changed(row).settings == (("recordState", value),)
+
+
+@pytest.mark.parametrize(
+    ("key", "cell", "value"),
+    [
+        ("recordState", "录", 1), ("recordState", "不录", 0), ("liveState", "直播", 1),
+        ("liveState", "不直播", 0), ("allowUnloggedChat", "允许", 1),
+        ("allowUnloggedChat", "不允许", 0), ("allowUnloggedChat", "禁用", 0),
+        ("webcastAllForbidden", "开启", 1), ("webcastAllForbidden", "是", 1),
+        ("webcastAllForbidden", "off", 0),
+    ],
+)  # fmt: skip
+def test_a_switch_takes_the_words_for_what_it_switches(key: str, cell: str, value: int) -> None:
+    row = changed(one(f"activityId,{key}", "1", cell))
+
+    assert row.settings == ((key, value),)
+
+
+@pytest.mark.parametrize(
+    ("key", "cell"),
+    [
+        *[("watchByLogin", cell) for cell in ("x", "X", "v", "☒", "□", "○", "是/否", "录")],
+        *[("webcastAllForbidden", cell) for cell in ("禁用", "停用", "disabled", "enabled")],
+        ("liveState", "录"), ("recordState", "直播"),
+    ],
+)  # fmt: skip
+def test_a_word_that_may_mean_the_opposite_or_something_else_is_refused(
+    key: str, cell: str
+) -> None:
+    assert refusal(key, cell) == ["cell.not_a_choice"]
+
+
 def test_a_true_one_and_a_number_one_are_told_apart_in_one_column() -> None:
     rows = checked("activityId,recordType", ("1", 1), ("2", True), ("3", 1.0)).rows
 
@@ -314,7 +380,15 @@ def test_other_texts_are_not_looked_at_so(cell: str) -> None:
      "2027-03-01T00:00:00Z", "1803859200", 1803859200, "２０２７-03-01 08：00",
      "2027年3月1日 上午8:00", "2027年3月1日上午8:00", "2027/3/1 8:00 AM", "2027-03-01 8:00:00 a.m.",
      "2027-3-1上午 08:00", "2027年3月1日8时00分", "2027年3月1日 8时", "2027年3月1日 星期一 8:00",
-     "2027/3/1 周一 上午8:00", "2027/03/01 AM 8:00", "2027年3月1日早上8点"],
+     "2027/3/1 周一 上午8:00", "2027/03/01 AM 8:00", "2027年3月1日早上8点",
+     "20270301 08:00", "20270301 8:00", "20270301上午8:00", "20270301T0800", "20270301 080000",
+     "202703010800", 202703010800, "20270301080000", 20270301080000, "20270301T000000Z",
+     "2027.3.1 8:00", "2027–03–01 08:00", "2027\\3\\1 8:00", "2027、3、1 8:00",
+     "2027年 3月 1日 8:00", "2027 年 3 月 1 日 8 : 00", "2027年3月1号 8:00", "2027/3/1, 8:00",
+     "2027年３月１日　８：００", "2027年03月01日(周一)08:00", "2027-03-01（星期一） 8:00",
+     "2027年3月1日礼拜一早8:00", "2027年3月1日08点", "2027年3月1日08点00", "2027年3月1日 上午8点整",
+     "March 1, 2027 8:00", "1 Mar 2027 08:00", "Mon, 1st March 2027, 8:00 AM", "01-Mar-2027 8:00",
+     "2027-03-01 Mon 08:00", "2027-03-01 08"],
 )  # fmt: skip
 def test_a_moment_may_be_written_so(cell: Cell) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
@@ -325,12 +399,13 @@ def test_a_moment_may_be_written_so(cell: Cell) -> None:
 @pytest.mark.parametrize(
     "cell",
     ["3/1/2027 8:00", "3/1/2027 8:00 AM", "2027-02-30", "2027-03-018:00",
-     "2027年3月1日 星期二 8:00",
      "2027年3月1日 上午8:00 AM", "2027-03-01 13:00 AM", "2027年3月1日 上午12:30",
-     "2027-03-01 8:00 XM", "2027年3月1日 8点", "2027年3月1日 3点半", "2027年3月1日 8点半点",
+     "2027-03-01 8:00 XM", "2027年3月1日 8点半点", "2027年3月1日 凌晨8:00", "2027年3月1日 中午9点",
+     "2027-03-01 08.30", "2027-03-01x08:30", "2027-03-01+08:00", "2027-W09-1",
+     "20271301 08:00", "25096094", "1 March 2 2027 8:00",
      "2027年3月1日 晚上12点", "2027年3月1日 晚上1点",
      "2027年3月1日 晚上13点", "2027年3月1日 早上13点", "2027-03-01 下午25:00", "2027-03-01 25:00",
-     "tomorrow", 46447, 46447.3, True, "1803859200000", "1970-01-01",
+     "tomorrow", 1803859200.5, True, "1803859200000", "1970-01-01",
      "0001-01-01T00:00+23:59", float("inf")],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(cell: Cell) -> None:
@@ -358,12 +433,74 @@ def test_what_is_no_moment_is_refused(cell: Cell) -> None:
         ("2027-03-01 12:30 AM", 0, 30),
         ("2027年3月1日 上午0:30", 0, 30),
         ("2027-03-01 11:59 pm", 23, 59),
+        ("2027年3月1日 中午12:00", 12, 0),
+        ("2027年3月1日 中午1点", 13, 0),
+        ("2027年3月1日 中午11:30", 11, 30),
+        ("2027年3月1日 凌晨0:30", 0, 30),
+        ("2027年3月1日傍晚6点", 18, 0),
+        ("2027年3月1日晚7点30", 19, 30),
+        ("2027年3月1日14点30", 14, 30),
+        ("2027年3月1日0点", 0, 0),
     ],
 )
 def test_the_half_of_the_day_is_read_where_it_is_clear(cell: str, hour: int, minute: int) -> None:
     row = one("activityId,startTime,recordState", "1", cell, "1")
 
     assert changed(row).starts_at == 1803859200 + (hour - 8) * 3600 + minute * 60
+
+
+@pytest.mark.parametrize(
+    "cell", ["20270301", 20270301, "2027年3月1日", "1 March 2027", "20270301 "]
+)
+def test_a_date_alone_is_midnight_with_a_warning(cell: Cell) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200 - 8 * 3600
+    assert codes(row) == ["time.without_a_time"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["2027年3月1日14点-15点", "2027年3月1日14:00-15点", "20270301 14:00-15:00",
+     "2027.3.1 14:00至15:00", "2027年3月1日下午2点-4点", "1 March 2027 14:00 to 15:00",
+     "28/02/2027 14:00"],
+)  # fmt: skip
+def test_what_else_such_a_cell_says_is_a_note(cell: str) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert changed(row).starts_at == 1803859200 + (-18 if "28" in cell else 6) * 3600
+    assert codes(row) == ["read.cleaned"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "fix"),
+    [
+        ("3月1日 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("03月01日", "time.no_year", "2027-03-01 08:00"),
+        ("3/1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("27-3-1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("27年3月1日 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("3.1 8:00", "time.no_year", "2027-03-01 08:00"),
+        ("2027年3月1日8点", "time.half_of_day", "上午"),
+        ("2027年3月1日 8点", "time.half_of_day", "上午"),
+        ("2027年3月1日 3点半", "time.half_of_day", "上午"),
+        ("2027年3月1日8点-9点", "time.half_of_day", "上午"),
+        ("2027年3月1日 星期二 8:00", "time.weekday", "day of the week"),
+        ("2027-03-01 Tue 8:00", "time.weekday", "day of the week"),
+        ("Tue, 1 March 2027 8:00-9:00", "time.weekday", "day of the week"),
+        (46447, "time.date_number", "2027-03-01 00:00"),
+        (46447.333333, "time.date_number", "2027-03-01 08:00"),
+        ("46447.333333", "time.date_number", "2027-03-01 08:00"),
+        ("8:00-9:40", "cell.only_a_time", "date"),
+    ],
+)
+def test_what_leaves_a_moment_open_is_refused_with_what_is_missing(
+    cell: Cell, code: str, fix: str
+) -> None:
+    row = one("activityId,startTime,recordState", "1", cell, "1")
+
+    assert codes(row) == [code]
+    assert fix in str(row.issues[0].fix)
 
 
 @pytest.mark.parametrize(

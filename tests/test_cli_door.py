@@ -26,7 +26,7 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "demo", "template", "validate", "plan", "apply", "resubmit", "resume", "runs", "results",
-    "purge", "doctor", "sandbox",
+    "purge", "explain", "doctor", "sandbox",
 )  # fmt: skip
 
 LONG = pytest.mark.long

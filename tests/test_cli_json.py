@@ -1,4 +1,4 @@
-"""The objects of --json are what README says they are."""
+"""The objects of --json are what the reference says they are."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 
 from tests.command_line import FAST, ROOT, Desk, clearing, lines, write_csv
 
-README: Final = ROOT.joinpath("README.md").read_text("utf-8")
+SCRIPTING: Final = ROOT.joinpath("bulkcast/reference/scripting.md").read_text("utf-8")
 ROW: Final = re.compile(
     r"^\|(?P<commands>[^|]+)\| `(?P<schema>bulkcast\.[a-z]+/\d+)` \|(?P<fields>.+)\|$", re.MULTILINE
 )
 PROMISED: Final = {
     found["schema"]: {"schema", *re.findall("`([a-z_]+)`", found["fields"])}
-    for found in ROW.finditer(README)
+    for found in ROW.finditer(SCRIPTING)
 }
 
 
@@ -50,6 +50,7 @@ def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
             desk.call("plan", sheet, "--json"),
             desk.call("runs", "--json"),
             desk.call("doctor", "--json"),
+            desk.call("explain", "350", "--json"),
             desk.call("template", template, "--json"),
             desk.call("runs", "show", run, "--json"),
             desk.call("results", run, "-o", desk.folder / "a.html", "--json"),
@@ -71,7 +72,7 @@ def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
 def test_an_issue_has_the_fields_that_are_promised(desk: Desk) -> None:
     wrong = lines(1)
     wrong[0][2] = "maybe"
-    promised = re.search(r"An issue has ((?:`[a-z]+` ?)+)\.", README)
+    promised = re.search(r"An issue has ((?:`[a-z]+` ?)+)\.", SCRIPTING)
 
     (first, *_) = desk.call("validate", write_csv(desk.folder / "t.csv", wrong), "--json").document[
         "issues"

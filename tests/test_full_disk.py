@@ -1,9 +1,8 @@
-"""A disk that becomes full under a run: what was answered is kept, and nothing more is sent."""
+"""A disk that becomes full under a run: nothing more is sent, and nothing unwritten is claimed."""
 
 import asyncio
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +15,6 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import LedgerUnwritable
 from bulkcast.ledger import Ledger
-from bulkcast.ledger.ballast import SIZE, Ballast
 from bulkcast.model import (
     Attempt,
     Body,
@@ -104,13 +102,12 @@ async def test_an_outcome_that_can_never_be_written_is_claimed_by_nobody() -> No
     assert sent == 5
     statuses = [outcome.status for outcome in outcomes.values()]
     assert statuses == [RowStatus.APPLIED] * 4 + [RowStatus.UNCONFIRMED] + [RowStatus.NOT_SENT] * 15
+    assert [*outcomes.values()][4].code == "send.crashed", "not the answer that nobody can prove"
     assert sum(dispatcher.progress().counts.values()) == 20
 
 
-async def test_the_ballast_makes_room_for_what_has_ended_and_for_nothing_new(
-    tmp_path: Path,
-) -> None:
-    """SQLite's own limit on pages stands for the disk; deleting the ballast raises it."""
+async def test_outcomes_that_find_no_room_leave_their_rows_unconfirmed(tmp_path: Path) -> None:
+    """SQLite's own limit on pages stands for the disk."""
     with Ledger(tmp_path) as ledger:
         ledger.create(header("r1", 300), Plan(tuple(requests(300))), {})
         with ledger.journal("r1") as journal:
@@ -119,31 +116,23 @@ async def test_the_ballast_makes_room_for_what_has_ended_and_for_nothing_new(
                 await journal.intend((Intent(key, 1, 1.0),))
             (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
             journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-            assert journal._keepsakes is not None
-            journal._keepsakes.ballast = Roomy(tmp_path, journal._connection, pages)
             outcome = Outcome(RowStatus.APPLIED, "1", {"said": "ok" * 40}, 1, 2.0)
             ends = [Attempt(key, 1, 2.0, "1", ambiguous=False, outcome=outcome) for key in keys]
-            both = await asyncio.gather(
-                journal.record(ends),
-                journal.intend([Intent(keys[0], n, 3.0) for n in range(2, 3000)]),
-                return_exceptions=True,
-            )
+            with pytest.raises(LedgerUnwritable):
+                await journal.record(ends)
+            with pytest.raises(LedgerUnwritable):
+                await journal.intend((Intent(keys[0], 2, 3.0),))
         stored = ledger.load("r1")
 
-    assert both[0] is None
-    assert isinstance(both[1], LedgerUnwritable)
-    assert {o.status for o in stored.outcomes.values()} == {RowStatus.APPLIED}
-    assert stored.outcomes[keys[0]].attempts == 1
+    ended = {(o.status, o.code, o.attempts) for o in stored.outcomes.values()}
+    assert ended == {(RowStatus.UNCONFIRMED, "send.crashed", 1)}
 
 
-class Roomy(Ballast):
-    def __init__(self, home: Path, connection: sqlite3.Connection, pages: int) -> None:
-        super().__init__(home)
-        self._connection, self._pages = connection, pages
+def test_the_room_that_an_early_version_reserved_is_given_back(tmp_path: Path) -> None:
+    (tmp_path / "ballast").write_bytes(bytes(1 << 20))
 
-    def release(self) -> bool:
-        self._connection.execute(f"PRAGMA max_page_count = {self._pages + SIZE // 4096}")
-        return super().release()
+    with Ledger(tmp_path):
+        assert "ballast" not in names(tmp_path)
 
 
 # ------------------------------------------------------------------ a real one
@@ -164,7 +153,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-async def test_a_disk_that_fills_up_costs_no_outcome_and_the_run_can_be_resumed(
+async def test_a_disk_that_fills_up_stops_the_run_which_can_be_resumed(
     small_disk: Path, tmp_path: Path
 ) -> None:
     rows = 400
@@ -193,13 +182,16 @@ async def test_a_disk_that_fills_up_costs_no_outcome_and_the_run_can_be_resumed(
     assert (first.exit_status, second.exit_status) == (5, 0)
     assert first.stop is not None
     assert first.stop.reason == "ledger"
-    assert first.counts[RowStatus.APPLIED] == first.requests, "every answer was kept"
-    assert len(read(first.results)) == rows
+    assert first.stop.args["why"] == "the ledger cannot be written: database or disk is full"
+    applied, unconfirmed = (first.counts[s] for s in (RowStatus.APPLIED, RowStatus.UNCONFIRMED))
+    assert unconfirmed, "what was answered and could not be written down"
+    assert applied + unconfirmed == first.requests
+    assert sum(first.counts.values()) == len(read(first.results)) == rows
     assert second.counts[RowStatus.APPLIED] == rows
     (record,) = runs(config.home)
     stored = kept(config.home, record.header.run)
     assert violations(stored, sandbox.log, rows=rows, crashes=0) == []
-    assert len(sandbox.log) == rows, "nothing was sent twice"
+    assert len(sandbox.log) == rows + unconfirmed, "only what was in doubt was sent again"
 
 
 def names(folder: Path) -> list[str]:
@@ -250,22 +242,3 @@ def test_a_ledger_on_a_full_disk_is_for_later_and_says_why(small_disk: Path) -> 
     hog.unlink()
     with Ledger(home) as ledger:
         ledger.examine()
-
-
-def test_a_disk_too_full_for_the_ballast_goes_without(tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("", "utf-8")
-    ballast = Ballast(tmp_path / "home")
-    ballast.keep()
-
-    assert not ballast.release()
-
-
-def test_the_ballast_lies_there_until_it_is_needed(tmp_path: Path) -> None:
-    ballast = Ballast(tmp_path)
-    ballast.keep()
-    ballast.keep()
-
-    assert [p.stat().st_size for p in tmp_path.iterdir()] == [SIZE]
-    assert ballast.release()
-    assert list(tmp_path.iterdir()) == []
-    assert not ballast.release()

@@ -77,11 +77,23 @@ def test_the_committed_schema_is_the_generated_one_and_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(regenerate.schema()))
 
 
-def test_the_readme_blocks_are_the_generated_ones() -> None:
-    text = (regenerate.ROOT / "README.md").read_text("utf-8")
+PAGES = sorted((regenerate.ROOT / regenerate.PAGES).glob("*.md"))
 
-    assert regenerate.start("settings") in text
-    assert regenerate.readme(text) == text, f"README.md {STALE}"
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_is_generated_in_a_page_is_what_the_code_says(path: Path) -> None:
+    text = path.read_text("utf-8")
+
+    assert regenerate.page(text) == text, f"{path.name} {STALE}"
+
+
+def test_every_block_is_in_one_page_and_none_in_readme() -> None:
+    texts = [path.read_text("utf-8") for path in PAGES]
+    readme = (regenerate.ROOT / "README.md").read_text("utf-8")
+
+    held = {name: sum(regenerate.start(name) in t for t in texts) for name in regenerate.blocks()}
+    assert held == dict.fromkeys(regenerate.blocks(), 1)
+    assert "<!-- generated" not in readme
 
 
 def test_everything_is_written_where_nothing_is_yet(tmp_path: Path) -> None:
@@ -89,10 +101,10 @@ def test_everything_is_written_where_nothing_is_yet(tmp_path: Path) -> None:
 
     written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
     assert written == [
-        "README.md",
+        *sorted(f"{regenerate.PAGES}/{name}.md" for name in regenerate.blocks()),
         "templates/bulkcast-en.xlsx",
         "templates/bulkcast-zh.xlsx",
         "templates/setwebcast.schema.json",
     ]
-    text = (tmp_path / "README.md").read_text("utf-8")
-    assert all(block in text for block in regenerate.blocks().values())
+    pages = [p.read_text("utf-8") for p in (tmp_path / regenerate.PAGES).iterdir()]
+    assert all(block in "".join(pages) for block in regenerate.blocks().values())

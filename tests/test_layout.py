@@ -16,10 +16,10 @@ from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests import check
 from tests.benchmarks.rows import sandbox, write_sheet
-from tests.regenerate import help_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {p.stem: p.read_text(encoding="utf-8") for p in (ROOT / "bulkcast/reference").glob("*.md")}
 SET_UP_AND_RUN = (
     "python3 -m venv .venv && .venv/bin/pip install -q '.[all]' && .venv/bin/bulkcast demo"
 )
@@ -37,18 +37,18 @@ def files_of_the_project() -> list[Path]:
     return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def section(heading: str) -> str:
-    """The text of README under a heading of the second level."""
+def section(heading: str, text: str) -> str:
+    """What stands under a heading of the second level."""
     found = re.search(
-        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
     )
-    assert found, f"README has no section {heading!r}"
+    assert found, f"there is no section {heading!r}"
     return found[1]
 
 
-def first_cells(heading: str) -> list[str]:
-    """The first cell of each row of a section's table, bare of back ticks."""
-    rows = re.findall(r"^\| *([^|]*?) *\|", section(heading), re.MULTILINE)
+def first_cells(text: str) -> list[str]:
+    """The first cell of each row of a table, bare of back ticks."""
+    rows = re.findall(r"^\| *([^|]*?) *\|", text, re.MULTILINE)
     return [cell.strip("`") for cell in rows[2:]]
 
 
@@ -131,12 +131,12 @@ def test_readme_gives_each_of_the_two_commands_on_a_line_of_its_own(command: str
     assert README.splitlines().count(command) == 1
 
 
-def test_readme_explains_every_row_state() -> None:
-    assert first_cells("How a row ends") == list(RowStatus)
+def test_the_reference_explains_every_row_state() -> None:
+    assert first_cells(PAGES["states"]) == list(RowStatus)
 
 
 def test_readme_explains_every_exit_status_there_is() -> None:
-    explained = [int(cell) for cell in first_cells("Exit codes")]
+    explained = [int(cell) for cell in first_cells(section("Exit codes", README))]
 
     assert explained == [*range(8), 130, 143]
     assert exit_statuses_in_the_code() <= set(explained)
@@ -176,7 +176,7 @@ def integers(node: ast.expr) -> Iterator[int]:
             yield branch.value
 
 
-def test_readme_explains_every_variable_that_is_read_and_no_other() -> None:
+def test_the_reference_explains_every_variable_that_is_read_and_no_other() -> None:
     read = {
         node.value
         for _, tree in modules("bulkcast")
@@ -185,17 +185,8 @@ def test_readme_explains_every_variable_that_is_read_and_no_other() -> None:
         if re.fullmatch(r"BULKCAST_[A-Z_]+", node.value)
     }
 
-    assert {c for c in first_cells("Environment") if c.startswith("BULKCAST_")} == read
-
-
-def test_readme_names_commands_that_there_are() -> None:
-    _, _, listed = help_text().partition("Commands:\n")
-    commands = set(re.findall(r"^  ([a-z]+)  ", listed, re.MULTILINE))
-
-    named = set(re.findall(r"(?:`|bin/|^ +)bulkcast ([a-z]+)", README, re.MULTILINE))
-
-    assert len(named) > 5
-    assert named <= commands
+    explained = first_cells(section("Environment", PAGES["behaviour"]))
+    assert {c for c in explained if c.startswith("BULKCAST_")} == read
 
 
 def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
@@ -221,8 +212,9 @@ def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
     assert list(tmp_path.glob("classes.results-*.csv"))
 
 
-def test_every_file_that_readme_names_is_there() -> None:
-    named = set(re.findall(r"`((?:tests|samples|templates|bulkcast)/[\w./-]*)", README))
+def test_every_file_that_is_named_is_there() -> None:
+    texts = "".join((README, *PAGES.values()))
+    named = set(re.findall(r"`((?:tests|samples|templates|bulkcast)/[\w./-]*)", texts))
 
     assert len(named) > 5
     assert not [name for name in named if not (ROOT / name).exists()]

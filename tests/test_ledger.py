@@ -438,7 +438,7 @@ async def test_nobody_else_can_read_the_ledger(tmp_path: Path) -> None:
     finally:
         os.umask(before)
 
-    names = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "ballast"}
+    names = {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
     assert modes == {**dict.fromkeys(names, 0o600), "runs": 0o700}
     assert home.stat().st_mode & 0o777 == 0o700
 

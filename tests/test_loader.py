@@ -198,6 +198,42 @@ def test_a_header_below_the_tenth_row_is_not_found(tmp_path: Path) -> None:
         loaded(late)
 
 
+def test_a_header_of_two_rows_in_text_is_refused_with_both(tmp_path: Path) -> None:
+    below = write(tmp_path / "a.csv", "活动ID,云端录课,观看设置,\n,,登录观看,观看密码\n1,1,1,a\n")
+    above = write(tmp_path / "b.csv", "x\n活动ID,直播设置,\n,云端录课,网页直播\n1,1,1\n")
+
+    with pytest.raises(
+        UnreadableSheet, match="two rows, 1 and 2: 登录观看 is named in row 2 alone"
+    ):
+        loaded(below)
+    with pytest.raises(UnreadableSheet, match="two rows, 3 and 2: 活动ID is named in row 2 alone"):
+        loaded(above)
+
+
+def test_lines_that_are_one_cell_each_are_told_as_that(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '"活动ID,云端录课"\n"25096094,是"\n')
+
+    with pytest.raises(
+        UnreadableSheet, match=r"each row in one cell, as in row 1: '活动ID,云端录课'"
+    ):
+        loaded(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "活动ID,云端录课,类型\n1,1,直播\n",
+        "活动ID,云端录课,类型\n,,直播\n1,1,x\n",
+        "活动ID,必填\n观看密码,选填\n活动ID,云端录课\n1,1\n",
+        "活动ID,云端录课,\n1,1,直播\n",
+    ],
+)
+def test_a_row_with_a_word_that_names_a_setting_is_no_second_header(
+    text: str, tmp_path: Path
+) -> None:
+    assert "活动ID" in loaded(write(tmp_path / "a.csv", text)).headers
+
+
 def test_a_mapped_or_ambiguous_header_is_a_header(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "Raum\n1\n")
 

@@ -372,6 +372,19 @@ def test_f46_f47_half_an_hour_without_an_answer_costs_no_row(
     assert len(evidence.log) <= 60 + 110
 
 
+def test_f46_the_probes_of_an_outage_are_shared_by_its_rows(tmp_path: Path) -> None:
+    def direct(loop: VirtualLoop, sandbox: Sandbox) -> None:
+        sandbox.storm = read_fault("close", WEBCAST)
+        loop.call_at(1800.0, setattr, sandbox, "storm", None)
+
+    term = sheet(tmp_path / "term.csv", 60)
+    evidence = drill(tmp_path, [Life(term)], World(latency_s=0.1), direct=direct)
+
+    sent = Counter(r.target.id for r in evidence.log if r.target)
+    assert max(sent.values()) <= 8
+    assert sum(n > 1 for n in sent.values()) <= 12
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_f45_a_brown_out_costs_no_row(seed: int, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", 120)

@@ -216,10 +216,10 @@ class SignsOnce(Client):
 class RepeatsRefusals(Dispatcher):
     """Tries again what ClassIn refused for good."""
 
-    async def _conclude(self, entry: Any, verdict: Verdict) -> bool:
-        if verdict.kind is ReplyClass.ROW:
-            verdict = replace(verdict, kind=ReplyClass.TRANSIENT)
-        return await super()._conclude(entry, verdict)
+    def _judge(self, entry: Any, reply: Reply | NoReply, *, alone: bool) -> Verdict:
+        verdict = super()._judge(entry, reply, alone=alone)
+        refused = verdict.kind is ReplyClass.ROW
+        return replace(verdict, kind=ReplyClass.TRANSIENT) if refused else verdict
 
 
 class WillNotDie(Dispatcher):

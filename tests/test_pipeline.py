@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -460,14 +461,14 @@ def test_results_in_no_folder_are_refused_first(tmp_path: Path) -> None:
     assert "is no folder" in refused(tmp_path, prepared, results=tmp_path / "term.csv" / "o.csv")
 
 
-def test_results_of_another_kind_are_refused_first(tmp_path: Path) -> None:
+def test_results_of_a_kind_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
     csv_sheet = prepare(plain(tmp_path / "term.csv", 3))
     book = prepare(plain(tmp_path / "term.xlsx", 3))
 
-    assert "cannot be written as o.xlsx" in refused(
-        tmp_path, csv_sheet, results=tmp_path / "o.xlsx"
+    assert "o.xlsm is no sheet that can be written" in refused(
+        tmp_path, csv_sheet, results=tmp_path / "o.xlsm"
     )
-    assert "cannot be written as o.csv" in refused(tmp_path, book, results=tmp_path / "o.csv")
+    assert "use .xlsx, .csv" in refused(tmp_path, book, results=tmp_path / "o.ods")
 
 
 def test_a_sheet_that_changed_since_it_was_read_is_refused(tmp_path: Path) -> None:
@@ -725,6 +726,27 @@ def test_a_resume_with_nothing_left_says_so_from_counts_alone(
     assert again.exit_status == before.exit_status
     assert len(again.rows) == len(before.rows)
     assert again.rows == before.rows
+
+
+def test_cells_that_are_not_kept_are_never_held_together(tmp_path: Path) -> None:
+    sheet = tmp_path / "term.csv"
+    rows = "".join(f"{10_000 + n},开,{n:0300}\n" for n in range(5_000))
+    sheet.write_text(f"activityId,recordState,our notes\n{rows}", encoding="utf-8")
+
+    def held(*, keep_cells: bool) -> tuple[Prepared, int]:
+        tracemalloc.start()
+        prepared = prepare(sheet, keep_cells=keep_cells)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return prepared, peak
+
+    prepare(sheet)  # what is loaded only once does not count
+    whole, with_cells = held(keep_cells=True)
+    bare, without = held(keep_cells=False)
+
+    assert (bare.checked, bare.plan, bare.sha256) == (whole.checked, whole.plan, whole.sha256)
+    assert [row.number for row in bare.sheet.rows] == [row.number for row in whole.sheet.rows]
+    assert without < with_cells * 0.75
 
 
 def test_what_many_rows_have_alike_is_kept_once(tmp_path: Path) -> None:

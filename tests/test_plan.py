@@ -38,7 +38,7 @@ NINE = 1_803_862_800
 
 def change(row: int, room: int = 0, settings: Body = ON, starts_at: int | None = None) -> Change:
     target = Target("activityId", room or 1000 + row)
-    return Change(row, target, ((target.key, target.id), *settings), settings, starts_at)
+    return Change(row, target, ((target.key, target.id), *settings), len(settings), starts_at)
 
 
 def planned(*rows: CheckedRow) -> Plan:

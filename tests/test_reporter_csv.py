@@ -253,7 +253,7 @@ def test_a_result_is_not_written_under_the_wrong_kind(tmp_path: Path) -> None:
     source.write_text("activityId\n12\n", "utf-8")
 
     with pytest.raises(CannotStart, match="use "):
-        write(source, tmp_path / "o.xlsx", result(2))
+        write(source, tmp_path / "o.ods", result(2))
 
 
 def held_for(tries: float, target: Path) -> Callable[[Path, Path], None]:

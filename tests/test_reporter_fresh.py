@@ -56,7 +56,7 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def write(source: Path, target: Path, *results: ResultRow) -> Written:
     layout = Layout(source.suffix[1:], 2, "Classes")
-    cells = loader.cells(source, "Classes")
+    cells = loader.grid(source, layout)
     return write_results(source, target, layout, HEADERS, results, existing="refuse", cells=cells)
 
 
@@ -140,7 +140,7 @@ from bulkcast.model import Layout
 source, target = map(Path, sys.argv[1:])
 reporter.write_results(
     source, target, Layout(source.suffix[1:], 2, "Classes"), ("", "a"), [], existing="refuse",
-    cells=loader.cells(source, "Classes"),
+    cells=loader.grid(source, Layout(source.suffix[1:], 2, "Classes")),
 )
 print(sorted({"python_calamine", "xlrd"} & set(sys.modules)))
 """
@@ -169,7 +169,7 @@ def test_columns_far_to_the_right_come_back(tmp_path: Path) -> None:
     book.save(tmp_path / "term.xlsx")
     source = converted(tmp_path / "term.xlsx", "ods")
 
-    cells = loader.cells(source, "Sheet")
+    cells = loader.grid(source, Layout("ods", 1, "Sheet"))
     written = write_results(
         source, tmp_path / "o.xlsx", Layout("ods", 1, "Sheet"), ("activityId", "recordState"),
         [result(2)], existing="refuse", cells=cells,
@@ -195,7 +195,7 @@ def test_the_headers_of_results_are_explained_in_chinese_and_stay_what_they_are(
     source: Path, tmp_path: Path
 ) -> None:
     layout = Layout(source.suffix[1:], 2, "Classes")
-    cells = loader.cells(source, "Classes")
+    cells = loader.grid(source, layout)
     told = [result(n) for n in (3, 4, 5)]
 
     written = {

@@ -15,6 +15,10 @@ from bulkcast.validator import all_issues, check
 from tests.make_samples import KEPT, SAMPLES, files
 from tests.sheets import RULES, loaded
 
+HIDDEN_COLUMN = (
+    "The column watchPassword is hidden and is read like the others; delete it if it is not meant."
+)
+
 FOUND: dict[str, list[str]] = {
     "ambiguous-class-id.csv": ["A1 header.ambiguous"],
     "big5.csv": ["sheet file.encoding_guessed"],
@@ -133,7 +137,7 @@ FOUND: dict[str, list[str]] = {
     "title-and-remarks.csv": [],
     "truth-values.xlsx": ["A2 id.not_a_number", "C3 cell.not_a_text"],
     "two-columns-for-one-setting.csv": ["C1 header.duplicate"],
-    "two-files-joined.csv": ["A3 id.not_a_number", "B3 cell.not_a_choice"],
+    "two-files-joined.csv": ["row 3 row.header_again"],
     "unquoted-comma.csv": ["C2 row.extra_cells"],
     "utf-16-the-other-way-round.csv": [],
     "utf-16-without-a-mark.csv": [],
@@ -176,6 +180,7 @@ SAID: dict[str, list[str]] = {
     "full-width-commas.csv": ["The cells were taken to be separated by ，."],
     "header-in-row-3.csv": ["The header was found in row 3."],
     "header-in-row-3.xlsx": ["The header was found in row 3."],
+    "hidden-columns.xlsx": [HIDDEN_COLUMN],
     "hidden-rows.xlsx": ["2 hidden rows are included; leave them out with --hidden skip."],
     "line-breaks-in-cells.csv": ["The file's 6 lines are 4 rows: some cells hold line breaks."],
     "merged-title.xlsx": [

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcast.endpoints.webcast import WEBCAST
-from bulkcast.model import Change, FlaggedCell, Invalid, RawRow, Severity, Target
-from bulkcast.validator import all_issues, check
+from bulkcast.model import Block, Cell, Change, FlaggedCell, Invalid, RawRow, Severity, Target
+from bulkcast.validator import all_issues, check, survey
 from bulkcast.validator.moments import moment_reader
 from tests.sheets import RULES, changed, checked, codes, one, sheet_of
 
@@ -422,6 +422,22 @@ def test_moments_are_meant_in_the_zone_of_the_rules() -> None:
         ("Class ID（课堂ID）", "classId"),
         ("Class (Course) ID", "courseId"),
         ("Cloud recording 云端录课 (0/1)", "recordState"),
+        ("云端录课 Recording", "recordState"),
+        ("云端录课Recording", "recordState"),
+        ("Record / 云端录课", "recordState"),
+        ("云端录课|Recording|recordState", "recordState"),
+        ("云端录课\nrecordState", "recordState"),
+        ("是否录课\r\nRecord? *", "recordState"),
+        ("云端录课 Cloud Recording Switch (是/否)", "recordState"),
+        ("activityId 活动ID", "activityId"),
+        ("活动ID-activityId", "activityId"),
+        ("Start time / 上课时间", "startTime"),
+        ("学生UID\nStudents（选填）", "liveAndPlaybackStudentUids"),
+        ("Class ID / 课堂ID", "classId"),
+        ("课节活动ID", "activityId"),
+        ("录制内容", "recordType"),
+        ("录制 Recording", "recordState"),
+        ("课程ID Class ID", "courseId"),
     ],
 )
 def test_a_hint_beside_a_setting_s_name_does_not_hide_it(header: str, key: str) -> None:
@@ -429,6 +445,42 @@ def test_a_hint_beside_a_setting_s_name_does_not_hide_it(header: str, key: str) 
 
     assert found is not None
     assert found.key == key
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("录课/直播", "recordState or liveState"),
+        ("录课 直播", "recordState or liveState"),
+        ("Live 网页回放", "liveState or openState"),
+        ("网页直播\nPlayback", "liveState or openState"),
+        ("云端录课 Recording（直播）", "recordState or liveState"),
+        ("Class ID / 云端录课", "classId or courseId or recordState"),
+        ("Class ID / Class ID", "classId or courseId"),
+        ("是否录制", "recordState or recordType"),
+    ],
+)
+def test_parts_of_a_header_that_name_different_settings_leave_it_open(
+    header: str, said: str
+) -> None:
+    found = checked(f"activityId,watchByLogin,{header}", ("1", "1", "1"))
+
+    assert codes(found) == ["header.ambiguous"]
+    assert found.issues[0].message.args["candidates"] == said
+
+
+@pytest.mark.parametrize(
+    "header", ["录课 备注", "Live playback", "Recording time 录课", "密码 Notes"]
+)
+def test_a_header_of_which_a_part_names_nothing_is_told_and_not_read(header: str) -> None:
+    found = checked(f"activityId,watchByLogin,{header}", ("1", "1", "1"))
+
+    assert codes(found) == ["header.unread_setting"]
+    assert found.ignored_columns == (header,)
+
+
+def test_a_header_of_very_many_words_is_looked_at_in_no_time() -> None:
+    assert WEBCAST.column_for("Live 直播 " * 5000) is None
 
 
 def test_an_ignored_column_that_names_a_setting_is_told() -> None:
@@ -537,3 +589,40 @@ def test_a_password_in_another_column_is_not_quoted() -> None:
 
     assert found.value == "•••"
     assert "s3cretpw" not in str(found.message)
+
+
+def test_a_row_that_repeats_the_header_is_told_as_that() -> None:
+    found = checked(
+        "活动ID,云端录课,网页直播",
+        ("1", "1", "1"),
+        ("活动ID", "云端录课", "Web live"),
+        ("2", "1", "0"),
+    )
+
+    assert [
+        (issue.row, issue.code) for issue in all_issues(found) if "partial" not in issue.code
+    ] == [(3, "row.header_again")]
+    assert isinstance(found.rows[2], Change)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("活动ID", "网页直播", "云端录课"),
+        ("班级", "活动ID", "云端录课"),
+        (None, "课节ID", "云端录课"),
+    ],
+)
+def test_a_second_table_with_its_columns_elsewhere_is_never_read_by_the_first_header(
+    header: tuple[Cell, ...],
+) -> None:
+    rows: tuple[tuple[Cell, ...], ...] = (("1", "是", "是"), header, ("2", "是", "否"))
+    found = checked("活动ID,云端录课,网页直播", *rows)
+    surveyed = survey(("活动ID", "云端录课", "网页直播"), 1, WEBCAST, RULES)
+    surveyed.take(Block([2, 3, 4], list(zip(*rows, strict=True))))
+    result = surveyed.result()
+
+    assert [issue.row for issue in found.issues] == [3]
+    assert "header.second_table" in codes(found)
+    assert all(isinstance(row, Invalid) for row in found.rows)
+    assert (result.rows, result.valid, result.has_errors) == (3, 0, True)

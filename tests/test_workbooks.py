@@ -1,7 +1,6 @@
 """Reading workbooks: what a cell really holds, and which worksheet is meant."""
 
 import io
-import os
 import random
 import sys
 import zipfile
@@ -17,9 +16,9 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Cell, FlaggedCell, Sheet
-from bulkcast.validator import check
+from bulkcast.validator import all_issues, check
 from tests.make_samples import files
-from tests.sheets import RULES, codes, loaded
+from tests.sheets import RULES, changed, codes, loaded
 
 Fill = Callable[[Any], None]
 
@@ -182,6 +181,19 @@ def test_notes_beside_the_table_are_kept_and_mean_nothing(book: Callable[..., Pa
 # ------------------------------------------------------------------ which worksheet
 
 
+def test_a_hidden_column_that_is_read_is_announced(book: Callable[..., Path]) -> None:
+    def hide(sheet: Any) -> None:
+        sheet["D1"], sheet["E1"] = "备注", "网页直播\nLive"
+        for column in "CDE":
+            sheet.column_dimensions[column].hidden = True
+
+    sheet = loaded(book(fill=hide))
+
+    (remark,) = sheet.remarks
+    assert "recordState, 网页直播 Live are hidden and are read" in str(remark)
+    assert loaded(book()).remarks == ()
+
+
 def test_hidden_worksheets_are_passed_over(book: Callable[..., Path]) -> None:
     def add(sheet: Any) -> None:
         other = sheet.parent.copy_worksheet(sheet)
@@ -297,8 +309,8 @@ def test_a_workbook_refused_half_read_is_closed(book: Callable[..., Path]) -> No
     with pytest.raises(UnreadableSheet) as refused:
         loaded(path)
 
-    opened = {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
-    assert str(path) not in opened, f"still open after: {refused.value}"
+    opened = {entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+    assert path not in opened, f"still open after: {refused.value}"
 
 
 def test_a_header_of_the_users_own_may_be_merged(book: Callable[..., Path]) -> None:
@@ -322,3 +334,75 @@ def test_a_table_in_a_hidden_worksheet_alone_is_named(
     with pytest.raises(UnreadableSheet, match=r"'Sheet', which is hidden, has one; unhide it"):
         loaded(path)
     assert loaded(path, ReadOptions(tab="Sheet")).rows[0].cells == (25096094, "a", 1)
+
+
+def two_rows(path: Path, *, merged: bool) -> Path:
+    """A sheet under a title whose header takes up rows 2 and 3."""
+    made = openpyxl.Workbook()
+    sheet: Any = made.active
+    for line in (
+        ["2027 春季课表"],
+        ["序号", "活动ID", "云端录课", "观看设置", None],
+        [None, None, None, "登录观看", "观看密码"],
+        [1, 25096094, "是", "否", "abc"],
+    ):
+        sheet.append(line)
+    for area in ("A1:E1", "A2:A3", "B2:B3", "C2:C3", "D2:E2") if merged else ():
+        sheet.merge_cells(area)
+    made.save(path)
+    return path
+
+
+def test_a_header_of_two_rows_is_one_where_cells_reach_down(tmp_path: Path) -> None:
+    sheet = loaded(two_rows(tmp_path / "a.xlsx", merged=True))
+
+    assert sheet.layout.header_row == 3
+    assert sheet.headers == ("序号", "活动ID", "云端录课", "登录观看", "观看密码")
+    assert [row.number for row in sheet.rows] == [4]
+    (row,) = check(sheet, WEBCAST, RULES).rows
+    assert changed(row).settings == (
+        ("recordState", 1), ("watchByLogin", 0), ("watchPassword", "abc"),
+    )  # fmt: skip
+
+
+def test_a_header_of_two_rows_that_nothing_joins_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnreadableSheet, match="two rows, 2 and 3: 登录观看 is named in row 3 alone"
+    ):
+        loaded(two_rows(tmp_path / "a.xlsx", merged=False))
+
+
+def test_a_header_is_found_under_pictures_banners_and_blank_rows(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    sheet: Any = made.active
+    sheet["A1"] = "XX 学校"
+    sheet.merge_cells("A1:D3")
+    sheet["A5"] = "说明：活动ID 从 ClassIn 复制"
+    sheet.merge_cells("A5:D5")
+    for column, name in zip(
+        "BCD", ("活动ID\nActivity ID", "云端录课 Recording", "备注"), strict=True
+    ):
+        sheet[f"{column}8"] = name
+    sheet["B10"], sheet["C10"] = 25096094, "maybe"
+    made.save(tmp_path / "a.xlsx")
+
+    sheet = loaded(tmp_path / "a.xlsx")
+    found = check(sheet, WEBCAST, RULES)
+
+    assert sheet.layout.header_row == 8
+    assert [(issue.code, issue.cell) for issue in all_issues(found)] == [
+        ("cell.not_a_choice", "C10")
+    ]
+
+
+def test_a_sheet_with_whole_rows_in_one_column_is_told_as_that(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    sheet: Any = made.active
+    for line in ("春季课表", "活动ID,课程,云端录课", "25096094,数学,是"):
+        sheet.append([line])
+    made.save(tmp_path / "a.xlsx")
+
+    with pytest.raises(
+        UnreadableSheet, match="each row in one cell, as in row 2: '活动ID,课程,云端"
+    ):
+        loaded(tmp_path / "a.xlsx")

@@ -192,6 +192,21 @@ for _command in past.COMMANDS:
 
 
 @bulkcast.command()
+@click.argument("name", default="", shell_complete=values.names_begun_so)
+@options.as_json
+@options.lang
+def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as above
+    """Tell what a code, setting or state means, and what to do.
+
+    NAME is what ClassIn answered (350), what stands beside a row or cell (header.near_miss), how a
+    row ended (too_late), or a setting by any header that names it. Without NAME all are listed.
+    """
+    from bulkcast.cli import explaining
+
+    return explaining.explain(name, as_json=as_json)
+
+
+@bulkcast.command()
 @options.profile
 @options.sandbox
 @options.world

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import click
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
@@ -137,6 +138,7 @@ def results(run: str, given: Given) -> int:
     told = voice(given)
     run, given = asked.located(run, given)
     home, by = asked.home(given), given["by"]
+    _require_chosen_alone(given)
     if by:
         return _counted(told, pipeline.crosstab(home, run, by))
     if given["results"] and given["results"].suffix.lower() in _PAGES:
@@ -144,7 +146,12 @@ def results(run: str, given: Given) -> int:
     chosen = given["results"] or given["force"]
     existing: Any = asked.existing(given) if chosen else "keep"
     report = pipeline.results(
-        home, run, target=given["results"], existing=existing, lang=given["lang"]
+        home,
+        run,
+        target=given["results"],
+        existing=existing,
+        only=given["only"] or frozenset(),
+        lang=given["lang"],
     )
     if told.as_json:
         told.document(documents.dump(documents.run(report)))
@@ -153,6 +160,20 @@ def results(run: str, given: Given) -> int:
 
 
 _PAGES: Final = frozenset({".html", ".htm"})
+
+
+def _require_chosen_alone(given: Given) -> None:
+    """Refuse --only beside what tells of all rows, or without a name of its own for the sheet.
+
+    Raises:
+        UsageError: it stands so.
+
+    """
+    target: Path | None = given["results"]
+    if not given["only"] or (target and target.suffix.lower() not in _PAGES and not given["by"]):
+        return
+    said = "--only writes a sheet of those rows: name it with -o, as .xlsx, .csv or .tsv"
+    raise click.UsageError(tr(said))
 
 
 def _paged(told: Voice, run: str, given: Given) -> int:

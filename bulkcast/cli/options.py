@@ -41,8 +41,9 @@ sheet = click.argument("sheet", type=PATH)
 world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
 force = click.option("--force", is_flag=True, help="Replace a file that exists.")
 results = click.option(
-    "--results", "-o", type=PATH, metavar="FILE", help="Where the result sheet goes."
-)
+    "--results", "-o", type=PATH, metavar="FILE",
+    help="Where the result sheet goes, and as what: .xlsx, .csv or .tsv.",
+)  # fmt: skip
 lang = click.option(
     "--lang", type=click.Choice(LANGS), default=lambda: words.spoken().lang,
     show_default=False, help="Language: en or zh; else the terminal's.",
@@ -52,8 +53,9 @@ sandbox = click.option(
 )
 profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
 
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 voice = _together(
-    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    as_json,
     click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
     lang,
@@ -91,9 +93,21 @@ choosing = _together(
         "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them."
     ),
 )
+
+
+def _any_of(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:
+    """One set of all that was given, None where nothing was."""
+    return frozenset().union(*values) if values else None
+
+
 only = click.option(
-    "--only", type=Statuses(), help="Of a result sheet, only rows so marked: rejected,invalid …"
-)
+    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    help="Of a result sheet, only rows so marked: rejected,invalid …",
+)  # fmt: skip
+only_written = click.option(
+    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    help="Only rows that ended so, such as rejected,invalid; with -o.",
+)  # fmt: skip
 
 remembering = _together(
     click.option(

@@ -26,7 +26,7 @@ def resume(run: str, **given: Any) -> int:
     return sending.resume(run, given)
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @options.which_runs
 @options.sandbox
 @options.voice
@@ -60,12 +60,14 @@ def show(run: str, **given: Any) -> int:
 @click.argument("run", shell_complete=values.runs_begun_so)
 @options.results
 @options.force
+@options.only_written
 @click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
 @options.sandbox
 @options.voice
 def results(run: str, **given: Any) -> int:
     """Write the result sheet of RUN again.
 
+    With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
     With `-o NAME.html`, a page with counts, times and causes to hand on.
     """
     from bulkcast.cli import looking

@@ -41,7 +41,9 @@ def apply(sheet: Path, given: Given) -> int:
     options = asked.send_options(given)
     if pipeline.is_plan(sheet):
         return _apply_plan(told, sheet, options, given)
-    prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    prepared = pipeline.prepare(
+        sheet, asked.sheet_options(given), asked.selection(given), keep_cells=False
+    )
     if given["only"]:
         checking.require_results(prepared)
     elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
@@ -90,7 +92,9 @@ def resubmit(sheet: Path, given: Given) -> int:
     _refuse_to_hang(given)
     options = asked.send_options(given)
     given = asked.resubmitted(given)
-    prepared = pipeline.prepare(sheet, asked.sheet_options(given), asked.selection(given))
+    prepared = pipeline.prepare(
+        sheet, asked.sheet_options(given), asked.selection(given), keep_cells=False
+    )
     checking.require_results(prepared)
     prepared = pipeline.lean(prepared)
     return _apply(told, prepared, options, given)

@@ -261,3 +261,12 @@ def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -
     except (BulkcastError, OSError):  # a shell has no place for a sentence
         return []
     return [CompletionItem(run) for run in found]
+
+
+def names_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+    """What a shell offers to be explained."""
+    from click.shell_completion import CompletionItem
+
+    from bulkcast.cli import explaining
+
+    return [CompletionItem(name) for name in explaining.names() if name.startswith(incomplete)]

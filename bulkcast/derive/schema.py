@@ -47,7 +47,7 @@ def _property(setting: Setting) -> dict[str, Any]:
     if setting.lock is not Lock.NEVER:
         described["x-lock"] = setting.lock.value
     if setting.vendor_undefined:
-        described["x-vendor-undefined"] = setting.vendor_undefined
+        described["x-vendor-undefined"] = setting.vendor_undefined.en
     return described
 
 

@@ -1,7 +1,7 @@
-"""A setting in a few words: which values it takes, and when it locks."""
+"""A setting in a few words: which values it takes, what a blank cell means, when it locks."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from bulkcast.catalogue import (
     ChoiceKind,
@@ -12,13 +12,17 @@ from bulkcast.catalogue import (
     Label,
     Lock,
     MomentKind,
+    Role,
+    Setting,
     TextKind,
 )
 
-LOCKS: Final = {
-    Lock.NEVER: "–",
-    Lock.BEFORE_CLASS: "20 min before class",
-    Lock.UNLESS_RECORDED: "20 min before class, unless recorded",
+LOCKS: Final[Mapping[Lock, Label]] = {
+    Lock.NEVER: Label("–", "–"),
+    Lock.BEFORE_CLASS: Label("20 min before class", "开课前 20 分钟"),
+    Lock.UNLESS_RECORDED: Label(
+        "20 min before class, unless recorded", "开课前 20 分钟（录课的课堂除外）"
+    ),
 }
 
 
@@ -45,3 +49,21 @@ _SAID: Final[Mapping[type[Kind], Label]] = {
     IdListKind: Label("UIDs, separated by commas", "用逗号分隔的 UID"),
     MomentKind: Label("date and time", "日期和时间"),
 }
+
+
+def blank_said(setting: Setting, lang: str = "en") -> str:
+    """What it means to leave its cell blank, in a few words of `lang`."""
+    match setting.role:
+        case Role.TARGET:
+            said = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
+        case Role.CONTEXT | Role.SCHEDULE:
+            said = Label("Optional.", "可不填。")
+        case Role.SETTING if setting.clearable:
+            said = Label(
+                "Blank = leave unchanged; (clear) empties it.", "留空 = 不修改；填“清空” = 清除。"
+            )
+        case Role.SETTING:
+            said = Label("Blank = leave unchanged.", "留空 = 不修改。")
+        case _:
+            assert_never(setting.role)
+    return said.say(lang)

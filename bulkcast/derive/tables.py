@@ -1,48 +1,44 @@
-"""The tables of the README."""
+"""The tables of the reference pages."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from bulkcast.catalogue import Endpoint, Setting
+from bulkcast.derive.fates import FATES, HERE, SIBLINGS, STATES
 from bulkcast.derive.settings import LOCKS, values_said
-from bulkcast.model import ReplyClass
 from bulkcast.problems import PROBLEMS
 
 
 def settings_table(endpoint: Endpoint) -> str:
     """Every column of a sheet as a Markdown table: meaning, values, lock, what is not known."""
-    head = ("Column", "Meaning", "Values", "Locks", "The vendor has not said")
+    head = ("Column", "Also read as", "Meaning", "Values", "Locks", "The vendor has not said")
     return _markdown(head, (_settings_line(s) for s in endpoint.columns))
 
 
 def _settings_line(s: Setting) -> tuple[str, ...]:
     name = f"`{s.key}`<br>{s.label.en}<br>{s.label.zh}"
-    return name, s.help.en, values_said(s.kind), LOCKS[s.lock], s.vendor_undefined or "–"
+    unsaid = s.vendor_undefined.en if s.vendor_undefined else "–"
+    aliases = "<br>".join(s.aliases) or "–"
+    return name, aliases, s.help.en, values_said(s.kind), LOCKS[s.lock].en, unsaid
 
 
-_FATES: Final = {
-    ReplyClass.OK: "`applied`",
-    ReplyClass.OK_WARNING: "`applied`, with a warning",
-    ReplyClass.TRANSIENT: "repeated; in the end `unconfirmed`",
-    ReplyClass.THROTTLED: "everyone slows down, then repeated",
-    ReplyClass.CLOCK: "the stamp is corrected once, then the run stops",
-    ReplyClass.CREDENTIALS: "the run stops",
-    ReplyClass.INSTITUTION: "`rejected`; after several in a row, not sent where the feature is on",
-    ReplyClass.ROW: "`rejected`",
-    ReplyClass.TOO_LATE: "`too_late`",
-    ReplyClass.MAINTENANCE: "the run waits, and asks now and then, for up to `--max-outage`",
-    ReplyClass.STOP: "the run stops",
-}
+def states_table() -> str:
+    """Every state a row can end in as a Markdown table."""
+    lines = ((f"`{status}`", *told) for status, told in STATES.items())
+    return _markdown(("State", "Meaning", "What to do"), lines)
 
 
 def codes_table(endpoint: Endpoint) -> str:
     """Every reply code as a Markdown table, those of the endpoint's own page first."""
     listed = sorted(endpoint.replies, key=lambda r: (not r.on_page, r.code))
     lines = (
-        (f"`{r.code}`", r.meaning.en, _FATES[r.kind], "this endpoint" if r.on_page else "siblings")
+        (
+            f"`{r.code}`", r.meaning.en, FATES[r.kind], r.fix.en or "–",
+            HERE if r.on_page else SIBLINGS,
+        )
         for r in listed
-    )
-    return _markdown(("Code", "Meaning", "What becomes of the row", "Listed for"), lines)
+    )  # fmt: skip
+    head = ("Code", "Meaning", "What becomes of the row", "What to do", "Listed for")
+    return _markdown(head, lines)
 
 
 def problems_table() -> str:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from bulkcast.catalogue import (
     ChoiceKind,
@@ -19,7 +19,7 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.derive.settings import LOCKS, values_said
+from bulkcast.derive.settings import LOCKS, blank_said, values_said
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
         header=f"{first}{mark}\n{second}",
         width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
         note=_note(s, lang),
-        prompt=_prompt(s, lang),
+        prompt=blank_said(s, lang),
         words=words,
         list_name="List_" + "_".join(re.sub(r"\W", "", c.label.en) for c in choices) if words
         else "",
@@ -87,23 +87,6 @@ def _wide(text: str) -> int:
 
 def _note(s: Setting, lang: str) -> str:
     values = Label("Values", "取值").say(lang)
-    lock = Label(f"Locks {LOCKS[s.lock]}.", "开课前 20 分钟起锁定。").say(lang)
+    lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
     lines = [s.help.say(lang), f"{values}: {values_said(s.kind, lang)}"]
     return "\n".join([*lines, *([lock] if s.lock is not Lock.NEVER else []), s.key])
-
-
-def _prompt(s: Setting, lang: str) -> str:
-    match s.role:
-        case Role.TARGET:
-            said = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
-        case Role.CONTEXT | Role.SCHEDULE:
-            said = Label("Optional.", "可不填。")
-        case Role.SETTING if s.clearable:
-            said = Label(
-                "Blank = leave unchanged; (clear) empties it.", "留空 = 不修改；填“清空” = 清除。"
-            )
-        case Role.SETTING:
-            said = Label("Blank = leave unchanged.", "留空 = 不修改。")
-        case _:
-            assert_never(s.role)
-    return said.say(lang)

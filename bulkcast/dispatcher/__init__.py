@@ -10,13 +10,8 @@ the event loop's; `wall` is only for stamps.
 from bulkcast.dispatcher.conditions import RETRY_AFTER_MOST_S
 from bulkcast.dispatcher.gate import MAX_OUTAGE_S
 from bulkcast.dispatcher.ports import Journal, Progress, Send
-from bulkcast.dispatcher.sending import (
-    CONCURRENCY,
-    PASS_GAP_S,
-    PASS_SENDS,
-    SAME_AGAIN_S,
-    Dispatcher,
-)
+from bulkcast.dispatcher.repeating import PASS_GAP_S, PASS_SENDS, SAME_AGAIN_S
+from bulkcast.dispatcher.sending import CONCURRENCY, Dispatcher
 from bulkcast.endings import SENDS_MOST, THROTTLES_MOST
 
 __all__ = [

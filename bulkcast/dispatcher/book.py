@@ -25,7 +25,8 @@ class Book:
     """The requests of one run; what the journal does not take, it holds."""
 
     def __init__(self, journal: Journal, brake: Brake, wall: Callable[[], float]) -> None:
-        self.entries: dict[RequestKey, Entry] = {}
+        self.outcomes: dict[RequestKey, Outcome] = {}
+        """How each request ended that has."""
         self.counts: Counter[RowStatus] = Counter()
         """Rows that have ended, by status."""
         self.rows = 0
@@ -34,19 +35,21 @@ class Book:
         self._journal = journal
         self._brake = brake
         self._wall = wall
+        self._history: Mapping[RequestKey, History] = {}
+        self._begun: dict[RequestKey, Entry] = {}
+        """Those that have begun and not ended: what is known of a try takes up much memory."""
 
     def open(self, requests: Iterable[Request], history: Mapping[RequestKey, History]) -> None:
-        """Take in the requests of the run, with what earlier programs did for them."""
-        for request in requests:
-            past = history.get(request.key, History())
-            entry = Entry(request, attempts=past.attempts, ambiguous=past.ambiguous)
-            self.entries[request.key] = entry
-            self.rows += len(request.rows)
+        """Take in the rows of the run, with what earlier programs did for its requests."""
+        self._history = history
+        self.rows = sum(len(request.rows) for request in requests)
 
-    @property
-    def outcomes(self) -> Mapping[RequestKey, Outcome]:
-        """How each request ended that has."""
-        return {key: entry.outcome for key, entry in self.entries.items() if entry.outcome}
+    def begin(self, request: Request) -> Entry:
+        """The entry of a request whose turn has come."""
+        past = self._history.get(request.key, History())
+        entry = Entry(request, attempts=past.attempts, ambiguous=past.ambiguous)
+        self._begun[request.key] = entry
+        return entry
 
     async def intend(self, entry: Entry, ahead_s: float) -> None:
         """Write down that a request is about to leave.
@@ -96,31 +99,39 @@ class Book:
         self._brake.pull(Stop("ledger", code, {"why": str(exc)}, exc.exit_status))
         return Halt()
 
-    async def close(self) -> None:
-        """Write down whatever the end of the run caught unsent or unanswered."""
+    async def close(self, waiting: Iterable[Request]) -> None:
+        """Write down whatever the end of the run caught unsent or unanswered.
+
+        `waiting` are the requests that have not begun.
+        """
         await self._record_held()
-        rest = [entry for entry in self.entries.values() if entry.outcome is None]
-        for entry in rest:
-            self._end(entry, caught(entry, self._brake.stopped))
+        for request in waiting:
+            self.begin(request)
+        rest = list(self._begun.values())
+        ended = [self._ended(e, None, caught(e, self._brake.stopped)) for e in rest]
+        for entry, attempt in zip(rest, ended, strict=True):
+            if attempt.outcome:
+                self._end(entry, attempt.outcome)
         # Where the ledger cannot be written, it says of these what their intents say.
         with suppress(LedgerUnwritable):
-            await self._journal.record([self._ended(e, None, e.outcome) for e in rest])
+            await self._journal.record(ended)
 
     async def _record_held(self) -> None:
         """Try once more to write down what could not be, now that nothing is under way."""
-        held = {key: entry.held for key, entry in self.entries.items() if entry.held}
+        held = [(entry, entry.held) for entry in self._begun.values() if entry.held]
         try:
-            await self._journal.record(tuple(held.values()))
+            await self._journal.record([attempt for _, attempt in held])
         except LedgerUnwritable:
-            for key in held:  # its intent is on disk, and says as much
-                self.entries[key].ambiguous = True
+            for entry, _ in held:  # its intent is on disk, and says as much
+                entry.ambiguous = True
             return
-        for key, attempt in held.items():
+        for entry, attempt in held:
             if attempt.outcome:
-                self._end(self.entries[key], attempt.outcome)
+                self._end(entry, attempt.outcome)
 
     def _end(self, entry: Entry, outcome: Outcome) -> None:
-        entry.outcome = outcome
+        del self._begun[entry.request.key]
+        self.outcomes[entry.request.key] = outcome
         self.counts[outcome.status] += len(entry.request.rows)
 
     def _ended(self, entry: Entry, verdict: Verdict | None, outcome: Outcome | None) -> Attempt:

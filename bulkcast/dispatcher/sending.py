@@ -1,22 +1,23 @@
-"""The way of a request: its first try, its repeats, its passes, until it has ended."""
+"""The way of a request: its turn, its intent, its answer, until it has ended."""
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity import wait_random_exponential as full_jitter
+from tenacity import RetryCallState
 
 from bulkcast import locks
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.book import Book
 from bulkcast.dispatcher.brake import Brake, Halt, now
-from bulkcast.dispatcher.conditions import RETRY_AFTER_MOST_S, Conditions
+from bulkcast.dispatcher.conditions import Conditions
 from bulkcast.dispatcher.gate import MAX_OUTAGE_S, Gate
 from bulkcast.dispatcher.ports import Journal, Progress, Send
+from bulkcast.dispatcher.repeating import SAME_AGAIN_S, Repeats
 from bulkcast.endings import Entry, ending
 from bulkcast.fence import Fence, ahead_of
 from bulkcast.model import (
@@ -38,23 +39,8 @@ from bulkcast.protocol import Listener, judge, own_secrets
 CONCURRENCY: Final = 32
 """Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
 
-PASS_SENDS: Final = 3
-PASS_GAP_S: Final = 30.0
-SAME_AGAIN_S: Final = 5.5
-"""ClassIn refuses identical parameters within 5 s (101003002), whatever it said to the first."""
-
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
 """Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
-
-_UNANSWERED_WAIT: Final = full_jitter(multiplier=0.5, max=30)
-
-
-class _Again(Exception):
-    """An attempt that is worth repeating."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.code)
-        self.verdict = verdict
 
 
 class Dispatcher:
@@ -102,9 +88,9 @@ class Dispatcher:
         )
         self._gate = Gate(self._conditions, self._brake, max_outage_s)
         self._book = Book(journal, self._brake, wall)
-        self._queue: deque[Entry] = deque()
-        self._dependents: dict[RequestKey, Entry] = {}
-        self._repeating = 0
+        self._queue: deque[Request] = deque()
+        self._dependents: dict[RequestKey, Request] = {}
+        self._repeating: set[RequestKey] = set()
         self._listener = Listener()
 
     # -------------------------------------------------------------- from outside
@@ -121,9 +107,11 @@ class Dispatcher:
         What ClassIn says is masked of the secret settings of them all, and of `also_secret`.
         A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
         """
+        requests = tuple(requests)
         self._book.open(requests, history or {})
-        self._listener = Listener({*also_secret, *self._secrets()})
-        self._line_up()
+        secrets = (own_secrets(request.body, self._endpoint) for request in requests)
+        self._listener = Listener(chain(also_secret, chain.from_iterable(secrets)))
+        self._line_up(requests)
         self._slots = asyncio.Semaphore(self._concurrency)
         with suppress(Halt):
             await self._ask_the_time()
@@ -134,7 +122,7 @@ class Dispatcher:
         refused = self._conditions.guards.credentials_refused()
         if refused:
             self.stop(refused)
-        await self._book.close()
+        await self._book.close([*self._queue, *self._dependents.values()])
         return self._book.outcomes
 
     def stop(self, why: Stop) -> None:
@@ -165,7 +153,7 @@ class Dispatcher:
             rows=self._book.rows,
             requests=self._book.requests,
             rate=self._pacer.rate,
-            retrying=self._repeating,
+            retrying=len(self._repeating),
             sky=weather.sky,
             held_s=max(0.0, self._pacer.held_until - moment),
             parked_s=weather.parked_for(moment),
@@ -178,7 +166,7 @@ class Dispatcher:
     @property
     def waiting(self) -> Sequence[Request]:
         """The requests that have not been tried yet, in sending order."""
-        return [entry.request for entry in self._queue]
+        return list(self._queue)
 
     @property
     def next_turn_s(self) -> float:
@@ -198,7 +186,7 @@ class Dispatcher:
         What is sent can change nothing, and is a turn of the pace like any other.
         """
         by_own_clock = self.server_time
-        if not any(locks.is_late(entry.request.locks_at, by_own_clock) for entry in self._queue):
+        if not any(locks.is_late(request.locks_at, by_own_clock) for request in self._queue):
             return
         for gap_s in _ASKED_AGAIN_S:
             await self._brake.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
@@ -210,28 +198,27 @@ class Dispatcher:
             if stop or verdict.code.isdigit():  # a code of its own
                 return
 
-    def _secrets(self) -> Iterator[str]:
-        for entry in self._book.entries.values():
-            yield from own_secrets(entry.request.body, self._endpoint)
-
-    def _line_up(self) -> None:
-        entries = self._book.entries
-        for entry in entries.values():
-            if entry.request.after in entries:
-                self._dependents[entry.request.after] = entry
+    def _line_up(self, requests: Sequence[Request]) -> None:
+        keys = {request.key for request in requests}
+        for request in requests:
+            if request.after in keys:
+                self._dependents[request.after] = request
             else:
-                self._queue.append(entry)
+                self._queue.append(request)
 
     async def _work(self) -> None:
+        """Take requests out of the line, each when the one before has had its first try."""
         while self._queue and not self.stopped:
-            entry = self._queue.popleft()
+            entry = self._book.begin(self._queue.popleft())
             if self._opens_at(entry) > now():  # and so do not hold up the others
                 self._tasks.create_task(self._when_open(entry))
             else:
-                await self._first(entry)
+                tried = asyncio.Event()
+                self._tasks.create_task(self._carry_out(entry, tried))
+                await tried.wait()
 
     async def _when_open(self, entry: Entry) -> None:
-        """The first try, once nothing older can arrive at the classroom any more."""
+        """Carry out a request once nothing older can arrive at its classroom any more."""
         opens_at, moment = self._opens_at(entry), now()
         if opens_at > moment:
             try:
@@ -239,7 +226,7 @@ class Dispatcher:
                     await self._brake.sleep(opens_at - moment)
             except Halt:
                 return
-        await self._first(entry)
+        await self._carry_out(entry, asyncio.Event())
 
     def _opens_at(self, entry: Entry) -> float:
         return self._fence.opens_at(entry.request.target, entry.request.body)
@@ -252,103 +239,48 @@ class Dispatcher:
 
     # -------------------------------------------------------------- tries
 
-    async def _first(self, entry: Entry) -> None:
-        """The first try; tenacity is only called in where it was not the last."""
-        try:
-            verdict = await self._attempt(entry)
-            ended = verdict is None or await self._conclude(entry, verdict)
-        except Halt:
-            return
-        if verdict and not ended:
-            self._tasks.create_task(self._repeat(entry, verdict))
+    async def _carry_out(self, entry: Entry, tried: asyncio.Event) -> None:
+        """Try a request until it has ended; `tried` is set once its first try is over."""
 
-    async def _repeat(self, entry: Entry, verdict: Verdict) -> None:
-        """Further tries: a few close together, then more in later passes."""
-        self._repeating += 1
+        async def note(_: RetryCallState) -> None:
+            await self._book.record(entry, entry.last)
+            self._repeating.add(entry.request.key)
+            tried.set()
+
+        policy = Repeats(entry, self._pacer.budget, self._brake).policy(before_sleep=note)
         try:
-            while not await self._pass(entry, verdict):
-                await self._brake.sleep(PASS_GAP_S)
-                entry.passes += 1
-                entry.pass_sends = 0
+            await self._conclude(entry, await policy(self._try, entry))
         except Halt:
             return
         finally:
-            self._repeating -= 1
+            self._repeating.discard(entry.request.key)
+            tried.set()
 
-    async def _pass(self, entry: Entry, verdict: Verdict) -> bool:
-        """Up to three sends with a growing wait; whether the request has ended.
-
-        With an empty budget it is over after the first: the row waits for its next pass.
-
-        A new AsyncRetrying each time: its state is per object, so one shared between tasks mixes
-        up their attempts and even their results (tenacity #93).
-        """
-        known = [] if entry.passes else [verdict]
-
-        async def one_try() -> None:
-            if known:  # the first try was made without tenacity; only its wait is left
-                raise _Again(known.pop())
-            found = await self._attempt(entry)
-            if found and not await self._conclude(entry, found):
-                raise _Again(found)
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Again),
-            stop=lambda _: self._is_over(entry),
-            wait=_wait,
-            sleep=self._brake.sleep,
-            reraise=True,
-        )
-        try:
-            await retrying(one_try)
-        except _Again:
-            return False
-        return True
-
-    def _is_over(self, entry: Entry) -> bool:
-        """Whether a pass is, after a try that failed."""
-        kind = entry.last.kind if entry.last else ReplyClass.TRANSIENT
-        bound = entry.is_spent or entry.pass_sends >= PASS_SENDS
-        return bound or not self._pacer.budget.take(kind)
-
-    async def _attempt(self, entry: Entry) -> Verdict | None:
-        """One try, recorded as an intent; None where the request ended without one.
+    async def _try(self, entry: Entry) -> Verdict | Outcome:
+        """One try, recorded as an intent; an outcome where the request ends without one.
 
         Raises:
             Halt: the run is ending.
 
         """
-        alone = await self._gate.pass_alone()
+        alone = await self._gate.pass_alone(entry)
         try:
             async with self._slots:
-                early = await self._gate.turn(entry)
-                if early is None:
-                    verdict = self._judge(entry, await self._send_once(entry), alone=alone)
-                    if entry.is_to_be_recounted(verdict):
-                        return await self._recounted(entry, verdict, alone=alone)
-            if early:
-                await self._settle(entry, early)
-                return None
-            return verdict
+                found = await self._in_turn(entry, alone=alone)
+                if isinstance(found, Verdict) and entry.is_to_be_recounted(found):
+                    # Signed by the other rule, before others of its kind leave.
+                    await self._book.record(entry, found)
+                    await self._brake.sleep(SAME_AGAIN_S)
+                    found = await self._in_turn(entry, alone=alone)
+                return found
         finally:
             if alone:
                 self._gate.leave()
 
-    async def _recounted(self, entry: Entry, verdict: Verdict, *, alone: bool) -> Verdict | None:
-        """Send a long text once more, signed by the other rule, before others of its kind leave.
-
-        Raises:
-            Halt: the run is ending.
-
-        """
-        entry.last = verdict
-        await self._book.record(entry, verdict)
-        await self._brake.sleep(SAME_AGAIN_S)
+    async def _in_turn(self, entry: Entry, *, alone: bool) -> Verdict | Outcome:
+        """What is answered to a request in its turn, or how it ends without one."""
         early = await self._gate.turn(entry)
-        if early:
-            await self._settle(entry, early)
-            return None
-        return self._judge(entry, await self._send_once(entry), alone=alone)
+        return early or self._judge(entry, await self._send_once(entry), alone=alone)
 
     async def _send_once(self, entry: Entry) -> Reply | NoReply:
         """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
@@ -381,6 +313,7 @@ class Dispatcher:
             body=entry.request.body,
             listener=self._listener,
         )
+        entry.last = verdict
         sky = self._conditions.weather.sky
         stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
         if stop:
@@ -389,42 +322,22 @@ class Dispatcher:
             self._brake.stir()
         return verdict
 
-    async def _conclude(self, entry: Entry, verdict: Verdict) -> bool:
-        """Whether `verdict` ends its tries; what it says is recorded either way."""
-        entry.last = verdict
-        if verdict.kind is ReplyClass.CREDENTIALS and not self._conditions.guards.proven:
+    async def _conclude(self, entry: Entry, found: Verdict | Outcome) -> None:
+        """Write down how a request ended."""
+        if isinstance(found, Outcome):
+            await self._settle(entry, found)
+        elif found.kind is ReplyClass.CREDENTIALS and not self._conditions.guards.proven:
             # Whose fault it is shows at the end: the secret's, or this row's alone.
-            await self._book.record(entry, verdict)
-            return True
-        outcome = ending(entry, verdict, self.stopped)
-        if outcome is None:
-            await self._book.record(entry, verdict)
-            return False
-        if outcome.status is RowStatus.APPLIED:
-            self._pacer.budget.succeeded(entry.attempts)
-        await self._settle(entry, outcome, verdict)
-        return True
+            await self._book.record(entry, found)
+        else:
+            outcome = ending(entry, found, self.stopped)
+            if outcome.status is RowStatus.APPLIED:
+                self._pacer.budget.succeeded(entry.attempts)
+            await self._settle(entry, outcome, found)
 
     async def _settle(self, entry: Entry, outcome: Outcome, verdict: Verdict | None = None) -> None:
         """Write down how a request ended; only then let its successor go."""
         await self._book.settle(entry, outcome, verdict)
         follower = self._dependents.pop(entry.request.key, None)
         if follower:
-            self._let_go(follower, entry)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds until a repeat, tenacity's wait strategy.
-
-    Throttling, maintenance and outages are waited out at the pace and the weather, together with
-    every other row.
-    """
-    failure = state.outcome.exception() if state.outcome else None
-    if not isinstance(failure, _Again):
-        return 0.0
-    verdict = failure.verdict
-    if verdict.kind is ReplyClass.TRANSIENT:
-        hint = min(verdict.retry_after or 0.0, RETRY_AFTER_MOST_S)
-        said_itself = SAME_AGAIN_S if verdict.code.isdigit() else 0.0
-        return max(_UNANSWERED_WAIT(state), hint, said_itself)
-    return SAME_AGAIN_S if verdict.code.isdigit() else 0.0
+            self._let_go(self._book.begin(follower), entry)

@@ -10,6 +10,8 @@ None of it was tried against the live API.
 from typing import Final
 
 from bulkcast.catalogue import (
+    OFF,
+    ON,
     Choice,
     ChoiceKind,
     Clash,
@@ -34,11 +36,25 @@ from bulkcast.catalogue import (
 from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()
+_RECORDING: Final = ChoiceKind(
+    (OFF.or_said("不录", "不录制", "不录课"), ON.or_said("录", "录制", "录课"))
+)
+_LIVE: Final = ChoiceKind((OFF.or_said("不直播", "不播"), ON.or_said("直播")))
+_PERMISSION: Final = ChoiceKind(
+    (OFF.or_said("不允许", "禁止", "不可以"), ON.or_said("允许", "可以"))
+)
+# What is disabled may be the ban or what it bans.
+_BAN: Final = ChoiceKind(
+    (OFF.but_not("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
+     ON.but_not("enable", "enabled"))
+)  # fmt: skip
 _RECORD_TYPES: Final = ChoiceKind(
     (
         Choice(0, Label("Classroom", "录制教室"), ("record classroom", "教室")),
         Choice(1, Label("On-site", "录制现场"), ("record on-site", "on site", "onsite", "现场")),
-        Choice(2, Label("Both", "两个都录"), ("record both", "都录", "两者")),
+        Choice(
+            2, Label("Both", "两个都录"), ("record both", "都录", "两者", "教室和现场", "教室+现场")
+        ),
     )
 )
 
@@ -50,7 +66,7 @@ _COLUMNS: Final = (
             "classroom id when a row has both.",
             "课堂的 LMS 活动 ID（由 createClass 返回）。同一行两个 ID 都有时以它为准。",
         ),
-        role=Role.TARGET, aliases=("课堂活动ID", "LMS活动ID"),
+        role=Role.TARGET, aliases=("课堂活动ID", "课节活动ID", "LMS活动ID"),
     ),
     Setting(
         "classId", IdKind(), Label("Classroom ID", "课堂ID"),
@@ -67,7 +83,7 @@ _COLUMNS: Final = (
             "班级（课程）ID，API 称为 course。可不填，填了就一并发送。",
         ),
         role=Role.CONTEXT, aliases=("课程ID", "班级（课程）ID", "Class (Course) ID"),
-        vendor_undefined="whether it is checked against the classroom",
+        vendor_undefined=Label("whether it is checked against the classroom", "是否与课堂核对"),
         sources=("CREATE: 班级（课程）ID is the API's courseId",),
     ),
     Setting(
@@ -80,12 +96,12 @@ _COLUMNS: Final = (
         role=Role.SCHEDULE, aliases=("开始时间", "开课时间", "开课/开始时间", "Begin time", "Starts at"),
     ),
     Setting(
-        "recordState", _SWITCH, Label("Cloud recording", "云端录课"),
+        "recordState", _RECORDING, Label("Cloud recording", "云端录课"),
         Label(
             "Record the class in the cloud. Live streaming and playback need it.",
             "是否云端录课。网页直播和网页回放都需要先开启录课。",
         ),
-        aliases=("Recording", "Record", "录课", "云录课"), lock=Lock.BEFORE_CLASS,
+        aliases=("Recording", "Record", "录课", "云录课", "云端录制"), lock=Lock.BEFORE_CLASS,
         billed=Label("each minute recorded and each month it is stored", "录制分钟数和按月存储"),
         sources=(
             "RULES: editable until 20 minutes before class", "CREATE: live and playback need it",
@@ -98,11 +114,11 @@ _COLUMNS: Final = (
             "What is recorded: the classroom, the on-site camera, or both.",
             "录制内容：教室、现场，或两个都录。",
         ),
-        aliases=("Record type", "录制类型", "录制方式", "录课方式"), lock=Lock.BEFORE_CLASS,
+        aliases=("Record type", "录制类型", "录制方式", "录制内容", "录课方式"), lock=Lock.BEFORE_CLASS,
         sources=("RULES", "V1: on-site needs recording on, and an edition that has it"),
     ),
     Setting(
-        "liveState", _SWITCH, Label("Web live", "网页直播"),
+        "liveState", _LIVE, Label("Web live", "网页直播"),
         Label(
             "Stream the class on the web. Needs cloud recording; traffic is billed.",
             "是否网页直播。需要开启云端录课；按流量计费。",
@@ -131,7 +147,10 @@ _COLUMNS: Final = (
             "仅双师子课堂：使用主课堂的录课回放。",
         ),
         aliases=("使用主课堂的录课回放", "主课堂录课"), lock=Lock.BEFORE_CLASS,
-        vendor_undefined="its values (1 use, 0 do not, as in editClass) and when it locks",
+        vendor_undefined=Label(
+            "its values (1 use, 0 do not, as in editClass) and when it locks",
+            "取值（按 editClass：1 使用，0 不使用）以及何时锁定",
+        ),
         sources=("DUAL: 1 = use, 0 = no; with 1 the four recording and live values must be 0",),
     ),
     Setting(
@@ -159,11 +178,14 @@ _COLUMNS: Final = (
             "观看直播和回放的密码。请把单元格设为文本格式，0123 才会保持 0123。",
         ),
         aliases=("Password", "密码", "直播密码"),
-        vendor_undefined="its length, its characters, and whether an empty text switches it off",
+        vendor_undefined=Label(
+            "its length, its characters, and whether an empty text switches it off",
+            "长度、允许的字符，以及空文本是否会关闭密码",
+        ),
         sources=("HELP: covers live and playback of this classroom",),
     ),
     Setting(
-        "allowUnloggedChat", _SWITCH, Label("Chat without login", "未登录聊天"),
+        "allowUnloggedChat", _PERMISSION, Label("Chat without login", "未登录聊天"),
         Label(
             "Viewers who are not logged in may chat and like.",
             "允许未登录用户参与直播聊天和点赞。",
@@ -172,14 +194,17 @@ _COLUMNS: Final = (
         sources=("HELP: chat and likes",),
     ),
     Setting(
-        "webcastAllForbidden", _SWITCH, Label("All forbidden", "全体禁止"),
+        "webcastAllForbidden", _BAN, Label("All forbidden", "全体禁止"),
         Label(
             "Documented as 'Disable all web live streaming'; the console's only control of that "
             "shape mutes all chat. Try it on one classroom first.",
             "文档写作“禁用所有网页直播”，但控制台里形态相同的开关是“全体禁言”。请先用一个课堂试验。",
         ),
         aliases=("Webcast all forbidden", "全体禁言", "网页直播全体禁言"),
-        vendor_undefined="whether it disables streaming, as the page says, or mutes the chat",
+        vendor_undefined=Label(
+            "whether it disables streaming, as the page says, or mutes the chat",
+            "是如文档所说禁用直播，还是禁言",
+        ),
         sources=("HELP: 网页直播禁言",),
     ),
     Setting(
@@ -190,7 +215,7 @@ _COLUMNS: Final = (
             "观看权限：有链接即可观看，或仅指定人员。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("Viewing set", "观看权限"),
-        vendor_undefined="its values",
+        vendor_undefined=Label("its values", "取值"),
         sources=("HELP: 观看权限, two modes",),
     ),
     Setting(
@@ -200,7 +225,7 @@ _COLUMNS: Final = (
             "本课节的成员可观看。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("Class member state", "本课节的成员可观看", "成员可观看"),
-        vendor_undefined="its values (0 and 1 are a guess)",
+        vendor_undefined=Label("its values (0 and 1 are a guess)", "取值（0 和 1 只是推测）"),
         sources=("HELP: needs login to watch",),
     ),
     Setting(
@@ -210,7 +235,7 @@ _COLUMNS: Final = (
             "所选学生可观看。厂商未公布取值，按所填整数原样发送。",
         ),
         aliases=("User state", "指定学生可观看"),
-        vendor_undefined="its values (0 and 1 are a guess)",
+        vendor_undefined=Label("its values (0 and 1 are a guess)", "取值（0 和 1 只是推测）"),
         sources=("HELP: needs login to watch",),
     ),
     Setting(
@@ -221,7 +246,10 @@ _COLUMNS: Final = (
             "可观看学生的 ClassIn UID，用逗号或空格分隔。不是控制台里的 studentId。",
         ),
         aliases=("Student UID list", "Students", "学生UID列表", "可观看学生"),
-        vendor_undefined="whether it replaces or appends, its greatest length, and what empty means",
+        vendor_undefined=Label(
+            "whether it replaces or appends, its greatest length, and what empty means",
+            "是替换还是追加、最多多少个，以及为空的含义",
+        ),
         sources=("HELP: UIDs come from register; the console's studentId is another number",),
     ),
     Setting(
@@ -231,7 +259,7 @@ _COLUMNS: Final = (
             "直播页面上的介绍文字。1000 个字符以内是安全的。",
         ),
         aliases=("Introduction", "Description", "直播简介", "介绍", "简介"),
-        vendor_undefined="its limit and whether HTML is accepted",
+        vendor_undefined=Label("its limit and whether HTML is accepted", "长度上限，以及是否接受 HTML"),
         sources=("V1: classIntroduce is cut at 1000 characters without a word",),
     ),
     Setting(
@@ -241,7 +269,7 @@ _COLUMNS: Final = (
             "自定义标记，50 个字符以内。",
         ),
         aliases=("Custom", "自定义"),
-        vendor_undefined="whether it alone counts as a setting",
+        vendor_undefined=Label("whether it alone counts as a setting", "单独填写它是否算作一项设置"),
         sources=("RULES: siblings cut it at 50 characters without a word",),
     ),
 )  # fmt: skip
@@ -447,7 +475,11 @@ WEBCAST: Final = Endpoint(
     columns=_COLUMNS,
     # 班级 ("class") is the API's course and 课堂 ("classroom") its class: an English "Class ID"
     # is as often one as the other.  The API's own spelling, `classId`, is not in doubt.
-    ambiguous_headers={fold("Class ID"): ("courseId", "classId")},
+    ambiguous_headers={
+        fold("Class ID"): ("courseId", "classId"),
+        # Whether to record, or what.
+        fold("录制"): ("recordState", "recordType"),
+    },
     rules=_RULES,
     replies=_REPLIES,
     limit=Limit(

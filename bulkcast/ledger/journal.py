@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.mark import Counts, Mark
 from bulkcast.ledger.moments import Moment
 from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
@@ -62,7 +61,6 @@ class Started:
 class Keepsakes:
     """What lies beside the ledger's file for bad days."""
 
-    ballast: Ballast
     mark: Mark
     intents: int
     """How many intents the run has stored."""
@@ -112,7 +110,7 @@ class RunJournal:
 
         Raises:
             LedgerUnwritable: it is not stored, so they must not leave; nor is any that comes
-                after, since what room is left is for outcomes.
+                after, since what room there may be is for outcomes.
 
         """
         if self._full:
@@ -128,10 +126,8 @@ class RunJournal:
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Store how these attempts, or with an outcome their requests, ended.
 
-        On a disk that has become full the ballast makes room for them.
-
         Raises:
-            LedgerUnwritable: even so they are not stored.
+            LedgerUnwritable: they are not stored.
 
         """
         ends = [self._end(a) for a in attempts if a.outcome is None]
@@ -192,20 +188,10 @@ class RunJournal:
             _tell([entry for entry in batch if entry.statement == _INTEND], gone)
             batch = [entry for entry in batch if entry.statement != _INTEND]
         failure = self._try(batch)
-        if failure:
-            self._rescue(batch, failure)
-        else:
-            _tell(batch, None)
+        self._full = failure or self._full
+        _tell(batch, failure)
         ended = loop.time()
         self._rest_until = ended + _REST * (ended - began)
-
-    def _rescue(self, batch: Sequence[_Entry], failure: LedgerUnwritable) -> None:
-        """On a full disk nothing new begins, but what has ended is worth the ballast."""
-        self._full = failure
-        ended = [entry for entry in batch if entry.statement != _INTEND]
-        _tell([entry for entry in batch if entry.statement == _INTEND], failure)
-        made_room = self._keepsakes is not None and self._keepsakes.ballast.release()
-        _tell(ended, self._try(ended) if made_room and ended else failure)
 
     def _try(self, batch: Sequence[_Entry]) -> LedgerUnwritable | None:
         try:

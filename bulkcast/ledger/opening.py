@@ -3,7 +3,8 @@
 import os
 import shutil
 import sqlite3
-from contextlib import ExitStack
+import tempfile
+from contextlib import ExitStack, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,10 @@ UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
 such bytes."""
 _ROOM: Final = 64 * 1024
 """Bytes that have to be free: SQLite's shared memory takes half of it."""
+_TRIED: Final = 1 << 20
+"""Bytes that are written to see whether a disk is full: what a run needs, several times over."""
+_OLD_RESERVE: Final = "ballast"
+"""A file beside the ledger that early versions kept, and that nobody needs any more."""
 _APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
 
 
@@ -34,6 +39,28 @@ def prepare(path: Path) -> None:
         raise CannotStart(
             "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
             folder=path.parent,
+            why=exc.strerror,
+        ) from exc
+    with suppress(OSError):
+        (path.parent / _OLD_RESERVE).unlink()
+
+
+def require_room(folder: Path) -> None:
+    """Make sure that there is room for what a run writes.
+
+    Raises:
+        LedgerUnwritable: there is none.
+
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(os.urandom(_TRIED))  # zeros would take no room on a disk that packs
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise LedgerUnwritable(
+            "nothing can be written in {folder} ({why}); make room there",
+            folder=folder,
             why=exc.strerror,
         ) from exc
 

@@ -10,13 +10,12 @@ from typing import Final, Self
 from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.known import Entry
 from bulkcast.ledger import acknowledged, freezing, listing, loading, place, purging, recent
-from bulkcast.ledger.ballast import Ballast
 from bulkcast.ledger.damage import damaged, reading
 from bulkcast.ledger.forgotten import RUNS, refuse_forgotten
 from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
 from bulkcast.ledger.mark import Mark
 from bulkcast.ledger.moments import Moment, Steady
-from bulkcast.ledger.opening import connect, prepare
+from bulkcast.ledger.opening import connect, prepare, require_room
 from bulkcast.ledger.place import network_drive, refuse_network_drive
 from bulkcast.ledger.shared import Sends
 from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
@@ -110,8 +109,7 @@ class Ledger:
             written, settled = self._counts(run_id)
         with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
             started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
-            keepsakes = Keepsakes(Ballast(self.home), mark, written, settled, self.gone)
-            keepsakes.ballast.keep()
+            keepsakes = Keepsakes(mark, written, settled, self.gone)
             yield RunJournal(connection, run_id, places, started, keepsakes, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
@@ -239,7 +237,7 @@ class Ledger:
 
         """
         self._look_it_over()
-        Ballast(self.home).require_room()
+        require_room(self.home)
         with self._transaction():
             pass
 

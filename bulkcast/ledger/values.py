@@ -102,7 +102,7 @@ class FrozenRun:
         ended = dict(self.settled)
         for request in self.stored:
             ended.update(dict.fromkeys(request.rows, self.outcomes[request.key]))
-        return dict(sorted(ended.items()))
+        return {row: ended[row] for row in sorted(ended)}
 
 
 def pack_header(header: RunHeader) -> str:

@@ -5,7 +5,7 @@ nothing it holds may end in a traceback, and nothing in it is dropped or repaire
 had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,15 +13,15 @@ from typing import Final
 from bulkcast import planfile
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.loader import delimited, workbook
+from bulkcast.loader import delimited, table, workbook
 from bulkcast.loader.apart import Apart
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import Chunk
-from bulkcast.model import Cell, Sheet
+from bulkcast.model import Grid, Layout, Sheet
 from bulkcast.wording import marked
 
-__all__ = ["ReadOptions", "Stream", "cells", "previous_results", "read", "stream"]
+__all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
 _OPENERS: Final[Mapping[str, _Opener]] = {
@@ -165,16 +165,43 @@ def _require_file(path: Path) -> None:
         )
 
 
-def cells(path: Path, tab: str) -> dict[int, Sequence[Cell]]:
-    """Row → all of its cells; of a workbook of another kind than xlsx, blank rows left out.
+def grid(path: Path, layout: Layout) -> Grid:
+    """All cells of a sheet that was read before, those above its header and its comments included.
 
     Raises:
         UnreadableSheet: the file cannot be read as it was before.
 
     """
-    with _told(path), Apart(path, "whole") as child:
-        child.choose(tab)
-        return {number: row for (number, row), _ in child.lines()}
+    with _told(path):
+        if layout.kind in _DELIMITED:
+            return Grid(delimited.lines(path, layout))
+        if layout.kind in _NEWER:
+            return workbook.grid(path, layout.tab or "")
+        with Apart(path, "whole") as child:
+            child.choose(layout.tab or "")
+            lines = list(child.lines())
+    hidden = frozenset(number for (number, _), is_hidden in lines if is_hidden)
+    return Grid({number: row for (number, row), _ in lines}, hidden)
+
+
+_DELIMITED: Final = frozenset({"csv", "tsv"})
+_NEWER: Final = frozenset({"xlsx", "xlsm"})
+
+
+def chosen(whole: Grid, header_row: int, rows: Collection[int]) -> tuple[Grid, Mapping[int, int]]:
+    """Only `rows` below the header and what is above it, with all comments; old row → new one.
+
+    What is hidden among them is shown.
+    """
+    kept = [
+        number
+        for number, cells in sorted(whole.cells.items())
+        if number > header_row and (number in rows or table.is_comment(cells))
+    ]
+    places = {number: place for place, number in enumerate(kept, start=header_row + 1)}
+    head = {number: cells for number, cells in whole.cells.items() if number <= header_row}
+    moved = {place: whole.cells[number] for number, place in places.items()}
+    return Grid({**head, **moved}, is_cut=whole.is_cut), places
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:

@@ -16,7 +16,7 @@ from bulkcast.loader.guessing import Doubts
 from bulkcast.loader.options import ReadOptions
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.swallowed import Swallowed
-from bulkcast.loader.table import HEADER_WITHIN, Chunk, Line
+from bulkcast.loader.table import HEADER_WITHIN, Chunk, Line, is_results
 from bulkcast.model import Layout, Text
 from bulkcast.quoting import unguard
 from bulkcast.wording import marked
@@ -67,6 +67,19 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         yield stream
 
 
+def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
+    """Row → its cells, of a file that was read before."""
+    with path.open(encoding=layout.encoding, newline="") as file:
+        told, _ = _announced(file.readline())
+        file.seek(0)
+        skipped = 1 if told else 0
+        records = _Records(path, file, layout.encoding, layout.delimiter, skipped=skipped)
+        found = {n: row for some in records.chunks() for n, row in zip(*some, strict=True)}
+    if not is_results(found.get(layout.header_row, ())):
+        return found
+    return {number: list(map(unguard, row)) for number, row in found.items()}
+
+
 def _seen(chunks: Iterable[Chunk], swallowed: Swallowed, doubts: Doubts | None) -> Iterator[Chunk]:
     for numbers, rows in chunks:
         swallowed.see(numbers, rows)
@@ -92,7 +105,8 @@ def _stream(
     numbers, head = next(chunks, (range(0), []))
     header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
     if header is None:
-        raise table.no_header(path.name, endpoint)
+        raise table.no_header(path.name, endpoint, zip(numbers, head, strict=True))
+    table.require_whole(zip(numbers, head, strict=True), header, endpoint, options.mapping)
     layout = Layout(
         kind=path.suffix.lower().lstrip("."),
         header_row=header.number,

@@ -54,6 +54,8 @@ class Found:
 
     hidden: set[int]
     last_row: int = 0
+    is_wide: bool = False
+    """Whether there are cells beyond the columns that are read."""
 
 
 class _Places(dict[str, int]):
@@ -201,6 +203,7 @@ class _Rows:
 
     def _far(self, place: int) -> None:
         """Cells in a corner that far off come from no person; parsers have died of them."""
+        self._found.is_wide |= place >= WIDEST
         if place >= WIDEST and self._found.last_row > _FAR_ROW:
             raise UnreadableSheet(
                 "The worksheet has a cell in row {row}, far beyond column {widest}, "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Literal
 
 from bulkcast.loader import table
@@ -50,20 +51,28 @@ class Stream:
 
     def sheet(self) -> Sheet:
         """All of it."""
+        *parts, last = self.parts()
+        return replace(last, rows=tuple(row for part in parts for row in part.rows))
+
+    def parts(self) -> Iterator[Sheet]:
+        """All of it, some hundreds of rows at a time.
+
+        The last part has no rows, and all that is to be said of the sheet as a whole.
+        """
         lines: Iterable[Line] = (line for chunk in self.chunks for line in zip(*chunk, strict=True))
         names = self.headers
         if self.notes_beside:
             kept = list(lines)
             names = self._names([cells for _, cells in kept])
             lines = ((number, _cut(cells, len(names))) for number, cells in kept)
-        rows = tuple(
-            table.rows(
-                lines, width=len(names), own=table.own_columns(names), tally=self._tally,
-                hidden=self.hidden, hide=self.hide,
-            )
+        rows = table.rows(
+            lines, width=len(names), own=table.own_columns(names), tally=self._tally,
+            hidden=self.hidden, hide=self.hide,
         )  # fmt: skip
+        while some := tuple(islice(rows, _AT_ONCE)):
+            yield Sheet(self.name, self.layout, names, some)
         layout = replace(self.layout, hidden_rows=self._tally.hidden)
-        return Sheet(self.name, layout, names, rows, self.all_remarks(), self.doubts())
+        yield Sheet(self.name, layout, names, (), self.all_remarks(), self.doubts())
 
     def _names(self, rows: Sequence[Cells]) -> tuple[str, ...]:
         """The headers, up to the widest row, since notes beside the table are kept."""
@@ -71,6 +80,7 @@ class Stream:
         return self.headers + ("",) * (min(widest, WIDEST) - len(self.headers))
 
 
+_AT_ONCE: Final = 1024
 _NOTHING: Final[tuple[Cell, ...]] = (None, "")
 
 

@@ -22,6 +22,7 @@ Chunk = tuple[Sequence[int], Sequence[Cells]]
 
 WIDEST: Final = 256
 """Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
+_SHOWN: Final = 3
 HEADER_WITHIN: Final = 10
 """Chinese templates put a title and notes above the header: it is not always the first line."""
 
@@ -44,7 +45,12 @@ class Header:
     @property
     def is_result_sheet(self) -> bool:
         """Whether the file was written by bulkcast beside a user's rows."""
-        return any(name.strip().casefold() == f"{RESULT_PREFIX}status" for name in self.names)
+        return is_results(self.names)
+
+
+def is_results(names: Iterable[str]) -> bool:
+    """Whether the header of these names is one that bulkcast wrote."""
+    return any(name.strip().casefold() == f"{RESULT_PREFIX}status" for name in names)
 
 
 def find_header(
@@ -61,6 +67,57 @@ def find_header(
     ]
     best = max(found, key=lambda header: header.matches, default=None)
     return best if best is not None and best.matches else None
+
+
+def other_half(
+    head: Iterable[Line], header: Header, endpoint: Endpoint, mapping: Mapping[str, str]
+) -> tuple[int, str] | None:
+    """The line beside `header` that is one with it, and the first column that only it names.
+
+    In such a header of two rows a cell of the one row names what the other one leaves blank, or
+    gives a name to several columns together.
+    """
+    mapped = frozenset(fold(name) for name in mapping)
+    columns = [endpoint.column_for(name) for name in header.names]
+    held = {column.key for column in columns if column is not None}
+    taken = {
+        i for i, name in enumerate(header.names) if columns[i] is not None or fold(name) in mapped
+    }
+    named = {i for i, name in enumerate(header.names) if name.strip()}
+    for number, cells in head:
+        names = _names(cells)
+        is_below = number == header.number + 1 and not any(
+            name.strip() for i, name in enumerate(names) if i in taken
+        )
+        if number != header.number - 1 and not is_below:
+            continue
+        found = {i: c for i, n in enumerate(names) if (c := endpoint.column_for(n))}
+        fresh = [i for i, column in found.items() if column.key not in held and i not in taken]
+        # One that stands under a name of the user's own may be a word of theirs.
+        if any(i not in named for i in fresh) or (is_below and len(fresh) > 1):
+            first = next(i for i in fresh if i not in named or is_below)
+            return number, names[first].strip()
+    return None
+
+
+def require_whole(
+    head: Iterable[Line], header: Header, endpoint: Endpoint, mapping: Mapping[str, str]
+) -> None:
+    """Refuse a header of two rows: what one of them names would be passed over.
+
+    Raises:
+        UnreadableSheet: the header is one.
+
+    """
+    if half := other_half(head, header, endpoint, mapping):
+        raise UnreadableSheet(
+            "The header stands in two rows, {row} and {other}: {column} is named in row {other}"
+            " alone; write all names into row {row}, each above its column, and delete the other"
+            " row.",
+            row=header.number,
+            other=half[0],
+            column=half[1],
+        )
 
 
 def _names(cells: Cells) -> tuple[str, ...]:
@@ -82,8 +139,26 @@ def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) ->
     return len(matched)
 
 
-def no_header(place: str | Text, endpoint: Endpoint) -> UnreadableSheet:
-    """The refusal of a sheet in which no line is a header."""
+def no_header(
+    place: str | Text, endpoint: Endpoint, head: Iterable[Line] = (), delimiters: str = ",;\t|，"
+) -> UnreadableSheet:
+    """The refusal of a sheet in which no line is a header; `head` are its first lines."""
+    packed = [
+        (number, cells[0])
+        for number, cells in head
+        if cells and isinstance(cells[0], str) and all(map(_is_empty, cells[1:]))
+    ]
+    for delimiter in delimiters:
+        lines = [(number, cell.split(delimiter)) for number, cell in packed]
+        header = find_header(lines, endpoint, {})
+        if header is not None and header.matches > 1:
+            return UnreadableSheet(
+                "{place} holds each row in one cell, as in row {row}: {cell}; split that column at"
+                " its separators (in Excel: Data > Text to Columns) and save it again.",
+                place=place,
+                row=header.number,
+                cell=repr(delimiter.join(header.names[:_SHOWN])),
+            )
     examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
     return UnreadableSheet(
         "{place} has no header row within its first {n} rows: none of "

@@ -5,7 +5,7 @@ xlsx is read by `scan`; what `scan` does not know, and every other kind, is read
 
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from zipfile import BadZipFile, ZipFile
 
-from bulkcast.catalogue import Endpoint
+from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import archive, kinds, marks, package, scan, table, texts
 from bulkcast.loader.apart import Apart
@@ -25,7 +25,8 @@ from bulkcast.loader.plainxml import Unusual
 from bulkcast.loader.stored import Cells
 from bulkcast.loader.stream import Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
-from bulkcast.model import FlaggedCell, Layout, Text
+from bulkcast.model import FlaggedCell, Grid, Layout, Text
+from bulkcast.wording import marked
 
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
@@ -35,6 +36,10 @@ _MOST_NAMED: Final = 5
 _AT_ONCE: Final = 512
 _ROW: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?row[\s/>]")
 _LONGEST_NAME: Final = 80
+_LONGEST_HEAD: Final = 1 << 18
+"""Bytes of a worksheet in which its columns are described before its rows."""
+_COLUMN: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?col\s([^<>]*)>")
+_ATTRIBUTE: Final = re.compile(rb"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
 _PIECE: Final = 1 << 16
 _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
@@ -51,6 +56,12 @@ class _Book(Protocol):
 
     def head(self, tab: str) -> Sequence[Line]:
         """The first lines of a worksheet."""
+
+    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
+        """The first lines, each with what stands above in a cell that reaches down to it."""
+
+    def hidden_columns(self, tab: str, /) -> Container[int]:
+        """The columns that are not shown, from 0, where the file tells."""
 
     def may_hold_rows(self, tab: str, /) -> bool:
         """Whether rows may stand in a worksheet that cannot be read."""
@@ -78,8 +89,20 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         chunks = _below(rows, tab.header.number, endpoint)
         yield Stream(
             path.name, layout, tab.header.names, chunks, hidden=hidden, hide=options.hidden,
-            remarks=tuple(_remarks(tab)), late_remarks=book.remarks, notes_beside=True,
+            remarks=(*_remarks(tab), *_hidden_columns(book, tab, endpoint, options)),
+            late_remarks=book.remarks, notes_beside=True,
         )  # fmt: skip
+
+
+def grid(path: Path, tab: str) -> Grid:
+    """All cells of a worksheet of an xlsx workbook that was read before."""
+    kinds.require_workbook(path)
+    hidden: set[int] = set()
+    with ExitStack() as stack:
+        book = _xlsx(path, stack)
+        chunks = book.chunks(tab, hidden)
+        cells = {number: row for chunk in chunks for number, row in zip(*chunk, strict=True)}
+        return Grid(cells, frozenset(hidden), is_cut=book.is_wide)
 
 
 def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator[Chunk]:
@@ -128,6 +151,29 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
         yield Text(said, {"known": str(_listed(tab.passed_over))})
 
 
+def _hidden_columns(
+    book: _Book, tab: "_Tab", endpoint: Endpoint, options: ReadOptions
+) -> Iterator[Text]:
+    """That columns nobody sees are read, too."""
+    hidden, mapped = book.hidden_columns(tab.name), set(map(fold, options.mapping))
+    names = [
+        " ".join(name.split())
+        for index, name in enumerate(tab.header.names)
+        if index in hidden and (endpoint.column_for(name) or fold(name) in mapped)
+    ]
+    if names:
+        said = _HIDDEN_COLUMN if len(names) == 1 else _HIDDEN_COLUMNS
+        yield Text(said, {"known": ", ".join(names)})
+
+
+_HIDDEN_COLUMN: Final = marked(
+    "The column {known} is hidden and is read like the others; delete it if it is not meant."
+)
+_HIDDEN_COLUMNS: Final = marked(
+    "The columns {known} are hidden and are read like the others; delete those that are not meant."
+)
+
+
 # ------------------------------------------------------------------ which worksheet
 
 
@@ -135,6 +181,7 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
 class _Tab:
     name: str
     header: Header
+    head: Sequence[Line] = ()
     passed_over: Sequence[str] = ()
     """The worksheets that cannot be read."""
 
@@ -168,14 +215,17 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
     if not likely and options.tab is None:
         _refuse_hidden(name, book, endpoint, options)
     if not likely:
-        raise table.no_header(_place(name, options.tab), endpoint)
+        head = book.head(wanted[0]) if len(wanted) == 1 else ()
+        raise table.no_header(_place(name, options.tab), endpoint, head)
     if len(likely) > 1:
         raise UnreadableSheet(
             "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
             name=name,
             known=_listed([tab.name for tab in likely]),
         )
-    return replace(likely[0], passed_over=tuple(unreadable))
+    (tab,) = likely
+    table.require_whole(tab.head, tab.header, endpoint, options.mapping)
+    return replace(tab, passed_over=tuple(unreadable))
 
 
 def _looked_into(
@@ -222,14 +272,18 @@ def _listed(names: Sequence[str]) -> str | Text:
 
 
 def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
-    header = table.find_header(book.head(title), endpoint, options.mapping)
-    return None if header is None else _Tab(title, header)
+    head = book.head(title)
+    header = table.find_header(head, endpoint, options.mapping)
+    if header is not None and table.other_half(head, header, endpoint, options.mapping):
+        head = book.unmerged(title, head)
+        header = table.find_header(head, endpoint, options.mapping)
+    return None if header is None else _Tab(title, header, head)
 
 
 # ------------------------------------------------------------------ xlsx
 
 
-def _xlsx(path: Path, stack: ExitStack) -> _Book:
+def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
     """The workbook by the fast reader, or the reference where it is made in an unusual way."""
     packed = stack.enter_context(ZipFile(path))
     structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
@@ -266,6 +320,8 @@ class _Xlsx:
     strings: Sequence[str]
     reference: Callable[[], Apart]
     remarks: list[Text] = field(default_factory=list)
+    is_wide: bool = False
+    """Whether a worksheet was met that has cells beyond the columns that are read."""
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
@@ -291,10 +347,35 @@ class _Xlsx:
             ) from exc
         return lines[:HEADER_WITHIN]
 
+    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
+        names = archive.merged_ranges(self.packed, self._part(tab), self.path)
+        lines = {number: list(cells) for number, cells in head}
+        for column, top, end, last in map(marks.bounds, names):
+            above = lines.get(top, [])
+            if end != column + 1 or column >= len(above):
+                continue
+            for number in range(top + 1, min(last, HEADER_WITHIN) + 1):
+                if number in lines:
+                    line = lines[number]
+                    line += [None] * (column + 1 - len(line))
+                    line[column] = above[column]
+        return list(lines.items())
+
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         part = self._part(tab)
         ranges = archive.merged_ranges(self.packed, part, self.path)
         return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
+
+    def hidden_columns(self, tab: str, /) -> Container[int]:
+        with self.packed.open(self._part(tab)) as part:
+            head = part.read(_LONGEST_HEAD).partition(b"sheetData")[0]
+        hidden: set[int] = set()
+        for attributes in _COLUMN.findall(head):
+            said = dict(_ATTRIBUTE.findall(attributes))
+            first, last = (said.get(name, b"") for name in (b"min", b"max"))
+            if said.get(b"hidden") in {b"1", b"true"} and first.isdigit() and last.isdigit():
+                hidden.update(range(int(first) - 1, min(int(last), table.WIDEST)))
+        return hidden
 
     def may_hold_rows(self, tab: str, /) -> bool:
         """Whether rows stand in a worksheet, as far as its bytes tell."""
@@ -323,6 +404,7 @@ class _Xlsx:
                     yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
             except Unusual:
                 yield from self._rest(tab, found)
+        self.is_wide |= found.is_wide
 
     def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
         """The lines behind the last one that could be scanned."""
@@ -364,6 +446,14 @@ class _Foreign:
 
     def head(self, tab: str) -> Sequence[Line]:
         return self.child.head(tab)
+
+    def unmerged(self, _: str, head: Sequence[Line], /) -> Sequence[Line]:
+        """The first lines as they are: of these kinds few readers tell what is merged."""
+        return head
+
+    def hidden_columns(self, _: str, /) -> Container[int]:
+        """The columns that are not shown: of these kinds few readers tell."""
+        return ()
 
     def may_hold_rows(self, _: str, /) -> bool:
         """Whether rows stand in a worksheet: of these kinds nobody can tell."""

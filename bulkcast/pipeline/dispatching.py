@@ -27,7 +27,6 @@ from bulkcast.model import (
 )
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline.foreseeing import Foresight
-from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.parts import Parts
 from bulkcast.pipeline.reporting import report
 from bulkcast.pipeline.values import Control, RunReport, SendOptions, Watch
@@ -99,15 +98,14 @@ async def carry_out(
 ) -> RunReport:
     """Send what is left of a run, then report all of it."""
     started = asyncio.get_running_loop().time()
-    with rows_uncollected():
-        stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
-        if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
-            stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
-        remarks += _finish(ledger, run, stop, doors.wall())
-        elapsed = asyncio.get_running_loop().time() - started
-        return report(
-            ledger, run, options, stop=stop, requests=requests, elapsed_s=elapsed, remarks=remarks
-        )
+    stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+    if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
+        stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
+    remarks += _finish(ledger, run, stop, doors.wall())
+    elapsed = asyncio.get_running_loop().time() - started
+    return report(
+        ledger, run, options, stop=stop, requests=requests, elapsed_s=elapsed, remarks=remarks
+    )
 
 
 def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text]:

@@ -1,7 +1,7 @@
 """Read a sheet, check it, plan it: everything that needs no network and changes nothing."""
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -13,9 +13,8 @@ from bulkcast import plan as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.model import Outcome, RawRow, ResultRow, RowStatus, Sheet
+from bulkcast.model import Checked, Outcome, RawRow, ResultRow, RowStatus, Sheet
 from bulkcast.naming import header_names
-from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Prepared,
@@ -26,14 +25,18 @@ from bulkcast.pipeline.values import (
 )
 
 
-@rows_uncollected()
 def prepare(
     path: Path | str,
     options: SheetOptions | None = None,
     selection: Selection | None = None,
     endpoint: Endpoint = WEBCAST,
+    *,
+    keep_cells: bool = True,
 ) -> Prepared:
     """Read, check and plan a sheet, offline.
+
+    Without `keep_cells` the sheet is kept without the cells that sending it does not need: most of
+    what it takes up.  They stay in rows of which an earlier run has written how they ended.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -44,27 +47,47 @@ def prepare(
     options = options or SheetOptions()
     selection = selection or Selection()
     sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
-    sheet = loader.read(path, endpoint=endpoint, options=options.read)
+    choice = _Choice(selection)
+    sheet, checked = _checked(path, options, choice, endpoint, keep_cells=keep_cells)
     _require_chosen_rows(sheet, selection)
-    previous = loader.previous_results(sheet)
-    kept, left_out = _leave_out(sheet, selection, previous)
-    wanted = replace(sheet, rows=tuple(r for r in sheet.rows if r.number not in left_out))
-    sent = [r for r in sheet.rows if r.number in kept and kept[r.number].status in _SENT]
-    checked = validator.check(wanted, endpoint, rules_of(options), sent=sent)
-    rows = tuple(row for row in checked.rows if row.row not in checked.overtaken)
-    checked = replace(checked, rows=rows)
-    left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
+    kept, left_out = choice.kept, choice.left_out
+    if checked.overtaken:
+        changes = tuple(row for row in checked.rows if row.row not in checked.overtaken)
+        checked = replace(checked, rows=changes)
+        left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
-    again = _sent_again(previous, left_out) if selection.statuses is not None else {}
+    again = _sent_again(choice.previous, left_out) if selection.statuses is not None else {}
     return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint, again=again)
+
+
+def _checked(
+    path: Path, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
+) -> tuple[Sheet, Checked]:
+    """The sheet, and its chosen rows checked while it is read."""
+    rows: list[RawRow] = []
+    checking: validator.SheetCheck | None = None
+    with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+        for part in opened.parts():
+            checking = checking or validator.SheetCheck(
+                part.headers, part.layout.header_row, endpoint, rules_of(options)
+            )
+            written = loader.previous_results(part)
+            checking.take(*choice.take(part.rows, written))
+            rows += part.rows if keep_cells else _bare(part.rows, written)
+    if checking is None:
+        raise AssertionError("a sheet without its last part")
+    return replace(part, rows=tuple(rows)), checking.result(part.issues)
+
+
+def _bare(rows: Iterable[RawRow], kept: Container[int]) -> Iterator[RawRow]:
+    """The rows without their cells, but for those `kept`."""
+    for row in rows:
+        yield row if row.number in kept else RawRow(row.number, (), row.hidden)
 
 
 def lean(prepared: Prepared) -> Prepared:
     """The same without the cells that sending it does not need: most of what a sheet takes up."""
-    rows = tuple(
-        row if row.number in prepared.kept else RawRow(row.number, (), row.hidden)
-        for row in prepared.sheet.rows
-    )
+    rows = tuple(_bare(prepared.sheet.rows, prepared.kept))
     return replace(prepared, sheet=replace(prepared.sheet, rows=rows))
 
 
@@ -78,7 +101,6 @@ def _overtaken(by: int) -> Outcome:
     return Outcome(RowStatus.SUPERSEDED, "target.overtaken", {"other": str(by)})
 
 
-@rows_uncollected()
 def validate(
     path: Path | str, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
 ) -> Validation:
@@ -131,26 +153,42 @@ def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
         )
 
 
-def _leave_out(
-    sheet: Sheet, selection: Selection, previous: Mapping[int, Mapping[str, str]]
-) -> tuple[dict[int, ResultRow], dict[int, Outcome]]:
-    """The rows not to send: as an earlier result sheet has them, and what becomes of them now."""
-    kept: dict[int, ResultRow] = {}
-    left_out: dict[int, Outcome] = {}
-    shared: dict[str, Outcome] = {}
-    chosen = 0
-    for row in sheet.rows:
-        before = _earlier(row.number, previous.get(row.number, {}))
-        option = _not_chosen(row.number, before, selection, chosen)
-        if option is None:
-            chosen += 1
-            continue
-        if before:
-            kept[row.number] = before
-            left_out[row.number] = Outcome(before.status, before.code, attempts=before.attempts)
-        else:
-            left_out[row.number] = shared.setdefault(option, _not_asked_for(option))
-    return kept, left_out
+class _Choice:
+    """Which rows are sent, which are not, and what becomes of those."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.kept: dict[int, ResultRow] = {}
+        """Rows not to send, as an earlier result sheet has them."""
+        self.left_out: dict[int, Outcome] = {}
+        self.previous: dict[int, Mapping[str, str]] = {}
+        self._selection = selection
+        self._shared: dict[str, Outcome] = {}
+        self._chosen = 0
+
+    def take(
+        self, rows: Iterable[RawRow], written: Mapping[int, Mapping[str, str]]
+    ) -> tuple[list[RawRow], list[RawRow]]:
+        """Of the next rows those to send, and those that an earlier run has sent.
+
+        `written` is what an earlier result sheet says of them.
+        """
+        self.previous.update(written)
+        wanted, sent = [], []
+        for row in rows:
+            before = _earlier(row.number, written.get(row.number, {}))
+            option = _not_chosen(row.number, before, self._selection, self._chosen)
+            if option is None:
+                self._chosen += 1
+                wanted.append(row)
+            elif before:
+                self.kept[row.number] = before
+                outcome = Outcome(before.status, before.code, attempts=before.attempts)
+                self.left_out[row.number] = outcome
+                sent += [row] if before.status in _SENT else []
+            else:
+                shared = self._shared.setdefault(option, _not_asked_for(option))
+                self.left_out[row.number] = shared
+        return wanted, sent
 
 
 def _not_asked_for(option: str) -> Outcome:

@@ -10,11 +10,9 @@ from bulkcast.errors import CannotStart
 from bulkcast.known import Known, is_held, told_by
 from bulkcast.ledger import Ledger, is_begun
 from bulkcast.model import Change, Institution, RowStatus, Text
-from bulkcast.pipeline.memory import rows_uncollected
 from bulkcast.pipeline.values import Prepared
 
 
-@rows_uncollected()
 def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
     """A prepared sheet with what its classrooms at `institution` are known to hold.
 
@@ -32,7 +30,6 @@ def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared
     return replace(prepared, known=known)
 
 
-@rows_uncollected()
 def replan(
     prepared: Prepared,
     *,

@@ -133,6 +133,7 @@ def resumed_place(
     """
     wanted = Path(header.target)
     if asked is not None:
+        reporter.refuse_other_kind(asked, header.layout.kind)
         return asked, ()
     if not wanted.is_file():
         return wanted, ()
@@ -173,11 +174,44 @@ def _write(
     layout = header.layout
     if source is None:
         return _write_bare(ledger, header, rows, target, existing, lang)
-    cells = loader.cells(source, layout.tab or "") if layout.kind in reporter.ANEW else {}
+    grid = loader.grid(source, layout) if reporter.is_anew(target, layout.kind) else None
     written = reporter.write_results(
-        source, target, layout, header.headers, rows, existing=existing, cells=cells, lang=lang
+        source, target, layout, header.headers, rows, existing=existing, cells=grid, lang=lang
     )
     return replace(written, remarks=(*told, *written.remarks))
+
+
+def _write_chosen(
+    ledger: Ledger,
+    frozen: FrozenRun,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+    lang: str,
+) -> reporter.Written:
+    """Write a new sheet with these `rows` alone, one below the other."""
+    header = frozen.header
+    layout = header.layout
+    source, told = _source(ledger, header)
+    if source is None:
+        return _write_bare(ledger, header, rows, target, existing, lang)
+    whole = loader.grid(source, layout)
+    grid, places = loader.chosen(whole, layout.header_row, {row.row for row in rows})
+    moved = [replace(row, row=places[row.row]) for row in rows]
+    written = reporter.write_results(
+        source, target, layout, header.headers, moved, existing=existing, cells=grid, lang=lang
+    )
+    words = {
+        "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
+        "sheet": Path(header.sheet).name,
+    }  # fmt: skip
+    return replace(written, remarks=(Text(_CHOSEN, words), *told, *written.remarks))
+
+
+_CHOSEN: Final = marked(
+    "{name} has {n} of the {total} rows of {sheet}; row numbers in its messages are those of"
+    " {sheet}."
+)
 
 
 def _write_bare(
@@ -302,34 +336,46 @@ def results(
     *,
     target: Path | None = None,
     existing: Literal["refuse", "replace", "keep"] = "keep",
+    only: Set[RowStatus] = frozenset(),
     lang: str = "en",
 ) -> RunReport:
     """How a run ended, and its result sheet: written where it is missing.
 
-    With `keep` a sheet that stands at its place is left as it is.
+    With `keep` a sheet that stands at its place is left as it is.  With `only`, the sheet at
+    `target` has the rows that ended so and no others; where there are none, none is written.
     """
     with Ledger(config_home) as ledger:
         frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         rows = result_rows(frozen, lang=lang)
         place = target or Path(frozen.header.target)
-        if existing == "keep" and place.exists():
-            told = Text(_LEFT_ALONE, {"name": place.name})
-            written = reporter.Written(place, (told,))
+        chosen = [row for row in rows if row.status in only]
+        how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
+        path: Path | None = None
+        if only and not chosen:
+            states = ", ".join(status for status in RowStatus if status in only)
+            words = {"run": frozen.header.run, "states": states}
+            told: tuple[Text, ...] = (Text(_NONE_CHOSEN, words),)
+        elif existing == "keep" and place.exists():
+            path, told = place, (Text(_LEFT_ALONE, {"name": place.name}),)
         else:
-            how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
-            written = _write(ledger, frozen, rows, place, how, lang)
+            write = _write_chosen if only else _write
+            written = write(ledger, frozen, chosen if only else rows, place, how, lang)
+            path, told = written.path, written.remarks
+            _keep_private(Path(frozen.header.sheet), path)
     return RunReport(
         run=frozen.header.run,
         input=frozen.header.sheet,
         requests=0,
         elapsed_s=0.0,
-        results=written.path,
+        results=path,
         stop=frozen.stop,
         exit_status=_exit_status(rows, frozen.stop),
         rows=rows,
-        remarks=written.remarks,
+        remarks=told,
     )
 
+
+_NONE_CHOSEN: Final = marked("No row of run {run} is {states}; no file was written.")
 
 _LEFT_ALONE: Final = marked("{name} is there already and was left as it is; --force replaces it.")
 

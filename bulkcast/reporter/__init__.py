@@ -1,16 +1,19 @@
 """Hands the sheet back: the user's own file, with the outcome of every row behind its cells.
 
+Where another kind of file is wanted, or only some rows, it is a new file with the cells.
 The file is written whole, read again, and only then given its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.model import Layout, ResultRow
-from bulkcast.reporter import bare, delimited, fresh, workbook
+from bulkcast.model import Grid, Layout, ResultRow, Text
+from bulkcast.reporter import delimited, fresh, workbook
 from bulkcast.reporter.files import (
+    Draft,
     Existing,
     Written,
     default_name,
@@ -19,19 +22,19 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.fresh import Cells
 from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
 from bulkcast.reporter.summary import Crosstab, crosstab
 from bulkcast.reporter.template import write_template
+from bulkcast.wording import marked
 
 __all__ = [
-    "ANEW",
     "Crosstab",
     "Existing",
     "Written",
     "crosstab",
     "default_name",
+    "is_anew",
     "refuse_existing",
     "refuse_other_kind",
     "refuse_unwritable",
@@ -43,10 +46,23 @@ __all__ = [
     "write_template",
 ]
 
-ANEW: Final = fresh.KINDS
-"""Kinds of which the result is a new workbook."""
+_DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
+_NEW: Final = frozenset({"xlsx", *_DELIMITERS})
+"""Kinds of file that any sheet's results can be written as."""
 
-_BOOKS: Final = frozenset({".xlsx", ".xlsm"})
+_OWN: Final = frozenset({*_NEW, "xlsm"})
+"""Kinds of sheet whose own file takes the results."""
+
+
+def is_anew(target: Path, kind: str) -> bool:
+    """Whether results of a sheet of this `kind` are a new file at `target`, not the sheet's own.
+
+    Raises:
+        CannotStart: they cannot be written as a file of that name.
+
+    """
+    refuse_other_kind(target, kind)
+    return _kind(target) != kind
 
 
 def write_results(
@@ -57,34 +73,37 @@ def write_results(
     results: Sequence[ResultRow],
     *,
     existing: Existing,
-    cells: Cells | None = None,
+    cells: Grid | None = None,
     lang: str = "en",
 ) -> Written:
     """Write `source` with the seven columns of `results` behind its own to `target`.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
     earlier result are replaced where they stand; rows without a result get blanks in them.
-    `cells` are those of the source, needed for kinds that are written anew (`ANEW`): which of them
-    are safe to read in this process only the loader knows.  `lang` is that of their comments.
+    Where `cells` are given the result is a new file with these, of the kind its name says, and
+    `lang` is the language of its comments; `is_anew` says where they have to be.
 
     Raises:
-        CannotStart: the target exists, cannot be written, or is of another kind than the source.
+        CannotStart: the target exists, cannot be written, or is of a kind that cannot.
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    refuse_other_kind(target, layout.kind)
+    grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
+    if grid is not None:
+        refuse_other_kind(target, "")
     if not source.is_file():
         raise UnreadableSheet(
             "{source} is no longer there, so results cannot be put into it", source=source
         )
     by_row = {result.row: result for result in results}
     with replacing(target, existing) as draft:
-        if layout.kind in {"xlsx", "xlsm"}:
-            workbook.write(source, draft, layout, headers, by_row)
-        elif layout.kind in ANEW:
-            fresh.write(draft, layout, headers, by_row, cells or {}, lang)
-        else:
+        if grid is not None:
+            _write_anew(draft, _kind(target), layout, headers, by_row, grid, lang=lang)
+            draft.remarks.extend(_lost(draft, layout, results, grid, _kind(target)))
+        elif layout.kind in _DELIMITERS:
             delimited.write(source, draft, layout, headers, by_row)
+        else:
+            workbook.write(source, draft, layout, headers, by_row)
     return draft.result
 
 
@@ -103,28 +122,90 @@ def write_bare(
     all that has the cells, so the result takes the next free name.
 
     Raises:
-        CannotStart: the target exists, cannot be written, or is of another kind than the sheet.
+        CannotStart: the target exists, cannot be written, or is of a kind that cannot.
 
     """
     refuse_other_kind(target, layout.kind)
-    is_book = layout.kind in {"xlsx", "xlsm"} or layout.kind in ANEW
-    place = target.with_suffix(".xlsx") if is_book else target
+    place = target if _kind(target) in _DELIMITERS else target.with_suffix(".xlsx")
     if existing == "replace" and place.exists():
         place = next_free(place)
+    rows: dict[int, Sequence[str]] = dict.fromkeys(
+        range(1, max((result.row for result in results), default=0) + 1), ()
+    )
+    grid = Grid({**rows, layout.header_row: tuple(headers)})
+    by_row = {result.row: result for result in results}
     with replacing(place, "refuse") as draft:
-        bare.write(draft, layout, headers, {result.row: result for result in results}, lang)
+        _write_anew(draft, _kind(place), layout, headers, by_row, grid, lang=lang)
     return draft.result
 
 
+def _write_anew(
+    draft: Draft,
+    kind: str,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+    grid: Grid,
+    *,
+    lang: str,
+) -> None:
+    if kind not in _DELIMITERS:
+        fresh.write(draft, layout, headers, results, grid, lang)
+        return
+    if layout.kind != kind:
+        layout = replace(layout, delimiter=_DELIMITERS[kind])
+    delimited.write_anew(draft, layout, headers, results, grid)
+
+
+def _lost(
+    draft: Draft, layout: Layout, results: Sequence[ResultRow], grid: Grid, kind: str
+) -> Iterator[Text]:
+    """What there is to say of what a new file does not have."""
+    if layout.kind in _DELIMITERS:
+        if kind in _DELIMITERS:
+            yield from delimited.encoding_remark(layout)
+        return
+    words = {"kind": layout.kind, "name": draft.result.path.name}
+    is_forced = layout.kind not in _OWN and kind == "xlsx"
+    yield Text(_UNWRITABLE if is_forced else _CELLS_ALONE, words)
+    if grid.is_cut:
+        yield Text(_CUT, words)
+    unmarked = _NO_LONGER_WRONG | (_TYPED if kind in _DELIMITERS else frozenset())
+    rows = [row.row for row in results if any(i.code in unmarked for i in row.issues)]
+    if rows:
+        yield Text(_NOW_SOUND, {**words, "n": str(len(rows)), "first": str(rows[0])})
+
+
+_UNWRITABLE: Final = marked(
+    "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
+)
+_CELLS_ALONE: Final = marked(
+    "{name} is new and has only the cells: the sheet's formats, formulas and other worksheets are"
+    " not in it."
+)
+_CUT: Final = marked("{name} has the columns up to IV; those further to the right are not in it.")
+_NOW_SOUND: Final = marked(
+    "Rows with cells that were refused for being a number, merged, or a formula without a value,"
+    " and that are plain texts in {name}: {n}, the first of them row {first}. Mend them before you"
+    " resubmit it, since a text is taken as it stands."
+)
+_NO_LONGER_WRONG: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
+"""Problems of a workbook's cell that a new file does not show."""
+_TYPED: Final = frozenset({"password.numeric", "cell.not_a_text"})
+"""Problems of a cell's type, which a delimited file does not have."""
+
+
 def refuse_other_kind(target: Path, kind: str) -> None:
-    """A workbook inside a file called .csv, or the other way round, is a file nobody can open."""
-    suffix = target.suffix.lower()
-    wanted = "xlsx" if kind in ANEW else kind
-    is_book = wanted in {"xlsx", "xlsm"}
-    if (suffix != f".{wanted}") if is_book else (suffix in _BOOKS):
+    """Raise CannotStart if results of a sheet of this `kind` cannot be a file of that name.
+
+    Without a kind: if a new file cannot.
+    """
+    wanted = _kind(target)
+    if wanted not in _NEW and (wanted != kind or wanted not in _OWN):
         raise CannotStart(
-            "Results of a .{kind} sheet cannot be written as {name}; use .{wanted}",
-            kind=kind,
-            name=target.name,
-            wanted=wanted,
+            "{name} is no sheet that can be written; use .xlsx, .csv or .tsv", name=target.name
         )
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")

@@ -6,7 +6,7 @@ opens it; a sheet of ours is unguarded first, which makes a round trip a fixed p
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import Grid, Layout, ResultRow, Text
 from bulkcast.quoting import guard, unguard
 from bulkcast.reporter.columns import place, storable, texts, title
 from bulkcast.reporter.files import Draft
+from bulkcast.reporter.shown import shown
+from bulkcast.wording import marked
 
 _PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
 """A negative number starts like a formula and is none."""
@@ -44,9 +46,53 @@ def write(
         raise UnreadableSheet(
             "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
         ) from exc
+    draft.remarks.extend(encoding_remark(layout))
+
+
+def write_anew(
+    draft: Draft,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+    grid: Grid,
+) -> None:
+    """Write the draft: a new file with the cells of the sheet, as they are shown, and its results.
+
+    Hidden rows without a result, which were left out of the run, leave a blank line: here nothing
+    would tell them from rows to send.
+
+    Raises:
+        UnreadableSheet: the source is no longer the file that was read.
+
+    """
+    columns = place(headers, len(headers))
+    sheet = _Sheet(layout, len(headers), columns, guarded=False, results=results)
+    left_out = {n for n in grid.hidden - results.keys() if n > layout.header_row}
+    last = max(grid.cells, default=0)
+    n_rows = _put(draft.path, sheet, _as_shown(grid, last, results, left_out), "", "\r\n")
+    _verify(draft.path, sheet, n_rows)
+    if left_out:
+        words = {"n": str(len(left_out)), "name": draft.result.path.name}
+        draft.remarks.append(Text(_LEFT_OUT, words))
+
+
+_LEFT_OUT: Final = marked(
+    "Hidden rows that were left out: {n}. They are blank in {name}, where no row can be hidden."
+)
+
+
+def _as_shown(
+    grid: Grid, last: int, results: Container[int], left_out: Container[int]
+) -> Iterator[tuple[int, list[str]]]:
+    for number in range(1, last + 1):
+        row = [] if number in left_out else [shown(cell) for cell in grid.cells.get(number, ())]
+        yield number, row or ([""] if number in results else [])
+
+
+def encoding_remark(layout: Layout) -> Iterator[Text]:
+    """That the result is in another encoding than the sheet, where it is."""
     if layout.encoding.lower().replace("_", "-") not in _UTF_8:
-        said = Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
-        draft.remarks.append(said)
+        yield Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
 
 
 _UTF_8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
@@ -121,15 +167,21 @@ def _ending(source: Path, encoding: str) -> str:
 
 def _write(source: Path, path: Path, sheet: _Sheet) -> int:
     """Write every record of `source`; how many there were."""
-    n_rows, encoding = 0, sheet.layout.encoding
+    encoding = sheet.layout.encoding
     ending = _ending(source, encoding)
-    with (
-        _opened(source, encoding) as (announced, lines),
-        path.open("w", encoding="utf-8-sig", newline="") as file,
-    ):
+    with _opened(source, encoding) as (announced, lines):
+        return _put(path, sheet, sheet.records(lines), announced, ending)
+
+
+def _put(
+    path: Path, sheet: _Sheet, records: Iterable[tuple[int, list[str]]], announced: str, ending: str
+) -> int:
+    """Write the numbered `records` behind a first line that may be empty; how many there were."""
+    n_rows = 0
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
         file.write(announced)
         out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
-        for n_rows, row in sheet.records(lines):
+        for n_rows, row in records:
             out.writerow(sheet.render(n_rows, row))
     return n_rows
 

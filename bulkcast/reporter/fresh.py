@@ -1,4 +1,4 @@
-"""Result sheets of kinds that nothing here writes (xls, xlsb, ods): a new workbook with the cells.
+"""Result sheets as a new workbook with the cells of a sheet that is none, or not all of one.
 
 Texts stay texts.  Numbers and dates stay what they are too: as texts an id that was rounded, or a
 password that lost its zeros, would look sound when the result is handed in again.
@@ -14,8 +14,9 @@ from typing import Any, Final
 import xlsxwriter
 
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.model import Cell, FlaggedCell, Layout, ResultRow, Scalar, Text
+from bulkcast.model import Cell, FlaggedCell, Grid, Layout, ResultRow, Scalar, Text
 from bulkcast.reporter.columns import (
+    CELL_MAX,
     COLUMNS_MAX,
     FIELDS,
     MEANINGS,
@@ -32,9 +33,6 @@ from bulkcast.reporter.highlight import Area, rules
 from bulkcast.reporter.looking import n_told
 from bulkcast.reporter.styles import COLOURS
 from bulkcast.wording import marked
-
-KINDS: Final = frozenset({"xls", "xlsb", "ods"})
-"""What is written anew, as xlsx."""
 
 _WIDTH: Final = 20
 """Of the user's own columns; the old ones are not known."""
@@ -59,8 +57,10 @@ _FORMATS: Final = {
     "moment": "yyyy-mm-dd hh:mm:ss",
 }
 
+_ROWS_MAX: Final = 1_048_576
+"""Rows of a worksheet (Microsoft, Excel specifications and limits)."""
+
 Cells = Mapping[int, Sequence[Cell]]
-"""Row → its cells from column A on; blank rows may be left out."""
 
 
 def write(
@@ -68,24 +68,31 @@ def write(
     layout: Layout,
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
-    cells: Cells,
+    grid: Grid,
     lang: str,
 ) -> None:
-    """Write the draft: a new workbook with the `cells` of the sheet and its results.
+    """Write the draft: a new workbook with the cells of the sheet and its results.
 
     Where `lang` is not that of the result columns' headers, each has a comment with its meaning.
 
     Cells in error become texts, so that they are refused again and do not pass for blank ones.
 
     Raises:
-        CannotStart: the sheet has no room for seven more columns.
+        CannotStart: the sheet has no room for seven more columns, or more rows than a worksheet.
         UnreadableSheet: the source is no longer the file that was read.
 
     """
+    cells = grid.cells
     end = max(cells, default=0)
     if (last := max(results, default=0)) > end:
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
+        )
+    if end > _ROWS_MAX:
+        raise CannotStart(
+            "The sheet has {n} rows, more than the {most} of a worksheet; use .csv",
+            n=end,
+            most=_ROWS_MAX,
         )
     table = (row for number, row in cells.items() if number >= layout.header_row)
     width = max(len(headers), *map(_extent, table), 0)
@@ -103,7 +110,8 @@ def write(
         _set_up(tab, layout.header_row, width, columns, lang)
         put = _Put(book, tab)
         for number, row in _filled(cells, layout.header_row, columns, results):
-            tab.set_row(number - 1, _LINE * _lines(row, columns, layout.header_row, number))
+            height = _LINE * _lines(row, columns, layout.header_row, number)
+            tab.set_row(number - 1, height, None, {"hidden": number in grid.hidden})
             for column, value in row.items():
                 is_header = number == layout.header_row
                 wrapped = columns.get(column) in _WRAPPED
@@ -113,12 +121,15 @@ def write(
         _colour(book, tab, layout, headers, columns, end)
     if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
-    if layout.kind not in KINDS:
-        return
-    said = marked(
-        "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
-    )
-    draft.remarks.append(Text(said, {"kind": layout.kind, "name": draft.result.path.name}))
+    if put.n_cut:
+        words = {"n": str(put.n_cut), "most": f"{CELL_MAX:,}"}
+        draft.remarks.append(Text(_CUT, words))
+
+
+_CUT: Final = marked(
+    "Cells with more than the {most} characters that a worksheet's cell holds: {n}. They end in …"
+    " there; a .csv file has all of them."
+)
 
 
 def _extent(cells: Sequence[Cell]) -> int:
@@ -152,7 +163,7 @@ def _filled(
 def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
     """How many lines row `n` takes: a header as it is broken, below it what is wrapped."""
     if n <= header_row:
-        broken = (str(v).count("\n") + 1 for v in row.values() if n == header_row)
+        broken = (_broken(str(v)) for v in row.values() if n == header_row)
         return min(max(broken, default=1), _LINES_MOST)
     wrapped = (
         math.ceil(_cells(line) / (WIDTHS[field] * _FILL))
@@ -161,6 +172,11 @@ def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int,
         for line in [str(row[column])]
     )
     return min(max(1, *wrapped), _LINES_MOST)
+
+
+def _broken(header: str) -> int:
+    """How many lines a header takes in a column of the user's."""
+    return sum(max(1, math.ceil(_cells(line) / (_WIDTH * _FILL))) for line in header.split("\n"))
 
 
 def _cells(text: str) -> int:
@@ -176,7 +192,9 @@ class _Put:
     """Writes cells, each as what it is; nothing becomes a formula or a link."""
 
     def __init__(self, book: Any, tab: Any) -> None:
-        self._tab = tab
+        self.n_cut = 0
+        """Texts that were longer than a cell of a worksheet."""
+        self._book, self._tab = book, tab
         self._formats = {
             name: book.add_format({"num_format": code, "valign": "top"})
             for name, code in _FORMATS.items()
@@ -186,10 +204,13 @@ class _Put:
 
     def cell(self, row: int, column: int, value: Cell, *, is_header: bool, wrapped: bool) -> None:
         """Write `value` to `row`, from 1, and `column`, from 0."""
+        padding = _padding(value)
         value = _plain(value)
         if value in _NOTHING:
             return
         write, shown, format_ = self._way(value)
+        if padding:
+            format_ = self._padded(padding)
         if wrapped:
             format_ = self._wrapped
         write(row - 1, column, shown, self._head if is_header else format_)
@@ -206,7 +227,25 @@ class _Put:
                 kind = "date" if value.time() == dt.time() else "moment"
                 return self._tab.write_datetime, value, self._formats[kind]
             case _:
-                return self._tab.write_string, writable(str(value)), self._formats["text"]
+                text = writable(str(value))
+                self.n_cut += len(text) < len(str(value))
+                return self._tab.write_string, text, self._formats["text"]
+
+    def _padded(self, zeros: str) -> object:
+        """The format of numbers that are shown with so many digits."""
+        if zeros not in self._formats:
+            padded = {"num_format": zeros, "valign": "top"}
+            self._formats[zeros] = self._book.add_format(padded)
+        return self._formats[zeros]
+
+
+def _padding(cell: Cell) -> str:
+    """The format in which a number is shown with zeros before it; empty for any other cell."""
+    match cell:
+        case FlaggedCell(code="id.display_differs", shown=shown):
+            return "0" * len(shown)
+        case _:
+            return ""
 
 
 def _plain(cell: Cell) -> Scalar:

@@ -52,6 +52,10 @@ class Checking:
         """Issues of the file, as grave as they are here."""
         return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
 
+    def other_tables(self) -> tuple[Issue, ...]:
+        """The headers among the rows checked so far that are not the sheet's own."""
+        return tuple(found for _, found in sorted(self.rows.other_tables.items()))
+
     def suspicions(self) -> Suspicions:
         """A fresh look at the ids of the sheet as a whole."""
         return Suspicions(self.read, self._names)

@@ -7,7 +7,15 @@ from typing import Final
 from bulkcast.catalogue import INT64_MAX, ChoiceKind, fold
 from bulkcast.model import Cell, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of
-from bulkcast.validator.reading import EXACT_BELOW, Reader, Reading, cleaned, plain, refused
+from bulkcast.validator.reading import (
+    EXACT_BELOW,
+    Reader,
+    Reading,
+    are_digits,
+    cleaned,
+    plain,
+    refused,
+)
 
 _NUMBER_FIRST: Final = re.compile(
     r"(?P<number>\d)[\s=:.、,;/–—-]*[(\[【]?\s*(?P<word>[^\d\s=:.()-].*?)[)\]】]?"
@@ -15,6 +23,10 @@ _NUMBER_FIRST: Final = re.compile(
 _NUMBER_LAST: Final = re.compile(
     r"(?P<word>.*?[^\d\s=:.(-])[\s=:.、,;/–—-]*[(\[【]?\s*(?P<number>\d)[)\]】]?"
 )
+
+_BETWEEN: Final = re.compile(r"[\s/|、,;:()\[\]【】-]+")
+_STOPS: Final = "。，、,.;!"
+"""What may stand behind a word, folded, and says nothing."""
 
 
 def choice_reader(kind: ChoiceKind) -> Reader:
@@ -32,6 +44,8 @@ def choice_reader(kind: ChoiceKind) -> Reader:
         if not isinstance(cell, str):
             return wrong
         value = words.get(fold(cell), _both_said(cell, words))
+        if value is None:
+            value = words.get(fold(cell).rstrip(_STOPS), _said_by_all(cell, words))
         return _with_point(cell) if value is None else Reading(value)
 
     def _with_point(cell: str) -> Reading:
@@ -53,6 +67,15 @@ def _both_said(cell: str, words: Mapping[str, int]) -> int | None:
         return None
     value = words.get(fold(found["word"]))
     return value if value == words.get(found["number"]) else None
+
+
+def _said_by_all(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that each of several words names, as in `Yes/是` and `否，不录`."""
+    parts = [part for part in _BETWEEN.split(plain(cell)) if part]
+    values = {words.get(fold(part)) for part in parts}
+    if len(parts) < 2 or len(values) > 1 or all(map(are_digits, parts)):
+        return None
+    return values.pop()
 
 
 def read_integer(cell: Cell) -> Reading:

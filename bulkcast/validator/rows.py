@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
-from bulkcast.catalogue import Endpoint, IdListKind, Lock, Role, Setting, TextKind
+from bulkcast.catalogue import Endpoint, IdListKind, Lock, Role, Setting, TextKind, fold
 from bulkcast.masking import masked
 from bulkcast.model import (
     Block,
@@ -23,7 +23,7 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.problems import issue
-from bulkcast.validator.columns import letters
+from bulkcast.validator.columns import address, letters
 from bulkcast.validator.reading import Finding, Memory, Reading, visible
 from bulkcast.validator.rules import Breach, Breaches, Case
 
@@ -32,6 +32,9 @@ _QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
 """Arguments of sentences that repeat what stands in a cell."""
 _SHORTEST_HIDDEN: Final = 2
 _LONGEST_SHOWN: Final = 120
+_FEWEST_NAMES: Final = 2
+"""Columns that a header names, of which one names the classroom."""
+_LONGEST_HEADER: Final = 80
 _GRAVEST_FIRST: Final = {severity: place for place, severity in enumerate(Severity)}
 
 
@@ -105,6 +108,14 @@ class RowChecker:
             place[c.setting.key] for c in columns if c.setting.lock is Lock.BEFORE_CLASS
         ]
         self._secrets = [c.index for c in columns if c.setting.secret]
+        self._headers = {
+            **{header: setting.key for header, setting in endpoint.by_header.items()},
+            **{fold(column.header): column.setting.key for column in columns},
+        }
+        self._all_targets = frozenset(t.key for t in endpoint.targets)
+        self.other_tables: dict[int, Issue] = {}
+        """By the row of its header, each further table whose columns stand elsewhere, so far met:
+        what is below it cannot be read by the first header."""
         self._known: dict[tuple[object, ...], Issue] = {}
         self._quoted: dict[int, int] = {}
         """`id` of a known issue → how many characters at most it repeats of a cell."""
@@ -131,7 +142,8 @@ class RowChecker:
             given = values[: one + 1]
             if extra and number in extra:
                 shifted = self._shifted(len(lines.block.columns), extra[number])
-                yield Judged(number, values, None, (shifted,))
+                header = self._header_again(lines, place, values)
+                yield header or Judged(number, values, None, (shifted,))
             elif (
                 broken
                 or place in remarkable
@@ -163,6 +175,8 @@ class RowChecker:
         cells = _Cells(lines.block, place)
         remarkable = lines.remarkable.get(place, ())
         given = [i for i in range(len(self.targets)) if values[i] is not None]
+        if not given and (header := self._header_again(lines, place, values)):
+            return header
         issues = [
             self._at(cells, key, finding)
             for key, reading in remarkable
@@ -186,6 +200,28 @@ class RowChecker:
             return Judged(lines.block.numbers[place], values, None, found)
         also = given[1] if len(given) > 1 else None
         return Judged(lines.block.numbers[place], values, given[0], found, also)
+
+    def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> Judged | None:
+        """The judgement of a row that is a header; None of any other."""
+        number = lines.block.numbers[place]
+        row = [column[place] for column in lines.block.columns]
+        cells = (*row, *lines.block.extra.get(number, ()))
+        texts = ((i, cell) for i, cell in enumerate(cells) if isinstance(cell, str) and cell)
+        named = {
+            i: key
+            for i, cell in texts
+            if len(cell) <= _LONGEST_HEADER and (key := self._headers.get(fold(cell)))
+        }
+        keys = set(named.values())
+        if len(keys) < _FEWEST_NAMES or keys.isdisjoint(self._all_targets):
+            return None
+        held = {column.index: key for key, column in self._columns.items()}
+        moved = [i for i, key in named.items() if held.get(i) != key]
+        if not moved:
+            return Judged(number, values, None, (self._of_row("row.header_again"),))
+        cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
+        self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
+        return Judged(number, values, None)
 
     # -------------------------------------------------------------- what is to be said
 
@@ -260,10 +296,16 @@ class RowChecker:
         if target is None:
             return Invalid(number, issues)
         settings = zip(self._settings, values[self._first_setting :], strict=True)
-        wanted = tuple(map(_shared, (pair for pair in settings if pair[1] is not None)))
-        names = [(k, values[i]) for i, k in self._names if i != also and values[i] is not None]
+        given = (pair for pair in settings if pair[1] is not None)
+        wanted = [_once(pair) if _is_switch(pair) else pair for pair in given]
+        named = [
+            (key, values[i]) if i == target else _once((key, values[i]))
+            for i, key in self._names
+            if i != also and values[i] is not None
+        ]
         starts_at = None if self._starts is None else values[self._starts]
-        return Change(number, self.classroom(judged), (*names, *wanted), wanted, starts_at, issues)
+        classroom = self.classroom(judged)
+        return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues)
 
     def classroom(self, judged: Judged) -> Target:
         """The classroom that a valid row names."""
@@ -323,15 +365,23 @@ def at(found: Issue, row: int) -> Issue:
     )
 
 
-def _shared(pair: tuple[str, SettingValue]) -> tuple[str, SettingValue]:
-    """The setting; one that many rows have alike, such as a switch, is kept once for all."""
-    value = pair[1]
-    is_small = value.__class__ is int and value in _SMALL
-    return _PAIRS.setdefault(pair, pair) if is_small else pair
+_Pair = tuple[str, SettingValue]
+
+
+def _is_switch(pair: _Pair) -> bool:
+    return pair[1].__class__ is int and pair[1] in _SMALL
+
+
+def _once(pair: _Pair) -> _Pair:
+    """A pair that many rows have alike, such as a switch or a course: kept once for all."""
+    if len(_PAIRS) >= _PAIRS_MOST:
+        return _PAIRS.get(pair, pair)
+    return _PAIRS.setdefault(pair, pair)
 
 
 _SMALL: Final = range(100)
-_PAIRS: Final[dict[tuple[str, SettingValue], tuple[str, SettingValue]]] = {}
+_PAIRS_MOST: Final = 10_000
+_PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 
 # ------------------------------------------------------------------ how a cell is shown

@@ -34,6 +34,8 @@ def held_against(
     `sent` are rows of the sheet that are kept as an earlier run left them; `same` leads from a
     classroom's other name to the one that is used.
     """
+    if not sent:
+        return Held(rows)
 
     def classroom(target: Target) -> Name:
         name = (target.key, target.id)

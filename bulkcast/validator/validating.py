@@ -112,6 +112,7 @@ class Validator:
             *self._checking.weighed(of_file),
             *self._checking.weighed(self._checking.columns.issues),
             *self._suspicions.issues(self._checking.weigh),
+            *self._checking.other_tables(),
         )
         if any(found.severity is Severity.ERROR for found in self._log.of_sheet):
             # No column can be trusted: no row is sent, whatever it says.

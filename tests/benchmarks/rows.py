@@ -25,11 +25,13 @@ from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Body, Credentials, Institution
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
-from tests.benchmarks.measuring import Figure, take_turns
+from tests.benchmarks.measuring import Figure, height_mb, take_turns
 
 N_ROWS = 5_000
 AT_ONCE = 64
 GOES = 5
+FEW, MANY = 1_000, 21_000
+"""Rows between which the memory is compared."""
 CREDENTIALS = Credentials(SANDBOX_SID, SANDBOX_SECRET)
 
 _HEADERS = (
@@ -47,6 +49,8 @@ def compare() -> list[Figure]:
         bare, ours = take_turns(
             lambda: asyncio.run(post_all(bodies, root_url)), whole.run, times=GOES
         )
+        few, many = (_height_mb(Path(folder), n, root_url) for n in (FEW, MANY))
+    per_row = (many - few) * 2**20 / (MANY - FEW)
     return [
         Figure("rows/s, bare loop", f"{N_ROWS / bare.wall:,.0f}", ""),
         Figure("rows/s, pipeline", f"{N_ROWS / ours.wall:,.0f}", ""),
@@ -54,7 +58,15 @@ def compare() -> list[Figure]:
         Figure("CPU a row, bare loop", f"{bare.cpu / N_ROWS * 1e6:.0f} µs", ""),
         Figure("CPU a row, pipeline", f"{ours.cpu / N_ROWS * 1e6:.0f} µs", ""),
         Figure("ratio of CPU", f"{bare.cpu / ours.cpu:.2f}", ""),
+        Figure("memory a row, pipeline", f"{per_row:.0f} B", "<= 2100 B"),
     ]
+
+
+def _height_mb(folder: Path, n_rows: int, root_url: str) -> float:
+    """The height of a process of its own that sends so many rows."""
+    sheet = write_sheet(folder / f"{n_rows}.csv", n_rows)
+    command = (sys.executable, "-m", "tests.benchmarks.rows", str(sheet), root_url)
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 class _Pipeline:
@@ -71,7 +83,8 @@ class _Pipeline:
         options = pipeline.SendOptions(
             rate=math.inf, concurrency=AT_ONCE, results=home.with_suffix(".csv")
         )
-        report = asyncio.run(pipeline.apply(pipeline.prepare(self._sheet), config, options))
+        prepared = pipeline.prepare(self._sheet, keep_cells=False)
+        report = asyncio.run(pipeline.apply(prepared, config, options))
         if report.exit_status:
             raise SystemExit(f"the run ended with {report.exit_status}: {dict(report.counts)}")
 
@@ -122,3 +135,9 @@ def sandbox() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.stdin.close()
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as place:
+        _Pipeline(Path(sys.argv[1]), sys.argv[2], Path(place)).run()
+    print(height_mb())
