@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.model import Block, Cell, Change, FlaggedCell, Invalid, RawRow, Severity, Target
-from bulkcast.validator import all_issues, check, survey
+from bulkcast.validator import Validator, all_issues, check
 from bulkcast.validator.moments import moment_reader
 from tests.sheets import RULES, changed, checked, codes, one, sheet_of
 
@@ -618,9 +618,9 @@ def test_a_second_table_with_its_columns_elsewhere_is_never_read_by_the_first_he
 ) -> None:
     rows: tuple[tuple[Cell, ...], ...] = (("1", "是", "是"), header, ("2", "是", "否"))
     found = checked("活动ID,云端录课,网页直播", *rows)
-    surveyed = survey(("活动ID", "云端录课", "网页直播"), 1, WEBCAST, RULES)
-    surveyed.take(Block([2, 3, 4], list(zip(*rows, strict=True))))
-    result = surveyed.result()
+    validator = Validator(("活动ID", "云端录课", "网页直播"), 1, WEBCAST, RULES)
+    validator.take(Block([2, 3, 4], list(zip(*rows, strict=True))))
+    result = validator.result()
 
     assert [issue.row for issue in found.issues] == [3]
     assert "header.second_table" in codes(found)

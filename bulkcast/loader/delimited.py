@@ -213,6 +213,9 @@ def _bounded(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> I
     begun = 1 + skipped
     for number, line in enumerate(lines, start=begun):
         if not row.is_open:
+            if '"' not in line and len(line) < _COLUMNS_MAX:
+                yield line  # nearly every line
+                continue
             row.delimiters, begun = 0, number
         row.see(line)
         if row.delimiters >= _COLUMNS_MAX:
@@ -237,8 +240,6 @@ class _Width:
 
     def see(self, line: str) -> None:
         """Count the delimiters of a line that stand outside of quotes."""
-        if len(line) < _COLUMNS_MAX and not self.is_open and '"' not in line:
-            return
         after = 0  # where a quote opens a cell; elsewhere outside of quotes it is only a character
         for sign in self._signs.finditer(line):
             if self.delimiters >= _COLUMNS_MAX:

@@ -6,7 +6,7 @@ column it began in, the row has as many cells as its header, and nothing else lo
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from bulkcast.catalogue import Endpoint, IdKind, fold
 from bulkcast.loader.table import Cells
@@ -34,6 +34,8 @@ class Swallowed:
     def see(self, numbers: Sequence[int], rows: Sequence[Cells]) -> None:
         """Look at some rows."""
         for number, row in zip(numbers, rows, strict=True):
+            if len("".join(cast("Sequence[str]", row)).splitlines()) < 2:
+                continue  # nearly every row
             for index, cell in enumerate(row):
                 if isinstance(cell, str) and self._delimiter in cell:
                     self._see(number, index, cell)

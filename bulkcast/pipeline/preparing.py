@@ -118,17 +118,13 @@ def validate(
     rules = rules_of(options)
     with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
         row = opened.layout.header_row
-        survey = validator.survey(opened.headers, row, endpoint, rules)
+        checking = validator.Validator(opened.headers, row, endpoint, rules)
         names = header_names(opened.headers, endpoint, options.read.mapping)
         written = is_results(opened.headers)
         for block in opened.blocks():
-            survey.take(block)
+            checking.take(block)
         remarks, of_file = opened.all_remarks(), opened.doubts()
-    if survey.is_doubled():
-        with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
-            for block in opened.blocks():
-                survey.look_again(block)
-    found = survey.result(of_file)
+    found = checking.result(of_file)
     return Validation(
         path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
         found.has_errors, found.timetable, names, written,

@@ -203,7 +203,7 @@ class Validation:
     ignored_columns: tuple[str, ...]
     """Headers that name no setting, in sheet order."""
     has_errors: bool
-    timetable: validator.Timetable | None
+    timetable: validator.Claims | None
     """When the valid rows lock, where a column says when classes begin."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Setting → how the sheet's header calls it."""

@@ -6,43 +6,31 @@ meant is known here.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
-from bulkcast.validator.checking import Checking, CheckRules
+from bulkcast.validator.checking import CheckRules
+from bulkcast.validator.claims import Claims, Turn
 from bulkcast.validator.sheet import SheetCheck
-from bulkcast.validator.survey import Survey, Surveyed
-from bulkcast.validator.timetable import Timetable, Turn
+from bulkcast.validator.validating import Validated, Validator
 
 __all__ = [
     "CheckRules",
+    "Claims",
     "SheetCheck",
-    "Survey",
-    "Surveyed",
-    "Timetable",
     "Turn",
+    "Validated",
+    "Validator",
     "all_issues",
     "check",
-    "survey",
 ]
-
-_AT_ONCE: Final = 2048
 
 
 def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
     """Every row of `sheet`, checked, as `SheetCheck` does."""
     checking = SheetCheck(sheet.headers, sheet.layout.header_row, endpoint, rules)
-    for start in range(0, len(sheet.rows), _AT_ONCE):
-        checking.take(sheet.rows[start : start + _AT_ONCE])
+    checking.take(sheet.rows)
     return checking.result(sheet.issues)
-
-
-def survey(
-    headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
-) -> Survey:
-    """The check of a sheet whose rows come in blocks, and need not be held."""
-    return Survey(Checking(headers, header_row, endpoint, rules), endpoint, rules.duplicates)
 
 
 def all_issues(checked: Checked) -> Iterator[Issue]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from bulkcast.catalogue import Endpoint
-from bulkcast.model import Issue, RawRow, Severity
+from bulkcast.model import Issue, Severity
 from bulkcast.validator.columns import Columns, is_result, resolve
 from bulkcast.validator.duplicates import Treatment
-from bulkcast.validator.readers import readers_for
-from bulkcast.validator.rows import Column, Judged, row_checker
+from bulkcast.validator.readers import memory_for
+from bulkcast.validator.rows import Column, RowChecker
 from bulkcast.validator.suspicions import Suspicions
 
 
@@ -37,18 +37,16 @@ class Checking:
         order = {column.key: place for place, column in enumerate(endpoint.columns)}
         held = sorted(self.columns.held.items(), key=lambda held: order[held[1].key])
         self.read = [
-            Column(index, headers[index], setting, readers_for(setting, tz=rules.tz))
+            Column(index, headers[index], setting, memory_for(setting, tz=rules.tz))
             for index, setting in held
         ]
         self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared
-        self._checker = row_checker(self.read, endpoint, self.weigh)
-        self.check_row: Callable[[RawRow], Judged] = self._checker.check
+        self.rows = RowChecker(self.read, endpoint, self.weigh)
         self._names = [
             index
             for index, header in enumerate(headers)
             if index not in self.columns.held and header.strip() and not is_result(header)
         ]
-        self._index = {column.setting.key: column.index for column in self.read}
 
     def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
         """Issues of the file, as grave as they are here."""
@@ -56,11 +54,7 @@ class Checking:
 
     def other_tables(self) -> tuple[Issue, ...]:
         """The headers among the rows checked so far that are not the sheet's own."""
-        return tuple(found for _, found in sorted(self._checker.other_tables.items()))
-
-    def index_of(self, key: str) -> int:
-        """The index of the column that holds the setting `key`."""
-        return self._index[key]
+        return tuple(found for _, found in sorted(self.rows.other_tables.items()))
 
     def suspicions(self) -> Suspicions:
         """A fresh look at the ids of the sheet as a whole."""

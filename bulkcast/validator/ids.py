@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,6 @@ from bulkcast.validator.reading import (
     BLANK,
     EXACT_BELOW,
     Finding,
-    Reader,
     Reading,
     are_digits,
     cleaned,
@@ -32,6 +31,8 @@ _LABELLED: Final = re.compile(r"(?:id|uid|编号)\s*[:#]\s*(\d+)", re.IGNORECASE
 _AS_FORMULA: Final = re.compile(r"=\s*[\"“”](.*)[\"“”]")
 _NUMBER_LIKE: Final = frozenset({"No", "Nl"})
 """Categories of ², ① and Ⅳ: NFKC turns them into digits, but a footnote is no part of an id."""
+_PLAIN_ID: Final = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+_PLAIN_IDS: Final = re.compile(r"[1-9][0-9]{0,17}(?:,[1-9][0-9]{0,17})*").fullmatch
 _BETWEEN_IDS: Final = re.compile(r"[\s,;、，；﹐﹑﹔､\u200b\ufeff]+")
 
 
@@ -46,21 +47,17 @@ def read_id(cell: Cell) -> Reading:
     return BLANK if cell is None else refused("id.not_a_number")
 
 
-def quickly(read: Reader) -> Reader:
-    """`read`, spared the ids that are digits and nothing else: nearly all of them."""
+def plain_id(cell: str) -> int | None:
+    """The id in a cell that is digits and nothing else, as nearly all are; None for any other."""
+    return int(cell) if _PLAIN_ID(cell) else None
 
-    def quick(cell: Cell) -> Reading:
-        if (
-            isinstance(cell, str)
-            and cell.isascii()
-            and cell.isdigit()
-            and len(cell) < 19
-            and cell[0] != "0"
-        ):
-            return Reading(int(cell))
-        return read(cell)
 
-    return quick
+def plain_ids(cell: str) -> tuple[int, ...] | None:
+    """The ids in a list of such, each once, with nothing but commas between them."""
+    if not _PLAIN_IDS(cell):
+        return None
+    ids = tuple(map(int, cell.split(",")))
+    return ids if len(set(ids)) == len(ids) else None
 
 
 def _read_id_number(cell: float) -> Reading:
@@ -128,18 +125,25 @@ def read_ids(cell: Cell) -> Reading:
         one = read_id(cell)
         return Reading((one.value,), one.findings) if isinstance(one.value, int) else one
     parts = [part for part in _BETWEEN_IDS.split(cell) if part]
-    readings = [(part, read_id(part)) for part in parts]
-    numbers = [reading.value for _, reading in readings if isinstance(reading.value, int)]
+    readings = [_read_part(part) for part in parts]
+    numbers = [reading.value for reading in readings if isinstance(reading.value, int)]
     if not parts or len(numbers) < len(parts):
-        return Reading(None, tuple(_wrong_parts(readings)) or (_not_in_list(cell),))
-    findings = [finding for _, reading in readings for finding in reading.findings]
-    times = Counter(numbers)
-    if repeated := [str(number) for number, n in times.items() if n > 1]:
+        wrong = tuple(_wrong_parts(zip(parts, readings, strict=True)))
+        return Reading(None, wrong or (_not_in_list(cell),))
+    findings = [finding for reading in readings for finding in reading.findings]
+    each = tuple(dict.fromkeys(numbers))
+    if len(each) < len(numbers):
+        repeated = [str(number) for number, n in Counter(numbers).items() if n > 1]
         findings.append(make_finding("ids.repeated", part=", ".join(repeated)))
-    return Reading(tuple(times), tuple(findings))
+    return Reading(each, tuple(findings))
 
 
-def _wrong_parts(readings: list[tuple[str, Reading]]) -> Iterator[Finding]:
+def _read_part(part: str) -> Reading:
+    number = plain_id(part)
+    return read_id(part) if number is None else Reading(number)
+
+
+def _wrong_parts(readings: Iterable[tuple[str, Reading]]) -> Iterator[Finding]:
     """One finding for each part that is no id; a rounded one keeps its own code."""
     for part, reading in readings:
         for finding in reading.findings:

@@ -1,7 +1,7 @@
 """The readers that a column of each kind gets."""
 
 from datetime import tzinfo
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from bulkcast.catalogue import (
     ChoiceKind,
@@ -13,28 +13,27 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.validator.choices import choice_reader, read_integer
-from bulkcast.validator.ids import quickly, read_id, read_ids
+from bulkcast.validator.ids import plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.moments import moment_reader
-from bulkcast.validator.reading import Memory, Reader, guarding
-from bulkcast.validator.texts import text_reader
+from bulkcast.validator.reading import Memory, Plain, Reader, guarding, nothing_plain
+from bulkcast.validator.texts import plain_text, text_reader
 
 
-class Readers(NamedTuple):
-    """How the cells of one column are read."""
-
-    read: Reader
-    """Reads any cell."""
-    recall: Reader
-    """Reads a text or an integer, and nothing else; as fast as the kind of column allows."""
+def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
+    """What reads `column`'s cells; `tz` is where times without an offset are meant."""
+    return Memory(_reader_for(column, tz), _plain_for(column))
 
 
-def readers_for(column: Setting, *, tz: tzinfo) -> Readers:
-    """The readers of `column`'s cells; `tz` is where times without an offset are meant."""
-    read = _reader_for(column, tz)
-    if isinstance(column.kind, IdKind):
-        # Ids hardly ever repeat: there is nothing to remember.
-        return Readers(read, quickly(read))
-    return Readers(read, Memory(read).__getitem__)
+def _plain_for(column: Setting) -> Plain:
+    match column.kind:
+        case IdKind():
+            return plain_id
+        case IdListKind():
+            return plain_ids
+        case TextKind() as kind:
+            return plain_text(kind)
+        case _:
+            return nothing_plain
 
 
 def _reader_for(column: Setting, tz: tzinfo) -> Reader:

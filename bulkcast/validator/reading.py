@@ -6,8 +6,9 @@ than it looks.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
 from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
@@ -35,37 +36,76 @@ class Reading(NamedTuple):
 
 
 Reader = Callable[[Cell], Reading]
+Plain = Callable[[str], SettingValue | None]
+"""Gives the value that a reader gives, without a finding, of texts of the commonest make; None for
+any other."""
 
 BLANK: Final = Reading(None)
 
 EXACT_BELOW: Final = 10**15
 """A spreadsheet number keeps 15 digits; what stands behind them is not what was typed."""
 _CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
+_CLEAR_SIGN: Final = "("
+"""In every clear word of ASCII characters, of which folding changes none but letters."""
 _LONGEST_CLEAR: Final = 16
 """Characters of a clear word with spaces and invisible marks in it; folding a text is slow."""
 ERROR_WORDS: Final = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
 """What a broken formula shows; in a delimited file that is all that is left of it."""
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 1 << 20
+"""Characters of one column's cells that are remembered; each cell counts for some more."""
+_ENTRY: Final = 64
+_TOLD_APART: Final = frozenset({str, int, datetime, type(None)})
+"""Types of which equal cells say the same; 1, 1.0 and True are one key to a dict, not one cell."""
 
 
-class Memory(dict[Cell, Reading]):
-    """The readings of one column's texts and integers, made once for each that repeats.
+def nothing_plain(_: str, /) -> None:
+    """`Plain` of a column whose cells repeat."""
 
-    Only texts and integers may be asked for: 1, 1.0 and True are one key to a dict, but not one
-    cell.
+
+class Memory(dict[Cell, Any]):
+    """What the cells of one column say, read once for each that repeats, as long as there is room.
+
+    Holds the value of a cell, or its whole reading where that has findings.
     """
 
-    def __init__(self, read: Reader) -> None:
+    def __init__(self, read: Reader, plain: Plain = nothing_plain) -> None:
+        """`plain` spares `read` what hardly ever repeats and nearly always is as it should be."""
         super().__init__()
-        self._read = read
+        self._read, self._plain = read, plain
+        self._room = _REMEMBERED
+        self._is_clean = True
+        """Whether no cell was read so far of which something is to be said."""
 
-    def __missing__(self, cell: Cell) -> Reading:
-        reading = self._read(cell)
-        if len(self) < _REMEMBERED:
-            self[cell] = reading
-        return reading
+    def __missing__(self, cell: Cell) -> Any:
+        said: Any = self._plain(cell) if isinstance(cell, str) else None
+        if said is None:
+            reading = self._read(cell)
+            said = reading.value
+            if reading.findings:
+                said, self._is_clean = reading, False
+        if self._room > 0 and cell.__class__ in _TOLD_APART:
+            self._room -= _ENTRY + (len(cell) if isinstance(cell, str) else 0)
+            self[cell] = said
+        return said
+
+    def look(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
+        """The values of `cells`, None where there is none; the readings with findings, by place."""
+        recall = self.__getitem__
+        if _TOLD_APART.issuperset(map(type, cells)):
+            values = list(map(recall, cells))
+        else:
+            values = [
+                recall(cell) if cell.__class__ in _TOLD_APART else self.__missing__(cell)
+                for cell in cells
+            ]
+        remarkable: dict[int, Reading] = {}
+        if not self._is_clean and Reading in map(type, values):
+            remarkable = {i: said for i, said in enumerate(values) if said.__class__ is Reading}
+            for place, reading in remarkable.items():
+                values[place] = reading.value
+        return values, remarkable
 
 
 def guarding(read: Reader, column: Setting) -> Reader:
@@ -91,6 +131,8 @@ def guarding(read: Reader, column: Setting) -> Reader:
 
 def is_clear(word: str) -> bool:
     """Whether a stripped cell text asks to empty its setting."""
+    if word.isascii() and _CLEAR_SIGN not in word:
+        return False
     return len(word) <= _LONGEST_CLEAR and fold(word) in _CLEARS
 
 
@@ -123,6 +165,8 @@ def visible(text: str) -> str:
     >>> visible("12\u00a0\u200b")
     '12<U+00A0><U+200B>'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
 
 
@@ -133,5 +177,7 @@ def are_digits(text: str) -> bool:
 
 def plain(cell: str) -> str:
     """`cell` after NFKC, without white space around it and without marks that have no width."""
+    if cell.isascii():
+        return cell.strip()
     text = unicodedata.normalize("NFKC", cell)
     return "".join(c for c in text if unicodedata.category(c) != "Cf").strip()

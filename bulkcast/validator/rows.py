@@ -1,30 +1,31 @@
 """From one row of cells to a `Change`, or to everything that is wrong with it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
-from bulkcast.catalogue import Endpoint, Role, Setting, fold
+from bulkcast.catalogue import Endpoint, IdListKind, Lock, Role, Setting, TextKind, fold
 from bulkcast.masking import masked
 from bulkcast.model import (
+    Block,
     Cell,
     Change,
     CheckedRow,
     FlaggedCell,
     Invalid,
     Issue,
-    RawRow,
     SettingValue,
     Severity,
     Target,
     Text,
 )
 from bulkcast.problems import issue
-from bulkcast.validator.columns import address
-from bulkcast.validator.readers import Readers
-from bulkcast.validator.reading import Finding, Reader, Reading, visible
-from bulkcast.validator.rules import Values, compiled
+from bulkcast.validator.columns import address, letters
+from bulkcast.validator.reading import Finding, Memory, Reading, visible
+from bulkcast.validator.rules import Breach, Breaches, Case
 
 _MASK: Final = "•••"
 _QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
@@ -44,114 +45,167 @@ class Column:
     index: int
     header: str
     setting: Setting
-    readers: Readers
+    memory: Memory
 
 
 class Judged(NamedTuple):
     """A row, judged by itself."""
 
-    row: CheckedRow
-    also: Target | None = None
-    """The same classroom by its other id, where the row gives both."""
+    number: int
+    values: tuple[Any, ...]
+    """For each column in the checker's order; None where nothing is said."""
+    target: int | None
+    """Which of them names the classroom; None for a row that is invalid."""
+    issues: tuple[Issue, ...] = ()
+    """As they would be said of any row; `at` places them."""
+    also: int | None = None
+    """Which of them names the same classroom by its other id."""
 
 
-class _Read(NamedTuple):
-    """A column, as the loop over a row's cells needs it."""
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A block of rows whose cells were read."""
 
-    place: int
-    key: str
-    read: Reader
-    recall: Reader
-
-    @classmethod
-    def of(cls, column: Column) -> "_Read":
-        return cls(column.index, column.setting.key, column.readers.read, column.readers.recall)
+    block: Block
+    values: Mapping[str, list[Any]]
+    """Setting key → the values of its column."""
+    remarkable: Mapping[int, list[tuple[str, Reading]]]
+    """Place of a row → its readings with findings, and whose they are."""
 
 
-_Remarkable = list[tuple[str, Reading]]
-_PLAIN: Final = frozenset({str, int})
-"""What `Readers.recall` may be asked for; the class itself, since True is an int too."""
-
-
-def row_checker(
-    columns: Iterable[Column],
-    endpoint: Endpoint,
-    weigh: Callable[[Severity], Severity],
-) -> "Checker":
-    """The check of rows; `columns` are in the table's order, `weigh` is how strict it is."""
-    return Checker(tuple(columns), endpoint, weigh)
-
-
-class Checker:
-    """The check of one sheet's rows."""
+class RowChecker:
+    """The check of rows, each by itself."""
 
     def __init__(
         self,
-        columns: tuple[Column, ...],
+        columns: Sequence[Column],
         endpoint: Endpoint,
         weigh: Callable[[Severity], Severity],
     ) -> None:
+        """`columns` are in the table's order, `weigh` is how strict the check is."""
         self._columns = {column.setting.key: column for column in columns}
-        self._endpoint = endpoint
         self._weigh = weigh
-        self._breaches = compiled(endpoint.rules)
-        self._settings = [_Read.of(c) for c in columns if c.setting.role is Role.SETTING]
-        self._names = [_Read.of(c) for c in columns if c.setting.role is not Role.SETTING]
-        self._targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
-        self._schedule = [c.setting.key for c in columns if c.setting.role is Role.SCHEDULE]
-        self._has_secret = any(c.setting.secret for c in columns)
+        self._breaches = Breaches(endpoint.rules)
+        self._lock_before_s = endpoint.lock_before_s
+        by_role = {
+            role: [c.setting.key for c in columns if c.setting.role is role] for role in Role
+        }
+        self.targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
+        self._settings = by_role[Role.SETTING]
+        wish = [*by_role[Role.CONTEXT], *self._settings]
+        self._order = [*self.targets, *by_role[Role.SCHEDULE], *wish]
+        self._starts = len(self.targets) if by_role[Role.SCHEDULE] else None
+        self._wish = len(self._order) - len(wish)
+        self._first_setting = len(self._order) - len(self._settings)
+        self._nothing = (None,) * len(self._settings)
+        place = {key: i for i, key in enumerate(self._order)}
+        self._names = [
+            (place[c.setting.key], c.setting.key)
+            for c in columns
+            if c.setting.role in {Role.TARGET, Role.CONTEXT}
+        ]
+        self._locking = [
+            place[c.setting.key] for c in columns if c.setting.lock is Lock.BEFORE_CLASS
+        ]
+        self._secrets = [c.index for c in columns if c.setting.secret]
         self._headers = {
             **{header: setting.key for header, setting in endpoint.by_header.items()},
             **{fold(column.header): column.setting.key for column in columns},
         }
+        self._all_targets = frozenset(t.key for t in endpoint.targets)
         self.other_tables: dict[int, Issue] = {}
         """By the row of its header, each further table whose columns stand elsewhere, so far met:
         what is below it cannot be read by the first header."""
+        self._known: dict[tuple[object, ...], Issue] = {}
+        self._quoted: dict[int, int] = {}
+        """`id` of a known issue → how many characters at most it repeats of a cell."""
 
-    def check(self, raw: RawRow) -> Judged:
-        """The row's change, or its errors: all of them, not the first."""
-        if raw.extra:
-            if header := self._header_again(raw):
-                return header
-            return Judged(Invalid(raw.number, (self._shifted(raw),)))
-        remarkable: _Remarkable = []
-        names = _values(raw.cells, self._names, remarkable)
-        settings = _values(raw.cells, self._settings, remarkable)
-        starts_at = next((names.pop(key) for key in self._schedule if key in names), None)
-        given = [key for key in self._targets if key in names]
-        breaches = self._breaches(settings)
-        if len(given) == 1 and settings and not remarkable and not breaches:
-            return Judged(_change(raw.number, given[0], names, settings, starts_at))
-        return self._judge(raw, given, names, settings, starts_at, remarkable)
+    # -------------------------------------------------------------- a block of rows
+
+    def read(self, block: Block) -> Lines:
+        """Read the cells of some rows, column by column."""
+        values: dict[str, list[Any]] = {}
+        remarkable: defaultdict[int, list[tuple[str, Reading]]] = defaultdict(list)
+        for key, column in self._columns.items():
+            values[key], found = column.memory.look(block.columns[column.index])
+            for place, reading in found.items():
+                remarkable[place].append((key, reading))
+        return Lines(block, values, remarkable)
+
+    def judge(self, lines: Lines) -> Iterator[Judged]:
+        """Each row in its turn: what it says, or its errors; all of them, not the first."""
+        numbers, remarkable, extra = lines.block.numbers, lines.remarkable, lines.block.extra
+        first, nothing, one = self._first_setting, self._nothing, len(self.targets) - 1
+        breaches = map(self._breaches.__getitem__, self._cases(lines))
+        rows = _in_rows([lines.values[key] for key in self._order], len(numbers))
+        for place, (number, values, broken) in enumerate(zip(numbers, rows, breaches, strict=True)):
+            given = values[: one + 1]
+            if extra and number in extra:
+                shifted = self._shifted(len(lines.block.columns), extra[number])
+                header = self._header_again(lines, place, values)
+                yield header or Judged(number, values, None, (shifted,))
+            elif (
+                broken
+                or place in remarkable
+                or given.count(None) != one
+                or values[first:] == nothing
+            ):
+                yield self._judge(lines, place, values, broken)
+            else:
+                yield Judged(number, values, 0 if given[0] is not None else _second(given))
+
+    def _cases(self, lines: Lines) -> Iterable[Case]:
+        """Of each row what rules look at: of a list or a text no more than whether it is empty."""
+        n = len(lines.block.numbers)
+        columns: list[Iterable[Any]] = []
+        for key in self._breaches.keys_of_case:
+            column = self._columns.get(key)
+            if column is None:
+                columns.append(repeat(None, n))
+            elif isinstance(column.setting.kind, IdListKind | TextKind):
+                columns.append([value and _SOMETHING for value in lines.values[key]])
+            else:
+                columns.append(lines.values[key])
+        return _in_rows(columns, n)
 
     def _judge(
-        self,
-        raw: RawRow,
-        given: list[str],
-        names: dict[str, SettingValue],
-        settings: dict[str, SettingValue],
-        starts_at: SettingValue | None,
-        remarkable: _Remarkable,
+        self, lines: Lines, place: int, values: tuple[Any, ...], broken: Sequence[Breach]
     ) -> Judged:
-        if not given and (header := self._header_again(raw)):
+        """A row of which something is to be said."""
+        cells = _Cells(lines.block, place)
+        remarkable = lines.remarkable.get(place, ())
+        given = [i for i in range(len(self.targets)) if values[i] is not None]
+        if not given and (header := self._header_again(lines, place, values)):
             return header
-        issues = tuple(self._issues(raw, settings, remarkable))
-        issues += tuple(self._about_target(raw, given, remarkable))
-        unread = [key for key, reading in remarkable if reading.is_unread]
-        if not settings and not any(map(self._sets, unread)):
-            issues += (self._issue("row.nothing_to_set", raw.number),)
-        if self._has_secret:
-            issues = self._hiding(raw, issues)
-        issues = tuple(sorted(issues, key=lambda found: _GRAVEST_FIRST[found.severity]))
-        if not given or any(i.severity is Severity.ERROR for i in issues):
-            return Judged(Invalid(raw.number, issues))
-        spare = [Target(key, _number(names.pop(key))) for key in given[1:]]
-        change = _change(raw.number, given[0], names, settings, starts_at, issues)
-        return Judged(change, spare[0] if spare else None)
+        issues = [
+            self._at(cells, key, finding)
+            for key, reading in remarkable
+            for finding in reading.findings
+        ]
+        unread = frozenset(key for key, reading in remarkable if reading.is_unread)
+        issues += self._of_rules(cells, broken, unread)
+        if len(given) > 1:
+            both = Finding("target.both", {}, Severity.NOTE)
+            issues.append(self._at(cells, self.targets[given[1]], both))
+        elif not given and not any(key in self.targets for key, _ in remarkable):
+            issues.append(self._of_row("target.missing", targets=" or ".join(self.targets)))
+        if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
+            issues.append(self._of_row("row.nothing_to_set"))
+        if self._secrets:
+            issues = self._hiding(cells, issues)
+        if len(issues) > 1:
+            issues.sort(key=_gravity)
+        found = tuple(issues)
+        if not given or (found and found[0].severity is Severity.ERROR):
+            return Judged(lines.block.numbers[place], values, None, found)
+        also = given[1] if len(given) > 1 else None
+        return Judged(lines.block.numbers[place], values, given[0], found, also)
 
-    def _header_again(self, raw: RawRow) -> Judged | None:
+    def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> Judged | None:
         """The judgement of a row that is a header; None of any other."""
-        cells = (*raw.cells, *raw.extra)
+        number = lines.block.numbers[place]
+        row = [column[place] for column in lines.block.columns]
+        cells = (*row, *lines.block.extra.get(number, ()))
         texts = ((i, cell) for i, cell in enumerate(cells) if isinstance(cell, str) and cell)
         named = {
             i: key
@@ -159,111 +213,155 @@ class Checker:
             if len(cell) <= _LONGEST_HEADER and (key := self._headers.get(fold(cell)))
         }
         keys = set(named.values())
-        if len(keys) < _FEWEST_NAMES or keys.isdisjoint(t.key for t in self._endpoint.targets):
+        if len(keys) < _FEWEST_NAMES or keys.isdisjoint(self._all_targets):
             return None
         held = {column.index: key for key, column in self._columns.items()}
         moved = [i for i, key in named.items() if held.get(i) != key]
         if not moved:
-            return Judged(Invalid(raw.number, (issue("row.header_again", row=raw.number),)))
-        cell, value = address(moved[0], raw.number), visible(str(cells[moved[0]]))
-        found = issue("header.second_table", row=raw.number, cell=cell, value=value)
-        self.other_tables[raw.number] = found
-        return Judged(Invalid(raw.number, ()))
+            return Judged(number, values, None, (self._of_row("row.header_again"),))
+        cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
+        self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
+        return Judged(number, values, None)
 
-    def _hiding(self, raw: RawRow, issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
-        """The issues, with the row's secrets masked where they stand in other cells too."""
-        cells = [raw.cells[c.index] for c in self._columns.values() if c.setting.secret]
-        shown = {t for cell in cells if len(t := text(cell).strip()) >= _SHORTEST_HIDDEN}
-        return tuple(_hidden(found, shown) for found in issues) if shown else issues
+    # -------------------------------------------------------------- what is to be said
 
-    def _sets(self, key: str) -> bool:
-        return self._columns[key].setting.role is Role.SETTING
-
-    # -------------------------------------------------------------- issues
-
-    def _issues(self, raw: RawRow, settings: Values, remarkable: _Remarkable) -> Iterator[Issue]:
-        for key, reading in remarkable:
-            for finding in reading.findings:
-                yield self._at(raw, key, finding)
-        unread = {key for key, reading in remarkable if reading.is_unread}
-        for breach in self._breaches(settings):
+    def _of_rules(
+        self, cells: "_Cells", broken: Sequence[Breach], unread: Set[str]
+    ) -> Iterator[Issue]:
+        for breach in broken:
             if not unread.isdisjoint(breach.keys):
                 # What is missing here was given, but cannot be read: that is said already.
                 continue
+            finding = Finding(breach.code, breach.args, breach.severity)
             if breach.key is None:
-                yield self._issue(breach.code, raw.number, breach.severity, **breach.args)
+                yield self._of_row(breach.code, breach.severity, **breach.args)
             else:
-                finding = Finding(breach.code, breach.args, breach.severity)
-                yield self._at(raw, breach.key, finding)
+                yield self._at(cells, breach.key, finding)
 
-    def _about_target(
-        self, raw: RawRow, given: list[str], remarkable: _Remarkable
-    ) -> Iterator[Issue]:
-        if len(given) > 1:
-            yield self._at(raw, given[1], Finding("target.both", {}, Severity.NOTE))
-        elif not given and not any(key in self._targets for key, _ in remarkable):
-            wanted = " or ".join(self._targets)
-            yield self._issue("target.missing", raw.number, targets=wanted)
+    def _hiding(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
+        """The issues, with the row's secrets masked where they stand in other cells too."""
+        secrets = [text(cells[index]).strip() for index in self._secrets]
+        shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
+        if not shown:
+            return issues
+        # No form of a secret is shorter than the secret.
+        least = min(map(len, shown))
+        return [_hidden(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
 
-    def _at(self, raw: RawRow, key: str, finding: Finding) -> Issue:
+    def _at(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
         """The issue that `finding` is, in the cell of `key`."""
         column = self._columns[key]
-        return issue(
-            finding.code,
-            row=raw.number,
-            column=column.header,
-            cell=address(column.index, raw.number),
-            value=_shown(raw.cells[column.index], column.setting),
-            severity=self._weigh(finding.severity),
-            **finding.args,
-        )
+        value = _shown(cells[column.index], column.setting)
+        return self._issue(finding.code, self._weigh(finding.severity), column, value, finding.args)
+
+    def _of_row(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
+        weight = None if severity is None else self._weigh(severity)
+        return self._issue(code, weight, None, None, args)
 
     def _issue(
-        self, code: str, row: int, severity: Severity | None = None, /, **args: str
+        self,
+        code: str,
+        severity: Severity | None,
+        column: Column | None,
+        value: str | None,
+        args: Mapping[str, str],
     ) -> Issue:
-        weight = None if severity is None else self._weigh(severity)
-        return issue(code, row=row, severity=weight, **args)
+        """The issue, in no row yet: the same one for all rows of which the same is said."""
+        index = None if column is None else column.index
+        what = (code, severity, index, value, *args.items())
+        known = self._known.get(what)
+        if known is None:
+            header = None if column is None else column.header
+            cell = None if column is None else letters(column.index)
+            known = issue(
+                code, row=None, column=header, cell=cell, value=value, severity=severity, **args
+            )
+            self._known[what] = known
+            said = known.message.args.items()
+            self._quoted[id(known)] = max(len(words) for name, words in said if name in _QUOTING)
+        return known
 
-    def _shifted(self, raw: RawRow) -> Issue:
+    def _shifted(self, width: int, extra: Sequence[Cell]) -> Issue:
         """The issue of a row with more cells than headers; any of them may hold a secret."""
-        held = ", ".join(text(cell) for cell in raw.extra)
-        value = _MASK if self._has_secret else visible(held[:_LONGEST_SHOWN])
-        cell = address(len(raw.cells), raw.number)
-        return issue("row.extra_cells", row=raw.number, cell=cell, value=value)
+        held = ", ".join(text(cell) for cell in extra)
+        value = _MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
+        return issue("row.extra_cells", cell=letters(width), value=value)
+
+    # -------------------------------------------------------------- what a row comes to
+
+    def row(self, judged: Judged) -> CheckedRow:
+        """The row's change, or its errors."""
+        number, values, target, also = judged.number, judged.values, judged.target, judged.also
+        issues = tuple([at(found, number) for found in judged.issues])
+        if target is None:
+            return Invalid(number, issues)
+        settings = zip(self._settings, values[self._first_setting :], strict=True)
+        given = (pair for pair in settings if pair[1] is not None)
+        wanted = [_once(pair) if _is_switch(pair) else pair for pair in given]
+        named = [
+            (key, values[i]) if i == target else _once((key, values[i]))
+            for i, key in self._names
+            if i != also and values[i] is not None
+        ]
+        starts_at = None if self._starts is None else values[self._starts]
+        classroom = self.classroom(judged)
+        return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues)
+
+    def classroom(self, judged: Judged) -> Target:
+        """The classroom that a valid row names."""
+        place = judged.target or 0
+        return Target(self.targets[place], judged.values[place])
+
+    def wish(self, judged: Judged) -> int:
+        """What a row asks for, but for the classroom's name: the same for rows that ask the same.
+
+        64 bits of it: for two of a few million rows to share them by chance is out of the question.
+        """
+        return hash(judged.values[self._wish :])
+
+    def locks_at(self, judged: Judged) -> int | None:
+        """When the first setting of a row locks, as `locks.locks_at` has it of a change."""
+        values = judged.values
+        start: int | None = None if self._starts is None else values[self._starts]
+        if start is not None:
+            for place in self._locking:
+                if values[place] is not None:
+                    return start - self._lock_before_s
+        return None
 
 
-def _values(
-    cells: Sequence[Cell], reads: Iterable[_Read], remarkable: _Remarkable
-) -> dict[str, SettingValue]:
-    """The values of `cells`, blank ones left out; readings with findings go to `remarkable`."""
-    values: dict[str, SettingValue] = {}
-    for place, key, read, recall in reads:
-        cell = cells[place]
-        reading = recall(cell) if cell.__class__ in _PLAIN else read(cell)
-        if reading.value is not None:
-            values[key] = reading.value
-        if reading.findings:
-            remarkable.append((key, reading))
-    return values
+class _Cells:
+    """The raw cells of one row of a block."""
+
+    __slots__ = ("_columns", "_place")
+
+    def __init__(self, block: Block, place: int) -> None:
+        self._columns, self._place = block.columns, place
+
+    def __getitem__(self, index: int) -> Cell:
+        return self._columns[index][self._place]
 
 
-def _change(
-    row: int,
-    target: str,
-    names: Mapping[str, SettingValue],
-    settings: Mapping[str, SettingValue],
-    starts_at: SettingValue | None,
-    issues: tuple[Issue, ...] = (),
-) -> Change:
-    wanted = [_once(pair) if _is_switch(pair) else pair for pair in settings.items()]
-    named = [pair if pair[0] == target else _once(pair) for pair in names.items()]
-    return Change(
-        row,
-        Target(target, _number(names[target])),
-        (*named, *wanted),
-        len(wanted),
-        None if starts_at is None else _number(starts_at),
-        issues,
+_SOMETHING: Final = "1"
+
+
+def _in_rows(columns: Sequence[Iterable[Any]], n: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns, strict=True) if columns else repeat((), n)
+
+
+def _second(given: Sequence[object]) -> int:
+    return next(place for place, value in enumerate(given) if value is not None)
+
+
+def _gravity(found: Issue) -> int:
+    return _GRAVEST_FIRST[found.severity]
+
+
+def at(found: Issue, row: int) -> Issue:
+    """An issue in no row yet, in that row."""
+    cell = None if found.cell is None else f"{found.cell}{row}"
+    return Issue(
+        found.code, found.severity, row, found.column, cell, found.value, found.message, found.fix
     )
 
 
@@ -284,13 +382,6 @@ def _once(pair: _Pair) -> _Pair:
 _SMALL: Final = range(100)
 _PAIRS_MOST: Final = 10_000
 _PAIRS: Final[dict[_Pair, _Pair]] = {}
-
-
-def _number(value: SettingValue) -> int:
-    """`value` of a column that reads nothing but integers: ids and times."""
-    if isinstance(value, int):
-        return value
-    raise TypeError(f"a {type(value).__name__} stands where only integers are read")
 
 
 # ------------------------------------------------------------------ how a cell is shown
@@ -317,6 +408,8 @@ def _shown(cell: Cell, setting: Setting) -> str | None:
 def text(cell: Cell) -> str:
     """A cell as a spreadsheet would show it."""
     match cell:
+        case str():
+            return cell
         case None:
             return ""
         case FlaggedCell():

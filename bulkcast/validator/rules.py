@@ -1,6 +1,6 @@
 """What must hold between the settings of one row, as the endpoint's table declares it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
 
 from bulkcast.catalogue import Clash, Needs, Rule, Together, TooFew
@@ -22,23 +22,25 @@ class Breach(NamedTuple):
 
 
 _REMEMBERED: Final = 4096
+Case = tuple[SettingValue | None, ...]
+"""What a row sets, for each of the keys that rules look at."""
 
 
-def compiled(rules: tuple[Rule, ...]) -> Callable[[Values], tuple[Breach, ...]]:
-    """The question which of `rules` a row's settings break, quick for rows that are alike."""
-    keys = tuple(dict.fromkeys(key for rule in rules for key in rule_keys(rule)))
-    known: dict[tuple[SettingValue | None, ...], tuple[Breach, ...]] = {}
+class Breaches(dict[Case, tuple[Breach, ...]]):
+    """Which rules a row's settings break, found once for rows that are alike."""
 
-    def breaches(values: Values) -> tuple[Breach, ...]:
-        case = tuple(map(values.get, keys))
-        broken = known.get(case)
-        if broken is None:
-            broken = tuple(breach for rule in rules for breach in _broken(rule, values))
-            if len(known) < _REMEMBERED:
-                known[case] = broken
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        super().__init__()
+        self._rules = rules
+        self.keys_of_case = tuple(dict.fromkeys(key for rule in rules for key in rule_keys(rule)))
+
+    def __missing__(self, case: Case) -> tuple[Breach, ...]:
+        pairs = zip(self.keys_of_case, case, strict=True)
+        values = {key: value for key, value in pairs if value is not None}
+        broken = tuple(breach for rule in self._rules for breach in _broken(rule, values))
+        if len(self) < _REMEMBERED:
+            self[case] = broken
         return broken
-
-    return breaches
 
 
 def rule_keys(rule: Rule) -> tuple[str, ...]:

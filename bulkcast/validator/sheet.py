@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Invalid, Issue, RawRow, Severity
-from bulkcast.validator import bulk, duplicates
-from bulkcast.validator.checking import Checking, CheckRules
-from bulkcast.validator.rows import Judged
+from bulkcast.validator.checking import CheckRules
 from bulkcast.validator.standing import Held, held_against
+from bulkcast.validator.validating import Validator
 
 
 class SheetCheck:
@@ -21,12 +20,10 @@ class SheetCheck:
     def __init__(
         self, headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
     ) -> None:
+        lenient = replace(rules, strict=False, duplicates="in-order")
         self._rules = rules
-        self._checking = Checking(headers, header_row, endpoint, rules)
-        self._lenient = Checking(headers, header_row, endpoint, replace(rules, strict=False))
-        self._suspicions = self._checking.suspicions()
-        self._judged: list[Judged] = []
-        self._sent: list[Judged] = []
+        self._rows = Validator(headers, header_row, endpoint, rules, keep=True)
+        self._sent = Validator(headers, header_row, endpoint, lenient, keep=True)
 
     def take(self, rows: Sequence[RawRow], sent: Sequence[RawRow] = ()) -> None:
         """Check the next rows of the sheet.
@@ -34,27 +31,18 @@ class SheetCheck:
         `sent` are further ones, which an earlier run has sent: nothing is found in them, but no
         other row may contradict them unsaid.
         """
-        if not self._checking.columns.can_be_read:
-            self._judged += [Judged(Invalid(row.number, ())) for row in rows]
-            return
-        if rows:
-            columns = zip(*(row.cells for row in rows), strict=True)
-            plain: Sequence[Sequence[bulk.Plain]] = [bulk.plain_cells(c)[0] for c in columns]
-            self._suspicions.see([row.number for row in rows], plain)
-        self._judged += map(self._checking.check_row, rows)
-        self._sent += map(self._lenient.check_row, sent)
+        self._rows.take_rows(rows)
+        self._sent.take_rows(sent)
 
     def result(self, of_file: Sequence[Issue]) -> Checked:
         """What was found, once all rows were taken; `of_file` are the issues of the file itself."""
-        checking, treatment = self._checking, self._rules.duplicates
-        columns = checking.columns
-        suspected = self._suspicions.issues(checking.weigh) if columns.can_be_read else ()
-        of_header = checking.weighed(columns.issues)
-        of_sheet = (*checking.weighed(of_file), *of_header, *suspected, *checking.other_tables())
-        rows = duplicates.settled(self._judged, treatment)
+        found = self._rows.result(of_file)
+        of_sheet = found.of_sheet
         if any(issue.severity is Severity.ERROR for issue in of_sheet):
-            done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in rows))
+            done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in found.kept))
         else:
-            done = held_against(rows, self._judged, self._sent, treatment)
-        held = {column.setting.key: column.index for column in checking.read}
-        return Checked(done.rows, of_sheet, columns.ignored, held, done.overtaken)
+            same = self._rows.same | self._sent.same
+            done = held_against(found.kept, self._sent.result().kept, same, self._rules.duplicates)
+        return Checked(
+            done.rows, of_sheet, found.ignored_columns, self._rows.columns, done.overtaken
+        )

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bulkcast.model import Change, CheckedRow, Invalid
+from bulkcast.model import Change, CheckedRow, Invalid, Target
 from bulkcast.problems import issue
-from bulkcast.validator.duplicates import Treatment, classrooms, wish
-from bulkcast.validator.rows import Judged
+from bulkcast.validator.claims import Name
+from bulkcast.validator.duplicates import Treatment, wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +25,24 @@ class Held:
 
 def held_against(
     rows: tuple[CheckedRow, ...],
-    judged: Sequence[Judged],
-    sent: Sequence[Judged],
+    sent: Sequence[CheckedRow],
+    same: Mapping[Name, Name],
     treatment: Treatment,
 ) -> Held:
-    """What becomes of `rows`, which are those of `judged` once they were settled among themselves.
+    """What becomes of `rows`, which were settled among themselves.
 
-    `sent` are rows of the sheet that are kept as an earlier run left them.
+    `sent` are rows of the sheet that are kept as an earlier run left them; `same` leads from a
+    classroom's other name to the one that is used.
     """
     if not sent:
         return Held(rows)
-    classroom = classrooms([*judged, *sent])
-    last = {classroom(one.row.target): one.row for one in sent if isinstance(one.row, Change)}
-    rivals: defaultdict[tuple[str, int], list[Change]] = defaultdict(list)
+
+    def classroom(target: Target) -> Name:
+        name = (target.key, target.id)
+        return same.get(name, name)
+
+    last = {classroom(row.target): row for row in sent if isinstance(row, Change)}
+    rivals: defaultdict[Name, list[Change]] = defaultdict(list)
     for row in rows:
         if isinstance(row, Change) and classroom(row.target) in last:
             rivals[classroom(row.target)].append(row)

@@ -12,21 +12,24 @@ from operator import eq, sub
 from typing import Final, cast
 
 from bulkcast.catalogue import IdKind, Role
-from bulkcast.model import Issue, Severity
+from bulkcast.model import Cell, FlaggedCell, Issue, Severity
 from bulkcast.problems import issue
-from bulkcast.validator import bulk
 from bulkcast.validator.columns import address
-from bulkcast.validator.rows import Column
+from bulkcast.validator.rows import Column, Lines
 
 _LONG_ENOUGH: Final = 10**15
 """From 16 digits on a spreadsheet number ends in zeros whatever was typed."""
+_TOO_LONG: Final = 10**18
+"""Ids of 19 digits are no example of any other."""
 _MOST_ZEROS: Final = 0.01
 """Of a hundred ids one in ten thousandth ends in 000 by chance; a rounded column all do."""
 _FEWEST_TO_COMPARE: Final = 10
 _FEWEST_IN_A_RUN: Final = 5
 
-Cells = Sequence[bulk.Plain]
-Names = tuple[bulk.Plain, ...]
+_ALIKE: Final = frozenset({bool, FlaggedCell})
+
+Cells = Sequence[Cell]
+Names = tuple[Cell, ...]
 
 
 @dataclass(slots=True)
@@ -103,6 +106,24 @@ class _Ids:
         return bool(ordered) + sum(a != b for a, b in pairwise(ordered))
 
 
+def _plain_ids(lines: Lines, key: str) -> list[int | None]:
+    """The ids of a column that stand there as they should; None for any other cell."""
+    ids: list[int | None] = lines.values[key][:]
+    for place, found in lines.remarkable.items():
+        if any(key == other for other, _ in found):
+            ids[place] = None
+    if max(filter(None, ids), default=0) >= _TOO_LONG:
+        return [None if id_ is None or id_ >= _TOO_LONG else id_ for id_ in ids]
+    return ids
+
+
+def _told_apart(cells: Cells) -> Cells:
+    """The cells, None for those that say what equal ones do not: True is 1, but not in a cell."""
+    if _ALIKE.isdisjoint(map(type, cells)):
+        return cells
+    return [None if cell.__class__ in _ALIKE else cell for cell in cells]
+
+
 def _has_pairs(ids: Sequence[int | None], named: Sequence[Cells]) -> bool:
     """Whether some row has the next id after that of the row before it, and the same names."""
     if None in ids:
@@ -128,35 +149,22 @@ class Suspicions:
         self._alike: Counter[tuple[int, int]] = Counter()
         self._first_alike: dict[tuple[int, int], int] = {}
 
-    def see(self, numbers: Sequence[int], columns: Sequence[Sequence[bulk.Plain]]) -> None:
-        """Take in some consecutive rows; `columns` are all of the sheet's."""
-        read = {ids.column.index: bulk.ids(columns[ids.column.index]) for ids in self._all()}
+    def see(self, lines: Lines) -> None:
+        """Take in some consecutive rows."""
+        numbers, columns = lines.block.numbers, lines.block.columns
+        read = {ids.column.index: _plain_ids(lines, ids.column.setting.key) for ids in self._all()}
+        named = [_told_apart(columns[index]) for index in self._names]
         for ids in self._all():
             ids.see(numbers, read[ids.column.index])
         for ids in self._targets:
-            self._see_runs(ids, numbers, read[ids.column.index], columns)
+            if named:
+                ids.see_run(numbers, read[ids.column.index], named)
             for other in self._contexts:
                 pair = (ids.column.index, other.column.index)
                 self._see_alike(pair, numbers, read[pair[0]], read[pair[1]])
 
-    def target_ids(self) -> Iterator[tuple[str, "array[int]"]]:
-        """Every id that stands in a column which names classrooms, by the column's key."""
-        return ((ids.column.setting.key, ids.values) for ids in self._targets)
-
     def _all(self) -> Sequence[_Ids]:
         return (*self._targets, *self._contexts)
-
-    def _see_runs(
-        self,
-        ids: _Ids,
-        numbers: Sequence[int],
-        values: Sequence[int | None],
-        columns: Sequence[Sequence[bulk.Plain]],
-    ) -> None:
-        if not self._names:
-            return
-        named = [columns[index] for index in self._names]
-        ids.see_run(numbers, values, named)
 
     def _see_alike(
         self,

@@ -1,7 +1,7 @@
 """Reading texts: exactly as they stand, or not at all."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -38,16 +38,27 @@ def text_reader(kind: TextKind) -> Reader:
 
     def read(cell: Cell) -> Reading:
         match cell:
+            case str():
+                return _read_text(cell, kind)
             case None:
                 return BLANK
             case FlaggedCell():
                 return _read_flagged_text(cell, kind)
-            case str():
-                return _read_text(cell, kind)
             case _:
                 return _read_as_text(cell, kind)
 
     return read
+
+
+def plain_text(kind: TextKind) -> Callable[[str], str | None]:
+    """What gives a text back of which nothing is to be said for sure, and None for any other.
+
+    It begins with a letter or a digit, as no word for clearing does, and has no sign unseen.
+    """
+    longest = LONGEST_PASSWORD if kind.secret else _SIGNED_EVERYWHERE
+    most = min(kind.cut_at or longest, longest)
+    is_plain = re.compile(rf"[0-9A-Za-z][!-~]{{0,{most - 1}}}").fullmatch
+    return lambda cell: cell if is_plain(cell) else None
 
 
 def _read_text(cell: str, kind: TextKind) -> Reading:
