@@ -19,10 +19,10 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.fresh import Cells
+from bulkcast.reporter.fresh import Cells, write_cells
 from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
-from bulkcast.reporter.summary import Crosstab, crosstab
+from bulkcast.reporter.summary import Crosstab
 from bulkcast.reporter.template import write_template
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
     "Crosstab",
     "Existing",
     "Written",
-    "crosstab",
     "default_name",
     "refuse_existing",
     "refuse_other_kind",
     "refuse_unwritable",
     "replacing",
     "write_bare",
+    "write_cells",
     "write_page",
     "write_results",
     "write_sheet",
