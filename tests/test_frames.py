@@ -34,11 +34,13 @@ from bulkcast.pipeline import (
     Selection,
     SendOptions,
     SheetOptions,
+    Undone,
     apply,
     crosstab,
     lean,
     prepare,
     results,
+    undo,
     validate,
     write_plan,
 )
@@ -222,6 +224,16 @@ def test_a_password_that_is_a_number_is_refused_however_long_it_is() -> None:
     issues = prepare(frame).issues
 
     assert [i.code for i in issues if i.column == "观看密码"] == ["password.numeric"] * 2
+
+
+def test_a_password_that_a_short_float_holds_is_told_to_nobody() -> None:
+    frame = Frame({"activityId": ["1"], "watchPassword": pd.Series([87654321], dtype="float32")})
+
+    prepared = prepare(frame)
+
+    assert prepared.valid == 0
+    assert "8.765" not in repr(prepared.issues)
+    assert "8.765" not in validate(frame).to_frame().to_string()
 
 
 def test_a_moment_with_a_zone_means_itself_whatever_tz_says() -> None:
@@ -459,6 +471,20 @@ def test_a_run_of_a_frame_is_resumed_without_it(tmp_path: Path) -> None:
     assert by_column.counts[0] == ("row 2", (1,))
     written = results(home, first.run, target=tmp_path / "again.xlsx")
     assert read(written.results) == read(second.results)
+
+
+def test_a_run_of_a_frame_is_undone_as_any_other(tmp_path: Path) -> None:
+    async def main(stage: Stage) -> Undone:
+        await stage.apply(prepare(term(2)), results=tmp_path / "1.xlsx")
+        changed = term(2, recordState=0, liveState=0, openState=0)
+        report = await stage.apply(prepare(changed), results=tmp_path / "2.xlsx")
+        return undo(stage.config.home, report.run, target=tmp_path / "undo.xlsx")
+
+    undone = staged(tmp_path, main)
+
+    assert undone.path is not None
+    assert (undone.classrooms, undone.lost) == (2, ())
+    assert prepare(undone.path).valid == 2
 
 
 @pytest.mark.parametrize("kind", ["workbook", "frame"])
