@@ -8,6 +8,9 @@ The use cases of the command line, as functions over frozen values:
     report = asyncio.run(bulkcast.apply(prepared, bulkcast.load_config(os.environ)))
     print(report.counts, report.results)
 
+`prepare` and `validate` take a pandas DataFrame in place of a path; `to_frame()` of what they and
+`apply` give makes one of it.
+
 Names are looked up when they are first used, so that importing the package costs nothing.
 """
 

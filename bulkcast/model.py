@@ -463,6 +463,8 @@ class ResultRow:
     run: str
     issues: tuple[Issue, ...] = ()
     """What was found in its cells, for highlighting and reading notes."""
+    at: float | None = field(default=None, compare=False)
+    """When it ended; None where nothing was sent, or where only a result sheet tells of it."""
 
 
 def no_counts() -> dict[RowStatus, int]:

@@ -185,7 +185,7 @@ def make_environment(options: argparse.Namespace) -> None:
              " install python3-venv")  # fmt: skip
     # `--group` came with pip 25.1.
     pip_install("--upgrade", "pip>=25.1")
-    wants = ("--editable", ".[all]", "--group", "dev")
+    wants = ("--editable", ".", "--group", "dev")
     if LOWEST:
         pip_install("uv")  # pip itself always takes the newest
         uv = (BIN / "uv", "pip", "install", "--quiet", "--python", PYTHON)

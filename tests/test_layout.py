@@ -20,9 +20,7 @@ from tests.benchmarks.rows import sandbox, write_sheet
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {p.stem: p.read_text(encoding="utf-8") for p in (ROOT / "bulkcast/reference").glob("*.md")}
-SET_UP_AND_RUN = (
-    "python3 -m venv .venv && .venv/bin/pip install -q '.[all]' && .venv/bin/bulkcast demo"
-)
+SET_UP_AND_RUN = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/bulkcast demo"
 CHECK_EVERYTHING = "python3 tests/check.py"
 
 TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "templates", "tests"}

@@ -19,7 +19,6 @@ from tests.test_layout import ROOT, modules, top_level_imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
-OPTIONAL = [Requirement(line) for line in PROJECT["optional-dependencies"]["summary"]]
 
 
 def run(*command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -101,19 +100,19 @@ def normal(name: str) -> str:
 def test_everything_imported_is_asked_for_and_nothing_else() -> None:
     used_unseen = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
-    asked = {normal(r.name) for r in (*REQUIRED, *OPTIONAL)} - used_unseen
+    asked = {normal(r.name) for r in REQUIRED} - used_unseen
 
     assert distributions_imported() == asked
 
 
-@pytest.mark.parametrize("requirement", [*REQUIRED, *OPTIONAL], ids=lambda r: r.name)
+@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda r: r.name)
 def test_every_requirement_says_from_which_version_on(requirement: Requirement) -> None:
     assert [s.operator for s in requirement.specifier] == [">="]
 
 
 def lowest() -> Iterator[str]:
     """Each requirement, pinned to the oldest version it allows."""
-    for requirement in (*REQUIRED, *OPTIONAL):
+    for requirement in REQUIRED:
         (bound,) = requirement.specifier
         marker = f"; {requirement.marker}" if requirement.marker else ""
         yield f"{requirement.name}=={bound.version}{marker}"

@@ -7,8 +7,8 @@ import pytest
 
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.frames import crosstab
 from bulkcast.model import Cell, FlaggedCell, Layout, RawRow, ResultRow, RowStatus, Sheet
-from bulkcast.reporter import crosstab
 
 
 def sheet(*values: Cell, header: str = "Campus 校区") -> Sheet:
@@ -55,22 +55,6 @@ def test_nothing_is_counted_by_a_secret() -> None:
         )
 
     assert "s3cret" not in str(refused.value)
-
-
-def test_without_pandas_the_sentence_says_how_to_get_it() -> None:
-    program = (
-        "import sys; sys.modules['pandas'] = None\n"
-        "from bulkcast.reporter import crosstab\n"
-        "from bulkcast.errors import CannotStart\n"
-        "try: crosstab(None, [], 'x', None)\n"
-        "except CannotStart as exc: print(exc)"
-    )
-
-    said = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
-    )
-
-    assert "pip install 'bulkcast[summary]'" in said.stdout
 
 
 def test_pandas_is_not_loaded_by_writing_results() -> None:

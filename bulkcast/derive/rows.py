@@ -56,6 +56,7 @@ def result_row(
         time=local_time(outcome.at, tz),
         run=run,
         issues=tuple(issues),
+        at=outcome.at,
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Final
 
 from bulkcast import plan as planning
 from bulkcast import reporter
@@ -55,7 +56,7 @@ def header_of(
         institution=config.institution,
         created_at=created_at,
         sheet=str(prepared.path),
-        snapshot=f"sheet{prepared.path.suffix.lower()}",
+        snapshot=_FRAME if prepared.cells is not None else f"sheet{prepared.path.suffix.lower()}",
         sha256=prepared.sha256,
         layout=prepared.sheet.layout,
         headers=prepared.sheet.headers,
@@ -67,24 +68,42 @@ def header_of(
     )
 
 
+_FRAME: Final = "frame.xlsx"
+"""The copy of what was in a DataFrame."""
+
+
+def is_of_frame(header: RunHeader) -> bool:
+    """Whether a run sent a DataFrame, which nobody else could see."""
+    return header.snapshot == _FRAME
+
+
 def freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
     """Keep the sheet as it was read, and the plan."""
-    _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
+    sha256 = _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
+    header = replace(header, sha256=sha256)
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
     kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
     plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
     ledger.create(header, plan, issues)
 
 
-def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
-    """Copy the sheet, or leave nothing behind."""
+def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> str:
+    """Copy the sheet, or leave nothing behind; the fingerprint of the copy."""
     try:
         folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would leave it open to others
         folder.mkdir(mode=0o700)
         copy = folder / name
-        shutil.copyfile(prepared.path, copy)
-        copy.chmod(0o600)
-        whole = sha256_of(copy) == prepared.sha256
+        if prepared.cells is None:
+            shutil.copyfile(prepared.path, copy)
+            copy.chmod(0o600)
+        else:
+            copy.touch(mode=0o600)
+            reporter.write_cells(copy, prepared.sheet.layout, prepared.cells)
+        sha256 = sha256_of(copy)
+        whole = sha256 == prepared.sha256 or prepared.cells is not None
+    except CannotStart:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except OSError as exc:
         shutil.rmtree(folder, ignore_errors=True)
         why = exc.strerror or type(exc).__name__
@@ -94,6 +113,7 @@ def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> None:
     if not whole:
         shutil.rmtree(folder, ignore_errors=True)
         raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
+    return sha256
 
 
 def _as_kept(row: ResultRow) -> Outcome:

@@ -43,11 +43,16 @@ def write_plan(
     """Freeze a prepared sheet in a file for its owner alone; where that is.
 
     Raises:
-        CannotStart: the file exists already, or cannot be written.
+        CannotStart: the file exists already, or cannot be written, or the sheet lies in none.
 
     """
     target = Path(target)
     require_place(target, existing)
+    if prepared.cells is not None:
+        raise CannotStart(
+            "{name} is a DataFrame, and a plan is made of a sheet in a file; save it as one first",
+            name=prepared.sheet.name,
+        )
     frozen = PlanFile(
         made_at=made_at,
         institution=one_spelling(institution),

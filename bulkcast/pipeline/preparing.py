@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
@@ -15,6 +15,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Checked, Outcome, RawRow, ResultRow, RowStatus, Sheet
 from bulkcast.naming import header_names
+from bulkcast.pipeline.sources import FRAME_NAME, Source, source_of
 from bulkcast.pipeline.values import (
     RESUBMITTED,
     Prepared,
@@ -24,31 +25,44 @@ from bulkcast.pipeline.values import (
     is_results,
 )
 
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
+
 
 def prepare(
-    path: Path | str,
+    source: "Path | str | DataFrame",
     options: SheetOptions | None = None,
     selection: Selection | None = None,
     endpoint: Endpoint = WEBCAST,
     *,
+    name: str = FRAME_NAME,
     keep_cells: bool = True,
 ) -> Prepared:
     """Read, check and plan a sheet, offline.
 
-    Without `keep_cells` the sheet is kept without the cells that sending it does not need: most of
-    what it takes up.  They stay in rows of which an earlier run has written how they ended.
+    Args:
+        source: the path of a file, or a pandas DataFrame, of which the row at position 0 is row 2
+            as if its labels stood in row 1; `bulkcast.frames.sheet_of` says how it is read.
+        options: how to read and check it.
+        selection: the rows to send; None for all.
+        endpoint: what the rows are checked against.
+        name: what a DataFrame is called; its results go to `NAME.results-RUN.xlsx`.
+        keep_cells: False to keep the sheet without the cells that sending it does not need: most
+            of what it takes up.  They stay in rows of which an earlier run has written how they
+            ended.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
         CannotStart: an option makes no sense, or none of the rows it names is there.
 
     """
-    path = Path(path)
     options = options or SheetOptions()
     selection = selection or Selection()
-    sha256 = _fingerprint(path)  # first: what changes while it is read is noticed then
+    given = source_of(source, name, endpoint, options.read)
+    # First: what changes while it is read is noticed then.
+    sha256 = _fingerprint(given.path) if given.cells is None else ""
     choice = _Choice(selection)
-    sheet, checked = _checked(path, options, choice, endpoint, keep_cells=keep_cells)
+    sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
     _require_chosen_rows(sheet, selection)
     kept, left_out = choice.kept, choice.left_out
     if checked.overtaken:
@@ -57,16 +71,19 @@ def prepare(
         left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
     plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
     again = _sent_again(choice.previous, left_out) if selection.statuses is not None else {}
-    return Prepared(path, sha256, sheet, checked, plan, kept, options, endpoint, again=again)
+    return Prepared(
+        given.path, sha256, sheet, checked, plan, kept, options, endpoint, again=again,
+        cells=given.cells,
+    )  # fmt: skip
 
 
 def _checked(
-    path: Path, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
+    given: Source, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
 ) -> tuple[Sheet, Checked]:
     """The sheet, and its chosen rows checked while it is read."""
     rows: list[RawRow] = []
     checking: validator.SheetCheck | None = None
-    with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+    with given.stream() as opened:
         for part in opened.parts():
             checking = checking or validator.SheetCheck(
                 part.headers, part.layout.header_row, endpoint, rules_of(options)
@@ -102,21 +119,25 @@ def _overtaken(by: int) -> Outcome:
 
 
 def validate(
-    path: Path | str, options: SheetOptions | None = None, endpoint: Endpoint = WEBCAST
+    source: "Path | str | DataFrame",
+    options: SheetOptions | None = None,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    name: str = FRAME_NAME,
 ) -> Validation:
-    """Read and check a sheet, offline, in memory that does not grow with its rows.
+    """Read and check a sheet, offline; a file in memory that does not grow with its rows.
 
-    Finds what `prepare` finds, and keeps nothing but that.
+    Finds what `prepare` finds, and keeps nothing but that.  Takes a DataFrame as it does.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
         CannotStart: an option makes no sense.
 
     """
-    path = Path(path)
     options = options or SheetOptions()
     rules = rules_of(options)
-    with loader.stream(path, endpoint=endpoint, options=options.read) as opened:
+    given = source_of(source, name, endpoint, options.read)
+    with given.stream() as opened:
         row = opened.layout.header_row
         checking = validator.Validator(opened.headers, row, endpoint, rules)
         names = header_names(opened.headers, endpoint, options.read.mapping)
@@ -126,7 +147,7 @@ def validate(
         remarks, of_file = opened.all_remarks(), opened.doubts()
     found = checking.result(of_file)
     return Validation(
-        path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
+        given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
         found.has_errors, found.timetable, names, written,
     )  # fmt: skip
 

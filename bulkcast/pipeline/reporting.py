@@ -15,6 +15,7 @@ from bulkcast.languages import tongue
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
 from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
 from bulkcast.naming import header_names
+from bulkcast.pipeline.freezing import is_of_frame
 from bulkcast.pipeline.preparing import sha256_of, zone
 from bulkcast.pipeline.values import LazyRows, RunReport, SendOptions
 from bulkcast.wording import marked
@@ -43,7 +44,7 @@ def report(
         written = _write(ledger, frozen, rows, target, options.existing, options.lang)
         path = written.path
         told += written.remarks
-        _keep_private(Path(frozen.header.sheet), path)
+        _keep_private(frozen.header, path)
         _note_as_left(path, _seal(ledger, run))
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
@@ -61,6 +62,7 @@ def report(
         exit_status=_exit_status(rows, stop),
         rows=rows,
         remarks=tuple(told),
+        tz=frozen.header.tz,
     )
 
 
@@ -104,6 +106,7 @@ def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunRepor
         exit_status=_status_of(statuses),
         rows=LazyRows(header.n_rows, read),
         ended=tuple(ended),
+        tz=header.tz,
     )
 
 
@@ -154,10 +157,10 @@ _MENDED: Final = marked(
 )
 
 
-def _keep_private(sheet: Path, results: Path) -> None:
+def _keep_private(header: RunHeader, results: Path) -> None:
     """A sheet that only its owner may read, as `undo` writes it, has results of that kind."""
     with suppress(OSError):
-        if sheet.stat().st_mode & 0o077 == 0:
+        if is_of_frame(header) or Path(header.sheet).stat().st_mode & 0o077 == 0:
             results.chmod(0o600)
 
 
@@ -274,8 +277,8 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
         # Rows that ended alike and of which nothing was found are told in the same words.
         alike = (outcome.status, outcome.code, *outcome.args.items())
         if not issues and alike in told:
-            time = local_time(outcome.at, tz)
-            return replace(told[alike], row=row, attempts=outcome.attempts, time=time)
+            at, attempts = outcome.at, outcome.attempts
+            return replace(told[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at)
         found = result_row(
             row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
         )
@@ -361,7 +364,7 @@ def results(
             write = _write_chosen if only else _write
             written = write(ledger, frozen, chosen if only else rows, place, how, lang)
             path, told = written.path, written.remarks
-            _keep_private(Path(frozen.header.sheet), path)
+            _keep_private(frozen.header, path)
     return RunReport(
         run=frozen.header.run,
         input=frozen.header.sheet,
@@ -372,6 +375,7 @@ def results(
         exit_status=_exit_status(rows, frozen.stop),
         rows=rows,
         remarks=told,
+        tz=frozen.header.tz,
     )
 
 
@@ -384,14 +388,16 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
     """The rows of a run, counted by status and by a column of the sheet as it was read.
 
     Raises:
-        CannotStart: pandas is not installed, there is no such column, or it holds a secret.
+        CannotStart: there is no such column, or it holds a secret.
 
     """
+    from bulkcast import frames
+
     with Ledger(config_home) as ledger:
         frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
         sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
-    return reporter.crosstab(sheet, rows, column, WEBCAST)
+    return frames.crosstab(sheet, rows, column, WEBCAST)
 
 
 def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from bulkcast import client as http
 from bulkcast import loader, validator
@@ -13,8 +14,10 @@ from bulkcast import plan as planning
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
 from bulkcast.known import Known
+from bulkcast.languages import tongue
 from bulkcast.ledger import Ended
 from bulkcast.model import (
+    Cell,
     Change,
     Checked,
     Issue,
@@ -28,6 +31,9 @@ from bulkcast.model import (
 )
 from bulkcast.naming import header_names
 from bulkcast.pacing import DEFAULT_RATE
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
 
 RESUBMITTED: Final = frozenset(
     {
@@ -145,6 +151,23 @@ class Prepared:
     """What the classrooms are known to hold, where that was looked up."""
     again: Mapping[int, str] = field(default_factory=dict)
     """Row sent again because a run did not succeed with it → that run."""
+    cells: Mapping[int, Sequence[Cell]] | None = field(default=None, repr=False)
+    """Row → all of its cells, of a sheet that came from a DataFrame and lies in no file."""
+
+    def to_frame(self) -> "DataFrame":
+        """The requests that would be made, one a row, in sending order.
+
+        `row` (int64) and `rows` (tuples): the first and all of the rows that share the request;
+        `request`, `after` (string): its name, and that of the one it waits for; `target` and
+        `target_id` (string): the classroom; `locks_at` (a moment in the sheet's time zone).  Then
+        each parameter that any of them sends: Int64 where it is a number, string where it is a
+        text or an id; missing where it is not sent, ids of a list with commas between them.
+        Passwords are masked.
+        """
+        from bulkcast import frames
+
+        tz = ZoneInfo(self.options.tz)
+        return frames.requests_frame(self.plan.requests, self.endpoint, tz)
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -210,6 +233,17 @@ class Validation:
     is_results: bool = False
     """Whether a run has written to it how its rows ended."""
 
+    def to_frame(self, lang: str = "en") -> "DataFrame":
+        """Everything found, one issue a row, with the fields that an issue has in `--json`.
+
+        `row` is Int64, missing where an issue is about the sheet as a whole; `column` `cell`
+        `value` `code` `severity` `message` `fix` are of dtype string, the last two in `lang`.
+        The value of a secret setting is masked.
+        """
+        from bulkcast import frames
+
+        return frames.issues_frame(self.issues, tongue(lang).calling(self.names))
+
     @property
     def invalid(self) -> int:
         """Rows that could not be sent."""
@@ -262,6 +296,19 @@ class RunReport:
     """Headers that name no setting, in sheet order; empty where a run is resumed."""
     ended: tuple[Ended, ...] = ()
     """The rows counted, where they are not read yet."""
+    tz: str = DEFAULT_TZ
+    """The time zone of the sheet."""
+
+    def to_frame(self) -> "DataFrame":
+        """How every row ended, one a row, in sheet order.
+
+        `row` and `attempts` are int64, `status` `code` `message` `fix` `run` of dtype string,
+        `time` is a moment in the sheet's time zone, missing where nothing was sent.  A row of a
+        DataFrame that was sent is at position `row` - 2 of it.
+        """
+        from bulkcast import frames
+
+        return frames.outcomes_frame(self.rows, ZoneInfo(self.tz))
 
     @property
     def counts(self) -> Mapping[RowStatus, int]:

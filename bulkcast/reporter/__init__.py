@@ -22,9 +22,10 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
+from bulkcast.reporter.fresh import write_cells
 from bulkcast.reporter.page import write_page
 from bulkcast.reporter.restoring import write_sheet
-from bulkcast.reporter.summary import Crosstab, crosstab
+from bulkcast.reporter.summary import Crosstab
 from bulkcast.reporter.template import write_template
 from bulkcast.wording import marked
 
@@ -32,7 +33,6 @@ __all__ = [
     "Crosstab",
     "Existing",
     "Written",
-    "crosstab",
     "default_name",
     "is_anew",
     "refuse_existing",
@@ -40,6 +40,7 @@ __all__ = [
     "refuse_unwritable",
     "replacing",
     "write_bare",
+    "write_cells",
     "write_page",
     "write_results",
     "write_sheet",

@@ -13,6 +13,8 @@ CELL_MAX: Final = 32_767
 
 COLUMNS_MAX: Final = 16_384
 """Columns of a worksheet; the last one is XFD."""
+ROWS_MAX: Final = 1_048_576
+"""Rows of a worksheet."""
 
 WIDTHS: Final = {
     "status": 18, "code": 22, "message": 72, "fix": 56, "attempts": 20, "time": 20, "run": 22,

@@ -9,6 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import xlsxwriter
@@ -20,6 +21,7 @@ from bulkcast.reporter.columns import (
     COLUMNS_MAX,
     FIELDS,
     MEANINGS,
+    ROWS_MAX,
     WIDTHS,
     letters,
     place,
@@ -132,6 +134,37 @@ _CUT: Final = marked(
 )
 
 
+def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
+    """Write `cells` to the file at `path`, which is there: a workbook from which they read alike.
+
+    Only what a workbook cannot hold becomes a text, a moment with its offset from UTC.
+
+    Raises:
+        CannotStart: a worksheet has no room for them and seven columns of results.
+
+    """
+    last, width = max(cells, default=0), max(map(len, cells.values()), default=0)
+    if last > ROWS_MAX or width > COLUMNS_MAX - len(FIELDS):
+        raise CannotStart(
+            "A worksheet has {rows} rows and {columns} columns, too few for {n} rows of {width}"
+            " columns and their results; send them in parts",
+            rows=f"{ROWS_MAX:,}",
+            columns=f"{COLUMNS_MAX:,}",
+            n=f"{last:,}",
+            width=f"{width:,}",
+        )
+    options = {"constant_memory": True, "nan_inf_to_errors": False}
+    with xlsxwriter.Workbook(path, options) as book:
+        tab = book.add_worksheet(_tab_name(layout.tab))
+        tab.set_column(0, max(width - 1, 0), _WIDTH)
+        tab.freeze_panes(layout.header_row, 0)
+        put = _Put(book, tab)
+        for number, row in cells.items():
+            for column, value in enumerate(row):
+                is_header = number == layout.header_row
+                put.cell(number, column, value, is_header=is_header, wrapped=False)
+
+
 def _extent(cells: Sequence[Cell]) -> int:
     """Columns up to the last value."""
     return next((i for i in range(len(cells), 0, -1) if cells[i - 1] not in _NOTHING), 0)
@@ -222,6 +255,8 @@ class _Put:
             case int() | float() if math.isfinite(value):
                 whole = float(value).is_integer()
                 return self._tab.write_number, value, self._formats["whole"] if whole else None
+            case dt.datetime() if value.tzinfo is not None:
+                return self._tab.write_string, _with_offset(value), self._formats["text"]
             # A workbook's days begin in 1900; earlier ones are kept as they read.
             case dt.datetime() if value.year >= 1900:
                 kind = "date" if value.time() == dt.time() else "moment"
@@ -253,6 +288,14 @@ def _plain(cell: Cell) -> Scalar:
     if not isinstance(cell, FlaggedCell):
         return cell
     return cell.shown if cell.value is None else cell.value
+
+
+def _with_offset(moment: dt.datetime) -> str:
+    """As ISO 8601 has it, to the second: an offset of hours and minutes, or UTC."""
+    offset = moment.utcoffset() or dt.timedelta()
+    if offset % dt.timedelta(minutes=1):
+        moment = moment.astimezone(dt.UTC)
+    return moment.isoformat(timespec="seconds")
 
 
 def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str], lang: str) -> None:
