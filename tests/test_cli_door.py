@@ -18,7 +18,8 @@ from bulkcast.cli.figures import spell
 from bulkcast.cli.streams import Surviving
 from bulkcast.cli.values import Duration
 from bulkcast.sandbox import parse_world
-from tests.command_line import CANARY, FAST, ROOT, Desk, Reached, clearing, lines, write_csv
+from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
+from tests.source_files import ROOT
 
 HEAVY = (
     "aiohttp", "asyncio", "lxml", "numpy", "openpyxl", "pandas", "rich", "sqlite3", "tenacity",
@@ -55,7 +56,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert said.stderr.strip() == "[]"
 
 
-def test_help_lists_the_commands_in_the_order_of_their_use(desk: Desk) -> None:
+def test_help_lists_the_commands_in_the_order_of_their_use(desk: CliRunner) -> None:
     said = desk.call("--help")
 
     listed = [line.split()[0] for line in said.out.partition("Commands:")[2].splitlines() if line]
@@ -65,7 +66,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use(desk: Desk) -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("group", [(), ("runs",)])
 def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
-    desk: Desk, group: tuple[str, ...], lang: str
+    desk: CliRunner, group: tuple[str, ...], lang: str
 ) -> None:
     desk.set(COLUMNS="80")
 
@@ -76,14 +77,16 @@ def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_that_promises_no_secret_option(desk: Desk, command: str) -> None:
+def test_every_command_has_help_that_promises_no_secret_option(
+    desk: CliRunner, command: str
+) -> None:
     said = desk.call(command, "--help")
 
     assert said.status == 0
     assert "--secret" not in said.out
 
 
-def test_the_version_is_told(desk: Desk) -> None:
+def test_the_version_is_told(desk: CliRunner) -> None:
     assert desk.call("--version").out.startswith("bulkcast 0.")
 
 
@@ -131,7 +134,7 @@ def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
     ],
 )
 def test_what_cannot_start_exits_2_with_one_sentence(
-    desk: Desk, argv: tuple[str, ...], told: str
+    desk: CliRunner, argv: tuple[str, ...], told: str
 ) -> None:
     desk.monkeypatch.chdir(desk.folder)
     write_csv(desk.folder / "x.csv", lines(1))
@@ -146,7 +149,7 @@ def test_what_cannot_start_exits_2_with_one_sentence(
     assert said.out == ""
 
 
-def test_with_json_an_error_is_an_object_too(desk: Desk) -> None:
+def test_with_json_an_error_is_an_object_too(desk: CliRunner) -> None:
     said = desk.call("validate", "--json", "--nonsense")
 
     document = json.loads(said.err.splitlines()[-1])
@@ -202,7 +205,7 @@ def test_the_secret_is_taken_out_of_whatever_is_said(capsys: pytest.CaptureFixtu
 # ------------------------------------------------------------------ streams
 
 
-def test_a_reader_that_has_left_is_no_error(desk: Desk) -> None:
+def test_a_reader_that_has_left_is_no_error(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", [["课", "x", *row[2:]] for row in lines(400)])
     read, write = os.pipe()
     os.close(read)
@@ -217,7 +220,7 @@ def test_a_reader_that_has_left_is_no_error(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "cp1252"])
-def test_redirected_output_is_utf_8_whatever_the_code_page(desk: Desk, encoding: str) -> None:
+def test_redirected_output_is_utf_8_whatever_the_code_page(desk: CliRunner, encoding: str) -> None:
     wrong = lines(2)
     wrong[0][2] = "也许 ✓"
     desk.set(PYTHONIOENCODING=encoding)
@@ -232,7 +235,7 @@ def test_redirected_output_is_utf_8_whatever_the_code_page(desk: Desk, encoding:
 
 @posix
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
-def test_a_stream_that_was_never_open_is_no_error(desk: Desk, closed: str) -> None:
+def test_a_stream_that_was_never_open_is_no_error(desk: CliRunner, closed: str) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     program = f'"{sys.executable}" -m bulkcast validate "{sheet}" {closed}'
 
@@ -253,7 +256,7 @@ EVERY_COMMAND = (
 )  # fmt: skip
 
 
-def _behind_shell(desk: Desk, typed: str, streams: str) -> subprocess.CompletedProcess[str]:
+def _behind_shell(desk: CliRunner, typed: str, streams: str) -> subprocess.CompletedProcess[str]:
     """The command as a shell starts it, in a folder where a run was carried out before."""
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk):
@@ -272,7 +275,7 @@ def _behind_shell(desk: Desk, typed: str, streams: str) -> subprocess.CompletedP
     "streams", [">/dev/full", "2>/dev/full", pytest.param(">/dev/full 2>&1", marks=LONG)]
 )
 @pytest.mark.parametrize("typed", EVERY_COMMAND)
-def test_a_full_stream_is_told_in_a_sentence(desk: Desk, typed: str, streams: str) -> None:
+def test_a_full_stream_is_told_in_a_sentence(desk: CliRunner, typed: str, streams: str) -> None:
     ended = _behind_shell(desk, typed, streams)
 
     told = ended.stdout + ended.stderr
@@ -295,7 +298,7 @@ def test_a_full_stream_is_told_in_a_sentence(desk: Desk, typed: str, streams: st
 @pytest.mark.parametrize("streams", ["2>&1 | head -1", ">&- 2>&-"])
 @pytest.mark.parametrize("typed", EVERY_COMMAND)
 def test_a_stream_that_nobody_reads_changes_no_exit_status(
-    desk: Desk, typed: str, streams: str
+    desk: CliRunner, typed: str, streams: str
 ) -> None:
     ended = _behind_shell(desk, typed, streams)
 
@@ -306,7 +309,7 @@ def test_a_stream_that_nobody_reads_changes_no_exit_status(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_nothing_is_sent_where_it_cannot_be_told(desk: Desk) -> None:
+def test_nothing_is_sent_where_it_cannot_be_told(desk: CliRunner) -> None:
     ended = _behind_shell(desk, "apply {sheet} -y", "2>/dev/full")
 
     assert ended.returncode == 2
@@ -315,7 +318,7 @@ def test_nothing_is_sent_where_it_cannot_be_told(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk: Desk) -> None:
+def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk: CliRunner) -> None:
     ended = _behind_shell(desk, "apply {sheet} -y --json", ">/dev/full")
 
     assert ended.returncode == 0
@@ -324,7 +327,7 @@ def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_can_complete_what_is_typed(desk: Desk, shell: str) -> None:
+def test_a_shell_can_complete_what_is_typed(desk: CliRunner, shell: str) -> None:
     desk.set(_BULKCAST_COMPLETE=f"{shell}_source")
     installed = desk.spawn()
     at = "res" if shell == "fish" else "1"
@@ -342,7 +345,7 @@ def test_a_shell_can_complete_what_is_typed(desk: Desk, shell: str) -> None:
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
-    desk: Desk, name: str, status: int
+    desk: CliRunner, name: str, status: int
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(60))
     under_way = Reached(8)
@@ -369,7 +372,7 @@ def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
 
 @posix
 @pytest.mark.parametrize("more", [1, 4])
-def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk, more: int) -> None:
+def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: CliRunner, more: int) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096002, "faults": ["hang:60"]}]}', name="w"
@@ -400,7 +403,7 @@ def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: Desk, more: i
 # ------------------------------------------------------------------ a terminal
 
 
-def at_a_terminal(desk: Desk, *argv: str | Path, typed: str = "") -> tuple[int, str]:
+def at_a_terminal(desk: CliRunner, *argv: str | Path, typed: str = "") -> tuple[int, str]:
     """A command on a terminal of its own: its status and everything that appeared there."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
@@ -418,7 +421,7 @@ def at_a_terminal(desk: Desk, *argv: str | Path, typed: str = "") -> tuple[int, 
 
 
 @posix
-def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: Desk) -> None:
+def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(30))
     desk.set(TERM="xterm-256color", NO_COLOR="")
 
@@ -433,7 +436,7 @@ def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: Desk) ->
 
 
 @posix
-def test_nothing_is_asked_where_the_results_could_not_be_written(desk: Desk) -> None:
+def test_nothing_is_asked_where_the_results_could_not_be_written(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     desk.set(TERM="xterm")
 
@@ -445,7 +448,7 @@ def test_nothing_is_asked_where_the_results_could_not_be_written(desk: Desk) -> 
 
 
 @posix
-def test_no_sends_nothing(desk: Desk) -> None:
+def test_no_sends_nothing(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     desk.set(TERM="xterm")
 
@@ -458,7 +461,7 @@ def test_no_sends_nothing(desk: Desk) -> None:
 
 
 @posix
-def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: Desk) -> None:
+def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "a term with quite a long name of its own.csv", lines(3))
     desk.set(TERM="xterm", COLUMNS="44")
     with clearing(desk):
@@ -470,7 +473,7 @@ def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: Desk) -> No
 
 
 @posix
-def test_no_color_is_honoured(desk: Desk) -> None:
+def test_no_color_is_honoured(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
     desk.set(TERM="xterm-256color", NO_COLOR="1")
 
@@ -483,7 +486,7 @@ def test_no_color_is_honoured(desk: Desk) -> None:
 
 
 @posix
-def test_a_dumb_terminal_is_sent_no_escapes(desk: Desk) -> None:
+def test_a_dumb_terminal_is_sent_no_escapes(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
     desk.set(TERM="dumb")
 
@@ -498,7 +501,7 @@ def test_a_dumb_terminal_is_sent_no_escapes(desk: Desk) -> None:
 
 
 @posix
-def test_the_sandbox_says_how_to_reach_it_and_ends_well(desk: Desk) -> None:
+def test_the_sandbox_says_how_to_reach_it_and_ends_well(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
 
     process = desk.start("sandbox", "--port", "0", "--limit", "max", "--json")

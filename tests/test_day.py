@@ -12,9 +12,9 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Request, RequestKey, RowStatus, Target
 from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
 from tests.audit import LIMIT, WINDOW_S, most_in_window
-from tests.figures import Record
-from tests.model import FAIR, WEATHERS, Memory, Model, Spell, a_day
-from tests.virtual import VirtualLoop, run
+from tests.measured_figures import Record
+from tests.modelled_server import FAIR, WEATHERS, Memory, Model, Spell, a_day
+from tests.virtual_loop import VirtualLoop, run
 
 
 @dataclass(frozen=True)

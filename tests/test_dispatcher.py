@@ -17,8 +17,17 @@ from bulkcast.model import History, ReplyClass, Request, RequestKey, RowStatus, 
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.protocol import COUNTINGS
 from bulkcast.sandbox import Sandbox, World
-from tests.stage import ALL_ON, Director, Played, classroom, play, request, requests, storm
-from tests.virtual import EPOCH, VirtualLoop
+from tests.dispatcher_harness import (
+    ALL_ON,
+    Director,
+    Played,
+    classroom,
+    play,
+    request,
+    requests,
+    storm,
+)
+from tests.virtual_loop import EPOCH, VirtualLoop
 
 ENDS = {
     ReplyClass.OK: RowStatus.APPLIED,

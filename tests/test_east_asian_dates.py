@@ -14,8 +14,8 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.loader.reference import Reference
 from bulkcast.model import Cell
 from bulkcast.validator import check
-from tests.books import converted, needs_office
 from tests.sheets import RULES, SHANGHAI, changed, codes, loaded
+from tests.workbook_files import converted, needs_office
 
 DAY = datetime(2026, 3, 1)  # noqa: DTZ001  # a cell has no zone
 STYLES = "xl/styles.xml"

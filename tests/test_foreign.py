@@ -14,8 +14,8 @@ from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Cell, FlaggedCell, Sheet
 from bulkcast.validator import check
-from tests.books import converted, needs_office, repacked
 from tests.sheets import RULES, codes, loaded
+from tests.workbook_files import converted, needs_office, ods, repacked, text_cell
 
 HEADERS = ("activityId", "customColumn", "recordState")
 
@@ -139,34 +139,6 @@ def test_an_id_that_an_xls_shows_differently_is_flagged(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ ods
 
 
-def ods(path: Path, body: str) -> Path:
-    names = {
-        "office": "urn:oasis:names:tc:opendocument:xmlns:office:1.0",
-        "table": "urn:oasis:names:tc:opendocument:xmlns:table:1.0",
-        "text": "urn:oasis:names:tc:opendocument:xmlns:text:1.0",
-    }
-    declared = "".join(f' xmlns:{name}="{uri}"' for name, uri in names.items())
-    header = "".join(_text_cell(name) for name in HEADERS)
-    kind = "application/vnd.oasis.opendocument.spreadsheet"
-    manifest = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
-    with ZipFile(path, "w") as book:
-        book.writestr("mimetype", kind)
-        book.writestr("META-INF/manifest.xml", f'<m:manifest xmlns:m="{manifest}"/>')
-        book.writestr(
-            "content.xml",
-            f"<office:document-content{declared}><office:body><office:spreadsheet>"
-            f'<table:table table:name="Classes"><table:table-row>{header}</table:table-row>'
-            f"{body}</table:table></office:spreadsheet></office:body></office:document-content>",
-        )
-    return path
-
-
-def _text_cell(text: str) -> str:
-    return (
-        f'<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>'
-    )
-
-
 ID = (
     '<table:table-cell office:value-type="float" office:value="7">'
     "<text:p>7</text:p></table:table-cell>"
@@ -195,9 +167,10 @@ def test_what_other_programs_write_for_a_formula_without_value_is_flagged(
 ) -> None:
     path = ods(
         tmp_path / "a.ods",
+        HEADERS,
         '<table:table-row table:number-rows-repeated="2">'
-        f"{ID}<table:table-cell {cell}{_text_cell('1')}</table:table-row>"
-        f"<table:table-row>{ID}{_text_cell('b')}{_text_cell('1')}</table:table-row>",
+        f"{ID}<table:table-cell {cell}{text_cell('1')}</table:table-row>"
+        f"<table:table-row>{ID}{text_cell('b')}{text_cell('1')}</table:table-row>",
     )
 
     found = rows(loaded(path))
@@ -208,7 +181,8 @@ def test_what_other_programs_write_for_a_formula_without_value_is_flagged(
 def test_rows_of_an_ods_below_the_last_one_cost_nothing(tmp_path: Path) -> None:
     path = ods(
         tmp_path / "a.ods",
-        f'<table:table-row table:visibility="filter">{ID}{_text_cell("a")}</table:table-row>'
+        HEADERS,
+        f'<table:table-row table:visibility="filter">{ID}{text_cell("a")}</table:table-row>'
         '<table:table-row table:visibility="collapse" table:number-rows-repeated="1048574">'
         '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>',
     )

@@ -30,7 +30,8 @@ from bulkcast.model import RowStatus, Severity, Text
 from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.columns import FIELDS
 from bulkcast.wording import ENGLISH
-from tests.command_line import FAST, ROOT, Desk, clearing, line, lines, write_csv, write_xlsx
+from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx
+from tests.source_files import ROOT
 
 
 def _load() -> ModuleType:
@@ -212,7 +213,7 @@ SAMPLES = sorted(
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
-def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk) -> None:
+def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: CliRunner) -> None:
     said = desk.call("validate", sample, "--all", "-v", "--lang", "zh")
     listed = desk.call("validate", sample, "--json", "--lang", "en")
     data = listed.document["issues"] if listed.out else []
@@ -225,7 +226,7 @@ def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk)
     assert english_in(spoken, str(sample), "Classes", *cells) == set(), spoken
 
 
-def test_no_english_is_left_in_the_help_of_any_command(desk: Desk) -> None:
+def test_no_english_is_left_in_the_help_of_any_command(desk: CliRunner) -> None:
     for name in ("", *bulkcast.commands):
         said = desk.call(*([name] if name else []), "--help", "--lang", "zh")
 
@@ -249,7 +250,7 @@ def test_no_english_is_left_in_the_help_of_any_command(desk: Desk) -> None:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: Desk) -> None:
+def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: CliRunner) -> None:
     desk.monkeypatch.chdir(write_csv(desk.folder / "a.csv", lines(2)).parent)
 
     said = desk.call(*argv, "--lang", "zh")
@@ -257,7 +258,7 @@ def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: Desk
     assert english_in(said.out + said.err, *argv, str(desk.folder)) == set(), said.err
 
 
-def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: Desk) -> None:
+def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: CliRunner) -> None:
     rows = [
         *lines(3),
         ["课", "待定", "maybe", "0", "1", "1", "x"],
@@ -299,7 +300,7 @@ def dated(path: Path, begins_in: Sequence[float], recorded: int = 1, free: int =
     return path
 
 
-def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
+def test_no_english_is_left_in_what_is_foreseen(desk: CliRunner) -> None:
     """In time, locked already, saved by a pace that ClassIn allows or does not, saved by none."""
     minute = 20 * 60 + 30 + 1
     begins = {
@@ -326,7 +327,7 @@ def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
     assert "可赶上这些行" in said["both"]
 
 
-def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> None:
+def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(4))
     plan = desk.folder / "term.plan"
     late = dated(desk.folder / "late.csv", [60.0])
@@ -386,7 +387,9 @@ def test_no_english_is_left_in_what_the_fence_says() -> None:
     assert "5" in told
 
 
-def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(desk: Desk) -> None:
+def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(
+    desk: CliRunner,
+) -> None:
     sheet = desk.folder / "old.xls"
     sheet.write_bytes((ROOT / "samples" / "old-kind.xls").read_bytes()[:3000])
 
@@ -396,7 +399,7 @@ def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(desk
     assert "old.xls：工作簿已损坏；请打开并重新另存为 .xlsx。" in chinese
 
 
-def test_no_english_is_left_in_the_demo(desk: Desk) -> None:
+def test_no_english_is_left_in_the_demo(desk: CliRunner) -> None:
     folder = desk.folder / "demo"
 
     said = desk.call("demo", "--dir", folder, "--lang", "zh")
@@ -406,7 +409,7 @@ def test_no_english_is_left_in_the_demo(desk: Desk) -> None:
     )
 
 
-def test_json_has_the_same_keys_codes_and_states_in_both_languages(desk: Desk) -> None:
+def test_json_has_the_same_keys_codes_and_states_in_both_languages(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "a.xlsx", [*lines(2), ["x", "待定", "maybe", "", "", "", ""]])
     told = ("message", "fix")
 
@@ -444,14 +447,14 @@ def test_the_terminal_says_which_language_is_spoken(environ: dict[str, str], lan
     assert of_terminal(environ) == lang
 
 
-def test_what_the_command_line_asks_for_comes_before_the_terminal(desk: Desk) -> None:
+def test_what_the_command_line_asks_for_comes_before_the_terminal(desk: CliRunner) -> None:
     desk.set(LC_ALL="zh_CN.UTF-8")
 
     assert "还没有任何批次" in desk.call("runs").err
     assert "no runs yet" in desk.call("runs", "--lang", "en").err
 
 
-def test_a_language_nobody_asked_for_again_is_forgotten(desk: Desk) -> None:
+def test_a_language_nobody_asked_for_again_is_forgotten(desk: CliRunner) -> None:
     desk.call("nonsense", "--lang", "zh")
 
     assert "No such command" in desk.call("nonsense").err

@@ -17,24 +17,23 @@ from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests import check
 from tests.benchmarks.rows import sandbox, write_sheet
 from tests.regenerate import help_text
+from tests.source_files import (
+    ROOT,
+    files_of_the_project,
+    imported_modules,
+    modules,
+    top_level_imports,
+)
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP_AND_RUN = (
     "python3 -m venv .venv && .venv/bin/pip install -q '.[all]' && .venv/bin/bulkcast demo"
 )
 CHECK_EVERYTHING = "python3 tests/check.py"
 
+LEAVING = {"test_survey.py", "test_timetable.py"}
+"""They go together with what they compare."""
 TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "templates", "tests"}
-
-
-def files_of_the_project() -> list[Path]:
-    """Everything committed, or about to be."""
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    if done.returncode:
-        pytest.skip("not a git checkout, so nothing tells the project's files from others")
-    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def section(heading: str) -> str:
@@ -52,11 +51,6 @@ def first_cells(heading: str) -> list[str]:
     return [cell.strip("`") for cell in rows[2:]]
 
 
-def modules(folder: str) -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
-
-
 # ------------------------------------------------------------------ files
 
 
@@ -71,6 +65,19 @@ def test_every_module_says_what_it_is(folder: str) -> None:
     silent = [path.name for path, tree in modules(folder) if not ast.get_docstring(tree)]
 
     assert not silent
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    """What several of them need has a module of its own, named for what it is."""
+    found = [
+        f"{path.name} imports {name}"
+        for path, tree in modules("tests")
+        if path.name not in LEAVING
+        for name in imported_modules(tree)
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_")
+    ]
+
+    assert not found
 
 
 def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> None:
@@ -115,12 +122,6 @@ def test_the_checks_need_nothing_but_the_standard_library() -> None:
     tree = ast.parse(Path(check.__file__).read_text(encoding="utf-8"))
 
     assert top_level_imports(tree) <= sys.stdlib_module_names
-
-
-def top_level_imports(tree: ast.Module) -> set[str]:
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names}
 
 
 # ------------------------------------------------------------------ README

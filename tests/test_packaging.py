@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import bulkcast
-from tests.test_layout import ROOT, modules, top_level_imports
+from tests.source_files import ROOT, modules, top_level_imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]

@@ -29,9 +29,9 @@ from bulkcast.loader import stream, workbook
 from bulkcast.loader.reference import Reference
 from bulkcast.model import Cell, FlaggedCell
 from bulkcast.validator import all_issues, check, survey
-from tests.books import converted, needs_office
 from tests.make_samples import SAMPLES
 from tests.sheets import RULES, loaded
+from tests.workbook_files import converted, needs_office
 
 Lines = dict[int, list[tuple[type, Cell]]]
 """By row, the cells with their types, for 1, 1.0 and True are equal; none that are blank."""

@@ -17,7 +17,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import FlaggedCell, Layout, ResultRow, RowStatus
 from bulkcast.reporter import Written, default_name, write_results
 from bulkcast.reporter.columns import FIELDS, title
-from tests.books import converted, needs_office
+from tests.workbook_files import converted, needs_office
 
 HEADERS = ["", "活动ID", "Web live", "观看密码", "when"]
 WHEN = dt.datetime.fromisoformat("2027-03-01 08:30")

@@ -30,7 +30,7 @@ from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
 from bulkcast.reporter.highlight import MARK
 from bulkcast.reporter.rows import RowStream
-from tests.books import HEADERS, converted, needs_office, plain, repacked
+from tests.workbook_files import HEADERS, converted, needs_office, plain, repacked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World
-from tests.test_kill import WORKER, surroundings
+from tests.killable_worker import WORKER, surroundings
 
 CALLS = "fsync,fdatasync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,link,linkat"
 ROWS = 12
