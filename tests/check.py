@@ -5,6 +5,10 @@ the Python that runs it, installs bulkcast and the tools into it, runs all check
 fails, and closes with pytest's own last line.  The exit status is 0 where every check passed, else
 1.  `--all-pythons` does so on the oldest and the newest supported Python that the computer has, and
 once with the lowest versions that pyproject.toml allows.
+
+There are three tiers.  `--fast` leaves out the tests marked slow, for feedback within two minutes.
+Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
+`--long` adds the proofs marked long: a thousand kills, days of simulated weather.
 """
 
 import argparse
@@ -81,12 +85,14 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run every check of bulkcast.")
     parser.add_argument("--bench", action="store_true", help="only measure and print the ratios")
-    parser.add_argument("--long", action="store_true", help="add the tests marked long")
+    parser.add_argument("--long", action="store_true", help="add the proofs marked long")
     parser.add_argument(
         "--report", action="store_true", help="close with the figures that the tests measured"
     )
     parser.add_argument(
-        "--fast", action="store_true", help="take the environment as it is, install nothing else"
+        "--fast",
+        action="store_true",
+        help="take the environment as it is, install nothing else, and leave out slow tests",
     )
     parser.add_argument(
         "--lowest", action="store_true", help="test with the lowest versions that are allowed"
@@ -257,9 +263,13 @@ def failed(checks: Iterable[Check]) -> list[str]:
 
 
 def pytest_command(options: argparse.Namespace) -> Sequence[object]:
-    marks = "not live" if options.long else "not live and not long"
+    left_out = ["live"]
+    if not options.long:
+        left_out += ["long", "slow"] if options.fast else ["long"]
+    marks = " and ".join(f"not {mark}" for mark in left_out)
+    examples = ("--hypothesis-profile", "fast") if "slow" in left_out else ()
     report = ("--report",) if options.report else ()
-    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks, *report)
+    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks, *examples, *report)
 
 
 def run(

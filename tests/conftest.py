@@ -15,6 +15,7 @@ from tests.measured_figures import added_up, canaries, table
 
 # These machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("house"), max_examples=10)
 settings.load_profile("house")
 
 # Sentences are told in the language of the terminal, and tests quote the English ones.
