@@ -125,6 +125,9 @@ def _peeled(name: str) -> Iterator[str]:
             waiting.append(now[2:])
 
 
+_MOST_KEPT: Final = 4096
+_LONGEST_KEPT: Final = 200
+
 # ------------------------------------------------------------------ settings
 
 
@@ -471,6 +474,20 @@ class Endpoint:
 
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
+        if len(header) > _LONGEST_KEPT:
+            return self._column_for(header)
+        if header not in self._kept:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[header] = self._column_for(header)
+        return self._kept[header]
+
+    @cached_property
+    def _kept(self) -> dict[str, Setting | None]:
+        """What was found for headers: a CSV file is tried with many encodings and delimiters."""
+        return {}
+
+    def _column_for(self, header: str) -> Setting | None:
         exact = self.by_key.get(header.strip().rstrip("*").rstrip())
         named = exact or self.by_header.get(fold(header))
         if named or self.candidates(header):
