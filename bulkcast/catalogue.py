@@ -125,8 +125,9 @@ def _peeled(name: str) -> Iterator[str]:
             waiting.append(now[2:])
 
 
-_MOST_KEPT: Final = 4096
-_LONGEST_KEPT: Final = 200
+_MOST_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 4096
+"""Headers whose columns are remembered, and characters of each, so that memory has a bound."""
 
 # ------------------------------------------------------------------ settings
 
