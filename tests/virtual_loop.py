@@ -98,10 +98,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
-    def _make_socket_transport(
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
-    ) -> Any:
-        return _NotedTransport(self, sock, protocol, waiter, extra, server)
+    def _make_socket_transport(self, *args: Any, **more: Any) -> Any:
+        made = super()._make_socket_transport(*args, **more)  # type: ignore[misc] # not in typeshed
+        made.__class__ = _NotedTransport
+        return made
 
     def _advance(self, seconds: float) -> None:
         self._now += seconds
