@@ -73,16 +73,20 @@ class _JumpingSelector(selectors.DefaultSelector):
 class _NotedTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped in typeshed
     """A connection that tells its loop of every write."""
 
+    def _noted(self) -> None:
+        if self._loop is not None:  # a closed connection has none
+            self._loop.active()
+
     def write(self, data: bytes) -> None:
-        self._loop.active()
+        self._noted()
         super().write(data)
 
     def writelines(self, list_of_data: Iterable[bytes]) -> None:
-        self._loop.active()
+        self._noted()
         super().writelines(list_of_data)
 
     def write_eof(self) -> None:
-        self._loop.active()
+        self._noted()
         super().write_eof()
 
 
