@@ -117,12 +117,13 @@ def test_twenty_thousand_rows_come_through_any_weather(
     assert done.violations == 0
 
 
-def test_a_day_of_mixed_weather_breaks_no_promise(record_property: Record) -> None:
-    day(seed=7, record_property=record_property)
+@pytest.mark.slow
+def test_three_hours_of_mixed_weather_break_no_promise(record_property: Record) -> None:
+    day(seed=7, record_property=record_property, hours=3.0)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(100, 109))
+@pytest.mark.parametrize("seed", [7, *range(100, 109)])
 def test_days_of_mixed_weather_break_no_promise(seed: int, record_property: Record) -> None:
     day(seed=seed, record_property=record_property)
 
