@@ -82,7 +82,7 @@ def statuses(path: Path) -> list[str]:
 
 
 def body(cells: list[str]) -> dict[str, object]:
-    """What a row of `command_line.line` should be sent as."""
+    """What a row of `cli_runner.line` should be sent as."""
     numbers = {key: int(cell) for key, cell in zip(HEADERS[1:6], cells[1:6], strict=True)}
     return {**numbers, "watchPassword": cells[6]}
 

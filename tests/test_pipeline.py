@@ -39,6 +39,7 @@ from bulkcast.plan import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.audit import kept, most_in_window, violations
 from tests.dispatcher_harness import classroom, header, request
+from tests.killable_worker import surroundings
 from tests.pipeline_harness import APPLIED, Harness, counted, sent_rows, with_sandbox
 from tests.sheets import FIRST_ID, HEAD, cells, plain, read_rows, write_rows
 from tests.virtual_loop import EPOCH
@@ -903,9 +904,9 @@ def test_neither_secret_nor_password_lies_in_any_listing_or_remark(tmp_path: Pat
 
 FULL = """
 import asyncio, resource, sys
-from tests import worker
+from tests import killable_worker
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-sys.exit(asyncio.run(worker.main()))
+sys.exit(asyncio.run(killable_worker.main()))
 """
 
 
@@ -919,10 +920,9 @@ async def test_a_full_disk_ends_the_run_in_order_and_it_can_be_resumed(
     sandbox = Sandbox(World(limit=None), secret=SANDBOX_SECRET)
     async with sandbox.serving() as url:
         environment = {
-            **os.environ, "PYTHONPATH": str(root), "BULKCAST_ROOT_URL": url,
-            "BULKCAST_SID": SANDBOX_SID, "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
-            "BULKCAST_HOME": str(tmp_path / "home"), "WORKER_RATE": "300/s",
-        }  # fmt: skip
+            **surroundings(tmp_path / "home", url),
+            "WORKER_RATE": "300/s",
+        }
 
         async def work(most_bytes: int) -> tuple[int | None, str]:
             process = await asyncio.create_subprocess_exec(
