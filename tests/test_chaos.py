@@ -62,6 +62,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
 
 
 # With the last three a newer run had died without knowing what it had set.
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(9), 106, 112, 351])
 def test_whatever_happens_every_promise_is_kept(
     seed: int, tmp_path: Path, record_property: Record
@@ -82,6 +83,7 @@ def test_whatever_happens_five_hundred_times(seed: int, tmp_path: Path) -> None:
     assert verdict(chaos(tmp_path, seed)) == []
 
 
+@pytest.mark.slow
 def test_without_the_fence_the_same_dice_find_ghosts(tmp_path: Path) -> None:
     found = [
         violation

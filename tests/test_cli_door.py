@@ -205,6 +205,7 @@ def test_the_secret_is_taken_out_of_whatever_is_said(capsys: pytest.CaptureFixtu
 # ------------------------------------------------------------------ streams
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_left_is_no_error(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", [["课", "x", *row[2:]] for row in lines(400)])
     read, write = os.pipe()
@@ -219,6 +220,7 @@ def test_a_reader_that_has_left_is_no_error(desk: CliRunner) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "cp1252"])
 def test_redirected_output_is_utf_8_whatever_the_code_page(desk: CliRunner, encoding: str) -> None:
     wrong = lines(2)
@@ -233,6 +235,7 @@ def test_redirected_output_is_utf_8_whatever_the_code_page(desk: CliRunner, enco
     assert "课表.csv" in said.err
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
 def test_a_stream_that_was_never_open_is_no_error(desk: CliRunner, closed: str) -> None:
@@ -275,6 +278,7 @@ def _behind_shell(desk: CliRunner, typed: str, streams: str) -> subprocess.Compl
         )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize(
     ("typed", "streams"),
@@ -318,6 +322,7 @@ def test_a_stream_that_nobody_reads_changes_no_exit_status(
     assert "Exception" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_nothing_is_sent_where_it_cannot_be_told(desk: CliRunner) -> None:
     ended = _behind_shell(desk, "apply {sheet} -y", "2>/dev/full")
@@ -327,6 +332,7 @@ def test_nothing_is_sent_where_it_cannot_be_told(desk: CliRunner) -> None:
     assert "nothing was sent" in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk: CliRunner) -> None:
     ended = _behind_shell(desk, "apply {sheet} -y --json", ">/dev/full")
@@ -352,6 +358,7 @@ def test_a_shell_can_complete_what_is_typed(desk: CliRunner, shell: str) -> None
 # ------------------------------------------------------------------ signals
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
@@ -380,6 +387,7 @@ def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
     assert sandbox.received == 60
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("more", [1, 4])
 def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: CliRunner, more: int) -> None:
@@ -430,6 +438,7 @@ def at_a_terminal(desk: CliRunner, *argv: str | Path, typed: str = "") -> tuple[
     return process.wait(30), seen.decode()
 
 
+@pytest.mark.slow
 @posix
 def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(30))
@@ -445,6 +454,7 @@ def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: CliRunne
     assert "applied" in seen
 
 
+@pytest.mark.slow
 @posix
 def test_nothing_is_asked_where_the_results_could_not_be_written(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
@@ -457,6 +467,7 @@ def test_nothing_is_asked_where_the_results_could_not_be_written(desk: CliRunner
     assert "Send 3 rows" not in seen
 
 
+@pytest.mark.slow
 @posix
 def test_no_sends_nothing(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
@@ -470,6 +481,7 @@ def test_no_sends_nothing(desk: CliRunner) -> None:
     assert sandbox.received == 0
 
 
+@pytest.mark.slow
 @posix
 def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "a term with quite a long name of its own.csv", lines(3))
@@ -482,6 +494,7 @@ def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: CliRunner) 
     assert run in seen
 
 
+@pytest.mark.slow
 @posix
 def test_no_color_is_honoured(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
@@ -495,6 +508,7 @@ def test_no_color_is_honoured(desk: CliRunner) -> None:
     assert "\x1b[1m" not in seen
 
 
+@pytest.mark.slow
 @posix
 def test_a_dumb_terminal_is_sent_no_escapes(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
@@ -510,6 +524,7 @@ def test_a_dumb_terminal_is_sent_no_escapes(desk: CliRunner) -> None:
 # ------------------------------------------------------------------ the sandbox command
 
 
+@pytest.mark.slow
 @posix
 def test_the_sandbox_says_how_to_reach_it_and_ends_well(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))

@@ -87,6 +87,7 @@ def body(cells: list[str]) -> dict[str, object]:
     return {**numbers, "watchPassword": cells[6]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "write"), [("csv", write_csv), ("xlsx", write_xlsx)])
 def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
     desk: CliRunner, suffix: str, write: Callable[[Path, list[list[str]]], Path]
@@ -211,6 +212,7 @@ def test_a_wrong_secret_costs_a_handful_of_requests(desk: CliRunner) -> None:
     assert CANARY not in said.out + said.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [-900.0, 900.0])
 def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: CliRunner, offset: float) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(30))
@@ -224,6 +226,7 @@ def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: CliRunner, offset: f
     assert "900 s" in said.err or "15 min" in said.err
 
 
+@pytest.mark.slow
 def test_without_a_terminal_yes_has_to_be_said(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
@@ -335,6 +338,7 @@ def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: CliR
     assert statuses(again) == ["applied"] * 3
 
 
+@pytest.mark.slow
 def test_results_are_counted_by_a_column(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_text(
@@ -457,6 +461,7 @@ def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: CliRunn
     assert desk.call("runs", "--sandbox", "--json").document["runs"] == listed
 
 
+@pytest.mark.slow
 def test_a_second_run_for_the_same_institution_is_turned_away(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(60))
     under_way = Reached(5)
@@ -474,6 +479,7 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: CliRunner) -
     assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d Pacific/Apia\)", said.err)
 
 
+@pytest.mark.slow
 def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: CliRunner) -> None:
     sheet = desk.folder / "term.ods"
     sheet.write_bytes((ROOT / "samples" / "open-document.ods").read_bytes())

@@ -100,6 +100,7 @@ def test_a_login_page_on_the_way_stops_the_run_before_it_calls_rows_too_late(
     assert counted(report) == {RowStatus.NOT_SENT: N}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [DAY, -DAY])
 def test_between_two_runs_the_newest_stays_the_newest_and_the_pace_is_kept(
     tmp_path: Path, seconds: float

@@ -102,6 +102,7 @@ SENDS = {"30 % brown-out": 1.6, "limit cut to 300": 1.1, "limit shared": 1.1}
 """Sends for each row that a weather may take; otherwise 1.01."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_twenty_thousand_rows_come_through_any_weather(
     weather: str, record_property: Record

@@ -129,6 +129,7 @@ def test_such_a_date_is_the_start_of_a_lesson(code: str, number: int, tmp_path: 
     assert changed(row).starts_at == int(datetime(2027, 3, 1, 9, tzinfo=SHANGHAI).timestamp())
 
 
+@pytest.mark.slow
 @needs_office
 def test_such_a_date_in_an_xls_is_one(tmp_path: Path) -> None:
     path = converted(workbook(tmp_path / "a.xlsx", "0.0000", 176), "xls")

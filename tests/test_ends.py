@@ -75,6 +75,7 @@ def test_what_nohup_has_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_while_it_asks_nothing_has_begun_and_a_signal_ends_it(
@@ -123,6 +124,7 @@ def children(process: subprocess.Popen[str]) -> list[Path]:
     return [Path("/proc") / pid for pid in found.split()]
 
 
+@pytest.mark.slow
 @linux
 def test_neither_arguments_nor_a_readers_environment_show_the_secret(desk: CliRunner) -> None:
     """Everybody on the computer sees arguments; a file that crashes its reader sees its memory."""

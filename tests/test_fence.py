@@ -144,6 +144,7 @@ def none_is_the_last_word(log: Sequence[Received], record_property: Record) -> N
     assert last_words == 0
 
 
+@pytest.mark.slow
 def test_of_three_hundred_delayed_requests_none_is_the_last_word(
     tmp_path: Path, record_property: Record
 ) -> None:
@@ -157,6 +158,7 @@ def test_of_ten_thousand_delayed_requests_none_is_the_last_word(
     none_is_the_last_word(delayed(tmp_path, Fence(), seed=6, n=10_000), record_property)
 
 
+@pytest.mark.slow
 def test_without_the_fence_many_are(tmp_path: Path) -> None:
     assert len(stale(delayed(tmp_path, Open(), seed=4, n=300))) > 100
 
@@ -171,6 +173,7 @@ def sheet(path: Path, rows: Iterable[int], state: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_a_run_left_on_its_way_is_waited_for_by_the_next(
     tmp_path: Path, record_property: Record
 ) -> None:

@@ -59,6 +59,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return converted(source, request.param)
 
 
+@pytest.mark.slow
 @needs_office
 def test_error_cells_are_told_from_blank_ones(saved: Path) -> None:
     sheet = loaded(saved)
@@ -89,6 +90,7 @@ def test_merged_cells_are_flagged(saved: Path) -> None:
     assert found[7][1] == FlaggedCell("cell.merged", "", None, where)
 
 
+@pytest.mark.slow
 @needs_office
 def test_the_spelling_of_another_kind_is_no_spelling(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
@@ -101,6 +103,7 @@ def test_the_spelling_of_another_kind_is_no_spelling(tmp_path: Path) -> None:
     assert rows(loaded(converted(tmp_path / "term.xlsx", "ods")))[2][1] == "_x0041_"
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("kind", ["xls", "ods"])
 def test_rows_of_a_table_that_begins_further_down_have_the_numbers_they_show(
@@ -122,6 +125,7 @@ def test_rows_of_a_table_that_begins_further_down_have_the_numbers_they_show(
 # ------------------------------------------------------------------ xls
 
 
+@pytest.mark.slow
 @needs_office
 def test_an_id_that_an_xls_shows_differently_is_flagged(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
@@ -269,6 +273,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", NUMBERS)
 @pytest.mark.parametrize(
     ("code", "id_"),
@@ -287,6 +292,7 @@ def test_a_date_in_an_xlsb_is_one_in_every_format(
     assert "id.became_date" in codes(check(sheet, WEBCAST, RULES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["0", '0"日"', "0.00E+00", '0"d"'])
 @pytest.mark.parametrize("stored", NUMBERS)
 def test_a_number_in_an_xlsb_is_one_in_every_other_format(

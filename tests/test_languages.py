@@ -399,6 +399,7 @@ def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(
     assert "old.xls：工作簿已损坏；请打开并重新另存为 .xlsx。" in chinese
 
 
+@pytest.mark.slow
 def test_no_english_is_left_in_the_demo(desk: CliRunner) -> None:
     folder = desk.folder / "demo"
 

@@ -136,6 +136,7 @@ def test_readme_explains_every_row_state() -> None:
     assert first_cells("How a row ends") == list(RowStatus)
 
 
+@pytest.mark.slow
 def test_readme_explains_every_exit_status_there_is() -> None:
     explained = [int(cell) for cell in first_cells("Exit codes")]
 
@@ -199,6 +200,7 @@ def test_readme_names_commands_that_there_are() -> None:
     assert named <= commands
 
 
+@pytest.mark.slow
 def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     write_sheet(tmp_path / "classes.csv", 3)

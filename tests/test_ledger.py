@@ -597,6 +597,7 @@ def noted(tally: Tally, record_property: Record) -> None:
     assert tally.silent == []
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_noticed_or_changes_nothing(
     tmp_path: Path, record_property: Record
 ) -> None:

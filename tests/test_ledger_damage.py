@@ -349,6 +349,7 @@ def unnoticed_anywhere(sent: Sent, folder: Path, seed: int, times: int) -> list[
     return silent
 
 
+@pytest.mark.slow
 def test_a_bit_flipped_in_any_file_is_noticed_or_changes_nothing(
     broken: Sent, tmp_path: Path, record_property: Record
 ) -> None:

@@ -147,11 +147,13 @@ MUTANTS: Mapping[str, Mutant] = {
 SCENARIOS = sorted({mutant.scenario for mutant in MUTANTS.values()}, key=lambda s: s.__name__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
 def test_the_program_as_it_is_keeps_every_promise(scenario: Scenario, tmp_path: Path) -> None:
     assert verdict(scenario(tmp_path, Parts())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught(name: str, tmp_path: Path, record_property: Record) -> None:
     mutant = MUTANTS[name]

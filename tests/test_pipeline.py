@@ -807,6 +807,7 @@ def test_a_new_program_waits_for_what_the_last_one_sent(tmp_path: Path) -> None:
     assert at[0] - before == pytest.approx(52.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_over_several_programs_no_minute_holds_more_than_the_limit(tmp_path: Path) -> None:
     """The first one in all haste, the next ones, interrupted again and again, at the usual pace."""
     sheet = plain(tmp_path / "term.csv", 1200)

@@ -674,6 +674,7 @@ def test_column_letters_and_indexes_are_inverse(index: int) -> None:
 # ------------------------------------------------------------------ LibreOffice as judge
 
 
+@pytest.mark.slow
 @needs_office
 def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_path: Path) -> None:
     source = plain(tmp_path / "t.xlsx", [["25096094", "maybe", "x"], ["25096095", "On", "y"]])
@@ -705,6 +706,7 @@ def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_pat
     assert short_header(HEADERS[0]) == "Activity ID"
 
 
+@pytest.mark.slow
 @needs_office
 def test_a_message_marks_its_own_column_however_the_header_is_spelled(tmp_path: Path) -> None:
     names = [
@@ -814,6 +816,7 @@ def test_a_workbook_written_anew_leaves_such_columns_free_too(tmp_path: Path) ->
     assert [cell.value for cell in sheet_of(target)[3]][3:] == [None] * 7 + TITLES
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("place", ["above", "other sheet", "name"])
 def test_what_a_formula_computes_stays(tmp_path: Path, place: str) -> None:
@@ -837,6 +840,7 @@ def coloured(path: Path) -> list[list[str]]:
     return [cell.findall(row) for row in re.findall("<tr.*?</tr>", page, re.DOTALL)[1:]]
 
 
+@pytest.mark.slow
 @needs_office
 def test_what_needs_work_is_coloured_until_it_is_mended(tmp_path: Path) -> None:
     ended = [

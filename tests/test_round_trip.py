@@ -140,6 +140,7 @@ def prove_round_trip(folder: Path, suffix: str, texts: Sequence[str]) -> None:
     assert {r["run"] for r in loader.previous_results(read(third)).values()} == {"third"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AWKWARD)
 @pytest.mark.parametrize("suffix", WAYS)
 def test_awkward_texts_come_back_as_they_were(tmp_path: Path, suffix: str, kind: str) -> None:
@@ -173,6 +174,7 @@ def generated(examples: int) -> Callable[[Callable[..., None]], Callable[..., No
     return decorate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", WAYS)
 @generated(400 // BATCH)
 def test_any_texts_come_back_as_they_were(
@@ -228,6 +230,7 @@ def strange_texts(count: int, seed: int) -> list[str]:
     return [one() for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", WAYS)
 def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: CliRunner, suffix: str) -> None:
     prove_runs(desk, suffix, ALL)
@@ -280,6 +283,7 @@ def formulas(path: Path) -> int:
     return converted(path, "fods").read_text("utf-8").count("table:formula")
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("suffix", WAYS)
 def test_no_awkward_text_becomes_a_formula(tmp_path: Path, suffix: str) -> None:

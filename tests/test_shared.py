@@ -109,6 +109,7 @@ def test_the_second_user_is_told_and_sends_nothing(desk: CliRunner) -> None:
 # ------------------------------------------------------------------ one limit, one fence
 
 
+@pytest.mark.slow
 def test_two_homes_and_two_spellings_share_one_limit(tmp_path: Path) -> None:
     """A run in haste, then one from another home, then one by another name of the host."""
 

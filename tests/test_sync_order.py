@@ -56,6 +56,7 @@ def events(calls: Iterable[str]) -> str:
     return "".join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="strace is for Linux")
 async def test_every_request_and_every_claim_is_preceded_by_its_sync(tmp_path: Path) -> None:
     order = events(await traced(tmp_path))

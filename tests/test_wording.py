@@ -277,6 +277,7 @@ def _until(terminal: int, done: Callable[[str], bool]) -> str:
     return shown.decode("utf-8", "replace")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 @pytest.mark.parametrize(
     ("answer", "lang", "status"),
