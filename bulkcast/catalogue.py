@@ -136,6 +136,10 @@ def _peeled(name: str) -> Iterator[str]:
             waiting.append(now[2:])
 
 
+_MOST_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 4096
+"""Headers whose columns are remembered, and characters of each, so that memory has a bound."""
+
 # ------------------------------------------------------------------ settings
 
 
@@ -462,6 +466,20 @@ class Endpoint:
 
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
+        if len(header) > _LONGEST_KEPT:
+            return self._column_for(header)
+        if header not in self._kept:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[header] = self._column_for(header)
+        return self._kept[header]
+
+    @cached_property
+    def _kept(self) -> dict[str, Setting | None]:
+        """What was found for headers: a CSV file is tried with many encodings and delimiters."""
+        return {}
+
+    def _column_for(self, header: str) -> Setting | None:
         exact = self.by_key.get(header.strip().rstrip("*").rstrip())
         named = exact or self.by_header.get(fold(header))
         if named or self.candidates(header):

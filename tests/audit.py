@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from bulkcast.sandbox import Received
-from tests.secrecy import forms, leaks
+from tests.secret_search import forms, leaks
 
 LIMIT: Final = 1000
 WINDOW_S: Final = 60.0
@@ -83,7 +83,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is left of a drill."""
+    """Everything that is left of a scenario."""
 
     home: Path
     rows: Mapping[str, int]
@@ -100,7 +100,7 @@ class Evidence:
     papers: Sequence[Path] = ()
     """Files and folders of whatever was written and said."""
     unfinished: str = ""
-    """Why the drill itself could not end."""
+    """Why the scenario itself could not end."""
     open_rows: int = 0
     """Rows that the weather may have left unconfirmed or unsent."""
     clock_right: bool = True

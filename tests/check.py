@@ -5,6 +5,10 @@ the Python that runs it, installs bulkcast and the tools into it, runs all check
 fails, and closes with pytest's own last line.  The exit status is 0 where every check passed, else
 1.  `--all-pythons` does so on the oldest and the newest supported Python that the computer has, and
 once with the lowest versions that pyproject.toml allows.
+
+There are three tiers.  `--fast` leaves out the tests marked slow, for feedback within two minutes.
+Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
+`--long` adds the proofs marked long: a thousand kills, days of simulated weather.
 """
 
 import argparse
@@ -14,10 +18,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import venv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -26,6 +32,8 @@ OURS = ROOT / ".check"
 LOWEST = "--lowest" in sys.argv
 """Whether every dependency is taken at the lowest version that pyproject.toml allows."""
 VENV = OURS / (platform.python_version() + ("-lowest" if LOWEST else ""))
+ENOUGH = 6 << 30
+"""Bytes of memory that the tests' files may take."""
 STAMP = VENV / "stamp"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
@@ -74,19 +82,22 @@ def main() -> int:
         problems += failed(LINTS)
     if problems:
         say(f"failed before the tests: {', '.join(problems)}")
-    tests = run(pytest_command(options))
+    with files_in_memory() as folder:
+        tests = run((*pytest_command(options), *folder))
     return 1 if problems or tests.returncode else 0
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run every check of bulkcast.")
     parser.add_argument("--bench", action="store_true", help="only measure and print the ratios")
-    parser.add_argument("--long", action="store_true", help="add the tests marked long")
+    parser.add_argument("--long", action="store_true", help="add the proofs marked long")
     parser.add_argument(
         "--report", action="store_true", help="close with the figures that the tests measured"
     )
     parser.add_argument(
-        "--fast", action="store_true", help="take the environment as it is, install nothing else"
+        "--fast",
+        action="store_true",
+        help="take the environment as it is, install nothing else, and leave out slow tests",
     )
     parser.add_argument(
         "--lowest", action="store_true", help="test with the lowest versions that are allowed"
@@ -257,9 +268,35 @@ def failed(checks: Iterable[Check]) -> list[str]:
 
 
 def pytest_command(options: argparse.Namespace) -> Sequence[object]:
-    marks = "not live" if options.long else "not live and not long"
+    left_out = ["live"]
+    if not options.long:
+        left_out += ["long", "slow"] if options.fast else ["long"]
+    marks = " and ".join(f"not {mark}" for mark in left_out)
+    examples = ("--hypothesis-profile", "fast") if "slow" in left_out else ()
     report = ("--report",) if options.report else ()
-    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks, *report)
+    return (PYTHON, "-m", "pytest", "-q", "-n", "2", "-m", marks, *examples, *report)
+
+
+@contextmanager
+def files_in_memory() -> Iterator[Sequence[object]]:
+    """Options that put the tests' files into memory, where Linux has room for them.
+
+    They sync thousands of times, and leave some 3 GB behind, which are deleted in the end.
+    """
+    place = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    if not room_in(place):
+        yield ()
+        return
+    with tempfile.TemporaryDirectory(prefix="bulkcast-", dir=place) as folder:
+        yield ("--basetemp", Path(folder) / "tests")
+
+
+def room_in(place: Path) -> bool:
+    """Whether programs can run in it, and it has `ENOUGH` bytes left."""
+    if not (sys.platform == "linux" and os.access(place, os.W_OK)):
+        return False
+    found = os.statvfs(place)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= ENOUGH
 
 
 def run(

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.command_line import Desk
-from tests.figures import added_up, canaries, table
+from tests.cli_runner import CliRunner
+from tests.measured_figures import added_up, canaries, table
 
 # These machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("house"), max_examples=10)
 settings.load_profile("house")
 
 # Sentences are told in the language of the terminal, and tests quote the English ones.
@@ -63,9 +64,9 @@ _NUMBERS = count()
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
+) -> CliRunner:
     """The command line as a user has it who has runs of their own."""
-    desk = Desk(tmp_path, monkeypatch, capsys)
+    desk = CliRunner(tmp_path, monkeypatch, capsys)
     desk.set(BULKCAST_HOME=str(tmp_path / "home"))
     return desk
 

@@ -15,7 +15,7 @@ from bulkcast import reporter
 from bulkcast.account import SLOTS_MOST, Account, Cause, Timeline, ranges, timeline
 from bulkcast.catalogue import Label
 from bulkcast.model import RowStatus, Stop, no_counts
-from tests.command_line import FAST, Desk, clearing, line, lines, write_csv
+from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv
 
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\ufffe"
 
@@ -23,14 +23,14 @@ HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\ufffe"
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    found = Desk(tmp_path, monkeypatch, capsys)
+) -> CliRunner:
+    found = CliRunner(tmp_path, monkeypatch, capsys)
     found.set(BULKCAST_HOME=str(tmp_path / "home"), COLUMNS="160")
     return found
 
 
 @pytest.fixture
-def run(desk: Desk) -> str:
+def run(desk: CliRunner) -> str:
     """A run of which one row is invalid."""
     rows = [*lines(3), ["x", "待定", "1", "0", "1", "1", ""]]
     sheet = write_csv(desk.folder / "term.csv", rows)
@@ -58,14 +58,14 @@ def run(desk: Desk) -> str:
     ],
 )
 def test_runs_are_listed_by_state_sheet_and_day(
-    desk: Desk, run: str, words: tuple[str, ...], n: int
+    desk: CliRunner, run: str, words: tuple[str, ...], n: int
 ) -> None:
     listed = desk.call("runs", "--json", *words).document["runs"]
 
     assert [r["run"] for r in listed] == [run][:n]
 
 
-def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: Desk, run: str) -> None:
+def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: CliRunner, run: str) -> None:
     created = desk.call("runs", "--json").document["runs"][0]["created_at"]
     day = datetime.fromtimestamp(created, ZoneInfo("Asia/Shanghai")).date()
     tomorrow = day + timedelta(days=1)
@@ -76,11 +76,13 @@ def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: Desk, run: str)
     assert (len(on_it), len(after)) == (1, 0)
 
 
-def test_a_list_that_a_filter_empties_is_told_from_one_without_runs(desk: Desk, run: str) -> None:
+def test_a_list_that_a_filter_empties_is_told_from_one_without_runs(
+    desk: CliRunner, run: str
+) -> None:
     assert "The 1 run is not so" in desk.call("runs", "--sheet", "spring").err
 
 
-def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: Desk, run: str) -> None:
+def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: CliRunner, run: str) -> None:
     said = desk.call("runs", "show", run)
 
     assert said.status == 0
@@ -91,11 +93,11 @@ def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: Desk, run: str
     assert f"results {run} -o {run}.html" in said.err
 
 
-def test_the_newest_run_is_shown_where_none_is_named(desk: Desk, run: str) -> None:
+def test_the_newest_run_is_shown_where_none_is_named(desk: CliRunner, run: str) -> None:
     assert run in desk.call("runs", "show").out
 
 
-def test_the_rows_of_a_state_are_listed_one_by_one(desk: Desk, run: str) -> None:
+def test_the_rows_of_a_state_are_listed_one_by_one(desk: CliRunner, run: str) -> None:
     found = desk.call("runs", "show", run, "--only", "applied", "--json").document
 
     assert [row["row"] for row in found["listed"]] == [2, 3, 4]
@@ -104,7 +106,7 @@ def test_the_rows_of_a_state_are_listed_one_by_one(desk: Desk, run: str) -> None
     assert "row 3  applied" in desk.call("runs", "show", run, "--only", "applied").out
 
 
-def test_the_same_mistake_in_two_columns_is_told_with_the_fix_of_each(desk: Desk) -> None:
+def test_the_same_mistake_in_two_columns_is_told_with_the_fix_of_each(desk: CliRunner) -> None:
     wrong = [[*line(1)[:2], "maybe", *line(1)[3:]], [*line(2)[:3], "some", *line(2)[4:]]]
     sheet = write_csv(desk.folder / "wrong.csv", [*wrong, line(3)])
     with clearing(desk):
@@ -137,7 +139,7 @@ class _Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_a_page_of_the_run_is_written_and_not_over_another(desk: Desk, run: str) -> None:
+def test_a_page_of_the_run_is_written_and_not_over_another(desk: CliRunner, run: str) -> None:
     target = desk.folder / "run.html"
 
     first = desk.call("results", run, "-o", target)
@@ -154,7 +156,7 @@ def test_a_page_of_the_run_is_written_and_not_over_another(desk: Desk, run: str)
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_page_shows_the_language_of_whoever_had_it_written(
-    desk: Desk, run: str, lang: str
+    desk: CliRunner, run: str, lang: str
 ) -> None:
     target = desk.folder / "run.html"
 
@@ -213,7 +215,7 @@ def test_a_page_of_a_run_without_rows_is_a_page_too(tmp_path: Path) -> None:
     assert "The sheet has no rows." in written(found, tmp_path / "a.html")
 
 
-def test_both_languages_say_the_same_things(desk: Desk, run: str) -> None:
+def test_both_languages_say_the_same_things(desk: CliRunner, run: str) -> None:
     target = desk.folder / "run.html"
     desk.call("results", run, "-o", target)
 

@@ -1,4 +1,4 @@
-"""Drills made up by dice: several sheets for the same classrooms, and every kind of bad luck."""
+"""Scenarios made up by dice: several sheets for the same classrooms, and every kind of bad luck."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline import Parts
 from bulkcast.sandbox import World, read_fault
 from tests.audit import Evidence, verdict
-from tests.drill import Life, drill, sheet
-from tests.figures import Record
-from tests.test_mutants import Impatient
+from tests.measured_figures import Record
+from tests.mutants import Impatient
+from tests.scenario import Program, run_scenario, sheet
 
 ROOMS = 25
 WEATHER = (
@@ -22,20 +22,20 @@ WEATHER = (
 )  # fmt: skip
 
 
-def lives(sheets: Sequence[Path], dice: random.Random) -> Iterator[Life]:
+def programs(sheets: Sequence[Path], dice: random.Random) -> Iterator[Program]:
     """Programs that apply the sheets in turn, and die, and are resumed, not always the newest."""
     for number, term in enumerate(sheets):
-        yield Life(term, killed_after=_moment(dice), pause=dice.choice([0.0, 5.0, 100.0]))
+        yield Program(term, killed_after=_moment(dice), pause=dice.choice([0.0, 5.0, 100.0]))
         for _ in range(dice.randrange(4)):
-            yield Life(
+            yield Program(
                 resumed=dice.randrange(number + 1),
                 killed_after=_moment(dice),
                 interrupted_after=dice.choice([(), (1.0,), (0.5, 2.0)]),
                 pause=dice.choice([0.0, 0.0, 20.0, 310.0]),
             )
     for number in reversed(range(len(sheets))):
-        yield Life(resumed=number)
-    yield Life(pause=1000.0)
+        yield Program(resumed=number)
+    yield Program(pause=1000.0)
 
 
 def _moment(dice: random.Random) -> float | None:
@@ -51,9 +51,9 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
         seed=seed,
         weather=tuple(read_fault(text, WEBCAST) for text in WEATHER),
     )
-    return drill(
+    return run_scenario(
         folder,
-        list(lives(sheets, dice)),
+        list(programs(sheets, dice)),
         world,
         parts=parts,
         open_rows=3 * ROOMS,
@@ -62,6 +62,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
 
 
 # With the last three a newer run had died without knowing what it had set.
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(9), 106, 112, 351])
 def test_whatever_happens_every_promise_is_kept(
     seed: int, tmp_path: Path, record_property: Record
@@ -82,6 +83,7 @@ def test_whatever_happens_five_hundred_times(seed: int, tmp_path: Path) -> None:
     assert verdict(chaos(tmp_path, seed)) == []
 
 
+@pytest.mark.slow
 def test_without_the_fence_the_same_dice_find_ghosts(tmp_path: Path) -> None:
     found = [
         violation

@@ -10,7 +10,8 @@ import pytest
 from bulkcast import pipeline
 from bulkcast.endpoints import WEBCAST
 from bulkcast.reporter import sample
-from tests.command_line import ROOT, Desk
+from tests.cli_runner import CliRunner
+from tests.source_files import ROOT
 
 TERM = ROOT / "samples" / "term"
 
@@ -18,11 +19,11 @@ TERM = ROOT / "samples" / "term"
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    return Desk(tmp_path, monkeypatch, capsys)
+) -> CliRunner:
+    return CliRunner(tmp_path, monkeypatch, capsys)
 
 
-def test_the_demo_needs_nothing_names_its_result_sheets_and_ends_well(desk: Desk) -> None:
+def test_the_demo_needs_nothing_names_its_result_sheets_and_ends_well(desk: CliRunner) -> None:
     folder = desk.folder / "shown"
     desk.set(BULKCAST_HOME=str(desk.folder / "home"), BULKCAST_SID="not digits")
 

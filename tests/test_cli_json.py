@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.command_line import FAST, ROOT, Desk, clearing, lines, write_csv
+from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
+from tests.source_files import ROOT
 
 SCRIPTING: Final = ROOT.joinpath("bulkcast/reference/scripting.md").read_text("utf-8")
 ROW: Final = re.compile(
@@ -21,8 +22,8 @@ PROMISED: Final = {
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Desk:
-    made = Desk(tmp_path, monkeypatch, capfd)
+) -> CliRunner:
+    made = CliRunner(tmp_path, monkeypatch, capfd)
     made.set(BULKCAST_HOME=str(tmp_path / "home"))
     return made
 
@@ -33,7 +34,7 @@ def test_every_form_that_is_printed_is_described() -> None:
     assert set(re.findall(r'"schema": "(bulkcast\.[a-z]+/\d+)"', source)) == set(PROMISED)
 
 
-def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
+def test_every_object_has_the_fields_that_are_promised(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     template = desk.folder / "t.xlsx"
 
@@ -69,7 +70,7 @@ def test_every_object_has_the_fields_that_are_promised(desk: Desk) -> None:
     assert [each.out.count("\n") for each in said] == [1] * len(said)
 
 
-def test_an_issue_has_the_fields_that_are_promised(desk: Desk) -> None:
+def test_an_issue_has_the_fields_that_are_promised(desk: CliRunner) -> None:
     wrong = lines(1)
     wrong[0][2] = "maybe"
     promised = re.search(r"An issue has ((?:`[a-z]+` ?)+)\.", SCRIPTING)

@@ -12,7 +12,7 @@ import pytest
 
 from bulkcast.ledger import Ledger, claim
 from bulkcast.sandbox import World
-from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
+from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
 
 KEYS = ("duration_s", "ends_at", "too_late", "first_too_late_row", "rate_needed")
 
@@ -28,7 +28,7 @@ def dated(path: Path, n: int, begins_in: float) -> Path:
 # ------------------------------------------------------------------ the forecast
 
 
-def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: Desk) -> None:
+def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: CliRunner) -> None:
     sheet = dated(desk.folder / "term.csv", 120, begins_in=20 * 60 + 30 + 60.5)
 
     said = desk.call("plan", sheet, "--rate", "1/s")
@@ -48,7 +48,9 @@ def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: 
     assert [faster[key] for key in KEYS[2:]] == [0, None, None]
 
 
-def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(desk: Desk) -> None:
+def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(
+    desk: CliRunner,
+) -> None:
     late = dated(desk.folder / "late.csv", 3, begins_in=60)
     fine = dated(desk.folder / "fine.csv", 3, begins_in=86400)
     undated = write_csv(desk.folder / "undated.csv", lines(3))
@@ -66,7 +68,7 @@ def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(des
     ("rate", "warned"), [("950/min", 0), ("1000/min", 0), ("1001/min", 1), ("20000/min", 1)]
 )
 def test_a_pace_beyond_the_documented_limit_is_warned_of(
-    desk: Desk, rate: str, warned: int
+    desk: CliRunner, rate: str, warned: int
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
 
@@ -75,7 +77,7 @@ def test_a_pace_beyond_the_documented_limit_is_warned_of(
     assert desk.call("apply", sheet, "--dry-run", "--rate", rate).err.count(said) == warned
 
 
-def test_apply_tells_before_it_asks_what_would_be_too_late(desk: Desk) -> None:
+def test_apply_tells_before_it_asks_what_would_be_too_late(desk: CliRunner) -> None:
     sheet = dated(desk.folder / "term.csv", 3, begins_in=60)
 
     said = desk.call("apply", sheet, "--dry-run")
@@ -85,7 +87,7 @@ def test_apply_tells_before_it_asks_what_would_be_too_late(desk: Desk) -> None:
 
 
 def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_costs(
-    desk: Desk,
+    desk: CliRunner,
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
 
@@ -101,7 +103,7 @@ def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_co
 # ------------------------------------------------------------------ plan files
 
 
-def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: Desk) -> None:
+def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: CliRunner) -> None:
     rows = lines(6)
     rows[0][6] = CANARY
     sheet = write_csv(desk.folder / "term.csv", rows)
@@ -130,7 +132,7 @@ def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: Desk) -> None:
         assert stat.S_IMODE(plan.stat().st_mode) == 0o600
 
 
-def test_a_plan_file_needs_an_institution_to_be_for(desk: Desk) -> None:
+def test_a_plan_file_needs_an_institution_to_be_for(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     assert desk.call("plan", sheet).status == 0
@@ -141,7 +143,9 @@ def test_a_plan_file_needs_an_institution_to_be_for(desk: Desk) -> None:
     assert not (desk.folder / "term.plan").exists()
 
 
-def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(desk: Desk) -> None:
+def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(
+    desk: CliRunner,
+) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     plan = desk.folder / "term.plan"
 
@@ -161,7 +165,7 @@ def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(d
     assert "it is only tried out here" in tried.err
 
 
-def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: Desk) -> None:
+def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(10))
 
     with clearing(desk) as sandbox:
@@ -179,7 +183,9 @@ def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: Desk) ->
     assert mark in desk.call("plan", sheet).err
 
 
-def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(desk: Desk) -> None:
+def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(
+    desk: CliRunner,
+) -> None:
     begins = (datetime.fromtimestamp(time.time() + s, UTC).isoformat() for s in (60, 90, 9e4, 9e4))
     sheet = desk.folder / "term.csv"
     rows = [f"{25096000 + number},{at},1,0,0,0" for number, at in enumerate(begins)]
@@ -197,7 +203,7 @@ def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(de
 
 
 @pytest.mark.parametrize("wrong", ["-1", "x", "101%", "%", "1.5"])
-def test_a_share_that_is_none_is_refused(desk: Desk, wrong: str) -> None:
+def test_a_share_that_is_none_is_refused(desk: CliRunner, wrong: str) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(1))
 
     said = desk.call("apply", sheet, "-y", f"--max-changes={wrong}")
@@ -209,7 +215,7 @@ def test_a_share_that_is_none_is_refused(desk: Desk, wrong: str) -> None:
 # ------------------------------------------------------------------ changed only, and undo
 
 
-def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: Desk) -> None:
+def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: CliRunner) -> None:
     rows = lines(10)
     sheet = write_csv(desk.folder / "term.csv", rows)
 
@@ -237,7 +243,7 @@ def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: Desk) 
     assert CANARY not in planned.out + planned.err + json.dumps(document)
 
 
-def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: Desk) -> None:
+def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: CliRunner) -> None:
     rows = lines(4)
     sheet = write_csv(desk.folder / "term.csv", rows)
 
@@ -264,7 +270,7 @@ def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: Desk) -> None:
     assert len(first.document["not_undone"]) == 20
 
 
-def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: Desk) -> None:
+def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(300))
     with clearing(desk):
         desk.call("apply", sheet, "-y", *FAST)
@@ -278,7 +284,7 @@ def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: Desk) -> 
     assert stays == [f"{keys}: 300 classrooms, rows 2-301"]
 
 
-def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: Desk) -> None:
+def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: CliRunner) -> None:
     some = lines(60)
     with clearing(desk):
         desk.call("apply", write_csv(desk.folder / "a.csv", some[:20]), "-y", *FAST)
@@ -297,7 +303,7 @@ def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: Desk) -
     assert desk.call("validate", desk.folder / "back.csv").status == 0
 
 
-def test_a_run_under_way_is_not_undone(desk: Desk) -> None:
+def test_a_run_under_way_is_not_undone(desk: CliRunner) -> None:
     with clearing(desk):
         desk.call("apply", write_csv(desk.folder / "a.csv", lines(2)), "-y", *FAST)
     home = desk.folder / "home"
@@ -312,14 +318,14 @@ def test_a_run_under_way_is_not_undone(desk: Desk) -> None:
     assert not (desk.folder / "back.csv").exists()
 
 
-def test_undo_of_a_run_that_is_none_is_a_sentence(desk: Desk) -> None:
+def test_undo_of_a_run_that_is_none_is_a_sentence(desk: CliRunner) -> None:
     said = desk.call("undo", "20270101")
 
     assert said.status == 2
     assert "no run 20270101" in said.err
 
 
-def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: Desk) -> None:
+def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: CliRunner) -> None:
     begins = int(time.time()) + 20 * 60 + 90
     sheet = desk.folder / "term.csv"
 

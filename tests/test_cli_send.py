@@ -16,12 +16,11 @@ from bulkcast.ledger import FILE_NAME
 from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, parse_world
 from bulkcast.weather import Sky
-from tests.command_line import (
+from tests.cli_runner import (
     CANARY,
     FAST,
     HEADERS,
-    ROOT,
-    Desk,
+    CliRunner,
     Reached,
     clearing,
     line,
@@ -30,6 +29,7 @@ from tests.command_line import (
     write_csv,
     write_xlsx,
 )
+from tests.source_files import ROOT
 
 STATES = (
     "applied", "unchanged", "invalid", "too_late", "rejected", "unconfirmed", "not_sent",
@@ -82,14 +82,15 @@ def statuses(path: Path) -> list[str]:
 
 
 def body(cells: list[str]) -> dict[str, object]:
-    """What a row of `command_line.line` should be sent as."""
+    """What a row of `cli_runner.line` should be sent as."""
     numbers = {key: int(cell) for key, cell in zip(HEADERS[1:6], cells[1:6], strict=True)}
     return {**numbers, "watchPassword": cells[6]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "write"), [("csv", write_csv), ("xlsx", write_xlsx)])
 def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
-    desk: Desk, suffix: str, write: Callable[[Path, list[list[str]]], Path]
+    desk: CliRunner, suffix: str, write: Callable[[Path, list[list[str]]], Path]
 ) -> None:
     sheet = write(desk.folder / f"term.{suffix}", lines(300))
 
@@ -103,7 +104,7 @@ def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
     assert Path(document["results"]).name == f"term.results-{document['run']}.{suffix}"
 
 
-def test_the_result_workbook_has_an_outcome_beside_every_row(desk: Desk) -> None:
+def test_the_result_workbook_has_an_outcome_beside_every_row(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
 
     with clearing(desk):
@@ -116,7 +117,7 @@ def test_the_result_workbook_has_an_outcome_beside_every_row(desk: Desk) -> None
     assert [row[len(HEADERS)] for row in rows[1:]] == ["applied"] * 3
 
 
-def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(desk: Desk) -> None:
+def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(desk: CliRunner) -> None:
     wrong = lines(5)
     wrong[2][2] = "perhaps"
     sheet = write_csv(desk.folder / "term.csv", wrong)
@@ -133,7 +134,7 @@ def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(desk: Des
     assert f"bulkcast resubmit {desk.folder / 'out.csv'}" in said.err
 
 
-def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: Desk) -> None:
+def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: CliRunner) -> None:
     wrong = lines(5)
     wrong[2][2] = "perhaps"
     sheet = write_csv(desk.folder / "term.csv", wrong)
@@ -150,7 +151,7 @@ def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: Desk) -
     assert sandbox.log[-1].body == body(line(2))
 
 
-def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: Desk) -> None:
+def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     said = desk.call("resubmit", sheet, "-y")
@@ -159,7 +160,7 @@ def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: Desk) -> None:
     assert f"bulkcast apply {sheet}" in said.err
 
 
-def test_rows_the_sheet_does_not_have_are_no_success(desk: Desk) -> None:
+def test_rows_the_sheet_does_not_have_are_no_success(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
 
     said = desk.call("apply", sheet, "-y", "--sandbox", "--rows", "40-50")
@@ -169,7 +170,7 @@ def test_rows_the_sheet_does_not_have_are_no_success(desk: Desk) -> None:
 
 
 @pytest.mark.long  # a minute: a row is tried again for that long
-def test_a_row_nobody_confirmed_ends_with_4(desk: Desk) -> None:
+def test_a_row_nobody_confirmed_ends_with_4(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096001, "faults": ["reset*"]}]}', name="w"
@@ -183,7 +184,7 @@ def test_a_row_nobody_confirmed_ends_with_4(desk: Desk) -> None:
     assert said.document["counts"]["applied"] == 2
 
 
-def test_a_classin_out_of_reach_ends_with_5(desk: Desk) -> None:
+def test_a_classin_out_of_reach_ends_with_5(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     with clearing(desk):
         pass  # nothing answers at that address any more
@@ -195,7 +196,7 @@ def test_a_classin_out_of_reach_ends_with_5(desk: Desk) -> None:
     assert said.document["counts"]["not_sent"] == 3
 
 
-def test_a_wrong_secret_costs_a_handful_of_requests(desk: Desk) -> None:
+def test_a_wrong_secret_costs_a_handful_of_requests(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(200))
 
     with clearing(desk) as sandbox:
@@ -211,8 +212,9 @@ def test_a_wrong_secret_costs_a_handful_of_requests(desk: Desk) -> None:
     assert CANARY not in said.out + said.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [-900.0, 900.0])
-def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: Desk, offset: float) -> None:
+def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: CliRunner, offset: float) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(30))
 
     with clearing(desk, clock_offset_s=offset):
@@ -224,7 +226,8 @@ def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: Desk, offset: float)
     assert "900 s" in said.err or "15 min" in said.err
 
 
-def test_without_a_terminal_yes_has_to_be_said(desk: Desk) -> None:
+@pytest.mark.slow
+def test_without_a_terminal_yes_has_to_be_said(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     with clearing(desk) as sandbox:
@@ -235,7 +238,7 @@ def test_without_a_terminal_yes_has_to_be_said(desk: Desk) -> None:
     assert sandbox.received == 0
 
 
-def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: Desk) -> None:
+def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: CliRunner) -> None:
     wrong = lines(3)
     wrong[0][2] = "perhaps"
     good = write_csv(desk.folder / "good.csv", lines(3))
@@ -253,7 +256,7 @@ def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: Desk) -> None:
     assert not (desk.folder / "home").exists()
 
 
-def test_on_invalid_stop_holds_every_row_back(desk: Desk) -> None:
+def test_on_invalid_stop_holds_every_row_back(desk: CliRunner) -> None:
     wrong = lines(3)
     wrong[0][2] = "perhaps"
     sheet = write_csv(desk.folder / "term.csv", wrong)
@@ -266,7 +269,7 @@ def test_on_invalid_stop_holds_every_row_back(desk: Desk) -> None:
     assert (said.document["counts"]["invalid"], said.document["counts"]["not_sent"]) == (1, 2)
 
 
-def test_the_embedded_sandbox_never_sees_the_environments_credentials(desk: Desk) -> None:
+def test_the_embedded_sandbox_never_sees_the_environments_credentials(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(5))
     sandbox = Sandbox(World(), secret=SANDBOX_SECRET)
 
@@ -283,7 +286,7 @@ def test_the_embedded_sandbox_never_sees_the_environments_credentials(desk: Desk
     )
 
 
-def test_results_are_not_overwritten_without_force(desk: Desk) -> None:
+def test_results_are_not_overwritten_without_force(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     out = desk.folder / "out.csv"
     out.write_text("precious", encoding="utf-8")
@@ -299,7 +302,7 @@ def test_results_are_not_overwritten_without_force(desk: Desk) -> None:
     assert statuses(out) == ["applied", "applied"]
 
 
-def test_missing_credentials_are_named(desk: Desk) -> None:
+def test_missing_credentials_are_named(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     said = desk.call("apply", sheet, "-y")
@@ -312,7 +315,7 @@ def test_missing_credentials_are_named(desk: Desk) -> None:
 # ------------------------------------------------------------------ afterwards
 
 
-def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: Desk) -> None:
+def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: CliRunner) -> None:
     first = write_csv(desk.folder / "first.csv", lines(2))
     second = write_csv(desk.folder / "second.csv", lines(3))
     again = desk.folder / "again.csv"
@@ -335,7 +338,8 @@ def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: Desk
     assert statuses(again) == ["applied"] * 3
 
 
-def test_results_are_counted_by_a_column(desk: Desk) -> None:
+@pytest.mark.slow
+def test_results_are_counted_by_a_column(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_text(
         "campus,activityId,watchByLogin\n"
@@ -357,7 +361,7 @@ def test_results_are_counted_by_a_column(desk: Desk) -> None:
     ]
 
 
-def test_there_are_no_runs_at_first(desk: Desk) -> None:
+def test_there_are_no_runs_at_first(desk: CliRunner) -> None:
     said, document = desk.call("runs"), desk.call("runs", "--json").document
 
     assert said.status == 0
@@ -366,7 +370,7 @@ def test_there_are_no_runs_at_first(desk: Desk) -> None:
     assert desk.call("resume", "--sandbox").status == 2
 
 
-def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
+def test_even_a_quiet_run_says_why_it_stopped(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
 
     with clearing(desk):
@@ -382,7 +386,7 @@ def test_even_a_quiet_run_says_why_it_stopped(desk: Desk) -> None:
     assert "Result sheet: " in said.err
 
 
-def test_a_quiet_run_that_went_well_says_nothing(desk: Desk) -> None:
+def test_a_quiet_run_that_went_well_says_nothing(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     sheet.write_bytes(sheet.read_text(encoding="utf-8").replace("课", "数学一班").encode("gbk"))
 
@@ -396,7 +400,7 @@ def test_a_quiet_run_that_went_well_says_nothing(desk: Desk) -> None:
         assert (said.status, said.out, said.err) == (0, "", "")
 
 
-def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: Desk) -> None:
+def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
 
     with clearing(desk):
@@ -407,7 +411,7 @@ def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: Desk)
     assert "Next, to send the rest: bulkcast resubmit " in said.err
 
 
-def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
+def test_the_doctor_finds_right_and_wrong_credentials(desk: CliRunner) -> None:
     with clearing(desk):
         well = desk.call("doctor")
         desk.set(BULKCAST_SECRET=CANARY)
@@ -419,7 +423,7 @@ def test_the_doctor_finds_right_and_wrong_credentials(desk: Desk) -> None:
     assert CANARY not in ill.out + ill.err
 
 
-def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: Desk) -> None:
+def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: CliRunner) -> None:
     home = Path(desk.env["BULKCAST_HOME"])
     none_yet = desk.call("doctor", "--json")
     home.mkdir(parents=True, exist_ok=True)
@@ -436,7 +440,7 @@ def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: Desk
     assert "BULKCAST_SID" in told.out
 
 
-def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -> None:
+def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(4))
     world = desk.folder / "my world.json"
     world.write_text(
@@ -457,7 +461,8 @@ def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: Desk) -
     assert desk.call("runs", "--sandbox", "--json").document["runs"] == listed
 
 
-def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> None:
+@pytest.mark.slow
+def test_a_second_run_for_the_same_institution_is_turned_away(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(60))
     under_way = Reached(5)
 
@@ -474,7 +479,8 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: Desk) -> Non
     assert re.search(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d Pacific/Apia\)", said.err)
 
 
-def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: Desk) -> None:
+@pytest.mark.slow
+def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: CliRunner) -> None:
     sheet = desk.folder / "term.ods"
     sheet.write_bytes((ROOT / "samples" / "open-document.ods").read_bytes())
 

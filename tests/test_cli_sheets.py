@@ -7,7 +7,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.command_line import CANARY, FAST, ROOT, Desk, Said, line, lines, write_csv
+from tests.cli_runner import CANARY, FAST, CliRunner, Said, line, lines, write_csv
+from tests.source_files import ROOT
 
 VALIDATION = {
     "type": "object",
@@ -48,7 +49,7 @@ VALIDATION = {
 
 
 @pytest.fixture
-def faulty(desk: Desk) -> Path:
+def faulty(desk: CliRunner) -> Path:
     wrong = lines(12)
     wrong[3][1] = "2.5E+07"
     wrong[5][2] = "0"
@@ -56,7 +57,7 @@ def faulty(desk: Desk) -> Path:
     return write_csv(desk.folder / "term.csv", wrong)
 
 
-def test_a_sheet_without_fault_is_valid_and_says_what_to_type_next(desk: Desk) -> None:
+def test_a_sheet_without_fault_is_valid_and_says_what_to_type_next(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(4))
 
     said = desk.call("validate", sheet)
@@ -67,7 +68,7 @@ def test_a_sheet_without_fault_is_valid_and_says_what_to_type_next(desk: Desk) -
     assert f"bulkcast apply {sheet}" in said.err
 
 
-def test_what_is_the_same_of_many_rows_is_told_once_with_its_rows(desk: Desk) -> None:
+def test_what_is_the_same_of_many_rows_is_told_once_with_its_rows(desk: CliRunner) -> None:
     table = lines(40)
     for n in (*range(3, 9), 20):
         table[n][3] = "sideways"
@@ -84,7 +85,7 @@ def test_what_is_the_same_of_many_rows_is_told_once_with_its_rows(desk: Desk) ->
     assert [i["row"] for i in wrong if i["value"] == "sideways"] == [5, 6, 7, 8, 9, 10, 22]
 
 
-def test_a_crowd_that_differs_in_its_values_is_one_line_with_the_first(desk: Desk) -> None:
+def test_a_crowd_that_differs_in_its_values_is_one_line_with_the_first(desk: CliRunner) -> None:
     table = lines(40)
     for n in range(1, 31):
         table[n][3] = f"way{n}"
@@ -98,7 +99,7 @@ def test_a_crowd_that_differs_in_its_values_is_one_line_with_the_first(desk: Des
     assert all(f"way{n} is not one of" in every.out for n in range(1, 31))
 
 
-def test_few_values_that_are_wrong_are_listed_each_with_its_cell(desk: Desk) -> None:
+def test_few_values_that_are_wrong_are_listed_each_with_its_cell(desk: CliRunner) -> None:
     table = lines(12)
     for n in (2, 4, 6):
         table[n][3] = f"way{n}"
@@ -109,7 +110,7 @@ def test_few_values_that_are_wrong_are_listed_each_with_its_cell(desk: Desk) -> 
     assert all(part in said.out for part in ("D4", "way2", "D6", "way4", "D8", "way6"))
 
 
-def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: Desk, faulty: Path) -> None:
+def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: CliRunner, faulty: Path) -> None:
     said = desk.call("validate", faulty)
 
     assert said.status == 3
@@ -120,7 +121,7 @@ def test_every_problem_is_listed_with_its_cell_and_its_fix(desk: Desk, faulty: P
     assert "3 invalid" in said.out
 
 
-def test_problems_beyond_fifty_are_counted_and_listed_with_all(desk: Desk) -> None:
+def test_problems_beyond_fifty_are_counted_and_listed_with_all(desk: CliRunner) -> None:
     switches = ["recordState", "liveState", "openState", "allowUnloggedChat", "recordType",
                 "watchByLogin", "useCoMainRecord"]  # fmt: skip
     rows = [[str(25096001 + n), *[f"perhaps{n}"] * len(switches)] for n in range(10)]
@@ -135,7 +136,7 @@ def test_problems_beyond_fifty_are_counted_and_listed_with_all(desk: Desk) -> No
     assert whole.out.count("is not one of") == 70
 
 
-def test_notes_are_listed_only_on_request(desk: Desk) -> None:
+def test_notes_are_listed_only_on_request(desk: CliRunner) -> None:
     odd = line(1)
     odd[1] = "２５０９６００１"
     sheet = write_csv(desk.folder / "term.csv", [odd])
@@ -147,7 +148,7 @@ def test_notes_are_listed_only_on_request(desk: Desk) -> None:
     assert "２５０９６００１" in verbose.out
 
 
-def test_the_validation_document_keeps_to_its_schema(desk: Desk, faulty: Path) -> None:
+def test_the_validation_document_keeps_to_its_schema(desk: CliRunner, faulty: Path) -> None:
     said = desk.call("validate", faulty, "--json")
 
     jsonschema.validate(said.document, VALIDATION)
@@ -159,7 +160,7 @@ def test_the_validation_document_keeps_to_its_schema(desk: Desk, faulty: Path) -
 
 
 @pytest.mark.parametrize("options", [(), ("--json",), ("-v",)])
-def test_a_password_is_never_shown(desk: Desk, options: tuple[str, ...]) -> None:
+def test_a_password_is_never_shown(desk: CliRunner, options: tuple[str, ...]) -> None:
     secret = line(1)
     secret[6] = CANARY + "\x07"
     sheet = write_csv(desk.folder / "term.csv", [secret])
@@ -172,7 +173,7 @@ def test_a_password_is_never_shown(desk: Desk, options: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("options", [(), ("--json",), ("-v",)])
-def test_a_cell_cannot_act_on_the_terminal(desk: Desk, options: tuple[str, ...]) -> None:
+def test_a_cell_cannot_act_on_the_terminal(desk: CliRunner, options: tuple[str, ...]) -> None:
     evil = line(1)
     evil[2] = "[bold red]\x1b[2J\x1b]0;owned\x07\x9b31m"
     sheet = write_csv(desk.folder / "term.csv", [evil])
@@ -187,7 +188,7 @@ def test_a_cell_cannot_act_on_the_terminal(desk: Desk, options: tuple[str, ...])
     assert not {"\x1b", "\x07", "\x9b"} & set(said.out + said.err)
 
 
-def test_a_column_can_be_mapped_and_a_sheet_be_strict(desk: Desk) -> None:
+def test_a_column_can_be_mapped_and_a_sheet_be_strict(desk: CliRunner) -> None:
     rows = [["Group", "recordState"], ["25096001", "1"]]
     sheet = desk.folder / "term.csv"
     sheet.write_text("\n".join(",".join(cells) for cells in rows), encoding="utf-8")
@@ -198,7 +199,9 @@ def test_a_column_can_be_mapped_and_a_sheet_be_strict(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])
-def test_quiet_says_what_is_wrong_and_nothing_else(desk: Desk, faulty: Path, command: str) -> None:
+def test_quiet_says_what_is_wrong_and_nothing_else(
+    desk: CliRunner, faulty: Path, command: str
+) -> None:
     said = desk.call(command, faulty, "-q")
 
     assert (said.status, said.out) == (3, "")
@@ -210,7 +213,7 @@ def test_quiet_says_what_is_wrong_and_nothing_else(desk: Desk, faulty: Path, com
 # ------------------------------------------------------------------ plan
 
 
-def test_a_plan_counts_what_is_switched_and_sends_earliest_locks_first(desk: Desk) -> None:
+def test_a_plan_counts_what_is_switched_and_sends_earliest_locks_first(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_text(
         "activityId,startTime,recordState,recordType,liveState,openState\n"
@@ -229,7 +232,7 @@ def test_a_plan_counts_what_is_switched_and_sends_earliest_locks_first(desk: Des
     assert "At 60/min: 2 s" in said.out
 
 
-def test_a_plan_names_the_rows_whose_turn_comes_too_late(desk: Desk) -> None:
+def test_a_plan_names_the_rows_whose_turn_comes_too_late(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_text(
         "activityId,startTime,recordState,recordType,liveState,openState\n"
@@ -245,7 +248,7 @@ def test_a_plan_names_the_rows_whose_turn_comes_too_late(desk: Desk) -> None:
     assert [late["row"] for late in document["too_late"]] == [2]
 
 
-def test_a_plan_holds_no_password(desk: Desk) -> None:
+def test_a_plan_holds_no_password(desk: CliRunner) -> None:
     secret = line(1)
     secret[6] = CANARY
     sheet = write_csv(desk.folder / "term.csv", [secret])
@@ -257,7 +260,7 @@ def test_a_plan_holds_no_password(desk: Desk) -> None:
     assert said[1].document["settings"]["watchPassword"] == {"set": 1}
 
 
-def test_rows_and_limit_narrow_a_plan(desk: Desk) -> None:
+def test_rows_and_limit_narrow_a_plan(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(20))
 
     said = desk.call("plan", sheet, "--rows", "3,10-14", "--limit", "4", "--json")
@@ -267,7 +270,7 @@ def test_rows_and_limit_narrow_a_plan(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["0", "5-", "9-5", "-", "a", "1-99999999", "5;6", "1-2-3", "²"])
-def test_rows_that_are_none_are_refused(desk: Desk, wrong: str) -> None:
+def test_rows_that_are_none_are_refused(desk: CliRunner, wrong: str) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     said = desk.call("plan", sheet, f"--rows={wrong}")
@@ -280,7 +283,7 @@ def test_rows_that_are_none_are_refused(desk: Desk, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_template_is_written_once_and_replaced_only_by_force(desk: Desk, lang: str) -> None:
+def test_a_template_is_written_once_and_replaced_only_by_force(desk: CliRunner, lang: str) -> None:
     target = desk.folder / "fill in.xlsx"
 
     first = desk.call("template", target, "--lang", lang)
@@ -293,7 +296,7 @@ def test_a_template_is_written_once_and_replaced_only_by_force(desk: Desk, lang:
     assert "no rows" in desk.call("validate", target).err
 
 
-def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: Desk) -> None:
+def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: CliRunner) -> None:
     wrong = lines(4)
     wrong[2][2] = "perhaps"
     old = write_csv(desk.folder / "old.csv", wrong)
@@ -309,7 +312,7 @@ def test_a_template_takes_over_the_rows_of_a_sheet_and_they_mean_the_same(desk: 
     assert after["ignored_columns"] == ["lesson"]
 
 
-def test_a_template_makes_nothing_certain_that_was_a_guess(desk: Desk) -> None:
+def test_a_template_makes_nothing_certain_that_was_a_guess(desk: CliRunner) -> None:
     samples = ROOT / "samples"
     new = desk.folder / "new.xlsx"
 
@@ -322,7 +325,7 @@ def test_a_template_makes_nothing_certain_that_was_a_guess(desk: Desk) -> None:
     assert "read as gb18030: “数学一班”" in guessed.err
 
 
-def test_a_template_is_not_made_from_what_is_no_sheet(desk: Desk) -> None:
+def test_a_template_is_not_made_from_what_is_no_sheet(desk: CliRunner) -> None:
     said = desk.call("template", desk.folder / "new.xlsx", "--from", desk.folder / "none.csv")
 
     assert said.status == 2
@@ -330,7 +333,7 @@ def test_a_template_is_not_made_from_what_is_no_sheet(desk: Desk) -> None:
     assert not (desk.folder / "new.xlsx").exists()
 
 
-def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -> None:
+def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: CliRunner) -> None:
     sheet = desk.folder / "term.xlsx"
     sheet.write_bytes(b"PK\x03\x04 no workbook")
 
@@ -346,7 +349,7 @@ def test_an_unreadable_sheet_is_a_sentence_and_with_json_an_object(desk: Desk) -
 # ------------------------------------------------------------------ what to type next
 
 
-def test_the_command_to_type_next_reads_the_sheet_as_this_one_did(desk: Desk) -> None:
+def test_the_command_to_type_next_reads_the_sheet_as_this_one_did(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_bytes("lesson;aid;登录观看\n数学;25096001;1\n数学;x;1\n".encode("gb18030"))
     options = (

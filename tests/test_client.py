@@ -25,8 +25,8 @@ from bulkcast.errors import CannotStart
 from bulkcast.model import Credentials, NoReply, Reply, Secret
 from bulkcast.protocol import signature
 from bulkcast.version import VERSION
-from tests.stage import met
-from tests.virtual import VirtualLoop, run
+from tests.dispatcher_harness import met
+from tests.virtual_loop import VirtualLoop, run
 
 SECRET = "canary-Mb7SR6H"  # noqa: S105 - a word to look for
 PASSWORD = "canary-4711"  # noqa: S105 - as above

@@ -12,7 +12,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Reply, RowStatus, Stop, Text
 from bulkcast.pacing import Pacer
 from bulkcast.protocol import judge
-from tests.stage import request
+from tests.dispatcher_harness import request
 
 WALL = 1_803_859_200.0
 HOUR = 3600.0

@@ -14,16 +14,17 @@ from bulkcast.ledger import FILE_NAME, claim
 from bulkcast.model import Institution, Secret
 from bulkcast.pipeline import Diagnosis, apply, doctor, prepare
 from bulkcast.sandbox import SANDBOX_SID, read_fault
-from tests.test_pipeline import Stage, plain, staged
+from tests.pipeline_harness import Harness, with_sandbox
+from tests.sheets import plain
 
 
 def examined(tmp_path: Path, **more: Any) -> Diagnosis:
-    async def main(stage: Stage) -> Diagnosis:
-        diagnosis = await doctor(stage.config, wall=stage.loop.wall)
-        assert stage.sandbox.state == {}, "nothing was changed"
+    async def main(harness: Harness) -> Diagnosis:
+        diagnosis = await doctor(harness.config, wall=harness.loop.wall)
+        assert harness.sandbox.state == {}, "nothing was changed"
         return diagnosis
 
-    return staged(tmp_path, main, **more)
+    return with_sandbox(tmp_path, main, **more)
 
 
 WELL = {"reachability": True, "credentials": True, "clock": True}
@@ -42,10 +43,10 @@ def test_a_healthy_setup_is_found_so(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_is_set_is_named_as_unused(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        return await doctor(replace(stage.config, proxy="HTTPS_PROXY"), wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        return await doctor(replace(harness.config, proxy="HTTPS_PROXY"), wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main)
+    diagnosis = with_sandbox(tmp_path, main)
 
     assert health(diagnosis) == {**WELL, "proxy": True, "ledger": True}
     assert any("HTTPS_PROXY is set" in sentence for _, _, sentence in diagnosis.findings)
@@ -75,11 +76,11 @@ def test_a_clock_that_is_off_is_found_and_not_blamed_on_the_credentials(
 def test_the_clock_of_whatever_answers_in_classins_place_is_not_taken_for_its_own(
     tmp_path: Path, fault: str
 ) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        stage.sandbox.storm = read_fault(fault, WEBCAST)
-        return await doctor(stage.config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        harness.sandbox.storm = read_fault(fault, WEBCAST)
+        return await doctor(harness.config, wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main, clock_offset_s=200.0)
+    diagnosis = with_sandbox(tmp_path, main, clock_offset_s=200.0)
 
     assert diagnosis.findings[2][2] == "The answer carries no time to compare with."
 
@@ -98,22 +99,22 @@ def test_a_wrong_clock_does_not_hide_a_wrong_secret(tmp_path: Path) -> None:
 def test_a_server_that_is_not_classin_as_we_know_it_accepts_no_credentials(
     tmp_path: Path, fault: str, ends: int
 ) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        stage.sandbox.storm = read_fault(fault, WEBCAST)
-        return await doctor(stage.config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        harness.sandbox.storm = read_fault(fault, WEBCAST)
+        return await doctor(harness.config, wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main)
+    diagnosis = with_sandbox(tmp_path, main)
 
     assert health(diagnosis)["credentials"] is False
     assert diagnosis.exit_status == ends
 
 
 def test_a_server_out_of_reach_is_found(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> Diagnosis:
+    async def main(harness: Harness) -> Diagnosis:
         nowhere = Institution("https://no-such-host.invalid", SANDBOX_SID)
-        return await doctor(replace(stage.config, institution=nowhere), wall=stage.loop.wall)
+        return await doctor(replace(harness.config, institution=nowhere), wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main)
+    diagnosis = with_sandbox(tmp_path, main)
 
     assert health(diagnosis) == {"reachability": False, "ledger": True}
     assert diagnosis.exit_status == 5
@@ -146,12 +147,12 @@ def a_file(home: Path) -> None:
 def test_a_ledger_that_no_run_could_use_is_found(
     tmp_path: Path, spoil: Callable[[Path], object], ends: int, words: str
 ) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        await stage.apply(prepare(plain(tmp_path / "term.csv", 1)))
-        spoil(stage.config.home)
-        return await doctor(stage.config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        await harness.apply(prepare(plain(tmp_path / "term.csv", 1)))
+        spoil(harness.config.home)
+        return await doctor(harness.config, wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main)
+    diagnosis = with_sandbox(tmp_path, main)
 
     assert health(diagnosis) == {**WELL, "ledger": False}
     assert diagnosis.exit_status == ends
@@ -168,14 +169,14 @@ def test_a_home_that_nobody_can_write_is_found(tmp_path: Path) -> None:
     def read_only() -> None:
         subprocess.run([mount, "-o", "remount,ro", str(place)], check=True)
 
-    async def main(stage: Stage) -> Diagnosis:
-        config = replace(stage.config, home=place / "home")
-        await apply(prepare(plain(tmp_path / "term.csv", 1)), config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        config = replace(harness.config, home=place / "home")
+        await apply(prepare(plain(tmp_path / "term.csv", 1)), config, wall=harness.loop.wall)
         read_only()
-        return await doctor(config, wall=stage.loop.wall)
+        return await doctor(config, wall=harness.loop.wall)
 
     try:
-        diagnosis = staged(tmp_path, main)
+        diagnosis = with_sandbox(tmp_path, main)
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
@@ -184,12 +185,12 @@ def test_a_home_that_nobody_can_write_is_found(tmp_path: Path) -> None:
 
 
 def test_a_run_that_holds_the_institution_is_named(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> Diagnosis:
-        await stage.apply(prepare(plain(tmp_path / "term.csv", 1)))
-        with claim(stage.config.home, stage.config.institution, run="r9", since="noon"):
-            return await doctor(stage.config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> Diagnosis:
+        await harness.apply(prepare(plain(tmp_path / "term.csv", 1)))
+        with claim(harness.config.home, harness.config.institution, run="r9", since="noon"):
+            return await doctor(harness.config, wall=harness.loop.wall)
 
-    diagnosis = staged(tmp_path, main)
+    diagnosis = with_sandbox(tmp_path, main)
 
     assert diagnosis.exit_status == 7
     assert "held by run r9 (process" in diagnosis.findings[-1][2]

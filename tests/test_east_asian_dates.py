@@ -14,8 +14,8 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.loader.reference import Reference
 from bulkcast.model import Cell
 from bulkcast.validator import check
-from tests.books import converted, needs_office
 from tests.sheets import RULES, SHANGHAI, changed, codes, loaded
+from tests.workbook_files import converted, needs_office
 
 DAY = datetime(2026, 3, 1)  # noqa: DTZ001  # a cell has no zone
 STYLES = "xl/styles.xml"
@@ -129,6 +129,7 @@ def test_such_a_date_is_the_start_of_a_lesson(code: str, number: int, tmp_path: 
     assert changed(row).starts_at == int(datetime(2027, 3, 1, 9, tzinfo=SHANGHAI).timestamp())
 
 
+@pytest.mark.slow
 @needs_office
 def test_such_a_date_in_an_xls_is_one(tmp_path: Path) -> None:
     path = converted(workbook(tmp_path / "a.xlsx", "0.0000", 176), "xls")

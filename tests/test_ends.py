@@ -11,8 +11,8 @@ import pytest
 
 from bulkcast.cli.quitting import Quit, in_order
 from bulkcast.errors import CannotStart
-from tests.command_line import CANARY, Desk, clearing, line, lines, write_csv
-from tests.test_foreign import _text_cell, ods
+from tests.cli_runner import CANARY, HEADERS, CliRunner, clearing, line, lines, write_csv
+from tests.workbook_files import ods, text_cell
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals and terminals")
 linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows them")
@@ -75,10 +75,11 @@ def test_what_nohup_has_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_while_it_asks_nothing_has_begun_and_a_signal_ends_it(
-    desk: Desk, name: str, status: int
+    desk: CliRunner, name: str, status: int
 ) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
@@ -123,11 +124,12 @@ def children(process: subprocess.Popen[str]) -> list[Path]:
     return [Path("/proc") / pid for pid in found.split()]
 
 
+@pytest.mark.slow
 @linux
-def test_neither_arguments_nor_a_readers_environment_show_the_secret(desk: Desk) -> None:
+def test_neither_arguments_nor_a_readers_environment_show_the_secret(desk: CliRunner) -> None:
     """Everybody on the computer sees arguments; a file that crashes its reader sees its memory."""
-    row = "<table:table-row>" + "".join(map(_text_cell, line(0))) + "</table:table-row>"
-    sheet = ods(desk.folder / "term.ods", row * 3000)
+    row = "<table:table-row>" + "".join(map(text_cell, line(0))) + "</table:table-row>"
+    sheet = ods(desk.folder / "term.ods", HEADERS, row * 3000)
     desk.set(BULKCAST_SID="1000082", BULKCAST_SECRET=CANARY)
     process = desk.start("validate", sheet, "--json")
     seen: dict[str, bytes] = {}

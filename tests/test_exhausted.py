@@ -11,7 +11,7 @@ from bulkcast.config import Config
 from bulkcast.errors import NeedsHuman
 from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, RowStatus, Secret
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
-from tests.command_line import lines, write_csv
+from tests.cli_runner import lines, write_csv
 
 
 def sent_by(tmp_path: Path, client: type[http.Client]) -> RunReport:

@@ -13,9 +13,9 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import tongue
 from bulkcast.model import RowStatus
 from bulkcast.problems import PROBLEMS
-from tests.command_line import ROOT, Desk
-from tests.test_cli_door import HEAVY
-from tests.test_languages import english_in
+from tests.cli_runner import CliRunner
+from tests.english_words import english_in
+from tests.source_files import HEAVY, ROOT
 
 ENTRIES = tuple(lexicon(WEBCAST))
 NAMES = {kind: [e.name for e in ENTRIES if e.kind is kind] for kind in EntryKind}
@@ -24,13 +24,13 @@ NAMES = {kind: [e.name for e in ENTRIES if e.kind is kind] for kind in EntryKind
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Desk:
-    made = Desk(tmp_path, monkeypatch, capfd)
+) -> CliRunner:
+    made = CliRunner(tmp_path, monkeypatch, capfd)
     made.set(BULKCAST_HOME=str(tmp_path / "home"), COLUMNS="80")
     return made
 
 
-def found(desk: Desk, word: str) -> list[tuple[str, str]]:
+def found(desk: CliRunner, word: str) -> list[tuple[str, str]]:
     """Kind and name of what a word is."""
     said = desk.call("explain", word, "--json")
     assert said.status == 0, said.err
@@ -65,7 +65,7 @@ def test_whoever_is_told_that_a_row_failed_is_told_what_to_do() -> None:
     assert silent == {"1"} | {code for code, problem in PROBLEMS.items() if not problem.fix}
 
 
-def test_without_a_name_the_four_kinds_and_every_name_are_listed(desk: Desk) -> None:
+def test_without_a_name_the_four_kinds_and_every_name_are_listed(desk: CliRunner) -> None:
     said = desk.call("explain")
 
     assert said.status == 0
@@ -83,13 +83,15 @@ def test_without_a_name_the_four_kinds_and_every_name_are_listed(desk: Desk) -> 
 # ------------------------------------------------------------------ how it is found
 
 
-def test_every_name_is_found_by_itself(desk: Desk) -> None:
+def test_every_name_is_found_by_itself(desk: CliRunner) -> None:
     for entry in ENTRIES:
         assert found(desk, entry.name) == [(entry.kind, entry.name)]
 
 
 @pytest.mark.parametrize("setting", WEBCAST.columns, ids=lambda s: s.key)
-def test_a_setting_is_found_by_every_header_that_names_it(desk: Desk, setting: Setting) -> None:
+def test_a_setting_is_found_by_every_header_that_names_it(
+    desk: CliRunner, setting: Setting
+) -> None:
     for header in setting.spellings():
         if fold(header) not in WEBCAST.ambiguous_headers:
             assert found(desk, header) == [("setting", setting.key)]
@@ -111,7 +113,7 @@ def test_a_setting_is_found_by_every_header_that_names_it(desk: Desk, setting: S
     ],
 )
 def test_case_width_and_hints_do_not_matter_and_a_word_may_be_several_things(
-    desk: Desk, word: str, names: list[str]
+    desk: CliRunner, word: str, names: list[str]
 ) -> None:
     assert [name for _, name in found(desk, word)] == names
 
@@ -129,7 +131,7 @@ def test_case_width_and_hints_do_not_matter_and_a_word_may_be_several_things(
     ],
 )
 def test_a_word_that_is_nothing_is_a_usage_error_with_what_comes_near(
-    desk: Desk, word: str, nearest: str
+    desk: CliRunner, word: str, nearest: str
 ) -> None:
     said = desk.call("explain", word)
 
@@ -142,7 +144,7 @@ def test_a_word_that_is_nothing_is_a_usage_error_with_what_comes_near(
 # ------------------------------------------------------------------ how it is told
 
 
-def test_a_reply_code_is_told_with_what_becomes_of_its_row(desk: Desk) -> None:
+def test_a_reply_code_is_told_with_what_becomes_of_its_row(desk: CliRunner) -> None:
     assert desk.call("explain", "145").out.splitlines() == [
         "ClassIn's reply code 145:",
         "  Meaning     The class has already ended.",
@@ -153,7 +155,9 @@ def test_a_reply_code_is_told_with_what_becomes_of_its_row(desk: Desk) -> None:
     ]
 
 
-def test_a_setting_is_told_with_its_values_and_what_the_vendor_has_not_said(desk: Desk) -> None:
+def test_a_setting_is_told_with_its_values_and_what_the_vendor_has_not_said(
+    desk: CliRunner,
+) -> None:
     said = desk.call("explain", "观看密码", "--lang", "zh").out
 
     assert said.startswith("设置 watchPassword：\n")
@@ -163,7 +167,7 @@ def test_a_setting_is_told_with_its_values_and_what_the_vendor_has_not_said(desk
     assert "空文本是否会关闭密码" in said
 
 
-def test_no_english_is_left_in_any_entry(desk: Desk) -> None:
+def test_no_english_is_left_in_any_entry(desk: CliRunner) -> None:
     told = [desk.call("explain", entry.name, "--lang", "zh") for entry in ENTRIES]
     told.append(desk.call("explain", "--lang", "zh"))
     told.append(desk.call("explain", "zzzzzz", "--lang", "zh"))
@@ -172,7 +176,7 @@ def test_no_english_is_left_in_any_entry(desk: Desk) -> None:
         assert english_in(said.out + said.err, "zzzzzz NAME editClass") == set(), said
 
 
-def test_an_entry_as_an_object_has_the_facts_and_nothing_else(desk: Desk) -> None:
+def test_an_entry_as_an_object_has_the_facts_and_nothing_else(desk: CliRunner) -> None:
     entries = desk.call("explain", "--json").document["entries"]
 
     assert len(entries) == len(ENTRIES)
@@ -203,7 +207,7 @@ def test_it_loads_nothing_heavy_and_needs_no_home(tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_a_shell_offers_the_names(desk: Desk) -> None:
+def test_a_shell_offers_the_names(desk: CliRunner) -> None:
     desk.set(
         _BULKCAST_COMPLETE="bash_complete", COMP_WORDS="bulkcast explain header.", COMP_CWORD="2"
     )

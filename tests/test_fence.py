@@ -15,9 +15,10 @@ from bulkcast.fence import MARGIN_S, STAMP_LIFE_S, Doubt, Fence, ahead_of
 from bulkcast.model import Body, Request, RequestKey, RowStatus, Target
 from bulkcast.pipeline import Control, RunReport, apply, prepare
 from bulkcast.sandbox import Received, World
-from tests.figures import Record
-from tests.stage import FIRST_ID, classroom, play, request
-from tests.test_pipeline import Stage, staged
+from tests.dispatcher_harness import classroom, play, request
+from tests.measured_figures import Record
+from tests.pipeline_harness import Harness, with_sandbox
+from tests.sheets import FIRST_ID
 
 ON: Body = (("recordState", 1),)
 OFF: Body = (("recordState", 0),)
@@ -143,6 +144,7 @@ def none_is_the_last_word(log: Sequence[Received], record_property: Record) -> N
     assert last_words == 0
 
 
+@pytest.mark.slow
 def test_of_three_hundred_delayed_requests_none_is_the_last_word(
     tmp_path: Path, record_property: Record
 ) -> None:
@@ -156,6 +158,7 @@ def test_of_ten_thousand_delayed_requests_none_is_the_last_word(
     none_is_the_last_word(delayed(tmp_path, Fence(), seed=6, n=10_000), record_property)
 
 
+@pytest.mark.slow
 def test_without_the_fence_many_are(tmp_path: Path) -> None:
     assert len(stale(delayed(tmp_path, Open(), seed=4, n=300))) > 100
 
@@ -170,6 +173,7 @@ def sheet(path: Path, rows: Iterable[int], state: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_a_run_left_on_its_way_is_waited_for_by_the_next(
     tmp_path: Path, record_property: Record
 ) -> None:
@@ -181,12 +185,12 @@ def test_what_a_run_left_on_its_way_is_waited_for_by_the_next(
         for row, delay in zip(rows[1:], delays(5, 299), strict=True)
     )
 
-    async def main(stage: Stage) -> tuple[list[RunReport], Sequence[Received]]:
-        reports = [await stage.apply(prepare(older)), await stage.apply(prepare(newer))]
+    async def main(harness: Harness) -> tuple[list[RunReport], Sequence[Received]]:
+        reports = [await harness.apply(prepare(older)), await harness.apply(prepare(newer))]
         await asyncio.sleep(1000.0)
-        return reports, stage.log
+        return reports, harness.log
 
-    reports, log = staged(tmp_path, main, World(classrooms=rooms))
+    reports, log = with_sandbox(tmp_path, main, World(classrooms=rooms))
 
     assert [report.counts[RowStatus.APPLIED] for report in reports] == [300, 300]
     none_is_the_last_word(log, record_property)
@@ -196,26 +200,26 @@ def test_what_a_run_left_on_its_way_is_waited_for_by_the_next(
 def test_the_same_again_does_not_wait(tmp_path: Path) -> None:
     older, again = sheet(tmp_path / "1.csv", [2, 3], 1), sheet(tmp_path / "2.csv", [2, 3], 1)
 
-    async def main(stage: Stage) -> RunReport:
-        await stage.apply(prepare(older))
-        return await stage.apply(prepare(again))
+    async def main(harness: Harness) -> RunReport:
+        await harness.apply(prepare(older))
+        return await harness.apply(prepare(again))
 
     world = World(classrooms=(classroom(2, "ghost:100"), classroom(3, "ghost:100")))
-    assert staged(tmp_path, main, world).elapsed_s < 1.0
+    assert with_sandbox(tmp_path, main, world).elapsed_s < 1.0
 
 
 def test_a_run_torn_down_in_flight_is_waited_for_too(tmp_path: Path) -> None:
     """Nobody knows what became of it, nor how far ClassIn's clock was off: ten minutes."""
     older, newer = sheet(tmp_path / "1.csv", [2], 1), sheet(tmp_path / "2.csv", [2], 0)
 
-    async def main(stage: Stage) -> tuple[RunReport, Sequence[Received]]:
-        first = asyncio.create_task(stage.apply(prepare(older)))
+    async def main(harness: Harness) -> tuple[RunReport, Sequence[Received]]:
+        first = asyncio.create_task(harness.apply(prepare(older)))
         await asyncio.sleep(1.0)
         first.cancel()
         await first
-        return await stage.apply(prepare(newer)), stage.log
+        return await harness.apply(prepare(newer)), harness.log
 
-    report, log = staged(tmp_path, main, World(classrooms=(classroom(2, "slow:290"),)))
+    report, log = with_sandbox(tmp_path, main, World(classrooms=(classroom(2, "slow:290"),)))
 
     assert report.counts[RowStatus.APPLIED] == 1
     assert report.elapsed_s == pytest.approx(604.0, abs=2.0)
@@ -226,11 +230,13 @@ def test_whoever_watches_is_told_how_long_and_why(tmp_path: Path) -> None:
     older, newer = sheet(tmp_path / "1.csv", [2, 3], 1), sheet(tmp_path / "2.csv", [2, 3], 0)
     seen: list[Progress] = []
 
-    async def main(stage: Stage) -> RunReport:
-        await stage.apply(prepare(older))
-        return await apply(prepare(newer), stage.config, watch=seen.append, wall=stage.loop.wall)
+    async def main(harness: Harness) -> RunReport:
+        await harness.apply(prepare(older))
+        return await apply(
+            prepare(newer), harness.config, watch=seen.append, wall=harness.loop.wall
+        )
 
-    report = staged(tmp_path, main, World(classrooms=(classroom(3, "ghost:100"),)))
+    report = with_sandbox(tmp_path, main, World(classrooms=(classroom(3, "ghost:100"),)))
 
     waits = [look.fenced_s for look in seen if look.fenced == 1]
     assert 300.0 < waits[0] < 305.0
@@ -248,15 +254,15 @@ def test_a_row_that_a_newer_run_has_set_is_not_sent_again(tmp_path: Path) -> Non
     older = sheet(tmp_path / "1.csv", [2, 3, 4], 1)
     newer = sheet(tmp_path / "2.csv", [3, 4], 0)
 
-    async def main(stage: Stage) -> tuple[list[RunReport], Sequence[Received]]:
+    async def main(harness: Harness) -> tuple[list[RunReport], Sequence[Received]]:
         control = Control()
         control.stop(130)
-        first = await apply(prepare(older), stage.config, control=control, wall=stage.loop.wall)
-        second = await stage.apply(prepare(newer))
-        return [first, second, await stage.resume(first.run)], stage.log
+        first = await apply(prepare(older), harness.config, control=control, wall=harness.loop.wall)
+        second = await harness.apply(prepare(newer))
+        return [first, second, await harness.resume(first.run)], harness.log
 
     world = World(classrooms=(classroom(4, "code:121601031*"),))
-    (first, second, third), log = staged(tmp_path, main, world)
+    (first, second, third), log = with_sandbox(tmp_path, main, world)
 
     assert first.counts[RowStatus.NOT_SENT] == 3
     applied, superseded, refused = third.rows

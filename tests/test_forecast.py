@@ -15,8 +15,9 @@ from bulkcast.model import Request, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.sandbox import Sandbox, World
-from tests.stage import Played, classroom, play, request, requests
-from tests.virtual import EPOCH, VirtualLoop
+from tests.dispatcher_harness import Played, classroom, play, request, requests
+from tests.sheets import FIRST_ID
+from tests.virtual_loop import EPOCH, VirtualLoop
 
 NOW = int(EPOCH)
 
@@ -135,7 +136,7 @@ def test_eighty_dated_rows_out_of_order_are_sent_in_the_order_of_their_locks(
 
     played = play(tmp_path, wanted, rate=20.0)
 
-    sent = [r.target.id - 25_096_001 for r in played.log if r.target]
+    sent = [r.target.id - FIRST_ID for r in played.log if r.target]
     assert sent == sorted(rows, key=lambda row: locks[row])
 
 
@@ -158,7 +159,7 @@ def test_a_row_that_locks_while_it_waits_for_its_turn_is_not_sent(tmp_path: Path
     played = play(tmp_path, wanted, busy, rate=1.0, concurrency=1)
 
     assert too_late(played) == [3, 4, 5, 6, 7]
-    assert {r.target.id for r in played.log if r.target} == {25_096_003}
+    assert {r.target.id for r in played.log if r.target} == {FIRST_ID + 2}
 
 
 def test_the_time_is_looked_at_once_more_when_a_turn_has_come(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Cell, FlaggedCell, Sheet
 from bulkcast.validator import check
-from tests.books import converted, needs_office, repacked
 from tests.sheets import RULES, codes, loaded
+from tests.workbook_files import converted, needs_office, ods, repacked, text_cell
 
 HEADERS = ("activityId", "customColumn", "recordState")
 
@@ -59,6 +59,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return converted(source, request.param)
 
 
+@pytest.mark.slow
 @needs_office
 def test_error_cells_are_told_from_blank_ones(saved: Path) -> None:
     sheet = loaded(saved)
@@ -89,6 +90,7 @@ def test_merged_cells_are_flagged(saved: Path) -> None:
     assert found[7][1] == FlaggedCell("cell.merged", "", None, where)
 
 
+@pytest.mark.slow
 @needs_office
 def test_the_spelling_of_another_kind_is_no_spelling(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
@@ -101,6 +103,7 @@ def test_the_spelling_of_another_kind_is_no_spelling(tmp_path: Path) -> None:
     assert rows(loaded(converted(tmp_path / "term.xlsx", "ods")))[2][1] == "_x0041_"
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("kind", ["xls", "ods"])
 def test_rows_of_a_table_that_begins_further_down_have_the_numbers_they_show(
@@ -122,6 +125,7 @@ def test_rows_of_a_table_that_begins_further_down_have_the_numbers_they_show(
 # ------------------------------------------------------------------ xls
 
 
+@pytest.mark.slow
 @needs_office
 def test_an_id_that_an_xls_shows_differently_is_flagged(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
@@ -137,34 +141,6 @@ def test_an_id_that_an_xls_shows_differently_is_flagged(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ ods
-
-
-def ods(path: Path, body: str) -> Path:
-    names = {
-        "office": "urn:oasis:names:tc:opendocument:xmlns:office:1.0",
-        "table": "urn:oasis:names:tc:opendocument:xmlns:table:1.0",
-        "text": "urn:oasis:names:tc:opendocument:xmlns:text:1.0",
-    }
-    declared = "".join(f' xmlns:{name}="{uri}"' for name, uri in names.items())
-    header = "".join(_text_cell(name) for name in HEADERS)
-    kind = "application/vnd.oasis.opendocument.spreadsheet"
-    manifest = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
-    with ZipFile(path, "w") as book:
-        book.writestr("mimetype", kind)
-        book.writestr("META-INF/manifest.xml", f'<m:manifest xmlns:m="{manifest}"/>')
-        book.writestr(
-            "content.xml",
-            f"<office:document-content{declared}><office:body><office:spreadsheet>"
-            f'<table:table table:name="Classes"><table:table-row>{header}</table:table-row>'
-            f"{body}</table:table></office:spreadsheet></office:body></office:document-content>",
-        )
-    return path
-
-
-def _text_cell(text: str) -> str:
-    return (
-        f'<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>'
-    )
 
 
 ID = (
@@ -195,9 +171,10 @@ def test_what_other_programs_write_for_a_formula_without_value_is_flagged(
 ) -> None:
     path = ods(
         tmp_path / "a.ods",
+        HEADERS,
         '<table:table-row table:number-rows-repeated="2">'
-        f"{ID}<table:table-cell {cell}{_text_cell('1')}</table:table-row>"
-        f"<table:table-row>{ID}{_text_cell('b')}{_text_cell('1')}</table:table-row>",
+        f"{ID}<table:table-cell {cell}{text_cell('1')}</table:table-row>"
+        f"<table:table-row>{ID}{text_cell('b')}{text_cell('1')}</table:table-row>",
     )
 
     found = rows(loaded(path))
@@ -208,7 +185,8 @@ def test_what_other_programs_write_for_a_formula_without_value_is_flagged(
 def test_rows_of_an_ods_below_the_last_one_cost_nothing(tmp_path: Path) -> None:
     path = ods(
         tmp_path / "a.ods",
-        f'<table:table-row table:visibility="filter">{ID}{_text_cell("a")}</table:table-row>'
+        HEADERS,
+        f'<table:table-row table:visibility="filter">{ID}{text_cell("a")}</table:table-row>'
         '<table:table-row table:visibility="collapse" table:number-rows-repeated="1048574">'
         '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>',
     )
@@ -295,6 +273,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", NUMBERS)
 @pytest.mark.parametrize(
     ("code", "id_"),
@@ -313,6 +292,7 @@ def test_a_date_in_an_xlsb_is_one_in_every_format(
     assert "id.became_date" in codes(check(sheet, WEBCAST, RULES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["0", '0"日"', "0.00E+00", '0"d"'])
 @pytest.mark.parametrize("stored", NUMBERS)
 def test_a_number_in_an_xlsb_is_one_in_every_other_format(

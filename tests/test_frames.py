@@ -47,19 +47,10 @@ from bulkcast.pipeline import (
 from bulkcast.problems import issue
 from bulkcast.sandbox import World
 from bulkcast.wording import ENGLISH
-from tests.command_line import ROOT
-from tests.stage import FIRST_ID, classroom
-from tests.test_pipeline import (
-    APPLIED,
-    HEAD,
-    INVALID,
-    NOT_SENT,
-    Stage,
-    cells,
-    counted,
-    read,
-    staged,
-)
+from tests.dispatcher_harness import classroom
+from tests.pipeline_harness import APPLIED, Harness, counted, with_sandbox
+from tests.sheets import HEAD, cells, read_rows
+from tests.source_files import ROOT
 
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 MORNING = dt.datetime(2027, 3, 1, 8, 0)  # noqa: DTZ001 - as a date cell has it
@@ -394,14 +385,14 @@ def test_a_frame_is_sent_and_its_outcomes_come_back_as_a_frame_and_a_workbook(
     frame.loc[2, "recordState"] = 9
     world = World(classrooms=(classroom(5, foreign=True),))
 
-    async def main(stage: Stage) -> RunReport:
+    async def main(stage: Harness) -> RunReport:
         return await stage.apply(prepare(frame, name="term"))
 
-    report = staged(tmp_path, main, world)
+    report = with_sandbox(tmp_path, main, world)
 
-    assert counted(report) == {APPLIED: 3, INVALID: 1, RowStatus.REJECTED: 1}
+    assert counted(report) == {APPLIED: 3, RowStatus.INVALID: 1, RowStatus.REJECTED: 1}
     assert report.results == tmp_path / f"term.results-{report.run}.xlsx"
-    back = read(report.results)
+    back = read_rows(report.results)
     assert [line["bulkcast_status"] for line in back] == [
         "applied", "applied", "invalid", "rejected", "applied",
     ]  # fmt: skip
@@ -421,13 +412,13 @@ def test_what_a_workbook_cannot_hold_comes_back_as_it_was_sent(tmp_path: Path) -
     frame = term(6, own=own, startTime=at)
     frame.loc[0, "activityId"] = 2**62 + 1
 
-    async def main(stage: Stage) -> RunReport:
+    async def main(stage: Harness) -> RunReport:
         return await stage.apply(prepare(frame), results=tmp_path / "back.xlsx")
 
-    report = staged(tmp_path, main)
+    report = with_sandbox(tmp_path, main)
     again = prepare(tmp_path / "back.xlsx")
 
-    assert [line["own"] for line in read(report.results)] == [
+    assert [line["own"] for line in read_rows(report.results)] == [
         str(2**62 + 1), "2027-03-01T08:00:00-05:00", "=1+1", "007", "inf", "1800-01-01 00:00:00",
     ]  # fmt: skip
     assert again.plan.requests == prepare(frame).plan.requests
@@ -436,12 +427,12 @@ def test_what_a_workbook_cannot_hold_comes_back_as_it_was_sent(tmp_path: Path) -
 def test_comments_and_blank_rows_keep_their_places_in_the_result(tmp_path: Path) -> None:
     frame = pd.concat([term(1), Frame({"activityId": ["# later", None]}), term(1)])
 
-    async def main(stage: Stage) -> RunReport:
+    async def main(stage: Harness) -> RunReport:
         return await stage.apply(lean(prepare(frame)), results=tmp_path / "back.xlsx")
 
-    report = staged(tmp_path, main)
+    report = with_sandbox(tmp_path, main)
 
-    back = read(report.results)
+    back = read_rows(report.results)
     assert [line["activityId"] for line in back] == [
         str(FIRST_ID + 2), "# later", "", str(FIRST_ID + 2),
     ]  # fmt: skip
@@ -452,35 +443,35 @@ def test_a_run_of_a_frame_is_resumed_without_it(tmp_path: Path) -> None:
     control = Control()
     control.stop(130)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, Path]:
+    async def main(stage: Harness) -> tuple[RunReport, RunReport, Path]:
         first = await apply(
             prepare(term(20)), stage.config, SendOptions(results=tmp_path / "back.xlsx"),
             control=control, wall=stage.loop.wall,
         )  # fmt: skip
         return first, await stage.resume(), stage.config.home
 
-    first, second, home = staged(tmp_path, main)
+    first, second, home = with_sandbox(tmp_path, main)
 
-    assert counted(first) == {NOT_SENT: 20}
+    assert counted(first) == {RowStatus.NOT_SENT: 20}
     assert counted(second) == {APPLIED: 20}
     assert second.run == first.run
     assert second.results == first.results
-    assert {line["bulkcast_status"] for line in read(second.results)} == {"applied"}
+    assert {line["bulkcast_status"] for line in read_rows(second.results)} == {"applied"}
     assert len(second.to_frame()) == 20
     by_column = crosstab(home, first.run, "customColumn")
     assert by_column.counts[0] == ("row 2", (1,))
     written = results(home, first.run, target=tmp_path / "again.xlsx")
-    assert read(written.results) == read(second.results)
+    assert read_rows(written.results) == read_rows(second.results)
 
 
 def test_a_run_of_a_frame_is_undone_as_any_other(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> Undone:
+    async def main(stage: Harness) -> Undone:
         await stage.apply(prepare(term(2)), results=tmp_path / "1.xlsx")
         changed = term(2, recordState=0, liveState=0, openState=0)
         report = await stage.apply(prepare(changed), results=tmp_path / "2.xlsx")
         return undo(stage.config.home, report.run, target=tmp_path / "undo.xlsx")
 
-    undone = staged(tmp_path, main)
+    undone = with_sandbox(tmp_path, main)
 
     assert undone.path is not None
     assert (undone.classrooms, undone.lost) == (2, ())
@@ -491,7 +482,7 @@ def test_a_run_of_a_frame_is_undone_as_any_other(tmp_path: Path) -> None:
 def test_what_failed_is_sent_again_from_the_result(tmp_path: Path, kind: str) -> None:
     world = World(classrooms=(classroom(3, "code:140", "ok"),))
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport]:
+    async def main(stage: Harness) -> tuple[RunReport, RunReport]:
         first = await stage.apply(prepare(term(4)), results=tmp_path / "back.xlsx")
         assert first.results is not None
         source: Any = first.results
@@ -500,7 +491,7 @@ def test_what_failed_is_sent_again_from_the_result(tmp_path: Path, kind: str) ->
         again = prepare(source, selection=Selection(statuses=RESUBMITTED))
         return first, await stage.apply(again, results=tmp_path / "second.xlsx")
 
-    first, second = staged(tmp_path, main, world)
+    first, second = with_sandbox(tmp_path, main, world)
 
     assert counted(first) == {APPLIED: 3, RowStatus.TOO_LATE: 1}
     assert second.requests == 1
@@ -511,10 +502,10 @@ def test_what_failed_is_sent_again_from_the_result(tmp_path: Path, kind: str) ->
 def test_nobody_else_may_read_what_was_in_a_frame(tmp_path: Path) -> None:
     frame = term(1, watchPassword="Xk7pQ2mm")
 
-    async def main(stage: Stage) -> tuple[RunReport, Path]:
+    async def main(stage: Harness) -> tuple[RunReport, Path]:
         return await stage.apply(prepare(frame), results=tmp_path / "b.xlsx"), stage.config.home
 
-    report, home = staged(tmp_path, main)
+    report, home = with_sandbox(tmp_path, main)
 
     assert report.results is not None
     copies = list(home.rglob("frame.xlsx"))
@@ -528,13 +519,13 @@ def test_more_rows_than_a_worksheet_has_are_not_sent(
 ) -> None:
     monkeypatch.setattr("bulkcast.reporter.fresh.ROWS_MAX", 5)
 
-    async def main(stage: Stage) -> int:
+    async def main(stage: Harness) -> int:
         with pytest.raises(CannotStart, match="too few for 6 rows"):
             await stage.apply(prepare(term(5)), results=tmp_path / "b.xlsx")
         await stage.apply(prepare(term(4)), results=tmp_path / "b.xlsx")
         return len(stage.log)
 
-    assert staged(tmp_path, main) == 4
+    assert with_sandbox(tmp_path, main) == 4
 
 
 def test_a_plan_is_not_kept_of_what_lies_in_no_file(tmp_path: Path) -> None:
@@ -610,12 +601,12 @@ def test_requests_are_told_with_exact_ids_and_masked_passwords() -> None:
 
 
 def test_outcomes_have_numbers_texts_and_moments(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> RunReport:
+    async def main(stage: Harness) -> RunReport:
         frame = term(2, activityId=[FIRST_ID + 2, "x"])
         prepared = prepare(frame, SheetOptions(tz="Europe/Berlin"))
         return await stage.apply(prepared, results=tmp_path / "b.xlsx")
 
-    report = staged(tmp_path, main)
+    report = with_sandbox(tmp_path, main)
     outcomes = report.to_frame()
 
     assert dtypes(outcomes) == {
@@ -646,11 +637,12 @@ def test_pandas_is_not_loaded_where_no_frame_is_taken_or_given(tmp_path: Path) -
         "import sys\n"
         "from pathlib import Path\n"
         "import bulkcast\n"
-        "from tests.test_pipeline import Stage, plain, staged\n"
+        "from tests.pipeline_harness import with_sandbox\n"
+        "from tests.sheets import plain\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "sheet = plain(folder / 'term.xlsx', 3)\n"
         "bulkcast.validate(sheet)\n"
-        "report = staged(folder, lambda stage: stage.apply(bulkcast.prepare(sheet)))\n"
+        "report = with_sandbox(folder, lambda stage: stage.apply(bulkcast.prepare(sheet)))\n"
         "assert report.counts['applied'] == 3 and report.results.exists()\n"
         "print('pandas' in sys.modules)"
     )

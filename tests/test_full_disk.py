@@ -31,8 +31,8 @@ from bulkcast.pipeline import Control, SendOptions, apply, prepare, results, res
 from bulkcast.plan import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
-from tests.stage import header, requests
-from tests.test_pipeline import plain, read
+from tests.dispatcher_harness import header, requests
+from tests.sheets import plain, read_rows
 
 OK = Reply(200, b'{"code":1,"msg":"ok"}')
 
@@ -186,7 +186,7 @@ async def test_a_disk_that_fills_up_stops_the_run_which_can_be_resumed(
     applied, unconfirmed = (first.counts[s] for s in (RowStatus.APPLIED, RowStatus.UNCONFIRMED))
     assert unconfirmed, "what was answered and could not be written down"
     assert applied + unconfirmed == first.requests
-    assert sum(first.counts.values()) == len(read(first.results)) == rows
+    assert sum(first.counts.values()) == len(read_rows(first.results)) == rows
     assert second.counts[RowStatus.APPLIED] == rows
     (record,) = runs(config.home)
     stored = kept(config.home, record.header.run)
@@ -222,7 +222,7 @@ async def test_results_that_find_a_full_disk_cost_no_outcome(
     assert "rows 2 to 31 are in the ledger" in told
     assert names(small_disk) == ["hog"], "no half of a sheet is left"
     later = results(config.home, report.run, target=tmp_path / "later.csv")
-    assert len(read(later.results)) == 30
+    assert len(read_rows(later.results)) == 30
 
 
 def test_a_ledger_on_a_full_disk_is_for_later_and_says_why(small_disk: Path) -> None:

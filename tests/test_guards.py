@@ -14,7 +14,7 @@ from bulkcast.guards import (
     switched_on,
 )
 from bulkcast.model import Body, Outcome, ReplyClass, RowStatus, Stop, Verdict
-from tests.stage import request
+from tests.dispatcher_harness import request
 
 OK = Verdict(ReplyClass.OK, "1", proves_access=True)
 FOREIGN = Verdict(ReplyClass.ROW, "121601031", proves_access=True)

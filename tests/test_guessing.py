@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ------------------------------------------------------------------ the commonest file of all
 
 
+@pytest.mark.slow
 @given(text=st.one_of(ORDINARY, RARE))
 def test_a_chinese_header_settles_that_a_file_is_chinese(folder: Path, text: str) -> None:
     path = sheet(folder, CHINESE, text, "gbk")
@@ -225,6 +226,7 @@ def words_in_utf8(encoding: str) -> Iterator[tuple[str, str]]:
             yield (first + second).decode(encoding), (first + second).decode()
 
 
+@pytest.mark.slow
 def test_no_word_of_two_characters_passes_for_utf8() -> None:
     some = islice(words_in_utf8("gb2312"), 0, None, 499)
 

@@ -190,6 +190,7 @@ BOMBS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_hostile_workbook_is_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
     make, sentence = BOMBS[kind]
@@ -197,6 +198,7 @@ def test_a_hostile_workbook_is_refused_in_a_sentence(kind: str, tmp_path: Path) 
     assert sentence in refused(make(tmp_path / "a.xlsx"))
 
 
+@pytest.mark.slow
 def test_two_parts_of_one_name_are_refused(tmp_path: Path) -> None:
     path = book(tmp_path / "a.xlsx", [GOOD])
     with ZipFile(path, "a") as packed, pytest.warns(UserWarning, match="Duplicate"):
@@ -205,6 +207,7 @@ def test_two_parts_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two parts of one name" in refused(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "blank", ['<row r="{n}" s="3" customFormat="1"/>', '<row r="{n}"><c r="A{n}" s="0"/></row>']
 )
@@ -216,6 +219,7 @@ def test_a_million_blank_rows_are_no_rows(blank: str, tmp_path: Path) -> None:
     assert (status, json.loads(said)["rows"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_names_that_lead_out_of_the_archive_lead_nowhere(tmp_path: Path) -> None:
     path = book(tmp_path / "a.xlsx", [GOOD])
     with ZipFile(path, "a") as packed:
@@ -269,6 +273,7 @@ FAR: Final = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAR)
 def test_repeated_cells_of_an_open_document_do_not_fill_the_memory(
     kind: str, tmp_path: Path
@@ -278,6 +283,7 @@ def test_repeated_cells_of_an_open_document_do_not_fill_the_memory(
     assert "larger" in refused(ods(tmp_path / "a.ods", head + FAR[kind]))
 
 
+@pytest.mark.slow
 def test_a_million_blank_rows_of_an_open_document_are_no_rows(tmp_path: Path) -> None:
     blank = '<table:table-row table:number-rows-repeated="1000000"><table:table-cell/>'
     last = f"<table:table-row>{ODS_CELL.format(1152680)}{ODS_CELL.format(1)}</table:table-row>"
@@ -299,6 +305,7 @@ def flipped(content: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_damaged_workbooks_of_other_kinds_end_in_a_sentence_or_a_sheet(
     name: str, tmp_path: Path

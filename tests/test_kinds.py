@@ -16,8 +16,8 @@ from bulkcast.model import Layout, RowStatus, Target
 from bulkcast.reporter.columns import FIELDS, title
 from bulkcast.sandbox import Classroom, World
 from bulkcast.sandbox.faults import read_script
-from tests.books import converted, needs_office
-from tests.command_line import FAST, Desk, clearing, lines, write_csv, write_xlsx
+from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv, write_xlsx
+from tests.workbook_files import converted, needs_office
 
 TITLES = [title(field) for field in FIELDS]
 ID = 25_096_001
@@ -50,7 +50,7 @@ def told(path: Path) -> dict[int, str]:
 
 @pytest.mark.parametrize(("own", "other"), [(".csv", ".xlsx"), (".xlsx", ".csv"), (".csv", ".tsv")])
 def test_the_ending_says_what_is_written_and_it_can_be_resubmitted(
-    desk: Desk, own: str, other: str
+    desk: CliRunner, own: str, other: str
 ) -> None:
     write = write_csv if own == ".csv" else write_xlsx
     sheet = write(desk.folder / f"term{own}", lines(4))
@@ -75,7 +75,7 @@ def test_the_ending_says_what_is_written_and_it_can_be_resubmitted(
     assert lost == (own == ".xlsx")
 
 
-def test_long_headers_are_seen_whole_in_a_new_workbook(desk: Desk) -> None:
+def test_long_headers_are_seen_whole_in_a_new_workbook(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     sheet.write_text("activityId,Login to watch 登录观看,remarks of ours\n25096001,1,x\n", "utf-8")
     out = desk.folder / "out.xlsx"
@@ -86,7 +86,7 @@ def test_long_headers_are_seen_whole_in_a_new_workbook(desk: Desk) -> None:
     assert load_workbook(out).worksheets[0].row_dimensions[1].height == 30
 
 
-def test_results_writes_the_kind_its_name_says(desk: Desk) -> None:
+def test_results_writes_the_kind_its_name_says(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     with clearing(desk):
         run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
@@ -99,7 +99,7 @@ def test_results_writes_the_kind_its_name_says(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["out.ods", "out.xls", "out.xlsm", "out.pdf", "out"])
 def test_a_kind_that_cannot_be_written_is_refused_before_anything_is_sent(
-    desk: Desk, name: str
+    desk: CliRunner, name: str
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
@@ -111,7 +111,7 @@ def test_a_kind_that_cannot_be_written_is_refused_before_anything_is_sent(
     assert sandbox.log == []
 
 
-def test_a_resumed_run_refuses_such_a_name_too(desk: Desk) -> None:
+def test_a_resumed_run_refuses_such_a_name_too(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk):
         desk.call("apply", sheet, "-y", "--limit", "1", *FAST)
@@ -152,7 +152,7 @@ ODD: list[tuple[object, ...]] = [
 ]
 
 
-def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: Desk) -> None:
+def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: CliRunner) -> None:
     sheet = rich_book(desk.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
     out = desk.folder / "out.csv"
 
@@ -182,7 +182,9 @@ def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: Desk) -> Non
 
 
 @needs_office
-def test_a_spreadsheet_program_finds_no_formula_in_a_csv_made_of_a_workbook(desk: Desk) -> None:
+def test_a_spreadsheet_program_finds_no_formula_in_a_csv_made_of_a_workbook(
+    desk: CliRunner,
+) -> None:
     sheet = rich_book(desk.folder / "term.xlsx", [HEAD, *ODD])
     out = desk.folder / "out.csv"
     with clearing(desk):
@@ -191,7 +193,7 @@ def test_a_spreadsheet_program_finds_no_formula_in_a_csv_made_of_a_workbook(desk
     assert "table:formula" not in converted(out, "fods").read_text("utf-8")
 
 
-def test_a_workbook_of_a_csv_holds_texts_alone(desk: Desk) -> None:
+def test_a_workbook_of_a_csv_holds_texts_alone(desk: CliRunner) -> None:
     sheet = desk.folder / "term.csv"
     cells = ["=1+1", "007", "2027-03-01", "1E5", " space ", "’quote", "TRUE"]
     rows = [["activityId", "watchByLogin", "note"], *(["25096001", "1", c] for c in cells)]
@@ -209,7 +211,7 @@ def test_a_workbook_of_a_csv_holds_texts_alone(desk: Desk) -> None:
     assert found.cell(9, 1).value == "# 备注"
 
 
-def test_hidden_rows_that_were_left_out_are_not_sent_from_the_new_file(desk: Desk) -> None:
+def test_hidden_rows_that_were_left_out_are_not_sent_from_the_new_file(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
     book = load_workbook(sheet)
     book.worksheets[0].row_dimensions[3].hidden = True
@@ -225,7 +227,7 @@ def test_hidden_rows_that_were_left_out_are_not_sent_from_the_new_file(desk: Des
     assert "left out: 1" in " ".join(said.err.split())
 
 
-def test_columns_far_to_the_right_are_not_dropped_in_silence(desk: Desk) -> None:
+def test_columns_far_to_the_right_are_not_dropped_in_silence(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "term.xlsx", lines(2))
     book = load_workbook(sheet)
     book.worksheets[0].cell(2, 300).value = "far off"
@@ -249,7 +251,7 @@ def test_the_grid_of_a_result_sheet_is_without_its_marks(tmp_path: Path) -> None
 # ------------------------------------------------------------------ some rows
 
 
-def applied(desk: Desk, sheet: Path) -> str:
+def applied(desk: CliRunner, sheet: Path) -> str:
     """The run that a sheet was applied in, with the class in row 3 refused."""
     run: str = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
     return run
@@ -258,7 +260,7 @@ def applied(desk: Desk, sheet: Path) -> str:
 @pytest.mark.parametrize("other", [".csv", ".xlsx", ".tsv"])
 @pytest.mark.parametrize("own", [".csv", ".xlsx"])
 def test_only_rows_that_ended_so_are_written_mended_and_resubmitted(
-    desk: Desk, own: str, other: str
+    desk: CliRunner, own: str, other: str
 ) -> None:
     wrong = ["课 x", "not an id", "1", "0", "1", "1", ""]
     rows = [["# top"], *lines(3), ["# bottom"], wrong]
@@ -286,7 +288,7 @@ def test_only_rows_that_ended_so_are_written_mended_and_resubmitted(
     assert sent == [Target("activityId", ID)]
 
 
-def test_chosen_rows_keep_what_numbers_and_dates_are(desk: Desk) -> None:
+def test_chosen_rows_keep_what_numbers_and_dates_are(desk: CliRunner) -> None:
     sheet = rich_book(desk.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
     failed = desk.folder / "failed.xlsx"
 
@@ -305,7 +307,7 @@ def test_chosen_rows_keep_what_numbers_and_dates_are(desk: Desk) -> None:
     assert "first of them" not in said.err
 
 
-def test_a_workbook_with_macros_becomes_one_without(desk: Desk) -> None:
+def test_a_workbook_with_macros_becomes_one_without(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "term.xlsm", lines(3))
     with clearing(desk, REFUSED_ONCE):
         run = applied(desk, sheet)
@@ -320,7 +322,7 @@ def test_a_workbook_with_macros_becomes_one_without(desk: Desk) -> None:
     assert told(desk.folder / "all.xlsx") == {2: "applied", 3: "rejected", 4: "applied"}
 
 
-def test_where_no_row_ended_so_no_file_is_written(desk: Desk) -> None:
+def test_where_no_row_ended_so_no_file_is_written(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk):
         run = applied(desk, sheet)
@@ -345,7 +347,9 @@ def test_where_no_row_ended_so_no_file_is_written(desk: Desk) -> None:
         (("--only", "rejected", "-o", "f.ods"), "use .xlsx, .csv or .tsv"),
     ],
 )
-def test_what_only_cannot_mean_is_refused(desk: Desk, argv: tuple[str, ...], sentence: str) -> None:
+def test_what_only_cannot_mean_is_refused(
+    desk: CliRunner, argv: tuple[str, ...], sentence: str
+) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk, REFUSED_ONCE):
         run = applied(desk, sheet)
@@ -358,7 +362,7 @@ def test_what_only_cannot_mean_is_refused(desk: Desk, argv: tuple[str, ...], sen
         assert all(status.value in said.err for status in RowStatus)
 
 
-def test_only_counts_every_state_wherever_it_stands(desk: Desk) -> None:
+def test_only_counts_every_state_wherever_it_stands(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     with clearing(desk, REFUSED_ONCE):
         run = applied(desk, sheet)
@@ -372,7 +376,7 @@ def test_only_counts_every_state_wherever_it_stands(desk: Desk) -> None:
     ]
 
 
-def test_a_sheet_for_its_owner_alone_has_such_results(desk: Desk) -> None:
+def test_a_sheet_for_its_owner_alone_has_such_results(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(3))
     sheet.chmod(0o600)
     with clearing(desk, REFUSED_ONCE):

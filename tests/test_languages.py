@@ -1,50 +1,34 @@
 """Every sentence a user meets is there in both languages, and none goes past the translator."""
 
 import ast
-import importlib.util
 import io
 import re
 import string
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
-import click
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli import words
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
-from bulkcast.endpoints import WEBCAST
 from bulkcast.fence import WAITED
 from bulkcast.languages import FOLDERS, of_terminal, tongue
-from bulkcast.model import RowStatus, Severity, Text
-from bulkcast.problems import PROBLEMS, issue
-from bulkcast.reporter.columns import FIELDS
+from bulkcast.model import Severity, Text
+from bulkcast.problems import issue
 from bulkcast.wording import ENGLISH
-from tests.command_line import FAST, ROOT, Desk, clearing, line, lines, write_csv, write_xlsx
+from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx
+from tests.english_words import english_in, load_translations
+from tests.english_words import strings as _strings
+from tests.source_files import ROOT
 
-
-def _load() -> ModuleType:
-    path = Path(__file__).with_name("translations.py")
-    spec = importlib.util.spec_from_file_location("translations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["translations"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-translations = _load()
+translations = load_translations()
 STALE = f"run: {translations.COMMAND}"
 LANGS = tuple(FOLDERS)
 
@@ -55,11 +39,6 @@ def _room_for_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ------------------------------------------------------------------ the catalogues
-
-
-def _strings(message: object) -> tuple[str, ...]:
-    string_ = getattr(message, "string", "")
-    return string_ if isinstance(string_, tuple) else (string_,)
 
 
 def _fields(template: str) -> set[str]:
@@ -162,57 +141,13 @@ def test_nothing_is_shown_that_was_not_handed_to_the_translator() -> None:
 
 # ------------------------------------------------------------------ what is really said
 
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}|\b[0-9a-f]{16}\b")
-"""A run's name, or a plan's fingerprint."""
-_WORD = re.compile(r"[A-Za-z]{2,}")
-
-
-def _words(*texts: str) -> set[str]:
-    return {word.casefold() for text in texts for word in _WORD.findall(text)}
-
-
-def _of_tree(command: click.Command) -> Iterator[str]:
-    for parameter in command.params:
-        yield from (*parameter.opts, parameter.make_metavar(click.Context(command)))
-        yield str(parameter.default)
-    if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            yield name
-            yield from _of_tree(below)
-
-
-def _names() -> set[str]:
-    """Words that are the same in every language: what is typed, keys, codes, states."""
-    told = (s for m in translations.read("zh") if m.id for s in _strings(m))
-    table = (w for c in WEBCAST.columns for w in (*c.spellings(), c.help.zh))
-    choices = (
-        w for c in WEBCAST.columns for x in getattr(c.kind, "choices", ()) for w in x.spellings()
-    )
-    replies = (r.meaning.zh + r.fix.zh for r in WEBCAST.replies)
-    return _words(
-        *(re.sub(r"\{\w*(![rs])?\}", " ", text) for text in told),
-        *table, *choices, *replies, *PROBLEMS, *RowStatus, *_of_tree(bulkcast),
-        "bulkcast https http csv xlsx xls ods tsv utf gb18030 utf-16-le utf-16-be cp932 big5",
-        "min GMT Asia Shanghai COMMAND ARGS OPTIONS Ctrl MB ledger sqlite",
-        *FIELDS, RESULT_PREFIX,
-    )  # fmt: skip
-
-
-NAMES = _names()
-
-
-def english_in(text: str, *data: str) -> set[str]:
-    """Words of `text` that are neither names nor in the `data` it speaks of."""
-    return _words(_RUN.sub("", text)) - NAMES - _words(*data)
-
-
 SAMPLES = sorted(
     p for p in (ROOT / "samples").rglob("*") if p.suffix in {".csv", ".tsv", ".xlsx", ".xls"}
 )
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
-def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk) -> None:
+def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: CliRunner) -> None:
     said = desk.call("validate", sample, "--all", "-v", "--lang", "zh")
     listed = desk.call("validate", sample, "--json", "--lang", "en")
     data = listed.document["issues"] if listed.out else []
@@ -225,7 +160,7 @@ def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: Desk)
     assert english_in(spoken, str(sample), "Classes", *cells) == set(), spoken
 
 
-def test_no_english_is_left_in_the_help_of_any_command(desk: Desk) -> None:
+def test_no_english_is_left_in_the_help_of_any_command(desk: CliRunner) -> None:
     for name in ("", *bulkcast.commands):
         said = desk.call(*([name] if name else []), "--help", "--lang", "zh")
 
@@ -249,7 +184,7 @@ def test_no_english_is_left_in_the_help_of_any_command(desk: Desk) -> None:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: Desk) -> None:
+def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: CliRunner) -> None:
     desk.monkeypatch.chdir(write_csv(desk.folder / "a.csv", lines(2)).parent)
 
     said = desk.call(*argv, "--lang", "zh")
@@ -257,7 +192,7 @@ def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: Desk
     assert english_in(said.out + said.err, *argv, str(desk.folder)) == set(), said.err
 
 
-def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: Desk) -> None:
+def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: CliRunner) -> None:
     rows = [
         *lines(3),
         ["课", "待定", "maybe", "0", "1", "1", "x"],
@@ -299,7 +234,7 @@ def dated(path: Path, begins_in: Sequence[float], recorded: int = 1, free: int =
     return path
 
 
-def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
+def test_no_english_is_left_in_what_is_foreseen(desk: CliRunner) -> None:
     """In time, locked already, saved by a pace that ClassIn allows or does not, saved by none."""
     minute = 20 * 60 + 30 + 1
     begins = {
@@ -326,7 +261,7 @@ def test_no_english_is_left_in_what_is_foreseen(desk: Desk) -> None:
     assert "可赶上这些行" in said["both"]
 
 
-def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: Desk) -> None:
+def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(4))
     plan = desk.folder / "term.plan"
     late = dated(desk.folder / "late.csv", [60.0])
@@ -386,7 +321,9 @@ def test_no_english_is_left_in_what_the_fence_says() -> None:
     assert "5" in told
 
 
-def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(desk: Desk) -> None:
+def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(
+    desk: CliRunner,
+) -> None:
     sheet = desk.folder / "old.xls"
     sheet.write_bytes((ROOT / "samples" / "old-kind.xls").read_bytes()[:3000])
 
@@ -396,7 +333,8 @@ def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(desk
     assert "old.xls：工作簿已损坏；请打开并重新另存为 .xlsx。" in chinese
 
 
-def test_no_english_is_left_in_the_demo(desk: Desk) -> None:
+@pytest.mark.slow
+def test_no_english_is_left_in_the_demo(desk: CliRunner) -> None:
     folder = desk.folder / "demo"
 
     said = desk.call("demo", "--dir", folder, "--lang", "zh")
@@ -406,7 +344,7 @@ def test_no_english_is_left_in_the_demo(desk: Desk) -> None:
     )
 
 
-def test_json_has_the_same_keys_codes_and_states_in_both_languages(desk: Desk) -> None:
+def test_json_has_the_same_keys_codes_and_states_in_both_languages(desk: CliRunner) -> None:
     sheet = write_xlsx(desk.folder / "a.xlsx", [*lines(2), ["x", "待定", "maybe", "", "", "", ""]])
     told = ("message", "fix")
 
@@ -444,14 +382,14 @@ def test_the_terminal_says_which_language_is_spoken(environ: dict[str, str], lan
     assert of_terminal(environ) == lang
 
 
-def test_what_the_command_line_asks_for_comes_before_the_terminal(desk: Desk) -> None:
+def test_what_the_command_line_asks_for_comes_before_the_terminal(desk: CliRunner) -> None:
     desk.set(LC_ALL="zh_CN.UTF-8")
 
     assert "还没有任何批次" in desk.call("runs").err
     assert "no runs yet" in desk.call("runs", "--lang", "en").err
 
 
-def test_a_language_nobody_asked_for_again_is_forgotten(desk: Desk) -> None:
+def test_a_language_nobody_asked_for_again_is_forgotten(desk: CliRunner) -> None:
     desk.call("nonsense", "--lang", "zh")
 
     assert "No such command" in desk.call("nonsense").err

@@ -19,9 +19,8 @@ from bulkcast.protocol import judge
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from bulkcast.weather import is_unanswered, seen
 from bulkcast.wording import SEEN
-from tests.stage import met, play, request, requests, storm
-from tests.test_matrix import ANSWERS
-from tests.test_protocol import NOT_TO_ACT_ON
+from tests.dispatcher_harness import met, play, request, requests, storm
+from tests.server_answers import ANSWERS, NOT_TO_ACT_ON
 
 PYTHON = re.compile(r"(?!ClassIn)\b_?[A-Z][a-z]+[A-Z]\w+|Error\b|[Ee]rrno|Exception|\w+\.\w+\(|\('")
 ENGLISH = re.compile(r"\b[a-z]{3,}")

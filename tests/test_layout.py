@@ -16,23 +16,20 @@ from bulkcast.model import RowStatus
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests import check
 from tests.benchmarks.rows import sandbox, write_sheet
+from tests.source_files import (
+    ROOT,
+    files_of_the_project,
+    imported_modules,
+    modules,
+    top_level_imports,
+)
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {p.stem: p.read_text(encoding="utf-8") for p in (ROOT / "bulkcast/reference").glob("*.md")}
 SET_UP_AND_RUN = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/bulkcast demo"
 CHECK_EVERYTHING = "python3 tests/check.py"
 
 TOP_LEVEL = {"LICENSE", "README.md", "bulkcast", "pyproject.toml", "samples", "templates", "tests"}
-
-
-def files_of_the_project() -> list[Path]:
-    """Everything committed, or about to be."""
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    if done.returncode:
-        pytest.skip("not a git checkout, so nothing tells the project's files from others")
-    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def section(heading: str, text: str) -> str:
@@ -50,11 +47,6 @@ def first_cells(text: str) -> list[str]:
     return [cell.strip("`") for cell in rows[2:]]
 
 
-def modules(folder: str) -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
-
-
 # ------------------------------------------------------------------ files
 
 
@@ -69,6 +61,18 @@ def test_every_module_says_what_it_is(folder: str) -> None:
     silent = [path.name for path, tree in modules(folder) if not ast.get_docstring(tree)]
 
     assert not silent
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    """What several of them need has a module of its own, named for what it is."""
+    found = [
+        f"{path.name} imports {name}"
+        for path, tree in modules("tests")
+        for name in imported_modules(tree)
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_")
+    ]
+
+    assert not found
 
 
 def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> None:
@@ -115,12 +119,6 @@ def test_the_checks_need_nothing_but_the_standard_library() -> None:
     assert top_level_imports(tree) <= sys.stdlib_module_names
 
 
-def top_level_imports(tree: ast.Module) -> set[str]:
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names}
-
-
 # ------------------------------------------------------------------ README
 
 
@@ -133,6 +131,7 @@ def test_the_reference_explains_every_row_state() -> None:
     assert first_cells(PAGES["states"]) == list(RowStatus)
 
 
+@pytest.mark.slow
 def test_readme_explains_every_exit_status_there_is() -> None:
     explained = [int(cell) for cell in first_cells(section("Exit codes", README))]
 
@@ -187,6 +186,7 @@ def test_the_reference_explains_every_variable_that_is_read_and_no_other() -> No
     assert {c for c in explained if c.startswith("BULKCAST_")} == read
 
 
+@pytest.mark.slow
 def test_the_example_for_programs_works_as_it_stands(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     write_sheet(tmp_path / "classes.csv", 3)

@@ -48,8 +48,8 @@ from bulkcast.model import (
 )
 from bulkcast.plan import Plan
 from bulkcast.problems import issue
-from tests.figures import Record
-from tests.stage import header, request, requests
+from tests.dispatcher_harness import header, request, requests
+from tests.measured_figures import Record
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes mean little here")
 SCHOOL = header("x", 0).institution
@@ -597,6 +597,7 @@ def noted(tally: Tally, record_property: Record) -> None:
     assert tally.silent == []
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_noticed_or_changes_nothing(
     tmp_path: Path, record_property: Record
 ) -> None:

@@ -38,9 +38,9 @@ from bulkcast.model import (
 )
 from bulkcast.plan import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
-from tests.figures import Record
-from tests.stage import header, requests
-from tests.virtual import VirtualLoop, run
+from tests.dispatcher_harness import header, requests
+from tests.measured_figures import Record
+from tests.virtual_loop import VirtualLoop, run
 
 WAL, SHM = f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"
 ROWS = 60
@@ -349,6 +349,7 @@ def unnoticed_anywhere(sent: Sent, folder: Path, seed: int, times: int) -> list[
     return silent
 
 
+@pytest.mark.slow
 def test_a_bit_flipped_in_any_file_is_noticed_or_changes_nothing(
     broken: Sent, tmp_path: Path, record_property: Record
 ) -> None:

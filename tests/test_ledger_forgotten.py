@@ -11,15 +11,15 @@ from bulkcast.errors import LedgerDamaged
 from bulkcast.ledger import FILE_NAME, Ledger
 from bulkcast.ledger.mark import Counts, Mark
 from bulkcast.plan import Plan
-from tests.command_line import FAST, Desk, clearing, lines, write_csv
-from tests.stage import header, requests
+from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
+from tests.dispatcher_harness import header, requests
 
 
-def ledger_of(desk: Desk) -> Path:
+def ledger_of(desk: CliRunner) -> Path:
     return desk.folder / "home" / FILE_NAME
 
 
-def applied(desk: Desk, number: int = 0) -> str:
+def applied(desk: CliRunner, number: int = 0) -> str:
     """A run of three rows that went through; another number, other classrooms."""
     sheet = write_csv(desk.folder / f"term{number}.csv", lines(3 * number + 3)[-3:])
     said = desk.call("apply", sheet, "-y", "--json", *FAST)
@@ -41,7 +41,7 @@ def anothers(ledger: Path) -> None:
 
 @pytest.mark.parametrize("lose", [Path.unlink, emptied, anothers])
 def test_a_ledger_that_is_gone_is_refused_by_whatever_builds_on_it(
-    desk: Desk, lose: Callable[[Path], object]
+    desk: CliRunner, lose: Callable[[Path], object]
 ) -> None:
     with clearing(desk) as sandbox:
         run = applied(desk)
@@ -64,7 +64,7 @@ def test_a_ledger_that_is_gone_is_refused_by_whatever_builds_on_it(
     assert after == before
 
 
-def test_what_needs_no_ledger_goes_on_without_one(desk: Desk) -> None:
+def test_what_needs_no_ledger_goes_on_without_one(desk: CliRunner) -> None:
     with clearing(desk):
         applied(desk)
     ledger_of(desk).unlink()
@@ -73,7 +73,7 @@ def test_what_needs_no_ledger_goes_on_without_one(desk: Desk) -> None:
     assert desk.call("template", desk.folder / "new.xlsx").status == 0
 
 
-def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(desk: Desk) -> None:
+def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(desk: CliRunner) -> None:
     ledger, copy = ledger_of(desk), desk.folder / "copy"
     with clearing(desk):
         applied(desk)
@@ -89,7 +89,7 @@ def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(desk: De
     assert desk.call("runs").status == 0
 
 
-def test_with_the_folders_moved_away_it_begins_anew(desk: Desk) -> None:
+def test_with_the_folders_moved_away_it_begins_anew(desk: CliRunner) -> None:
     with clearing(desk):
         for number in range(4):
             applied(desk, number)
@@ -117,7 +117,9 @@ def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("named", ["{} - Copy", "{} copy", "{} (1)", "{}.old", "copy of {}"])
-def test_a_runs_folder_that_somebody_copied_by_hand_blocks_nothing(desk: Desk, named: str) -> None:
+def test_a_runs_folder_that_somebody_copied_by_hand_blocks_nothing(
+    desk: CliRunner, named: str
+) -> None:
     with clearing(desk):
         folder = desk.folder / "home" / "runs" / applied(desk)
     shutil.copytree(folder, folder.with_name(named.format(folder.name)))

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.plan import Plan
-from tests.stage import header, requests
+from tests.dispatcher_harness import header, requests
 
 ROWS = st.integers(2, 3)
 """Two of the five rows: the more happens to each."""

@@ -14,7 +14,7 @@ from bulkcast.model import Credentials, RowStatus
 from bulkcast.pipeline import RunReport, SendOptions, resume, runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.make_ledgers import NEWER, OLDER, PORT, SCHOOL, SHELF, make
-from tests.virtual import VirtualLoop, run
+from tests.virtual_loop import VirtualLoop, run
 
 VERSIONS = sorted(folder.name for folder in SHELF.iterdir() if folder.is_dir())
 A, R, S = RowStatus.APPLIED, RowStatus.REJECTED, RowStatus.SUPERSEDED

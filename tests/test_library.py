@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import bulkcast
-from tests.test_pipeline import plain
+from tests.sheets import plain
 
 
 def test_every_public_name_is_there() -> None:

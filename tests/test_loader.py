@@ -124,6 +124,7 @@ def test_a_quoted_cell_that_holds_whole_rows_is_told(
     assert found == ([("cell.holds_rows", cell)] if cell else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row", ["," * 3_000_000, '"a",' * 40_000, '"\n",' * 40_000, "1" + "," * 16_384]
 )

@@ -30,8 +30,8 @@ from bulkcast.model import (
 )
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
-from tests.command_line import CANARY, lines, write_csv
-from tests.secrecy import forms, leaks
+from tests.cli_runner import CANARY, lines, write_csv
+from tests.secret_search import forms, leaks
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="•"), min_size=4, max_size=30)
 ODD = 'p"w/ü密 <&>+😀'

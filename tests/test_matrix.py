@@ -1,14 +1,12 @@
 """The fault matrix: one cell for each thing that can go wrong, and when.
 
-Every cell is a drill with a real sheet, HTTP, ledger and result sheet; the auditor has to find
+Every cell is a scenario with a real sheet, HTTP, ledger and result sheet; the auditor has to find
 every promise kept, and the row that met the fault ends in the state that its cell names.
 """
 
-import csv
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,31 +17,19 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
 from bulkcast.model import Attempt, Body, Intent, NoReply, Reply, Target
 from bulkcast.pipeline import Parts
-from bulkcast.sandbox import Classroom, Sandbox, World, read_fault
-from bulkcast.sandbox.faults import read_script
+from bulkcast.sandbox import Sandbox, World, read_fault
 from tests.audit import Evidence, verdict
-from tests.drill import FIRST_ID, Life, drill, sheet
-from tests.figures import Record
-from tests.test_mutants import Journal, keeping
-from tests.virtual import VirtualLoop
+from tests.dispatcher_harness import classroom
+from tests.measured_figures import Record
+from tests.mutants import Journal, keeping
+from tests.scenario import Program, run_scenario, sheet, states
+from tests.server_answers import ANSWERS, Answer
+from tests.sheets import FIRST_ID
+from tests.virtual_loop import VirtualLoop
 
 ROWS = 12
 MET_BY = 7
 """The row that meets the fault."""
-
-
-def states(evidence: Evidence) -> list[str]:
-    """The states in the last result sheet, in its order."""
-    results = evidence.ended[-1].results
-    assert results is not None
-    with results.open(encoding="utf-8-sig", newline="") as file:
-        return [line["bulkcast_status"] for line in csv.DictReader(file)]
-
-
-def room(row: int, *faults: str, **facts: object) -> Classroom:
-    target = Target("activityId", FIRST_ID + row)
-    script = read_script(list(faults), WEBCAST)
-    return Classroom((target,), script=script, **facts)  # type: ignore[arg-type] # test data
 
 
 @pytest.fixture(autouse=True)
@@ -55,69 +41,14 @@ def cell_counted(record_property: Record) -> None:
 # ------------------------------------------------------------------ answers
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A fault that one row meets, and how that row ends where it meets nothing else."""
-
-    number: str
-    fault: str
-    ends: str
-    exit: int = 0
-    sends: int = 8
-    """How often it is sent where it meets nothing else."""
-    passing: bool = True
-    """Whether one bad answer costs the row nothing."""
-    stops: bool = False
-    """Whether it ends the whole run."""
-
-
-def unanswered(number: str, *faults: str) -> list[Answer]:
-    return [Answer(number, fault, "unconfirmed", 4) for fault in faults]
-
-
-def refused(number: str, *codes: int, state: str = "rejected") -> list[Answer]:
-    return [Answer(number, f"code:{c}", state, 3, sends=1, passing=False) for c in codes]
-
-
-def stopping(number: str, *faults: str) -> list[Answer]:
-    return [Answer(number, f, "unconfirmed", 6, 1, passing=False, stops=True) for f in faults]
-
-
-ANSWERS: Sequence[Answer] = [
-    *unanswered("F24", "hang:60", "hang:60:applied"),
-    *unanswered("F25", "reset", "reset:applied", "close", "close:applied"),
-    *unanswered("F26", "truncated", "truncated:applied"),
-    *unanswered("F27", "drip:2"),
-    *unanswered("F28", "big:200000", "gzip:1000000"),
-    *unanswered("F30", "html", "empty", "cut"),
-    *unanswered("F31", *(f"garbage:{g}" for g in ("deep", "number", "nan", "twice", "utf8",
-                                                  "trailing"))),
-    *unanswered("F32", *(f"wrong_type:{t}" for t in ("true", "float", "list", "null", "missing"))),
-    Answer("F32", "wrong_type:text", "applied", sends=1),
-    Answer("F29", "smuggle", "applied", sends=1),
-    *refused("F33", 987654, 2**40, -7),
-    *unanswered("F34", "code:104", "code:104:applied", "code:114", "code:221"),
-    *refused("F35", 121601031, 121601045, 121604008, 122301037, 142, 212, 369),
-    *refused("F35", 145, 350, 140, 385, 875, state="too_late"),
-    *refused("F36", 101001001),
-    *refused("F37", 101002005),
-    Answer("F40", "http:429", "not_sent", 4, sends=12),
-    *(Answer("F40", f"http:429:retry_after={hint}", "not_sent", 4, sends=12)
-      for hint in ("0", "2", "-5", "soon")),
-    *(Answer("F41", f"code:{c}", "not_sent", 4, sends=12) for c in (101003001, 460, 464)),
-    *unanswered("F42", *(f"http:{status}" for status in (500, 502, 503, 504, 408, 425))),
-    *unanswered("F42", "http:503:applied"),
-    *stopping("F43", *(f"http:{status}" for status in (401, 403, 404, 405, 413, 415))),
-    *stopping("F44", *(f"redirect:{status}" for status in (301, 302, 303, 307, 308))),
-]  # fmt: skip
 NAMES = [f"{answer.number} {answer.fault}" for answer in ANSWERS]
 
 
 def meets(folder: Path, answer: Answer, repeat: str) -> Evidence:
     term = sheet(folder / "term.csv", ROWS)
-    world = World(classrooms=(room(MET_BY, f"{answer.fault}{repeat}"),))
+    world = World(classrooms=(classroom(MET_BY, f"{answer.fault}{repeat}"),))
     open_rows = 0 if repeat == "" and answer.passing else ROWS
-    return drill(folder, [Life(term)], world, open_rows=open_rows)
+    return run_scenario(folder, [Program(term)], world, open_rows=open_rows)
 
 
 def sends(evidence: Evidence, row: int) -> int:
@@ -157,7 +88,9 @@ def test_a_row_that_meets_nothing_else_ends_as_it_must(answer: Answer, tmp_path:
 )
 def test_the_first_answer_of_all_may_be_bad(answer: Answer, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", 4)
-    evidence = drill(tmp_path, [Life(term)], World(classrooms=(room(2, answer.fault),)))
+    evidence = run_scenario(
+        tmp_path, [Program(term)], World(classrooms=(classroom(2, answer.fault),))
+    )
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * 4
@@ -171,8 +104,8 @@ def test_the_first_answer_of_all_may_be_bad(answer: Answer, tmp_path: Path) -> N
 def test_a_program_killed_after_a_bad_answer_is_resumed(answer: Answer, tmp_path: Path) -> None:
     """The answer is there, and nobody wrote it down."""
     term = sheet(tmp_path / "term.csv", 5)
-    lives = [Life(term, killed_at=("answered", 3)), Life()]
-    evidence = drill(tmp_path, lives, World(classrooms=(room(4, answer.fault),)))
+    programs = [Program(term, killed_at=("answered", 3)), Program()]
+    evidence = run_scenario(tmp_path, programs, World(classrooms=(classroom(4, answer.fault),)))
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * 5
@@ -190,9 +123,9 @@ def test_f01_killed_at_any_point_nothing_is_lost(
     point: str, nth: int, weather: tuple[str, ...], tmp_path: Path
 ) -> None:
     term = sheet(tmp_path / "term.csv", ROWS)
-    rooms = tuple(room(row, *weather) for row in (2, 5, 12)) if weather else ()
-    lives = [Life(term, killed_at=(point, nth)), Life(killed_at=(point, 1)), Life()]
-    evidence = drill(tmp_path, lives, World(latency_s=0.1, classrooms=rooms))
+    rooms = tuple(classroom(row, *weather) for row in (2, 5, 12)) if weather else ()
+    programs = [Program(term, killed_at=(point, nth)), Program(killed_at=(point, 1)), Program()]
+    evidence = run_scenario(tmp_path, programs, World(latency_s=0.1, classrooms=rooms))
 
     assert evidence.crashes >= 1
     assert verdict(evidence) == []
@@ -204,8 +137,8 @@ def test_f02_interrupted_and_resumed_every_row_is_applied(
     interrupts: tuple[float, ...], tmp_path: Path
 ) -> None:
     term = sheet(tmp_path / "term.csv", ROWS)
-    lives = [Life(term, interrupted_after=interrupts), Life()]
-    evidence = drill(tmp_path, lives, World(latency_s=1.0))
+    programs = [Program(term, interrupted_after=interrupts), Program()]
+    evidence = run_scenario(tmp_path, programs, World(latency_s=1.0))
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * ROWS
@@ -241,8 +174,10 @@ def test_f06_a_disk_full_after_any_write_loses_and_claims_nothing(
         FullDisk.left = writes
         loop.call_at(50.0, setattr, FullDisk, "left", 10**6)
 
-    lives = [Life(term), Life(pause=60.0)]
-    evidence = drill(tmp_path, lives, World(latency_s=0.2), parts=keeping(FullDisk), direct=direct)
+    programs = [Program(term), Program(pause=60.0)]
+    evidence = run_scenario(
+        tmp_path, programs, World(latency_s=0.2), parts=keeping(FullDisk), direct=direct
+    )
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * ROWS
@@ -264,8 +199,8 @@ class NoMemory(Client):
 def test_f05_out_of_memory_costs_no_row(nth: int, tmp_path: Path) -> None:
     NoMemory.left = nth
     term = sheet(tmp_path / "term.csv", ROWS)
-    evidence = drill(
-        tmp_path, [Life(term, dies=True), Life()], World(), parts=Parts(client=NoMemory)
+    evidence = run_scenario(
+        tmp_path, [Program(term, dies=True), Program()], World(), parts=Parts(client=NoMemory)
     )
 
     assert evidence.crashes == 1
@@ -285,8 +220,8 @@ def test_f14_a_computer_that_sleeps_goes_on_where_it_was(
         loop.call_at(after, loop.sleeps, seconds)
 
     term = sheet(tmp_path / "term.csv", 40)
-    evidence = drill(
-        tmp_path, [Life(term)], World(latency_s=0.4), direct=direct, longest_s=24 * 3600.0
+    evidence = run_scenario(
+        tmp_path, [Program(term)], World(latency_s=0.4), direct=direct, longest_s=24 * 3600.0
     )
 
     assert verdict(evidence) == []
@@ -299,8 +234,8 @@ def test_f15_a_clock_set_between_two_programs_breaks_no_promise(
 ) -> None:
     """Nor does the pace, though the stamps of the first lie in the future of the second."""
     term = sheet(tmp_path / "term.csv", 30)
-    lives = [Life(term, killed_after=1.0), Life(forward=forward)]
-    evidence = drill(tmp_path, lives, World(latency_s=0.1))
+    programs = [Program(term, killed_after=1.0), Program(forward=forward)]
+    evidence = run_scenario(tmp_path, programs, World(latency_s=0.1))
 
     others = [v for v in verdict(evidence) if not v.startswith("I10")]
     assert others == []
@@ -310,7 +245,7 @@ def test_f15_a_clock_set_between_two_programs_breaks_no_promise(
 @pytest.mark.parametrize("offset", [-600.0, -299.0, -200.0, 200.0, 299.0, 600.0, 86_400.0])
 def test_f16_a_clock_that_is_off_costs_no_row(offset: float, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", ROWS)
-    evidence = drill(tmp_path, [Life(term)], World(), clock_offset_s=offset)
+    evidence = run_scenario(tmp_path, [Program(term)], World(), clock_offset_s=offset)
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * ROWS
@@ -338,8 +273,8 @@ def test_where_nobody_answers_nothing_is_claimed_to_be_sent(
     leads: Callable[[str], str], exit_status: int, tmp_path: Path
 ) -> None:
     term = sheet(tmp_path / "term.csv", ROWS)
-    evidence = drill(
-        tmp_path, [Life(term)], World(), leads=leads, max_outage_s=120.0, open_rows=ROWS
+    evidence = run_scenario(
+        tmp_path, [Program(term)], World(), leads=leads, max_outage_s=120.0, open_rows=ROWS
     )
 
     assert verdict(evidence) == []
@@ -365,7 +300,7 @@ def test_f46_f47_half_an_hour_without_an_answer_costs_no_row(
         loop.call_at(begins + 1800.0, setattr, sandbox, "storm", None)
 
     term = sheet(tmp_path / "term.csv", 60)
-    evidence = drill(tmp_path, [Life(term)], World(latency_s=0.1), direct=direct)
+    evidence = run_scenario(tmp_path, [Program(term)], World(latency_s=0.1), direct=direct)
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * 60
@@ -378,7 +313,7 @@ def test_f46_the_probes_of_an_outage_are_shared_by_its_rows(tmp_path: Path) -> N
         loop.call_at(1800.0, setattr, sandbox, "storm", None)
 
     term = sheet(tmp_path / "term.csv", 60)
-    evidence = drill(tmp_path, [Life(term)], World(latency_s=0.1), direct=direct)
+    evidence = run_scenario(tmp_path, [Program(term)], World(latency_s=0.1), direct=direct)
 
     sent = Counter(r.target.id for r in evidence.log if r.target)
     assert max(sent.values()) <= 8
@@ -388,7 +323,9 @@ def test_f46_the_probes_of_an_outage_are_shared_by_its_rows(tmp_path: Path) -> N
 @pytest.mark.parametrize("seed", range(4))
 def test_f45_a_brown_out_costs_no_row(seed: int, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", 120)
-    evidence = drill(tmp_path, [Life(term)], World(fault_rate=0.3, seed=seed), open_rows=1)
+    evidence = run_scenario(
+        tmp_path, [Program(term)], World(fault_rate=0.3, seed=seed), open_rows=1
+    )
 
     assert verdict(evidence) == []
     assert Counter(states(evidence))["applied"] >= 119
@@ -398,7 +335,7 @@ def test_f45_a_brown_out_costs_no_row(seed: int, tmp_path: Path) -> None:
 def test_f48_a_lower_limit_is_found_and_kept(calls: int, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", 200)
     world = World(limit=Limit(calls, 60.0, "a lower one"))
-    evidence = drill(tmp_path, [Life(term)], world)
+    evidence = run_scenario(tmp_path, [Program(term)], world)
 
     assert verdict(evidence) == []
     assert states(evidence) == ["applied"] * 200

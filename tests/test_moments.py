@@ -14,8 +14,9 @@ from bulkcast.pipeline import SendOptions, apply, prepare
 from bulkcast.plan import Plan
 from bulkcast.sandbox import World
 from tests.audit import most_in_window
-from tests.stage import header, request
-from tests.test_pipeline import Stage, plain, staged
+from tests.dispatcher_harness import header, request
+from tests.pipeline_harness import Harness, with_sandbox
+from tests.sheets import plain
 
 WALL = 1_803_859_200.0
 SET = st.floats(-1e8, 1e8)
@@ -82,16 +83,16 @@ def test_a_clock_set_forward_between_two_programs_does_not_lift_the_cap(tmp_path
     """The first in all haste, the second an hour later by the clock, and at once in truth."""
     hasty, usual = plain(tmp_path / "1.csv", 990), plain(tmp_path / "2.csv", 200)
 
-    async def main(stage: Stage) -> list[float]:
-        steady = Steady(stage.loop.time, "one start")
+    async def main(harness: Harness) -> list[float]:
+        steady = Steady(harness.loop.time, "one start")
         for sheet, rate, forward_s in ((hasty, "max", 0.0), (usual, "950/min", 3600.0)):
             await apply(
-                prepare(sheet), stage.config, SendOptions(rate=parse_rate(rate)), steady=steady,
-                wall=lambda forward_s=forward_s: stage.loop.wall() + forward_s,  # type: ignore[misc] # bound now
+                prepare(sheet), harness.config, SendOptions(rate=parse_rate(rate)), steady=steady,
+                wall=lambda forward_s=forward_s: harness.loop.wall() + forward_s,  # type: ignore[misc] # bound now
             )  # fmt: skip
-        return [received.at for received in stage.log]
+        return [received.at for received in harness.log]
 
-    at = staged(tmp_path, main, World(limit=None, latency_s=0.05))
+    at = with_sandbox(tmp_path, main, World(limit=None, latency_s=0.05))
 
     assert len(at) == 1191, "one of them had its stamp corrected"
     assert most_in_window(at, 60.0) <= 1000

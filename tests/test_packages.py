@@ -15,8 +15,8 @@ from bulkcast.loader.reference import Reference
 from bulkcast.loader.workbook import _xlsx
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import write_results
-from tests.books import repacked
 from tests.sheets import loaded
+from tests.workbook_files import repacked
 
 SHEET = "xl/worksheets/sheet1.xml"
 MAIN = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import bulkcast
-from tests.test_layout import ROOT, modules, top_level_imports
+from tests.source_files import ROOT, modules, top_level_imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
@@ -39,6 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_what_the_program_reads_at_run_time(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -62,6 +63,7 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel: Path) -> None:
     assert tops == {"bulkcast", f"bulkcast-{PROJECT['version']}.dist-info"}
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     place = tmp_path / "site"
     done = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "-t", place, wheel)

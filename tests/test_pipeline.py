@@ -10,15 +10,13 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import openpyxl
 import pytest
 
-from bulkcast.config import Config
 from bulkcast.errors import CannotStart, InstitutionBusy, UnreadableSheet
 from bulkcast.ledger import Ledger
 from bulkcast.model import Credentials, Institution, Intent, RequestKey, RowStatus, Secret
@@ -41,102 +39,14 @@ from bulkcast.pipeline import (
 from bulkcast.plan import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.audit import kept, most_in_window, violations
-from tests.stage import FIRST_ID, classroom, header, request
-from tests.virtual import EPOCH, VirtualLoop, run
+from tests.dispatcher_harness import classroom, header, request
+from tests.killable_worker import surroundings
+from tests.pipeline_harness import APPLIED, Harness, counted, sent_rows, with_sandbox
+from tests.sheets import FIRST_ID, HEAD, cells, plain, read_rows, write_rows
+from tests.virtual_loop import EPOCH
 
 T = TypeVar("T")
-APPLIED, INVALID, NOT_SENT = RowStatus.APPLIED, RowStatus.INVALID, RowStatus.NOT_SENT
-HEAD = ("activityId", "recordState", "recordType", "liveState", "openState", "customColumn")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A sandbox and a configuration for it."""
-
-    loop: VirtualLoop
-    sandbox: Sandbox
-    config: Config
-
-    @property
-    def log(self) -> Sequence[Received]:
-        return self.sandbox.log
-
-    async def apply(self, prepared: Prepared, **options: Any) -> RunReport:
-        return await apply(prepared, self.config, SendOptions(**options), wall=self.loop.wall)
-
-    async def resume(self, run: str = "", **options: Any) -> RunReport:
-        return await resume(self.config, run, SendOptions(**options), wall=self.loop.wall)
-
-
-def staged(
-    home: Path,
-    main: Callable[[Stage], Coroutine[Any, Any, T]],
-    world: World | None = None,
-    *,
-    secret: Secret = SANDBOX_SECRET,
-    clock_offset_s: float = 0.0,
-) -> T:
-    """Run `main` beside a sandbox, in virtual time."""
-
-    async def inside(loop: VirtualLoop) -> T:
-        sandbox = Sandbox(
-            world or World(first_whole=False),
-            secret=SANDBOX_SECRET,
-            clock=loop.wall,
-            clock_offset_s=clock_offset_s,
-        )
-        async with sandbox.serving() as url:
-            credentials = Credentials(SANDBOX_SID, secret)
-            config = Config(Institution(url, SANDBOX_SID), credentials, home / "home")
-            return await main(Stage(loop, sandbox, config))
-
-    return run(inside)
-
-
-def cells(row: int) -> tuple[object, ...]:
-    """Row `row` of a plain sheet; its classroom follows its number, as in `tests.stage`."""
-    return (FIRST_ID + row, 1, row % 3, row % 2, 1, f"row {row}")
-
-
-def plain(path: Path, n: int, *, first: int = 2) -> Path:
-    """A sheet of `n` rows, the first of them in line 2."""
-    return write(path, HEAD, [cells(row) for row in range(first, first + n)])
-
-
-def write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([head, *rows])
-    else:
-        book = openpyxl.Workbook()
-        sheet = book.worksheets[0]
-        for line in (head, *rows):
-            sheet.append(list(line))
-        book.save(path)
-    return path
-
-
-def read(path: Path | None) -> list[dict[str, str]]:
-    """The rows of a result sheet, as texts."""
-    assert path is not None
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file))
-    book = openpyxl.load_workbook(path, read_only=True)
-    lines = [["" if c is None else str(c) for c in line] for line in book.worksheets[0].values]
-    book.close()
-    return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
-
-
-def sent_rows(log: Sequence[Received]) -> list[int]:
-    return [r.target.id - FIRST_ID for r in log if r.target]
-
-
-def counted(report: RunReport) -> Mapping[RowStatus, int]:
-    """The counts that are not zero; all of them add up to the rows."""
-    assert list(report.counts) == list(RowStatus)
-    assert sum(report.counts.values()) == len(report.rows)
-    return {status: n for status, n in report.counts.items() if n}
+INVALID, NOT_SENT = RowStatus.INVALID, RowStatus.NOT_SENT
 
 
 # ------------------------------------------------------------------ a whole sheet
@@ -171,7 +81,7 @@ def rich(path: Path, n: int) -> list[dict[str, str]]:
             "liveAndPlaybackStudentUids": f"{1000 + row},{2000 + row}" if row % 5 == 0 else "",
         }  # fmt: skip
         lines.append(line)
-    write(path, list(lines[0]), [list(line.values()) for line in lines])
+    write_rows(path, list(lines[0]), [list(line.values()) for line in lines])
     return lines
 
 
@@ -183,17 +93,17 @@ def test_every_row_becomes_one_request_and_comes_back_in_its_place(
     lines = rich(sheet, 300)
     before = sheet.read_bytes()
 
-    async def main(stage: Stage) -> tuple[RunReport, Sequence[Received]]:
-        return await stage.apply(prepare(sheet)), stage.log
+    async def main(harness: Harness) -> tuple[RunReport, Sequence[Received]]:
+        return await harness.apply(prepare(sheet)), harness.log
 
-    report, log = staged(tmp_path, main)
+    report, log = with_sandbox(tmp_path, main)
 
     assert counted(report) == {APPLIED: 300}
     assert (report.requests, report.exit_status, report.stop) == (300, 0, None)
     assert [dict(r.body or {}) for r in log] == [wanted_body(line) for line in lines]
     assert all(r.applied for r in log)
     assert [row.row for row in report.rows] == list(range(2, 302))
-    back = read(report.results)
+    back = read_rows(report.results)
     assert [{name: line[name] for name in lines[0]} for line in back] == lines
     assert {line["bulkcast_status"] for line in back} == {"applied"}
     assert {line["bulkcast_run"] for line in back} == {report.run}
@@ -210,12 +120,12 @@ def test_what_came_back_adds_up_whatever_happened_to_the_rows(tmp_path: Path) ->
     )  # fmt: skip
     rows = [list(cells(row)) for row in range(2, 14)]
     rows[2][1] = "perhaps"
-    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    sheet = write_rows(tmp_path / "term.csv", HEAD, rows)
 
-    async def main(stage: Stage) -> RunReport:
-        return await stage.apply(prepare(sheet))
+    async def main(harness: Harness) -> RunReport:
+        return await harness.apply(prepare(sheet))
 
-    report = staged(tmp_path, main, world)
+    report = with_sandbox(tmp_path, main, world)
 
     assert counted(report) == {
         APPLIED: 8, INVALID: 1, RowStatus.TOO_LATE: 1, RowStatus.REJECTED: 1,
@@ -223,7 +133,7 @@ def test_what_came_back_adds_up_whatever_happened_to_the_rows(tmp_path: Path) ->
     }  # fmt: skip
     assert report.exit_status == 4
     assert [row.status.value for row in report.rows] == [
-        line["bulkcast_status"] for line in read(report.results)
+        line["bulkcast_status"] for line in read_rows(report.results)
     ]
     assert {row.row: row.code for row in report.rows if row.status is not APPLIED} == {
         3: "121601031", 4: "cell.not_a_choice", 5: "104", 7: "140",
@@ -232,12 +142,12 @@ def test_what_came_back_adds_up_whatever_happened_to_the_rows(tmp_path: Path) ->
 
 def test_identical_rows_are_sent_once_and_share_the_outcome(tmp_path: Path) -> None:
     rows = [cells(2), cells(3), cells(2), cells(2)]
-    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    sheet = write_rows(tmp_path / "term.csv", HEAD, rows)
 
-    async def main(stage: Stage) -> tuple[RunReport, int]:
-        return await stage.apply(prepare(sheet)), len(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, int]:
+        return await harness.apply(prepare(sheet)), len(harness.log)
 
-    report, sends = staged(tmp_path, main)
+    report, sends = with_sandbox(tmp_path, main)
 
     assert counted(report) == {APPLIED: 4}
     assert sends == report.requests == 2
@@ -246,15 +156,15 @@ def test_identical_rows_are_sent_once_and_share_the_outcome(tmp_path: Path) -> N
 def test_rows_in_order_for_one_classroom_end_with_the_last(tmp_path: Path) -> None:
     head = ("activityId", "customColumn")
     rows = [(FIRST_ID, "one"), (FIRST_ID, "two"), (FIRST_ID, "one")]
-    sheet = write(tmp_path / "term.csv", head, rows)
+    sheet = write_rows(tmp_path / "term.csv", head, rows)
 
-    async def main(stage: Stage) -> tuple[RunReport, list[object]]:
+    async def main(harness: Harness) -> tuple[RunReport, list[object]]:
         prepared = prepare(sheet, SheetOptions(duplicates="in-order"))
-        report = await stage.apply(prepared, concurrency=8)
-        return report, [(r.body or {})["customColumn"] for r in stage.log]
+        report = await harness.apply(prepared, concurrency=8)
+        return report, [(r.body or {})["customColumn"] for r in harness.log]
 
     world = World(classrooms=(classroom(0, "http:500", "reset:applied"),))
-    report, said = staged(tmp_path, main, world)
+    report, said = with_sandbox(tmp_path, main, world)
 
     assert counted(report) == {APPLIED: 3}
     assert said == ["one", "one", "one", "two", "one"]
@@ -267,12 +177,12 @@ def test_rows_whose_settings_have_locked_cost_no_request(tmp_path: Path) -> None
         (FIRST_ID + 3, 1, "2027-03-01 09:00"),
         (FIRST_ID + 4, 1, ""),
     ]
-    sheet = write(tmp_path / "term.csv", head, rows)
+    sheet = write_rows(tmp_path / "term.csv", head, rows)
 
-    async def main(stage: Stage) -> tuple[RunReport, list[int]]:
-        return await stage.apply(prepare(sheet)), sent_rows(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, list[int]]:
+        return await harness.apply(prepare(sheet)), sent_rows(harness.log)
 
-    report, sent = staged(tmp_path, main)
+    report, sent = with_sandbox(tmp_path, main)
 
     assert [row.status for row in report.rows] == [RowStatus.TOO_LATE, APPLIED, APPLIED]
     assert sent == [3, 4]
@@ -298,11 +208,11 @@ def test_a_selection_sends_what_it_names_and_says_so_of_the_rest(
 ) -> None:
     sheet = plain(tmp_path / "term.csv", 10)
 
-    async def main(stage: Stage) -> tuple[RunReport, list[int]]:
-        report = await stage.apply(prepare(sheet, selection=selection))
-        return report, sent_rows(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, list[int]]:
+        report = await harness.apply(prepare(sheet, selection=selection))
+        return report, sent_rows(harness.log)
 
-    report, seen = staged(tmp_path, main)
+    report, seen = with_sandbox(tmp_path, main)
 
     assert seen == sent
     assert report.exit_status == 0
@@ -315,7 +225,7 @@ def test_a_selection_sends_what_it_names_and_says_so_of_the_rest(
 
 def test_rows_left_out_are_not_checked(tmp_path: Path) -> None:
     rows = [cells(2), ("2.5E+07", *cells(3)[1:]), cells(4)]
-    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    sheet = write_rows(tmp_path / "term.csv", HEAD, rows)
 
     chosen = prepare(sheet, selection=Selection(rows=frozenset({2, 4})))
 
@@ -324,12 +234,12 @@ def test_rows_left_out_are_not_checked(tmp_path: Path) -> None:
 
 def test_an_invalid_row_can_stop_the_whole_sheet(tmp_path: Path) -> None:
     rows = [cells(2), ("2.5E+07", *cells(3)[1:]), cells(4)]
-    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    sheet = write_rows(tmp_path / "term.csv", HEAD, rows)
 
-    async def main(stage: Stage) -> tuple[RunReport, int]:
-        return await stage.apply(prepare(sheet), on_invalid="stop"), len(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, int]:
+        return await harness.apply(prepare(sheet), on_invalid="stop"), len(harness.log)
 
-    report, sends = staged(tmp_path, main)
+    report, sends = with_sandbox(tmp_path, main)
 
     assert sends == report.requests == 0
     assert [row.code for row in report.rows] == [
@@ -337,16 +247,16 @@ def test_an_invalid_row_can_stop_the_whole_sheet(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert counted(report) == {INVALID: 1, NOT_SENT: 2}
     assert report.exit_status == 4
-    assert len(read(report.results)) == 3
+    assert len(read_rows(report.results)) == 3
 
 
 def test_on_invalid_stop_sends_a_sheet_in_which_nothing_is(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 4)
 
-    async def main(stage: Stage) -> RunReport:
-        return await stage.apply(prepare(sheet), on_invalid="stop")
+    async def main(harness: Harness) -> RunReport:
+        return await harness.apply(prepare(sheet), on_invalid="stop")
 
-    assert counted(staged(tmp_path, main)) == {APPLIED: 4}
+    assert counted(with_sandbox(tmp_path, main)) == {APPLIED: 4}
 
 
 # ------------------------------------------------------------------ results sent again
@@ -359,22 +269,22 @@ def test_of_a_result_sheet_only_what_failed_is_sent_again_and_the_rest_is_kept(
     sheet = plain(tmp_path / f"term{suffix}", 10)
     world = World(classrooms=tuple(classroom(row, "code:100") for row in (4, 8)))
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, list[int]]:
-        first = await stage.apply(prepare(sheet))
-        sends = len(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, list[int]]:
+        first = await harness.apply(prepare(sheet))
+        sends = len(harness.log)
         await asyncio.sleep(3600)
         assert first.results is not None
         again = prepare(first.results, selection=Selection(statuses=RESUBMITTED))
-        return first, await stage.apply(again), sent_rows(stage.log)[sends:]
+        return first, await harness.apply(again), sent_rows(harness.log)[sends:]
 
-    first, second, sent = staged(tmp_path, main, world)
+    first, second, sent = with_sandbox(tmp_path, main, world)
 
     assert counted(first) == {APPLIED: 8, RowStatus.REJECTED: 2}
     assert first.exit_status == 3
     assert sent == [4, 8]
     assert counted(second) == {APPLIED: 10}
     assert second.exit_status == 0
-    before, after = read(first.results), read(second.results)
+    before, after = read_rows(first.results), read_rows(second.results)
     assert list(before[0]) == list(after[0])
     for row, (old, new) in enumerate(zip(before, after, strict=True), 2):
         if row in {4, 8}:
@@ -387,10 +297,10 @@ def test_of_a_result_sheet_only_what_failed_is_sent_again_and_the_rest_is_kept(
 def test_an_applied_row_that_was_edited_is_never_handed_back_as_applied(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 4)
 
-    async def main(stage: Stage) -> tuple[RunReport, str, int]:
-        first = await stage.apply(prepare(sheet))
+    async def main(harness: Harness) -> tuple[RunReport, str, int]:
+        first = await harness.apply(prepare(sheet))
         assert first.results is not None
-        lines = read(first.results)
+        lines = read_rows(first.results)
         value = next(k for k in lines[1] if k != "activityId" and lines[1][k] in {"0", "1"})
         lines[1][value] = "1" if lines[1][value] == "0" else "0"
         with first.results.open("w", encoding="utf-8-sig", newline="") as file:
@@ -399,10 +309,10 @@ def test_an_applied_row_that_was_edited_is_never_handed_back_as_applied(tmp_path
             writer.writerows(lines)
         again = prepare(first.results, selection=Selection(statuses=RESUBMITTED))
         with pytest.raises(CannotStart) as refusal:
-            await stage.apply(again)
-        return first, str(refusal.value), len(stage.log)
+            await harness.apply(again)
+        return first, str(refusal.value), len(harness.log)
 
-    first, refused, sends = staged(tmp_path, main)
+    first, refused, sends = with_sandbox(tmp_path, main)
 
     assert counted(first) == {APPLIED: 4}
     assert refused.startswith("row 3 changed since an earlier run was done")
@@ -412,16 +322,16 @@ def test_an_applied_row_that_was_edited_is_never_handed_back_as_applied(tmp_path
 def test_a_row_added_to_a_result_sheet_is_sent(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 3)
 
-    async def main(stage: Stage) -> tuple[RunReport, list[int]]:
-        first = await stage.apply(prepare(sheet))
+    async def main(harness: Harness) -> tuple[RunReport, list[int]]:
+        first = await harness.apply(prepare(sheet))
         assert first.results is not None
         with first.results.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow([*cells(5), *[""] * 7])
-        sends = len(stage.log)
+        sends = len(harness.log)
         again = prepare(first.results, selection=Selection(statuses=RESUBMITTED))
-        return await stage.apply(again), sent_rows(stage.log)[sends:]
+        return await harness.apply(again), sent_rows(harness.log)[sends:]
 
-    report, sent = staged(tmp_path, main)
+    report, sent = with_sandbox(tmp_path, main)
 
     assert sent == [5]
     assert counted(report) == {APPLIED: 4}
@@ -433,16 +343,16 @@ def test_a_row_added_to_a_result_sheet_is_sent(tmp_path: Path) -> None:
 def refused(tmp_path: Path, prepared: Prepared, **options: Any) -> str:
     """The sentence of a run that did not begin; nothing was sent, nothing is left behind."""
 
-    async def main(stage: Stage) -> str:
+    async def main(harness: Harness) -> str:
         with pytest.raises(CannotStart) as caught:
-            await stage.apply(prepared, **options)
-        assert stage.log == []
-        home = stage.config.home
+            await harness.apply(prepared, **options)
+        assert harness.log == []
+        home = harness.config.home
         assert not home.exists() or runs(home) == []
         assert not list(home.glob("runs/*"))
         return str(caught.value)
 
-    return staged(tmp_path, main)
+    return with_sandbox(tmp_path, main)
 
 
 def test_results_that_would_replace_a_file_are_refused_first(tmp_path: Path) -> None:
@@ -494,10 +404,10 @@ def test_a_sheet_that_was_only_touched_is_sent(tmp_path: Path) -> None:
     sheet.unlink()
     sheet.write_bytes(content)
 
-    async def main(stage: Stage) -> RunReport:
-        return await stage.apply(prepared)
+    async def main(harness: Harness) -> RunReport:
+        return await harness.apply(prepared)
 
-    assert counted(staged(tmp_path, main)) == {APPLIED: 3}
+    assert counted(with_sandbox(tmp_path, main)) == {APPLIED: 3}
 
 
 def test_what_is_no_sheet_is_the_loaders_matter(tmp_path: Path) -> None:
@@ -520,16 +430,16 @@ def test_a_time_zone_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_run_interrupted_and_resumed_sends_every_row_once(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 100)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, list[int], str]:
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, list[int], str]:
         control = Control()
-        stage.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
+        harness.loop.call_at(3.0, control.stop, 130)
+        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
         sheet.unlink()  # the run keeps what it was begun with
-        second = await stage.resume(first.run[:13])
-        sql = kept(stage.config.home, first.run)
-        return first, second, sent_rows(stage.log), str(violations(sql, stage.log, rows=100))
+        second = await harness.resume(first.run[:13])
+        sql = kept(harness.config.home, first.run)
+        return first, second, sent_rows(harness.log), str(violations(sql, harness.log, rows=100))
 
-    first, second, sent, wrong = staged(tmp_path, main)
+    first, second, sent, wrong = with_sandbox(tmp_path, main)
 
     assert first.exit_status == 130
     assert first.stop is not None
@@ -541,7 +451,7 @@ def test_a_run_interrupted_and_resumed_sends_every_row_once(tmp_path: Path) -> N
     assert sorted(sent) == list(range(2, 102))
     assert first.requests + second.requests == 100
     assert second.results == first.results
-    assert {line["bulkcast_status"] for line in read(second.results)} == {"applied"}
+    assert {line["bulkcast_status"] for line in read_rows(second.results)} == {"applied"}
     assert wrong == "[]"
 
 
@@ -549,15 +459,15 @@ def test_a_result_sheet_without_its_fingerprint_is_not_said_to_be_changed(tmp_pa
     """A full disk may have taken the fingerprint."""
     sheet = plain(tmp_path / "term.csv", 100)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport]:
+    async def main(harness: Harness) -> tuple[RunReport, RunReport]:
         control = Control()
-        stage.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
-        (seal,) = stage.config.home.rglob("results.sha256")
+        harness.loop.call_at(3.0, control.stop, 130)
+        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
+        (seal,) = harness.config.home.rglob("results.sha256")
         seal.write_text("")
-        return first, await stage.resume()
+        return first, await harness.resume()
 
-    first, second = staged(tmp_path, main)
+    first, second = with_sandbox(tmp_path, main)
 
     assert second.results != first.results
     assert "was changed" not in str(second.remarks[-1])
@@ -567,23 +477,23 @@ def test_a_result_sheet_without_its_fingerprint_is_not_said_to_be_changed(tmp_pa
 def test_a_result_sheet_mended_before_the_resume_stays_as_it_is(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 100)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, RunReport]:
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, RunReport]:
         control = Control()
-        stage.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
+        harness.loop.call_at(3.0, control.stop, 130)
+        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
         assert first.results is not None
         with first.results.open("a", encoding="utf-8") as file:
             file.write("mended")
-        return first, await stage.resume(), await stage.resume()
+        return first, await harness.resume(), await harness.resume()
 
-    first, second, third = staged(tmp_path, main)
+    first, second, third = with_sandbox(tmp_path, main)
 
     assert first.results is not None
     assert second.results is not None
     assert first.results.read_text("utf-8").endswith("mended")
     assert second.results.name == f"{first.results.stem} (2).csv"
     assert first.results.name in str(second.remarks[-1])
-    assert {line["bulkcast_status"] for line in read(second.results)} == {"applied"}
+    assert {line["bulkcast_status"] for line in read_rows(second.results)} == {"applied"}
     assert third.results not in {first.results, second.results}
 
 
@@ -592,10 +502,10 @@ def test_the_results_of_a_private_sheet_are_private(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 2)
     sheet.chmod(0o600)
 
-    async def main(stage: Stage) -> RunReport:
-        return await apply(prepare(sheet), stage.config, wall=stage.loop.wall)
+    async def main(harness: Harness) -> RunReport:
+        return await apply(prepare(sheet), harness.config, wall=harness.loop.wall)
 
-    report = staged(tmp_path, main)
+    report = with_sandbox(tmp_path, main)
 
     assert report.results is not None
     assert report.results.stat().st_mode & 0o777 == 0o600
@@ -604,29 +514,31 @@ def test_the_results_of_a_private_sheet_are_private(tmp_path: Path) -> None:
 def test_a_run_stopped_before_it_began_sends_nothing(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 5)
 
-    async def main(stage: Stage) -> tuple[RunReport, int]:
+    async def main(harness: Harness) -> tuple[RunReport, int]:
         control = Control()
         control.stop(143)
-        report = await apply(prepare(sheet), stage.config, control=control, wall=stage.loop.wall)
-        return report, len(stage.log)
+        report = await apply(
+            prepare(sheet), harness.config, control=control, wall=harness.loop.wall
+        )
+        return report, len(harness.log)
 
-    report, sends = staged(tmp_path, main)
+    report, sends = with_sandbox(tmp_path, main)
 
     assert (counted(report), report.exit_status, sends) == ({NOT_SENT: 5}, 143, 0)
-    assert len(read(report.results)) == 5
+    assert len(read_rows(report.results)) == 5
 
 
 def test_a_run_torn_down_leaves_what_was_under_way_unconfirmed(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 60)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, set[int]]:
-        task = asyncio.create_task(stage.apply(prepare(sheet)))
-        stage.loop.call_at(5.0, task.cancel)
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, set[int]]:
+        task = asyncio.create_task(harness.apply(prepare(sheet)))
+        harness.loop.call_at(5.0, task.cancel)
         first = await task
-        arrived = set(sent_rows(stage.log))
-        return first, await stage.resume(), arrived
+        arrived = set(sent_rows(harness.log))
+        return first, await harness.resume(), arrived
 
-    first, second, arrived = staged(tmp_path, main, World(latency_s=2.0))
+    first, second, arrived = with_sandbox(tmp_path, main, World(latency_s=2.0))
 
     unconfirmed = {r.row for r in first.rows if r.status is RowStatus.UNCONFIRMED}
     assert unconfirmed
@@ -642,16 +554,16 @@ def test_what_may_have_been_applied_stays_unconfirmed_when_a_resume_ends_at_once
     """Nobody may read `not_sent` beside a row that an earlier program sent."""
     sheet = plain(tmp_path / "term.csv", 30)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport]:
-        task = asyncio.create_task(stage.apply(prepare(sheet)))
-        stage.loop.call_at(2.5, task.cancel)
+    async def main(harness: Harness) -> tuple[RunReport, RunReport]:
+        task = asyncio.create_task(harness.apply(prepare(sheet)))
+        harness.loop.call_at(2.5, task.cancel)
         first = await task
         control = Control()
         control.stop(130)
-        again = await resume(stage.config, control=control, wall=stage.loop.wall)
+        again = await resume(harness.config, control=control, wall=harness.loop.wall)
         return first, again
 
-    first, again = staged(tmp_path, main, World(latency_s=2.0))
+    first, again = with_sandbox(tmp_path, main, World(latency_s=2.0))
 
     assert first.counts[RowStatus.UNCONFIRMED] > 0
     assert again.counts == first.counts
@@ -662,15 +574,15 @@ def test_what_may_have_been_applied_stays_unconfirmed_when_the_next_program_is_n
 ) -> None:
     sheet = plain(tmp_path / "term.csv", 30)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, RunReport]:
-        task = asyncio.create_task(stage.apply(prepare(sheet)))
-        stage.loop.call_at(2.5, task.cancel)
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, RunReport]:
+        task = asyncio.create_task(harness.apply(prepare(sheet)))
+        harness.loop.call_at(2.5, task.cancel)
         first = await task
-        wrong = replace(stage.config, credentials=Credentials(SANDBOX_SID, Secret("wrong")))
-        refused_ = await resume(wrong, wall=stage.loop.wall)
-        return first, refused_, await stage.resume()
+        wrong = replace(harness.config, credentials=Credentials(SANDBOX_SID, Secret("wrong")))
+        refused_ = await resume(wrong, wall=harness.loop.wall)
+        return first, refused_, await harness.resume()
 
-    first, second, third = staged(tmp_path, main, World(latency_s=2.0))
+    first, second, third = with_sandbox(tmp_path, main, World(latency_s=2.0))
 
     assert first.counts[RowStatus.UNCONFIRMED] > 0
     assert second.exit_status == 6
@@ -683,17 +595,17 @@ def test_a_resume_of_a_finished_run_sends_nothing_and_writes_its_results_again(
 ) -> None:
     sheet = plain(tmp_path / "term.csv", 4)
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, int]:
-        first = await stage.apply(prepare(sheet))
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, int]:
+        first = await harness.apply(prepare(sheet))
         assert first.results is not None
         first.results.unlink()
-        return first, await stage.resume(), len(stage.log)
+        return first, await harness.resume(), len(harness.log)
 
-    first, second, sends = staged(tmp_path, main)
+    first, second, sends = with_sandbox(tmp_path, main)
 
     assert sends == 4
     assert second.results == first.results
-    assert len(read(second.results)) == 4
+    assert len(read_rows(second.results)) == 4
 
 
 @pytest.mark.parametrize("limit", [None, 3])
@@ -702,22 +614,22 @@ def test_a_resume_with_nothing_left_says_so_from_counts_alone(
 ) -> None:
     """As a result sheet that stands as it was written is left, so no row need be read."""
     rows = [cells(2), cells(3), ("no id", 1, 0, 0, 0, ""), cells(5), cells(6), cells(7)]
-    sheet = write(tmp_path / "term.csv", HEAD, rows)
+    sheet = write_rows(tmp_path / "term.csv", HEAD, rows)
     world = World(classrooms=(classroom(3, "code:121301015"),))
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport, RunReport]:
-        first = await stage.apply(prepare(sheet, selection=Selection(limit=limit)))
+    async def main(harness: Harness) -> tuple[RunReport, RunReport, RunReport]:
+        first = await harness.apply(prepare(sheet, selection=Selection(limit=limit)))
         assert first.results
         chosen = Selection(frozenset(RESUBMITTED))
-        before = await stage.apply(prepare(first.results, selection=chosen))
+        before = await harness.apply(prepare(first.results, selection=chosen))
         assert before.results
         stood = before.results.stat()
-        again = await stage.resume()
+        again = await harness.resume()
         assert before.results.stat().st_ino == stood.st_ino
         assert not isinstance(again.rows, tuple), "the rows were read"
         return first, before, again
 
-    _, before, again = staged(tmp_path, main, world)
+    _, before, again = with_sandbox(tmp_path, main, world)
 
     assert (again.run, again.results, again.requests) == (before.run, before.results, 0)
     assert again.counts == before.counts
@@ -752,15 +664,15 @@ def test_cells_that_are_not_kept_are_never_held_together(tmp_path: Path) -> None
 def test_what_many_rows_have_alike_is_kept_once(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 50)
 
-    async def main(stage: Stage) -> tuple[Prepared, RunReport]:
+    async def main(harness: Harness) -> tuple[Prepared, RunReport]:
         prepared = lean(prepare(sheet, selection=Selection(limit=20)))
-        return prepared, await stage.apply(prepared)
+        return prepared, await harness.apply(prepared)
 
-    prepared, report = staged(tmp_path, main)
+    prepared, report = with_sandbox(tmp_path, main)
 
     assert counted(report) == {APPLIED: 20, NOT_SENT: 30}
     assert report.results
-    assert len(read(report.results)) == 50
+    assert len(read_rows(report.results)) == 50
     assert not any(row.cells for row in prepared.sheet.rows), "cells that nobody needs any more"
     left_out = [o for o in prepared.plan.settled.values() if o.status is NOT_SENT]
     assert len({id(outcome) for outcome in left_out}) == 1
@@ -773,17 +685,17 @@ def test_what_many_rows_have_alike_is_kept_once(tmp_path: Path) -> None:
 def test_a_run_of_another_institution_is_not_resumed(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 2)
 
-    async def main(stage: Stage) -> None:
-        first = await stage.apply(prepare(sheet))
-        other = replace(stage.config, institution=replace(stage.config.institution, sid="7"))
+    async def main(harness: Harness) -> None:
+        first = await harness.apply(prepare(sheet))
+        other = replace(harness.config, institution=replace(harness.config.institution, sid="7"))
         with pytest.raises(
             CannotStart, match=f"run {first.run} belongs to institution {SANDBOX_SID}"
         ):
-            await resume(other, wall=stage.loop.wall)
+            await resume(other, wall=harness.loop.wall)
         with pytest.raises(CannotStart, match="there is no run 1999"):
-            await stage.resume("1999")
+            await harness.resume("1999")
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 # ------------------------------------------------------------------ one at a time
@@ -792,18 +704,18 @@ def test_a_run_of_another_institution_is_not_resumed(tmp_path: Path) -> None:
 def test_a_second_run_of_the_institution_is_refused_however_it_is_spelled(tmp_path: Path) -> None:
     one, other = plain(tmp_path / "one.csv", 40), plain(tmp_path / "two.csv", 40)
 
-    async def main(stage: Stage) -> tuple[RunReport, str]:
-        first = asyncio.create_task(stage.apply(prepare(one)))
+    async def main(harness: Harness) -> tuple[RunReport, str]:
+        first = asyncio.create_task(harness.apply(prepare(one)))
         await asyncio.sleep(1.0)
-        spelled = stage.config.institution.root_url.replace("http://", "HTTP://") + "/"
-        again = replace(stage.config, institution=Institution(spelled, SANDBOX_SID))
+        spelled = harness.config.institution.root_url.replace("http://", "HTTP://") + "/"
+        again = replace(harness.config, institution=Institution(spelled, SANDBOX_SID))
         with pytest.raises(InstitutionBusy) as busy:
-            await apply(prepare(other), again, wall=stage.loop.wall)
+            await apply(prepare(other), again, wall=harness.loop.wall)
         with pytest.raises(InstitutionBusy):
-            await stage.resume()
+            await harness.resume()
         return await first, str(busy.value)
 
-    report, sentence = staged(tmp_path, main)
+    report, sentence = with_sandbox(tmp_path, main)
 
     assert counted(report) == {APPLIED: 40}
     assert f"is held by run {report.run}" in sentence
@@ -833,20 +745,20 @@ def test_results_that_cannot_be_written_are_named_and_written_later(
     folder = tmp_path / "out"
     folder.mkdir()
 
-    async def main(stage: Stage) -> tuple[RunReport, RunReport]:
-        stage.loop.call_at(0.5, mishap, folder)
-        report = await stage.apply(prepare(sheet), results=folder / "out.csv")
-        later = results(stage.config.home, report.run, target=tmp_path / "later.csv")
+    async def main(harness: Harness) -> tuple[RunReport, RunReport]:
+        harness.loop.call_at(0.5, mishap, folder)
+        report = await harness.apply(prepare(sheet), results=folder / "out.csv")
+        later = results(harness.config.home, report.run, target=tmp_path / "later.csv")
         return report, later
 
-    report, later = staged(tmp_path, main)
+    report, later = with_sandbox(tmp_path, main)
 
     assert (counted(report), report.exit_status, report.results) == ({APPLIED: 20}, 0, None)
     (remark,) = [str(r) for r in report.remarks if "could not be written" in str(r)]
     assert "rows 2 to 21 are in the ledger" in remark
     assert f"`bulkcast results {report.run} -o FILE`" in remark
     assert later.rows == report.rows
-    assert {line["bulkcast_status"] for line in read(later.results)} == {"applied"}
+    assert {line["bulkcast_status"] for line in read_rows(later.results)} == {"applied"}
     assert (
         folder.is_file()
         or not (folder / "out.csv").exists()
@@ -862,13 +774,13 @@ def test_results_go_where_they_were_meant_to_from_any_folder(
     monkeypatch.chdir(here)
     plain(here / "term.csv", 2)
 
-    async def main(stage: Stage) -> RunReport:
-        report = await stage.apply(prepare(Path("term.csv")), results=Path("out.csv"))
+    async def main(harness: Harness) -> RunReport:
+        report = await harness.apply(prepare(Path("term.csv")), results=Path("out.csv"))
         (here / "out.csv").unlink()
         monkeypatch.chdir(tmp_path)
-        return results(stage.config.home, report.run)
+        return results(harness.config.home, report.run)
 
-    assert staged(tmp_path, main).results == here / "out.csv"
+    assert with_sandbox(tmp_path, main).results == here / "out.csv"
 
 
 # ------------------------------------------------------------------ pace
@@ -883,11 +795,11 @@ def test_a_rate_is_kept_exactly(tmp_path: Path, rate: str) -> None:
     n, per_s = 400, parse_rate(rate)
     sheet = plain(tmp_path / "term.csv", n)
 
-    async def main(stage: Stage) -> tuple[RunReport, list[float]]:
-        report = await stage.apply(prepare(sheet), rate=per_s)
-        return report, arrivals(stage.log)
+    async def main(harness: Harness) -> tuple[RunReport, list[float]]:
+        report = await harness.apply(prepare(sheet), rate=per_s)
+        return report, arrivals(harness.log)
 
-    report, at = staged(tmp_path, main, World(limit=None, latency_s=0.2))
+    report, at = with_sandbox(tmp_path, main, World(limit=None, latency_s=0.2))
 
     assert counted(report) == {APPLIED: n}
     assert most_in_window(at, 1.0 - 1e-3) <= per_s + 1
@@ -901,47 +813,48 @@ def test_a_new_program_waits_for_what_the_last_one_sent(tmp_path: Path) -> None:
     """A thousand requests of a moment ago: the next one has to wait until they are a minute old."""
     sheet = plain(tmp_path / "term.csv", 3)
 
-    async def main(stage: Stage) -> tuple[float, list[float]]:
-        before = stage.loop.wall()
-        with Ledger(stage.config.home) as ledger:
-            head = header("earlier", 1, institution=stage.config.institution)
+    async def main(harness: Harness) -> tuple[float, list[float]]:
+        before = harness.loop.wall()
+        with Ledger(harness.config.home) as ledger:
+            head = header("earlier", 1, institution=harness.config.institution)
             ledger.create(head, Plan((request(2),)), {})
             with ledger.journal("earlier") as journal:
                 key = RequestKey("2")
                 await journal.intend([Intent(key, n, before - 10.0) for n in range(1, 1001)])
-        await stage.apply(prepare(sheet))
-        return before - EPOCH, arrivals(stage.log)
+        await harness.apply(prepare(sheet))
+        return before - EPOCH, arrivals(harness.log)
 
-    before, at = staged(tmp_path, main)
+    before, at = with_sandbox(tmp_path, main)
 
     assert at[0] - before == pytest.approx(52.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_over_several_programs_no_minute_holds_more_than_the_limit(tmp_path: Path) -> None:
     """The first one in all haste, the next ones, interrupted again and again, at the usual pace."""
     sheet = plain(tmp_path / "term.csv", 1200)
 
-    async def main(stage: Stage) -> tuple[list[int], list[float]]:
+    async def main(harness: Harness) -> tuple[list[int], list[float]]:
         async def go_on(report: RunReport | None) -> RunReport:
             control = Control()
-            more = stage.sandbox.received + (800 if report is None else 100)
-            waiting = asyncio.create_task(stage.sandbox.until(more))
+            more = harness.sandbox.received + (800 if report is None else 100)
+            waiting = asyncio.create_task(harness.sandbox.until(more))
             waiting.add_done_callback(lambda _: control.stop(130))
-            known: dict[str, Any] = {"control": control, "wall": stage.loop.wall}
+            known: dict[str, Any] = {"control": control, "wall": harness.loop.wall}
             if report is None:
                 hasty = SendOptions(rate=parse_rate("max"))
-                report = await apply(prepare(sheet), stage.config, hasty, **known)
+                report = await apply(prepare(sheet), harness.config, hasty, **known)
             else:
-                report = await resume(stage.config, report.run, **known)
+                report = await resume(harness.config, report.run, **known)
             waiting.cancel()
             return report
 
         reports = [await go_on(None)]
         while reports[-1].exit_status == 130:
             reports.append(await go_on(reports[-1]))
-        return [report.counts[APPLIED] for report in reports], arrivals(stage.log)
+        return [report.counts[APPLIED] for report in reports], arrivals(harness.log)
 
-    applied, at = staged(tmp_path, main, World(limit=None, latency_s=0.05))
+    applied, at = with_sandbox(tmp_path, main, World(limit=None, latency_s=0.05))
 
     assert 800 <= applied[0] < 900
     assert applied[-1] == 1200
@@ -955,15 +868,15 @@ def test_whoever_watches_sees_the_counts_grow_to_the_end(tmp_path: Path) -> None
     sheet = plain(tmp_path / "term.csv", 50)
     seen: list[int] = []
 
-    async def main(stage: Stage) -> RunReport:
+    async def main(harness: Harness) -> RunReport:
         return await apply(
             prepare(sheet),
-            stage.config,
+            harness.config,
             watch=lambda progress: seen.append(sum(progress.counts.values())),
-            wall=stage.loop.wall,
+            wall=harness.loop.wall,
         )
 
-    report = staged(tmp_path, main)
+    report = with_sandbox(tmp_path, main)
 
     assert counted(report) == {APPLIED: 50}
     assert seen == sorted(seen)
@@ -979,10 +892,10 @@ def test_nobody_else_can_read_what_a_run_keeps(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 2)
     sheet.chmod(0o644)
 
-    async def main(stage: Stage) -> RunReport:
-        return await stage.apply(prepare(sheet))
+    async def main(harness: Harness) -> RunReport:
+        return await harness.apply(prepare(sheet))
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
     home = tmp_path / "home"
     open_to_others = [p for p in (home, *home.rglob("*")) if p.stat().st_mode & 0o077]
@@ -993,15 +906,15 @@ def test_nobody_else_can_read_what_a_run_keeps(tmp_path: Path) -> None:
 def test_neither_secret_nor_password_lies_in_any_listing_or_remark(tmp_path: Path) -> None:
     head = ("activityId", "recordState", "watchByLogin", "watchPassword")
     password = "canary-4711"  # noqa: S105 - a word to look for
-    sheet = write(
+    sheet = write_rows(
         tmp_path / "term.csv", head, [(FIRST_ID + 2, 1, 1, password), ("x", 7, 1, password)]
     )
 
-    async def main(stage: Stage) -> tuple[Prepared, RunReport]:
+    async def main(harness: Harness) -> tuple[Prepared, RunReport]:
         prepared = prepare(sheet)
-        return prepared, await stage.apply(prepared)
+        return prepared, await harness.apply(prepared)
 
-    prepared, report = staged(tmp_path, main, World(classrooms=(classroom(2, "code:100"),)))
+    prepared, report = with_sandbox(tmp_path, main, World(classrooms=(classroom(2, "code:100"),)))
 
     for shown in (repr(report), repr(prepared.issues), repr(report.remarks)):
         assert password not in shown
@@ -1014,9 +927,9 @@ def test_neither_secret_nor_password_lies_in_any_listing_or_remark(tmp_path: Pat
 
 FULL = """
 import asyncio, resource, sys
-from tests import worker
+from tests import killable_worker
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-sys.exit(asyncio.run(worker.main()))
+sys.exit(asyncio.run(killable_worker.main()))
 """
 
 
@@ -1030,10 +943,9 @@ async def test_a_full_disk_ends_the_run_in_order_and_it_can_be_resumed(
     sandbox = Sandbox(World(limit=None), secret=SANDBOX_SECRET)
     async with sandbox.serving() as url:
         environment = {
-            **os.environ, "PYTHONPATH": str(root), "BULKCAST_ROOT_URL": url,
-            "BULKCAST_SID": SANDBOX_SID, "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
-            "BULKCAST_HOME": str(tmp_path / "home"), "WORKER_RATE": "300/s",
-        }  # fmt: skip
+            **surroundings(tmp_path / "home", url),
+            "WORKER_RATE": "300/s",
+        }
 
         async def work(most_bytes: int) -> tuple[int | None, str]:
             process = await asyncio.create_subprocess_exec(
@@ -1045,7 +957,7 @@ async def test_a_full_disk_ends_the_run_in_order_and_it_can_be_resumed(
 
         assert await work(400_000) == (5, "")
         (record,) = runs(tmp_path / "home")
-        results = read(Path(f"{sheet}.results.csv"))
+        results = read_rows(Path(f"{sheet}.results.csv"))
         written = Counter(line["bulkcast_status"] for line in results)
         assert 0 < record.counts[APPLIED] < rows
         assert written == {status: n for status, n in record.counts.items() if n}
@@ -1053,7 +965,7 @@ async def test_a_full_disk_ends_the_run_in_order_and_it_can_be_resumed(
 
     stored = kept(tmp_path / "home", record.header.run)
     assert violations(stored, sandbox.log, rows=rows, crashes=1) == []
-    assert Counter(line["bulkcast_status"] for line in read(Path(f"{sheet}.results.csv"))) == {
+    assert Counter(line["bulkcast_status"] for line in read_rows(Path(f"{sheet}.results.csv"))) == {
         "applied": rows
     }
 
@@ -1061,17 +973,17 @@ async def test_a_full_disk_ends_the_run_in_order_and_it_can_be_resumed(
 def test_a_damaged_ledger_sends_nothing(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "term.csv", 5)
 
-    async def main(stage: Stage) -> int:
-        first = await stage.apply(prepare(sheet), results=tmp_path / "one.csv")
-        with sqlite3.connect(stage.config.home / "ledger.sqlite3") as meddler:
+    async def main(harness: Harness) -> int:
+        first = await harness.apply(prepare(sheet), results=tmp_path / "one.csv")
+        with sqlite3.connect(harness.config.home / "ledger.sqlite3") as meddler:
             meddler.execute("UPDATE outcomes SET status = 'not_sent'")
         meddler.close()
         with pytest.raises(Exception, match="does not hold") as refused:
-            await stage.resume(first.run)
+            await harness.resume(first.run)
         assert getattr(refused.value, "exit_status", None) == 6
-        return len(stage.log)
+        return len(harness.log)
 
-    assert staged(tmp_path, main) == 5
+    assert with_sandbox(tmp_path, main) == 5
 
 
 def test_a_fault_of_the_header_is_told_once_and_beside_each_row(tmp_path: Path) -> None:

@@ -50,9 +50,10 @@ from bulkcast.pipeline.undoing import Part, sheet_of
 from bulkcast.reporter import write_sheet
 from bulkcast.sandbox import SANDBOX_SID, World
 from bulkcast.sandbox.world import Moment
-from tests.stage import FIRST_ID, classroom, header
-from tests.test_pipeline import HEAD, Stage, cells, counted, plain, read, sent_rows, staged, write
-from tests.virtual import EPOCH
+from tests.dispatcher_harness import classroom, header
+from tests.pipeline_harness import Harness, counted, sent_rows, with_sandbox
+from tests.sheets import FIRST_ID, HEAD, cells, plain, read_rows, write_rows
+from tests.virtual_loop import EPOCH
 
 APPLIED, UNCHANGED, TOO_LATE = RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.TOO_LATE
 WHERE = Institution("https://api.eeo.cn", SANDBOX_SID)
@@ -74,22 +75,22 @@ def frozen(sheet: Path, selection: Selection | None = None, **options: Any) -> P
     )  # fmt: skip
 
 
-def remembered(stage: Stage, sheet: Path, **how: Any) -> Prepared:
+def remembered(harness: Harness, sheet: Path, **how: Any) -> Prepared:
     """The sheet, planned in the light of what the ledger knows."""
-    config = stage.config
+    config = harness.config
     return replan(recall(prepare(sheet), config.home, config.institution), **how)
 
 
-async def apply_changed(stage: Stage, sheet: Path) -> RunReport:
-    prepared = remembered(stage, sheet, unchanged="skip")
-    return await stage.apply(prepared)
+async def apply_changed(harness: Harness, sheet: Path) -> RunReport:
+    prepared = remembered(harness, sheet, unchanged="skip")
+    return await harness.apply(prepared)
 
 
 # ------------------------------------------------------------------ plan files
 
 
 def test_a_plan_is_taken_up_exactly_as_it_was_made(tmp_path: Path) -> None:
-    sheet = write(
+    sheet = write_rows(
         tmp_path / "term.csv", (*HEAD, "watchPassword"), [(*cells(row), "s3cret") for row in (2, 3)]
     )
     plan = frozen(sheet)
@@ -121,7 +122,7 @@ def test_an_edited_sheet_is_refused_with_the_edited_rows_named(tmp_path: Path) -
     lines = [list(cells(row)) for row in range(2, 42)]
     lines[3][2] = 0
     lines[7][5] = "another tag"
-    write(sheet, HEAD, lines)
+    write_rows(sheet, HEAD, lines)
 
     with pytest.raises(CannotStart, match=r"term\.xlsx has changed .*: rows 5, 9 were edited;"):
         read_plan(plan)
@@ -140,7 +141,7 @@ def test_rows_that_came_or_went_and_other_headers_are_named(
 ) -> None:
     sheet = plain(tmp_path / "term.csv", 6)
     plan = frozen(sheet)
-    write(sheet, head, [cells(row) for row in rows])
+    write_rows(sheet, head, [cells(row) for row in rows])
 
     with pytest.raises(CannotStart, match=said):
         read_plan(plan)
@@ -244,17 +245,17 @@ def test_a_plan_is_written_over_another_only_where_that_was_said(tmp_path: Path)
 
 
 def test_a_plan_is_sent_as_it_was_frozen(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> list[int]:
-        sheet = write(
+    async def main(harness: Harness) -> list[int]:
+        sheet = write_rows(
             tmp_path / "term.csv", DATED,
             [(FIRST_ID + row, int(EPOCH) + 9000 - 60 * row, 1, "x") for row in range(2, 12)],
         )  # fmt: skip
         prepared, _ = read_plan(frozen(sheet))
-        report = await stage.apply(prepared)
+        report = await harness.apply(prepared)
         assert counted(report) == {APPLIED: 10}
-        return sent_rows(stage.log)
+        return sent_rows(harness.log)
 
-    assert staged(tmp_path, main) == list(range(11, 1, -1))
+    assert with_sandbox(tmp_path, main) == list(range(11, 1, -1))
 
 
 # ------------------------------------------------------------------ guards
@@ -280,80 +281,80 @@ def test_a_plan_larger_than_expected_waits_for_its_fingerprint(tmp_path: Path) -
 
 
 def test_the_same_sheet_twice_sends_nothing_the_second_time(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> RunReport:
+    async def main(harness: Harness) -> RunReport:
         sheet = plain(tmp_path / "term.xlsx", 60)
-        assert counted(await apply_changed(stage, sheet)) == {APPLIED: 60}
-        sent = len(stage.log)
-        again = await apply_changed(stage, sheet)
-        assert len(stage.log) == sent == 60
+        assert counted(await apply_changed(harness, sheet)) == {APPLIED: 60}
+        sent = len(harness.log)
+        again = await apply_changed(harness, sheet)
+        assert len(harness.log) == sent == 60
         return again
 
-    again = staged(tmp_path, main)
+    again = with_sandbox(tmp_path, main)
     assert counted(again) == {UNCHANGED: 60}
     assert again.exit_status == 0
-    row = read(again.results)[0]
+    row = read_rows(again.results)[0]
     assert row["bulkcast_status"] == "unchanged"
     assert "ClassIn acknowledged these settings at 2027-03-01 08:00" in row["bulkcast_message"]
 
 
 def test_only_the_rows_that_would_change_something_are_sent(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> list[int]:
-        await stage.apply(prepare(plain(tmp_path / "term.csv", 6)))
+    async def main(harness: Harness) -> list[int]:
+        await harness.apply(prepare(plain(tmp_path / "term.csv", 6)))
         lines = [list(cells(row)) for row in range(2, 9)]
         lines[1][3] = 1 - int(str(lines[1][3]))
-        sheet = write(tmp_path / "next.csv", HEAD, lines)
-        before = len(stage.log)
-        assert counted(await apply_changed(stage, sheet)) == {APPLIED: 2, UNCHANGED: 5}
-        return sorted(sent_rows(stage.log[before:]))
+        sheet = write_rows(tmp_path / "next.csv", HEAD, lines)
+        before = len(harness.log)
+        assert counted(await apply_changed(harness, sheet)) == {APPLIED: 2, UNCHANGED: 5}
+        return sorted(sent_rows(harness.log[before:]))
 
-    assert staged(tmp_path, main) == [3, 8]
+    assert with_sandbox(tmp_path, main) == [3, 8]
 
 
 @pytest.mark.parametrize("fault", ["code:113*", "reset:applied*", "http:503*"])
 def test_what_nobody_acknowledged_is_never_taken_for_known(tmp_path: Path, fault: str) -> None:
     world = World(classrooms=(classroom(3, fault),))
 
-    async def main(stage: Stage) -> list[int]:
+    async def main(harness: Harness) -> list[int]:
         sheet = plain(tmp_path / "term.csv", 3)
-        await stage.apply(prepare(sheet))
-        return [row for r in remembered(stage, sheet, unchanged="skip").plan.requests
+        await harness.apply(prepare(sheet))
+        return [row for r in remembered(harness, sheet, unchanged="skip").plan.requests
                 for row in r.rows]  # fmt: skip
 
-    assert staged(tmp_path, main, world) == [3]
+    assert with_sandbox(tmp_path, main, world) == [3]
 
 
 def test_an_unconfirmed_change_makes_what_was_known_unknown(tmp_path: Path) -> None:
     """Known on; then an off nobody confirmed: on is sent again though it was acknowledged."""
     world = World(first_whole=False, classrooms=(classroom(2, "ok", "reset:applied*"),))
 
-    async def main(stage: Stage) -> tuple[int, dict[str, object]]:
-        on = write(tmp_path / "on.csv", HEAD[:2], [(FIRST_ID + 2, 1)])
-        off = write(tmp_path / "off.csv", HEAD[:2], [(FIRST_ID + 2, 0)])
-        await stage.apply(prepare(on))
-        assert not remembered(stage, on, unchanged="skip").plan.requests
-        assert counted(await stage.apply(prepare(off))) == {RowStatus.UNCONFIRMED: 1}
-        planned = remembered(stage, on, unchanged="skip").plan.requests
-        return len(planned), stage.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
+    async def main(harness: Harness) -> tuple[int, dict[str, object]]:
+        on = write_rows(tmp_path / "on.csv", HEAD[:2], [(FIRST_ID + 2, 1)])
+        off = write_rows(tmp_path / "off.csv", HEAD[:2], [(FIRST_ID + 2, 0)])
+        await harness.apply(prepare(on))
+        assert not remembered(harness, on, unchanged="skip").plan.requests
+        assert counted(await harness.apply(prepare(off))) == {RowStatus.UNCONFIRMED: 1}
+        planned = remembered(harness, on, unchanged="skip").plan.requests
+        return len(planned), harness.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
 
-    assert staged(tmp_path, main, world) == (1, {"recordState": 0})
+    assert with_sandbox(tmp_path, main, world) == (1, {"recordState": 0})
 
 
 def test_a_purged_request_leaves_nothing_known(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> dict[str, object]:
+    async def main(harness: Harness) -> dict[str, object]:
         sheet = plain(tmp_path / "term.csv", 1)
-        await stage.apply(prepare(sheet))
-        with Ledger(stage.config.home) as ledger, ledger._transaction() as connection:
+        await harness.apply(prepare(sheet))
+        with Ledger(harness.config.home) as ledger, ledger._transaction() as connection:
             for statement in PURGE:
                 connection.execute(statement)
-        shutil.rmtree(stage.config.home / "runs")
-        with Ledger(stage.config.home) as ledger:
+        shutil.rmtree(harness.config.home / "runs")
+        with Ledger(harness.config.home) as ledger:
             (entries,) = ledger.acknowledged(
-                stage.config.institution, [Target("activityId", FIRST_ID + 2)]
+                harness.config.institution, [Target("activityId", FIRST_ID + 2)]
             ).values()
         assert [entry.body for entry in entries] == [None]
         return dict(told_by(entries))
 
-    assert staged(tmp_path, main) == {}
+    assert with_sandbox(tmp_path, main) == {}
 
 
 def test_what_was_known_before_a_purged_request_is_known_no_more() -> None:
@@ -368,11 +369,11 @@ def test_what_was_known_before_a_purged_request_is_known_no_more() -> None:
 def test_a_request_that_was_under_way_when_its_program_died_is_in_doubt(tmp_path: Path) -> None:
     """Its intent is all that is left of it."""
 
-    async def main(stage: Stage) -> list[list[bool]]:
+    async def main(harness: Harness) -> list[list[bool]]:
         prepared = prepare(plain(tmp_path / "term.csv", 2))
-        await stage.apply(prepared)
-        with Ledger(stage.config.home) as ledger:
-            place = stage.config.institution
+        await harness.apply(prepared)
+        with Ledger(harness.config.home) as ledger:
+            place = harness.config.institution
             plan = prepared.plan
             crashed = header("crashed", 2, institution=place)
             ledger.create(replace(crashed, headers=HEAD), plan, {})
@@ -381,20 +382,20 @@ def test_a_request_that_was_under_way_when_its_program_died_is_in_doubt(tmp_path
             found = ledger.acknowledged(place, [request.target for request in plan.requests])
         return [[entry.sure for entry in entries] for entries in found.values()]
 
-    assert staged(tmp_path, main) == [[True, False], [True]]
+    assert with_sandbox(tmp_path, main) == [[True, False], [True]]
 
 
 def test_unchanged_rows_that_another_run_has_set_since_stop_the_run(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> None:
+    async def main(harness: Harness) -> None:
         sheet = plain(tmp_path / "term.csv", 3)
-        await stage.apply(prepare(sheet))
-        stale = remembered(stage, sheet, unchanged="skip")
-        other = write(tmp_path / "other.csv", HEAD[:2], [(FIRST_ID + 3, 0)])
-        await stage.apply(prepare(other))
+        await harness.apply(prepare(sheet))
+        stale = remembered(harness, sheet, unchanged="skip")
+        other = write_rows(tmp_path / "other.csv", HEAD[:2], [(FIRST_ID + 3, 0)])
+        await harness.apply(prepare(other))
         with pytest.raises(CannotStart, match="row 3 would be left as unchanged"):
-            await stage.apply(stale)
+            await harness.apply(stale)
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 # ------------------------------------------------------------------ what stays free
@@ -406,33 +407,35 @@ def test_of_a_locked_row_that_is_so_already_just_the_free_settings_are_sent(
     starts = int(EPOCH) + 1300
     world = World(first_whole=False, classrooms=(classroom(2, starts=Moment(starts)),))
 
-    async def main(stage: Stage) -> dict[str, object]:
+    async def main(harness: Harness) -> dict[str, object]:
         def sheet(name: str, tag: str) -> Path:
-            return write(tmp_path / name, DATED, [(FIRST_ID + 2, starts, 1, tag)])
+            return write_rows(tmp_path / name, DATED, [(FIRST_ID + 2, starts, 1, tag)])
 
-        await stage.apply(prepare(sheet("a.csv", "first")))
+        await harness.apply(prepare(sheet("a.csv", "first")))
         await asyncio.sleep(200)
-        late = await stage.apply(remembered(stage, sheet("b.csv", "second")))
+        late = await harness.apply(remembered(harness, sheet("b.csv", "second")))
         assert counted(late) == {TOO_LATE: 1}
-        message, fix = (read(late.results)[0][f"bulkcast_{name}"] for name in ("message", "fix"))
+        message, fix = (
+            read_rows(late.results)[0][f"bulkcast_{name}"] for name in ("message", "fix")
+        )
         assert "recordState cannot be changed after 2027-03-01 08:01" in message
         assert "only customColumn would be new" in message
         assert "--send-free" in fix
-        again = remembered(stage, sheet("c.csv", "second"), once_locked="send_free")
-        assert counted(await stage.apply(again)) == {APPLIED: 1}
-        assert stage.log[-1].body == {
+        again = remembered(harness, sheet("c.csv", "second"), once_locked="send_free")
+        assert counted(await harness.apply(again)) == {APPLIED: 1}
+        assert harness.log[-1].body == {
             "activityId": FIRST_ID + 2, "customColumn": "second",
         }  # fmt: skip
-        return stage.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
+        return harness.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
 
-    assert staged(tmp_path, main, world) == {"recordState": 1, "customColumn": "second"}
+    assert with_sandbox(tmp_path, main, world) == {"recordState": 1, "customColumn": "second"}
 
 
 # ------------------------------------------------------------------ undo
 
 
-def state(stage: Stage) -> dict[Target, dict[str, object]]:
-    return {target: stage.sandbox.settings_of(target) for target in stage.sandbox.state}
+def state(harness: Harness) -> dict[Target, dict[str, object]]:
+    return {target: harness.sandbox.settings_of(target) for target in harness.sandbox.state}
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
@@ -445,41 +448,41 @@ def test_apply_change_apply_undo_brings_the_state_back(tmp_path: Path, kind: str
             (*cells(row)[:3], (row + turned) % 2, 1, f"{tag} {row}", f"0{row}{tag}", students, 7)
             for row in range(2, 32)
         ]
-        return write(tmp_path / name, head, rows)
+        return write_rows(tmp_path / name, head, rows)
 
-    async def main(stage: Stage) -> None:
+    async def main(harness: Harness) -> None:
         first = sheet(f"first.{kind}", turned=0, tag=first_tag, students="5, 6")
         second = sheet(f"second.{kind}", turned=1, tag="tag", students="(clear)")
-        await stage.apply(prepare(first))
-        before = state(stage)
-        changed = await stage.apply(prepare(second))
-        assert state(stage) != before
+        await harness.apply(prepare(first))
+        before = state(harness)
+        changed = await harness.apply(prepare(second))
+        assert state(harness) != before
 
-        undone = undo(stage.config.home, changed.run)
+        undone = undo(harness.config.home, changed.run)
 
         assert undone.path is not None
         assert (undone.classrooms, undone.lost, undone.exit_status) == (30, (), 0)
         assert undone.may_append == ("liveAndPlaybackStudentUids",)
         if os.name == "posix":
             assert stat.S_IMODE(undone.path.stat().st_mode) == 0o600
-        report = await stage.apply(prepare(undone.path))
+        report = await harness.apply(prepare(undone.path))
         assert counted(report) == {APPLIED: 30}
-        assert state(stage) == before
+        assert state(harness) == before
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 def test_what_was_never_known_cannot_be_undone_and_is_listed(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> None:
-        first = write(tmp_path / "a.csv", HEAD[:2], [(FIRST_ID + 2, 1)])
-        second = write(
+    async def main(harness: Harness) -> None:
+        first = write_rows(tmp_path / "a.csv", HEAD[:2], [(FIRST_ID + 2, 1)])
+        second = write_rows(
             tmp_path / "b.csv", (*HEAD[:2], "customColumn"),
             [(FIRST_ID + 2, 0, "x"), (FIRST_ID + 3, 0, "x")],
         )  # fmt: skip
-        only = await stage.apply(prepare(first))
-        run = (await stage.apply(prepare(second))).run
+        only = await harness.apply(prepare(first))
+        run = (await harness.apply(prepare(second))).run
 
-        undone = undo(stage.config.home, run)
+        undone = undo(harness.config.home, run)
 
         assert undone.path is not None
         assert [(lost.rows, lost.key, lost.why) for lost in undone.lost] == [
@@ -492,81 +495,83 @@ def test_what_was_never_known_cannot_be_undone_and_is_listed(tmp_path: Path) -> 
         assert dict(request.body) == {"activityId": FIRST_ID + 2, "recordState": 1}
         assert "Not brought back: Custom column" in undone.path.read_text(encoding="utf-8-sig")
 
-        nothing = undo(stage.config.home, only.run, target=tmp_path / "none.csv")
+        nothing = undo(harness.config.home, only.run, target=tmp_path / "none.csv")
         assert nothing.path is None
         assert not (tmp_path / "none.csv").exists()
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 def test_what_another_run_has_set_since_is_left_as_it_is(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> None:
+    async def main(harness: Harness) -> None:
         def sheet(name: str, record: int, tag: str) -> Path:
             row = (FIRST_ID + 2, record, tag)
-            return write(tmp_path / name, (*HEAD[:2], "customColumn"), [row])
+            return write_rows(tmp_path / name, (*HEAD[:2], "customColumn"), [row])
 
-        await stage.apply(prepare(sheet("a.csv", 1, "first")))
-        run = (await stage.apply(prepare(sheet("b.csv", 0, "second")))).run
-        later = write(tmp_path / "c.csv", ("activityId", "customColumn"), [(FIRST_ID + 2, "last")])
-        await stage.apply(prepare(later))
+        await harness.apply(prepare(sheet("a.csv", 1, "first")))
+        run = (await harness.apply(prepare(sheet("b.csv", 0, "second")))).run
+        later = write_rows(
+            tmp_path / "c.csv", ("activityId", "customColumn"), [(FIRST_ID + 2, "last")]
+        )
+        await harness.apply(prepare(later))
 
-        undone = undo(stage.config.home, run)
+        undone = undo(harness.config.home, run)
 
         assert undone.path is not None
         assert [(lost.key, lost.why) for lost in undone.lost] == [("customColumn", "since")]
-        await stage.apply(prepare(undone.path))
-        settings = stage.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
+        await harness.apply(prepare(undone.path))
+        settings = harness.sandbox.settings_of(Target("activityId", FIRST_ID + 2))
         assert settings == {"recordState": 1, "customColumn": "last"}
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 def test_an_undo_sheet_has_the_times_of_the_run_and_is_sent_in_their_order(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> None:
+    async def main(harness: Harness) -> None:
         def sheet(name: str, record: int) -> Path:
             rows = [
                 (FIRST_ID + row, int(EPOCH) + 9000 - 60 * row, record, "") for row in range(2, 6)
             ]
-            return write(tmp_path / name, DATED, rows)
+            return write_rows(tmp_path / name, DATED, rows)
 
-        await stage.apply(prepare(sheet("a.csv", 1)))
+        await harness.apply(prepare(sheet("a.csv", 1)))
         planned = prepare(sheet("b.csv", 0)).plan.requests
-        run = (await stage.apply(prepare(sheet("b.csv", 0)))).run
+        run = (await harness.apply(prepare(sheet("b.csv", 0)))).run
 
-        undone = undo(stage.config.home, run, target=tmp_path / "undo.xlsx")
+        undone = undo(harness.config.home, run, target=tmp_path / "undo.xlsx")
 
         assert undone.path is not None
         back = prepare(undone.path).plan.requests
         assert [(r.target, r.locks_at) for r in back] == [(r.target, r.locks_at) for r in planned]
         with pytest.raises(CannotStart, match="exists already"):
-            undo(stage.config.home, run, target=tmp_path / "undo.xlsx")
+            undo(harness.config.home, run, target=tmp_path / "undo.xlsx")
         with pytest.raises(CannotStart, match=r"use \.xlsx, \.csv or \.tsv"):
-            undo(stage.config.home, run, target=tmp_path / "undo.ods")
+            undo(harness.config.home, run, target=tmp_path / "undo.ods")
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 def test_undo_takes_back_what_a_run_that_was_cut_short_did(tmp_path: Path) -> None:
-    async def main(stage: Stage) -> None:
-        await stage.apply(prepare(plain(tmp_path / "a.csv", 40)))
-        before = state(stage)
+    async def main(harness: Harness) -> None:
+        await harness.apply(prepare(plain(tmp_path / "a.csv", 40)))
+        before = state(harness)
         lines = [(*cells(row)[:5], "changed") for row in range(2, 42)]
         control = Control()
-        stage.loop.call_later(3.0, control.stop, 130)
+        harness.loop.call_later(3.0, control.stop, 130)
         report = await apply(
-            prepare(write(tmp_path / "b.csv", HEAD, lines)), stage.config,
-            SendOptions(rate=5.0), control=control, wall=stage.loop.wall,
+            prepare(write_rows(tmp_path / "b.csv", HEAD, lines)), harness.config,
+            SendOptions(rate=5.0), control=control, wall=harness.loop.wall,
         )  # fmt: skip
         assert 0 < report.counts[APPLIED] < 40
 
-        undone = undo(stage.config.home, report.run)
+        undone = undo(harness.config.home, report.run)
 
         assert undone.path is not None
         assert undone.classrooms == report.counts[APPLIED]
-        await stage.apply(prepare(undone.path))
-        assert state(stage) == before
+        await harness.apply(prepare(undone.path))
+        assert state(harness) == before
 
-    staged(tmp_path, main)
+    with_sandbox(tmp_path, main)
 
 
 # What a sheet can say and a request can carry: other texts never came from a sheet.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bulkcast import protocol
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.model import Credentials, NoReply, Reply, ReplyClass, Secret, Verdict
+from tests.server_answers import NOT_TO_ACT_ON
 
 VECTORS = json.loads(
     (Path(__file__).parent / "data" / "signature-vectors.json").read_text(encoding="utf-8")
@@ -110,45 +111,6 @@ def test_the_headers_are_texts_and_hold_no_secret() -> None:
 
 
 # ------------------------------------------------------------------ reading answers
-
-NOT_TO_ACT_ON = {
-    "nothing": b"",
-    "white space": b"  \n",
-    "truncated": b'{"code":1,"msg":"Execution succ',
-    "truncated before its last brace": b'{"code":1',
-    "trailing bytes": b'{"code":1}x',
-    "two objects": b'{"code":1}{"code":1}',
-    "a list": b'[{"code":1}]',
-    "a bare number": b"1",
-    "a bare text": b'"1"',
-    "nested 200,000 deep": b'{"code":1,"data":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-    "nested deep in objects": b'{"code":1,"data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
-    "a number of 5,000 digits": b'{"code":' + b"1" * 5000 + b"}",
-    "a number of 4,000 digits": b'{"code":' + b"1" * 4000 + b"}",
-    "NaN": b'{"code":1,"data":NaN}',
-    "Infinity": b'{"code":1,"data":-Infinity}',
-    "a code twice": b'{"code":104,"code":1}',
-    "a key twice deep inside": b'{"code":1,"data":{"a":1,"a":1}}',
-    "bad UTF-8": b'{"code":1,"msg":"\xff"}',
-    "UTF-16": '{"code":1}'.encode("utf-16"),
-    "Latin-1": '{"code":1,"msg":"é"}'.encode("latin-1"),
-    "a raw line feed in a text": b'{"code":1,"msg":"a\nb"}',
-    "single quotes": b"{'code':1}",
-    "a trailing comma": b'{"code":1,}',
-    "HTML": b"<html><body>Login</body></html>",
-    "no code": b'{"msg":"ok","data":null}',
-    "a code of true": b'{"code":true}',
-    "a code of 1.0": b'{"code":1.0}',
-    "a code of 1e0": b'{"code":1e0}',
-    "a code in a list": b'{"code":[1]}',
-    "a code in an object": b'{"code":{"code":1}}',
-    "a code of null": b'{"code":null}',
-    "an empty code": b'{"code":""}',
-    "a code in full-width digits": '{"code":"１"}'.encode(),
-    "a code with a sign": b'{"code":"+1"}',
-    "a code with spaces": b'{"code":" 1 "}',
-    "the v1 envelope": b'{"data":1,"error_info":{"errno":1,"error":"ok"}}',
-}
 
 
 @pytest.mark.parametrize("body", NOT_TO_ACT_ON.values(), ids=NOT_TO_ACT_ON.keys())

@@ -9,7 +9,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, claim
 from bulkcast.ledger.place import drive_among, network_drive
 from bulkcast.model import Institution
-from tests.command_line import CANARY, FAST, Desk, clearing, lines, write_csv
+from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
 
 
 def canaries(folder: Path) -> int:
@@ -20,7 +20,7 @@ def canaries(folder: Path) -> int:
     return sum(content.count(form) for content in contents for form in forms)
 
 
-def run_with_canaries(desk: Desk, n: int = 200) -> str:
+def run_with_canaries(desk: CliRunner, n: int = 200) -> str:
     """A run whose passwords, wrong cells and answers all hold the canary."""
     rows = lines(n)
     for cells in rows:
@@ -33,7 +33,7 @@ def run_with_canaries(desk: Desk, n: int = 200) -> str:
     return run
 
 
-def test_after_a_purge_no_file_holds_what_the_rows_held(desk: Desk) -> None:
+def test_after_a_purge_no_file_holds_what_the_rows_held(desk: CliRunner) -> None:
     run = run_with_canaries(desk)
     home = desk.folder / "home"
     assert canaries(home) > 200
@@ -49,7 +49,7 @@ def test_after_a_purge_no_file_holds_what_the_rows_held(desk: Desk) -> None:
     assert "purged" in desk.call("runs").out
 
 
-def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: Desk) -> None:
+def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: CliRunner) -> None:
     run = run_with_canaries(desk, n=3)
     desk.call("purge", "--run", run, "-y")
 
@@ -62,7 +62,7 @@ def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: 
     assert "nothing to purge" in desk.call("purge", "--older-than", "0d", "-y").err
 
 
-def test_what_is_left_of_a_purged_run_is_shown(desk: Desk) -> None:
+def test_what_is_left_of_a_purged_run_is_shown(desk: CliRunner) -> None:
     run = run_with_canaries(desk, n=3)
     before = desk.call("runs", "show", run, "--json").document
     desk.call("purge", "--run", run, "-y")
@@ -81,7 +81,7 @@ def test_what_is_left_of_a_purged_run_is_shown(desk: Desk) -> None:
     assert canaries(desk.folder / "home") == 0
 
 
-def test_only_what_is_old_enough_is_purged(desk: Desk) -> None:
+def test_only_what_is_old_enough_is_purged(desk: CliRunner) -> None:
     run = run_with_canaries(desk, n=3)
 
     assert desk.call("purge", "-y", "--json").document["runs"] == []
@@ -89,7 +89,7 @@ def test_only_what_is_old_enough_is_purged(desk: Desk) -> None:
     assert desk.call("purge", "-y", "--older-than", "0h", "--json").document["runs"] == [run]
 
 
-def test_nothing_is_purged_while_a_run_is_under_way(desk: Desk) -> None:
+def test_nothing_is_purged_while_a_run_is_under_way(desk: CliRunner) -> None:
     run = run_with_canaries(desk, n=3)
     home = desk.folder / "home"
     with Ledger(home) as ledger:
@@ -103,7 +103,7 @@ def test_nothing_is_purged_while_a_run_is_under_way(desk: Desk) -> None:
     assert canaries(home) > 0
 
 
-def test_a_purged_run_still_overtakes_an_older_one(desk: Desk) -> None:
+def test_a_purged_run_still_overtakes_an_older_one(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     with clearing(desk):
         first, second = (

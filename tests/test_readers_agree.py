@@ -29,9 +29,9 @@ from bulkcast.loader import stream, workbook
 from bulkcast.loader.reference import Reference
 from bulkcast.model import Cell, FlaggedCell
 from bulkcast.validator import Validator, all_issues, check
-from tests.books import converted, needs_office
 from tests.make_samples import SAMPLES
 from tests.sheets import RULES, loaded
+from tests.workbook_files import converted, needs_office
 
 Lines = dict[int, list[tuple[type, Cell]]]
 """By row, the cells with their types, for 1, 1.0 and True are equal; none that are blank."""
@@ -152,6 +152,7 @@ def _is_writable(value: object) -> bool:
     )
 
 
+@pytest.mark.slow
 @FAST
 @given(rows=ROWS, hidden=HIDDEN, merged=MERGED, mac=st.booleans())
 def test_both_readers_agree_on_what_openpyxl_writes(
@@ -198,6 +199,7 @@ def test_both_readers_agree_on_what_xlsxwriter_writes(
     agree(tmp_path / "a.xlsx")
 
 
+@pytest.mark.slow
 @needs_office
 def test_both_readers_agree_on_what_libreoffice_writes(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
@@ -386,6 +388,7 @@ RULE: Final = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(FAST, max_examples=100)
 @given(sheet=SHEET, rules=RULE)
 def test_validate_and_apply_find_the_same_in_text(

@@ -9,8 +9,9 @@ import click
 import pytest
 
 from bulkcast.cli.app import bulkcast
-from tests.command_line import ROOT, Desk, clearing, lines, write_xlsx
+from tests.cli_runner import CliRunner, clearing, lines, write_xlsx
 from tests.regenerate import PAGES
+from tests.source_files import ROOT
 
 LINES_MOST = 220
 PICTURE_MOST_BYTES = 150_000
@@ -30,8 +31,8 @@ _FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Desk:
-    made = Desk(tmp_path, monkeypatch, capfd)
+) -> CliRunner:
+    made = CliRunner(tmp_path, monkeypatch, capfd)
     made.set(BULKCAST_HOME=str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return made
@@ -119,7 +120,7 @@ def _parse(command: click.Command, words: list[str]) -> None:
         below.make_context(name, list(rest))
 
 
-def test_the_commands_of_readme_run_one_after_another(desk: Desk) -> None:
+def test_the_commands_of_readme_run_one_after_another(desk: CliRunner) -> None:
     commands = [
         shlex.split(line, comments=True)[1:]
         for kind, body in _FENCED.findall(README)

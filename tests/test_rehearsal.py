@@ -11,14 +11,14 @@ from bulkcast.ledger import claim
 from bulkcast.model import Secret
 from bulkcast.pipeline.remembering import one_spelling
 from bulkcast.sandbox import Sandbox, World
-from tests.command_line import FAST, Desk, clearing, lines, serving, write_csv
-from tests.test_resubmit import edited, sheet_rows
+from tests.cli_runner import FAST, CliRunner, clearing, lines, serving, write_csv
+from tests.sheets import edited, read_rows
 
 EARNEST = "earnest-only"
 """The secret of an institution that is no sandbox's, as far as bulkcast can know."""
 
 
-def rehearsed(desk: Desk, n: int = 3) -> Path:
+def rehearsed(desk: CliRunner, n: int = 3) -> Path:
     """The result sheet of a rehearsal of n classes."""
     sheet = write_csv(desk.folder / "term.csv", lines(n))
     out = desk.folder / "out.csv"
@@ -26,7 +26,7 @@ def rehearsed(desk: Desk, n: int = 3) -> Path:
     return out
 
 
-def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: Desk) -> None:
+def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: CliRunner) -> None:
     out = rehearsed(desk)
     sandbox = Sandbox(World(limit=None), secret=Secret(EARNEST))
 
@@ -54,7 +54,7 @@ def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: Desk
     assert not sent.document["run"].startswith("sandbox-")
 
 
-def test_a_sandbox_in_another_terminal_is_known_too(desk: Desk) -> None:
+def test_a_sandbox_in_another_terminal_is_known_too(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     with clearing(desk):
@@ -74,7 +74,7 @@ def test_a_sandbox_in_another_terminal_is_known_too(desk: Desk) -> None:
     assert sandbox.received == 0
 
 
-def test_a_rehearsal_is_marked_wherever_it_is_told(desk: Desk) -> None:
+def test_a_rehearsal_is_marked_wherever_it_is_told(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     run = desk.call("apply", sheet, "--sandbox", "-y", "--json", *FAST).document
     page = desk.folder / "page.html"
@@ -85,7 +85,7 @@ def test_a_rehearsal_is_marked_wherever_it_is_told(desk: Desk) -> None:
 
     assert Path(run["results"]).name == f"term.results-{run['run']}.csv"
     assert run["run"].startswith("sandbox-")
-    assert {row["bulkcast_run"] for row in sheet_rows(Path(run["results"]))} == {run["run"]}
+    assert {row["bulkcast_run"] for row in read_rows(Path(run["results"]))} == {run["run"]}
     assert run["run"] in listed.out
     assert "rehearsal" in shown.out
     assert f"{run['run']}.html --sandbox" in shown.err
@@ -93,7 +93,7 @@ def test_a_rehearsal_is_marked_wherever_it_is_told(desk: Desk) -> None:
     assert "nothing of it was sent to ClassIn" in page.read_text(encoding="utf-8")
 
 
-def test_a_rehearsal_remembers_what_the_last_one_set(desk: Desk) -> None:
+def test_a_rehearsal_remembers_what_the_last_one_set(desk: CliRunner) -> None:
     rehearsed(desk)
     off = [[name, number, "0", "0", "0", "0", word] for name, number, *_, word in lines(3)]
     changed = write_csv(desk.folder / "off.csv", off)
@@ -111,7 +111,7 @@ def test_a_rehearsal_remembers_what_the_last_one_set(desk: Desk) -> None:
     assert resumed.document["run"] == back.document["run"]
 
 
-def test_what_a_sandbox_was_told_goes_with_the_runs_that_told_it(desk: Desk) -> None:
+def test_what_a_sandbox_was_told_goes_with_the_runs_that_told_it(desk: CliRunner) -> None:
     rehearsed(desk)
     home = Path(desk.env["BULKCAST_HOME"])
     kept = [path for path in home.rglob("*") if path.is_file() and b"pw0001" in path.read_bytes()]
@@ -123,7 +123,7 @@ def test_what_a_sandbox_was_told_goes_with_the_runs_that_told_it(desk: Desk) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
-def test_only_its_user_can_read_what_a_sandbox_was_told(desk: Desk) -> None:
+def test_only_its_user_can_read_what_a_sandbox_was_told(desk: CliRunner) -> None:
     rehearsed(desk)
 
     (world,) = Path(desk.env["BULKCAST_HOME"]).rglob("world-*.jsonl")
@@ -140,7 +140,7 @@ def test_only_its_user_can_read_what_a_sandbox_was_told(desk: Desk) -> None:
     ids=" ".join,
 )
 def test_done_rows_that_were_edited_are_found_before_anybody_is_asked(
-    desk: Desk, words: tuple[str, ...]
+    desk: CliRunner, words: tuple[str, ...]
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
     sandbox = Sandbox(World(limit=None), secret=Secret(EARNEST))
@@ -161,7 +161,7 @@ def test_done_rows_that_were_edited_are_found_before_anybody_is_asked(
     "words", [("plan",), ("apply", "-n"), ("apply", "-y"), ("resubmit", "-n")], ids=" ".join
 )
 def test_a_run_under_way_is_found_before_anybody_is_asked(
-    desk: Desk, words: tuple[str, ...]
+    desk: CliRunner, words: tuple[str, ...]
 ) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
@@ -174,7 +174,7 @@ def test_a_run_under_way_is_found_before_anybody_is_asked(
     assert said.status == 7
 
 
-def test_apply_says_of_a_result_sheet_what_resubmit_would_do(desk: Desk) -> None:
+def test_apply_says_of_a_result_sheet_what_resubmit_would_do(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(2))
 
     with serving(Sandbox(World(limit=None), secret=Secret(EARNEST))) as root_url:
@@ -191,7 +191,7 @@ def test_apply_says_of_a_result_sheet_what_resubmit_would_do(desk: Desk) -> None
 # ------------------------------------------------------------------ names of runs
 
 
-def test_a_part_of_a_runs_name_is_enough_unless_several_have_it(desk: Desk) -> None:
+def test_a_part_of_a_runs_name_is_enough_unless_several_have_it(desk: CliRunner) -> None:
     real = write_csv(desk.folder / "real.csv", lines(2))
     rehearsed(desk)
     with serving(Sandbox(World(limit=None), secret=Secret(EARNEST))) as root_url:
@@ -207,7 +207,7 @@ def test_a_part_of_a_runs_name_is_enough_unless_several_have_it(desk: Desk) -> N
     assert "sandbox-" in both.err
 
 
-def test_a_runs_name_has_the_time_that_is_told_beside_it(desk: Desk) -> None:
+def test_a_runs_name_has_the_time_that_is_told_beside_it(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "term.csv", lines(1))
 
     run = desk.call(
@@ -219,7 +219,7 @@ def test_a_runs_name_has_the_time_that_is_told_beside_it(desk: Desk) -> None:
     assert f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}:{clock[4:]}" in shown
 
 
-def test_a_shell_is_offered_the_runs_there_are(desk: Desk) -> None:
+def test_a_shell_is_offered_the_runs_there_are(desk: CliRunner) -> None:
     rehearsed(desk)
     desk.set(_BULKCAST_COMPLETE="bash_complete", COMP_WORDS="bulkcast undo sand", COMP_CWORD="2")
 

@@ -17,7 +17,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.model import FlaggedCell, Layout, ResultRow, RowStatus
 from bulkcast.reporter import Written, default_name, write_results
 from bulkcast.reporter.columns import FIELDS, title
-from tests.books import converted, needs_office
+from tests.workbook_files import converted, needs_office
 
 HEADERS = ["", "活动ID", "Web live", "观看密码", "when"]
 WHEN = dt.datetime.fromisoformat("2027-03-01 08:30")
@@ -60,6 +60,7 @@ def write(source: Path, target: Path, *results: ResultRow) -> Written:
     return write_results(source, target, layout, HEADERS, results, existing="refuse", cells=cells)
 
 
+@pytest.mark.slow
 def test_cells_keep_their_places_and_kinds_and_seven_columns_follow(
     source: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_damaged_id_still_shows_when_the_result_is_handed_in_again(
     assert loader.previous_results(again)[4]["attempts"] == "2"
 
 
+@pytest.mark.slow
 @needs_office
 def test_a_spreadsheet_program_finds_no_formula_in_it(source: Path, tmp_path: Path) -> None:
     messages = [result(n, RowStatus.REJECTED, "=HYPERLINK(1)") for n in (3, 4, 5)]
@@ -157,6 +159,7 @@ def test_no_parser_that_a_file_can_crash_is_loaded_to_hand_it_back(
     assert load_workbook(tmp_path / "o.xlsx")["Classes"]["D3"].value == "0123"
 
 
+@pytest.mark.slow
 @needs_office
 def test_columns_far_to_the_right_come_back(tmp_path: Path) -> None:
     book = Workbook()

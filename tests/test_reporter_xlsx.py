@@ -30,7 +30,7 @@ from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.columns import CELL_MAX, FIELDS, column_index, letters, storable, title
 from bulkcast.reporter.highlight import MARK
 from bulkcast.reporter.rows import RowStream
-from tests.books import HEADERS, converted, needs_office, plain, repacked
+from tests.workbook_files import HEADERS, converted, needs_office, plain, repacked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")
 
@@ -674,6 +674,7 @@ def test_column_letters_and_indexes_are_inverse(index: int) -> None:
 # ------------------------------------------------------------------ LibreOffice as judge
 
 
+@pytest.mark.slow
 @needs_office
 def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_path: Path) -> None:
     source = plain(tmp_path / "t.xlsx", [["25096094", "maybe", "x"], ["25096095", "On", "y"]])
@@ -705,6 +706,7 @@ def test_a_spreadsheet_program_finds_no_formula_and_marks_the_named_cell(tmp_pat
     assert short_header(HEADERS[0]) == "Activity ID"
 
 
+@pytest.mark.slow
 @needs_office
 def test_a_message_marks_its_own_column_however_the_header_is_spelled(tmp_path: Path) -> None:
     names = [
@@ -814,6 +816,7 @@ def test_a_workbook_written_anew_leaves_such_columns_free_too(tmp_path: Path) ->
     assert [cell.value for cell in sheet_of(target)[3]][3:] == [None] * 7 + TITLES
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("place", ["above", "other sheet", "name"])
 def test_what_a_formula_computes_stays(tmp_path: Path, place: str) -> None:
@@ -837,6 +840,7 @@ def coloured(path: Path) -> list[list[str]]:
     return [cell.findall(row) for row in re.findall("<tr.*?</tr>", page, re.DOTALL)[1:]]
 
 
+@pytest.mark.slow
 @needs_office
 def test_what_needs_work_is_coloured_until_it_is_mended(tmp_path: Path) -> None:
     ended = [

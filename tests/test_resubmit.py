@@ -14,7 +14,8 @@ from bulkcast.model import Change, Invalid, Issue, Outcome, RowStatus, Target
 from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, prepare
 from bulkcast.sandbox import Classroom, Sandbox, World
 from bulkcast.sandbox.faults import read_script
-from tests.command_line import FAST, Desk, clearing, lines, write_csv
+from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
+from tests.sheets import edited, read_rows
 
 Row = tuple[str, str, str]
 """Classroom, login, status."""
@@ -179,11 +180,11 @@ def test_what_a_classroom_ends_with_is_what_its_rows_say_together(
 # ------------------------------------------------------------------ runs that nobody knows
 
 
-def unknown(desk: Desk, *argv: str | Path) -> Any:
+def unknown(desk: CliRunner, *argv: str | Path) -> Any:
     return desk.call("resubmit", *argv, "--json", *FAST)
 
 
-def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(desk: Desk) -> None:
+def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(desk: CliRunner) -> None:
     sheet = result_sheet(
         desk.folder / "t.csv", ("1", "1", "applied"), ("2", "1", "unchanged"), ("3", "0", "")
     )
@@ -200,7 +201,7 @@ def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(desk: Desk) ->
     assert said.err.count("results.unknown_run") == 1
 
 
-def test_with_strict_nothing_of_such_a_sheet_is_sent(desk: Desk) -> None:
+def test_with_strict_nothing_of_such_a_sheet_is_sent(desk: CliRunner) -> None:
     sheet = result_sheet(desk.folder / "t.csv", ("1", "1", "applied"), ("3", "0", ""))
 
     with clearing(desk) as sandbox:
@@ -212,7 +213,7 @@ def test_with_strict_nothing_of_such_a_sheet_is_sent(desk: Desk) -> None:
     assert sandbox.log == []
 
 
-def test_a_run_known_here_is_believed_and_one_that_was_purged_is_told(desk: Desk) -> None:
+def test_a_run_known_here_is_believed_and_one_that_was_purged_is_told(desk: CliRunner) -> None:
     out = desk.folder / "out.csv"
 
     with clearing(desk):
@@ -235,22 +236,6 @@ def room(number: int, *faults: str) -> Classroom:
 REFUSED_ONCE = World(limit=None, classrooms=(room(9, "code:121601031"),))
 
 
-def edited(path: Path, out: Path, **cells: str) -> Path:
-    """A result sheet whose first row was given other cells."""
-    rows = sheet_rows(path)
-    rows[0].update(cells)
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return out
-
-
-def sheet_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def wishes(path: Path, *rows: tuple[str, str]) -> Path:
     """A sheet of one setting, classroom by classroom."""
     text = "".join(f"{target},{login}\n" for target, login in rows)
@@ -266,7 +251,7 @@ def seen(sandbox: Sandbox, number: int) -> list[Any]:
 
 @pytest.mark.parametrize("duplicates", ["in-order", "last"])
 def test_rows_of_one_classroom_that_were_applied_in_an_order_are_no_edited_rows(
-    desk: Desk, duplicates: str
+    desk: CliRunner, duplicates: str
 ) -> None:
     sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("1", "0"), ("9", "1"))
     out, again = desk.folder / "out.csv", ("--duplicates", duplicates, "-y")
@@ -282,7 +267,7 @@ def test_rows_of_one_classroom_that_were_applied_in_an_order_are_no_edited_rows(
 
 @pytest.mark.parametrize("kept", ["applied", "unchanged"])
 def test_a_row_that_is_done_and_was_edited_is_named_and_nothing_is_sent(
-    desk: Desk, kept: str
+    desk: CliRunner, kept: str
 ) -> None:
     sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("9", "1"))
     out = desk.folder / "out.csv"
@@ -292,7 +277,7 @@ def test_a_row_that_is_done_and_was_edited_is_named_and_nothing_is_sent(
     with clearing(desk, REFUSED_ONCE) as sandbox:
         desk.call("apply", first, "-y", *FAST)
         desk.call("apply", sheet, "-o", out, "-y", *changed_only, *FAST)
-        assert sheet_rows(out)[0]["bulkcast_status"] == kept
+        assert read_rows(out)[0]["bulkcast_status"] == kept
         sends = len(sandbox.log)
         said = unknown(desk, edited(out, desk.folder / "e.csv", watchByLogin="0"), "-y")
         assert (said.status, len(sandbox.log)) == (2, sends)
@@ -304,7 +289,7 @@ def test_a_row_that_is_done_and_was_edited_is_named_and_nothing_is_sent(
 
 
 def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledged(
-    desk: Desk,
+    desk: CliRunner,
 ) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out = desk.folder / "out.csv"
@@ -316,7 +301,7 @@ def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledg
         assert seen(sandbox, 9) == [1, 0]
         meant = unknown(desk, edited(out, desk.folder / "m.csv", bulkcast_status=""), "-y")
 
-    row = sheet_rows(desk.folder / "stale.csv")[0]
+    row = read_rows(desk.folder / "stale.csv")[0]
     assert stale.document["counts"]["superseded"] == 1
     assert (row["bulkcast_code"], stale.status) == ("run.superseded", 0)
     assert "empty its bulkcast_status" in row["bulkcast_fix"]
@@ -326,7 +311,7 @@ def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledg
 
 @pytest.mark.parametrize("since", ["1", ""])
 def test_a_row_that_nothing_contradicts_is_sent_from_whichever_sheet(
-    desk: Desk, since: str
+    desk: CliRunner, since: str
 ) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out = desk.folder / "out.csv"
@@ -342,7 +327,7 @@ def test_a_row_that_nothing_contradicts_is_sent_from_whichever_sheet(
     assert len(seen(sandbox, 9)) == 2 + bool(since)
 
 
-def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: Desk) -> None:
+def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: CliRunner) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out, other = desk.folder / "out.csv", desk.folder / "other.csv"
     other.write_text("activityId,recordState\n9,1\n", encoding="utf-8")
@@ -355,7 +340,7 @@ def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: Desk)
     assert said.document["counts"]["applied"] == 2
 
 
-def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: Desk) -> None:
+def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: CliRunner) -> None:
     sheet, newer = (wishes(desk.folder / f"{n}.csv", ("1", n)) for n in "10")
     out = desk.folder / "out.csv"
 
@@ -367,7 +352,7 @@ def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: Des
     assert seen(sandbox, 1) == [1, 0, 1]
 
 
-def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: Desk) -> None:
+def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: CliRunner) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out = desk.folder / "out.csv"
 
@@ -379,7 +364,7 @@ def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: Desk) -> None
     assert seen(sandbox, 9) == [1, 1, 0]
 
 
-def test_what_another_institution_acknowledged_is_not_claimed_of_this_one(desk: Desk) -> None:
+def test_what_another_institution_acknowledged_is_not_claimed_of_this_one(desk: CliRunner) -> None:
     sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
     out = desk.folder / "out.csv"
 

@@ -24,8 +24,8 @@ from bulkcast.model import ResultRow, RowStatus, Sheet
 from bulkcast.reporter import write_results
 from bulkcast.reporter.columns import FIELDS, storable, title
 from bulkcast.sandbox import World
-from tests.books import converted, needs_office, plain, repacked
-from tests.command_line import FAST, Desk, clearing
+from tests.cli_runner import FAST, CliRunner, clearing
+from tests.workbook_files import converted, needs_office, plain, repacked
 
 AWKWARD: Final[dict[str, list[str]]] = json.loads(
     Path(__file__).with_name("data").joinpath("awkward.json").read_text("ascii")
@@ -140,6 +140,7 @@ def prove_round_trip(folder: Path, suffix: str, texts: Sequence[str]) -> None:
     assert {r["run"] for r in loader.previous_results(read(third)).values()} == {"third"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AWKWARD)
 @pytest.mark.parametrize("suffix", WAYS)
 def test_awkward_texts_come_back_as_they_were(tmp_path: Path, suffix: str, kind: str) -> None:
@@ -173,8 +174,9 @@ def generated(examples: int) -> Callable[[Callable[..., None]], Callable[..., No
     return decorate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", WAYS)
-@generated(1_000 // BATCH)
+@generated(400 // BATCH)
 def test_any_texts_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, texts: list[str]
 ) -> None:
@@ -196,8 +198,8 @@ def test_ten_thousand_texts_come_back_as_they_were(
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Desk:
-    made = Desk(tmp_path, monkeypatch, capfd)
+) -> CliRunner:
+    made = CliRunner(tmp_path, monkeypatch, capfd)
     made.set(BULKCAST_HOME=str(tmp_path / "home"))
     return made
 
@@ -228,8 +230,9 @@ def strange_texts(count: int, seed: int) -> list[str]:
     return [one() for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", WAYS)
-def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: Desk, suffix: str) -> None:
+def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: CliRunner, suffix: str) -> None:
     prove_runs(desk, suffix, ALL)
 
 
@@ -237,14 +240,14 @@ def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: Desk, suffix: s
 @needs_office
 @pytest.mark.parametrize("suffix", WAYS)
 def test_ten_thousand_texts_go_through_runs_and_none_becomes_a_formula(
-    desk: Desk, suffix: str
+    desk: CliRunner, suffix: str
 ) -> None:
     result = prove_runs(desk, suffix, strange_texts(10_000, seed=7))
 
     assert formulas(result) == 0
 
 
-def prove_runs(desk: Desk, suffix: str, texts: Sequence[str]) -> Path:
+def prove_runs(desk: CliRunner, suffix: str, texts: Sequence[str]) -> Path:
     """Apply a sheet of `texts`, mend the result, resubmit it; the last result."""
     write, mend = WAYS[suffix]
     sheet = write(desk.folder / f"term{suffix}", texts)
@@ -280,6 +283,7 @@ def formulas(path: Path) -> int:
     return converted(path, "fods").read_text("utf-8").count("table:formula")
 
 
+@pytest.mark.slow
 @needs_office
 @pytest.mark.parametrize("suffix", WAYS)
 def test_no_awkward_text_becomes_a_formula(tmp_path: Path, suffix: str) -> None:

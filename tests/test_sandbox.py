@@ -34,7 +34,7 @@ from bulkcast.sandbox import (
     read_script,
     read_world,
 )
-from tests.virtual import VirtualLoop, run
+from tests.virtual_loop import VirtualLoop, run
 
 NOW = 1_803_859_200.0
 CREDENTIALS = Credentials(SANDBOX_SID, SANDBOX_SECRET)

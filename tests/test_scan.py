@@ -15,7 +15,7 @@ from bulkcast.loader import package, reference, scan
 from bulkcast.loader.plainxml import Unusual
 from bulkcast.loader.stored import Cells
 from bulkcast.model import Cell
-from tests.books import plain, repacked
+from tests.workbook_files import plain, repacked
 
 SHEET = "xl/worksheets/sheet1.xml"
 TEXT = st.sampled_from(["", "1", "25", "a b", ' t="inlineStr"', "&lt;c&gt;", "#N/A", "_x0041_"])

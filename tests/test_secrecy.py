@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.figures import added_up, canaries, table
-from tests.secrecy import forms, leaks
+from tests.measured_figures import added_up, canaries, table
+from tests.secret_search import forms, leaks
 
 SECRET = "canary-Zx+9/Test"  # noqa: S105 - a word to look for
 SIGNATURE = hashlib.md5(b"any", usedforsecurity=False).hexdigest()

@@ -16,9 +16,10 @@ from bulkcast.model import Credentials, Institution, RequestKey, RowStatus
 from bulkcast.pipeline import RunReport, SendOptions, apply, prepare
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import most_in_window
-from tests.command_line import FAST, Desk, clearing, lines, write_csv
-from tests.stage import classroom, request
-from tests.virtual import VirtualLoop, run
+from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
+from tests.dispatcher_harness import classroom, request
+from tests.sheets import FIRST_ID
+from tests.virtual_loop import VirtualLoop, run
 
 SCHOOL = Institution("https://api.eeo.cn", "1000082")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="links and modes are other things here")
@@ -34,7 +35,7 @@ SPELLINGS = [
 
 
 def sheet(path: Path, n: int, state: int = 1) -> Path:
-    rows = [f"{25_096_003 + row},{state},0,0,0" for row in range(n)]
+    rows = [f"{FIRST_ID + 2 + row},{state},0,0,0" for row in range(n)]
     head = "activityId,recordState,recordType,liveState,openState"
     path.write_text("\n".join([head, *rows]), encoding="utf-8")
     return path
@@ -91,7 +92,7 @@ def test_other_institutions_are_not_in_the_way(tmp_path: Path, other: Institutio
         pass
 
 
-def test_the_second_user_is_told_and_sends_nothing(desk: Desk) -> None:
+def test_the_second_user_is_told_and_sends_nothing(desk: CliRunner) -> None:
     with clearing(desk) as sandbox:
         where = Institution(desk.env["BULKCAST_ROOT_URL"], SANDBOX_SID)
         state = Path(os.environ["BULKCAST_STATE"])
@@ -108,6 +109,7 @@ def test_the_second_user_is_told_and_sends_nothing(desk: Desk) -> None:
 # ------------------------------------------------------------------ one limit, one fence
 
 
+@pytest.mark.slow
 def test_two_homes_and_two_spellings_share_one_limit(tmp_path: Path) -> None:
     """A run in haste, then one from another home, then one by another name of the host."""
 
@@ -173,7 +175,7 @@ def test_every_user_can_write_what_the_first_one_made(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o666
 
 
-def test_it_holds_no_name_and_no_setting(desk: Desk) -> None:
+def test_it_holds_no_name_and_no_setting(desk: CliRunner) -> None:
     with clearing(desk):
         write_csv(desk.folder / "term.csv", lines(3))
         assert desk.call("apply", desk.folder / "term.csv", "--yes", *FAST).status == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World
-from tests.test_kill import WORKER, surroundings
+from tests.killable_worker import WORKER, surroundings
 
 CALLS = "fsync,fdatasync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,link,linkat"
 ROWS = 12
@@ -56,6 +56,7 @@ def events(calls: Iterable[str]) -> str:
     return "".join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="strace is for Linux")
 async def test_every_request_and_every_claim_is_preceded_by_its_sync(tmp_path: Path) -> None:
     order = events(await traced(tmp_path))

@@ -200,6 +200,7 @@ def test_two_columns_for_one_setting_stay_two_and_are_refused(tmp_path: Path) ->
     assert {code for code, _ in errors(loader.read(path, endpoint=WEBCAST))} == {"header.duplicate"}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.text(st.characters(codec=None), max_size=9), min_size=5, max_size=5))
 def test_any_texts_are_taken_over_as_texts(
@@ -226,6 +227,7 @@ def test_drop_downs_and_formats_reach_down_to_the_last_row_there_can_be(template
     assert f"A1:{last}1048576" in ZipFile(template).read("xl/worksheets/sheet2.xml").decode()
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_term_has_are_filtered_and_coloured_too(tmp_path: Path) -> None:
     row: tuple[Cell, ...] = (None, "On", "25096094", None, None, None, None)
 
@@ -251,6 +253,7 @@ def test_an_existing_template_is_not_overwritten(template: Path) -> None:
         write_template(template, WEBCAST, "en")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("soffice") is None and os.environ.get("CI") != "true",
     reason="soffice is not installed",

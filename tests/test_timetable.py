@@ -14,7 +14,7 @@ from bulkcast.model import Target
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline import SheetOptions, prepare, validate
 from tests.make_samples import SAMPLES
-from tests.test_samples import FOUND
+from tests.sample_findings import FOUND
 
 HEAD = ("activityId", "classId", "startTime", "recordState", "openState", "watchPassword")
 Turns = list[tuple[tuple[int, ...], Target, int | None]]

@@ -1,6 +1,5 @@
 """Runs through a network that delays, slices, starves and cuts what is said."""
 
-import csv
 from collections import Counter
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import pytest
 
 from bulkcast.sandbox import World
 from tests.audit import Evidence, verdict
-from tests.drill import Life, drill, sheet
-from tests.figures import Record
-from tests.toxic import (
+from tests.measured_figures import Record
+from tests.scenario import Program, run_scenario, sheet, states
+from tests.toxic_proxy import (
     Bandwidth,
     Down,
     Latency,
@@ -23,7 +22,7 @@ from tests.toxic import (
     Timeout,
     Toxic,
 )
-from tests.virtual import VirtualLoop
+from tests.virtual_loop import VirtualLoop
 
 ROWS = 25
 
@@ -31,14 +30,7 @@ ROWS = 25
 def through(folder: Path, proxy: Proxy, *, open_rows: int = 0) -> Evidence:
     """A run of 25 rows through a proxy, over several connections."""
     term, slow = sheet(folder / "term.csv", ROWS), World(latency_s=0.8)
-    return drill(folder, [Life(term)], slow, proxy=proxy, open_rows=open_rows)
-
-
-def states(evidence: Evidence) -> Counter[str]:
-    results = evidence.ended[-1].results
-    assert results is not None
-    with results.open(encoding="utf-8-sig", newline="") as file:
-        return Counter(line["bulkcast_status"] for line in csv.DictReader(file))
+    return run_scenario(folder, [Program(term)], slow, proxy=proxy, open_rows=open_rows)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +54,7 @@ def test_a_slow_network_costs_no_row_and_no_second_send(
     evidence = through(tmp_path, Proxy("", {stream: toxic}))
 
     assert verdict(evidence) == []
-    assert states(evidence) == {"applied": ROWS}
+    assert Counter(states(evidence)) == {"applied": ROWS}
     assert len(evidence.log) == ROWS
 
 
@@ -85,7 +77,7 @@ def test_every_third_connection_cut_costs_no_row(
 
     assert proxy.poisoned >= 1
     assert verdict(evidence) == []
-    assert states(evidence) == {"applied": ROWS}
+    assert Counter(states(evidence)) == {"applied": ROWS}
 
 
 @pytest.mark.parametrize("toxic", [Down(), Timeout(2.0), LimitData(0), ResetPeer()], ids=repr)
@@ -100,10 +92,10 @@ def test_a_network_that_is_gone_for_a_quarter_of_an_hour_costs_no_row(
         loop.call_at(0.5, proxy.hang_up)
         loop.call_at(900.0, proxy.toxics.clear)
 
-    evidence = drill(tmp_path, [Life(term)], World(), proxy=proxy, direct=direct)
+    evidence = run_scenario(tmp_path, [Program(term)], World(), proxy=proxy, direct=direct)
 
     assert verdict(evidence) == []
-    assert states(evidence) == {"applied": ROWS}
+    assert Counter(states(evidence)) == {"applied": ROWS}
     assert max(r.at for r in evidence.log) - min(r.at for r in evidence.log) > 800.0
 
 
@@ -121,5 +113,5 @@ def test_an_answer_cut_at_any_byte_is_never_taken_for_another(first: int, tmp_pa
     evidence = through(tmp_path, Proxy("", poison=poison), open_rows=3)
 
     assert verdict(evidence) == []
-    assert states(evidence)["applied"] >= ROWS - 3
+    assert Counter(states(evidence))["applied"] >= ROWS - 3
     assert len(evidence.log) > ROWS

@@ -18,8 +18,8 @@ from bulkcast.model import Block, Cell, FlaggedCell, Issue
 from bulkcast.pipeline import SheetOptions, prepare, validate
 from bulkcast.validator.reading import Memory, Reading, refused
 from tests.make_samples import SAMPLES
+from tests.sample_findings import FOUND
 from tests.sheets import RULES, changed, checked, loaded
-from tests.test_samples import FOUND
 
 WORKBOOKS = sorted(name for name in FOUND if name.endswith(".xlsx"))
 

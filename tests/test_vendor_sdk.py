@@ -90,6 +90,7 @@ PAGE_EXAMPLE: dict[str, object] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [

@@ -19,7 +19,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import tongue
 from bulkcast.model import RowStatus, Target, Text
 from bulkcast.problems import PROBLEMS, issue
-from tests.command_line import FAST, Desk, clearing, line, lines, write_csv
+from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv
 
 OWN = "备注,活动,录课,录课类型,直播,回放\n"
 KEYS = re.compile(r"\b(" + "|".join(c.key for c in WEBCAST.columns) + r")\b")
@@ -41,7 +41,7 @@ def own_headers(folder: Path, *rows: str) -> Path:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_problem_names_settings_as_the_users_own_headers_spell_them(
-    desk: Desk, lang: str
+    desk: CliRunner, lang: str
 ) -> None:
     sheet = own_headers(desk.folder, "a,25096001,0,0,1,1", "b,,1,0,1,1", "c,25096002,1,,,")
 
@@ -57,7 +57,7 @@ def test_a_problem_names_settings_as_the_users_own_headers_spell_them(
     assert KEYS.search(said.out) is None, said.out
 
 
-def test_a_result_sheet_and_its_run_name_settings_as_the_sheet_does(desk: Desk) -> None:
+def test_a_result_sheet_and_its_run_name_settings_as_the_sheet_does(desk: CliRunner) -> None:
     sheet = own_headers(desk.folder, "a,25096001,0,0,1,1", "b,25096002,1,0,1,1")
     mapped = ("--map", "活动=activityId")
 
@@ -96,7 +96,7 @@ def test_no_problem_spells_a_key_that_it_could_name(code: str) -> None:
     assert all(WEBCAST.by_key[key].label.en in told for key in named)
 
 
-def test_a_header_that_is_wrong_is_told_with_labels_and_mended_with_keys(desk: Desk) -> None:
+def test_a_header_that_is_wrong_is_told_with_labels_and_mended_with_keys(desk: CliRunner) -> None:
     sheet = desk.folder / "a.csv"
     sheet.write_text("Class ID,录课,云录课\n1,1,1\n", encoding="utf-8")
 
@@ -110,7 +110,7 @@ def test_a_header_that_is_wrong_is_told_with_labels_and_mended_with_keys(desk: D
 # ------------------------------------------------------------------ what is sent and what is not
 
 
-def test_a_resubmission_tells_what_was_applied_now_from_what_was_before(desk: Desk) -> None:
+def test_a_resubmission_tells_what_was_applied_now_from_what_was_before(desk: CliRunner) -> None:
     rows = lines(5)
     rows[4] = ["课", "25096004", "maybe", "0", "1", "1", "x"]
     target = desk.folder / "out.csv"
@@ -132,7 +132,7 @@ def test_a_resubmission_tells_what_was_applied_now_from_what_was_before(desk: De
     assert counted["applied"] == sum(counted.values()) == 5
 
 
-def test_apply_lists_the_warnings_of_rows_before_it_sends_them(desk: Desk) -> None:
+def test_apply_lists_the_warnings_of_rows_before_it_sends_them(desk: CliRunner) -> None:
     rows = [[*line(n)[:3], "", "", "1", ""] for n in range(30)]
     sheet = write_csv(desk.folder / "t.csv", rows)
 
@@ -154,7 +154,7 @@ def dated(path: Path, *begin_in_s: float) -> Path:
     return path
 
 
-def test_rows_that_are_locked_already_are_neither_counted_nor_billed(desk: Desk) -> None:
+def test_rows_that_are_locked_already_are_neither_counted_nor_billed(desk: CliRunner) -> None:
     sheet = dated(desk.folder / "t.csv", 60, 86400)
 
     said = desk.call("plan", sheet)
@@ -167,7 +167,7 @@ def test_rows_that_are_locked_already_are_neither_counted_nor_billed(desk: Desk)
     assert (document["to_send"], document["locked"], document["order"]) == (1, 1, [[3]])
 
 
-def test_a_run_speaks_of_no_row_to_come_that_is_locked_already(desk: Desk) -> None:
+def test_a_run_speaks_of_no_row_to_come_that_is_locked_already(desk: CliRunner) -> None:
     sheet = dated(desk.folder / "t.csv", 60, 86400)
 
     with clearing(desk):
@@ -178,7 +178,7 @@ def test_a_run_speaks_of_no_row_to_come_that_is_locked_already(desk: Desk) -> No
     assert sent.status == 3
 
 
-def test_a_result_sheet_that_is_left_alone_is_said_to_be(desk: Desk) -> None:
+def test_a_result_sheet_that_is_left_alone_is_said_to_be(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(1))
 
     with clearing(desk):
@@ -191,7 +191,7 @@ def test_a_result_sheet_that_is_left_alone_is_said_to_be(desk: Desk) -> None:
     assert "left as it is" not in forced.err
 
 
-def test_a_run_that_is_over_is_resumed_in_one_sentence(desk: Desk) -> None:
+def test_a_run_that_is_over_is_resumed_in_one_sentence(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(1))
 
     with clearing(desk):
@@ -208,7 +208,9 @@ def test_a_run_that_is_over_is_resumed_in_one_sentence(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("word", ["too_late", "too late", "Too-Late", "太迟", " 太迟 "])
-def test_a_status_may_be_typed_as_it_is_printed_in_either_language(desk: Desk, word: str) -> None:
+def test_a_status_may_be_typed_as_it_is_printed_in_either_language(
+    desk: CliRunner, word: str
+) -> None:
     sheet = dated(desk.folder / "t.csv", 60)
 
     with clearing(desk):
@@ -228,7 +230,7 @@ def test_every_status_is_understood_as_it_is_printed(lang: str) -> None:
         assert {word: states.state_of(word) for word in told} == told
 
 
-def test_a_word_that_is_no_status_is_told_which_there_are(desk: Desk) -> None:
+def test_a_word_that_is_no_status_is_told_which_there_are(desk: CliRunner) -> None:
     english = desk.call("runs", "show", "--only", "done")
     chinese = desk.call("runs", "--state", "好了", "--lang", "zh")
 
@@ -237,7 +239,7 @@ def test_a_word_that_is_no_status_is_told_which_there_are(desk: Desk) -> None:
     assert "已完成、已停止、进行中、中断、已清理" in chinese.err
 
 
-def test_states_are_told_in_chinese_beside_the_word_of_the_sheet(desk: Desk) -> None:
+def test_states_are_told_in_chinese_beside_the_word_of_the_sheet(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(2))
 
     with clearing(desk):
@@ -250,7 +252,7 @@ def test_states_are_told_in_chinese_beside_the_word_of_the_sheet(desk: Desk) -> 
     assert "applied" not in listed.out
 
 
-def answered(desk: Desk, sheet: Path, answer: str, lang: str) -> tuple[int, str]:
+def answered(desk: CliRunner, sheet: Path, answer: str, lang: str) -> tuple[int, str]:
     """`apply` on a terminal, asked and answered; its exit status and what the terminal showed."""
     above, below = pty.openpty()
     process = subprocess.Popen(
@@ -275,6 +277,7 @@ def _until(terminal: int, done: Callable[[str], bool]) -> str:
     return shown.decode("utf-8", "replace")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 @pytest.mark.parametrize(
     ("answer", "lang", "status"),
@@ -282,7 +285,7 @@ def _until(terminal: int, done: Callable[[str], bool]) -> str:
      ("好吧\nＹ\n", "zh", 0)],
 )  # fmt: skip
 def test_a_question_is_answered_in_either_language(
-    desk: Desk, answer: str, lang: str, status: int
+    desk: CliRunner, answer: str, lang: str, status: int
 ) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(1))
 
@@ -297,7 +300,7 @@ def test_a_question_is_answered_in_either_language(
 # ------------------------------------------------------------------ times
 
 
-def test_a_run_is_listed_and_found_by_the_time_of_its_sheets_zone(desk: Desk) -> None:
+def test_a_run_is_listed_and_found_by_the_time_of_its_sheets_zone(desk: CliRunner) -> None:
     desk.set(TZ="America/New_York")
     sheet = write_csv(desk.folder / "t.csv", lines(1))
     ahead, behind = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # 25 hours apart: never one day
@@ -318,7 +321,7 @@ def test_a_run_is_listed_and_found_by_the_time_of_its_sheets_zone(desk: Desk) ->
     assert newest not in found
 
 
-def test_a_day_that_is_none_is_refused_in_words(desk: Desk) -> None:
+def test_a_day_that_is_none_is_refused_in_words(desk: CliRunner) -> None:
     said = desk.call("runs", "--since", "明天", "--lang", "zh")
 
     assert said.status == 2
@@ -332,7 +335,7 @@ def test_a_day_that_is_none_is_refused_in_words(desk: Desk) -> None:
 @pytest.mark.parametrize("width", [52, 80, 100])
 @pytest.mark.parametrize("command", ["apply", "runs", "purge"])
 def test_a_chinese_help_page_fits_its_terminal_and_loses_nothing(
-    desk: Desk, command: str, width: int
+    desk: CliRunner, command: str, width: int
 ) -> None:
     desk.set(COLUMNS="400")
     whole = desk.call(command, "--help", "--lang", "zh").out
@@ -345,7 +348,7 @@ def test_a_chinese_help_page_fits_its_terminal_and_loses_nothing(
     assert not re.search(r"^\s*[，。、；：）]", page, re.MULTILINE), "a line begins with a mark"
 
 
-def test_a_chinese_help_page_uses_the_width_it_has(desk: Desk) -> None:
+def test_a_chinese_help_page_uses_the_width_it_has(desk: CliRunner) -> None:
     desk.set(COLUMNS="80")
 
     page = desk.call("--help", "--lang", "zh").out.splitlines()
@@ -353,14 +356,14 @@ def test_a_chinese_help_page_uses_the_width_it_has(desk: Desk) -> None:
     assert max(map(cell_len, page)) > 72
 
 
-def test_lists_have_the_commas_of_their_language(desk: Desk) -> None:
+def test_lists_have_the_commas_of_their_language(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", [[*line(1)[:2], "maybe", *line(1)[3:]]])
 
     assert "0 (Off 关), 1 (On 开)" in desk.call("validate", sheet).out
     assert "0 (Off 关)、1 (On 开)" in desk.call("validate", sheet, "--lang", "zh").out
 
 
-def test_a_header_in_both_languages_is_told_in_the_readers_own(desk: Desk) -> None:
+def test_a_header_in_both_languages_is_told_in_the_readers_own(desk: CliRunner) -> None:
     sheet = desk.folder / "a.csv"
     sheet.write_text("Activity ID 活动ID,网页直播 Web live,recordState\n1,1,0\n", encoding="utf-8")
 
@@ -370,7 +373,7 @@ def test_a_header_in_both_languages_is_told_in_the_readers_own(desk: Desk) -> No
     assert "“网页直播”为开，而“recordState”为关。" in chinese
 
 
-def test_a_connection_that_is_refused_is_told_in_the_systems_words(desk: Desk) -> None:
+def test_a_connection_that_is_refused_is_told_in_the_systems_words(desk: CliRunner) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
         port = taken.getsockname()[1]
@@ -384,7 +387,7 @@ def test_a_connection_that_is_refused_is_told_in_the_systems_words(desk: Desk) -
     assert f"无法监听 127.0.0.1 的端口 {port}（地址已被占用）" in played.err
 
 
-def test_a_row_is_asked_for_the_id_that_its_sheet_has_a_column_for(desk: Desk) -> None:
+def test_a_row_is_asked_for_the_id_that_its_sheet_has_a_column_for(desk: CliRunner) -> None:
     sheet = own_headers(desk.folder, "a,,1,0,1,1")
 
     said = desk.call("validate", sheet, "--map", "活动=activityId").out
@@ -392,7 +395,7 @@ def test_a_row_is_asked_for_the_id_that_its_sheet_has_a_column_for(desk: Desk) -
     assert "→ Fill in 活动.\n" in said
 
 
-def test_validate_offers_to_send_only_what_is_not_locked(desk: Desk) -> None:
+def test_validate_offers_to_send_only_what_is_not_locked(desk: CliRunner) -> None:
     some = dated(desk.folder / "some.csv", 60, 86400, 86400)
     some.write_text(some.read_text("utf-8") + "x,,1,0,1,1\n", encoding="utf-8")
     none = dated(desk.folder / "none.csv", 60, 60)
@@ -401,7 +404,7 @@ def test_validate_offers_to_send_only_what_is_not_locked(desk: Desk) -> None:
     assert "Nothing can be sent as it is" in desk.call("validate", none).err
 
 
-def test_apply_says_where_the_invalid_rows_are_explained(desk: Desk) -> None:
+def test_apply_says_where_the_invalid_rows_are_explained(desk: CliRunner) -> None:
     sheet = own_headers(desk.folder, "a,25096001,0,0,1,1", "b,25096002,1,0,1,1")
 
     with clearing(desk):
@@ -410,7 +413,7 @@ def test_apply_says_where_the_invalid_rows_are_explained(desk: Desk) -> None:
     assert f"What is wrong with the invalid rows: bulkcast validate {sheet}" in said
 
 
-def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: Desk) -> None:
+def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: CliRunner) -> None:
     rows = [[*line(1)[:2], *line(n)[2:]] for n in range(30)]
     sheet = write_csv(desk.folder / "t.csv", rows)
 
@@ -423,7 +426,7 @@ def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(desk: Desk)
     assert "3、4、" in chinese
 
 
-def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
+def test_an_undoing_names_what_stays_as_the_sheet_does(desk: CliRunner) -> None:
     sheet = own_headers(desk.folder, "a,25096001,1,0,1,1")
 
     with clearing(desk):
@@ -436,7 +439,7 @@ def test_an_undoing_names_what_stays_as_the_sheet_does(desk: Desk) -> None:
     assert desk.call("undo", newest, "--json").document["not_undone"][0]["setting"] == "recordState"
 
 
-def test_a_sheet_without_rows_is_said_to_be_one(desk: Desk) -> None:
+def test_a_sheet_without_rows_is_said_to_be_one(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", [])
 
     with clearing(desk):
@@ -444,7 +447,7 @@ def test_a_sheet_without_rows_is_said_to_be_one(desk: Desk) -> None:
         assert "There are no rows below the header yet." in desk.call("validate", sheet).err
 
 
-def test_runs_of_two_institutions_say_which_is_whose(desk: Desk) -> None:
+def test_runs_of_two_institutions_say_which_is_whose(desk: CliRunner) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(1))
 
     with clearing(desk) as sandbox:
@@ -462,7 +465,7 @@ def test_runs_of_two_institutions_say_which_is_whose(desk: Desk) -> None:
     assert re.search(r"t\.csv +99000001 ", two)
 
 
-def test_a_page_tells_states_in_both_languages(desk: Desk) -> None:
+def test_a_page_tells_states_in_both_languages(desk: CliRunner) -> None:
     sheet = dated(desk.folder / "t.csv", 60)
     page = desk.folder / "run.html"
 
@@ -478,7 +481,7 @@ def test_a_page_tells_states_in_both_languages(desk: Desk) -> None:
 
 @pytest.mark.parametrize("command", [("apply", "-y"), ("plan",)])
 def test_rows_are_chosen_by_their_results_only_where_the_sheet_has_them(
-    desk: Desk, command: tuple[str, ...]
+    desk: CliRunner, command: tuple[str, ...]
 ) -> None:
     sheet = write_csv(desk.folder / "t.csv", lines(3))
 
@@ -490,7 +493,7 @@ def test_rows_are_chosen_by_their_results_only_where_the_sheet_has_them(
     assert "t.csv is no result sheet: it has no column bulkcast_status" in said.err
 
 
-def test_a_run_without_such_rows_says_so(desk: Desk) -> None:
+def test_a_run_without_such_rows_says_so(desk: CliRunner) -> None:
     with clearing(desk):
         desk.call("apply", write_csv(desk.folder / "t.csv", lines(1)), "-y", *FAST)
         said = desk.call("runs", "show", "--only", "rejected", "--lang", "zh")

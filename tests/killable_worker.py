@@ -7,6 +7,22 @@ from pathlib import Path
 
 from bulkcast import config, pipeline
 from bulkcast.pacing import parse_rate
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
+
+WORKER = Path(__file__)
+"""This program."""
+
+
+def surroundings(home: Path, url: str) -> dict[str, str]:
+    """The environment that it is started with."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(WORKER.parents[1]),
+        "BULKCAST_ROOT_URL": url,
+        "BULKCAST_SID": SANDBOX_SID,
+        "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
+        "BULKCAST_HOME": str(home),
+    }
 
 
 async def main() -> int:

@@ -1,4 +1,4 @@
-"""A stage for the dispatcher: real client, real sandbox over HTTP, real ledger, virtual time."""
+"""The dispatcher at work: real client, real sandbox over HTTP, real ledger, virtual time."""
 
 import asyncio
 from collections import Counter
@@ -39,9 +39,9 @@ from bulkcast.sandbox import (
     read_fault,
 )
 from bulkcast.sandbox.faults import Script, read_script
-from tests.virtual import VirtualLoop, run
+from tests.sheets import FIRST_ID
+from tests.virtual_loop import VirtualLoop, run
 
-FIRST_ID = 25_096_001
 ALL_ON = (("recordState", 1), ("recordType", 0), ("liveState", 1), ("openState", 1))
 
 

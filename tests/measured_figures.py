@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.secrecy import forms, leaks, scanned
+from tests.secret_search import forms, leaks, scanned
 
 Figure = int | float | str
 Record = Callable[[str, object], None]

@@ -1,6 +1,6 @@
-"""Drills: whole programs, with real sheets, HTTP and ledger, that are killed, slowed and lied to.
+"""Scenarios: programs, with real sheets, HTTP and ledger, that are killed, slowed and lied to.
 
-A drill is a list of lives.  Each is one program: it applies a sheet or resumes the newest run, and
+A scenario runs programs one after another.  Each applies a sheet or resumes the newest run, and
 ends by itself, by interrupts, or by being killed: from that moment on nothing of it is written and
 none of its requests leaves.  The server outlives them all, and what is left goes to the auditor.
 """
@@ -24,13 +24,12 @@ from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secre
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
 from tests.audit import Ended, Evidence, runs
-from tests.toxic import Proxy
-from tests.virtual import VirtualLoop, run
+from tests.sheets import FIRST_ID, HEAD, read_rows
+from tests.toxic_proxy import Proxy
+from tests.virtual_loop import VirtualLoop, run
 
 CANARY: Final = "canary-Kq7/Secret+93"
-"""The institution's secret in every drill; nothing written or said may hold it."""
-FIRST_ID: Final = 25_096_000
-HEAD: Final = ("activityId", "recordState", "recordType", "liveState", "openState", "customColumn")
+"""The institution's secret in every scenario; nothing written or said may hold it."""
 
 
 def sheet(path: Path, rows: int, *, word: str = "row", first: int = 2) -> Path:
@@ -47,8 +46,13 @@ def twice(path: Path, rows: int) -> Path:
     return path
 
 
+def states(evidence: Evidence) -> list[str]:
+    """The states in the last result sheet, in its order."""
+    return [row["bulkcast_status"] for row in read_rows(evidence.ended[-1].results)]
+
+
 @dataclass(frozen=True)
-class Life:
+class Program:
     """One program."""
 
     sheet: Path | None = None
@@ -76,8 +80,8 @@ World_ = World | Callable[[str], World]
 
 
 @dataclass
-class _Scene:
-    """What outlives every program of a drill."""
+class _Scenario:
+    """What outlives every program of a scenario."""
 
     home: Path
     loop: VirtualLoop
@@ -99,9 +103,9 @@ class _Scene:
         return Config(Institution(self.url, SANDBOX_SID), credentials, self.home)
 
 
-def drill(
+def run_scenario(
     folder: Path,
-    lives: Sequence[Life],
+    programs: Sequence[Program],
     world: World_,
     *,
     parts: Parts | None = None,
@@ -114,7 +118,7 @@ def drill(
     leads: Callable[[str], str] = lambda url: url,
     proxy: Proxy | None = None,
 ) -> Evidence:
-    """Play all lives and hand over what is left.
+    """Play all programs and hand over what is left.
 
     `leads` says where the configured URL leads instead of to the server; `proxy` stands between.
     """
@@ -127,25 +131,27 @@ def drill(
             )
             async with sandbox.serving() as server, _before(server, proxy) as url:
                 home, made_of = folder / "home", parts or Parts()
-                scene = _Scene(home, loop, sandbox, leads(url), made_of, timeout, max_outage_s)
+                scenario = _Scenario(
+                    home, loop, sandbox, leads(url), made_of, timeout, max_outage_s
+                )
                 if direct:
                     direct(loop, sandbox)
-                await _play(scene, lives, longest_s)
+                await _play(scenario, programs, longest_s)
             held = {target.id: sandbox.settings_of(target) for target in sandbox.state}
         said = folder / "said.txt"
-        said.write_text("\n".join(scene.said), "utf-8")
+        said.write_text("\n".join(scenario.said), "utf-8")
         return Evidence(
-            home=scene.home,
-            rows=scene.rows,
+            home=scenario.home,
+            rows=scenario.rows,
             log=sandbox.log,
-            ended=scene.ended,
-            crashes=scene.crashes,
-            resumes=scene.resumes,
+            ended=scenario.ended,
+            crashes=scenario.crashes,
+            resumes=scenario.resumes,
             held=held,
             foreign=len(connections),
             secret=CANARY,
             papers=(folder,),
-            unfinished=scene.unfinished,
+            unfinished=scenario.unfinished,
             open_rows=open_rows,
             clock_right=clock_offset_s == 0,
         )
@@ -182,62 +188,72 @@ async def _before(server: str, proxy: Proxy | None) -> AsyncIterator[str]:
         yield url
 
 
-async def _play(scene: _Scene, lives: Sequence[Life], longest_s: float) -> None:
-    with _logged(scene.said):
+async def _play(scenario: _Scenario, programs: Sequence[Program], longest_s: float) -> None:
+    with _logged(scenario.said):
         try:
             async with asyncio.timeout(longest_s):
-                for life in lives:
-                    await asyncio.sleep(life.pause)
-                    await _live(scene, life)
+                for program in programs:
+                    await asyncio.sleep(program.pause)
+                    await _run_program(scenario, program)
         except TimeoutError:
-            scene.unfinished = f"not over after {longest_s:g} s"
+            scenario.unfinished = f"not over after {longest_s:g} s"
 
 
-async def _live(scene: _Scene, life: Life) -> None:
-    mortal, control = _Mortal(scene.parts, life.killed_at), Control()
-    task = mortal.task = asyncio.ensure_future(_program(scene, life, mortal.parts, control))
-    if life.killed_after is not None:
-        scene.loop.call_later(life.killed_after, mortal.kill)
+async def _run_program(scenario: _Scenario, program: Program) -> None:
+    killable, control = _Killable(scenario.parts, program.killed_at), Control()
+    task = killable.task = asyncio.ensure_future(
+        _use_case(scenario, program, killable.parts, control)
+    )
+    if program.killed_after is not None:
+        scenario.loop.call_later(program.killed_after, killable.kill)
     ends: tuple[Callable[[], object], ...] = (lambda: control.stop(130), task.cancel)
-    for after, end in zip(life.interrupted_after, ends, strict=False):
-        scene.loop.call_later(after, end)
-    deadline = scene.loop.time() + life.interrupted_after[1] if life.interrupted_after[1:] else None
-    scene.resumes += life.sheet is None
-    report = await _end(scene, task, life)
+    for after, end in zip(program.interrupted_after, ends, strict=False):
+        scenario.loop.call_later(after, end)
+    deadline = (
+        scenario.loop.time() + program.interrupted_after[1]
+        if program.interrupted_after[1:]
+        else None
+    )
+    scenario.resumes += program.sheet is None
+    report = await _end(scenario, task, program)
     if report:
-        _note(scene, report, deadline)
-    if life.sheet and (found := runs(scene.home)):
-        scene.rows[found[-1]] = len(life.sheet.read_text("utf-8").splitlines()) - 1
+        _note(scenario, report, deadline)
+    if program.sheet and (found := runs(scenario.home)):
+        scenario.rows[found[-1]] = len(program.sheet.read_text("utf-8").splitlines()) - 1
 
 
-async def _end(scene: _Scene, task: "asyncio.Task[RunReport]", life: Life) -> RunReport | None:
+async def _end(
+    scenario: _Scenario, task: "asyncio.Task[RunReport]", program: Program
+) -> RunReport | None:
     """How a program ended; None where it did not by itself."""
     try:
         return await task
     except (_Killed, asyncio.CancelledError):
-        scene.crashes += 1
+        scenario.crashes += 1
     except BulkcastError as exc:
-        scene.said.append(f"{exc}")
+        scenario.said.append(f"{exc}")
     except Exception:  # noqa: BLE001 - what a program dies of is evidence
-        scene.crashes += life.dies
-        if not life.dies:
-            scene.unfinished = "a program ended in a traceback"
-            scene.said.append(traceback.format_exc())
+        scenario.crashes += program.dies
+        if not program.dies:
+            scenario.unfinished = "a program ended in a traceback"
+            scenario.said.append(traceback.format_exc())
     return None
 
 
-def _note(scene: _Scene, report: RunReport, deadline: float | None) -> None:
+def _note(scenario: _Scenario, report: RunReport, deadline: float | None) -> None:
     told = "\n".join(map(str, report.remarks))
-    scene.said += [told, repr(report.stop), *(f"{row.message} {row.fix}" for row in report.rows)]
-    scene.ended.append(
+    scenario.said += [told, repr(report.stop), *(f"{row.message} {row.fix}" for row in report.rows)]
+    scenario.ended.append(
         Ended(
             sheet=Path(report.input),
             run=report.run,
-            results=_copied(report.results, scene.home.parent / f"kept-{len(scene.ended)}.csv"),
+            results=_copied(
+                report.results, scenario.home.parent / f"kept-{len(scenario.ended)}.csv"
+            ),
             exit_status=report.exit_status,
             said=told,
             stopped=report.stop is not None,
-            overtime_s=scene.loop.time() - deadline if deadline else 0.0,
+            overtime_s=scenario.loop.time() - deadline if deadline else 0.0,
         )
     )
 
@@ -247,26 +263,31 @@ def _copied(results: Path | None, copy: Path) -> Path | None:
     return Path(shutil.copy(results, copy)) if results else None
 
 
-async def _program(scene: _Scene, life: Life, parts: Parts, control: Control) -> RunReport:
+async def _use_case(
+    scenario: _Scenario, program: Program, parts: Parts, control: Control
+) -> RunReport:
     options = SendOptions(
-        rate=life.rate, timeout=scene.timeout, max_outage_s=scene.max_outage_s, existing="replace"
+        rate=program.rate,
+        timeout=scenario.timeout,
+        max_outage_s=scenario.max_outage_s,
+        existing="replace",
     )
 
     def wall() -> float:
-        return scene.loop.wall() + life.forward
+        return scenario.loop.wall() + program.forward
 
     doors: dict[str, Any] = {
         "control": control,
         "wall": wall,
-        "steady": Steady(scene.loop.time, "one boot"),
+        "steady": Steady(scenario.loop.time, "one boot"),
         "parts": parts,
     }
-    if life.sheet is None:
-        names = runs(scene.home)
-        name = names[min(life.resumed, len(names) - 1)] if names else ""
-        return await pipeline.resume(scene.config, name, options, **doors)
-    prepared = pipeline.prepare(life.sheet, SheetOptions(duplicates="in-order"))
-    return await pipeline.apply(prepared, scene.config, options, **doors)
+    if program.sheet is None:
+        names = runs(scenario.home)
+        name = names[min(program.resumed, len(names) - 1)] if names else ""
+        return await pipeline.resume(scenario.config, name, options, **doors)
+    prepared = pipeline.prepare(program.sheet, SheetOptions(duplicates="in-order"))
+    return await pipeline.apply(prepared, scenario.config, options, **doors)
 
 
 @contextlib.contextmanager
@@ -295,7 +316,7 @@ class _Killed(BaseException):
     """What a dead program would do next, and does not."""
 
 
-class _Mortal:
+class _Killable:
     """A program's parts, which from the moment of its death on do nothing more."""
 
     task: "asyncio.Task[Any]"
@@ -329,7 +350,7 @@ class _Mortal:
             raise _Killed
 
     def _ledger(self, home: Path) -> Ledger:
-        """The drill's own ledger, which a dead program cannot write to."""
+        """The scenario's own ledger, which a dead program cannot write to."""
         ledger, passes, end = self._parts.ledger(home), self.passes, self.end
         kind: Any = type(ledger)
 
@@ -340,13 +361,13 @@ class _Mortal:
         @contextlib.contextmanager
         def journal(self: Any, *which: Any) -> Iterator[Any]:
             with kind.journal(self, *which) as inner:
-                yield _LastWords(inner, passes)
+                yield _KillableJournal(inner, passes)
 
         ledger.__class__ = type("Watched", (kind,), {"finish": finish, "journal": journal})
         return ledger
 
     def _client(self) -> type[Client]:
-        """The drill's own client, through which a dead program neither sends nor hears."""
+        """The scenario's own client, through which a dead program neither sends nor hears."""
         kind: Any = self._parts.client
         passes = self.passes
 
@@ -361,7 +382,7 @@ class _Mortal:
 
 
 @dataclass(frozen=True)
-class _LastWords:
+class _KillableJournal:
     """A journal that a dead program cannot write to."""
 
     inner: RunJournal

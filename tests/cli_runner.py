@@ -18,8 +18,8 @@ import xlsxwriter
 
 from bulkcast.cli import run
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
+from tests.source_files import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HEADERS = (
     "lesson",
     "activityId",
@@ -123,7 +123,7 @@ class Said:
 
 
 @dataclass
-class Desk:
+class CliRunner:
     """A folder to work in, its environment, and a command line."""
 
     folder: Path
@@ -175,7 +175,7 @@ class Desk:
 
 
 @contextmanager
-def clearing(desk: Desk, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
+def clearing(desk: CliRunner, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
     """A sandbox without a limit that the desk's environment points at."""
     sandbox = Sandbox(world or World(limit=None), secret=SANDBOX_SECRET, **options)
     with serving(sandbox) as root_url:
