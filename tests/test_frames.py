@@ -49,7 +49,7 @@ from bulkcast.sandbox import World
 from bulkcast.wording import ENGLISH
 from tests.dispatcher_harness import classroom
 from tests.pipeline_harness import APPLIED, Harness, counted, with_sandbox
-from tests.sheets import HEAD, cells, read_rows
+from tests.sheets import FIRST_ID, HEAD, cells, read_rows
 from tests.source_files import ROOT
 
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
