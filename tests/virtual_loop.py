@@ -57,10 +57,11 @@ class _JumpingSelector(selectors.DefaultSelector):
             if not ready:
                 raise RuntimeError("nothing is left that could ever happen: a deadlock")
             return ready
+        quiet = time.perf_counter() - self._active_at  # before the look that is to see all of it
         ready = super().select(0)
         if not ready and timeout > 0:
             patience = _IN_FLIGHT_S if timeout < _FAR_S else _IN_FLIGHT_BEFORE_FAR_S
-            left = self._active_at + patience - time.perf_counter()
+            left = patience - quiet
             # With no socket but the loop's own there are no bytes to wait for.
             ready = super().select(left) if left > 0 and len(self.get_map()) > 1 else []
             if not ready:
