@@ -175,9 +175,9 @@ class CliRunner:
 
 
 @contextmanager
-def clearing(desk: CliRunner, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
-    """A sandbox without a limit that the desk's environment points at."""
+def clearing(cli: CliRunner, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
+    """A sandbox without a limit that the environment of `cli` points at."""
     sandbox = Sandbox(world or World(limit=None), secret=SANDBOX_SECRET, **options)
     with serving(sandbox) as root_url:
-        desk.use(root_url)
+        cli.use(root_url)
         yield sandbox

@@ -62,13 +62,13 @@ _NUMBERS = count()
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> CliRunner:
     """The command line as a user has it who has runs of their own."""
-    desk = CliRunner(tmp_path, monkeypatch, capsys)
-    desk.set(BULKCAST_HOME=str(tmp_path / "home"))
-    return desk
+    cli = CliRunner(tmp_path, monkeypatch, capsys)
+    cli.set(BULKCAST_HOME=str(tmp_path / "home"))
+    return cli
 
 
 @pytest.hookimpl(wrapper=True)

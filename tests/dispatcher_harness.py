@@ -83,8 +83,8 @@ def header(run: str, n_requests: int, **more: object) -> RunHeader:
 
 
 @dataclass(frozen=True)
-class Played:
-    """What came of a play."""
+class Dispatched:
+    """What came of it."""
 
     outcomes: Mapping[RequestKey, Outcome]
     log: Sequence[Received]
@@ -110,11 +110,11 @@ class Played:
         return self.outcomes[RequestKey(str(row))]
 
 
-Director = Callable[[VirtualLoop, Sandbox, Dispatcher], None]
-"""May schedule what happens during a play, with `loop.call_at`."""
+Schedule = Callable[[VirtualLoop, Sandbox, Dispatcher], None]
+"""Arranges what happens meanwhile, with `loop.call_at`."""
 
 
-def play(
+def dispatch(
     home: Path,
     wanted: Sequence[Request],
     world: World | None = None,
@@ -126,13 +126,13 @@ def play(
     concurrency: int = 32,
     max_outage_s: float = 45 * 60.0,
     history: Mapping[RequestKey, History] | None = None,
-    direct: Director | None = None,
+    schedule: Schedule | None = None,
     fence: Fence | None = None,
     linger_s: float = 0.0,
-) -> Played:
+) -> Dispatched:
     """Send `wanted` to a sandbox in virtual time, which stands for `linger_s` longer."""
 
-    async def main(loop: VirtualLoop) -> Played:
+    async def main(loop: VirtualLoop) -> Dispatched:
         sandbox = Sandbox(
             world or World(),
             secret=SANDBOX_SECRET,
@@ -160,28 +160,28 @@ def play(
                         fence=fence,
                         send_by_characters=client.send_by_characters,
                     )
-                    if direct:
-                        direct(loop, sandbox, dispatcher)
+                    if schedule:
+                        schedule(loop, sandbox, dispatcher)
                     outcomes = await dispatcher.run(wanted, history)
                     elapsed_s = loop.time()
                     await asyncio.sleep(linger_s)  # of virtual time: what is on its way arrives
             stored = ledger.load("r1").by_row()
-        return Played(outcomes, sandbox.log, dispatcher, elapsed_s, stored)
+        return Dispatched(outcomes, sandbox.log, dispatcher, elapsed_s, stored)
 
     return run(main)
 
 
-def storm(fault: str, begins: float, ends: float) -> Director:
+def storm(fault: str, begins: float, ends: float) -> Schedule:
     """Every request meets `fault` between two moments of virtual time."""
 
-    def direct(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
+    def schedule(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
         def set_storm(text: str) -> None:
             sandbox.storm = read_fault(text, WEBCAST) if text else None
 
         loop.call_at(begins, set_storm, fault)
         loop.call_at(ends, set_storm, "")
 
-    return direct
+    return schedule
 
 
 def met(fault: str) -> Reply | NoReply:

@@ -21,7 +21,7 @@ HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\ufffe"
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> CliRunner:
     found = CliRunner(tmp_path, monkeypatch, capsys)
@@ -30,12 +30,12 @@ def desk(
 
 
 @pytest.fixture
-def run(desk: CliRunner) -> str:
+def run(cli: CliRunner) -> str:
     """A run of which one row is invalid."""
     rows = [*lines(3), ["x", "待定", "1", "0", "1", "1", ""]]
-    sheet = write_csv(desk.folder / "term.csv", rows)
-    with clearing(desk):
-        said = desk.call("apply", sheet, "--yes", "--json", *FAST)
+    sheet = write_csv(cli.folder / "term.csv", rows)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "--yes", "--json", *FAST)
     assert said.status == 3
     return str(said.document["run"])
 
@@ -58,32 +58,32 @@ def run(desk: CliRunner) -> str:
     ],
 )
 def test_runs_are_listed_by_state_sheet_and_day(
-    desk: CliRunner, run: str, words: tuple[str, ...], n: int
+    cli: CliRunner, run: str, words: tuple[str, ...], n: int
 ) -> None:
-    listed = desk.call("runs", "--json", *words).document["runs"]
+    listed = cli.call("runs", "--json", *words).document["runs"]
 
     assert [r["run"] for r in listed] == [run][:n]
 
 
-def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(desk: CliRunner, run: str) -> None:
-    created = desk.call("runs", "--json").document["runs"][0]["created_at"]
+def test_a_day_is_that_of_the_sheets_zone_and_counts_whole(cli: CliRunner, run: str) -> None:
+    created = cli.call("runs", "--json").document["runs"][0]["created_at"]
     day = datetime.fromtimestamp(created, ZoneInfo("Asia/Shanghai")).date()
     tomorrow = day + timedelta(days=1)
 
-    on_it = desk.call("runs", "--json", "--since", str(day), "--until", str(day)).document["runs"]
-    after = desk.call("runs", "--json", "--since", str(tomorrow)).document["runs"]
+    on_it = cli.call("runs", "--json", "--since", str(day), "--until", str(day)).document["runs"]
+    after = cli.call("runs", "--json", "--since", str(tomorrow)).document["runs"]
 
     assert (len(on_it), len(after)) == (1, 0)
 
 
 def test_a_list_that_a_filter_empties_is_told_from_one_without_runs(
-    desk: CliRunner, run: str
+    cli: CliRunner, run: str
 ) -> None:
-    assert "The 1 run is not so" in desk.call("runs", "--sheet", "spring").err
+    assert "The 1 run is not so" in cli.call("runs", "--sheet", "spring").err
 
 
-def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: CliRunner, run: str) -> None:
-    said = desk.call("runs", "show", run)
+def test_a_run_is_shown_with_its_counts_and_why_rows_failed(cli: CliRunner, run: str) -> None:
+    said = cli.call("runs", "show", run)
 
     assert said.status == 0
     assert re.search(r"3 . applied", said.out)
@@ -93,26 +93,26 @@ def test_a_run_is_shown_with_its_counts_and_why_rows_failed(desk: CliRunner, run
     assert f"results {run} -o {run}.html" in said.err
 
 
-def test_the_newest_run_is_shown_where_none_is_named(desk: CliRunner, run: str) -> None:
-    assert run in desk.call("runs", "show").out
+def test_the_newest_run_is_shown_where_none_is_named(cli: CliRunner, run: str) -> None:
+    assert run in cli.call("runs", "show").out
 
 
-def test_the_rows_of_a_state_are_listed_one_by_one(desk: CliRunner, run: str) -> None:
-    found = desk.call("runs", "show", run, "--only", "applied", "--json").document
+def test_the_rows_of_a_state_are_listed_one_by_one(cli: CliRunner, run: str) -> None:
+    found = cli.call("runs", "show", run, "--only", "applied", "--json").document
 
     assert [row["row"] for row in found["listed"]] == [2, 3, 4]
     assert found["counts"]["applied"] == 3
     assert [(c["code"], c["rows"]) for c in found["causes"]] == [("id.not_a_number", [5])]
-    assert "row 3  applied" in desk.call("runs", "show", run, "--only", "applied").out
+    assert "row 3  applied" in cli.call("runs", "show", run, "--only", "applied").out
 
 
-def test_the_same_mistake_in_two_columns_is_told_with_the_fix_of_each(desk: CliRunner) -> None:
+def test_the_same_mistake_in_two_columns_is_told_with_the_fix_of_each(cli: CliRunner) -> None:
     wrong = [[*line(1)[:2], "maybe", *line(1)[3:]], [*line(2)[:3], "some", *line(2)[4:]]]
-    sheet = write_csv(desk.folder / "wrong.csv", [*wrong, line(3)])
-    with clearing(desk):
-        desk.call("apply", sheet, "--yes", "--json", *FAST)
+    sheet = write_csv(cli.folder / "wrong.csv", [*wrong, line(3)])
+    with clearing(cli):
+        cli.call("apply", sheet, "--yes", "--json", *FAST)
 
-    causes = desk.call("runs", "show", "--json").document["causes"]
+    causes = cli.call("runs", "show", "--json").document["causes"]
 
     assert [(c["code"], c["rows"]) for c in causes] == [
         ("cell.not_a_choice", [2]), ("cell.not_a_choice", [3]),
@@ -139,12 +139,12 @@ class _Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_a_page_of_the_run_is_written_and_not_over_another(desk: CliRunner, run: str) -> None:
-    target = desk.folder / "run.html"
+def test_a_page_of_the_run_is_written_and_not_over_another(cli: CliRunner, run: str) -> None:
+    target = cli.folder / "run.html"
 
-    first = desk.call("results", run, "-o", target)
-    again = desk.call("results", run, "-o", target)
-    forced = desk.call("results", run, "-o", target, "--force", "--json")
+    first = cli.call("results", run, "-o", target)
+    again = cli.call("results", run, "-o", target)
+    forced = cli.call("results", run, "-o", target, "--force", "--json")
 
     assert (first.status, again.status, forced.status) == (0, 2, 0)
     assert forced.document == {"schema": "bulkcast.page/1", "page": str(target)}
@@ -156,11 +156,11 @@ def test_a_page_of_the_run_is_written_and_not_over_another(desk: CliRunner, run:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_page_shows_the_language_of_whoever_had_it_written(
-    desk: CliRunner, run: str, lang: str
+    cli: CliRunner, run: str, lang: str
 ) -> None:
-    target = desk.folder / "run.html"
+    target = cli.folder / "run.html"
 
-    desk.call("results", run, "-o", target, "--lang", lang)
+    cli.call("results", run, "-o", target, "--lang", lang)
 
     page = _Page(target.read_text("utf-8"))
     checked = [attrs["id"] for tag, attrs in page.tags if tag == "input" and "checked" in attrs]
@@ -215,9 +215,9 @@ def test_a_page_of_a_run_without_rows_is_a_page_too(tmp_path: Path) -> None:
     assert "The sheet has no rows." in written(found, tmp_path / "a.html")
 
 
-def test_both_languages_say_the_same_things(desk: CliRunner, run: str) -> None:
-    target = desk.folder / "run.html"
-    desk.call("results", run, "-o", target)
+def test_both_languages_say_the_same_things(cli: CliRunner, run: str) -> None:
+    target = cli.folder / "run.html"
+    cli.call("results", run, "-o", target)
 
     spans = [a.get("lang") for tag, a in _Page(target.read_text("utf-8")).tags if tag == "span"]
 

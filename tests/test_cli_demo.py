@@ -17,17 +17,18 @@ TERM = ROOT / "samples" / "term"
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> CliRunner:
     return CliRunner(tmp_path, monkeypatch, capsys)
 
 
-def test_the_demo_needs_nothing_names_its_result_sheets_and_ends_well(desk: CliRunner) -> None:
-    folder = desk.folder / "shown"
-    desk.set(BULKCAST_HOME=str(desk.folder / "home"), BULKCAST_SID="not digits")
+@pytest.mark.slow
+def test_the_demo_needs_nothing_names_its_result_sheets_and_ends_well(cli: CliRunner) -> None:
+    folder = cli.folder / "shown"
+    cli.set(BULKCAST_HOME=str(cli.folder / "home"), BULKCAST_SID="not digits")
 
-    said = desk.spawn("demo", "--dir", folder)
+    said = cli.spawn("demo", "--dir", folder)
 
     sheets = sorted(folder.glob("term.results-*.xlsx"))
     assert said.status == 0
@@ -37,7 +38,7 @@ def test_the_demo_needs_nothing_names_its_result_sheets_and_ends_well(desk: CliR
     assert "487 ✓ applied" in said.out
     assert "15 ✗ invalid" in said.out
     assert "505 ✓ applied" in said.out
-    assert not (desk.folder / "home").exists()
+    assert not (cli.folder / "home").exists()
 
 
 def moments(path: Path) -> list[datetime]:

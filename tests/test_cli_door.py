@@ -52,8 +52,8 @@ def test_help_loads_nothing_heavy() -> None:
     assert said.stderr.strip() == "[]"
 
 
-def test_help_lists_the_commands_in_the_order_of_their_use(desk: CliRunner) -> None:
-    said = desk.call("--help")
+def test_help_lists_the_commands_in_the_order_of_their_use(cli: CliRunner) -> None:
+    said = cli.call("--help")
 
     listed = [line.split()[0] for line in said.out.partition("Commands:")[2].splitlines() if line]
     assert tuple(word for word in listed if word in COMMANDS) == COMMANDS
@@ -62,11 +62,11 @@ def test_help_lists_the_commands_in_the_order_of_their_use(desk: CliRunner) -> N
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("group", [(), ("runs",)])
 def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
-    desk: CliRunner, group: tuple[str, ...], lang: str
+    cli: CliRunner, group: tuple[str, ...], lang: str
 ) -> None:
-    desk.set(COLUMNS="80")
+    cli.set(COLUMNS="80")
 
-    said = desk.call(*group, "--help", "--lang", lang)
+    said = cli.call(*group, "--help", "--lang", lang)
 
     assert said.status == 0
     assert "..." not in said.out.replace("[ARGS]...", "")
@@ -74,16 +74,16 @@ def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_promises_no_secret_option(
-    desk: CliRunner, command: str
+    cli: CliRunner, command: str
 ) -> None:
-    said = desk.call(command, "--help")
+    said = cli.call(command, "--help")
 
     assert said.status == 0
     assert "--secret" not in said.out
 
 
-def test_the_version_is_told(desk: CliRunner) -> None:
-    assert desk.call("--version").out.startswith("bulkcast 0.")
+def test_the_version_is_told(cli: CliRunner) -> None:
+    assert cli.call("--version").out.startswith("bulkcast 0.")
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
     ],
 )
 def test_what_cannot_start_exits_2_with_one_sentence(
-    desk: CliRunner, argv: tuple[str, ...], told: str
+    cli: CliRunner, argv: tuple[str, ...], told: str
 ) -> None:
-    desk.monkeypatch.chdir(desk.folder)
-    write_csv(desk.folder / "x.csv", lines(1))
+    cli.monkeypatch.chdir(cli.folder)
+    write_csv(cli.folder / "x.csv", lines(1))
 
-    said = desk.call(*argv)
+    said = cli.call(*argv)
 
     assert said.status == 2
     assert told in said.err
@@ -145,8 +145,8 @@ def test_what_cannot_start_exits_2_with_one_sentence(
     assert said.out == ""
 
 
-def test_with_json_an_error_is_an_object_too(desk: CliRunner) -> None:
-    said = desk.call("validate", "--json", "--nonsense")
+def test_with_json_an_error_is_an_object_too(cli: CliRunner) -> None:
+    said = cli.call("validate", "--json", "--nonsense")
 
     document = json.loads(said.err.splitlines()[-1])
     assert document["error"]["code"] == "usage"
@@ -202,12 +202,12 @@ def test_the_secret_is_taken_out_of_whatever_is_said(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_left_is_no_error(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", [["课", "x", *row[2:]] for row in lines(400)])
+def test_a_reader_that_has_left_is_no_error(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", [["课", "x", *row[2:]] for row in lines(400)])
     read, write = os.pipe()
     os.close(read)
 
-    process = desk.start("validate", sheet, "--all", stdout=write)
+    process = cli.start("validate", sheet, "--all", stdout=write)
     os.close(write)
     _, err = process.communicate(timeout=30)
 
@@ -218,13 +218,13 @@ def test_a_reader_that_has_left_is_no_error(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "cp1252"])
-def test_redirected_output_is_utf_8_whatever_the_code_page(desk: CliRunner, encoding: str) -> None:
+def test_redirected_output_is_utf_8_whatever_the_code_page(cli: CliRunner, encoding: str) -> None:
     wrong = lines(2)
     wrong[0][2] = "也许 ✓"
-    desk.set(PYTHONIOENCODING=encoding)
-    sheet = write_csv(desk.folder / "课表.csv", wrong)
+    cli.set(PYTHONIOENCODING=encoding)
+    sheet = write_csv(cli.folder / "课表.csv", wrong)
 
-    said = desk.spawn("validate", sheet)
+    said = cli.spawn("validate", sheet)
 
     assert said.status == 3
     assert "也许 ✓" in said.out
@@ -234,12 +234,12 @@ def test_redirected_output_is_utf_8_whatever_the_code_page(desk: CliRunner, enco
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
-def test_a_stream_that_was_never_open_is_no_error(desk: CliRunner, closed: str) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_a_stream_that_was_never_open_is_no_error(cli: CliRunner, closed: str) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
     program = f'"{sys.executable}" -m bulkcast validate "{sheet}" {closed}'
 
     ended = subprocess.run(
-        ["/bin/sh", "-c", program], env=desk.environment(), capture_output=True, check=False,
+        ["/bin/sh", "-c", program], env=cli.environment(), capture_output=True, check=False,
         timeout=30, text=True,
     )  # fmt: skip
 
@@ -260,16 +260,16 @@ TELLS_MUCH = (
 """Each kind of command that writes to standard error; the others are tried by a long proof."""
 
 
-def _behind_shell(desk: CliRunner, typed: str, streams: str) -> subprocess.CompletedProcess[str]:
+def _behind_shell(cli: CliRunner, typed: str, streams: str) -> subprocess.CompletedProcess[str]:
     """The command as a shell starts it, in a folder where a run was carried out before."""
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    with clearing(desk):
-        before = desk.call("apply", sheet, "-y", "--json", *FAST).document
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    with clearing(cli):
+        before = cli.call("apply", sheet, "-y", "--json", *FAST).document
         argv = typed.format(sheet=sheet, run=before["run"], results=before["results"])
         return subprocess.run(
             ["/bin/bash", "-o", "pipefail", "-c",
              f'"{sys.executable}" -m bulkcast {argv} {streams}'],
-            env=desk.environment(), cwd=desk.folder, capture_output=True, check=False, timeout=60,
+            env=cli.environment(), cwd=cli.folder, capture_output=True, check=False, timeout=60,
             text=True,
         )  # fmt: skip
 
@@ -285,8 +285,8 @@ def _behind_shell(desk: CliRunner, typed: str, streams: str) -> subprocess.Compl
         *(pytest.param(typed, ">/dev/full 2>&1", marks=LONG) for typed in EVERY_COMMAND),
     ],
 )  # fmt: skip
-def test_a_full_stream_is_told_in_a_sentence(desk: CliRunner, typed: str, streams: str) -> None:
-    ended = _behind_shell(desk, typed, streams)
+def test_a_full_stream_is_told_in_a_sentence(cli: CliRunner, typed: str, streams: str) -> None:
+    ended = _behind_shell(cli, typed, streams)
 
     told = ended.stdout + ended.stderr
     assert ended.returncode in {0, 2, 3 if typed.startswith("undo") else 0}
@@ -308,9 +308,9 @@ def test_a_full_stream_is_told_in_a_sentence(desk: CliRunner, typed: str, stream
 @pytest.mark.parametrize("streams", ["2>&1 | head -1", ">&- 2>&-"])
 @pytest.mark.parametrize("typed", EVERY_COMMAND)
 def test_a_stream_that_nobody_reads_changes_no_exit_status(
-    desk: CliRunner, typed: str, streams: str
+    cli: CliRunner, typed: str, streams: str
 ) -> None:
-    ended = _behind_shell(desk, typed, streams)
+    ended = _behind_shell(cli, typed, streams)
 
     told = ended.stdout + ended.stderr
     assert ended.returncode == (3 if typed.startswith("undo") else 0)
@@ -320,8 +320,8 @@ def test_a_stream_that_nobody_reads_changes_no_exit_status(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_nothing_is_sent_where_it_cannot_be_told(desk: CliRunner) -> None:
-    ended = _behind_shell(desk, "apply {sheet} -y", "2>/dev/full")
+def test_nothing_is_sent_where_it_cannot_be_told(cli: CliRunner) -> None:
+    ended = _behind_shell(cli, "apply {sheet} -y", "2>/dev/full")
 
     assert ended.returncode == 2
     assert "standard error cannot be written" in ended.stdout
@@ -330,8 +330,8 @@ def test_nothing_is_sent_where_it_cannot_be_told(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk: CliRunner) -> None:
-    ended = _behind_shell(desk, "apply {sheet} -y --json", ">/dev/full")
+def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(cli: CliRunner) -> None:
+    ended = _behind_shell(cli, "apply {sheet} -y --json", ">/dev/full")
 
     assert ended.returncode == 0
     assert "standard output cannot be written" in ended.stderr
@@ -339,12 +339,12 @@ def test_what_was_sent_stays_a_success_where_the_outcome_cannot_be_written(desk:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_can_complete_what_is_typed(desk: CliRunner, shell: str) -> None:
-    desk.set(_BULKCAST_COMPLETE=f"{shell}_source")
-    installed = desk.spawn()
+def test_a_shell_can_complete_what_is_typed(cli: CliRunner, shell: str) -> None:
+    cli.set(_BULKCAST_COMPLETE=f"{shell}_source")
+    installed = cli.spawn()
     at = "res" if shell == "fish" else "1"
-    desk.set(_BULKCAST_COMPLETE=f"{shell}_complete", COMP_WORDS="bulkcast res", COMP_CWORD=at)
-    completed = desk.spawn()
+    cli.set(_BULKCAST_COMPLETE=f"{shell}_complete", COMP_WORDS="bulkcast res", COMP_CWORD=at)
+    completed = cli.spawn()
 
     assert "_bulkcast_completion" in installed.out
     assert {"resubmit", "resume", "results"} <= set(re.findall(r"[a-z]+", completed.out))
@@ -358,18 +358,18 @@ def test_a_shell_can_complete_what_is_typed(desk: CliRunner, shell: str) -> None
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
-    desk: CliRunner, name: str, status: int
+    cli: CliRunner, name: str, status: int
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(60))
+    sheet = write_csv(cli.folder / "term.csv", lines(60))
     under_way = Reached(8)
 
-    with clearing(desk, clock=under_way) as sandbox:
-        process = desk.start("apply", sheet, "-y", "--json", "--rate", "20/s")
+    with clearing(cli, clock=under_way) as sandbox:
+        process = cli.start("apply", sheet, "-y", "--json", "--rate", "20/s")
         under_way.wait()
         process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=30)
         document = json.loads(out)
-        resumed = desk.call("resume", "--json", "--rate", "max")
+        resumed = cli.call("resume", "--json", "--rate", "max")
 
     counts = document["counts"]
     assert process.returncode == document["exit"] == status
@@ -386,15 +386,15 @@ def test_a_signal_ends_a_run_in_order_and_resume_finishes_it(
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("more", [1, 4])
-def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: CliRunner, more: int) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_a_second_interrupt_ends_at_once_and_keeps_the_books(cli: CliRunner, more: int) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096002, "faults": ["hang:60"]}]}', name="w"
     )
     under_way = Reached(6)
 
-    with clearing(desk, world, clock=under_way) as sandbox:
-        process = desk.start("apply", sheet, "-y", "--json", "--rate", "5/s")
+    with clearing(cli, world, clock=under_way) as sandbox:
+        process = cli.start("apply", sheet, "-y", "--json", "--rate", "5/s")
         under_way.wait()
         while sandbox.received < 3:
             assert process.poll() is None
@@ -417,11 +417,11 @@ def test_a_second_interrupt_ends_at_once_and_keeps_the_books(desk: CliRunner, mo
 # ------------------------------------------------------------------ a terminal
 
 
-def at_a_terminal(desk: CliRunner, *argv: str | Path, typed: str = "") -> tuple[int, str]:
+def at_a_terminal(cli: CliRunner, *argv: str | Path, typed: str = "") -> tuple[int, str]:
     """A command on a terminal of its own: its status and everything that appeared there."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
-    process = desk.start(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = cli.start(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     os.write(ours, typed.encode())
     seen = b""
@@ -436,12 +436,12 @@ def at_a_terminal(desk: CliRunner, *argv: str | Path, typed: str = "") -> tuple[
 
 @pytest.mark.slow
 @posix
-def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(30))
-    desk.set(TERM="xterm-256color", NO_COLOR="")
+def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(30))
+    cli.set(TERM="xterm-256color", NO_COLOR="")
 
-    with clearing(desk):
-        status, seen = at_a_terminal(desk, "apply", sheet, "--rate", "15/s", typed="y\n")
+    with clearing(cli):
+        status, seen = at_a_terminal(cli, "apply", sheet, "--rate", "15/s", typed="y\n")
 
     assert status == 0
     assert "Send 30 rows to institution" in seen
@@ -452,12 +452,12 @@ def test_at_a_terminal_it_asks_shows_its_progress_and_the_outcome(desk: CliRunne
 
 @pytest.mark.slow
 @posix
-def test_nothing_is_asked_where_the_results_could_not_be_written(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    desk.set(TERM="xterm")
+def test_nothing_is_asked_where_the_results_could_not_be_written(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    cli.set(TERM="xterm")
 
-    with clearing(desk):
-        status, seen = at_a_terminal(desk, "apply", sheet, "-o", desk.folder / "no" / "x.csv")
+    with clearing(cli):
+        status, seen = at_a_terminal(cli, "apply", sheet, "-o", cli.folder / "no" / "x.csv")
 
     assert status == 2
     assert "Send 3 rows" not in seen
@@ -465,12 +465,12 @@ def test_nothing_is_asked_where_the_results_could_not_be_written(desk: CliRunner
 
 @pytest.mark.slow
 @posix
-def test_no_sends_nothing(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    desk.set(TERM="xterm")
+def test_no_sends_nothing(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    cli.set(TERM="xterm")
 
-    with clearing(desk) as sandbox:
-        status, seen = at_a_terminal(desk, "apply", sheet, typed="n\n")
+    with clearing(cli) as sandbox:
+        status, seen = at_a_terminal(cli, "apply", sheet, typed="n\n")
 
     assert status == 130
     assert "nothing was done" in seen
@@ -479,25 +479,25 @@ def test_no_sends_nothing(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @posix
-def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "a term with quite a long name of its own.csv", lines(3))
-    desk.set(TERM="xterm", COLUMNS="44")
-    with clearing(desk):
-        run = desk.call("apply", sheet, "-y", "--json", "--rate", "max").document["run"]
+def test_in_a_narrow_terminal_a_run_still_shows_its_whole_name(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "a term with quite a long name of its own.csv", lines(3))
+    cli.set(TERM="xterm", COLUMNS="44")
+    with clearing(cli):
+        run = cli.call("apply", sheet, "-y", "--json", "--rate", "max").document["run"]
 
-    _, seen = at_a_terminal(desk, "runs")
+    _, seen = at_a_terminal(cli, "runs")
 
     assert run in seen
 
 
 @pytest.mark.slow
 @posix
-def test_no_color_is_honoured(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(10))
-    desk.set(TERM="xterm-256color", NO_COLOR="1")
+def test_no_color_is_honoured(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(10))
+    cli.set(TERM="xterm-256color", NO_COLOR="1")
 
-    with clearing(desk):
-        status, seen = at_a_terminal(desk, "apply", sheet, "-y", "--rate", "20/s")
+    with clearing(cli):
+        status, seen = at_a_terminal(cli, "apply", sheet, "-y", "--rate", "20/s")
 
     assert status == 0
     assert "\x1b[3" not in seen
@@ -506,12 +506,12 @@ def test_no_color_is_honoured(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @posix
-def test_a_dumb_terminal_is_sent_no_escapes(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(10))
-    desk.set(TERM="dumb")
+def test_a_dumb_terminal_is_sent_no_escapes(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(10))
+    cli.set(TERM="dumb")
 
-    with clearing(desk):
-        status, seen = at_a_terminal(desk, "apply", sheet, "-y", "--rate", "20/s")
+    with clearing(cli):
+        status, seen = at_a_terminal(cli, "apply", sheet, "-y", "--rate", "20/s")
 
     assert status == 0
     assert "\x1b" not in seen
@@ -522,13 +522,13 @@ def test_a_dumb_terminal_is_sent_no_escapes(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @posix
-def test_the_sandbox_says_how_to_reach_it_and_ends_well(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_the_sandbox_says_how_to_reach_it_and_ends_well(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
-    process = desk.start("sandbox", "--port", "0", "--limit", "max", "--json")
+    process = cli.start("sandbox", "--port", "0", "--limit", "max", "--json")
     assert process.stdout is not None
-    desk.set(**json.loads(process.stdout.readline())["env"])
-    said = desk.call("apply", sheet, "-y", "--json", "--rate", "max")
+    cli.set(**json.loads(process.stdout.readline())["env"])
+    said = cli.call("apply", sheet, "-y", "--json", "--rate", "max")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=15)
 

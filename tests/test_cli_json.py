@@ -20,7 +20,7 @@ PROMISED: Final = {
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CliRunner:
     made = CliRunner(tmp_path, monkeypatch, capfd)
@@ -34,29 +34,30 @@ def test_every_form_that_is_printed_is_described() -> None:
     assert set(re.findall(r'"schema": "(bulkcast\.[a-z]+/\d+)"', source)) == set(PROMISED)
 
 
-def test_every_object_has_the_fields_that_are_promised(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    template = desk.folder / "t.xlsx"
+@pytest.mark.slow
+def test_every_object_has_the_fields_that_are_promised(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    template = cli.folder / "t.xlsx"
 
-    with clearing(desk):
-        applied = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(cli):
+        applied = cli.call("apply", sheet, "-y", "--json", *FAST)
         run = applied.document["run"]
         said = [
             applied,
-            desk.call("apply", sheet, "-n", "--json"),
-            desk.call("resubmit", applied.document["results"], "-y", "--json", *FAST),
-            desk.call("results", run, "--json"),
-            desk.call("results", run, "--json", "--by", "activityId"),
-            desk.call("validate", sheet, "--json"),
-            desk.call("plan", sheet, "--json"),
-            desk.call("runs", "--json"),
-            desk.call("doctor", "--json"),
-            desk.call("explain", "350", "--json"),
-            desk.call("template", template, "--json"),
-            desk.call("runs", "show", run, "--json"),
-            desk.call("results", run, "-o", desk.folder / "a.html", "--json"),
-            desk.call("undo", run, "-o", desk.folder / "back.csv", "--json"),
-            desk.call("purge", "--older-than", "0d", "-y", "--json"),
+            cli.call("apply", sheet, "-n", "--json"),
+            cli.call("resubmit", applied.document["results"], "-y", "--json", *FAST),
+            cli.call("results", run, "--json"),
+            cli.call("results", run, "--json", "--by", "activityId"),
+            cli.call("validate", sheet, "--json"),
+            cli.call("plan", sheet, "--json"),
+            cli.call("runs", "--json"),
+            cli.call("doctor", "--json"),
+            cli.call("explain", "350", "--json"),
+            cli.call("template", template, "--json"),
+            cli.call("runs", "show", run, "--json"),
+            cli.call("results", run, "-o", cli.folder / "a.html", "--json"),
+            cli.call("undo", run, "-o", cli.folder / "back.csv", "--json"),
+            cli.call("purge", "--older-than", "0d", "-y", "--json"),
         ]
 
     documents: list[dict[str, Any]] = [each.document for each in said]
@@ -70,12 +71,12 @@ def test_every_object_has_the_fields_that_are_promised(desk: CliRunner) -> None:
     assert [each.out.count("\n") for each in said] == [1] * len(said)
 
 
-def test_an_issue_has_the_fields_that_are_promised(desk: CliRunner) -> None:
+def test_an_issue_has_the_fields_that_are_promised(cli: CliRunner) -> None:
     wrong = lines(1)
     wrong[0][2] = "maybe"
     promised = re.search(r"An issue has ((?:`[a-z]+` ?)+)\.", SCRIPTING)
 
-    (first, *_) = desk.call("validate", write_csv(desk.folder / "t.csv", wrong), "--json").document[
+    (first, *_) = cli.call("validate", write_csv(cli.folder / "t.csv", wrong), "--json").document[
         "issues"
     ]
 

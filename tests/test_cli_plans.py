@@ -28,11 +28,11 @@ def dated(path: Path, n: int, begins_in: float) -> Path:
 # ------------------------------------------------------------------ the forecast
 
 
-def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: CliRunner) -> None:
-    sheet = dated(desk.folder / "term.csv", 120, begins_in=20 * 60 + 30 + 60.5)
+def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(cli: CliRunner) -> None:
+    sheet = dated(cli.folder / "term.csv", 120, begins_in=20 * 60 + 30 + 60.5)
 
-    said = desk.call("plan", sheet, "--rate", "1/s")
-    document = desk.call("plan", sheet, "--rate", "1/s", "--json").document
+    said = cli.call("plan", sheet, "--rate", "1/s")
+    document = cli.call("plan", sheet, "--rate", "1/s", "--json").document
 
     told = document["forecast"]
     assert tuple(told) == KEYS
@@ -44,54 +44,54 @@ def test_a_plan_foretells_what_comes_too_late_and_what_pace_would_save_it(desk: 
     (said_rate,) = re.findall(r"--rate (\d+)/min would save them", said.out)
     needed = int(told["rate_needed"].removesuffix("/min"))
     assert 119 <= int(said_rate) <= needed <= 150
-    faster = desk.call("plan", sheet, "--rate", f"{needed + 20}/min", "--json").document["forecast"]
+    faster = cli.call("plan", sheet, "--rate", f"{needed + 20}/min", "--json").document["forecast"]
     assert [faster[key] for key in KEYS[2:]] == [0, None, None]
 
 
 def test_validate_foretells_it_for_a_dated_sheet_and_says_nothing_of_another(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    late = dated(desk.folder / "late.csv", 3, begins_in=60)
-    fine = dated(desk.folder / "fine.csv", 3, begins_in=86400)
-    undated = write_csv(desk.folder / "undated.csv", lines(3))
+    late = dated(cli.folder / "late.csv", 3, begins_in=60)
+    fine = dated(cli.folder / "fine.csv", 3, begins_in=86400)
+    undated = write_csv(cli.folder / "undated.csv", lines(3))
 
-    told = desk.call("validate", late).out
+    told = cli.call("validate", late).out
     assert "3 rows are already locked and are not sent:" in told
     assert "row 2, activityId 25096000: already locked at 20" in told
     assert "--rate" not in told
-    assert "The 3 rows that lock are all sent in time." in desk.call("validate", fine).out
-    assert desk.call("validate", late, "--json").document["forecast"]["too_late"] == 3
-    assert "forecast" not in desk.call("validate", undated, "--json").document
+    assert "The 3 rows that lock are all sent in time." in cli.call("validate", fine).out
+    assert cli.call("validate", late, "--json").document["forecast"]["too_late"] == 3
+    assert "forecast" not in cli.call("validate", undated, "--json").document
 
 
 @pytest.mark.parametrize(
     ("rate", "warned"), [("950/min", 0), ("1000/min", 0), ("1001/min", 1), ("20000/min", 1)]
 )
 def test_a_pace_beyond_the_documented_limit_is_warned_of(
-    desk: CliRunner, rate: str, warned: int
+    cli: CliRunner, rate: str, warned: int
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
     said = "more than the 1,000 a minute ClassIn is documented to allow"
-    assert desk.call("plan", sheet, "--rate", rate).out.count(said) == warned
-    assert desk.call("apply", sheet, "--dry-run", "--rate", rate).err.count(said) == warned
+    assert cli.call("plan", sheet, "--rate", rate).out.count(said) == warned
+    assert cli.call("apply", sheet, "--dry-run", "--rate", rate).err.count(said) == warned
 
 
-def test_apply_tells_before_it_asks_what_would_be_too_late(desk: CliRunner) -> None:
-    sheet = dated(desk.folder / "term.csv", 3, begins_in=60)
+def test_apply_tells_before_it_asks_what_would_be_too_late(cli: CliRunner) -> None:
+    sheet = dated(cli.folder / "term.csv", 3, begins_in=60)
 
-    said = desk.call("apply", sheet, "--dry-run")
+    said = cli.call("apply", sheet, "--dry-run")
 
     assert "To send: 0 rows · 3 already locked and not sent" in said.err
     assert "3 rows are already locked and are not sent:\n    row 2, " in said.err
 
 
 def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_costs(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(10))
+    sheet = write_csv(cli.folder / "term.csv", lines(10))
 
-    said, document = desk.call("plan", sheet), desk.call("plan", sheet, "--json").document
+    said, document = cli.call("plan", sheet), cli.call("plan", sheet, "--json").document
 
     assert "Off (5), On (5)" in said.out
     assert "10 rows, 10 classrooms" in said.out
@@ -103,21 +103,21 @@ def test_a_plan_says_what_is_switched_on_in_how_many_classrooms_and_what_that_co
 # ------------------------------------------------------------------ plan files
 
 
-def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: CliRunner) -> None:
+def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(cli: CliRunner) -> None:
     rows = lines(6)
     rows[0][6] = CANARY
-    sheet = write_csv(desk.folder / "term.csv", rows)
-    plan = desk.folder / "term.plan"
+    sheet = write_csv(cli.folder / "term.csv", rows)
+    plan = cli.folder / "term.plan"
 
-    with clearing(desk) as sandbox:
-        made = desk.call("plan", sheet, "-o", plan)
+    with clearing(cli) as sandbox:
+        made = cli.call("plan", sheet, "-o", plan)
         rows[3][4] = "1" if rows[3][4] == "0" else "0"
         write_csv(sheet, rows)
-        refused = desk.call("apply", plan, "-y", *FAST)
+        refused = cli.call("apply", plan, "-y", *FAST)
         assert not sandbox.log
         rows[3][4] = "1" if rows[3][4] == "0" else "0"
         write_csv(sheet, rows)
-        applied = desk.call("apply", plan, "-y", *FAST)
+        applied = cli.call("apply", plan, "-y", *FAST)
         assert len(sandbox.log) == 6
 
     assert made.status == applied.status == 0
@@ -126,37 +126,37 @@ def test_a_frozen_plan_is_applied_as_it_is_or_not_at_all(desk: CliRunner) -> Non
     assert refused.status == 2
     assert "row 5 was edited; nothing was sent" in refused.err
     assert CANARY not in made.out + made.err + applied.out + applied.err
-    assert (desk.folder / "term.csv").exists()
-    assert list(desk.folder.glob("term.results-*.csv"))
+    assert (cli.folder / "term.csv").exists()
+    assert list(cli.folder.glob("term.results-*.csv"))
     if os.name == "posix":
         assert stat.S_IMODE(plan.stat().st_mode) == 0o600
 
 
-def test_a_plan_file_needs_an_institution_to_be_for(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_a_plan_file_needs_an_institution_to_be_for(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    assert desk.call("plan", sheet).status == 0
-    said = desk.call("plan", sheet, "-o", desk.folder / "term.plan")
+    assert cli.call("plan", sheet).status == 0
+    said = cli.call("plan", sheet, "-o", cli.folder / "term.plan")
 
     assert said.status == 2
     assert "BULKCAST_SID" in said.err
-    assert not (desk.folder / "term.plan").exists()
+    assert not (cli.folder / "term.plan").exists()
 
 
 def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    plan = desk.folder / "term.plan"
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    plan = cli.folder / "term.plan"
 
-    with clearing(desk):
-        desk.call("plan", sheet, "-o", plan)
-        chosen = desk.call("apply", plan, "-y", "--limit", "1")
-        skipping = desk.call("apply", plan, "-y", "--changed-only")
-    with clearing(desk) as other:
-        elsewhere = desk.call("apply", plan, "-y")
+    with clearing(cli):
+        cli.call("plan", sheet, "-o", plan)
+        chosen = cli.call("apply", plan, "-y", "--limit", "1")
+        skipping = cli.call("apply", plan, "-y", "--changed-only")
+    with clearing(cli) as other:
+        elsewhere = cli.call("apply", plan, "-y")
         assert not other.log
-    tried = desk.call("apply", plan, "-y", "--sandbox", *FAST)
+    tried = cli.call("apply", plan, "-y", "--sandbox", *FAST)
 
     assert [said.status for said in (chosen, skipping, elsewhere)] == [2, 2, 2]
     assert "a plan is sent as it is" in chosen.err
@@ -165,36 +165,36 @@ def test_a_plan_is_refused_for_another_institution_and_with_choices_of_its_own(
     assert "it is only tried out here" in tried.err
 
 
-def test_a_plan_larger_than_expected_is_held_until_it_is_approved(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(10))
+def test_a_plan_larger_than_expected_is_held_until_it_is_approved(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(10))
 
-    with clearing(desk) as sandbox:
+    with clearing(cli) as sandbox:
         for most in ("9", "50%"):
-            held = desk.call("apply", sheet, "-y", "--max-changes", most, *FAST)
+            held = cli.call("apply", sheet, "-y", "--max-changes", most, *FAST)
             assert held.status == 6
-        wrong = desk.call("apply", sheet, "-y", "--max-changes", "9", "--approve", "0" * 16)
+        wrong = cli.call("apply", sheet, "-y", "--max-changes", "9", "--approve", "0" * 16)
         assert (wrong.status, list(sandbox.log)) == (6, [])
         mark = held.err.partition("--approve ")[2].split()[0]
-        approved = desk.call("apply", sheet, "-y", "--max-changes", "9", "--approve", mark, *FAST)
-        small = desk.call("apply", sheet, "-y", "--max-changes", "10", *FAST)
+        approved = cli.call("apply", sheet, "-y", "--max-changes", "9", "--approve", mark, *FAST)
+        small = cli.call("apply", sheet, "-y", "--max-changes", "10", *FAST)
 
     assert (approved.status, small.status) == (0, 0)
     assert "10 of 10 rows, more than --max-changes 50% allows; nothing was sent" in held.err
-    assert mark in desk.call("plan", sheet).err
+    assert mark in cli.call("plan", sheet).err
 
 
 def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
     begins = (datetime.fromtimestamp(time.time() + s, UTC).isoformat() for s in (60, 90, 9e4, 9e4))
-    sheet = desk.folder / "term.csv"
+    sheet = cli.folder / "term.csv"
     rows = [f"{25096000 + number},{at},1,0,0,0" for number, at in enumerate(begins)]
     head = "activityId,startTime,recordState,recordType,liveState,openState"
     sheet.write_text("\n".join([head, *rows]), encoding="utf-8")
 
-    with clearing(desk):
-        held = desk.call("apply", sheet, "-y", "--max-changes", "1", *FAST)
-        sent = desk.call("apply", sheet, "-y", "--max-changes", "2", "--json", *FAST)
+    with clearing(cli):
+        held = cli.call("apply", sheet, "-y", "--max-changes", "1", *FAST)
+        sent = cli.call("apply", sheet, "-y", "--max-changes", "2", "--json", *FAST)
 
     assert held.status == 6
     assert "would send 2 of 4 rows, more than --max-changes 1 allows" in held.err
@@ -203,10 +203,10 @@ def test_rows_that_have_locked_already_do_not_count_against_what_was_expected(
 
 
 @pytest.mark.parametrize("wrong", ["-1", "x", "101%", "%", "1.5"])
-def test_a_share_that_is_none_is_refused(desk: CliRunner, wrong: str) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(1))
+def test_a_share_that_is_none_is_refused(cli: CliRunner, wrong: str) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(1))
 
-    said = desk.call("apply", sheet, "-y", f"--max-changes={wrong}")
+    said = cli.call("apply", sheet, "-y", f"--max-changes={wrong}")
 
     assert said.status == 2
     assert "a share such as 10%" in said.err
@@ -215,20 +215,20 @@ def test_a_share_that_is_none_is_refused(desk: CliRunner, wrong: str) -> None:
 # ------------------------------------------------------------------ changed only, and undo
 
 
-def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: CliRunner) -> None:
+def test_a_sheet_applied_again_with_changed_only_sends_what_changed(cli: CliRunner) -> None:
     rows = lines(10)
-    sheet = write_csv(desk.folder / "term.csv", rows)
+    sheet = write_csv(cli.folder / "term.csv", rows)
 
-    with clearing(desk) as sandbox:
-        desk.call("apply", sheet, "-y", *FAST)
-        again = desk.call("apply", sheet, "-y", "--changed-only", "--json", *FAST)
+    with clearing(cli) as sandbox:
+        cli.call("apply", sheet, "-y", *FAST)
+        again = cli.call("apply", sheet, "-y", "--changed-only", "--json", *FAST)
         assert len(sandbox.log) == 10
         rows[4][4] = "1" if rows[4][4] == "0" else "0"
         rows[4][6] = CANARY
         write_csv(sheet, rows)
-        planned = desk.call("plan", sheet, "--changed-only", "-v")
-        document = desk.call("plan", sheet, "--changed-only", "--json").document
-        desk.call("apply", sheet, "-y", "--changed-only", *FAST)
+        planned = cli.call("plan", sheet, "--changed-only", "-v")
+        document = cli.call("plan", sheet, "--changed-only", "--json").document
+        cli.call("apply", sheet, "-y", "--changed-only", *FAST)
         assert len(sandbox.log) == 11
 
     assert again.status == 0
@@ -243,23 +243,23 @@ def test_a_sheet_applied_again_with_changed_only_sends_what_changed(desk: CliRun
     assert CANARY not in planned.out + planned.err + json.dumps(document)
 
 
-def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: CliRunner) -> None:
+def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(cli: CliRunner) -> None:
     rows = lines(4)
-    sheet = write_csv(desk.folder / "term.csv", rows)
+    sheet = write_csv(cli.folder / "term.csv", rows)
 
-    with clearing(desk) as sandbox:
-        desk.call("apply", sheet, "-y", *FAST)
+    with clearing(cli) as sandbox:
+        cli.call("apply", sheet, "-y", *FAST)
         before = {target: sandbox.settings_of(target) for target in sandbox.state}
         for row in rows[:2]:
             row[4] = "1" if row[4] == "0" else "0"
             row[6] = CANARY
         write_csv(sheet, rows)
-        run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
-        undone = desk.call("undo", run)
-        target = desk.folder / f"term.undo-{run}.csv"
-        applied = desk.call("apply", target, "-y", *FAST)
+        run = cli.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+        undone = cli.call("undo", run)
+        target = cli.folder / f"term.undo-{run}.csv"
+        applied = cli.call("apply", target, "-y", *FAST)
         assert {target: sandbox.settings_of(target) for target in sandbox.state} == before
-        first = desk.call("undo", desk.call("runs", "--json").document["runs"][-1]["run"], "--json")
+        first = cli.call("undo", cli.call("runs", "--json").document["runs"][-1]["run"], "--json")
 
     assert (undone.status, applied.status) == (0, 0)
     assert "Brings 10 settings of 2 classrooms back" in undone.out
@@ -270,12 +270,12 @@ def test_a_run_is_taken_back_by_the_sheet_that_undo_writes(desk: CliRunner) -> N
     assert len(first.document["not_undone"]) == 20
 
 
-def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(300))
-    with clearing(desk):
-        desk.call("apply", sheet, "-y", *FAST)
+def test_what_stays_is_told_setting_by_setting_however_many_rows(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(300))
+    with clearing(cli):
+        cli.call("apply", sheet, "-y", *FAST)
 
-    undone = desk.call("undo", "", "-o", desk.folder / "back.csv")
+    undone = cli.call("undo", "", "-o", cli.folder / "back.csv")
 
     assert undone.status == 3
     assert "1,500 settings stay as they are" in undone.out
@@ -284,50 +284,50 @@ def test_what_stays_is_told_setting_by_setting_however_many_rows(desk: CliRunner
     assert stays == [f"{keys}: 300 classrooms, rows 2-301"]
 
 
-def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(desk: CliRunner) -> None:
+def test_the_sheet_says_in_a_few_lines_what_it_does_not_bring_back(cli: CliRunner) -> None:
     some = lines(60)
-    with clearing(desk):
-        desk.call("apply", write_csv(desk.folder / "a.csv", some[:20]), "-y", *FAST)
+    with clearing(cli):
+        cli.call("apply", write_csv(cli.folder / "a.csv", some[:20]), "-y", *FAST)
         off = [[*cells[:2], "0", "0", "0", "0", "other"] for cells in some]
-        desk.call("apply", write_csv(desk.folder / "b.csv", off), "-y", *FAST)
+        cli.call("apply", write_csv(cli.folder / "b.csv", off), "-y", *FAST)
 
-    desk.call("undo", "", "-o", desk.folder / "back.csv")
+    cli.call("undo", "", "-o", cli.folder / "back.csv")
 
-    text = (desk.folder / "back.csv").read_text(encoding="utf-8-sig")
+    text = (cli.folder / "back.csv").read_text(encoding="utf-8-sig")
     kept = [line for line in text.splitlines() if "Not brought back" in line]
     assert len(kept) == 1
     assert (
         "Cloud recording, Recording type, Web live, Web playback, Watch password of rows 22-61"
         in kept[0]
     )
-    assert desk.call("validate", desk.folder / "back.csv").status == 0
+    assert cli.call("validate", cli.folder / "back.csv").status == 0
 
 
-def test_a_run_under_way_is_not_undone(desk: CliRunner) -> None:
-    with clearing(desk):
-        desk.call("apply", write_csv(desk.folder / "a.csv", lines(2)), "-y", *FAST)
-    home = desk.folder / "home"
+def test_a_run_under_way_is_not_undone(cli: CliRunner) -> None:
+    with clearing(cli):
+        cli.call("apply", write_csv(cli.folder / "a.csv", lines(2)), "-y", *FAST)
+    home = cli.folder / "home"
     with Ledger(home) as ledger:
         header = ledger.newest().header
         ledger.reopen(header.run)
     with claim(home, header.institution, run=header.run, since=""):
-        said = desk.call("undo", header.run, "-o", desk.folder / "back.csv")
+        said = cli.call("undo", header.run, "-o", cli.folder / "back.csv")
 
     assert said.status == 7
     assert f"run {header.run} is under way; undo it when it has ended" in said.err
-    assert not (desk.folder / "back.csv").exists()
+    assert not (cli.folder / "back.csv").exists()
 
 
-def test_undo_of_a_run_that_is_none_is_a_sentence(desk: CliRunner) -> None:
-    said = desk.call("undo", "20270101")
+def test_undo_of_a_run_that_is_none_is_a_sentence(cli: CliRunner) -> None:
+    said = cli.call("undo", "20270101")
 
     assert said.status == 2
     assert "no run 20270101" in said.err
 
 
-def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: CliRunner) -> None:
+def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(cli: CliRunner) -> None:
     begins = int(time.time()) + 20 * 60 + 90
-    sheet = desk.folder / "term.csv"
+    sheet = cli.folder / "term.csv"
 
     def write(tag: str, begins: int) -> None:
         sheet.write_text(
@@ -335,14 +335,14 @@ def test_locked_rows_that_are_so_already_are_offered_to_be_sent_in_part(desk: Cl
             encoding="utf-8",
         )
 
-    with clearing(desk, World(limit=None, first_whole=False)) as sandbox:
+    with clearing(cli, World(limit=None, first_whole=False)) as sandbox:
         write("first", begins)
-        desk.call("apply", sheet, "-y", *FAST)
+        cli.call("apply", sheet, "-y", *FAST)
         write("second", begins - 300)
-        planned = desk.call("plan", sheet)
-        late = desk.call("apply", sheet, "-y", "--force", *FAST)
+        planned = cli.call("plan", sheet)
+        late = cli.call("apply", sheet, "-y", "--force", *FAST)
         assert len([r for r in sandbox.log if r.target]) == 1
-        free = desk.call("apply", sheet, "-y", "--send-free", *FAST)
+        free = cli.call("apply", sheet, "-y", "--send-free", *FAST)
         assert sandbox.log[-1].body == {"activityId": 25096001, "customColumn": "second"}
 
     assert "what is locked in 1 row was last set as wanted; --send-free" in planned.out

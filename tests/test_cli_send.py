@@ -90,12 +90,12 @@ def body(cells: list[str]) -> dict[str, object]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "write"), [("csv", write_csv), ("xlsx", write_xlsx)])
 def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
-    desk: CliRunner, suffix: str, write: Callable[[Path, list[list[str]]], Path]
+    cli: CliRunner, suffix: str, write: Callable[[Path, list[list[str]]], Path]
 ) -> None:
-    sheet = write(desk.folder / f"term.{suffix}", lines(300))
+    sheet = write(cli.folder / f"term.{suffix}", lines(300))
 
-    with clearing(desk) as sandbox:
-        said = desk.call("apply", sheet, "-y", "--json", "--concurrency", "1", *FAST)
+    with clearing(cli) as sandbox:
+        said = cli.call("apply", sheet, "-y", "--json", "--concurrency", "1", *FAST)
 
     document = checked(said.document)
     assert said.status == document["exit"] == 0
@@ -104,11 +104,11 @@ def test_three_hundred_rows_arrive_once_each_as_their_cells_say(
     assert Path(document["results"]).name == f"term.results-{document['run']}.{suffix}"
 
 
-def test_the_result_workbook_has_an_outcome_beside_every_row(desk: CliRunner) -> None:
-    sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
+def test_the_result_workbook_has_an_outcome_beside_every_row(cli: CliRunner) -> None:
+    sheet = write_xlsx(cli.folder / "term.xlsx", lines(3))
 
-    with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "-y", "--json", *FAST)
 
     tab = openpyxl.load_workbook(said.document["results"]).active
     assert tab is not None
@@ -117,33 +117,33 @@ def test_the_result_workbook_has_an_outcome_beside_every_row(desk: CliRunner) ->
     assert [row[len(HEADERS)] for row in rows[1:]] == ["applied"] * 3
 
 
-def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(desk: CliRunner) -> None:
+def test_the_summary_names_every_count_the_sheet_and_what_to_type_next(cli: CliRunner) -> None:
     wrong = lines(5)
     wrong[2][2] = "perhaps"
-    sheet = write_csv(desk.folder / "term.csv", wrong)
+    sheet = write_csv(cli.folder / "term.csv", wrong)
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096001, "deleted": true}]}', name="w"
     )
 
-    with clearing(desk, world):
-        said = desk.call("apply", sheet, "-y", "-o", desk.folder / "out.csv", *FAST)
+    with clearing(cli, world):
+        said = cli.call("apply", sheet, "-y", "-o", cli.folder / "out.csv", *FAST)
 
     assert said.status == 3
     for told in ("3 ✓ applied", "1 ✗ invalid", "1 ✗ rejected", "5 rows", "out.csv"):
         assert told in said.out
-    assert f"bulkcast resubmit {desk.folder / 'out.csv'}" in said.err
+    assert f"bulkcast resubmit {cli.folder / 'out.csv'}" in said.err
 
 
-def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: CliRunner) -> None:
+def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(cli: CliRunner) -> None:
     wrong = lines(5)
     wrong[2][2] = "perhaps"
-    sheet = write_csv(desk.folder / "term.csv", wrong)
-    out = desk.folder / "out.csv"
+    sheet = write_csv(cli.folder / "term.csv", wrong)
+    out = cli.folder / "out.csv"
 
-    with clearing(desk) as sandbox:
-        desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    with clearing(cli) as sandbox:
+        cli.call("apply", sheet, "-y", "-o", out, *FAST)
         out.write_text(out.read_text("utf-8-sig").replace("perhaps", "1"), encoding="utf-8")
-        said = desk.call("resubmit", out, "-y", "--json", *FAST)
+        said = cli.call("resubmit", out, "-y", "--json", *FAST)
 
     assert said.status == 0
     assert checked(said.document)["counts"]["applied"] == 5
@@ -151,57 +151,57 @@ def test_a_mended_result_sheet_is_resubmitted_where_it_failed_only(desk: CliRunn
     assert sandbox.log[-1].body == body(line(2))
 
 
-def test_a_sheet_no_run_has_written_to_is_not_resubmitted(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_a_sheet_no_run_has_written_to_is_not_resubmitted(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    said = desk.call("resubmit", sheet, "-y")
+    said = cli.call("resubmit", sheet, "-y")
 
     assert said.status == 2
     assert f"bulkcast apply {sheet}" in said.err
 
 
-def test_rows_the_sheet_does_not_have_are_no_success(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_rows_the_sheet_does_not_have_are_no_success(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
-    said = desk.call("apply", sheet, "-y", "--sandbox", "--rows", "40-50")
+    said = cli.call("apply", sheet, "-y", "--sandbox", "--rows", "40-50")
 
     assert said.status == 2
     assert "from 2 to 4" in said.err
 
 
 @pytest.mark.long  # a minute: a row is tried again for that long
-def test_a_row_nobody_confirmed_ends_with_4(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_a_row_nobody_confirmed_ends_with_4(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
     world = parse_world(
         '{"limit": null, "classrooms": [{"activityId": 25096001, "faults": ["reset*"]}]}', name="w"
     )
 
-    with clearing(desk, world):
-        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(cli, world):
+        said = cli.call("apply", sheet, "-y", "--json", *FAST)
 
     assert said.status == said.document["exit"] == 4
     assert said.document["counts"]["unconfirmed"] == 1
     assert said.document["counts"]["applied"] == 2
 
 
-def test_a_classin_out_of_reach_ends_with_5(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    with clearing(desk):
+def test_a_classin_out_of_reach_ends_with_5(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    with clearing(cli):
         pass  # nothing answers at that address any more
 
-    said = desk.call("apply", sheet, "-y", "--json", "--max-outage", "0", *FAST)
+    said = cli.call("apply", sheet, "-y", "--json", "--max-outage", "0", *FAST)
 
     assert said.status == said.document["exit"] == 5
     assert said.document["stopped"]["reason"] == "outage"
     assert said.document["counts"]["not_sent"] == 3
 
 
-def test_a_wrong_secret_costs_a_handful_of_requests(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(200))
+def test_a_wrong_secret_costs_a_handful_of_requests(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(200))
 
-    with clearing(desk) as sandbox:
-        desk.set(BULKCAST_SECRET=CANARY)
-        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(cli) as sandbox:
+        cli.set(BULKCAST_SECRET=CANARY)
+        said = cli.call("apply", sheet, "-y", "--json", *FAST)
 
     document = checked(said.document)
     assert said.status == document["exit"] == 6
@@ -214,11 +214,11 @@ def test_a_wrong_secret_costs_a_handful_of_requests(desk: CliRunner) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("offset", [-900.0, 900.0])
-def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: CliRunner, offset: float) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(30))
+def test_a_clock_that_is_off_is_told_and_costs_no_row(cli: CliRunner, offset: float) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(30))
 
-    with clearing(desk, clock_offset_s=offset):
-        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    with clearing(cli, clock_offset_s=offset):
+        said = cli.call("apply", sheet, "-y", "--json", *FAST)
 
     assert said.status == 0
     assert checked(said.document)["counts"]["applied"] == 30
@@ -227,25 +227,25 @@ def test_a_clock_that_is_off_is_told_and_costs_no_row(desk: CliRunner, offset: f
 
 
 @pytest.mark.slow
-def test_without_a_terminal_yes_has_to_be_said(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_without_a_terminal_yes_has_to_be_said(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    with clearing(desk) as sandbox:
-        said = desk.spawn("apply", sheet)
+    with clearing(cli) as sandbox:
+        said = cli.spawn("apply", sheet)
 
     assert said.status == 2
     assert "--yes" in said.err
     assert sandbox.received == 0
 
 
-def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: CliRunner) -> None:
+def test_a_dry_run_sends_nothing_and_needs_no_credentials(cli: CliRunner) -> None:
     wrong = lines(3)
     wrong[0][2] = "perhaps"
-    good = write_csv(desk.folder / "good.csv", lines(3))
-    bad = write_csv(desk.folder / "bad.csv", wrong)
+    good = write_csv(cli.folder / "good.csv", lines(3))
+    bad = write_csv(cli.folder / "bad.csv", wrong)
 
-    said = desk.call("apply", good, "-n")
-    document = checked(desk.call("apply", bad, "-n", "--json").document)
+    said = cli.call("apply", good, "-n")
+    document = checked(cli.call("apply", bad, "-n", "--json").document)
 
     assert said.status == 0
     assert "nothing was sent" in said.err
@@ -253,48 +253,48 @@ def test_a_dry_run_sends_nothing_and_needs_no_credentials(desk: CliRunner) -> No
     assert document["exit"] == 3
     assert (document["counts"]["invalid"], document["counts"]["not_sent"]) == (1, 2)
     assert document["stopped"]["reason"] == "dry_run"
-    assert not (desk.folder / "home").exists()
+    assert not (cli.folder / "home").exists()
 
 
-def test_on_invalid_stop_holds_every_row_back(desk: CliRunner) -> None:
+def test_on_invalid_stop_holds_every_row_back(cli: CliRunner) -> None:
     wrong = lines(3)
     wrong[0][2] = "perhaps"
-    sheet = write_csv(desk.folder / "term.csv", wrong)
+    sheet = write_csv(cli.folder / "term.csv", wrong)
 
-    with clearing(desk) as sandbox:
-        said = desk.call("apply", sheet, "-y", "--on-invalid", "stop", "--json")
+    with clearing(cli) as sandbox:
+        said = cli.call("apply", sheet, "-y", "--on-invalid", "stop", "--json")
 
     assert sandbox.received == 0
     assert said.status == checked(said.document)["exit"] != 0
     assert (said.document["counts"]["invalid"], said.document["counts"]["not_sent"]) == (1, 2)
 
 
-def test_the_embedded_sandbox_never_sees_the_environments_credentials(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(5))
+def test_the_embedded_sandbox_never_sees_the_environments_credentials(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(5))
     sandbox = Sandbox(World(), secret=SANDBOX_SECRET)
 
     with serving(sandbox) as root_url:
-        desk.use(root_url, CANARY)
-        desk.set(BULKCAST_SID="1000082")
-        said = desk.call("apply", sheet, "--sandbox", "-y", *FAST)
+        cli.use(root_url, CANARY)
+        cli.set(BULKCAST_SID="1000082")
+        said = cli.call("apply", sheet, "--sandbox", "-y", *FAST)
 
     assert said.status == 0
     assert sandbox.received == 0
     assert "1000082" not in said.out + said.err
     assert CANARY not in "".join(
-        path.read_bytes().decode("latin-1") for path in desk.folder.rglob("*") if path.is_file()
+        path.read_bytes().decode("latin-1") for path in cli.folder.rglob("*") if path.is_file()
     )
 
 
-def test_results_are_not_overwritten_without_force(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    out = desk.folder / "out.csv"
+def test_results_are_not_overwritten_without_force(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    out = cli.folder / "out.csv"
     out.write_text("precious", encoding="utf-8")
 
-    with clearing(desk) as sandbox:
-        said = desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    with clearing(cli) as sandbox:
+        said = cli.call("apply", sheet, "-y", "-o", out, *FAST)
         assert sandbox.received == 0
-        forced = desk.call("apply", sheet, "-y", "-o", out, "--force", *FAST)
+        forced = cli.call("apply", sheet, "-y", "-o", out, "--force", *FAST)
 
     assert said.status == 2
     assert "--force" in said.err
@@ -302,10 +302,10 @@ def test_results_are_not_overwritten_without_force(desk: CliRunner) -> None:
     assert statuses(out) == ["applied", "applied"]
 
 
-def test_missing_credentials_are_named(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_missing_credentials_are_named(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    said = desk.call("apply", sheet, "-y")
+    said = cli.call("apply", sheet, "-y")
 
     assert said.status == 2
     assert "BULKCAST_SID" in said.err
@@ -315,18 +315,18 @@ def test_missing_credentials_are_named(desk: CliRunner) -> None:
 # ------------------------------------------------------------------ afterwards
 
 
-def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: CliRunner) -> None:
-    first = write_csv(desk.folder / "first.csv", lines(2))
-    second = write_csv(desk.folder / "second.csv", lines(3))
-    again = desk.folder / "again.csv"
+def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(cli: CliRunner) -> None:
+    first = write_csv(cli.folder / "first.csv", lines(2))
+    second = write_csv(cli.folder / "second.csv", lines(3))
+    again = cli.folder / "again.csv"
 
-    with clearing(desk):
+    with clearing(cli):
         names = [
-            desk.call("apply", s, "-y", "--json", *FAST).document["run"] for s in (first, second)
+            cli.call("apply", s, "-y", "--json", *FAST).document["run"] for s in (first, second)
         ]
-    listed = desk.call("runs")
-    document = desk.call("runs", "--json").document
-    said = desk.call("results", names[1], "-o", again)
+    listed = cli.call("runs")
+    document = cli.call("runs", "--json").document
+    said = cli.call("results", names[1], "-o", again)
 
     assert sorted(run["run"] for run in document["runs"]) == sorted(names)
     created = [run["created_at"] for run in document["runs"]]
@@ -339,19 +339,19 @@ def test_runs_lists_the_newest_first_and_results_writes_a_sheet_again(desk: CliR
 
 
 @pytest.mark.slow
-def test_results_are_counted_by_a_column(desk: CliRunner) -> None:
-    sheet = desk.folder / "term.csv"
+def test_results_are_counted_by_a_column(cli: CliRunner) -> None:
+    sheet = cli.folder / "term.csv"
     sheet.write_text(
         "campus,activityId,watchByLogin\n"
         "North,25096001,1\nSouth,25096002,1\nNorth,25096003,perhaps\n",
         encoding="utf-8",
     )
 
-    with clearing(desk):
-        run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
-    said = desk.call("results", run, "-o", desk.folder / "a.csv", "--by", "campus")
-    document = desk.call(
-        "results", run, "-o", desk.folder / "b.csv", "--by", "campus", "--json"
+    with clearing(cli):
+        run = cli.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+    said = cli.call("results", run, "-o", cli.folder / "a.csv", "--by", "campus")
+    document = cli.call(
+        "results", run, "-o", cli.folder / "b.csv", "--by", "campus", "--json"
     ).document
 
     assert "North" in said.out
@@ -361,21 +361,21 @@ def test_results_are_counted_by_a_column(desk: CliRunner) -> None:
     ]
 
 
-def test_there_are_no_runs_at_first(desk: CliRunner) -> None:
-    said, document = desk.call("runs"), desk.call("runs", "--json").document
+def test_there_are_no_runs_at_first(cli: CliRunner) -> None:
+    said, document = cli.call("runs"), cli.call("runs", "--json").document
 
     assert said.status == 0
     assert "no runs" in said.err
     assert document == {"schema": "bulkcast.runs/1", "runs": []}
-    assert desk.call("resume", "--sandbox").status == 2
+    assert cli.call("resume", "--sandbox").status == 2
 
 
-def test_even_a_quiet_run_says_why_it_stopped(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_even_a_quiet_run_says_why_it_stopped(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
-    with clearing(desk):
-        desk.set(BULKCAST_SECRET=CANARY)
-        said = desk.call("apply", sheet, "-y", "-q", *FAST)
+    with clearing(cli):
+        cli.set(BULKCAST_SECRET=CANARY)
+        said = cli.call("apply", sheet, "-y", "-q", *FAST)
 
     assert said.status == 6
     assert "Stopped (credentials): The signature is wrong" in said.err
@@ -386,36 +386,36 @@ def test_even_a_quiet_run_says_why_it_stopped(desk: CliRunner) -> None:
     assert "Result sheet: " in said.err
 
 
-def test_a_quiet_run_that_went_well_says_nothing(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_a_quiet_run_that_went_well_says_nothing(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
     sheet.write_bytes(sheet.read_text(encoding="utf-8").replace("课", "数学一班").encode("gbk"))
 
-    with clearing(desk):
-        sent = desk.call("apply", sheet, "-y", "-q", *FAST)
-        checked = desk.call("validate", sheet, "-q")
-        shown = desk.call("runs", "show", "-q")
-        doctor = desk.call("doctor", "-q")
+    with clearing(cli):
+        sent = cli.call("apply", sheet, "-y", "-q", *FAST)
+        checked = cli.call("validate", sheet, "-q")
+        shown = cli.call("runs", "show", "-q")
+        doctor = cli.call("doctor", "-q")
 
     for said in (sent, checked, shown, doctor):
         assert (said.status, said.out, said.err) == (0, "", "")
 
 
-def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_rows_left_out_by_a_limit_are_told_with_how_to_send_the_rest(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
-    with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "--limit", "1", *FAST)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "-y", "--limit", "1", *FAST)
 
     assert said.status == 0
     assert "2 rows are left out, as asked; the exit status, 0," in said.out
     assert "Next, to send the rest: bulkcast resubmit " in said.err
 
 
-def test_the_doctor_finds_right_and_wrong_credentials(desk: CliRunner) -> None:
-    with clearing(desk):
-        well = desk.call("doctor")
-        desk.set(BULKCAST_SECRET=CANARY)
-        ill = desk.call("doctor", "--json")
+def test_the_doctor_finds_right_and_wrong_credentials(cli: CliRunner) -> None:
+    with clearing(cli):
+        well = cli.call("doctor")
+        cli.set(BULKCAST_SECRET=CANARY)
+        ill = cli.call("doctor", "--json")
 
     assert well.status == 0
     assert ill.status == 6
@@ -423,13 +423,13 @@ def test_the_doctor_finds_right_and_wrong_credentials(desk: CliRunner) -> None:
     assert CANARY not in ill.out + ill.err
 
 
-def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: CliRunner) -> None:
-    home = Path(desk.env["BULKCAST_HOME"])
-    none_yet = desk.call("doctor", "--json")
+def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(cli: CliRunner) -> None:
+    home = Path(cli.env["BULKCAST_HOME"])
+    none_yet = cli.call("doctor", "--json")
     home.mkdir(parents=True, exist_ok=True)
     (home / FILE_NAME).write_bytes(b"x" * 5000)
-    damaged = desk.call("doctor", "--json")
-    told = desk.call("doctor", "--lang", "zh")
+    damaged = cli.call("doctor", "--json")
+    told = cli.call("doctor", "--lang", "zh")
 
     assert [f["well"] for f in none_yet.document["findings"]] == [False, True]
     assert "set BULKCAST_SID" in none_yet.document["findings"][0]["message"]
@@ -440,37 +440,37 @@ def test_the_doctor_looks_at_the_ledger_where_credentials_are_missing(desk: CliR
     assert "BULKCAST_SID" in told.out
 
 
-def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(4))
-    world = desk.folder / "my world.json"
+def test_a_run_in_the_sandbox_is_kept_apart_and_can_be_resubmitted(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(4))
+    world = cli.folder / "my world.json"
     world.write_text(
         '{"classrooms": [{"activityId": 25096001, "faults": ["code:121601045"]}]}',
         encoding="utf-8",
     )
-    out = desk.folder / "out.csv"
+    out = cli.folder / "out.csv"
     words = ("--sandbox", "--world", world, "-y", *FAST)
 
-    first = desk.call("apply", sheet, "-o", out, *words)
-    second = desk.call("resubmit", out, "--json", "--sandbox", "-y", *FAST)
+    first = cli.call("apply", sheet, "-o", out, *words)
+    second = cli.call("resubmit", out, "--json", "--sandbox", "-y", *FAST)
 
     assert first.status == 3
     assert "--sandbox" in first.err.splitlines()[-1]
     assert second.document["counts"]["applied"] == 4
-    listed = desk.call("runs", "--json").document["runs"]
+    listed = cli.call("runs", "--json").document["runs"]
     assert [run["run"].startswith("sandbox-") for run in listed] == [True, True]
-    assert desk.call("runs", "--sandbox", "--json").document["runs"] == listed
+    assert cli.call("runs", "--sandbox", "--json").document["runs"] == listed
 
 
 @pytest.mark.slow
-def test_a_second_run_for_the_same_institution_is_turned_away(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(60))
+def test_a_second_run_for_the_same_institution_is_turned_away(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(60))
     under_way = Reached(5)
 
-    with clearing(desk, clock=under_way):
-        process = desk.start("apply", sheet, "-y", "--json", "--rate", "10/s",
+    with clearing(cli, clock=under_way):
+        process = cli.start("apply", sheet, "-y", "--json", "--rate", "10/s",
                              "--tz", "Pacific/Apia")  # fmt: skip
         under_way.wait()
-        said = desk.call("apply", sheet, "-y", *FAST)
+        said = cli.call("apply", sheet, "-y", *FAST)
         process.terminate()
         process.communicate(timeout=30)
 
@@ -480,13 +480,13 @@ def test_a_second_run_for_the_same_institution_is_turned_away(desk: CliRunner) -
 
 
 @pytest.mark.slow
-def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(desk: CliRunner) -> None:
-    sheet = desk.folder / "term.ods"
+def test_a_cell_in_error_of_another_kind_of_sheet_stays_one_in_its_results(cli: CliRunner) -> None:
+    sheet = cli.folder / "term.ods"
     sheet.write_bytes((ROOT / "samples" / "open-document.ods").read_bytes())
 
-    with clearing(desk):
-        applied = desk.call("apply", sheet, "-y", "--json", *FAST)
-    again = desk.call("validate", applied.document["results"], "--json")
+    with clearing(cli):
+        applied = cli.call("apply", sheet, "-y", "--json", *FAST)
+    again = cli.call("validate", applied.document["results"], "--json")
 
     issues = {issue["cell"]: issue["code"] for issue in again.document["issues"]}
     assert issues["B8"] == "cell.formula_error"

@@ -79,14 +79,14 @@ def test_what_nohup_has_ignored_stays_ignored() -> None:
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
 def test_while_it_asks_nothing_has_begun_and_a_signal_ends_it(
-    desk: CliRunner, name: str, status: int
+    cli: CliRunner, name: str, status: int
 ) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
 
-    with clearing(desk) as sandbox:
-        process = desk.start("apply", sheet, stdin=theirs, stdout=theirs, stderr=theirs)
+    with clearing(cli) as sandbox:
+        process = cli.start("apply", sheet, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         seen = b""
         while b"[y/N]" not in seen:
@@ -98,7 +98,7 @@ def test_while_it_asks_nothing_has_begun_and_a_signal_ends_it(
     assert ended == status
     assert b"Traceback" not in seen
     assert sandbox.received == 0
-    assert not (desk.folder / "home" / "runs").exists()
+    assert not (cli.folder / "home" / "runs").exists()
 
 
 def rest(terminal: int) -> Iterator[bytes]:
@@ -126,12 +126,12 @@ def children(process: subprocess.Popen[str]) -> list[Path]:
 
 @pytest.mark.slow
 @linux
-def test_neither_arguments_nor_a_readers_environment_show_the_secret(desk: CliRunner) -> None:
+def test_neither_arguments_nor_a_readers_environment_show_the_secret(cli: CliRunner) -> None:
     """Everybody on the computer sees arguments; a file that crashes its reader sees its memory."""
     row = "<table:table-row>" + "".join(map(text_cell, line(0))) + "</table:table-row>"
-    sheet = ods(desk.folder / "term.ods", HEADERS, row * 3000)
-    desk.set(BULKCAST_SID="1000082", BULKCAST_SECRET=CANARY)
-    process = desk.start("validate", sheet, "--json")
+    sheet = ods(cli.folder / "term.ods", HEADERS, row * 3000)
+    cli.set(BULKCAST_SID="1000082", BULKCAST_SECRET=CANARY)
+    process = cli.start("validate", sheet, "--json")
     seen: dict[str, bytes] = {}
     until = time.monotonic() + 30
 

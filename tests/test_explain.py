@@ -22,7 +22,7 @@ NAMES = {kind: [e.name for e in ENTRIES if e.kind is kind] for kind in EntryKind
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CliRunner:
     made = CliRunner(tmp_path, monkeypatch, capfd)
@@ -30,9 +30,9 @@ def desk(
     return made
 
 
-def found(desk: CliRunner, word: str) -> list[tuple[str, str]]:
+def found(cli: CliRunner, word: str) -> list[tuple[str, str]]:
     """Kind and name of what a word is."""
-    said = desk.call("explain", word, "--json")
+    said = cli.call("explain", word, "--json")
     assert said.status == 0, said.err
     return [(entry["kind"], entry["name"]) for entry in said.document["entries"]]
 
@@ -65,8 +65,8 @@ def test_whoever_is_told_that_a_row_failed_is_told_what_to_do() -> None:
     assert silent == {"1"} | {code for code, problem in PROBLEMS.items() if not problem.fix}
 
 
-def test_without_a_name_the_four_kinds_and_every_name_are_listed(desk: CliRunner) -> None:
-    said = desk.call("explain")
+def test_without_a_name_the_four_kinds_and_every_name_are_listed(cli: CliRunner) -> None:
+    said = cli.call("explain")
 
     assert said.status == 0
     assert [line for line in said.out.splitlines() if line.endswith(":")] == [
@@ -83,18 +83,16 @@ def test_without_a_name_the_four_kinds_and_every_name_are_listed(desk: CliRunner
 # ------------------------------------------------------------------ how it is found
 
 
-def test_every_name_is_found_by_itself(desk: CliRunner) -> None:
+def test_every_name_is_found_by_itself(cli: CliRunner) -> None:
     for entry in ENTRIES:
-        assert found(desk, entry.name) == [(entry.kind, entry.name)]
+        assert found(cli, entry.name) == [(entry.kind, entry.name)]
 
 
 @pytest.mark.parametrize("setting", WEBCAST.columns, ids=lambda s: s.key)
-def test_a_setting_is_found_by_every_header_that_names_it(
-    desk: CliRunner, setting: Setting
-) -> None:
+def test_a_setting_is_found_by_every_header_that_names_it(cli: CliRunner, setting: Setting) -> None:
     for header in setting.spellings():
         if fold(header) not in WEBCAST.ambiguous_headers:
-            assert found(desk, header) == [("setting", setting.key)]
+            assert found(cli, header) == [("setting", setting.key)]
 
 
 @pytest.mark.parametrize(
@@ -113,9 +111,9 @@ def test_a_setting_is_found_by_every_header_that_names_it(
     ],
 )
 def test_case_width_and_hints_do_not_matter_and_a_word_may_be_several_things(
-    desk: CliRunner, word: str, names: list[str]
+    cli: CliRunner, word: str, names: list[str]
 ) -> None:
-    assert [name for _, name in found(desk, word)] == names
+    assert [name for _, name in found(cli, word)] == names
 
 
 @pytest.mark.parametrize(
@@ -131,9 +129,9 @@ def test_case_width_and_hints_do_not_matter_and_a_word_may_be_several_things(
     ],
 )
 def test_a_word_that_is_nothing_is_a_usage_error_with_what_comes_near(
-    desk: CliRunner, word: str, nearest: str
+    cli: CliRunner, word: str, nearest: str
 ) -> None:
-    said = desk.call("explain", word)
+    said = cli.call("explain", word)
 
     assert said.status == 2
     assert said.out == ""
@@ -144,8 +142,8 @@ def test_a_word_that_is_nothing_is_a_usage_error_with_what_comes_near(
 # ------------------------------------------------------------------ how it is told
 
 
-def test_a_reply_code_is_told_with_what_becomes_of_its_row(desk: CliRunner) -> None:
-    assert desk.call("explain", "145").out.splitlines() == [
+def test_a_reply_code_is_told_with_what_becomes_of_its_row(cli: CliRunner) -> None:
+    assert cli.call("explain", "145").out.splitlines() == [
         "ClassIn's reply code 145:",
         "  Meaning     The class has already ended.",
         "  The row     `too_late`",
@@ -156,9 +154,9 @@ def test_a_reply_code_is_told_with_what_becomes_of_its_row(desk: CliRunner) -> N
 
 
 def test_a_setting_is_told_with_its_values_and_what_the_vendor_has_not_said(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    said = desk.call("explain", "观看密码", "--lang", "zh").out
+    said = cli.call("explain", "观看密码", "--lang", "zh").out
 
     assert said.startswith("设置 watchPassword：\n")
     assert "0123" in said
@@ -167,17 +165,17 @@ def test_a_setting_is_told_with_its_values_and_what_the_vendor_has_not_said(
     assert "空文本是否会关闭密码" in said
 
 
-def test_no_english_is_left_in_any_entry(desk: CliRunner) -> None:
-    told = [desk.call("explain", entry.name, "--lang", "zh") for entry in ENTRIES]
-    told.append(desk.call("explain", "--lang", "zh"))
-    told.append(desk.call("explain", "zzzzzz", "--lang", "zh"))
+def test_no_english_is_left_in_any_entry(cli: CliRunner) -> None:
+    told = [cli.call("explain", entry.name, "--lang", "zh") for entry in ENTRIES]
+    told.append(cli.call("explain", "--lang", "zh"))
+    told.append(cli.call("explain", "zzzzzz", "--lang", "zh"))
 
     for said in told:
         assert english_in(said.out + said.err, "zzzzzz NAME editClass") == set(), said
 
 
-def test_an_entry_as_an_object_has_the_facts_and_nothing_else(desk: CliRunner) -> None:
-    entries = desk.call("explain", "--json").document["entries"]
+def test_an_entry_as_an_object_has_the_facts_and_nothing_else(cli: CliRunner) -> None:
+    entries = cli.call("explain", "--json").document["entries"]
 
     assert len(entries) == len(ENTRIES)
     assert {key for entry in entries for key in entry} == {"kind", "name", *FACTS}
@@ -207,12 +205,12 @@ def test_it_loads_nothing_heavy_and_needs_no_home(tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_a_shell_offers_the_names(desk: CliRunner) -> None:
-    desk.set(
+def test_a_shell_offers_the_names(cli: CliRunner) -> None:
+    cli.set(
         _BULKCAST_COMPLETE="bash_complete", COMP_WORDS="bulkcast explain header.", COMP_CWORD="2"
     )
 
-    said = desk.spawn()
+    said = cli.spawn()
 
     offered = [line.partition(",")[2] for line in said.out.splitlines()]
     assert offered == [code for code in PROBLEMS if code.startswith("header.")]

@@ -15,7 +15,7 @@ from bulkcast.fence import MARGIN_S, STAMP_LIFE_S, Doubt, Fence, ahead_of
 from bulkcast.model import Body, Request, RequestKey, RowStatus, Target
 from bulkcast.pipeline import Control, RunReport, apply, prepare
 from bulkcast.sandbox import Received, World
-from tests.dispatcher_harness import classroom, play, request
+from tests.dispatcher_harness import classroom, dispatch, request
 from tests.measured_figures import Record
 from tests.pipeline_harness import Harness, with_sandbox
 from tests.sheets import FIRST_ID
@@ -89,30 +89,30 @@ def stale(log: Sequence[Received]) -> list[Target]:
 
 def test_a_follower_waits_until_the_older_request_can_no_longer_arrive(tmp_path: Path) -> None:
     world = World(first_whole=False, classrooms=(classroom(3, "ghost:200"),))
-    played = play(tmp_path, [request(2, OFF), *pairs([3])], world)
+    dispatched = dispatch(tmp_path, [request(2, OFF), *pairs([3])], world)
 
-    sent = [r for r in played.log if r.target == request(3).target]
+    sent = [r for r in dispatched.log if r.target == request(3).target]
     first, again, other = sorted(sent, key=lambda r: r.at)
     assert (again.at - first.at) < 5.0, "the same body goes again at once"
     assert 305.0 <= other.at - first.at <= 312.0
-    assert stale(played.log) == []
-    assert set(played.statuses) == {RowStatus.APPLIED}
-    (said,) = [r for r in played.dispatcher.remarks if "unanswered" in r.template]
+    assert stale(dispatched.log) == []
+    assert set(dispatched.statuses) == {RowStatus.APPLIED}
+    (said,) = [r for r in dispatched.dispatcher.remarks if "unanswered" in r.template]
     assert (said.args["n"], said.args["longest"]) == ("1", "5")
 
 
 def test_whoever_waits_at_the_fence_holds_up_nobody_else(tmp_path: Path) -> None:
     target = request(3).target
-    played = play(
+    dispatched = dispatch(
         tmp_path,
         [request(3, OFF), *(request(row) for row in range(4, 40))],
         fence=Fence([Doubt(target, request(3, ON).body, 0.0)]),
     )
 
-    *others, last = played.log
+    *others, last = dispatched.log
     assert last.target == target
-    assert max(r.at for r in others) - played.log[0].at < 5.0
-    assert played.elapsed_s == pytest.approx(305.0, abs=1.0)
+    assert max(r.at for r in others) - dispatched.log[0].at < 5.0
+    assert dispatched.elapsed_s == pytest.approx(305.0, abs=1.0)
 
 
 def delays(seed: int, n: int) -> list[float]:
@@ -130,11 +130,11 @@ def delayed(folder: Path, fence: Fence, seed: int, n: int) -> Sequence[Received]
     )
     requests = [request(2, OFF), *pairs(rows)]
     world = World(first_whole=False, classrooms=rooms)
-    played = play(folder, requests, world, fence=fence, linger_s=1000.0)
+    dispatched = dispatch(folder, requests, world, fence=fence, linger_s=1000.0)
 
-    assert set(played.statuses) == {RowStatus.APPLIED}
-    assert sum(r.answer == "101002006" for r in played.log) > n // 6, "ghosts came too late"
-    return played.log
+    assert set(dispatched.statuses) == {RowStatus.APPLIED}
+    assert sum(r.answer == "101002006" for r in dispatched.log) > n // 6, "ghosts came too late"
+    return dispatched.log
 
 
 def none_is_the_last_word(log: Sequence[Received], record_property: Record) -> None:

@@ -15,7 +15,7 @@ from bulkcast.model import Request, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline.foreseeing import Foresight
 from bulkcast.sandbox import Sandbox, World
-from tests.dispatcher_harness import Played, classroom, play, request, requests
+from tests.dispatcher_harness import Dispatched, classroom, dispatch, request, requests
 from tests.sheets import FIRST_ID
 from tests.virtual_loop import EPOCH, VirtualLoop
 
@@ -31,9 +31,9 @@ def dated(n: int, locks_in: int, *, first: int = 2) -> list[Request]:
     return [request(row, locks_at=NOW + locks_in) for row in range(first, first + n)]
 
 
-def too_late(played: Played) -> list[int]:
+def too_late(dispatched: Dispatched) -> list[int]:
     return [
-        int(key) for key, out in played.outcomes.items() if out.status is RowStatus.TOO_LATE
+        int(key) for key, out in dispatched.outcomes.items() if out.status is RowStatus.TOO_LATE
     ]  # fmt: skip
 
 
@@ -44,14 +44,14 @@ def test_sixty_rows_foreseen_to_be_too_late_at_one_a_second_are_too_late(tmp_pat
     wanted = [*dated(120, 60 + LOCK_MARGIN_S), *(request(row) for row in range(122, 142))]
 
     told = foreseen(wanted, 1.0)
-    played = play(tmp_path, wanted, rate=1.0)
+    dispatched = dispatch(tmp_path, wanted, rate=1.0)
 
-    late = too_late(played)
+    late = too_late(dispatched)
     assert len(told.late) == 60
     assert abs(len(late) - 60) <= 6
     assert abs(late[0] - told.late[0].row) <= 6
-    assert played.elapsed_s == pytest.approx(told.duration_s, rel=0.1)
-    assert len(played.log) == len(wanted) - len(late), "locked rows cost no request"
+    assert dispatched.elapsed_s == pytest.approx(told.duration_s, rel=0.1)
+    assert len(dispatched.log) == len(wanted) - len(late), "locked rows cost no request"
 
 
 def test_the_pace_that_would_save_them_does_and_a_slower_one_does_not(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_pace_that_would_save_them_does_and_a_slower_one_does_not(tmp_path: 
     assert 119 / 60 < needed < 2.05
     assert foreseen(wanted, needed).late == ()
     assert foreseen(wanted, needed - 1 / 60).late
-    assert too_late(play(tmp_path, wanted, rate=needed * 1.02)) == []
+    assert too_late(dispatch(tmp_path, wanted, rate=needed * 1.02)) == []
 
 
 def test_what_is_locked_already_is_saved_by_no_pace() -> None:
@@ -105,7 +105,7 @@ def test_without_a_pace_nothing_takes_time() -> None:
 def test_a_thousand_rows_take_what_the_limit_allows(tmp_path: Path) -> None:
     told = foreseen(requests(1000), DEFAULT_RATE)
 
-    assert play(tmp_path, requests(1000)).elapsed_s == pytest.approx(told.duration_s, rel=0.05)
+    assert dispatch(tmp_path, requests(1000)).elapsed_s == pytest.approx(told.duration_s, rel=0.05)
 
 
 def test_a_pace_that_classin_cut_recovers_in_the_forecast_as_it_does_in_a_run() -> None:
@@ -134,9 +134,9 @@ def test_eighty_dated_rows_out_of_order_are_sent_in_the_order_of_their_locks(
         (request(row, locks_at=NOW + locks[row]) for row in rows), key=lambda r: r.locks_at or 0
     )
 
-    played = play(tmp_path, wanted, rate=20.0)
+    dispatched = dispatch(tmp_path, wanted, rate=20.0)
 
-    sent = [r.target.id - FIRST_ID for r in played.log if r.target]
+    sent = [r.target.id - FIRST_ID for r in dispatched.log if r.target]
     assert sent == sorted(rows, key=lambda row: locks[row])
 
 
@@ -145,10 +145,10 @@ def test_classins_clock_decides_what_is_too_late(tmp_path: Path, ahead: float, l
     """Whatever is sent first learns its clock; this computer's says there is time for all."""
     wanted = [request(2), *dated(39, 200, first=3)]
 
-    played = play(tmp_path, wanted, clock_offset_s=ahead, rate=20.0, concurrency=1)
+    dispatched = dispatch(tmp_path, wanted, clock_offset_s=ahead, rate=20.0, concurrency=1)
 
-    assert len(too_late(played)) == late
-    assert len(played.log) <= 40 - late + 1
+    assert len(too_late(dispatched)) == late
+    assert len(dispatched.log) <= 40 - late + 1
 
 
 def test_a_row_that_locks_while_it_waits_for_its_turn_is_not_sent(tmp_path: Path) -> None:
@@ -156,22 +156,22 @@ def test_a_row_that_locks_while_it_waits_for_its_turn_is_not_sent(tmp_path: Path
     wanted = [request(2), *dated(5, 30 + LOCK_MARGIN_S, first=3)]
     busy = World(classrooms=(classroom(2, "http:429:retry_after=60"),))
 
-    played = play(tmp_path, wanted, busy, rate=1.0, concurrency=1)
+    dispatched = dispatch(tmp_path, wanted, busy, rate=1.0, concurrency=1)
 
-    assert too_late(played) == [3, 4, 5, 6, 7]
-    assert {r.target.id for r in played.log if r.target} == {FIRST_ID + 2}
+    assert too_late(dispatched) == [3, 4, 5, 6, 7]
+    assert {r.target.id for r in dispatched.log if r.target} == {FIRST_ID + 2}
 
 
 def test_the_time_is_looked_at_once_more_when_a_turn_has_come(tmp_path: Path) -> None:
     """ClassIn's clock is set forward while 32 rows wait for turns they were granted before."""
 
-    def direct(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
+    def schedule(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
         loop.call_at(5.5, setattr, sandbox, "_offset_s", 280.0)
 
-    played = play(tmp_path, dated(40, 200), rate=1.0, direct=direct)
+    dispatched = dispatch(tmp_path, dated(40, 200), rate=1.0, schedule=schedule)
 
-    assert len(too_late(played)) >= 40 - 8
-    assert len(played.log) == 40 - len(too_late(played))
+    assert len(too_late(dispatched)) >= 40 - 8
+    assert len(dispatched.log) == 40 - len(too_late(dispatched))
 
 
 # ------------------------------------------------------------------ while it runs
@@ -180,7 +180,7 @@ def test_the_time_is_looked_at_once_more_when_a_turn_has_come(tmp_path: Path) ->
 def test_a_run_under_way_foresees_more_late_rows_when_its_pace_falls(tmp_path: Path) -> None:
     seen: list[tuple[float, int]] = []
 
-    def direct(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
+    def schedule(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
         foresight = Foresight(dispatcher, WEBCAST, 10.0, loop.time)
 
         def look() -> None:
@@ -192,10 +192,10 @@ def test_a_run_under_way_foresees_more_late_rows_when_its_pace_falls(tmp_path: P
         loop.call_at(1.0, look)
         loop.call_at(8.0, lambda: dispatcher._pacer.throttled(loop.time(), None, 0.0))
 
-    played = play(tmp_path, dated(200, 22 + LOCK_MARGIN_S), rate=10.0, direct=direct)
+    dispatched = dispatch(tmp_path, dated(200, 22 + LOCK_MARGIN_S), rate=10.0, schedule=schedule)
 
     before = {late for rate, late in seen if rate == 10.0}
     first, *_ = (late for rate, late in seen if rate < 10.0)
     assert before == {0}
     assert first > 0
-    assert len(too_late(played)) == pytest.approx(first, abs=6)
+    assert len(too_late(dispatched)) == pytest.approx(first, abs=6)

@@ -50,16 +50,16 @@ def told(path: Path) -> dict[int, str]:
 
 @pytest.mark.parametrize(("own", "other"), [(".csv", ".xlsx"), (".xlsx", ".csv"), (".csv", ".tsv")])
 def test_the_ending_says_what_is_written_and_it_can_be_resubmitted(
-    desk: CliRunner, own: str, other: str
+    cli: CliRunner, own: str, other: str
 ) -> None:
     write = write_csv if own == ".csv" else write_xlsx
-    sheet = write(desk.folder / f"term{own}", lines(4))
-    out, again = desk.folder / f"out{other}", desk.folder / f"again{other}"
+    sheet = write(cli.folder / f"term{own}", lines(4))
+    out, again = cli.folder / f"out{other}", cli.folder / f"again{other}"
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        first = desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        first = cli.call("apply", sheet, "-y", "-o", out, *FAST)
         before = len(sandbox.log)
-        second = desk.call("resubmit", out, "-y", "-o", again, *FAST)
+        second = cli.call("resubmit", out, "-y", "-o", again, *FAST)
         sent = [received.target for received in sandbox.log[before:]]
 
     assert (first.status, second.status) == (3, 0)
@@ -75,47 +75,47 @@ def test_the_ending_says_what_is_written_and_it_can_be_resubmitted(
     assert lost == (own == ".xlsx")
 
 
-def test_long_headers_are_seen_whole_in_a_new_workbook(desk: CliRunner) -> None:
-    sheet = desk.folder / "term.csv"
+def test_long_headers_are_seen_whole_in_a_new_workbook(cli: CliRunner) -> None:
+    sheet = cli.folder / "term.csv"
     sheet.write_text("activityId,Login to watch 登录观看,remarks of ours\n25096001,1,x\n", "utf-8")
-    out = desk.folder / "out.xlsx"
+    out = cli.folder / "out.xlsx"
 
-    with clearing(desk):
-        desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    with clearing(cli):
+        cli.call("apply", sheet, "-y", "-o", out, *FAST)
 
     assert load_workbook(out).worksheets[0].row_dimensions[1].height == 30
 
 
-def test_results_writes_the_kind_its_name_says(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    with clearing(desk):
-        run = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+def test_results_writes_the_kind_its_name_says(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    with clearing(cli):
+        run = cli.call("apply", sheet, "-y", "--json", *FAST).document["run"]
 
-    said = desk.call("results", run, "-o", desk.folder / "again.xlsx")
+    said = cli.call("results", run, "-o", cli.folder / "again.xlsx")
 
     assert said.status == 0
-    assert [row[:7] for row in book_rows(desk.folder / "again.xlsx")[1:]] == lines(3)
+    assert [row[:7] for row in book_rows(cli.folder / "again.xlsx")[1:]] == lines(3)
 
 
 @pytest.mark.parametrize("name", ["out.ods", "out.xls", "out.xlsm", "out.pdf", "out"])
 def test_a_kind_that_cannot_be_written_is_refused_before_anything_is_sent(
-    desk: CliRunner, name: str
+    cli: CliRunner, name: str
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    with clearing(desk) as sandbox:
-        said = desk.call("apply", sheet, "-y", "-o", desk.folder / name, *FAST)
+    with clearing(cli) as sandbox:
+        said = cli.call("apply", sheet, "-y", "-o", cli.folder / name, *FAST)
 
     assert said.status == 2
     assert "use .xlsx, .csv or .tsv" in said.err
     assert sandbox.log == []
 
 
-def test_a_resumed_run_refuses_such_a_name_too(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    with clearing(desk):
-        desk.call("apply", sheet, "-y", "--limit", "1", *FAST)
-        said = desk.call("resume", "-y", "-o", desk.folder / "out.ods", *FAST)
+def test_a_resumed_run_refuses_such_a_name_too(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    with clearing(cli):
+        cli.call("apply", sheet, "-y", "--limit", "1", *FAST)
+        said = cli.call("resume", "-y", "-o", cli.folder / "out.ods", *FAST)
 
     assert said.status == 2
     assert "use .xlsx, .csv or .tsv" in said.err
@@ -152,12 +152,12 @@ ODD: list[tuple[object, ...]] = [
 ]
 
 
-def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: CliRunner) -> None:
-    sheet = rich_book(desk.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
-    out = desk.folder / "out.csv"
+def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(cli: CliRunner) -> None:
+    sheet = rich_book(cli.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
+    out = cli.folder / "out.csv"
 
-    with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "-y", "-o", out, *FAST)
 
     rows = csv_rows(out)
     assert rows[0] == ["Term 2037"]
@@ -175,7 +175,7 @@ def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: CliRunner) -
     err = " ".join(said.err.split())
     assert err.count("out.csv is new and has only the cells") == 1
     assert "first of them row 7" in err
-    checked = desk.call("validate", out, "--json").document
+    checked = cli.call("validate", out, "--json").document
     assert {i["row"]: i["code"] for i in checked["issues"] if i["severity"] == "error"} == {
         5: "id.scientific"
     }
@@ -183,26 +183,26 @@ def test_cells_of_a_workbook_are_in_the_csv_as_they_are_shown(desk: CliRunner) -
 
 @needs_office
 def test_a_spreadsheet_program_finds_no_formula_in_a_csv_made_of_a_workbook(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    sheet = rich_book(desk.folder / "term.xlsx", [HEAD, *ODD])
-    out = desk.folder / "out.csv"
-    with clearing(desk):
-        desk.call("apply", sheet, "-y", "-o", out, *FAST)
+    sheet = rich_book(cli.folder / "term.xlsx", [HEAD, *ODD])
+    out = cli.folder / "out.csv"
+    with clearing(cli):
+        cli.call("apply", sheet, "-y", "-o", out, *FAST)
 
     assert "table:formula" not in converted(out, "fods").read_text("utf-8")
 
 
-def test_a_workbook_of_a_csv_holds_texts_alone(desk: CliRunner) -> None:
-    sheet = desk.folder / "term.csv"
+def test_a_workbook_of_a_csv_holds_texts_alone(cli: CliRunner) -> None:
+    sheet = cli.folder / "term.csv"
     cells = ["=1+1", "007", "2027-03-01", "1E5", " space ", "’quote", "TRUE"]
     rows = [["activityId", "watchByLogin", "note"], *(["25096001", "1", c] for c in cells)]
     with sheet.open("w", encoding="gb18030", newline="") as file:
         csv.writer(file, delimiter=";").writerows([*rows, ["# 备注"]])
-    out = desk.folder / "out.xlsx"
+    out = cli.folder / "out.xlsx"
 
-    with clearing(desk):
-        desk.call("apply", sheet, "-y", "-o", out, "--encoding", "gb18030", *FAST)
+    with clearing(cli):
+        cli.call("apply", sheet, "-y", "-o", out, "--encoding", "gb18030", *FAST)
 
     found = load_workbook(out).worksheets[0]
     assert [found.cell(n, 3).value for n in range(2, 9)] == cells
@@ -211,30 +211,30 @@ def test_a_workbook_of_a_csv_holds_texts_alone(desk: CliRunner) -> None:
     assert found.cell(9, 1).value == "# 备注"
 
 
-def test_hidden_rows_that_were_left_out_are_not_sent_from_the_new_file(desk: CliRunner) -> None:
-    sheet = write_xlsx(desk.folder / "term.xlsx", lines(3))
+def test_hidden_rows_that_were_left_out_are_not_sent_from_the_new_file(cli: CliRunner) -> None:
+    sheet = write_xlsx(cli.folder / "term.xlsx", lines(3))
     book = load_workbook(sheet)
     book.worksheets[0].row_dimensions[3].hidden = True
     book.save(sheet)
-    out = desk.folder / "out.csv"
+    out = cli.folder / "out.csv"
 
-    with clearing(desk) as sandbox:
-        said = desk.call("apply", sheet, "-y", "--hidden", "skip", "-o", out, *FAST)
-        desk.call("resubmit", out, "-y", *FAST)
+    with clearing(cli) as sandbox:
+        said = cli.call("apply", sheet, "-y", "--hidden", "skip", "-o", out, *FAST)
+        cli.call("resubmit", out, "-y", *FAST)
 
     assert Target("activityId", ID) not in [received.target for received in sandbox.log]
     assert told(out) == {2: "applied", 4: "applied"}
     assert "left out: 1" in " ".join(said.err.split())
 
 
-def test_columns_far_to_the_right_are_not_dropped_in_silence(desk: CliRunner) -> None:
-    sheet = write_xlsx(desk.folder / "term.xlsx", lines(2))
+def test_columns_far_to_the_right_are_not_dropped_in_silence(cli: CliRunner) -> None:
+    sheet = write_xlsx(cli.folder / "term.xlsx", lines(2))
     book = load_workbook(sheet)
     book.worksheets[0].cell(2, 300).value = "far off"
     book.save(sheet)
 
-    with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "-o", desk.folder / "out.csv", *FAST)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "-y", "-o", cli.folder / "out.csv", *FAST)
 
     assert "columns up to IV" in " ".join(said.err.split())
 
@@ -251,27 +251,27 @@ def test_the_grid_of_a_result_sheet_is_without_its_marks(tmp_path: Path) -> None
 # ------------------------------------------------------------------ some rows
 
 
-def applied(desk: CliRunner, sheet: Path) -> str:
+def applied(cli: CliRunner, sheet: Path) -> str:
     """The run that a sheet was applied in, with the class in row 3 refused."""
-    run: str = desk.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+    run: str = cli.call("apply", sheet, "-y", "--json", *FAST).document["run"]
     return run
 
 
 @pytest.mark.parametrize("other", [".csv", ".xlsx", ".tsv"])
 @pytest.mark.parametrize("own", [".csv", ".xlsx"])
 def test_only_rows_that_ended_so_are_written_mended_and_resubmitted(
-    desk: CliRunner, own: str, other: str
+    cli: CliRunner, own: str, other: str
 ) -> None:
     wrong = ["课 x", "not an id", "1", "0", "1", "1", ""]
     rows = [["# top"], *lines(3), ["# bottom"], wrong]
-    sheet = (write_csv if own == ".csv" else write_xlsx)(desk.folder / f"term{own}", rows)
-    failed = desk.folder / f"failed{other}"
+    sheet = (write_csv if own == ".csv" else write_xlsx)(cli.folder / f"term{own}", rows)
+    failed = cli.folder / f"failed{other}"
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        run = applied(desk, sheet)
-        said = desk.call("results", run, "--only", "rejected", "--only", "invalid", "-o", failed)
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        run = applied(cli, sheet)
+        said = cli.call("results", run, "--only", "rejected", "--only", "invalid", "-o", failed)
         before = len(sandbox.log)
-        again = desk.call("resubmit", failed, "-y", *FAST)
+        again = cli.call("resubmit", failed, "-y", *FAST)
         sent = [received.target for received in sandbox.log[before:]]
 
     found = book_rows(failed) if other == ".xlsx" else csv_rows(
@@ -288,13 +288,13 @@ def test_only_rows_that_ended_so_are_written_mended_and_resubmitted(
     assert sent == [Target("activityId", ID)]
 
 
-def test_chosen_rows_keep_what_numbers_and_dates_are(desk: CliRunner) -> None:
-    sheet = rich_book(desk.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
-    failed = desk.folder / "failed.xlsx"
+def test_chosen_rows_keep_what_numbers_and_dates_are(cli: CliRunner) -> None:
+    sheet = rich_book(cli.folder / "term.xlsx", [("Term 2037",), HEAD, *ODD])
+    failed = cli.folder / "failed.xlsx"
 
-    with clearing(desk):
-        run = applied(desk, sheet)
-        said = desk.call("results", run, "--only", "applied,invalid", "-o", failed)
+    with clearing(cli):
+        run = applied(cli, sheet)
+        said = cli.call("results", run, "--only", "applied,invalid", "-o", failed)
 
     assert said.status == 0
     found = loader.read(failed, endpoint=WEBCAST)
@@ -307,29 +307,29 @@ def test_chosen_rows_keep_what_numbers_and_dates_are(desk: CliRunner) -> None:
     assert "first of them" not in said.err
 
 
-def test_a_workbook_with_macros_becomes_one_without(desk: CliRunner) -> None:
-    sheet = write_xlsx(desk.folder / "term.xlsm", lines(3))
-    with clearing(desk, REFUSED_ONCE):
-        run = applied(desk, sheet)
+def test_a_workbook_with_macros_becomes_one_without(cli: CliRunner) -> None:
+    sheet = write_xlsx(cli.folder / "term.xlsm", lines(3))
+    with clearing(cli, REFUSED_ONCE):
+        run = applied(cli, sheet)
 
-    macros = desk.call("results", run, "--only", "rejected", "-o", desk.folder / "failed.xlsm")
-    plain = desk.call("results", run, "--only", "rejected", "-o", desk.folder / "failed.xlsx")
-    whole = desk.call("results", run, "-o", desk.folder / "all.xlsx")
+    macros = cli.call("results", run, "--only", "rejected", "-o", cli.folder / "failed.xlsm")
+    plain = cli.call("results", run, "--only", "rejected", "-o", cli.folder / "failed.xlsx")
+    whole = cli.call("results", run, "-o", cli.folder / "all.xlsx")
 
     assert (macros.status, plain.status, whole.status) == (2, 0, 0)
     assert "use .xlsx, .csv or .tsv" in macros.err
-    assert told(desk.folder / "failed.xlsx") == {2: "rejected"}
-    assert told(desk.folder / "all.xlsx") == {2: "applied", 3: "rejected", 4: "applied"}
+    assert told(cli.folder / "failed.xlsx") == {2: "rejected"}
+    assert told(cli.folder / "all.xlsx") == {2: "applied", 3: "rejected", 4: "applied"}
 
 
-def test_where_no_row_ended_so_no_file_is_written(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    with clearing(desk):
-        run = applied(desk, sheet)
+def test_where_no_row_ended_so_no_file_is_written(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    with clearing(cli):
+        run = applied(cli, sheet)
 
-    out = desk.folder / "failed.xlsx"
-    said = desk.call("results", run, "--only", "rejected,too_late", "-o", out)
-    document = desk.call("results", run, "--only", "rejected", "-o", out, "--json").document
+    out = cli.folder / "failed.xlsx"
+    said = cli.call("results", run, "--only", "rejected,too_late", "-o", out)
+    document = cli.call("results", run, "--only", "rejected", "-o", out, "--json").document
 
     assert said.status == 0
     assert "is too_late, rejected; no file was written" in " ".join(said.err.split())
@@ -348,13 +348,13 @@ def test_where_no_row_ended_so_no_file_is_written(desk: CliRunner) -> None:
     ],
 )
 def test_what_only_cannot_mean_is_refused(
-    desk: CliRunner, argv: tuple[str, ...], sentence: str
+    cli: CliRunner, argv: tuple[str, ...], sentence: str
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    with clearing(desk, REFUSED_ONCE):
-        run = applied(desk, sheet)
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    with clearing(cli, REFUSED_ONCE):
+        run = applied(cli, sheet)
 
-    said = desk.call("results", run, *argv)
+    said = cli.call("results", run, *argv)
 
     assert said.status == 2
     assert sentence in " ".join(said.err.split())
@@ -362,12 +362,12 @@ def test_what_only_cannot_mean_is_refused(
         assert all(status.value in said.err for status in RowStatus)
 
 
-def test_only_counts_every_state_wherever_it_stands(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
-    with clearing(desk, REFUSED_ONCE):
-        run = applied(desk, sheet)
+def test_only_counts_every_state_wherever_it_stands(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
+    with clearing(cli, REFUSED_ONCE):
+        run = applied(cli, sheet)
 
-    listed = desk.call("runs", "show", run, "--only", "rejected", "--only", "applied", "--json")
+    listed = cli.call("runs", "show", run, "--only", "rejected", "--only", "applied", "--json")
 
     assert [row["status"] for row in listed.document["listed"]] == [
         "applied",
@@ -376,12 +376,12 @@ def test_only_counts_every_state_wherever_it_stands(desk: CliRunner) -> None:
     ]
 
 
-def test_a_sheet_for_its_owner_alone_has_such_results(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(3))
+def test_a_sheet_for_its_owner_alone_has_such_results(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(3))
     sheet.chmod(0o600)
-    with clearing(desk, REFUSED_ONCE):
-        run = applied(desk, sheet)
+    with clearing(cli, REFUSED_ONCE):
+        run = applied(cli, sheet)
 
-    desk.call("results", run, "--only", "rejected", "-o", desk.folder / "failed.xlsx")
+    cli.call("results", run, "--only", "rejected", "-o", cli.folder / "failed.xlsx")
 
-    assert (desk.folder / "failed.xlsx").stat().st_mode & 0o077 == 0
+    assert (cli.folder / "failed.xlsx").stat().st_mode & 0o077 == 0

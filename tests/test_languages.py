@@ -147,9 +147,9 @@ SAMPLES = sorted(
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
-def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: CliRunner) -> None:
-    said = desk.call("validate", sample, "--all", "-v", "--lang", "zh")
-    listed = desk.call("validate", sample, "--json", "--lang", "en")
+def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, cli: CliRunner) -> None:
+    said = cli.call("validate", sample, "--all", "-v", "--lang", "zh")
+    listed = cli.call("validate", sample, "--json", "--lang", "en")
     data = listed.document["issues"] if listed.out else []
     cells = [str(part) for issue in data for part in (issue["value"], issue["column"])]
     cells += listed.document["ignored_columns"] if listed.out else []
@@ -160,9 +160,9 @@ def test_no_english_is_left_in_what_is_said_of_a_sheet(sample: Path, desk: CliRu
     assert english_in(spoken, str(sample), "Classes", *cells) == set(), spoken
 
 
-def test_no_english_is_left_in_the_help_of_any_command(desk: CliRunner) -> None:
+def test_no_english_is_left_in_the_help_of_any_command(cli: CliRunner) -> None:
     for name in ("", *bulkcast.commands):
-        said = desk.call(*([name] if name else []), "--help", "--lang", "zh")
+        said = cli.call(*([name] if name else []), "--help", "--lang", "zh")
 
         assert said.status == 0
         assert english_in(said.out) == set(), said.out
@@ -184,29 +184,29 @@ def test_no_english_is_left_in_the_help_of_any_command(desk: CliRunner) -> None:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], desk: CliRunner) -> None:
-    desk.monkeypatch.chdir(write_csv(desk.folder / "a.csv", lines(2)).parent)
+def test_no_english_is_left_in_what_goes_wrong(argv: tuple[str, ...], cli: CliRunner) -> None:
+    cli.monkeypatch.chdir(write_csv(cli.folder / "a.csv", lines(2)).parent)
 
-    said = desk.call(*argv, "--lang", "zh")
+    said = cli.call(*argv, "--lang", "zh")
 
-    assert english_in(said.out + said.err, *argv, str(desk.folder)) == set(), said.err
+    assert english_in(said.out + said.err, *argv, str(cli.folder)) == set(), said.err
 
 
-def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: CliRunner) -> None:
+def test_no_english_is_left_in_a_run_and_its_result_sheet(cli: CliRunner) -> None:
     rows = [
         *lines(3),
         ["课", "待定", "maybe", "0", "1", "1", "x"],
         [*line(1)[:2], "1", "1", "0", "0", ""],
     ]
-    sheet = write_csv(desk.folder / "term.csv", rows)
-    target = desk.folder / "out.csv"
+    sheet = write_csv(cli.folder / "term.csv", rows)
+    target = cli.folder / "out.csv"
     data = (sheet.read_text("utf-8"), str(target), sheet.name)
 
-    with clearing(desk):
-        sent = desk.call("apply", sheet, "--yes", *FAST, "-o", target, "--lang", "zh")
-        again = desk.call("resubmit", target, "--yes", *FAST, "--lang", "zh")
+    with clearing(cli):
+        sent = cli.call("apply", sheet, "--yes", *FAST, "-o", target, "--lang", "zh")
+        again = cli.call("resubmit", target, "--yes", *FAST, "--lang", "zh")
         seen = [
-            desk.call(*words, "--lang", "zh")
+            cli.call(*words, "--lang", "zh")
             for words in (
                 ("runs",),
                 ("doctor",),
@@ -215,7 +215,7 @@ def test_no_english_is_left_in_a_run_and_its_result_sheet(desk: CliRunner) -> No
                 ("runs", "show"),
                 ("runs", "show", "--only", "invalid"),
                 ("runs", "--state", "crashed"),
-                ("results", sent.out.partition("results-")[2][:20], "-o", desk.folder / "a.html"),
+                ("results", sent.out.partition("results-")[2][:20], "-o", cli.folder / "a.html"),
             )
         ]
 
@@ -234,7 +234,7 @@ def dated(path: Path, begins_in: Sequence[float], recorded: int = 1, free: int =
     return path
 
 
-def test_no_english_is_left_in_what_is_foreseen(desk: CliRunner) -> None:
+def test_no_english_is_left_in_what_is_foreseen(cli: CliRunner) -> None:
     """In time, locked already, saved by a pace that ClassIn allows or does not, saved by none."""
     minute = 20 * 60 + 30 + 1
     begins = {
@@ -248,9 +248,9 @@ def test_no_english_is_left_in_what_is_foreseen(desk: CliRunner) -> None:
     said = {}
 
     for name, times in begins.items():
-        sheet = dated(desk.folder / f"{name}.csv", times)
+        sheet = dated(cli.folder / f"{name}.csv", times)
         for argv in (("validate", sheet), ("plan", sheet, "--rate", "1/s")):
-            told = desk.call(*argv, "--lang", "zh")
+            told = cli.call(*argv, "--lang", "zh")
             said[name] = told.out
             assert english_in(told.out + told.err, str(sheet)) == set(), told.out
 
@@ -261,14 +261,14 @@ def test_no_english_is_left_in_what_is_foreseen(desk: CliRunner) -> None:
     assert "可赶上这些行" in said["both"]
 
 
-def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(4))
-    plan = desk.folder / "term.plan"
-    late = dated(desk.folder / "late.csv", [60.0])
-    data = (sheet.read_text("utf-8"), str(desk.folder), "term late back.doc")
+def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(4))
+    plan = cli.folder / "term.plan"
+    late = dated(cli.folder / "late.csv", [60.0])
+    data = (sheet.read_text("utf-8"), str(cli.folder), "term late back.doc")
 
-    with clearing(desk):
-        frozen = desk.call("plan", sheet, "-o", plan, "--lang", "zh")
+    with clearing(cli):
+        frozen = cli.call("plan", sheet, "-o", plan, "--lang", "zh")
         calls = [
             ("apply", plan, "-n", "--sandbox"),
             ("apply", plan, "-y", "--strict"),
@@ -280,31 +280,31 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(desk: CliRunner
             ("apply", sheet, "-y", "--approve", "0123456789abcdef"),
             ("apply", "-", "-y"),
             ("plan", late, "--send-free"),
-            ("undo", "0", "-o", desk.folder / "undone.csv"),
+            ("undo", "0", "-o", cli.folder / "undone.csv"),
         ]
-        said = [frozen, *(desk.call(*argv, "--lang", "zh") for argv in calls)]
+        said = [frozen, *(cli.call(*argv, "--lang", "zh") for argv in calls)]
         changed = [*line(0)[:2], "0", "1", "0", "0", "geheim"]
         write_csv(sheet, [changed, line(1), [*line(9)[:2], "0", "0", "0", "0", "geheim"]])
-        said.append(desk.call("apply", plan, "-y", "--lang", "zh"))
-        said.append(desk.call("apply", sheet, "-y", *FAST, "--lang", "zh"))
-        newest, *_, first = [r["run"] for r in desk.call("runs", "--json").document["runs"]]
+        said.append(cli.call("apply", plan, "-y", "--lang", "zh"))
+        said.append(cli.call("apply", sheet, "-y", *FAST, "--lang", "zh"))
+        newest, *_, first = [r["run"] for r in cli.call("runs", "--json").document["runs"]]
         said += [
-            desk.call(*argv, "--lang", "zh")
+            cli.call(*argv, "--lang", "zh")
             for argv in (
                 ("plan", sheet, "-v"),
-                ("undo", first, "-o", desk.folder / "none.csv"),
-                ("undo", newest, "-o", desk.folder / "back.doc"),
-                ("undo", newest, "-o", desk.folder / "back.csv"),
+                ("undo", first, "-o", cli.folder / "none.csv"),
+                ("undo", newest, "-o", cli.folder / "back.doc"),
+                ("undo", newest, "-o", cli.folder / "back.csv"),
                 ("purge", "--older-than", "0d", "-y"),
                 ("purge", "--older-than", "0d", "-y"),
                 ("runs",),
             )
         ]
         plan.write_text(plan.read_text("utf-8").replace("term.csv", "gone.csv"), encoding="utf-8")
-        said.append(desk.call("apply", plan, "-y", "--lang", "zh"))
+        said.append(cli.call("apply", plan, "-y", "--lang", "zh"))
 
     texts = [told.out + told.err for told in said]
-    for text in (*texts, (desk.folder / "back.csv").read_text("utf-8-sig")):
+    for text in (*texts, (cli.folder / "back.csv").read_text("utf-8-sig")):
         assert english_in(text, *data) == set(), text
     assert "下一步，原样发送该计划" in texts[0]
     assert "再批准" in "".join(texts)
@@ -322,34 +322,34 @@ def test_no_english_is_left_in_what_the_fence_says() -> None:
 
 
 def test_what_a_reader_in_another_process_refuses_is_told_in_both_languages(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    sheet = desk.folder / "old.xls"
+    sheet = cli.folder / "old.xls"
     sheet.write_bytes((ROOT / "samples" / "old-kind.xls").read_bytes()[:3000])
 
-    english, chinese = (desk.call("validate", sheet, "--lang", lang).err for lang in ("en", "zh"))
+    english, chinese = (cli.call("validate", sheet, "--lang", lang).err for lang in ("en", "zh"))
 
     assert "old.xls: The workbook is damaged; open it and save it again as .xlsx." in english
     assert "old.xls：工作簿已损坏；请打开并重新另存为 .xlsx。" in chinese
 
 
 @pytest.mark.slow
-def test_no_english_is_left_in_the_demo(desk: CliRunner) -> None:
-    folder = desk.folder / "demo"
+def test_no_english_is_left_in_the_demo(cli: CliRunner) -> None:
+    folder = cli.folder / "demo"
 
-    said = desk.call("demo", "--dir", folder, "--lang", "zh")
+    said = cli.call("demo", "--dir", folder, "--lang", "zh")
 
     assert english_in(said.out + said.err, str(folder), "term results mended SHEET") == set(), (
         said.out
     )
 
 
-def test_json_has_the_same_keys_codes_and_states_in_both_languages(desk: CliRunner) -> None:
-    sheet = write_xlsx(desk.folder / "a.xlsx", [*lines(2), ["x", "待定", "maybe", "", "", "", ""]])
+def test_json_has_the_same_keys_codes_and_states_in_both_languages(cli: CliRunner) -> None:
+    sheet = write_xlsx(cli.folder / "a.xlsx", [*lines(2), ["x", "待定", "maybe", "", "", "", ""]])
     told = ("message", "fix")
 
     english, chinese = (
-        desk.call("validate", sheet, "--json", "--lang", lang).document for lang in ("en", "zh")
+        cli.call("validate", sheet, "--json", "--lang", lang).document for lang in ("en", "zh")
     )
 
     assert [i["message"] for i in english["issues"]] != [i["message"] for i in chinese["issues"]]
@@ -382,17 +382,17 @@ def test_the_terminal_says_which_language_is_spoken(environ: dict[str, str], lan
     assert of_terminal(environ) == lang
 
 
-def test_what_the_command_line_asks_for_comes_before_the_terminal(desk: CliRunner) -> None:
-    desk.set(LC_ALL="zh_CN.UTF-8")
+def test_what_the_command_line_asks_for_comes_before_the_terminal(cli: CliRunner) -> None:
+    cli.set(LC_ALL="zh_CN.UTF-8")
 
-    assert "还没有任何批次" in desk.call("runs").err
-    assert "no runs yet" in desk.call("runs", "--lang", "en").err
+    assert "还没有任何批次" in cli.call("runs").err
+    assert "no runs yet" in cli.call("runs", "--lang", "en").err
 
 
-def test_a_language_nobody_asked_for_again_is_forgotten(desk: CliRunner) -> None:
-    desk.call("nonsense", "--lang", "zh")
+def test_a_language_nobody_asked_for_again_is_forgotten(cli: CliRunner) -> None:
+    cli.call("nonsense", "--lang", "zh")
 
-    assert "No such command" in desk.call("nonsense").err
+    assert "No such command" in cli.call("nonsense").err
 
 
 def test_a_phrase_is_translated_and_a_cell_is_not() -> None:

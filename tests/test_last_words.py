@@ -19,7 +19,7 @@ from bulkcast.protocol import judge
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from bulkcast.weather import is_unanswered, seen
 from bulkcast.wording import SEEN
-from tests.dispatcher_harness import met, play, request, requests, storm
+from tests.dispatcher_harness import dispatch, met, request, requests, storm
 from tests.server_answers import ANSWERS, NOT_TO_ACT_ON
 
 PYTHON = re.compile(r"(?!ClassIn)\b_?[A-Z][a-z]+[A-Z]\w+|Error\b|[Ee]rrno|Exception|\w+\.\w+\(|\('")
@@ -130,11 +130,13 @@ def test_whatever_can_be_unanswered_can_be_told() -> None:
 def test_an_outage_that_ends_a_run_says_what_was_seen(
     tmp_path: Path, fault: str, what: str
 ) -> None:
-    played = play(tmp_path, requests(30), max_outage_s=300.0, direct=storm(fault, 0.0, 9e9))
+    dispatched = dispatch(
+        tmp_path, requests(30), max_outage_s=300.0, schedule=storm(fault, 0.0, 9e9)
+    )
 
-    assert played.stopped is not None
-    assert played.stopped.args == {"minutes": "5", "what": what}
-    assert what in str(played.dispatcher.remarks[0])
+    assert dispatched.stopped is not None
+    assert dispatched.stopped.args == {"minutes": "5", "what": what}
+    assert what in str(dispatched.dispatcher.remarks[0])
 
 
 def test_an_interruption_is_told_of_the_run_and_not_of_a_row() -> None:

@@ -15,14 +15,14 @@ from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
 from tests.dispatcher_harness import header, requests
 
 
-def ledger_of(desk: CliRunner) -> Path:
-    return desk.folder / "home" / FILE_NAME
+def ledger_of(cli: CliRunner) -> Path:
+    return cli.folder / "home" / FILE_NAME
 
 
-def applied(desk: CliRunner, number: int = 0) -> str:
+def applied(cli: CliRunner, number: int = 0) -> str:
     """A run of three rows that went through; another number, other classrooms."""
-    sheet = write_csv(desk.folder / f"term{number}.csv", lines(3 * number + 3)[-3:])
-    said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    sheet = write_csv(cli.folder / f"term{number}.csv", lines(3 * number + 3)[-3:])
+    said = cli.call("apply", sheet, "-y", "--json", *FAST)
     run: str = said.document["run"]
     return run
 
@@ -41,68 +41,68 @@ def anothers(ledger: Path) -> None:
 
 @pytest.mark.parametrize("lose", [Path.unlink, emptied, anothers])
 def test_a_ledger_that_is_gone_is_refused_by_whatever_builds_on_it(
-    desk: CliRunner, lose: Callable[[Path], object]
+    cli: CliRunner, lose: Callable[[Path], object]
 ) -> None:
-    with clearing(desk) as sandbox:
-        run = applied(desk)
-        lose(ledger_of(desk))
-        before = ledger_of(desk).read_bytes() if ledger_of(desk).exists() else None
+    with clearing(cli) as sandbox:
+        run = applied(cli)
+        lose(ledger_of(cli))
+        before = ledger_of(cli).read_bytes() if ledger_of(cli).exists() else None
         seen = len(sandbox.log)
 
-        sheet = desk.folder / "term0.csv"
+        sheet = cli.folder / "term0.csv"
         for argv in (
             ("apply", sheet, "-y"), ("resume", run), ("runs",), ("results", run), ("plan", sheet),
             ("undo", run), ("purge", "-y"),
         ):  # fmt: skip
-            said = desk.call(*argv)
+            said = cli.call(*argv)
             assert said.status == 6, argv
             assert f"lacks part of run {run} (sends: 3, outcomes: 3)" in said.err
-            assert f"move {desk.folder / 'home' / 'runs' / run} elsewhere" in said.err
+            assert f"move {cli.folder / 'home' / 'runs' / run} elsewhere" in said.err
 
         assert len(sandbox.log) == seen
-    after = ledger_of(desk).read_bytes() if ledger_of(desk).exists() else None
+    after = ledger_of(cli).read_bytes() if ledger_of(cli).exists() else None
     assert after == before
 
 
-def test_what_needs_no_ledger_goes_on_without_one(desk: CliRunner) -> None:
-    with clearing(desk):
-        applied(desk)
-    ledger_of(desk).unlink()
+def test_what_needs_no_ledger_goes_on_without_one(cli: CliRunner) -> None:
+    with clearing(cli):
+        applied(cli)
+    ledger_of(cli).unlink()
 
-    assert desk.call("validate", desk.folder / "term0.csv").status == 0
-    assert desk.call("template", desk.folder / "new.xlsx").status == 0
+    assert cli.call("validate", cli.folder / "term0.csv").status == 0
+    assert cli.call("template", cli.folder / "new.xlsx").status == 0
 
 
-def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(desk: CliRunner) -> None:
-    ledger, copy = ledger_of(desk), desk.folder / "copy"
-    with clearing(desk):
-        applied(desk)
+def test_an_older_copy_put_back_is_refused_until_the_right_one_is_there(cli: CliRunner) -> None:
+    ledger, copy = ledger_of(cli), cli.folder / "copy"
+    with clearing(cli):
+        applied(cli)
         shutil.copy(ledger, copy)
-        newer = applied(desk, 1)
+        newer = applied(cli, 1)
     right = ledger.read_bytes()
 
     shutil.copy(copy, ledger)
-    refused = desk.call("runs")
+    refused = cli.call("runs")
     ledger.write_bytes(right)
 
     assert (refused.status, f"of run {newer}" in refused.err) == (6, True)
-    assert desk.call("runs").status == 0
+    assert cli.call("runs").status == 0
 
 
-def test_with_the_folders_moved_away_it_begins_anew(desk: CliRunner) -> None:
-    with clearing(desk):
+def test_with_the_folders_moved_away_it_begins_anew(cli: CliRunner) -> None:
+    with clearing(cli):
         for number in range(4):
-            applied(desk, number)
-        ledger_of(desk).unlink()
-        said = desk.call("runs")
+            applied(cli, number)
+        ledger_of(cli).unlink()
+        said = cli.call("runs")
         assert "(sends: 12, outcomes: 12)" in said.err
         assert " and 1 more" in said.err
-        assert f"move {desk.folder / 'home' / 'runs'} elsewhere" in said.err
-        (desk.folder / "home" / "runs").rename(desk.folder / "away")
+        assert f"move {cli.folder / 'home' / 'runs'} elsewhere" in said.err
+        (cli.folder / "home" / "runs").rename(cli.folder / "away")
 
-        run = applied(desk, 4)
+        run = applied(cli, 4)
 
-    assert [run] == [r["run"] for r in desk.call("runs", "--json").document["runs"]]
+    assert [run] == [r["run"] for r in cli.call("runs", "--json").document["runs"]]
 
 
 def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Pa
 
 @pytest.mark.parametrize("named", ["{} - Copy", "{} copy", "{} (1)", "{}.old", "copy of {}"])
 def test_a_runs_folder_that_somebody_copied_by_hand_blocks_nothing(
-    desk: CliRunner, named: str
+    cli: CliRunner, named: str
 ) -> None:
-    with clearing(desk):
-        folder = desk.folder / "home" / "runs" / applied(desk)
+    with clearing(cli):
+        folder = cli.folder / "home" / "runs" / applied(cli)
     shutil.copytree(folder, folder.with_name(named.format(folder.name)))
 
-    assert desk.call("runs").status == 0
+    assert cli.call("runs").status == 0
 
 
 def test_a_run_that_went_on_after_the_copy_was_made_is_noticed(tmp_path: Path) -> None:

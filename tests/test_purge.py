@@ -20,56 +20,56 @@ def canaries(folder: Path) -> int:
     return sum(content.count(form) for content in contents for form in forms)
 
 
-def run_with_canaries(desk: CliRunner, n: int = 200) -> str:
+def run_with_canaries(cli: CliRunner, n: int = 200) -> str:
     """A run whose passwords, wrong cells and answers all hold the canary."""
     rows = lines(n)
     for cells in rows:
         cells[6] = CANARY
     rows += [[CANARY, "25096999", CANARY, "0", "0", "1", "pw"]]
-    sheet = write_csv(desk.folder / "term.csv", rows)
-    with clearing(desk):
-        said = desk.call("apply", sheet, "-y", "--json", *FAST)
+    sheet = write_csv(cli.folder / "term.csv", rows)
+    with clearing(cli):
+        said = cli.call("apply", sheet, "-y", "--json", *FAST)
     run: str = said.document["run"]
     return run
 
 
-def test_after_a_purge_no_file_holds_what_the_rows_held(desk: CliRunner) -> None:
-    run = run_with_canaries(desk)
-    home = desk.folder / "home"
+def test_after_a_purge_no_file_holds_what_the_rows_held(cli: CliRunner) -> None:
+    run = run_with_canaries(cli)
+    home = cli.folder / "home"
     assert canaries(home) > 200
 
-    said = desk.call("purge", "--older-than", "0d", "-y", "--json")
+    said = cli.call("purge", "--older-than", "0d", "-y", "--json")
 
     assert said.document == {"schema": "bulkcast.purge/1", "runs": [run], "exit": 0}
     assert canaries(home) == 0
-    (listed,) = desk.call("runs", "--json").document["runs"]
+    (listed,) = cli.call("runs", "--json").document["runs"]
     assert listed["state"] == "purged"
     assert listed["counts"]["applied"] == 200
     assert listed["counts"]["invalid"] == 1
-    assert "purged" in desk.call("runs").out
+    assert "purged" in cli.call("runs").out
 
 
-def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(desk: CliRunner) -> None:
-    run = run_with_canaries(desk, n=3)
-    desk.call("purge", "--run", run, "-y")
+def test_a_purged_run_is_neither_resumed_nor_written_out_nor_purged_again(cli: CliRunner) -> None:
+    run = run_with_canaries(cli, n=3)
+    cli.call("purge", "--run", run, "-y")
 
-    for argv in (("resume", run), ("results", run, "-o", desk.folder / "again.csv"), ("undo", run)):
-        said = desk.call(*argv)
+    for argv in (("resume", run), ("results", run, "-o", cli.folder / "again.csv"), ("undo", run)):
+        said = cli.call(*argv)
         assert said.status == 2
         assert f"run {run} was purged on 20" in said.err
         assert "how they ended (3 applied, 1 invalid)" in said.err
-    assert "was purged before" in desk.call("purge", "--run", run, "-y").err
-    assert "nothing to purge" in desk.call("purge", "--older-than", "0d", "-y").err
+    assert "was purged before" in cli.call("purge", "--run", run, "-y").err
+    assert "nothing to purge" in cli.call("purge", "--older-than", "0d", "-y").err
 
 
-def test_what_is_left_of_a_purged_run_is_shown(desk: CliRunner) -> None:
-    run = run_with_canaries(desk, n=3)
-    before = desk.call("runs", "show", run, "--json").document
-    desk.call("purge", "--run", run, "-y")
+def test_what_is_left_of_a_purged_run_is_shown(cli: CliRunner) -> None:
+    run = run_with_canaries(cli, n=3)
+    before = cli.call("runs", "show", run, "--json").document
+    cli.call("purge", "--run", run, "-y")
 
-    said = desk.call("runs", "show", run, "--only", "invalid")
-    after = desk.call("runs", "show", run, "--json").document
-    page = desk.call("results", run, "-o", desk.folder / "page.html")
+    said = cli.call("runs", "show", run, "--only", "invalid")
+    after = cli.call("runs", "show", run, "--json").document
+    page = cli.call("results", run, "-o", cli.folder / "page.html")
 
     assert (said.status, page.status) == (0, 0)
     assert "Purged on 20" in said.out
@@ -78,40 +78,40 @@ def test_what_is_left_of_a_purged_run_is_shown(desk: CliRunner) -> None:
     assert after["counts"] == before["counts"]
     assert [c["rows"] for c in after["causes"]] == [c["rows"] for c in before["causes"]]
     assert (before["purged_at"], after["purged_at"] > 1e9) == (None, True)
-    assert canaries(desk.folder / "home") == 0
+    assert canaries(cli.folder / "home") == 0
 
 
-def test_only_what_is_old_enough_is_purged(desk: CliRunner) -> None:
-    run = run_with_canaries(desk, n=3)
+def test_only_what_is_old_enough_is_purged(cli: CliRunner) -> None:
+    run = run_with_canaries(cli, n=3)
 
-    assert desk.call("purge", "-y", "--json").document["runs"] == []
-    assert desk.call("purge", "-y", "--older-than", "1h", "--json").document["runs"] == []
-    assert desk.call("purge", "-y", "--older-than", "0h", "--json").document["runs"] == [run]
+    assert cli.call("purge", "-y", "--json").document["runs"] == []
+    assert cli.call("purge", "-y", "--older-than", "1h", "--json").document["runs"] == []
+    assert cli.call("purge", "-y", "--older-than", "0h", "--json").document["runs"] == [run]
 
 
-def test_nothing_is_purged_while_a_run_is_under_way(desk: CliRunner) -> None:
-    run = run_with_canaries(desk, n=3)
-    home = desk.folder / "home"
+def test_nothing_is_purged_while_a_run_is_under_way(cli: CliRunner) -> None:
+    run = run_with_canaries(cli, n=3)
+    home = cli.folder / "home"
     with Ledger(home) as ledger:
         institution: Institution = ledger.newest(run).header.institution
         ledger.reopen(run)
     with claim(home, institution, run=run, since=""):
-        said = desk.call("purge", "--run", run, "-y")
+        said = cli.call("purge", "--run", run, "-y")
 
     assert said.status == 7
     assert f"run {run} is under way" in said.err
     assert canaries(home) > 0
 
 
-def test_a_purged_run_still_overtakes_an_older_one(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    with clearing(desk):
+def test_a_purged_run_still_overtakes_an_older_one(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    with clearing(cli):
         first, second = (
-            desk.call("apply", sheet, "-y", "--json", *FAST).document["run"] for _ in range(2)
+            cli.call("apply", sheet, "-y", "--json", *FAST).document["run"] for _ in range(2)
         )
-    desk.call("purge", "--run", second, "-y")
+    cli.call("purge", "--run", second, "-y")
 
-    with Ledger(desk.folder / "home") as ledger:
+    with Ledger(cli.folder / "home") as ledger:
         assert set(ledger.superseded(first).values()) == {second}
         assert ledger.superseded(second) == {}
 

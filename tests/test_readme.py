@@ -29,7 +29,7 @@ _FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CliRunner:
     made = CliRunner(tmp_path, monkeypatch, capfd)
@@ -120,7 +120,7 @@ def _parse(command: click.Command, words: list[str]) -> None:
         below.make_context(name, list(rest))
 
 
-def test_the_commands_of_readme_run_one_after_another(desk: CliRunner) -> None:
+def test_the_commands_of_readme_run_one_after_another(cli: CliRunner) -> None:
     commands = [
         shlex.split(line, comments=True)[1:]
         for kind, body in _FENCED.findall(README)
@@ -130,13 +130,13 @@ def test_the_commands_of_readme_run_one_after_another(desk: CliRunner) -> None:
     ]
     ended = {}
 
-    with clearing(desk):
+    with clearing(cli):
         for words in commands:
-            said = desk.call(*_answered(words))
+            said = cli.call(*_answered(words))
             ended[" ".join(words)] = said.status
             assert said.status == 0, (words, said)
             if words[0] == "template":
-                write_xlsx(desk.folder / "classes.xlsx", lines(3))
+                write_xlsx(cli.folder / "classes.xlsx", lines(3))
 
     assert len(ended) > 10
     assert {words[0] for words in commands} >= {

@@ -18,22 +18,22 @@ EARNEST = "earnest-only"
 """The secret of an institution that is no sandbox's, as far as bulkcast can know."""
 
 
-def rehearsed(desk: CliRunner, n: int = 3) -> Path:
+def rehearsed(cli: CliRunner, n: int = 3) -> Path:
     """The result sheet of a rehearsal of n classes."""
-    sheet = write_csv(desk.folder / "term.csv", lines(n))
-    out = desk.folder / "out.csv"
-    assert desk.call("apply", sheet, "--sandbox", "-y", "-o", out, *FAST).status == 0
+    sheet = write_csv(cli.folder / "term.csv", lines(n))
+    out = cli.folder / "out.csv"
+    assert cli.call("apply", sheet, "--sandbox", "-y", "-o", out, *FAST).status == 0
     return out
 
 
-def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: CliRunner) -> None:
-    out = rehearsed(desk)
+def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(cli: CliRunner) -> None:
+    out = rehearsed(cli)
     sandbox = Sandbox(World(limit=None), secret=Secret(EARNEST))
 
     with serving(sandbox) as root_url:
-        desk.use(root_url, EARNEST)
+        cli.use(root_url, EARNEST)
         refused = [
-            desk.call(*words, *FAST)
+            cli.call(*words, *FAST)
             for words in (
                 ("resubmit", out, "-y"),
                 ("resubmit", out, "-n"),
@@ -42,7 +42,7 @@ def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: CliR
             )
         ]
         received = sandbox.received
-        sent = desk.call("apply", out, "-y", "--json", *FAST)
+        sent = cli.call("apply", out, "-y", "--json", *FAST)
 
     assert [said.status for said in refused] == [2, 2, 2, 2]
     for said in refused:
@@ -54,17 +54,17 @@ def test_what_was_rehearsed_is_refused_in_earnest_and_sent_with_apply(desk: CliR
     assert not sent.document["run"].startswith("sandbox-")
 
 
-def test_a_sandbox_in_another_terminal_is_known_too(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_a_sandbox_in_another_terminal_is_known_too(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    with clearing(desk):
-        done = desk.call("apply", sheet, "-y", "--json", *FAST).document
-        again = desk.call("resubmit", done["results"], "-y", "--json", *FAST)
+    with clearing(cli):
+        done = cli.call("apply", sheet, "-y", "--json", *FAST).document
+        again = cli.call("resubmit", done["results"], "-y", "--json", *FAST)
     sandbox = Sandbox(World(limit=None), secret=Secret(EARNEST))
     with serving(sandbox) as root_url:
-        desk.use(root_url, EARNEST)
-        refused = desk.call("resubmit", done["results"], "-y", *FAST)
-        resumed = desk.call("resume", done["run"], "--yes", *FAST)
+        cli.use(root_url, EARNEST)
+        refused = cli.call("resubmit", done["results"], "-y", *FAST)
+        resumed = cli.call("resume", done["run"], "--yes", *FAST)
 
     assert done["run"].startswith("sandbox-")
     assert again.status == 0
@@ -74,14 +74,14 @@ def test_a_sandbox_in_another_terminal_is_known_too(desk: CliRunner) -> None:
     assert sandbox.received == 0
 
 
-def test_a_rehearsal_is_marked_wherever_it_is_told(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
-    run = desk.call("apply", sheet, "--sandbox", "-y", "--json", *FAST).document
-    page = desk.folder / "page.html"
+def test_a_rehearsal_is_marked_wherever_it_is_told(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+    run = cli.call("apply", sheet, "--sandbox", "-y", "--json", *FAST).document
+    page = cli.folder / "page.html"
 
-    listed = desk.call("runs")
-    shown = desk.call("runs", "show", run["run"][-4:])
-    paged = desk.call("results", run["run"], "-o", page)
+    listed = cli.call("runs")
+    shown = cli.call("runs", "show", run["run"][-4:])
+    paged = cli.call("results", run["run"], "-o", page)
 
     assert Path(run["results"]).name == f"term.results-{run['run']}.csv"
     assert run["run"].startswith("sandbox-")
@@ -93,17 +93,17 @@ def test_a_rehearsal_is_marked_wherever_it_is_told(desk: CliRunner) -> None:
     assert "nothing of it was sent to ClassIn" in page.read_text(encoding="utf-8")
 
 
-def test_a_rehearsal_remembers_what_the_last_one_set(desk: CliRunner) -> None:
-    rehearsed(desk)
+def test_a_rehearsal_remembers_what_the_last_one_set(cli: CliRunner) -> None:
+    rehearsed(cli)
     off = [[name, number, "0", "0", "0", "0", word] for name, number, *_, word in lines(3)]
-    changed = write_csv(desk.folder / "off.csv", off)
+    changed = write_csv(cli.folder / "off.csv", off)
     words = ("--sandbox", "-y", "--json", *FAST)
 
-    same = desk.call("apply", desk.folder / "term.csv", "--changed-only", *words)
-    second = desk.call("apply", changed, *words)
-    undone = desk.call("undo", second.document["run"], "--json")
-    back = desk.call("apply", undone.document["sheet"], *words)
-    resumed = desk.call("resume", *words)
+    same = cli.call("apply", cli.folder / "term.csv", "--changed-only", *words)
+    second = cli.call("apply", changed, *words)
+    undone = cli.call("undo", second.document["run"], "--json")
+    back = cli.call("apply", undone.document["sheet"], *words)
+    resumed = cli.call("resume", *words)
 
     assert same.document["counts"]["unchanged"] == 3
     assert second.document["counts"]["applied"] == 3
@@ -111,22 +111,22 @@ def test_a_rehearsal_remembers_what_the_last_one_set(desk: CliRunner) -> None:
     assert resumed.document["run"] == back.document["run"]
 
 
-def test_what_a_sandbox_was_told_goes_with_the_runs_that_told_it(desk: CliRunner) -> None:
-    rehearsed(desk)
-    home = Path(desk.env["BULKCAST_HOME"])
+def test_what_a_sandbox_was_told_goes_with_the_runs_that_told_it(cli: CliRunner) -> None:
+    rehearsed(cli)
+    home = Path(cli.env["BULKCAST_HOME"])
     kept = [path for path in home.rglob("*") if path.is_file() and b"pw0001" in path.read_bytes()]
 
-    desk.call("purge", "--sandbox", "--older-than", "0d", "-y")
+    cli.call("purge", "--sandbox", "--older-than", "0d", "-y")
 
     assert kept
     assert not any(b"pw0001" in p.read_bytes() for p in home.rglob("*") if p.is_file())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
-def test_only_its_user_can_read_what_a_sandbox_was_told(desk: CliRunner) -> None:
-    rehearsed(desk)
+def test_only_its_user_can_read_what_a_sandbox_was_told(cli: CliRunner) -> None:
+    rehearsed(cli)
 
-    (world,) = Path(desk.env["BULKCAST_HOME"]).rglob("world-*.jsonl")
+    (world,) = Path(cli.env["BULKCAST_HOME"]).rglob("world-*.jsonl")
 
     assert world.stat().st_mode & 0o077 == 0
 
@@ -140,17 +140,17 @@ def test_only_its_user_can_read_what_a_sandbox_was_told(desk: CliRunner) -> None
     ids=" ".join,
 )
 def test_done_rows_that_were_edited_are_found_before_anybody_is_asked(
-    desk: CliRunner, words: tuple[str, ...]
+    cli: CliRunner, words: tuple[str, ...]
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
     sandbox = Sandbox(World(limit=None), secret=Secret(EARNEST))
 
     with serving(sandbox) as root_url:
-        desk.use(root_url, EARNEST)
-        out = desk.folder / "out.csv"
-        desk.call("apply", sheet, "-y", "-o", out, *FAST)
-        mended = edited(out, desk.folder / "mended.csv", watchPassword="another1")
-        said = desk.call(words[0], mended, *words[1:])
+        cli.use(root_url, EARNEST)
+        out = cli.folder / "out.csv"
+        cli.call("apply", sheet, "-y", "-o", out, *FAST)
+        mended = edited(out, cli.folder / "mended.csv", watchPassword="another1")
+        said = cli.call(words[0], mended, *words[1:])
 
     assert said.status == 2
     assert "row 2 changed since" in said.err
@@ -161,26 +161,26 @@ def test_done_rows_that_were_edited_are_found_before_anybody_is_asked(
     "words", [("plan",), ("apply", "-n"), ("apply", "-y"), ("resubmit", "-n")], ids=" ".join
 )
 def test_a_run_under_way_is_found_before_anybody_is_asked(
-    desk: CliRunner, words: tuple[str, ...]
+    cli: CliRunner, words: tuple[str, ...]
 ) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
-    with clearing(desk):
-        out = desk.call("apply", sheet, "-y", "--json", *FAST).document["results"]
-        config = load_config(desk.env)
+    with clearing(cli):
+        out = cli.call("apply", sheet, "-y", "--json", *FAST).document["results"]
+        config = load_config(cli.env)
         with claim(config.home, one_spelling(config.institution), run="r", since="now"):
-            said = desk.call(words[0], out, *words[1:])
+            said = cli.call(words[0], out, *words[1:])
 
     assert said.status == 7
 
 
-def test_apply_says_of_a_result_sheet_what_resubmit_would_do(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(2))
+def test_apply_says_of_a_result_sheet_what_resubmit_would_do(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
 
     with serving(Sandbox(World(limit=None), secret=Secret(EARNEST))) as root_url:
-        desk.use(root_url, EARNEST)
-        out = desk.call("apply", sheet, "-y", "--json", *FAST).document["results"]
-        tried, sent = desk.call("apply", out, "-n"), desk.call("apply", out, "-y", *FAST)
+        cli.use(root_url, EARNEST)
+        out = cli.call("apply", sheet, "-y", "--json", *FAST).document["results"]
+        tried, sent = cli.call("apply", out, "-n"), cli.call("apply", out, "-y", *FAST)
 
     for said in (tried, sent):
         assert said.status == 0
@@ -191,39 +191,40 @@ def test_apply_says_of_a_result_sheet_what_resubmit_would_do(desk: CliRunner) ->
 # ------------------------------------------------------------------ names of runs
 
 
-def test_a_part_of_a_runs_name_is_enough_unless_several_have_it(desk: CliRunner) -> None:
-    real = write_csv(desk.folder / "real.csv", lines(2))
-    rehearsed(desk)
+def test_a_part_of_a_runs_name_is_enough_unless_several_have_it(cli: CliRunner) -> None:
+    real = write_csv(cli.folder / "real.csv", lines(2))
+    rehearsed(cli)
     with serving(Sandbox(World(limit=None), secret=Secret(EARNEST))) as root_url:
-        desk.use(root_url, EARNEST)
-        run = desk.call("apply", real, "-y", "--json", *FAST).document["run"]
+        cli.use(root_url, EARNEST)
+        run = cli.call("apply", real, "-y", "--json", *FAST).document["run"]
 
-    assert desk.call("runs", "show", run[-4:], "--json").document["run"] == run
-    unknown = desk.call("runs", "show", "zzzz")
+    assert cli.call("runs", "show", run[-4:], "--json").document["run"] == run
+    unknown = cli.call("runs", "show", "zzzz")
     assert unknown.status == 2
-    both = desk.call("runs", "show", run[4:8])
+    both = cli.call("runs", "show", run[4:8])
     assert both.status == 2
     assert run in both.err
     assert "sandbox-" in both.err
 
 
-def test_a_runs_name_has_the_time_that_is_told_beside_it(desk: CliRunner) -> None:
-    sheet = write_csv(desk.folder / "term.csv", lines(1))
+def test_a_runs_name_has_the_time_that_is_told_beside_it(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", lines(1))
 
-    run = desk.call(
+    run = cli.call(
         "apply", sheet, "--sandbox", "-y", "--json", "--tz", "America/New_York", *FAST
     ).document["run"]
-    shown = desk.call("runs", "show", run).out
+    shown = cli.call("runs", "show", run).out
 
     day, clock = run.split("-")[1:3]
     assert f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}:{clock[4:]}" in shown
 
 
-def test_a_shell_is_offered_the_runs_there_are(desk: CliRunner) -> None:
-    rehearsed(desk)
-    desk.set(_BULKCAST_COMPLETE="bash_complete", COMP_WORDS="bulkcast undo sand", COMP_CWORD="2")
+@pytest.mark.slow
+def test_a_shell_is_offered_the_runs_there_are(cli: CliRunner) -> None:
+    rehearsed(cli)
+    cli.set(_BULKCAST_COMPLETE="bash_complete", COMP_WORDS="bulkcast undo sand", COMP_CWORD="2")
 
-    said = desk.spawn("undo")
+    said = cli.spawn("undo")
 
     assert "sandbox-" in said.out
 

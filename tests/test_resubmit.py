@@ -180,17 +180,17 @@ def test_what_a_classroom_ends_with_is_what_its_rows_say_together(
 # ------------------------------------------------------------------ runs that nobody knows
 
 
-def unknown(desk: CliRunner, *argv: str | Path) -> Any:
-    return desk.call("resubmit", *argv, "--json", *FAST)
+def unknown(cli: CliRunner, *argv: str | Path) -> Any:
+    return cli.call("resubmit", *argv, "--json", *FAST)
 
 
-def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(desk: CliRunner) -> None:
+def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(cli: CliRunner) -> None:
     sheet = result_sheet(
-        desk.folder / "t.csv", ("1", "1", "applied"), ("2", "1", "unchanged"), ("3", "0", "")
+        cli.folder / "t.csv", ("1", "1", "applied"), ("2", "1", "unchanged"), ("3", "0", "")
     )
 
-    with clearing(desk):
-        said = unknown(desk, sheet, "-y")
+    with clearing(cli):
+        said = unknown(cli, sheet, "-y")
 
     (issue,) = said.document["issues"]
     assert said.status == 0
@@ -201,11 +201,11 @@ def test_rows_done_by_runs_unknown_here_are_kept_and_counted_once(desk: CliRunne
     assert said.err.count("results.unknown_run") == 1
 
 
-def test_with_strict_nothing_of_such_a_sheet_is_sent(desk: CliRunner) -> None:
-    sheet = result_sheet(desk.folder / "t.csv", ("1", "1", "applied"), ("3", "0", ""))
+def test_with_strict_nothing_of_such_a_sheet_is_sent(cli: CliRunner) -> None:
+    sheet = result_sheet(cli.folder / "t.csv", ("1", "1", "applied"), ("3", "0", ""))
 
-    with clearing(desk) as sandbox:
-        said = unknown(desk, sheet, "-y", "--strict")
+    with clearing(cli) as sandbox:
+        said = unknown(cli, sheet, "-y", "--strict")
 
     assert said.status == 3
     assert [i["severity"] for i in said.document["issues"]] == ["error"]
@@ -213,14 +213,14 @@ def test_with_strict_nothing_of_such_a_sheet_is_sent(desk: CliRunner) -> None:
     assert sandbox.log == []
 
 
-def test_a_run_known_here_is_believed_and_one_that_was_purged_is_told(desk: CliRunner) -> None:
-    out = desk.folder / "out.csv"
+def test_a_run_known_here_is_believed_and_one_that_was_purged_is_told(cli: CliRunner) -> None:
+    out = cli.folder / "out.csv"
 
-    with clearing(desk):
-        desk.call("apply", write_csv(desk.folder / "term.csv", lines(3)), "-y", "-o", out, *FAST)
-        known = unknown(desk, out, "-n")
-        desk.call("purge", "--older-than", "0d", "-y")
-        purged = unknown(desk, out, "-n")
+    with clearing(cli):
+        cli.call("apply", write_csv(cli.folder / "term.csv", lines(3)), "-y", "-o", out, *FAST)
+        known = unknown(cli, out, "-n")
+        cli.call("purge", "--older-than", "0d", "-y")
+        purged = unknown(cli, out, "-n")
 
     assert known.document["issues"] == []
     assert [i["code"] for i in purged.document["issues"]] == ["results.unknown_run"]
@@ -251,14 +251,14 @@ def seen(sandbox: Sandbox, number: int) -> list[Any]:
 
 @pytest.mark.parametrize("duplicates", ["in-order", "last"])
 def test_rows_of_one_classroom_that_were_applied_in_an_order_are_no_edited_rows(
-    desk: CliRunner, duplicates: str
+    cli: CliRunner, duplicates: str
 ) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("1", "0"), ("9", "1"))
-    out, again = desk.folder / "out.csv", ("--duplicates", duplicates, "-y")
+    sheet = wishes(cli.folder / "t.csv", ("1", "1"), ("1", "0"), ("9", "1"))
+    out, again = cli.folder / "out.csv", ("--duplicates", duplicates, "-y")
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        desk.call("apply", sheet, "-o", out, *again, *FAST)
-        said = unknown(desk, out, *again)
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        cli.call("apply", sheet, "-o", out, *again, *FAST)
+        said = unknown(cli, out, *again)
 
     assert said.document["counts"]["applied"] == 3
     assert seen(sandbox, 9) == [1, 1]
@@ -267,41 +267,41 @@ def test_rows_of_one_classroom_that_were_applied_in_an_order_are_no_edited_rows(
 
 @pytest.mark.parametrize("kept", ["applied", "unchanged"])
 def test_a_row_that_is_done_and_was_edited_is_named_and_nothing_is_sent(
-    desk: CliRunner, kept: str
+    cli: CliRunner, kept: str
 ) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("1", "1"), ("9", "1"))
-    out = desk.folder / "out.csv"
+    sheet = wishes(cli.folder / "t.csv", ("1", "1"), ("9", "1"))
+    out = cli.folder / "out.csv"
     changed_only = ["--changed-only"] if kept == "unchanged" else []
-    first = wishes(desk.folder / "first.csv", ("1", "1"))
+    first = wishes(cli.folder / "first.csv", ("1", "1"))
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        desk.call("apply", first, "-y", *FAST)
-        desk.call("apply", sheet, "-o", out, "-y", *changed_only, *FAST)
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        cli.call("apply", first, "-y", *FAST)
+        cli.call("apply", sheet, "-o", out, "-y", *changed_only, *FAST)
         assert read_rows(out)[0]["bulkcast_status"] == kept
         sends = len(sandbox.log)
-        said = unknown(desk, edited(out, desk.folder / "e.csv", watchByLogin="0"), "-y")
+        said = unknown(cli, edited(out, cli.folder / "e.csv", watchByLogin="0"), "-y")
         assert (said.status, len(sandbox.log)) == (2, sends)
-        freed = edited(out, desk.folder / "f.csv", watchByLogin="0", bulkcast_status="")
-        unknown(desk, freed, "-y")
+        freed = edited(out, cli.folder / "f.csv", watchByLogin="0", bulkcast_status="")
+        unknown(cli, freed, "-y")
 
     assert "row 2 changed since an earlier run was done with" in said.err
     assert seen(sandbox, 1)[-1] == 0
 
 
 def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledged(
-    desk: CliRunner,
+    cli: CliRunner,
 ) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
-    out = desk.folder / "out.csv"
+    sheet = wishes(cli.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = cli.folder / "out.csv"
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
-        unknown(desk, edited(out, desk.folder / "mended.csv", watchByLogin="0"), "-y")
-        stale = unknown(desk, out, "-y", "-o", desk.folder / "stale.csv")
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
+        unknown(cli, edited(out, cli.folder / "mended.csv", watchByLogin="0"), "-y")
+        stale = unknown(cli, out, "-y", "-o", cli.folder / "stale.csv")
         assert seen(sandbox, 9) == [1, 0]
-        meant = unknown(desk, edited(out, desk.folder / "m.csv", bulkcast_status=""), "-y")
+        meant = unknown(cli, edited(out, cli.folder / "m.csv", bulkcast_status=""), "-y")
 
-    row = read_rows(desk.folder / "stale.csv")[0]
+    row = read_rows(cli.folder / "stale.csv")[0]
     assert stale.document["counts"]["superseded"] == 1
     assert (row["bulkcast_code"], stale.status) == ("run.superseded", 0)
     assert "empty its bulkcast_status" in row["bulkcast_fix"]
@@ -311,68 +311,68 @@ def test_the_sheet_from_before_takes_nothing_back_that_was_mended_and_acknowledg
 
 @pytest.mark.parametrize("since", ["1", ""])
 def test_a_row_that_nothing_contradicts_is_sent_from_whichever_sheet(
-    desk: CliRunner, since: str
+    cli: CliRunner, since: str
 ) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
-    out = desk.folder / "out.csv"
+    sheet = wishes(cli.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = cli.folder / "out.csv"
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
         if since:
-            desk.call("apply", wishes(desk.folder / "s.csv", ("9", since)), "-y", *FAST)
-        said = unknown(desk, out, "-y")
+            cli.call("apply", wishes(cli.folder / "s.csv", ("9", since)), "-y", *FAST)
+        said = unknown(cli, out, "-y")
 
     assert said.document["counts"]["applied"] == 2
     assert seen(sandbox, 9)[-1] == 1
     assert len(seen(sandbox, 9)) == 2 + bool(since)
 
 
-def test_a_newer_run_that_set_something_else_there_overtakes_nothing(desk: CliRunner) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
-    out, other = desk.folder / "out.csv", desk.folder / "other.csv"
+def test_a_newer_run_that_set_something_else_there_overtakes_nothing(cli: CliRunner) -> None:
+    sheet = wishes(cli.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out, other = cli.folder / "out.csv", cli.folder / "other.csv"
     other.write_text("activityId,recordState\n9,1\n", encoding="utf-8")
 
-    with clearing(desk, REFUSED_ONCE):
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
-        desk.call("apply", other, "-y", *FAST)
-        said = unknown(desk, out, "-y")
+    with clearing(cli, REFUSED_ONCE):
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
+        cli.call("apply", other, "-y", *FAST)
+        said = unknown(cli, out, "-y")
 
     assert said.document["counts"]["applied"] == 2
 
 
-def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(desk: CliRunner) -> None:
-    sheet, newer = (wishes(desk.folder / f"{n}.csv", ("1", n)) for n in "10")
-    out = desk.folder / "out.csv"
+def test_rows_that_were_applied_are_sent_again_where_that_is_asked_for(cli: CliRunner) -> None:
+    sheet, newer = (wishes(cli.folder / f"{n}.csv", ("1", n)) for n in "10")
+    out = cli.folder / "out.csv"
 
-    with clearing(desk) as sandbox:
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
-        desk.call("apply", newer, "-y", *FAST)
-        desk.call("apply", out, "--only", "applied", "-y", *FAST)
+    with clearing(cli) as sandbox:
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
+        cli.call("apply", newer, "-y", *FAST)
+        cli.call("apply", out, "--only", "applied", "-y", *FAST)
 
     assert seen(sandbox, 1) == [1, 0, 1]
 
 
-def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(desk: CliRunner) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
-    out = desk.folder / "out.csv"
+def test_a_row_edited_in_the_sheet_from_before_is_a_new_wish(cli: CliRunner) -> None:
+    sheet = wishes(cli.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = cli.folder / "out.csv"
 
-    with clearing(desk, REFUSED_ONCE) as sandbox:
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
-        desk.call("apply", wishes(desk.folder / "s.csv", ("9", "1")), "-y", *FAST)
-        unknown(desk, edited(out, desk.folder / "e.csv", watchByLogin="0"), "-y")
+    with clearing(cli, REFUSED_ONCE) as sandbox:
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
+        cli.call("apply", wishes(cli.folder / "s.csv", ("9", "1")), "-y", *FAST)
+        unknown(cli, edited(out, cli.folder / "e.csv", watchByLogin="0"), "-y")
 
     assert seen(sandbox, 9) == [1, 1, 0]
 
 
-def test_what_another_institution_acknowledged_is_not_claimed_of_this_one(desk: CliRunner) -> None:
-    sheet = wishes(desk.folder / "t.csv", ("9", "1"), ("2", "1"))
-    out = desk.folder / "out.csv"
+def test_what_another_institution_acknowledged_is_not_claimed_of_this_one(cli: CliRunner) -> None:
+    sheet = wishes(cli.folder / "t.csv", ("9", "1"), ("2", "1"))
+    out = cli.folder / "out.csv"
 
-    with clearing(desk, REFUSED_ONCE):
-        desk.call("apply", sheet, "-o", out, "-y", *FAST)
-    with clearing(desk, World(sid="99000002")) as other:
-        desk.set(BULKCAST_SID="99000002")
-        said = unknown(desk, out, "-y")
+    with clearing(cli, REFUSED_ONCE):
+        cli.call("apply", sheet, "-o", out, "-y", *FAST)
+    with clearing(cli, World(sid="99000002")) as other:
+        cli.set(BULKCAST_SID="99000002")
+        said = unknown(cli, out, "-y")
 
     assert (said.status, other.log) == (2, [])
     assert "an earlier run sent row 3 to institution 99000001" in said.err

@@ -196,7 +196,7 @@ def test_ten_thousand_texts_come_back_as_they_were(
 
 
 @pytest.fixture
-def desk(
+def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CliRunner:
     made = CliRunner(tmp_path, monkeypatch, capfd)
@@ -232,32 +232,32 @@ def strange_texts(count: int, seed: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", WAYS)
-def test_awkward_texts_go_through_a_run_and_a_resubmission(desk: CliRunner, suffix: str) -> None:
-    prove_runs(desk, suffix, ALL)
+def test_awkward_texts_go_through_a_run_and_a_resubmission(cli: CliRunner, suffix: str) -> None:
+    prove_runs(cli, suffix, ALL)
 
 
 @pytest.mark.long
 @needs_office
 @pytest.mark.parametrize("suffix", WAYS)
 def test_ten_thousand_texts_go_through_runs_and_none_becomes_a_formula(
-    desk: CliRunner, suffix: str
+    cli: CliRunner, suffix: str
 ) -> None:
-    result = prove_runs(desk, suffix, strange_texts(10_000, seed=7))
+    result = prove_runs(cli, suffix, strange_texts(10_000, seed=7))
 
     assert formulas(result) == 0
 
 
-def prove_runs(desk: CliRunner, suffix: str, texts: Sequence[str]) -> Path:
+def prove_runs(cli: CliRunner, suffix: str, texts: Sequence[str]) -> Path:
     """Apply a sheet of `texts`, mend the result, resubmit it; the last result."""
     write, mend = WAYS[suffix]
-    sheet = write(desk.folder / f"term{suffix}", texts)
-    first, second = (desk.folder / f"{name}{suffix}" for name in ("first", "second"))
+    sheet = write(cli.folder / f"term{suffix}", texts)
+    first, second = (cli.folder / f"{name}{suffix}" for name in ("first", "second"))
 
-    with clearing(desk, World(limit=None, first_whole=False)) as sandbox:
-        said = desk.call("apply", sheet, "-y", "-o", first, "--json", *FAST)
+    with clearing(cli, World(limit=None, first_whole=False)) as sandbox:
+        said = cli.call("apply", sheet, "-y", "-o", first, "--json", *FAST)
         sent = {entry.body["activityId"]: entry.body for entry in sandbox.log if entry.body}
         mend(first)
-        again = desk.call("resubmit", first, "-y", "-o", second, "--json", *FAST)
+        again = cli.call("resubmit", first, "-y", "-o", second, "--json", *FAST)
 
     assert {said.status, again.status} <= {0, 3}
     assert "Traceback" not in said.err + again.err

@@ -92,17 +92,17 @@ def test_other_institutions_are_not_in_the_way(tmp_path: Path, other: Institutio
         pass
 
 
-def test_the_second_user_is_told_and_sends_nothing(desk: CliRunner) -> None:
-    with clearing(desk) as sandbox:
-        where = Institution(desk.env["BULKCAST_ROOT_URL"], SANDBOX_SID)
+def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
+    with clearing(cli) as sandbox:
+        where = Institution(cli.env["BULKCAST_ROOT_URL"], SANDBOX_SID)
         state = Path(os.environ["BULKCAST_STATE"])
-        with claim(desk.folder / "other", where, run="r-other", since="noon", state=state):
-            write_csv(desk.folder / "term.csv", lines(3))
-            said = desk.call("apply", desk.folder / "term.csv", "--yes", *FAST)
+        with claim(cli.folder / "other", where, run="r-other", since="noon", state=state):
+            write_csv(cli.folder / "term.csv", lines(3))
+            said = cli.call("apply", cli.folder / "term.csv", "--yes", *FAST)
 
             assert said.status == 7
             assert "r-other" in said.err
-            assert desk.call("doctor").status == 7
+            assert cli.call("doctor").status == 7
         assert not [received for received in sandbox.log if received.target]
 
 
@@ -175,14 +175,14 @@ def test_every_user_can_write_what_the_first_one_made(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o666
 
 
-def test_it_holds_no_name_and_no_setting(desk: CliRunner) -> None:
-    with clearing(desk):
-        write_csv(desk.folder / "term.csv", lines(3))
-        assert desk.call("apply", desk.folder / "term.csv", "--yes", *FAST).status == 0
+def test_it_holds_no_name_and_no_setting(cli: CliRunner) -> None:
+    with clearing(cli):
+        write_csv(cli.folder / "term.csv", lines(3))
+        assert cli.call("apply", cli.folder / "term.csv", "--yes", *FAST).status == 0
 
     (file,) = Path(os.environ["BULKCAST_STATE"]).iterdir()
     content = file.read_bytes()
-    for text in (SANDBOX_SID, "2509600", "pw000", "term", str(desk.folder), "recordState"):
+    for text in (SANDBOX_SID, "2509600", "pw000", "term", str(cli.folder), "recordState"):
         assert text.encode() not in content
         assert text not in file.name
 

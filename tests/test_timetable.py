@@ -37,6 +37,7 @@ def both(path: Path, options: SheetOptions) -> tuple[Turns, Turns]:
     return looked, planned
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     rows=st.lists(ROW, min_size=1, max_size=12),

@@ -258,6 +258,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         loaded(path)
 
 
+@pytest.mark.slow
 def test_damaged_workbooks_end_in_a_sentence_or_a_sheet(tmp_path: Path) -> None:
     chance = random.Random(20261123)  # the same damage every time
     whole = files()["merged-cells.xlsx"]

@@ -1,15 +1,12 @@
 """Virtual time: an event loop whose clock jumps over every wait in which nothing can happen.
 
 Sockets stay real: client and sandbox live in one loop, and what one end of a loopback connection
-has written is readable at the other before time may move.  So that a day takes seconds, real time
-is waited only after something was sent: while only timers run, nothing can be on its way.
+has written is readable at the other before time may move.
 """
 
 import asyncio
 import selectors
-import time
-from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined] # no public name
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
@@ -19,8 +16,7 @@ Ts = TypeVarTuple("Ts")
 EPOCH = 1_803_859_200.0
 """2027-03-01 08:00 in Shanghai: what the wall clock shows when virtual time begins."""
 
-_IN_FLIGHT_S = 0.001
-"""Real seconds that bytes take over loopback at most."""
+_IN_FLIGHT_S = 0.0003
 _FAR_S = 1.0
 _IN_FLIGHT_BEFORE_FAR_S = 0.005
 """A leap this far would pass a timeout, so bytes that a busy computer holds up are waited for."""
@@ -33,23 +29,6 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, jump: Callable[[float], None]) -> None:
         super().__init__()
         self._jump = jump
-        self._active_at = 0.0
-
-    def active(self) -> None:
-        """Something was sent, opened or closed: what follows of it may be on its way."""
-        self._active_at = time.perf_counter()
-
-    def register(self, *args: Any, **more: Any) -> selectors.SelectorKey:
-        self.active()
-        return super().register(*args, **more)
-
-    def unregister(self, *args: Any, **more: Any) -> selectors.SelectorKey:
-        self.active()
-        return super().unregister(*args, **more)
-
-    def modify(self, *args: Any, **more: Any) -> selectors.SelectorKey:
-        self.active()
-        return super().modify(*args, **more)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -59,35 +38,12 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         ready = super().select(0)
         if not ready and timeout > 0:
-            patience = _IN_FLIGHT_S if timeout < _FAR_S else _IN_FLIGHT_BEFORE_FAR_S
-            left = self._active_at + patience - time.perf_counter()
             # With no socket but the loop's own there are no bytes to wait for.
-            ready = super().select(left) if left > 0 and len(self.get_map()) > 1 else []
+            patience = _IN_FLIGHT_S if timeout < _FAR_S else _IN_FLIGHT_BEFORE_FAR_S
+            ready = super().select(patience) if len(self.get_map()) > 1 else []
             if not ready:
                 self._jump(timeout)
-        if ready:
-            self.active()
         return ready
-
-
-class _NotedTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped in typeshed
-    """A connection that tells its loop of every write."""
-
-    def _noted(self) -> None:
-        if self._loop is not None:  # a closed connection has none
-            self._loop.active()
-
-    def write(self, data: bytes) -> None:
-        self._noted()
-        super().write(data)
-
-    def writelines(self, list_of_data: Iterable[bytes]) -> None:
-        self._noted()
-        super().writelines(list_of_data)
-
-    def write_eof(self) -> None:
-        self._noted()
-        super().write_eof()
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -95,17 +51,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = 0.0
-        selector = _JumpingSelector(self._advance)
-        self.active = selector.active
-        super().__init__(selector)
+        super().__init__(_JumpingSelector(self._advance))
 
     def time(self) -> float:
         return self._now
-
-    def _make_socket_transport(self, *args: Any, **more: Any) -> Any:
-        made = super()._make_socket_transport(*args, **more)  # type: ignore[misc] # not in typeshed
-        made.__class__ = _NotedTransport
-        return made
 
     def _advance(self, seconds: float) -> None:
         self._now += seconds
