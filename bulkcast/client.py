@@ -22,10 +22,7 @@ from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from bulkcast.errors import CannotStart
-from bulkcast.model import Body, Credentials, NoReply, Reply
-from bulkcast.protocol import Counting, encode, headers
-from bulkcast.version import VERSION
-from bulkcast.wording import (
+from bulkcast.i18n import (
     BREAKS_OFF,
     BROKE_EARLY,
     NO_LISTENER,
@@ -38,6 +35,9 @@ from bulkcast.wording import (
     UNKNOWN_HOST,
     marked,
 )
+from bulkcast.model import Body, Credentials, NoReply, Reply
+from bulkcast.protocol import Counting, encode, headers
+from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; ClassIn's are a few hundred."""

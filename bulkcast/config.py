@@ -23,8 +23,8 @@ from typing import Any, Final
 from platformdirs import user_state_path
 
 from bulkcast.errors import CannotStart
+from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
-from bulkcast.wording import marked
 
 DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"

@@ -24,10 +24,10 @@ from bulkcast.catalogue import (
     fold,
 )
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.i18n import Translator
 from bulkcast.loader import ReadOptions, Stream
-from bulkcast.loader.cells import cell_of
 from bulkcast.loader.table import Chunk, Line, find_header
-from bulkcast.masking import MASK
+from bulkcast.loader.xlsx_package import cell_of
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -40,7 +40,7 @@ from bulkcast.model import (
     Sheet,
 )
 from bulkcast.reporter import Crosstab
-from bulkcast.wording import Tongue
+from bulkcast.safe_text import MASK
 
 __all__ = [
     "KIND",
@@ -272,7 +272,7 @@ def _number(number: float, exact_below: float) -> Cell:
 # ------------------------------------------------------------------ what came of it
 
 
-def issues_frame(issues: Iterable[Issue], tongue: Tongue) -> DataFrame:
+def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
     """A row for each issue, in the order and with the fields of `--json`.
 
     `row` is Int64, missing where an issue is about the sheet as a whole; all others are texts.

@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
-from bulkcast.wording import ENGLISH, Tongue
+from bulkcast.i18n import ENGLISH, Translator
 
 Lang = Literal["en", "zh"]
 LANGS: Final[tuple[Lang, ...]] = ("en", "zh")
@@ -30,7 +30,7 @@ manual, The LANGUAGE variable)."""
 
 
 @cache
-def tongue(lang: str) -> Tongue:
+def translator(lang: str) -> Translator:
     """A language by its tag, `zh` or `zh-CN`; English for any other."""
     folder = FOLDERS.get(lang[:2])
     if folder is None:
@@ -39,7 +39,7 @@ def tongue(lang: str) -> Tongue:
     with catalogue.open("rb") as file:
         found = gettext.GNUTranslations(file)
     told = lang[:2]
-    return Tongue(told, found.gettext, found.ngettext, partial(_label_of, told))
+    return Translator(told, found.gettext, found.ngettext, partial(_label_of, told))
 
 
 def _label_of(lang: str, key: str) -> str | None:

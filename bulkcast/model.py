@@ -114,7 +114,7 @@ def is_rehearsal(run: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FlaggedCell:
-    """A cell that is not simply its value; `code` is a problem of `problems.PROBLEMS`."""
+    """A cell that is not simply its value; `code` is a problem of `messages.PROBLEMS`."""
 
     code: str
     shown: str
@@ -358,7 +358,7 @@ class NoReply:
     """No whole answer came back."""
 
     code: str
-    """A problem of `problems.PROBLEMS`, such as `send.timeout`."""
+    """A problem of `messages.PROBLEMS`, such as `send.timeout`."""
     sent: bool
     """Whether the request had left this machine, so that ClassIn may have acted on it."""
     detail: str = ""

@@ -12,9 +12,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
-from bulkcast.masking import Secrets, is_short, longest_form, masked
+from bulkcast.i18n import marked
 from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
-from bulkcast.wording import marked
+from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 
 SIGNED_BYTES_MAX: Final = 1024
 """UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""

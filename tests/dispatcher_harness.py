@@ -9,7 +9,6 @@ from pathlib import Path
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
-from bulkcast.fence import Fence
 from bulkcast.ledger import Ledger, RunHeader
 from bulkcast.model import (
     Body,
@@ -28,7 +27,7 @@ from bulkcast.model import (
     Target,
 )
 from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
-from bulkcast.plan import Plan
+from bulkcast.planner import Plan
 from bulkcast.sandbox import (
     SANDBOX_SECRET,
     SANDBOX_SID,
@@ -39,6 +38,7 @@ from bulkcast.sandbox import (
     read_fault,
 )
 from bulkcast.sandbox.faults import Script, read_script
+from bulkcast.write_ordering import PendingWrites
 from tests.sheets import FIRST_ID
 from tests.virtual_loop import VirtualLoop, run
 
@@ -127,7 +127,7 @@ def dispatch(
     max_outage_s: float = 45 * 60.0,
     history: Mapping[RequestKey, History] | None = None,
     schedule: Schedule | None = None,
-    fence: Fence | None = None,
+    pending_writes: PendingWrites | None = None,
     linger_s: float = 0.0,
 ) -> Dispatched:
     """Send `wanted` to a sandbox in virtual time, which stands for `linger_s` longer."""
@@ -157,7 +157,7 @@ def dispatch(
                         wall=loop.wall,
                         concurrency=concurrency,
                         max_outage_s=max_outage_s,
-                        fence=fence,
+                        pending_writes=pending_writes,
                         send_by_characters=client.send_by_characters,
                     )
                     if schedule:

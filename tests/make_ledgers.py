@@ -1,7 +1,7 @@
 """The shelf of old ledgers: one home for each version, which every later bulkcast must resume.
 
 `python tests/make_ledgers.py` writes the one of the present version anew, which is only right as
-long as that version was never released; `test_ledger_shelf.py` says what must come of each.
+long as that version was never released; `ledger/test_old_versions.py` says what must come of each.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bulkcast.ledger import Ledger, RunHeader, Steady
-from bulkcast.ledger.opening import VERSION
+from bulkcast.ledger import Ledger, MonotonicClock, RunHeader
+from bulkcast.ledger.database import VERSION
 from bulkcast.model import Attempt, Institution, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.pipeline import Prepared, prepare
 from bulkcast.sandbox import SANDBOX_SID
@@ -68,18 +68,18 @@ def _header(run: str, prepared: Prepared, created_at: float) -> RunHeader:
 async def _send(ledger: Ledger) -> None:
     """Rows 2 to 5 applied, 6 refused, 7 and 8 cut off on their way, 9 refused for the clock."""
     ticks = iter(range(1, 1000))
-    steady = Steady(lambda: float(next(ticks)), "shelf")
+    steady = MonotonicClock(lambda: float(next(ticks)), "shelf")
     with ledger.journal(OLDER, steady) as journal:
         for row in range(2, 10):
-            await journal.intend((Intent(_key(row), 1, SENT_AT + row, 0.5),))
+            await journal.record_intent((Intent(_key(row), 1, SENT_AT + row, 0.5),))
         for row in range(2, 6):
             await journal.record((_ended(row, 1, RowStatus.APPLIED, "1"),))
         await journal.record((_ended(6, 1, RowStatus.REJECTED, "121601031"),))
         await journal.record((Attempt(_key(7), 1, SENT_AT + 20.0, "send.timeout", ambiguous=True),))
-        await journal.intend((Intent(_key(7), 2, SENT_AT + 21.0),))
+        await journal.record_intent((Intent(_key(7), 2, SENT_AT + 21.0),))
         await journal.record((Attempt(_key(9), 1, SENT_AT + 20.0, "101002006", ambiguous=False),))
     with ledger.journal(NEWER, steady) as journal:
-        await journal.intend((Intent(_key(2), 1, SENT_AT + 3600.0),))
+        await journal.record_intent((Intent(_key(2), 1, SENT_AT + 3600.0),))
         await journal.record((_ended(2, 1, RowStatus.APPLIED, "1"),))
 
 

@@ -117,7 +117,7 @@ class Memory:
     stamps: list[float] = field(default_factory=list)
     outcomes: dict[RequestKey, Outcome] = field(default_factory=dict)
 
-    async def intend(self, intents: Sequence[Intent]) -> None:
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
         for intent in intents:
             self.intents[intent.key] = self.intents.get(intent.key, 0) + 1
             self.stamps.append(intent.stamp)

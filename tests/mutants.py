@@ -12,7 +12,7 @@ from yarl import URL
 
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
-from bulkcast.ledger import Ledger, Moment, Sends, Steady
+from bulkcast.ledger import Ledger, MonotonicClock, Sends, Timestamp
 from bulkcast.model import (
     Attempt,
     Body,
@@ -36,8 +36,8 @@ class Journal:
 
     inner: Any
 
-    async def intend(self, intents: Sequence[Intent]) -> None:
-        await self.inner.intend(intents)
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
+        await self.inner.record_intent(intents)
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         await self.inner.record(attempts)
@@ -49,7 +49,7 @@ def keeping(journal: type[Journal]) -> Parts:
     class Mutant(Ledger):
         @contextlib.contextmanager
         def journal(
-            self, run: str, steady: Steady | None = None, sends: Sends | None = None
+            self, run: str, steady: MonotonicClock | None = None, sends: Sends | None = None
         ) -> Iterator[Any]:
             with super().journal(run, steady, sends) as inner:
                 yield journal(inner)
@@ -60,8 +60,8 @@ def keeping(journal: type[Journal]) -> Parts:
 class ClaimsEarly(Journal):
     """Records success before the answer is there."""
 
-    async def intend(self, intents: Sequence[Intent]) -> None:
-        await super().intend(intents)
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
+        await super().record_intent(intents)
         for intent in intents:
             early = Outcome(RowStatus.APPLIED, "1", {}, intent.number, intent.stamp)
             await self.record((Attempt(intent.key, intent.number, 0.0, "1", False, early),))
@@ -70,7 +70,7 @@ class ClaimsEarly(Journal):
 class IntendsNothing(Journal):
     """Sends without having written down that it will."""
 
-    async def intend(self, intents: Sequence[Intent]) -> None:
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
         return
 
 
@@ -87,7 +87,7 @@ class BelievesStatus(Client):
 class Forgets(Ledger):
     """Keeps the pace in memory alone."""
 
-    def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
+    def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:
         return []
 
 

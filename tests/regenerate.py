@@ -19,9 +19,15 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bulkcast.cli.app import bulkcast
-from bulkcast.derive import codes_table, json_schema, problems_table, settings_table, states_table
 from bulkcast.endpoints import WEBCAST
 from bulkcast.reporter import write_template
+from tests.generated_pages import (
+    codes_table,
+    json_schema,
+    problems_table,
+    settings_table,
+    states_table,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = "bulkcast/reference"

@@ -19,7 +19,7 @@ from bulkcast import pipeline
 from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, RunJournal, Steady
+from bulkcast.ledger import Ledger, MonotonicClock, RunJournal
 from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
@@ -279,7 +279,7 @@ async def _use_case(
     doors: dict[str, Any] = {
         "control": control,
         "wall": wall,
-        "steady": Steady(scenario.loop.time, "one boot"),
+        "steady": MonotonicClock(scenario.loop.time, "one boot"),
         "parts": parts,
     }
     if program.sheet is None:
@@ -388,9 +388,9 @@ class _KillableJournal:
     inner: RunJournal
     passes: Callable[[str], Awaitable[None]]
 
-    async def intend(self, intents: Any) -> None:
+    async def record_intent(self, intents: Any) -> None:
         await self.passes("intend")
-        await self.inner.intend(intents)
+        await self.inner.record_intent(intents)
         await self.passes("intended")
 
     async def record(self, attempts: Any) -> None:

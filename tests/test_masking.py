@@ -17,7 +17,6 @@ from bulkcast import client as http
 from bulkcast import protocol
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
-from bulkcast.masking import Secrets, longest_form, masked
 from bulkcast.model import (
     Body,
     Credentials,
@@ -29,6 +28,7 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
+from bulkcast.safe_text import Secrets, longest_form, masked
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.cli_runner import CANARY, lines, write_csv
 from tests.secret_search import forms, leaks

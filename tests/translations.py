@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bulkcast import errors
 from bulkcast.cli.app import bulkcast
+from bulkcast.i18n import OR
 from bulkcast.languages import DOMAIN, FOLDERS
+from bulkcast.messages import PROBLEMS, STOPS
 from bulkcast.model import Severity
-from bulkcast.problems import PROBLEMS, STOPS
-from bulkcast.wording import OR
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CODE: Final = ROOT / "bulkcast"

@@ -1,47 +1,173 @@
-"""The commands and their options; what they do is imported by the one that is called."""
+"""Every command and its options; what a command does is imported when it is called."""
 
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import failures, options, past, quitting, streams, values, words
-from bulkcast.cli.helping import Group
-from bulkcast.cli.quitting import Quit
+from bulkcast.cli import console, exit_status, language, params, signals
+from bulkcast.cli.help import Command, Group
+from bulkcast.cli.signals import Terminated
 from bulkcast.languages import of_terminal
+
+
+@click.command(cls=Command)
+@click.argument("run", default="", shell_complete=params.runs_begun_so)
+@click.option("--yes", "-y", is_flag=True, help="As for apply; resume asks nothing.")
+@params.results
+@params.force
+@params.sending
+@params.profile
+@params.sandbox
+@params.world
+@params.voice
+def resume(run: str, **given: Any) -> int:
+    """Go on where RUN, or the newest run, was interrupted."""
+    from bulkcast.cli import apply
+
+    return apply.resume(run, given)
+
+
+@click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
+@params.which_runs
+@params.sandbox
+@params.voice
+@click.pass_context
+def runs(ctx: click.Context, /, **given: Any) -> int | None:
+    """List every run, the newest first; `runs show RUN` for one."""
+    if ctx.invoked_subcommand:
+        return None
+    from bulkcast.cli import runs
+
+    return runs.runs(given)
+
+
+@runs.command()
+@click.argument("run", default="", shell_complete=params.runs_begun_so)
+@params.only
+@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
+@params.sandbox
+@params.voice
+def show(run: str, **given: Any) -> int:
+    """Show what RUN, or the newest run, came to.
+
+    With --only, the rows that ended so too.
+    """
+    from bulkcast.cli import runs
+
+    return runs.show(run, given)
+
+
+@click.command(cls=Command)
+@click.argument("run", shell_complete=params.runs_begun_so)
+@params.results
+@params.force
+@params.only_written
+@click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
+@params.sandbox
+@params.voice
+def results(run: str, **given: Any) -> int:
+    """Write the result sheet of RUN again.
+
+    With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
+    With `-o NAME.html`, a page with counts, times and causes to hand on.
+    """
+    from bulkcast.cli import runs
+
+    return runs.results(run, given)
+
+
+@click.command(cls=Command)
+@click.option(
+    "--older-than",
+    type=params.Age(),
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Runs that ended so long ago: 30d, 12h.",
+)
+@click.option(
+    "--run",
+    default="",
+    metavar="RUN",
+    help="Only this run, however old.",
+    shell_complete=params.runs_begun_so,
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@params.sandbox
+@params.voice
+def purge(**given: Any) -> int:
+    """Take away what the rows of old runs held.
+
+    Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
+    cannot be resumed. How many rows ended how is left.
+    """
+    from bulkcast.cli import runs
+
+    return runs.purge(given)
+
+
+@click.command(cls=Command)
+@click.argument("run", shell_complete=params.runs_begun_so)
+@click.option(
+    "--out",
+    "-o",
+    "results",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Where it goes: .xlsx, .csv or .tsv.",
+)
+@params.force
+@params.sandbox
+@params.voice
+def undo(run: str, **given: Any) -> int:
+    """Write a sheet that brings RUN's settings back to what they were.
+
+    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
+    """
+    from bulkcast.cli import runs
+
+    return runs.undo(run, given)
+
+
+COMMANDS: Final = (resume, runs, results, purge, undo)
+"""In the order in which they are listed."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
-    streams.make_safe()
+    console.make_safe()
     typed = list(argv)
-    with words.speaking(words.asked_for(typed) or _of_terminal()):
+    with language.speaking(language.asked_for(typed) or _of_terminal()):
         try:
-            with quitting.in_order() as asked:
-                return failures.after(_carry_out(typed, asked), argv=typed)
-        except (KeyboardInterrupt, Quit) as exc:  # at the very end, or while one was being told
-            return failures.interrupted(exc)
+            with signals.in_order() as asked:
+                return exit_status.after(_carry_out(typed, asked), argv=typed)
+        except (
+            KeyboardInterrupt,
+            Terminated,
+        ) as exc:  # at the very end, or while one was being told
+            return exit_status.interrupted(exc)
 
 
 def _of_terminal() -> str:
     """The terminal's language, where it has the characters for it."""
-    readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
+    readable = all(console.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
     return of_terminal(os.environ) if readable else "en"
 
 
-def _carry_out(typed: list[str], asked: quitting.Asked) -> int:
+def _carry_out(typed: list[str], asked: signals.TerminationRequest) -> int:
     try:
         status = bulkcast.main(args=typed, prog_name="bulkcast", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as exc:
         click.echo(exc.format_message(), err=True)
-        return failures.CANNOT_START
-    except (Exception, KeyboardInterrupt, Quit) as exc:  # noqa: BLE001 - the door: all of them end here
-        return failures.tell(asked.behind(exc), argv=typed, environ=os.environ)
+        return exit_status.CANNOT_START
+    except (Exception, KeyboardInterrupt, Terminated) as exc:  # noqa: BLE001 - the door: all of them end here
+        return exit_status.tell(asked.behind(exc), argv=typed, environ=os.environ)
     return status if isinstance(status, int) else 0
 
 
@@ -56,7 +182,7 @@ def _carry_out(typed: list[str], asked: quitting.Asked) -> int:
     " under way, 130 or 143 interrupted.",
 )
 @click.version_option(__version__, message="bulkcast %(version)s")
-@options.lang
+@params.lang
 def bulkcast(lang: str) -> None:
     """Everything bulkcast can be asked to do."""
 
@@ -65,53 +191,53 @@ def bulkcast(lang: str) -> None:
 @click.option(
     "--dir",
     "folder",
-    type=options.PATH,
+    type=params.PATH,
     default=Path("bulkcast-demo"),
     show_default=True,
     metavar="D",
     help="Where the sample term goes.",
 )
-@options.lang
+@params.lang
 def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
     """Take a sample term through a sandbox, end to end."""
-    from bulkcast.cli import story
+    from bulkcast.cli import demo
 
-    return story.demo(folder)
+    return demo.demo(folder)
 
 
 @bulkcast.command()
-@click.argument("out", type=options.PATH, default=Path("webcast-settings.xlsx"))
+@click.argument("out", type=params.PATH, default=Path("webcast-settings.xlsx"))
 @click.option(
     "--from",
     "filled_from",
-    type=options.PATH,
+    type=params.PATH,
     metavar="SHEET",
     help="Take over the rows of SHEET: an older template, a result, a sheet of your own.",
 )
-@options.force
-@options.parsing
-@options.voice
+@params.force
+@params.parsing
+@params.voice
 def template(out: Path, **given: Any) -> int:
     """Write the workbook to fill in."""
-    from bulkcast.cli import looking
+    from bulkcast.cli import runs
 
-    return looking.template(out, given)
+    return runs.template(out, given)
 
 
 @bulkcast.command()
-@options.sheet
+@params.sheet
 @click.option("--all", "all_", is_flag=True, help="List every problem, however many.")
-@options.reading
-@options.voice
+@params.reading
+@params.voice
 def validate(sheet: Path, **given: Any) -> int:
     """Check SHEET and list what is wrong; without an account."""
-    from bulkcast.cli import checking
+    from bulkcast.cli import validate
 
-    return checking.validate(sheet, given)
+    return validate.validate(sheet, given)
 
 
 @bulkcast.command()
-@options.sheet
+@params.sheet
 @click.option(
     "--out",
     "-o",
@@ -119,106 +245,106 @@ def validate(sheet: Path, **given: Any) -> int:
     metavar="PLAN",
     help="Freeze it in a file, to be looked at and applied as it is.",
 )
-@options.force
-@options.only
-@options.choosing
-@options.remembering
-@options.pace
-@options.profile
-@options.reading
-@options.voice
+@params.force
+@params.only
+@params.choosing
+@params.remembering
+@params.pace
+@params.profile
+@params.reading
+@params.voice
 def plan(sheet: Path, **given: Any) -> int:
     """Show what would be sent, in which order, and when.
 
     With -o PLAN that is frozen: `bulkcast apply PLAN` sends exactly it.
     """
-    from bulkcast.cli import checking
+    from bulkcast.cli import validate
 
-    return checking.plan(sheet, given)
+    return validate.plan(sheet, given)
 
 
 @bulkcast.command()
-@options.sheet
-@options.agreeing
-@options.guarding
-@options.results
-@options.force
-@options.only
-@options.choosing
-@options.remembering
-@options.sending
-@options.profile
-@options.sandbox
-@options.world
-@options.reading
-@options.voice
+@params.sheet
+@params.agreeing
+@params.guarding
+@params.results
+@params.force
+@params.only
+@params.choosing
+@params.remembering
+@params.sending
+@params.profile
+@params.sandbox
+@params.world
+@params.reading
+@params.voice
 def apply(sheet: Path, **given: Any) -> int:
     """Validate SHEET, show the plan, ask, send, report.
 
     The result sheet has every row of SHEET and how it ended.  SHEET may be a plan that
     `bulkcast plan -o` wrote.
     """
-    from bulkcast.cli import sending
+    from bulkcast.cli import apply
 
-    return sending.apply(sheet, given)
+    return apply.apply(sheet, given)
 
 
 @bulkcast.command()
-@options.sheet
-@options.agreeing
-@options.guarding
-@options.results
-@options.force
-@options.choosing
-@options.remembering
-@options.sending
-@options.profile
-@options.sandbox
-@options.world
-@options.reading
-@options.voice
+@params.sheet
+@params.agreeing
+@params.guarding
+@params.results
+@params.force
+@params.choosing
+@params.remembering
+@params.sending
+@params.profile
+@params.sandbox
+@params.world
+@params.reading
+@params.voice
 def resubmit(sheet: Path, **given: Any) -> int:
     """Send again what a result sheet says did not succeed.
 
     That is: rejected, invalid, too_late, unconfirmed, not_sent; and rows that were added since.
     """
-    from bulkcast.cli import sending
+    from bulkcast.cli import apply
 
-    return sending.resubmit(sheet, given)
+    return apply.resubmit(sheet, given)
 
 
-for _command in past.COMMANDS:
+for _command in COMMANDS:
     bulkcast.add_command(_command)
 
 
 @bulkcast.command()
-@click.argument("name", default="", shell_complete=values.names_begun_so)
-@options.as_json
-@options.lang
+@click.argument("name", default="", shell_complete=params.names_begun_so)
+@params.as_json
+@params.lang
 def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as above
     """Tell what a code, setting or state means, and what to do.
 
     NAME is what ClassIn answered (350), what stands beside a row or cell (header.near_miss), how a
     row ended (too_late), or a setting by any header that names it. Without NAME all are listed.
     """
-    from bulkcast.cli import explaining
+    from bulkcast.cli import explain
 
-    return explaining.explain(name, as_json=as_json)
+    return explain.explain(name, as_json=as_json)
 
 
 @bulkcast.command()
-@options.profile
-@options.sandbox
-@options.world
-@options.voice
+@params.profile
+@params.sandbox
+@params.world
+@params.voice
 def doctor(**given: Any) -> int:
     """Check ClassIn, credentials, clock and the ledger.
 
     It changes nothing at ClassIn.
     """
-    from bulkcast.cli import looking
+    from bulkcast.cli import runs
 
-    return looking.doctor(given)
+    return runs.doctor(given)
 
 
 @bulkcast.command()
@@ -229,19 +355,19 @@ def doctor(**given: Any) -> int:
     show_default=True,
     help="0 for any free one.",
 )
-@options.world
-@click.option("--fault-rate", type=values.Amount("SHARE", 0, 1), help="Requests that go wrong.")
+@params.world
+@click.option("--fault-rate", type=params.Amount("SHARE", 0, 1), help="Requests that go wrong.")
 @click.option("--seed", type=click.IntRange(0, 2**53), metavar="N", help="Of what goes wrong.")
 @click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
 @click.option(
     "--clock-offset",
-    type=values.Amount("SECONDS", -1e9, 1e9),
+    type=params.Amount("SECONDS", -1e9, 1e9),
     default=0.0,
     help="How far its clock is ahead.",
 )
-@options.voice
+@params.voice
 def sandbox(**given: Any) -> int:
     """Play ClassIn on this computer, with faults on demand."""
-    from bulkcast.cli import playing
+    from bulkcast.cli import demo
 
-    return playing.sandbox(given)
+    return demo.sandbox(given)

@@ -13,12 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bulkcast.cli.console import Voice
-from bulkcast.cli.figures import spell
-from bulkcast.cli.words import tr, trn
+from bulkcast.cli.console import Output
+from bulkcast.cli.language import tr, trn
+from bulkcast.cli.plan_summary import spell
 from bulkcast.dispatcher import Progress
+from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.model import RowStatus
-from bulkcast.weather import Sky
 
 _LINE_EVERY_S: Final = 15.0
 _MEASURED_OVER_S: Final = 10.0
@@ -32,7 +32,7 @@ Watch = Callable[[Progress], None]
 
 @contextmanager
 def shown_on(
-    voice: Voice, rate: float, clock: Callable[[], float] = time.monotonic
+    voice: Output, rate: float, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Watch]:
     """What to give a run as its watch; `rate` is what was asked for, in requests per second."""
     gauge = Gauge(rate, clock)
@@ -45,17 +45,17 @@ def shown_on(
         yield _lines(voice, gauge, clock)
 
 
-def _lines(voice: Voice, gauge: "Gauge", clock: Callable[[], float]) -> Watch:
-    """A line at once when the weather changes, else every so often."""
+def _lines(voice: Output, gauge: "Gauge", clock: Callable[[], float]) -> Watch:
+    """A line at once when the state changes, else every so often."""
     last: list[tuple[float, str]] = [(clock(), "")]
 
     def watch(progress: Progress) -> None:
-        figures, weather = gauge.words(progress)
+        figures, state = gauge.words(progress)
         at, said = last[0]
-        kind = progress.sky.name + str(progress.held_s >= _SILENCE_TOLD_S)
+        kind = progress.breaker_state.name + str(progress.held_s >= _SILENCE_TOLD_S)
         if kind != said or clock() - at >= _LINE_EVERY_S:
             last[0] = (clock(), kind)
-            voice.say(Text(tr(". ").join(part for part in (figures, weather) if part)))
+            voice.say(Text(tr(". ").join(part for part in (figures, state) if part)))
 
     return watch
 
@@ -70,12 +70,12 @@ class Gauge:
 
     def bar(self, progress: Progress) -> RenderableType:
         """The bar, what it means in numbers, and what holds it up."""
-        figures, weather = self.words(progress)
+        figures, state = self.words(progress)
         done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
         total = max(1, progress.rows)
         line = Table.grid(padding=(0, 1))
         line.add_row(ProgressBar(total, done, width=_BAR), f"{done * 100 // total} %")
-        below = [Text(figures), *([Text(weather, "yellow")] if weather else [])]
+        below = [Text(figures), *([Text(state, "yellow")] if state else [])]
         return Group(line, *below)
 
     def words(self, progress: Progress) -> tuple[str, str]:
@@ -98,14 +98,14 @@ class Gauge:
             parts.append(self._speed(measured))
         if left > progress.retrying and not self._is_held_up(progress):
             seconds = left / min(progress.rate, measured or math.inf)
-            parts += _to_go(seconds) if seconds > progress.fenced_s else []
-        return tr(", ").join(parts), _weather(progress)
+            parts += _to_go(seconds) if seconds > progress.held_back_s else []
+        return tr(", ").join(parts), _state(progress)
 
     @staticmethod
     def _is_held_up(progress: Progress) -> bool:
         """Whether nobody can tell how long the rest takes: until ClassIn lets the run go on."""
-        waits = progress.held_s > 0 or progress.parked_s > 0 or progress.slowed
-        return waits or progress.sky is not Sky.FAIR
+        waits = progress.held_s > 0 or progress.open_s > 0 or progress.slowed
+        return waits or progress.breaker_state is not BreakerState.CLOSED
 
     def _speed(self, measured: float) -> str:
         """Requests a minute, and how many were asked for."""
@@ -130,7 +130,7 @@ def _to_go(seconds: float) -> list[str]:
     return [tr("about {time} to go", time=spell(seconds))] if seconds >= 1 else []
 
 
-def _weather(progress: Progress) -> str:
+def _state(progress: Progress) -> str:
     """What holds the run up, and what that costs."""
     said = [_held_up(progress)]
     if progress.late:
@@ -140,19 +140,19 @@ def _weather(progress: Progress) -> str:
 
 
 def _held_up(progress: Progress) -> str:
-    if progress.sky is Sky.PARKED:
-        waited = spell(progress.parked_s)
+    if progress.breaker_state is BreakerState.OPEN:
+        waited = spell(progress.open_s)
         if progress.maintained:
             said = "ClassIn is under maintenance, {time} so far; it is asked now and then"
             return tr(said, time=waited)
         return tr("Waiting for ClassIn, {time} so far; it is asked now and then", time=waited)
     if progress.held_s >= _SILENCE_TOLD_S:
         return tr("ClassIn asked for silence, {time} left", time=spell(progress.held_s))
-    if progress.fenced:
+    if progress.held_back:
         return tr(
             "{n} waiting, {time} left: an unanswered request to the same classroom may still"
             " arrive until then",
-            n=f"{progress.fenced:,}",
-            time=spell(progress.fenced_s),
+            n=f"{progress.held_back:,}",
+            time=spell(progress.held_back_s),
         )
     return ""

@@ -1,18 +1,79 @@
-"""Ctrl-C and its kin during a run: the first asks it to end in order, the second ends it at once.
-
-One way for all systems: `signal.signal` and a call into the loop.  A loop's own handlers do not
-exist on Windows.
-"""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from bulkcast.cli.words import tr
-from bulkcast.wording import marked
+from bulkcast.cli.language import tr
+from bulkcast.errors import BulkcastError
+from bulkcast.i18n import marked
+
+_STATUS: Final = 143
+_NAMES: Final = ("SIGTERM", "SIGHUP")
+"""Not every system has both."""
+
+
+class Terminated(BaseException):
+    """The command was asked to end, by somebody else than its user; like KeyboardInterrupt."""
+
+    exit_status: Final = _STATUS
+
+
+class TerminationRequest:
+    """Whether a command was asked to end."""
+
+    def __init__(self) -> None:
+        self._is = False
+
+    def quit(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal came.
+
+        Raises:
+            Terminated: always.
+
+        """
+        self._is = True
+        raise Terminated
+
+    def behind(self, exc: BaseException) -> BaseException:
+        """What ended a command that `exc` came out of.
+
+        A signal may come in the middle of an import, and what is written in C, or makes a class,
+        tells of it as an ImportError or a RuntimeError, with the cause or without.
+        """
+        if isinstance(exc, BulkcastError):
+            return exc
+        seen: BaseException | None = exc
+        passed: set[int] = set()  # one that is raised from its own consequence goes in a circle
+        while seen is not None and id(seen) not in passed:
+            passed.add(id(seen))
+            if isinstance(seen, KeyboardInterrupt | Terminated):
+                return seen
+            seen = seen.__cause__ or seen.__context__
+        return Terminated() if self._is else exc
+
+
+@contextmanager
+def in_order() -> Iterator[TerminationRequest]:
+    """Have signals raise `Terminated` while the block runs; only the main thread can."""
+    asked = TerminationRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    # nohup has SIGHUP ignored, and that is to stay so.
+    deadly = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]
+    before = {n: signal.signal(n, asked.quit) for n in deadly}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 _STATUSES: Final = {"SIGINT": 130, "SIGBREAK": 130, "SIGTERM": 143, "SIGHUP": 143}
 """Signal → exit status, as shells count: 128 and the signal's number; a lost terminal ends a run

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from bulkcast.cli.words import spoken, tr
-from bulkcast.languages import LANGS, tongue
+from bulkcast.cli.language import current_translator, tr
+from bulkcast.i18n import marked
+from bulkcast.languages import LANGS, translator
 from bulkcast.model import RowStatus
-from bulkcast.wording import marked
 
 _STATUSES: Final[Mapping[str, str]] = {
     RowStatus.APPLIED: marked("applied"),
@@ -57,7 +57,11 @@ def status_said(status: RowStatus) -> str:
 def status_written(status: RowStatus) -> str:
     """The same, with the word that stands in the result sheet where that is another language's."""
     word = status_said(status)
-    return word if spoken().lang == "en" else tr("{word} ({written})", word=word, written=status)
+    return (
+        word
+        if current_translator().lang == "en"
+        else tr("{word} ({written})", word=word, written=status)
+    )
 
 
 def state_said(state: str) -> str:
@@ -81,7 +85,11 @@ def states() -> tuple[str, ...]:
 
 
 def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(names) if spoken().lang == "en" else tuple(tr(words[name]) for name in names)
+    return (
+        tuple(names)
+        if current_translator().lang == "en"
+        else tuple(tr(words[name]) for name in names)
+    )
 
 
 def status_of(word: str) -> RowStatus | None:
@@ -98,7 +106,7 @@ def state_of(word: str) -> str | None:
 def _meant(word: str, words: Mapping[str, str]) -> str | None:
     wanted = _folded(word)
     for name, english in words.items():
-        if wanted in {_folded(name), *(_folded(tongue(lang).tell(english)) for lang in LANGS)}:
+        if wanted in {_folded(name), *(_folded(translator(lang).tell(english)) for lang in LANGS)}:
             return str(name)
     return None
 

@@ -3,26 +3,25 @@
 Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner alone.
 """
 
-from bulkcast.ledger.claim import claim, holder
+from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
+from bulkcast.ledger.database import refuse_network_drive
+from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.journal import RunJournal
-from bulkcast.ledger.listing import Ended, matching
-from bulkcast.ledger.moments import Moment, Steady, boot_id
-from bulkcast.ledger.place import refuse_network_drive
-from bulkcast.ledger.shared import Sends
+from bulkcast.ledger.lock import Sends, claim, holder
+from bulkcast.ledger.run_records import Ended, matching
 from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
-from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
 
 __all__ = [
     "FILE_NAME",
     "Ended",
     "FrozenRun",
     "Ledger",
-    "Moment",
+    "MonotonicClock",
     "RunHeader",
     "RunJournal",
     "RunRecord",
     "Sends",
-    "Steady",
+    "Timestamp",
     "boot_id",
     "claim",
     "holder",

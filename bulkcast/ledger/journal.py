@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.ledger.mark import Counts, Mark
-from bulkcast.ledger.moments import Moment
-from bulkcast.ledger.rows import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
-from bulkcast.ledger.shared import Sends
+from bulkcast.ledger.codec import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
+from bulkcast.ledger.history import Timestamp
+from bulkcast.ledger.integrity import Counts, WriteCounter
+from bulkcast.ledger.lock import Sends
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
 
 _INTEND = (
@@ -58,10 +58,10 @@ class Started:
 
 
 @dataclass(slots=True)
-class Keepsakes:
+class SideFiles:
     """What lies beside the ledger's file for bad days."""
 
-    mark: Mark
+    mark: WriteCounter
     intents: int
     """How many intents the run has stored."""
     settled: set[int]
@@ -88,7 +88,7 @@ class RunJournal:
         run_id: int,
         places: Mapping[RequestKey, int],
         started: Started | None = None,
-        keepsakes: Keepsakes | None = None,
+        keepsakes: SideFiles | None = None,
         sends: Sends | None = None,
     ) -> None:
         """`places` are the numbers of the run's requests in sending order.
@@ -105,7 +105,7 @@ class RunJournal:
         self._full: LedgerUnwritable | None = None
         self._rest_until = 0.0
 
-    async def intend(self, intents: Sequence[Intent]) -> None:
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
         """Store that these requests are about to leave.
 
         Raises:
@@ -120,7 +120,7 @@ class RunJournal:
         if self._sends:
             for intent, row in zip(intents, rows, strict=True):
                 boot = self._started.boot if self._started else ""
-                at = Moment(row[3], row[6], boot)
+                at = Timestamp(row[3], row[6], boot)
                 self._sends.note(intent.key, self._classroom(row[1]), at, row[4])
 
     async def record(self, attempts: Sequence[Attempt]) -> None:

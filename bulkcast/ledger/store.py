@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Final, Self
 
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.known import Entry
-from bulkcast.ledger import acknowledged, freezing, listing, loading, place, purging, recent
-from bulkcast.ledger.damage import damaged, reading
-from bulkcast.ledger.forgotten import RUNS, refuse_forgotten
-from bulkcast.ledger.journal import Keepsakes, RunJournal, Started
-from bulkcast.ledger.mark import Mark
-from bulkcast.ledger.moments import Moment, Steady
-from bulkcast.ledger.opening import connect, prepare, require_room
-from bulkcast.ledger.place import network_drive, refuse_network_drive
-from bulkcast.ledger.shared import Sends
-from bulkcast.ledger.values import FrozenRun, RunHeader, RunRecord
+from bulkcast.ledger import database, history, retention, run_records
+from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
+from bulkcast.ledger.database import (
+    connect,
+    network_drive,
+    prepare,
+    refuse_network_drive,
+    require_room,
+)
+from bulkcast.ledger.history import MonotonicClock, Timestamp
+from bulkcast.ledger.integrity import RUNS, WriteCounter, damaged, reading, refuse_forgotten
+from bulkcast.ledger.journal import RunJournal, SideFiles, Started
+from bulkcast.ledger.lock import Sends
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
-from bulkcast.plan import Plan
+from bulkcast.planner import Plan
+from bulkcast.planner.last_known import Acknowledgement
 
-FILE_NAME: Final = place.FILE_NAME
+FILE_NAME: Final = database.FILE_NAME
 
 
 def is_begun(home: Path) -> bool:
@@ -55,7 +58,7 @@ class Ledger:
             self._connection = connect(self.path)
             closing_it.callback(self._connection.close)
             self._refuse_forgotten()
-            self._file = place.identity(self.path)
+            self._file = database.identity(self.path)
             closing_it.pop_all()
         self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
         self._wal: tuple[int, int] | None = None
@@ -73,8 +76,8 @@ class Ledger:
 
     def gone(self) -> LedgerGone | None:
         """What to say where the ledger's files are no longer those that are open; else None."""
-        wal_is_there = self._wal is None or place.identity(self._wal_path) == self._wal
-        if wal_is_there and place.identity(self.path) == self._file:
+        wal_is_there = self._wal is None or database.identity(self._wal_path) == self._wal
+        if wal_is_there and database.identity(self.path) == self._file:
             return None
         return LedgerGone(
             "the ledger {path} was removed or replaced while the run was under way", path=self.path
@@ -87,11 +90,11 @@ class Ledger:
     ) -> None:
         """Freeze a plan, whole or not at all."""
         with self._transaction() as connection:
-            freezing.freeze(connection, header, plan, issues)
+            run_records.freeze(connection, header, plan, issues)
 
     @contextmanager
     def journal(
-        self, run: str, steady: Steady | None = None, sends: Sends | None = None
+        self, run: str, steady: MonotonicClock | None = None, sends: Sends | None = None
     ) -> Iterator[RunJournal]:
         """The journal of a run, with a connection of its own.
 
@@ -107,9 +110,9 @@ class Ledger:
                 )
             }
             written, settled = self._counts(run_id)
-        with closing(connect(self.path)) as connection, Mark(self.folder(run)) as mark:
+        with closing(connect(self.path)) as connection, WriteCounter(self.folder(run)) as mark:
             started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
-            keepsakes = Keepsakes(mark, written, settled, self.gone)
+            keepsakes = SideFiles(mark, written, settled, self.gone)
             yield RunJournal(connection, run_id, places, started, keepsakes, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
@@ -123,17 +126,17 @@ class Ledger:
     def _boot(self, boot: str) -> int:
         """The ledger's number for a start of this computer."""
         with self._transaction() as connection:
-            return freezing.boot_number(connection, boot)
+            return run_records.boot_number(connection, boot)
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Note that a run has ended, and why where it ended early."""
         with self._transaction() as connection:
-            freezing.set_end(connection, run, float(at), stop)
+            run_records.set_end(connection, run, float(at), stop)
 
     def reopen(self, run: str) -> None:
         """Note that a run goes on."""
         with self._transaction() as connection:
-            freezing.set_end(connection, run, None, None)
+            run_records.set_end(connection, run, None, None)
 
     def purge(self, runs: Sequence[str], at: float) -> None:
         """Take away what the rows of some runs held, beyond recovery; how they ended is left.
@@ -146,9 +149,9 @@ class Ledger:
             shutil.rmtree(self.folder(run), ignore_errors=True)
         with self._transaction() as connection:
             for run in runs:
-                purging.forget(connection, self._id(run), float(at))
+                retention.forget(connection, self._id(run), float(at))
         try:
-            purging.wipe(self._connection)
+            retention.wipe(self._connection)
         except sqlite3.Error as exc:
             raise LedgerUnwritable(
                 "the ledger {path} cannot be wiped now: {exc}; purge again later",
@@ -162,7 +165,7 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
-            self._wal = self._wal or place.identity(self._wal_path)
+            self._wal = self._wal or database.identity(self._wal_path)
         except BaseException as exc:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -194,18 +197,18 @@ class Ledger:
         with self._reading() as connection:
             refuse_forgotten(connection, self.home, path=self.path, run=run)
 
-    def sent_lately(self, institution: Institution, now: Moment, within_s: float) -> list[float]:
+    def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:
         """How long ago any run sent for an institution, the longest ago first, in seconds.
 
         What cannot be told from something sent just now counts as that.
         """
         with self._reading() as connection:
-            return recent.sends(connection, institution, now, within_s)
+            return history.sends(connection, institution, now, within_s)
 
-    def unanswered(self, institution: Institution, now: Moment) -> list[recent.Unanswered]:
+    def unanswered(self, institution: Institution, now: Timestamp) -> list[history.Unanswered]:
         """What any run sent for an institution that may be carried out yet."""
         with self._reading() as connection:
-            return recent.unanswered(connection, institution, now)
+            return history.unanswered(connection, institution, now)
 
     def superseded(self, run: str) -> dict[RequestKey, str]:
         """The requests whose classroom a newer run may have set since, and the newest such run."""
@@ -214,7 +217,7 @@ class Ledger:
 
     def acknowledged(
         self, institution: Institution, targets: Iterable[Target]
-    ) -> dict[Target, list[Entry]]:
+    ) -> dict[Target, list[Acknowledgement]]:
         """What took effect at each of `targets`, or may have, the oldest first.
 
         Raises:
@@ -224,8 +227,8 @@ class Ledger:
         with self._reading() as connection:
             self._look_it_over()
             try:
-                return acknowledged.read(connection, institution, targets)
-            except acknowledged.Damaged as exc:
+                return history.read(connection, institution, targets)
+            except history.Damaged as exc:
                 raise damaged(exc.what) from exc
 
     def examine(self) -> None:
@@ -244,18 +247,18 @@ class Ledger:
     def runs(self) -> list[RunRecord]:
         """Every run, the newest first."""
         with self._one_moment() as connection:
-            names = listing.names(connection)
-            return [listing.record(connection, self.home, run) for run in names]
+            names = run_records.names(connection)
+            return [run_records.record(connection, self.home, run) for run in names]
 
     def names(self) -> list[str]:
         """The names of all runs, the newest first."""
         with self._one_moment() as connection:
-            return listing.names(connection)
+            return run_records.names(connection)
 
-    def ended(self, run: str) -> list[listing.Ended]:
+    def ended(self, run: str) -> list[run_records.Ended]:
         """How the rows of a run ended, counted, without a look at each."""
         with self._reading() as connection:
-            return listing.ended(connection, self._id(run), run)
+            return run_records.ended(connection, self._id(run), run)
 
     def left(self, run: str) -> int:
         """How many rows of a run have still to be sent: not sent, or not confirmed."""
@@ -272,13 +275,13 @@ class Ledger:
 
         """
         with self._one_moment() as connection:
-            chosen = listing.chosen(listing.names(connection), run, self.path)
-            return listing.record(connection, self.home, chosen)
+            chosen = run_records.chosen(run_records.names(connection), run, self.path)
+            return run_records.record(connection, self.home, chosen)
 
     def _id(self, run: str) -> int:
         found = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
         if found is None:
-            raise listing.no_run(run, self.path)
+            raise run_records.no_run(run, self.path)
         return int(found[0])
 
     def load(self, run: str, *, with_requests: bool = True) -> FrozenRun:
@@ -293,7 +296,7 @@ class Ledger:
         """
         frozen = self.remains(run, with_requests=with_requests)
         if frozen.purged_at is not None:
-            raise listing.was_purged(frozen)
+            raise run_records.was_purged(frozen)
         return frozen
 
     def remains(self, run: str, *, with_requests: bool = False) -> FrozenRun:
@@ -307,14 +310,14 @@ class Ledger:
         self._refuse_forgotten(run)
         with self._one_moment() as connection:
             run_id = self._id(run)
-            record = listing.record(connection, self.home, run)
-            return loading.load(connection, run_id, record, with_requests=with_requests)
+            record = run_records.record(connection, self.home, run)
+            return run_records.load(connection, run_id, record, with_requests=with_requests)
 
     def _look_it_over(self) -> None:
         """Once for each opening."""
         if not self._is_whole:
             with self._reading() as connection:
-                loading.look_over(connection, self.path)
+                run_records.look_over(connection, self.path)
         self._is_whole = True
 
 

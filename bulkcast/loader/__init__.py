@@ -10,23 +10,22 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from bulkcast import planfile
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.loader import delimited, table, workbook
-from bulkcast.loader.apart import Apart
-from bulkcast.loader.options import ReadOptions
-from bulkcast.loader.stream import Stream
+from bulkcast.i18n import marked
+from bulkcast.loader import csv_reader, table, workbook
+from bulkcast.loader.isolation import IsolatedReader
+from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import Chunk
 from bulkcast.model import Grid, Layout, Sheet
-from bulkcast.wording import marked
+from bulkcast.planner import plan_file
 
 __all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
 _OPENERS: Final[Mapping[str, _Opener]] = {
-    ".csv": delimited.opened,
-    ".tsv": delimited.opened,
+    ".csv": csv_reader.opened,
+    ".tsv": csv_reader.opened,
     ".xlsx": workbook.opened,
     ".xlsm": workbook.opened,
     ".xls": workbook.opened,
@@ -141,8 +140,8 @@ def _opener_for(path: Path) -> _Opener:
 
 def _refuse_plan(path: Path) -> None:
     with _told(path), path.open("rb") as file:
-        is_plan = planfile.is_one(file.read(4096))
-    if is_plan or path.suffix.lower() == planfile.SUFFIX:
+        is_plan = plan_file.is_one(file.read(4096))
+    if is_plan or path.suffix.lower() == plan_file.SUFFIX:
         raise UnreadableSheet(
             "{name} is a plan and no sheet; `bulkcast apply` sends it as it is.", name=path.name
         )
@@ -174,10 +173,10 @@ def grid(path: Path, layout: Layout) -> Grid:
     """
     with _told(path):
         if layout.kind in _DELIMITED:
-            return Grid(delimited.lines(path, layout))
+            return Grid(csv_reader.lines(path, layout))
         if layout.kind in _NEWER:
             return workbook.grid(path, layout.tab or "")
-        with Apart(path, "whole") as child:
+        with IsolatedReader(path, "whole") as child:
             child.choose(layout.tab or "")
             lines = list(child.lines())
     hidden = frozenset(number for (number, _), is_hidden in lines if is_hidden)

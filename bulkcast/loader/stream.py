@@ -1,6 +1,6 @@
-"""A sheet while it is read: its headers at once, its rows as they come."""
+"""A sheet while it is read, and the options for reading it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal
@@ -8,6 +8,20 @@ from typing import Final, Literal
 from bulkcast.loader import table
 from bulkcast.loader.table import WIDEST, Cells, Chunk, Line, Tally
 from bulkcast.model import Block, Cell, Issue, Layout, Sheet, Text
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Answers to what would otherwise be guessed; None leaves the guess to the reader."""
+
+    tab: str | None = None
+    """The worksheet's name, for workbooks."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """Header as the user wrote it → key of the setting it holds."""
+    hidden: Literal["include", "skip"] = "include"
+    """What becomes of hidden rows."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,4 @@
-"""From lines of cells to a table: which line is the header, which lines are rows.
-
-Knows nothing of file formats: each of them delivers numbered lines as plain tuples.
-"""
+"""From lines of cells to a table: which line is the header, which lines are rows."""
 
 import re
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +7,8 @@ from typing import Final, Literal, cast
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
 from bulkcast.errors import UnreadableSheet
+from bulkcast.i18n import marked
 from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
-from bulkcast.wording import marked
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]

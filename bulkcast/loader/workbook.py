@@ -1,7 +1,4 @@
-"""Sheets in workbooks, whatever kind: which worksheet is meant, and its rows.
-
-xlsx is read by `scan`; what `scan` does not know, and every other kind, is read `apart`.
-"""
+"""Sheets in workbooks of any kind: which worksheet is meant, and its rows."""
 
 import re
 import zlib
@@ -16,17 +13,15 @@ from zipfile import BadZipFile, ZipFile
 
 from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import archive, kinds, marks, package, scan, table, texts
-from bulkcast.loader.apart import Apart
-from bulkcast.loader.marks import Merged
-from bulkcast.loader.options import ReadOptions
-from bulkcast.loader.package import Package
-from bulkcast.loader.plainxml import Unusual
-from bulkcast.loader.stored import Cells
-from bulkcast.loader.stream import Stream
+from bulkcast.i18n import marked
+from bulkcast.loader import annotations, filetype, table, xlsx_fast, xlsx_package
+from bulkcast.loader.annotations import Merged
+from bulkcast.loader.isolation import IsolatedReader
+from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
+from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
+from bulkcast.loader.xlsx_package import Package
 from bulkcast.model import FlaggedCell, Grid, Layout, Text
-from bulkcast.wording import marked
 
 _FEWEST_HEADERS: Final = 2
 """A page of explanations may name one setting a row; a header names the classroom and a setting."""
@@ -44,7 +39,7 @@ _PIECE: Final = 1 << 16
 _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
 
-class _Book(Protocol):
+class _Workbook(Protocol):
     """A workbook, open."""
 
     remarks: list[Text]
@@ -73,10 +68,12 @@ class _Book(Protocol):
 @contextmanager
 def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a workbook."""
-    kinds.require_workbook(path)
+    filetype.require_workbook(path)
     with ExitStack() as stack:
         if path.suffix.lower() in _OLD_KINDS:
-            book: _Book = _Foreign(stack.enter_context(Apart(path, "foreign")), path.suffix.lower())
+            book: _Workbook = _Foreign(
+                stack.enter_context(IsolatedReader(path, "foreign")), path.suffix.lower()
+            )
         else:
             book = _xlsx(path, stack)
         tab = _choose(path.name, book, endpoint, options)
@@ -96,7 +93,7 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
 
 def grid(path: Path, tab: str) -> Grid:
     """All cells of a worksheet of an xlsx workbook that was read before."""
-    kinds.require_workbook(path)
+    filetype.require_workbook(path)
     hidden: set[int] = set()
     with ExitStack() as stack:
         book = _xlsx(path, stack)
@@ -152,7 +149,7 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
 
 
 def _hidden_columns(
-    book: _Book, tab: "_Tab", endpoint: Endpoint, options: ReadOptions
+    book: _Workbook, tab: "_Tab", endpoint: Endpoint, options: ReadOptions
 ) -> Iterator[Text]:
     """That columns nobody sees are read, too."""
     hidden, mapped = book.hidden_columns(tab.name), set(map(fold, options.mapping))
@@ -186,7 +183,7 @@ class _Tab:
     """The worksheets that cannot be read."""
 
 
-def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> _Tab:
+def _choose(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions) -> _Tab:
     """The worksheet to read: the one asked for, or the only one with a header row."""
     names = [tab for tab, _ in book.tabs]
     if options.tab is not None and options.tab not in names:
@@ -229,7 +226,7 @@ def _choose(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) ->
 
 
 def _looked_into(
-    titles: Sequence[str], book: _Book, endpoint: Endpoint, options: ReadOptions
+    titles: Sequence[str], book: _Workbook, endpoint: Endpoint, options: ReadOptions
 ) -> tuple[list[_Tab], dict[str, UnreadableSheet]]:
     """Those of the worksheets that have a header row, and those that cannot be read."""
     tabs: list[_Tab] = []
@@ -244,7 +241,7 @@ def _looked_into(
     return tabs, unreadable
 
 
-def _refuse_hidden(name: str, book: _Book, endpoint: Endpoint, options: ReadOptions) -> None:
+def _refuse_hidden(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions) -> None:
     """Name a hidden worksheet with a header row, where no visible one has any."""
     hidden = [title for title, visible in book.tabs if not visible]
     for title in hidden[:_MOST_TABS]:
@@ -271,7 +268,7 @@ def _listed(names: Sequence[str]) -> str | Text:
     return Text("{names}, {n} more", {"names": shown, "n": str(more)}) if more > 0 else shown
 
 
-def _tab(book: _Book, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
+def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
     head = book.head(title)
     header = table.find_header(head, endpoint, options.mapping)
     if header is not None and table.other_half(head, header, endpoint, options.mapping):
@@ -287,12 +284,12 @@ def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
     """The workbook by the fast reader, or the reference where it is made in an unusual way."""
     packed = stack.enter_context(ZipFile(path))
     structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
-    archive.require_plain_parts(packed, structural, path)
-    structure = package.look(packed)
+    filetype.require_plain_parts(packed, structural, path)
+    structure = xlsx_package.read_package(packed)
 
     @cache
-    def reference() -> Apart:
-        return stack.enter_context(Apart(path, "reference"))
+    def reference() -> IsolatedReader:
+        return stack.enter_context(IsolatedReader(path, "reference"))
 
     return _Xlsx(path, packed, structure, _strings(path, packed, structure), reference)
 
@@ -300,25 +297,25 @@ def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
 def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
     if structure.strings is None:
         return ()
-    archive.require_plain_strings(packed, structure.strings, path)
+    filetype.require_plain_strings(packed, structure.strings, path)
     with packed.open(structure.strings) as part:
         try:
-            return list(texts.quickly(part))
-        except Unusual:
+            return list(xlsx_fast.quickly(part))
+        except UnsupportedMarkup:
             pass
     with packed.open(structure.strings) as part:
-        return [texts.cell_text(text) for text in texts.shared(part)]
+        return [xlsx_fast.cell_text(text) for text in xlsx_fast.shared(part)]
 
 
 @dataclass(slots=True)
 class _Xlsx:
-    """An xlsx workbook; the reference reader takes over where `scan` cannot go on."""
+    """An xlsx workbook; the reference reader takes over where `xlsx_fast` cannot go on."""
 
     path: Path
     packed: ZipFile
     structure: Package
     strings: Sequence[str]
-    reference: Callable[[], Apart]
+    reference: Callable[[], IsolatedReader]
     remarks: list[Text] = field(default_factory=list)
     is_wide: bool = False
     """Whether a worksheet was met that has cells beyond the columns that are read."""
@@ -328,16 +325,18 @@ class _Xlsx:
         return [(tab.name, tab.is_visible) for tab in self.structure.tabs]
 
     def head(self, tab: str) -> Sequence[Line]:
-        found = scan.Found(set())
+        found = xlsx_fast.ScanState(set())
         lines: list[Line] = []
         try:
             with self.packed.open(self._part(tab)) as part:
-                for numbers, rows in scan.chunks(part, Cells(self.structure, self.strings), found):
+                for numbers, rows in xlsx_fast.chunks(
+                    part, Cells(self.structure, self.strings), found
+                ):
                     lines += zip(numbers, rows, strict=True)
                     if len(lines) >= HEADER_WITHIN:
                         break
-        except Unusual:
-            archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
+        except UnsupportedMarkup:
+            filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
             lines += [line for line in self.reference().head(tab) if line[0] > found.last_row]
         except (BadZipFile, zlib.error, EOFError) as exc:
             raise UnreadableSheet(
@@ -348,9 +347,9 @@ class _Xlsx:
         return lines[:HEADER_WITHIN]
 
     def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
-        names = archive.merged_ranges(self.packed, self._part(tab), self.path)
+        names = filetype.merged_ranges(self.packed, self._part(tab), self.path)
         lines = {number: list(cells) for number, cells in head}
-        for column, top, end, last in map(marks.bounds, names):
+        for column, top, end, last in map(annotations.bounds, names):
             above = lines.get(top, [])
             if end != column + 1 or column >= len(above):
                 continue
@@ -363,8 +362,8 @@ class _Xlsx:
 
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         part = self._part(tab)
-        ranges = archive.merged_ranges(self.packed, part, self.path)
-        return self._chunks(tab, hidden, marks.merged(map(marks.bounds, ranges)))
+        ranges = filetype.merged_ranges(self.packed, part, self.path)
+        return self._chunks(tab, hidden, annotations.merged(map(annotations.bounds, ranges)))
 
     def hidden_columns(self, tab: str, /) -> Container[int]:
         with self.packed.open(self._part(tab)) as part:
@@ -393,23 +392,23 @@ class _Xlsx:
         return False
 
     def _part(self, tab: str) -> str:
-        return marks.part_of(self.structure, tab)
+        return annotations.part_of(self.structure, tab)
 
     def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Generator[Chunk, None, None]:
-        found = scan.Found(hidden)
+        found = xlsx_fast.ScanState(hidden)
         cells = Cells(self.structure, self.strings)
         with self.packed.open(self._part(tab)) as part:
             try:
-                for numbers, rows in scan.chunks(part, cells, found):
+                for numbers, rows in xlsx_fast.chunks(part, cells, found):
                     yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
-            except Unusual:
+            except UnsupportedMarkup:
                 yield from self._rest(tab, found)
         self.is_wide |= found.is_wide
 
-    def _rest(self, tab: str, found: scan.Found) -> Iterator[Chunk]:
+    def _rest(self, tab: str, found: xlsx_fast.ScanState) -> Iterator[Chunk]:
         """The lines behind the last one that could be scanned."""
         # Said here, since what the child makes of it depends on the parsers installed.
-        archive.require_plain_parts(self.packed, [self._part(tab)], self.path)
+        filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
         child = self.reference()
         child.choose(tab)
         later = (
@@ -423,7 +422,7 @@ class _Xlsx:
 def _flagged(
     numbers: Sequence[int], rows: Sequence[table.Cells], merged: Merged
 ) -> list[table.Cells]:
-    found = marks.Marks(merged=merged)
+    found = annotations.Annotations(merged=merged)
     return [
         found.flag(number, row, width=len(row)) for number, row in zip(numbers, rows, strict=True)
     ]
@@ -436,7 +435,7 @@ def _flagged(
 class _Foreign:
     """A workbook that is read in another process from its first byte on."""
 
-    child: Apart
+    child: IsolatedReader
     kind: str
     tabs: Sequence[tuple[str, bool]] = field(init=False)
     remarks: list[Text] = field(default_factory=list)

@@ -1,40 +1,13 @@
-"""The use cases: the only module that joins the parts.
+"""The use cases; the only package that joins the parts."""
 
-    validate  read a sheet and check it, in little memory
-    prepare   read a sheet, check it, plan it            (plan stops here)
-    recall    look up what ClassIn is known to hold; replan in the light of it
-    require_sendable    refuse beforehand what `apply` would refuse
-    with_doubts    look up the runs that a result sheet names
-    spare_overtaken    settle the rows of it that a newer run has overtaken
-    write_plan, read_plan    freeze a plan in a file, take it up again as it was
-    apply     freeze the plan, send it, hand the sheet back
-    resume    go on with a run that ended early
-    undo      write the sheet that takes a run back
-    runs, results, account, doctor
-    purge     take away what old runs held
-
-A dry run is stopping after `prepare`.  What a result sheet says is read back from the ledger,
-never from memory: nothing is claimed that is not on disk.
-"""
-
-from bulkcast.pipeline.accounting import account, outcomes, page
-from bulkcast.pipeline.believing import is_rehearsed, require_sendable, with_doubts
-from bulkcast.pipeline.diagnosing import doctor, doctor_without
-from bulkcast.pipeline.freezing import require_place
-from bulkcast.pipeline.overtaking import spare_overtaken
-from bulkcast.pipeline.parts import Parts
-from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparing import lean, prepare, validate, zone
-from bulkcast.pipeline.purging import purge, purgeable
-from bulkcast.pipeline.remembering import recall, replan
-from bulkcast.pipeline.reporting import crosstab, results, runs, runs_called
-from bulkcast.pipeline.running import apply, left_to_send, resume
-from bulkcast.pipeline.undoing import Lost, Stays, Undone, undo
-from bulkcast.pipeline.values import (
+from bulkcast.pipeline.diagnosis import doctor, doctor_without
+from bulkcast.pipeline.erasure import purge, purgeable
+from bulkcast.pipeline.options import (
     RESUBMITTED,
     STATUS_COLUMN,
     Control,
     Diagnosis,
+    Parts,
     Prepared,
     RunReport,
     Selection,
@@ -43,21 +16,33 @@ from bulkcast.pipeline.values import (
     Validation,
     Watch,
 )
+from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
+from bulkcast.pipeline.preparation import lean, prepare, recall, replan, validate, zone
+from bulkcast.pipeline.reports import account, crosstab, outcomes, page, results, runs, runs_called
+from bulkcast.pipeline.resubmission import (
+    is_rehearsed,
+    require_sendable,
+    spare_overtaken,
+    with_doubts,
+)
+from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
+from bulkcast.pipeline.run import apply, left_to_send, resume
+from bulkcast.pipeline.run_creation import require_place
 
 __all__ = [
     "RESUBMITTED",
     "STATUS_COLUMN",
     "Control",
     "Diagnosis",
-    "Lost",
     "Parts",
     "Prepared",
     "RunReport",
     "Selection",
     "SendOptions",
     "SheetOptions",
-    "Stays",
     "Undone",
+    "Unrecoverable",
+    "UnrecoverableGroup",
     "Validation",
     "Watch",
     "account",

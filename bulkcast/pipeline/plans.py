@@ -1,4 +1,4 @@
-"""Freeze a plan in a file, and take it up again exactly as it was, or not at all."""
+"""Saves a plan as a file, and takes it up again exactly as it was, or not at all."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -6,17 +6,16 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from bulkcast import planfile
 from bulkcast.errors import CannotStart, NeedsHuman
+from bulkcast.i18n import marked
 from bulkcast.loader import ReadOptions
-from bulkcast.locks import is_refused
 from bulkcast.model import Change, Institution, RowStatus, Sheet
-from bulkcast.pipeline.preparing import prepare
-from bulkcast.pipeline.remembering import one_spelling, rows_named
-from bulkcast.pipeline.values import Prepared, Selection, SheetOptions
-from bulkcast.planfile import PlanFile, row_hashes
+from bulkcast.pipeline.options import Prepared, Selection, SheetOptions
+from bulkcast.pipeline.preparation import one_spelling, prepare, rows_named
+from bulkcast.planner import plan_file
+from bulkcast.planner.deadlines import is_refused
+from bulkcast.planner.plan_file import PlanFile, row_hashes
 from bulkcast.reporter import replacing
-from bulkcast.wording import marked
 
 _LONGEST: Final = 500_000_000
 _APPROVED_LEAST: Final = 8
@@ -26,7 +25,7 @@ def is_plan(path: Path) -> bool:
     """Whether a file is called a plan, or calls itself one; False where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return path.suffix.lower() == planfile.SUFFIX or planfile.is_one(file.read(4096))
+            return path.suffix.lower() == plan_file.SUFFIX or plan_file.is_one(file.read(4096))
     except (OSError, ValueError):
         return False
 
@@ -64,7 +63,7 @@ def write_plan(
     )
     with replacing(target, existing) as draft:
         draft.path.chmod(0o600)  # before anything is in it
-        draft.path.write_text(planfile.dumps(frozen), encoding="ascii", newline="\n")
+        draft.path.write_text(plan_file.dumps(frozen), encoding="ascii", newline="\n")
     return draft.result.path
 
 
@@ -94,7 +93,7 @@ def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
 
     """
     path = Path(path)
-    frozen = planfile.loads(_text(path), name=path.name)
+    frozen = plan_file.loads(_text(path), name=path.name)
     sheet = _sheet(frozen, path)
     options, selection = _read_as(frozen.reading)
     prepared = prepare(sheet, options, selection)

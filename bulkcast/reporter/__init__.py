@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.i18n import marked
 from bulkcast.model import Grid, Layout, ResultRow, Text
-from bulkcast.reporter import delimited, fresh, workbook
+from bulkcast.reporter import csv_writer, xlsx_patcher, xlsx_writer
 from bulkcast.reporter.files import (
     Draft,
     Existing,
@@ -22,12 +23,10 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.fresh import write_cells
-from bulkcast.reporter.page import write_page
-from bulkcast.reporter.restoring import write_sheet
+from bulkcast.reporter.html_report import write_page
 from bulkcast.reporter.summary import Crosstab
 from bulkcast.reporter.template import write_template
-from bulkcast.wording import marked
+from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 
 __all__ = [
     "Crosstab",
@@ -102,9 +101,9 @@ def write_results(
             _write_anew(draft, _kind(target), layout, headers, by_row, grid, lang=lang)
             draft.remarks.extend(_lost(draft, layout, results, grid, _kind(target)))
         elif layout.kind in _DELIMITERS:
-            delimited.write(source, draft, layout, headers, by_row)
+            csv_writer.write_csv(source, draft, layout, headers, by_row)
         else:
-            workbook.write(source, draft, layout, headers, by_row)
+            xlsx_patcher.patch_workbook(source, draft, layout, headers, by_row)
     return draft.result
 
 
@@ -151,11 +150,11 @@ def _write_anew(
     lang: str,
 ) -> None:
     if kind not in _DELIMITERS:
-        fresh.write(draft, layout, headers, results, grid, lang)
+        xlsx_writer.write_workbook(draft, layout, headers, results, grid, lang)
         return
     if layout.kind != kind:
         layout = replace(layout, delimiter=_DELIMITERS[kind])
-    delimited.write_anew(draft, layout, headers, results, grid)
+    csv_writer.write_anew(draft, layout, headers, results, grid)
 
 
 def _lost(
@@ -164,7 +163,7 @@ def _lost(
     """What there is to say of what a new file does not have."""
     if layout.kind in _DELIMITERS:
         if kind in _DELIMITERS:
-            yield from delimited.encoding_remark(layout)
+            yield from csv_writer.encoding_remark(layout)
         return
     words = {"kind": layout.kind, "name": draft.result.path.name}
     is_forced = layout.kind not in _OWN and kind == "xlsx"

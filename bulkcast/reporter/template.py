@@ -1,29 +1,190 @@
-"""The workbook to fill in, drawn from the table.
+"""The workbook to fill in, drawn from the table; takes over the rows of an old sheet."""
 
-Kept to what Excel, WPS, LibreOffice and Google Sheets all understand: classic drop-downs through
-defined names, notes, conditional formats of plain functions, no macros, no protection.
-"""
-
-import datetime
 import math
-from collections.abc import Iterable, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import xlsxwriter
 
-from bulkcast.catalogue import CLEAR_WORDS, Endpoint, Label, Role
-from bulkcast.derive import TemplateColumn, template_columns, values_said
+from bulkcast.catalogue import (
+    CLEAR_WORDS,
+    ChoiceKind,
+    Endpoint,
+    IdKind,
+    IdListKind,
+    IntegerKind,
+    Kind,
+    Label,
+    Lock,
+    MomentKind,
+    Role,
+    Setting,
+    TextKind,
+)
 from bulkcast.errors import CannotStart
-from bulkcast.model import Sheet
-from bulkcast.reporter.carried import Carried, Value, carry
-from bulkcast.reporter.columns import letters
+from bulkcast.explanations import LOCKS, blank_said, values_said
+from bulkcast.i18n import marked
+from bulkcast.model import Cell, FlaggedCell, RawRow, Sheet, Text
 from bulkcast.reporter.files import Existing, Written, replacing
+from bulkcast.reporter.result_columns import is_ours, letters, writable
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateColumn:
+    """One column of the workbook to fill in."""
+
+    key: str
+    header: str
+    """Both languages, the reader's own above, so that either half and both name the column."""
+    width: int
+    """In characters, as spreadsheets count column widths."""
+    note: str
+    """What the header's note says."""
+    prompt: str
+    """What a chosen cell says, at most 255 characters."""
+    words: tuple[str, ...] = ()
+    """The drop-down's words; empty where any value may be typed."""
+    list_name: str = ""
+    """The defined name of the drop-down's list; equal lists share one."""
+    number_format: str = "General"
+    """`@` keeps what is typed as text."""
+    role: Role = Role.SETTING
+
+
+def template_columns(endpoint: Endpoint, lang: str) -> tuple[TemplateColumn, ...]:
+    """The template's columns, in the table's order."""
+    return tuple(_template_column(s, lang) for s in endpoint.columns)
+
+
+def _template_column(s: Setting, lang: str) -> TemplateColumn:
+    mark = " *" if s.role is Role.TARGET else ""
+    choices = s.kind.choices if isinstance(s.kind, ChoiceKind) else ()
+    words = tuple(c.label.pair(lang) for c in choices)
+    longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(_wide, words), 0)
+    first, second = s.label.ordered(lang)
+    return TemplateColumn(
+        key=s.key,
+        header=f"{first}{mark}\n{second}",
+        width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
+        note=_note(s, lang),
+        prompt=blank_said(s, lang),
+        words=words,
+        list_name="List_" + "_".join(re.sub(r"\W", "", c.label.en) for c in choices) if words
+        else "",
+        number_format=_FORMATS.get(type(s.kind), "General"),
+        role=s.role,
+    )  # fmt: skip
+
+
+_WIDTHS: Final[Mapping[type[Kind], int]] = {
+    IdKind: 16,
+    TextKind: 24,
+    IdListKind: 30,
+    MomentKind: 18,
+}
+_FORMATS: Final[Mapping[type[Kind], str]] = {
+    IdKind: "@", TextKind: "@", IdListKind: "@", MomentKind: "yyyy-mm-dd hh:mm",
+}  # fmt: skip
+
+
+def _wide(text: str) -> int:
+    """The text's width in characters; a Chinese one is two wide."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _note(s: Setting, lang: str) -> str:
+    values = Label("Values", "取值").say(lang)
+    lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
+    lines = [s.help.say(lang), f"{values}: {values_said(s.kind, lang)}"]
+    return "\n".join([*lines, *([lock] if s.lock is not Lock.NEVER else []), s.key])
+
+
+_TYPED_AS_TEXT: Final = (IdKind, IdListKind, ChoiceKind, IntegerKind)
+"""Kinds whose numbers are only digits: no text of them hides what was wrong."""
+
+Value = str | int | float | bool | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a template takes over from a sheet."""
+
+    own_headers: tuple[str, ...] = ()
+    """Of the columns that name no setting; they stand behind the template's own."""
+    rows: tuple[tuple[Value | None, ...], ...] = ()
+    """A value for each column of the template, then for each of `own_headers`."""
+    remarks: tuple[Text, ...] = ()
+
+
+def carry(sheet: Sheet, endpoint: Endpoint) -> Carried:
+    """The rows of `sheet` under the columns of `endpoint`; columns of results are left out."""
+    place = _places(sheet.headers, endpoint)
+    rest = [i for i in _others(sheet) if i not in place.values()]
+    kinds: list[tuple[int | None, Kind | None]] = [
+        *((place.get(column.key), column.kind) for column in endpoint.columns),
+        *((index, None) for index in rest),
+    ]
+    rows = tuple(
+        tuple(None if index is None else value(row.cells[index], kind) for index, kind in kinds)
+        for row in sheet.rows
+    )
+    names = tuple(writable(sheet.headers[index]) for index in rest)
+    return Carried(names, rows, tuple(_remarks(sheet.rows)))
+
+
+def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
+    """Key → the first column that names it; a second one is carried as a column of the user's."""
+    places: dict[str, int] = {}
+    for index, header in enumerate(headers):
+        column = endpoint.column_for(header)
+        if column is not None:
+            places.setdefault(column.key, index)
+    return places
+
+
+def _others(sheet: Sheet) -> Iterator[int]:
+    """The user's columns; those without a header only where they hold anything."""
+    for index, header in enumerate(sheet.headers):
+        filled = header.strip() or any(row.cells[index] not in (None, "") for row in sheet.rows)
+        if filled and not is_ours(header):
+            yield index
+
+
+def value(cell: Cell, kind: Kind | None) -> Value | None:
+    """The cell as it is written into a column of `kind`, or of the user's own for None.
+
+    >>> from bulkcast.catalogue import TextKind
+    >>> value(25096094, IdKind()), value(1.2345678901234568e17, IdKind()), value(123, TextKind())
+    ('25096094', 1.2345678901234568e+17, 123)
+    """
+    if isinstance(cell, FlaggedCell):
+        # A number too wide for its column is whole all the same; of others, what is seen counts.
+        return value(cell.value if cell.code == "id.display_shortened" else cell.shown, kind)
+    if isinstance(cell, str):
+        return writable(cell) or None
+    is_whole = isinstance(cell, int) and not isinstance(cell, bool)
+    return str(cell) if is_whole and isinstance(kind, _TYPED_AS_TEXT) else cell
+
+
+def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
+    if beyond := [row.number for row in rows if row.extra]:
+        said = marked("Cells beyond the last header are left out in row {row}.")
+        if len(beyond) > 1:
+            said = marked(
+                "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
+            )
+        yield Text(said, {"row": str(beyond[0]), "n": str(len(beyond))})
+
 
 SCHEMA_VERSION: Final = "1"
 """Of the workbook's build; raised when a reader would have to know."""
 
-_CREATED: Final = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC).replace(tzinfo=None)
+_CREATED: Final = datetime(2026, 11, 23, tzinfo=UTC).replace(tzinfo=None)
 """Fixed, so that the same table gives the same file."""
 
 _ROWS: Final = 20_001
@@ -126,7 +287,7 @@ def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
             case int() | float() if math.isfinite(value):
                 tab.write_number(row, index, value)
             # A workbook's days begin in 1900; earlier ones are kept as they read.
-            case datetime.datetime() if value.year >= 1900:
+            case datetime() if value.year >= 1900:
                 tab.write_datetime(row, index, value)
             case _:
                 tab.write_string(row, index, str(value))

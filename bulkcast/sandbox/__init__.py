@@ -8,13 +8,13 @@
 
 from bulkcast.model import SANDBOX_SECRET
 from bulkcast.sandbox.faults import Fault, Script, read_fault, read_script
-from bulkcast.sandbox.keeping import Keeper
 from bulkcast.sandbox.rules import Applied
 from bulkcast.sandbox.server import HOST, KeepLog, Received, Sandbox
 from bulkcast.sandbox.world import (
     SANDBOX_SID,
     Classroom,
-    Moment,
+    Keeper,
+    PointInTime,
     World,
     parse_world,
     read_world,
@@ -29,7 +29,7 @@ __all__ = [
     "Fault",
     "KeepLog",
     "Keeper",
-    "Moment",
+    "PointInTime",
     "Received",
     "Sandbox",
     "Script",

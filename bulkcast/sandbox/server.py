@@ -1,17 +1,15 @@
-"""A server that answers as ClassIn does, at the endpoint's path, on this machine only.
-
-It checks headers, stamp and signature, types, rules and locks as the vendor's pages describe them
-(`endpoints/webcast.py` names them), keeps what was set, and writes down every request as it came.
-Nothing of it was compared with the live API.
-"""
+"""A server that answers as ClassIn does, at the endpoint's path, on this computer only."""
 
 import asyncio
 import logging
 import os
 import random
+import socket
+import struct
+import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -26,20 +24,107 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.model import Credentials, Secret, Target
-from bulkcast.sandbox.delivery import cut_off, deliver
 from bulkcast.sandbox.faults import (
     Answer,
+    Drip,
     End,
     Fault,
     Ghost,
     Hang,
     Slow,
+    Smuggle,
     Throttle,
     reply_text,
 )
-from bulkcast.sandbox.keeping import Keeper
 from bulkcast.sandbox.rules import PARAMETER_ERROR, SUCCESS, Applied, Room, Rules
-from bulkcast.sandbox.world import Classroom, World
+from bulkcast.sandbox.world import Classroom, Keeper, World
+
+Pause = Callable[[float], Awaitable[None]]
+
+_SECOND_ANSWER: Final = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}'
+_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""No lingering: closing a socket so sends a reset.  Windows has shorts in `struct linger`."""
+
+
+async def deliver(
+    request: web.BaseRequest,
+    *,
+    fault: Fault | None,
+    text: bytes,
+    headers: Mapping[str, str],
+    pause: Pause,
+) -> web.StreamResponse:
+    """Answer `request` as `fault` has it; where it leaves ClassIn's own answer, that is `text`."""
+    match fault.deed if fault else None:
+        case Answer(status, body, own):
+            return web.Response(status=status, body=body, headers={**headers, **own})
+        case Hang(seconds):
+            await pause(seconds)
+            return cut_off(request, End.CLOSE)
+        case End() as end:
+            return await _ending(request, text, headers, end)
+        case Drip(gap_s):
+            return await _dripping(request, text, headers, gap_s, pause)
+        case Smuggle():
+            return await _smuggling(request, text, headers)
+        case _:
+            return web.Response(body=text, headers=headers)
+
+
+def cut_off(request: web.BaseRequest, end: End) -> web.Response:
+    """End the connection now, with a reset or an orderly close; the response goes nowhere."""
+    transport = request.transport
+    if transport is not None and end is End.RESET:
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+        transport.abort()
+    elif transport is not None:
+        transport.close()
+    return web.Response()
+
+
+async def _begin(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(text)
+    await response.prepare(request)
+    return response
+
+
+async def _ending(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], end: End
+) -> web.StreamResponse:
+    if end is not End.TRUNCATED:
+        return cut_off(request, end)
+    response = await _begin(request, text, headers)
+    await response.write(text[: len(text) // 2])
+    cut_off(request, End.CLOSE)
+    return response
+
+
+async def _dripping(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], gap_s: float, pause: Pause
+) -> web.StreamResponse:
+    response = await _begin(request, text, headers)
+    for position in range(len(text)):
+        if request.transport is None:  # whoever asked has gone
+            return response
+        await response.write(text[position : position + 1])
+        await pause(gap_s)
+    return response
+
+
+async def _smuggling(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    response = await _begin(request, text, headers)
+    await response.write(text)
+    await response.write_eof()
+    if isinstance(request.transport, asyncio.WriteTransport):
+        request.transport.write(_SECOND_ANSWER)
+    return response
+
 
 HOST: Final = "127.0.0.1"
 WRONG_SIGNATURE: Final = 101002005

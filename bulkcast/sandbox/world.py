@@ -1,33 +1,11 @@
-"""The institution that a sandbox plays: what it lacks, its classrooms, and what goes wrong there.
-
-A world file is one JSON object; everything in it is optional:
-
-    {"sid": "99000001",            the institution's SID
-     "lacks": ["liveState"],       settings it cannot switch on
-     "open": true,                 ids not listed are plain classrooms; otherwise they are refused
-     "first_whole": true,          a classroom refuses a part of recording, type, live, playback
-                                   until it was sent all of them, and live or playback while its
-                                   recording is off; so unless false is given
-     "whole_groups": true,         a part of them is refused always
-     "counts": "characters",       of long texts, where a signature is checked; otherwise bytes
-     "latency": 0.05,              seconds every answer takes
-     "limit": {"calls": 1000, "per_s": 60},      null for none
-     "fault_rate": 0.1, "seed": 7, "weather": ["http:503", "reset:applied"],
-     "classrooms": [{"activityId": 25096094, "courseId": 414193,
-                     "starts_at": 1803859200,    Unix seconds, or
-                     "starts_in": 600,           seconds after the sandbox began
-                     "ends_at": …, "ends_in": …, 45 minutes after its start unless given
-                     "deleted": true, "foreign": true, "dual_teacher": true, "recorded": true,
-                     "faults": ["reset:applied", "code:104*"]}]}
-
-Ids are named as the endpoint's body names them.  `faults` and `weather` are spelled as in
-`faults`; random weather depends only on seed, classroom and how often it was called.
-"""
+"""The institution that a sandbox plays, and how it is kept between commands."""
 
 import json
 import math
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +13,7 @@ from typing import Any, Final
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.i18n import OR
 from bulkcast.model import Target
 from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
@@ -46,7 +25,36 @@ from bulkcast.sandbox.faults import (
     read_fault,
     read_script,
 )
-from bulkcast.wording import OR
+
+
+class Keeper:
+    """The changes of a world, in the file `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Iterator[tuple[Target, dict[str, Any], float]]:
+        """Each classroom that was set, with what and when; the oldest first."""
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            with suppress(ValueError, TypeError, LookupError):  # the last one may be cut off
+                (key, number), body, at = json.loads(line)
+                yield Target(str(key), int(number)), dict(body), float(at)
+
+    def add(self, target: Target, body: Mapping[str, object], at: float) -> None:
+        """Keep a change; a disk that is full costs the next rehearsal its past, not this one."""
+        line = json.dumps([[target.key, target.id], dict(body), at]).encode()
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(file, b"\n" + line)  # first: the line before may be cut off
+            finally:
+                os.close(file)
+
 
 SANDBOX_SID: Final = "99000001"
 CLASS_S: Final = 45 * 60.0
@@ -59,7 +67,7 @@ _WEATHER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PointInTime:
     """A point in time: Unix seconds, or seconds after the sandbox began."""
 
     seconds: float
@@ -78,8 +86,8 @@ class Classroom:
     """Every id it can be named by; the first one names its state."""
     context: tuple[tuple[str, int], ...] = ()
     """Ids that go with it, such as its course's."""
-    starts: Moment | None = None
-    ends: Moment | None = None
+    starts: PointInTime | None = None
+    ends: PointInTime | None = None
     deleted: bool = False
     foreign: bool = False
     """Whether it belongs to another institution."""
@@ -213,9 +221,9 @@ def _counting(value: Any, where: str) -> Counting:
     )
 
 
-def _moment(value: Any, where: str) -> Moment:
+def _moment(value: Any, where: str) -> PointInTime:
     since_start = where.endswith("_in")
-    return Moment(_number(value, where, -1e11, 1e11), since_start)
+    return PointInTime(_number(value, where, -1e11, 1e11), since_start)
 
 
 class _World:

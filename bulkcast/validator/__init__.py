@@ -1,18 +1,12 @@
-"""Checking a sheet: every row becomes a `Change`, or an `Invalid` with all that is wrong with it.
-
-Pure: the same sheet gives the same answer anywhere, so `validate` and `apply` cannot disagree.
-What may stand in a cell is the endpoint's to say; how damage by spreadsheets is told from what was
-meant is known here.
-"""
+"""Checks a sheet: every row becomes a `Change`, or an `Invalid` with all that is wrong with it."""
 
 from collections.abc import Iterator
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
-from bulkcast.validator.checking import CheckRules
-from bulkcast.validator.claims import Claims, Turn
+from bulkcast.validator.duplicates import Claims, Turn
 from bulkcast.validator.sheet import SheetCheck
-from bulkcast.validator.validating import Validated, Validator
+from bulkcast.validator.sheet_check import CheckRules, Validated, Validator
 
 __all__ = [
     "CheckRules",

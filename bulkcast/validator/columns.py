@@ -7,9 +7,9 @@ from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, bare_names, fold
+from bulkcast.i18n import marked
+from bulkcast.messages import issue
 from bulkcast.model import Issue, Severity
-from bulkcast.problems import issue
-from bulkcast.wording import marked
 
 _NEAR: Final = 0.87
 """difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of

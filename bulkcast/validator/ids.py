@@ -1,4 +1,4 @@
-"""Reading ids: alone, in lists, and what spreadsheets make of them."""
+"""Reads ids and lists of ids, and recognises what spreadsheets make of them."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from typing import Final
 
 from bulkcast.catalogue import INT64_MAX
 from bulkcast.model import Cell, Severity
-from bulkcast.validator.reading import (
+from bulkcast.validator.parsing import (
     BLANK,
     EXACT_BELOW,
     Finding,

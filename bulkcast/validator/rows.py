@@ -5,10 +5,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
-from bulkcast.catalogue import Endpoint, IdListKind, Lock, Role, Setting, TextKind, fold
-from bulkcast.masking import masked
+from bulkcast.catalogue import (
+    Clash,
+    Endpoint,
+    IdListKind,
+    Lock,
+    Needs,
+    Role,
+    Rule,
+    Setting,
+    TextKind,
+    Together,
+    TooFew,
+    fold,
+)
+from bulkcast.messages import issue
 from bulkcast.model import (
     Block,
     Cell,
@@ -22,10 +35,88 @@ from bulkcast.model import (
     Target,
     Text,
 )
-from bulkcast.problems import issue
+from bulkcast.safe_text import masked
 from bulkcast.validator.columns import address, letters
-from bulkcast.validator.reading import Finding, Memory, Reading, visible
-from bulkcast.validator.rules import Breach, Breaches, Case
+from bulkcast.validator.parsing import Finding, Memory, Reading, visible
+
+Values = Mapping[str, SettingValue]
+
+
+class Breach(NamedTuple):
+    """A rule that a row's settings break."""
+
+    code: str
+    severity: Severity
+    key: str | None
+    """The setting at fault; None where it is the row as a whole."""
+    args: Mapping[str, str]
+    keys: tuple[str, ...]
+    """All settings the rule looks at."""
+
+
+_REMEMBERED: Final = 4096
+Case = tuple[SettingValue | None, ...]
+"""What a row sets, for each of the keys that rules look at."""
+
+
+class Breaches(dict[Case, tuple[Breach, ...]]):
+    """Which rules a row's settings break, found once for rows that are alike."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        super().__init__()
+        self._rules = rules
+        self.keys_of_case = tuple(dict.fromkeys(key for rule in rules for key in rule_keys(rule)))
+
+    def __missing__(self, case: Case) -> tuple[Breach, ...]:
+        pairs = zip(self.keys_of_case, case, strict=True)
+        values = {key: value for key, value in pairs if value is not None}
+        broken = tuple(breach for rule in self._rules for breach in _broken(rule, values))
+        if len(self) < _REMEMBERED:
+            self[case] = broken
+        return broken
+
+
+def rule_keys(rule: Rule) -> tuple[str, ...]:
+    """The settings that a rule looks at."""
+    match rule:
+        case Clash():
+            return (rule.key, rule.other)
+        case Together():
+            return rule.keys
+        case Needs():
+            return (*rule.keys, rule.other)
+        case TooFew():
+            return (rule.key, *rule.others)
+        case _ as never:
+            assert_never(never)
+
+
+def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
+    keys = rule_keys(rule)
+    match rule:
+        case Clash():
+            if values.get(rule.key) in rule.values and values.get(rule.other) in rule.other_values:
+                yield Breach(rule.code, rule.severity, rule.key, {"other": rule.other}, keys)
+        case Together():
+            given = [key for key in rule.keys if key in values]
+            if given and len(given) < len(rule.keys):
+                said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
+                yield Breach(rule.code, rule.severity, None, said, keys)
+        case TooFew():
+            yield from _too_few(rule, values)
+        case Needs():
+            first = next((key for key in rule.keys if values.get(key)), None)
+            if first is not None and values.get(rule.other) != rule.value:
+                yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
+        case _ as never:
+            assert_never(never)
+
+
+def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
+    possible = [key for key in rule.others if values.get(key) != 0]
+    if values.get(rule.key) in rule.values and len(possible) < rule.least:
+        yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))
+
 
 _MASK: Final = "•••"
 _QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
@@ -48,7 +139,7 @@ class Column:
     memory: Memory
 
 
-class Judged(NamedTuple):
+class RowCheck(NamedTuple):
     """A row, judged by itself."""
 
     number: int
@@ -132,7 +223,7 @@ class RowChecker:
                 remarkable[place].append((key, reading))
         return Lines(block, values, remarkable)
 
-    def judge(self, lines: Lines) -> Iterator[Judged]:
+    def judge(self, lines: Lines) -> Iterator[RowCheck]:
         """Each row in its turn: what it says, or its errors; all of them, not the first."""
         numbers, remarkable, extra = lines.block.numbers, lines.remarkable, lines.block.extra
         first, nothing, one = self._first_setting, self._nothing, len(self.targets) - 1
@@ -143,7 +234,7 @@ class RowChecker:
             if extra and number in extra:
                 shifted = self._shifted(len(lines.block.columns), extra[number])
                 header = self._header_again(lines, place, values)
-                yield header or Judged(number, values, None, (shifted,))
+                yield header or RowCheck(number, values, None, (shifted,))
             elif (
                 broken
                 or place in remarkable
@@ -152,7 +243,7 @@ class RowChecker:
             ):
                 yield self._judge(lines, place, values, broken)
             else:
-                yield Judged(number, values, 0 if given[0] is not None else _second(given))
+                yield RowCheck(number, values, 0 if given[0] is not None else _second(given))
 
     def _cases(self, lines: Lines) -> Iterable[Case]:
         """Of each row what rules look at: of a list or a text no more than whether it is empty."""
@@ -170,7 +261,7 @@ class RowChecker:
 
     def _judge(
         self, lines: Lines, place: int, values: tuple[Any, ...], broken: Sequence[Breach]
-    ) -> Judged:
+    ) -> RowCheck:
         """A row of which something is to be said."""
         cells = _Cells(lines.block, place)
         remarkable = lines.remarkable.get(place, ())
@@ -197,11 +288,11 @@ class RowChecker:
             issues.sort(key=_gravity)
         found = tuple(issues)
         if not given or (found and found[0].severity is Severity.ERROR):
-            return Judged(lines.block.numbers[place], values, None, found)
+            return RowCheck(lines.block.numbers[place], values, None, found)
         also = given[1] if len(given) > 1 else None
-        return Judged(lines.block.numbers[place], values, given[0], found, also)
+        return RowCheck(lines.block.numbers[place], values, given[0], found, also)
 
-    def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> Judged | None:
+    def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> RowCheck | None:
         """The judgement of a row that is a header; None of any other."""
         number = lines.block.numbers[place]
         row = [column[place] for column in lines.block.columns]
@@ -218,10 +309,10 @@ class RowChecker:
         held = {column.index: key for key, column in self._columns.items()}
         moved = [i for i, key in named.items() if held.get(i) != key]
         if not moved:
-            return Judged(number, values, None, (self._of_row("row.header_again"),))
+            return RowCheck(number, values, None, (self._of_row("row.header_again"),))
         cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
         self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
-        return Judged(number, values, None)
+        return RowCheck(number, values, None)
 
     # -------------------------------------------------------------- what is to be said
 
@@ -289,7 +380,7 @@ class RowChecker:
 
     # -------------------------------------------------------------- what a row comes to
 
-    def row(self, judged: Judged) -> CheckedRow:
+    def row(self, judged: RowCheck) -> CheckedRow:
         """The row's change, or its errors."""
         number, values, target, also = judged.number, judged.values, judged.target, judged.also
         issues = tuple([at(found, number) for found in judged.issues])
@@ -307,20 +398,20 @@ class RowChecker:
         classroom = self.classroom(judged)
         return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues)
 
-    def classroom(self, judged: Judged) -> Target:
+    def classroom(self, judged: RowCheck) -> Target:
         """The classroom that a valid row names."""
         place = judged.target or 0
         return Target(self.targets[place], judged.values[place])
 
-    def wish(self, judged: Judged) -> int:
+    def wish(self, judged: RowCheck) -> int:
         """What a row asks for, but for the classroom's name: the same for rows that ask the same.
 
         64 bits of it: for two of a few million rows to share them by chance is out of the question.
         """
         return hash(judged.values[self._wish :])
 
-    def locks_at(self, judged: Judged) -> int | None:
-        """When the first setting of a row locks, as `locks.locks_at` has it of a change."""
+    def locks_at(self, judged: RowCheck) -> int | None:
+        """When the first setting of a row locks, as `deadlines.locks_at` has it of a change."""
         values = judged.values
         start: int | None = None if self._starts is None else values[self._starts]
         if start is not None:

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Invalid, Issue, RawRow, Severity
-from bulkcast.validator.checking import CheckRules
-from bulkcast.validator.standing import Held, held_against
-from bulkcast.validator.validating import Validator
+from bulkcast.validator.duplicates import SentRows, resolve_with_sent
+from bulkcast.validator.sheet_check import CheckRules, Validator
 
 
 class SheetCheck:
@@ -39,10 +38,12 @@ class SheetCheck:
         found = self._rows.result(of_file)
         of_sheet = found.of_sheet
         if any(issue.severity is Severity.ERROR for issue in of_sheet):
-            done = Held(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in found.kept))
+            done = SentRows(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in found.kept))
         else:
             same = self._rows.same | self._sent.same
-            done = held_against(found.kept, self._sent.result().kept, same, self._rules.duplicates)
+            done = resolve_with_sent(
+                found.kept, self._sent.result().kept, same, self._rules.duplicates
+            )
         return Checked(
             done.rows, of_sheet, found.ignored_columns, self._rows.columns, done.overtaken
         )

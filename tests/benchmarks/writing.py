@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import write_results
-from bulkcast.reporter.columns import FIELDS, texts
+from bulkcast.reporter.result_columns import FIELDS, texts
 from tests.benchmarks.measuring import Figure, height_mb, spend
 
 N_ROWS = 100_000

@@ -1,0 +1,427 @@
+"""`apply`, `resubmit` and `resume`: show the plan, ask, send, say how it ended."""
+
+import asyncio
+import os
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.text import Text
+
+from bulkcast import pipeline
+from bulkcast.catalogue import fold
+from bulkcast.cli import (
+    console,
+    context,
+    exit_status,
+    json_output,
+    progress,
+    render,
+    signals,
+    validate,
+)
+from bulkcast.cli.console import Output, command, output, shown, whole
+from bulkcast.cli.context import Given
+from bulkcast.cli.language import calling, said, tr, trn
+from bulkcast.cli.plan_summary import Figures, figures
+from bulkcast.cli.plan_view import plan
+from bulkcast.config import Config
+from bulkcast.errors import CannotStart
+from bulkcast.model import RowStatus, Severity
+from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
+
+_YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
+_NO: Final = frozenset({"n", "no", "否", "不", "不是", "取消", ""})
+
+
+def confirm(question: str) -> None:
+    """Ask; nothing typed is no.
+
+    Raises:
+        click.Abort: the answer was no, or the terminal is gone.
+
+    """
+    if not _answer(question):
+        raise click.Abort
+
+
+def _answer(question: str) -> bool:
+    while True:
+        click.echo(f"{question} {tr('[y/N]')}{tr(': ')}", nl=False, err=True)
+        try:
+            _wait_for_a_line()
+            answer = fold(input())
+        except (KeyboardInterrupt, EOFError) as exc:
+            click.echo(err=True)  # the cursor stands behind the question yet
+            raise click.Abort from exc
+        if answer in _YES | _NO:
+            return answer in _YES
+        click.echo(tr("Answer y for yes or n for no."), err=True)
+
+
+def _wait_for_a_line() -> None:
+    """Wait until something was typed.
+
+    `input` misses a signal that comes just before it begins to read, and would sit there as if
+    nobody had asked it to end.
+    """
+    if os.name != "posix" or not sys.stdin.isatty():
+        return
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    try:
+        select.select([sys.stdin, heard], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(heard)
+        os.close(told)
+
+
+_WELL: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
+_RESUMED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+
+
+def show_ended(told: Output, report: RunReport) -> None:
+    """Counts that add up, why it stopped, where the result sheet is."""
+    well = report.results is not None and not report.exit_status
+    for remark in report.remarks:
+        if not (told.quiet and well):
+            told.warn(shown(said(remark)))
+    if told.as_json:
+        return
+    stopped = render.why_stopped(report.stop, report.counts, told.symbols) if report.stop else ()
+    if told.quiet:
+        if report.exit_status:
+            _show_wrong(told, report, stopped)
+        return
+    earlier = report.earlier
+    told.show(Text(""), render.outcome(report.counts, earlier, told.symbols))
+    told.show(render.total(report, told.symbols))
+    told.show(*_left_out_said(report))
+    told.show(*stopped)
+    if report.results:
+        told.show(whole(tr("Result sheet: "), shown(report.results)))
+
+
+def _show_wrong(told: Output, report: RunReport, stopped: Iterable[Text]) -> None:
+    """The counts of the rows that are not as they should be, and where to look."""
+    wrong = Counter({s: n for s, n in report.counts.items() if s not in _WELL})
+    told.trouble(render.outcome(wrong, {}, told.symbols), *stopped)
+    if report.results:
+        told.trouble(whole(tr("Result sheet: "), shown(report.results)))
+
+
+def _left_out_said(report: RunReport) -> Iterable[Text]:
+    if n := _left_out(report):
+        said = trn(
+            "{n} row is left out, as asked; the exit status, {status}, tells of the others.",
+            "{n} rows are left out, as asked; the exit status, {status}, tells of the others.",
+            n,
+            status=str(report.exit_status),
+        )
+        yield Text(said)
+
+
+def _left_out(report: RunReport) -> int:
+    """How many rows an option such as --limit left for later."""
+    return sum(row.code == "plan.not_chosen" for row in report.rows)
+
+
+def next_step(report: RunReport) -> Text:
+    """The command to type next; empty-handed where nothing is left to do."""
+    of_run = tuple(context.typed(*context.OF_RUN))
+    if not report.rows:
+        return Text(tr(validate.NO_ROWS))
+    unfinished = any(report.counts[status] for status in _RESUMED)
+    to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
+    again = command(
+        "bulkcast",
+        "resubmit",
+        report.results or "FILE",
+        *context.typed(*context.OF_READING),
+        *of_run,
+    )
+    go_on = command("bulkcast", "resume", report.run, *of_run)
+    if report.stop and report.stop.code != "run.ledger_gone" and unfinished:
+        return whole(tr("Next, to go on where it stopped: "), go_on)
+    if to_fix:
+        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
+    if unfinished and sum(report.counts[s] for s in _RESUMED) == _left_out(report):
+        return whole(tr("Next, to send the rest: "), again)
+    if unfinished:
+        return whole(tr("Next, to send those rows again: "), again)
+    return Text(tr("Nothing is left to do."))
+
+
+_Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
+
+
+def apply(sheet: Path, given: Given) -> int:
+    """Plan a sheet, or take up a plan; ask, send it, hand it back; the exit status."""
+    told = output(given)
+    _refuse_to_hang(given)
+    options = context.send_options(given)
+    if pipeline.is_plan(sheet):
+        return _apply_plan(told, sheet, options, given)
+    prepared = pipeline.prepare(
+        sheet, context.sheet_options(given), context.selection(given), keep_cells=False
+    )
+    if given["only"]:
+        validate.require_results(prepared)
+    elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
+        _ask_for_resubmit(told, prepared, given)
+    prepared = pipeline.lean(prepared)
+    return _apply(told, prepared, options, given)
+
+
+def _ask_for_resubmit(told: Output, prepared: Prepared, given: Given) -> None:
+    """Say that `apply` sends all rows of a result sheet; where somebody is there, ask.
+
+    Raises:
+        click.Abort: `resubmit` was meant.
+
+    """
+    typed = context.typed(*context.OF_SHEET, *context.OF_RUN)
+    told.warn(
+        tr(
+            "{name} is a result sheet, and apply sends all its rows, also those that are done; what"
+            " did not succeed is sent with {command}",
+            name=shown(prepared.path.name),
+            command=command("bulkcast", "resubmit", prepared.path, *typed),
+        )
+    )
+    if not (given["yes"] or given["dry_run"]):
+        confirm(tr("Send all its rows, and not only what did not succeed?"))
+
+
+def _apply_plan(told: Output, path: Path, options: SendOptions, given: Given) -> int:
+    """Send exactly what a plan file says, or nothing."""
+    context.require_plain(given)
+    prepared, institution = pipeline.read_plan(path)
+    config = _config(given)
+    if config is None or given["sandbox"]:
+        where = render.institution_said(institution)
+        told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
+        return _carry_on(told, prepared, config, options, given)
+    pipeline.require_for(institution, config.institution, path)
+    prepared = pipeline.recall(prepared, config.home, config.institution)
+    return _carry_on(told, prepared, config, options, given)
+
+
+def resubmit(sheet: Path, given: Given) -> int:
+    """Send again what did not succeed, by what a result sheet says; the exit status."""
+    told = output(given)
+    _refuse_to_hang(given)
+    options = context.send_options(given)
+    given = context.resubmitted(given)
+    prepared = pipeline.prepare(
+        sheet, context.sheet_options(given), context.selection(given), keep_cells=False
+    )
+    validate.require_results(prepared)
+    prepared = pipeline.lean(prepared)
+    return _apply(told, prepared, options, given)
+
+
+def resume(run: str, given: Given) -> int:
+    """Go on with a run that ended early; the exit status."""
+    told = output(given)
+    run, given = context.located(run, given)
+    options = context.send_options(given)
+    config = context.config(given)
+    is_over = not pipeline.left_to_send(config.home, run)
+
+    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+        return await pipeline.resume(config, run, options, control=control, watch=watch)
+
+    during = _silent(told) if is_over else told
+    report = asyncio.run(_carry_out(during, config, options, given, use))
+    if is_over:
+        told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
+    return _tell(told, report)
+
+
+def _apply(told: Output, prepared: Prepared, options: SendOptions, given: Given) -> int:
+    config = _config(given)
+    prepared = context.recalled(prepared, config, given)
+    return _carry_on(told, prepared, config, options, given)
+
+
+def _config(given: Given) -> Config | None:
+    """The institution; a dry run does without one, unless what it remembers is asked for."""
+    try:
+        return context.config(given)
+    except CannotStart:
+        if given["dry_run"] and not context.remembers(given):
+            return None
+        raise
+
+
+def _carry_on(
+    told: Output, prepared: Prepared, config: Config | None, options: SendOptions, given: Given
+) -> int:
+    calling(prepared.names)
+    pipeline.require_sendable(prepared, context.home(given), config)
+    if config is None or given["dry_run"]:
+        return _dry_run(told, prepared, options, given)
+    pipeline.require_place(prepared, options)
+    _show_warnings(told, prepared, given)
+    planned = _show_plan(told, prepared, options)
+    validate.show_where_wrong(told, prepared)
+    _require_expected(prepared, given)
+    _agree(planned.sent, config, given)
+
+    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+        return await pipeline.apply(prepared, config, options, control=control, watch=watch)
+
+    during = told if planned.sent else _silent(told)
+    report = asyncio.run(_carry_out(during, config, options, given, use))
+    return _tell(told, report)
+
+
+def _silent(told: Output) -> Output:
+    """Where nothing is sent, there is no progress to speak of."""
+    return replace(told, quiet=True)
+
+
+def _require_expected(prepared: Prepared, given: Given) -> None:
+    pipeline.require_expected(prepared, given["max_changes"], given["approve"], now=time.time())
+
+
+def _dry_run(told: Output, prepared: Prepared, options: SendOptions, given: Given) -> int:
+    if told.as_json:
+        _require_expected(prepared, given)
+        told.document(json_output.dump(json_output.dry_run(prepared)))
+        return prepared.exit_status
+    most = None if given["all_"] else render.PROBLEMS_MOST
+    validate.show_problems(told, prepared, most=most)
+    validate.show_verdict(told, prepared)
+    _show_plan(told, prepared, options)
+    _require_expected(prepared, given)
+    told.say(
+        Text(
+            tr(
+                "Dry run: nothing was sent. What only ClassIn can know (ids it does not have,"
+                " editions without a feature) shows when it is."
+            )
+        )
+    )
+    return prepared.exit_status
+
+
+# ------------------------------------------------------------------ before
+
+
+def _refuse_to_hang(given: Given) -> None:
+    """Without a terminal nobody can answer, so that must have been said beforehand."""
+    if not (given["yes"] or given["dry_run"] or console.is_interactive()):
+        raise CannotStart(
+            "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
+            " nothing"
+        )
+
+
+def _show_warnings(told: Output, prepared: Prepared, given: Given) -> None:
+    """What to know of the rows to be sent before agreeing to it."""
+    of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
+    warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
+    found = [*of_the_sheet, *warnings]
+    listed = render.grouped(found, most=None if given["all_"] else _WARNINGS_MOST)
+    told.say(*render.problems(listed, told.symbols))
+    if listed.cut:
+        told.say(Text(tr("and {n} more; --all lists them too", n=f"{listed.cut:,}")), Text(""))
+
+
+_WARNINGS_MOST = 20
+
+
+def _show_plan(told: Output, prepared: Prepared, options: SendOptions) -> Figures:
+    """What would be sent, counted; the rows that are wrong stand in the result sheet."""
+    now = time.time()
+    planned = figures(prepared, rate=options.rate, now=now)
+    validate.show_remarks(told, prepared)
+    validate.show_ignored(told.say, prepared)
+    told.say(*plan(planned, told.symbols))
+    validate.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
+    if planned.unchanged:
+        told.say(Text(tr(validate.NOT_SEEN)))
+    return planned
+
+
+def _agree(n: int, config: Config, given: Given) -> None:
+    """Ask, unless --yes was given or there is no row to send.
+
+    Raises:
+        click.Abort: the answer was no.
+
+    """
+    if given["yes"] or not n:
+        return
+    confirm(
+        trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=_where(config, given))
+    )
+
+
+def _where(config: Config, given: Given) -> str:
+    """Where rows are sent, in words."""
+    if given["sandbox"]:
+        return tr("the sandbox on this computer")
+    return render.institution_said(config.institution)
+
+
+# ------------------------------------------------------------------ during
+
+
+def _tell(told: Output, report: RunReport) -> int:
+    """Say how a run ended and what is next; the exit status."""
+    if told.as_json:
+        told.document(json_output.dump(json_output.run(report)))
+    show_ended(told, report)
+    if not told.as_json:
+        told.say(next_step(report))
+    _tell_unwritten(told, report)
+    return report.exit_status
+
+
+def _tell_unwritten(told: Output, report: RunReport) -> None:
+    """Say which stream took less than the outcome; the status stays true of the rows."""
+    for why in exit_status.unwritten():
+        show = command("bulkcast", "runs", "show", report.run)
+        sentence = tr("{why}; `{command}` shows how the rows ended", why=why, command=show)
+        console.complain(f"bulkcast: {sentence}", as_json=told.as_json)
+
+
+def _require_streams() -> None:
+    """Begin nothing that could not be told.
+
+    Raises:
+        CannotStart: a stream takes no more.
+
+    """
+    for why in exit_status.unwritten():
+        raise CannotStart("{why}; nothing was sent", why=why)
+
+
+async def _carry_out(
+    told: Output, config: Config, options: SendOptions, given: Given, use: _Use
+) -> RunReport:
+    async with context.connected(config, given) as connected:
+        told.say(Text(tr("Sending to {where}", where=_where(config, given))))
+        _require_streams()
+        return await watched(told, options.rate, lambda *doors: use(connected, *doors))
+
+
+async def watched(
+    told: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
+) -> RunReport:
+    """Carry out a use case with its progress shown, to be stopped by signals."""
+    control = Control()
+    with progress.shown_on(told, rate) as watch, signals.heeding(control, told.warn):
+        return await use(control, watch)

@@ -1,0 +1,320 @@
+"""`demo` and `sandbox`: the sample term, and the stand-in for ClassIn."""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bulkcast import pipeline
+from bulkcast.catalogue import Limit
+from bulkcast.cli import apply, context, json_output, signals, validate
+from bulkcast.cli.console import Output, command, output, shown, whole
+from bulkcast.cli.context import Given
+from bulkcast.cli.language import calling, current_translator, tr, trn
+from bulkcast.cli.plan_summary import figures
+from bulkcast.cli.plan_view import plan
+from bulkcast.cli.states import status_written
+from bulkcast.config import Config
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.model import RowStatus
+from bulkcast.pacing import parse_rate
+from bulkcast.pipeline import (
+    RESUBMITTED,
+    Prepared,
+    RunReport,
+    Selection,
+    SendOptions,
+    SheetOptions,
+    zone,
+)
+from bulkcast.reporter import sample
+from bulkcast.reporter.result_columns import FIELDS
+from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
+
+
+def sandbox(given: Given) -> int:
+    """Serve until a signal ends it."""
+    told = output(given)
+    world = _changed(read_world(given["world"]) if given["world"] else World(), given)
+    playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=given["clock_offset"])
+    asyncio.run(_serve(told, playing, world.sid, given["port"]))
+    one = "The sandbox has ended after {n} request."
+    told.say(Text(trn(one, "The sandbox has ended after {n} requests.", playing.received)))
+    return 0
+
+
+def _changed(world: World, given: Given) -> World:
+    """The world with what the options say of it."""
+    changes: dict[str, Any] = {
+        field: given[field] for field in ("fault_rate", "seed") if given[field] is not None
+    }
+    if given["limit"] is not None:
+        changes["limit"] = _limit(given["limit"])
+    return replace(world, **changes)
+
+
+def _limit(text: str) -> Limit | None:
+    """Calls in any minute; `max` is no limit."""
+    per_s = parse_rate(text)
+    return None if per_s == float("inf") else Limit(max(1, round(per_s * 60)), 60.0, "--limit")
+
+
+async def _serve(told: Output, playing: Sandbox, sid: str, port: int) -> None:
+    ended = _Ended()
+    async with playing.serving(port=port) as root_url:
+        with signals.heeding(ended, lambda _: None):
+            _introduce_sandbox(told, root_url, sid)
+            await ended.wait()
+
+
+class _Ended:
+    """A server's only way to stop in order is to stop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def stop(self, exit_status: int) -> None:  # noqa: ARG002 - Ctrl-C is how a server ends well
+        """End the wait."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until stopped."""
+        await self._event.wait()
+
+
+def _introduce_sandbox(told: Output, root_url: str, sid: str) -> None:
+    secret = SANDBOX_SECRET.reveal()
+    env = {"BULKCAST_ROOT_URL": root_url, "BULKCAST_SID": sid, "BULKCAST_SECRET": secret}
+    if told.as_json:
+        document = {"schema": "bulkcast.sandbox/1", "url": root_url, "env": env}
+        told.document(json_output.dump(document))
+        return
+    told.document(tr("The sandbox answers at {url}", url=root_url))
+    told.say(
+        Text(tr("Everything sent to it stays on this computer.  To use it, in another terminal:"))
+    )
+    form = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
+    for name, value in env.items():
+        told.say(Text("    " + form.format(name, value)))
+    told.say(Text(tr("Ctrl-C ends it.")))
+
+
+_RATE: Final = 6000 / 60.0
+_SHEET, _WORLD, _MENDED, _HOME = "term.xlsx", "world.json", "mended.csv", "home"
+_PROBLEMS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Where the story takes place."""
+
+    told: Output
+    folder: Path
+    weeks: int
+    """How far the sample's classes were moved into the future."""
+
+    @property
+    def sheet(self) -> Path:
+        """The term as the office uploads it."""
+        return self.folder / _SHEET
+
+
+def demo(folder: Path) -> int:
+    """Tell the story; 0 once it is told, 130 where it was interrupted."""
+    told = output({"as_json": False, "quiet": False, "verbose": False})
+    stage = _Stage(told, folder, _lay_out(folder))
+    _introduce(stage)
+    prepared = _validate(stage)
+    status = asyncio.run(_send_and_mend(stage, prepared))
+    if not status:
+        _conclude(stage)
+    return status
+
+
+# ------------------------------------------------------------------ the folder
+
+
+def _lay_out(folder: Path) -> int:
+    """Copy the sample into `folder`; by how many weeks its classes moved."""
+    if folder.exists() and not (folder / _WORLD).exists():
+        raise CannotStart(
+            "{folder} exists and is no demo's folder; choose another with --dir", folder=folder
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.fromtimestamp(time.time(), zone(SheetOptions().tz)).replace(tzinfo=None)
+    with _samples() as source:
+        for name in (_WORLD, _MENDED):
+            shutil.copyfile(source / name, folder / name)
+        return sample.lay_out(source / _SHEET, folder / _SHEET, WEBCAST, now=now)
+
+
+@contextmanager
+def _samples() -> Iterator[Path]:
+    """The sample term: inside the package where it is installed, beside it in a checkout."""
+    package = files("bulkcast")
+    with as_file(package / "_samples") as installed, as_file(package) as here:
+        yield installed if installed.is_dir() else here.parent / "samples" / "term"
+
+
+# ------------------------------------------------------------------ the story
+
+
+def _introduce(stage: _Stage) -> None:
+    lines = [
+        tr(
+            "A school uploads its term: one class a row, and what is to be recorded, streamed and"
+            " played back.  ClassIn is played by a sandbox on this computer; nothing leaves it."
+        ),
+        tr("Everything made here lies in {folder}.", folder=shown(stage.folder)),
+    ]
+    if stage.weeks:
+        one = "The sample's classes were moved by {n} week, into the future."
+        many = "The sample's classes were moved by {n} weeks, into the future."
+        lines.append(trn(one, many, stage.weeks))
+    _head(stage, 0, tr("The sample term"))
+    stage.told.show(*(Text(line) for line in lines))
+
+
+def _validate(stage: _Stage) -> Prepared:
+    _head(stage, 1, tr("Validate: what is wrong, before anything is sent"))
+    _typed(stage, "validate", stage.sheet)
+    stage.told.show(Text(""))
+    prepared = pipeline.prepare(stage.sheet)
+    calling(prepared.names)
+    validate.show_problems(stage.told, prepared, most=_PROBLEMS)
+    validate.show_verdict(stage.told, prepared)
+    return prepared
+
+
+async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
+    """The exit status of the run that was interrupted, or 0."""
+    world = replace(read_world(stage.folder / _WORLD), limit=None)
+    async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
+        config = context.sandbox_config(world.sid, stage.folder / _HOME, root_url)
+        first = await _apply(stage, prepared, config)
+        if first.stop:
+            return first.exit_status
+        _explain(stage, first)
+        second = await _resubmit(stage, _mend(stage, first), config)
+        return second.exit_status if second.stop else 0
+
+
+async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
+    told = stage.told
+    _head(stage, 2, tr("Apply: the valid rows are sent, the others wait"))
+    _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
+    told.show(Text(""))
+    planned = figures(prepared, rate=_RATE, now=time.time())
+    told.show(*plan(planned, told.symbols))
+    told.show(
+        Text(
+            tr(
+                "ClassIn itself allows about 1000 requests a minute, and bulkcast keeps to 950"
+                " unless told otherwise; the sandbox takes more, so that nobody has to wait here."
+            )
+        )
+    )
+    return await _send(stage, prepared, config)
+
+
+async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
+    options = SendOptions(rate=_RATE, lang=current_translator().lang)
+    report = await apply.watched(
+        stage.told,
+        options.rate,
+        lambda control, watch: pipeline.apply(
+            prepared, config, options, control=control, watch=watch
+        ),
+    )
+    apply.show_ended(stage.told, report)
+    return report
+
+
+def _explain(stage: _Stage, report: RunReport) -> None:
+    _head(stage, 3, tr("The result sheet: your own rows, and how each one ended"))
+    told = stage.told
+    columns = current_translator().listed(FIELDS)
+    told.show(Text(tr("Behind your columns stand {columns}:", columns=columns)))
+    seen: set[RowStatus] = set()
+    for row in report.rows:
+        if row.status not in seen and row.message:
+            seen.add(row.status)
+            word = status_written(row.status)
+            place = tr("row {n}", n=row.row)
+            line = Text.assemble((f"{place} ", "bold"), f"{word}{tr(': ')}{shown(row.message)}")
+            told.show(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _mend(stage: _Stage, report: RunReport) -> Path:
+    _head(stage, 4, tr("Mend the result sheet, and send again only what did not succeed"))
+    if report.results is None:
+        raise CannotStart(
+            "{folder} could not take the result sheet; free some space", folder=stage.folder
+        )
+    target = report.results.with_stem(f"{report.results.stem}-mended")
+    table = stage.folder / _MENDED
+    n = sample.mend(report.results, table, target, WEBCAST, weeks=stage.weeks)
+    one = "Somebody has mended {n} row, in the copy {name}."
+    many = "Somebody has mended {n} rows, in the copy {name}."
+    stage.told.show(Text(trn(one, many, n, name=shown(target.name))))
+    return target
+
+
+async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
+    stage.told.show(Text(""))
+    _typed(stage, "resubmit", sheet)
+    prepared = pipeline.prepare(sheet, selection=Selection(statuses=RESUBMITTED))
+    report = await _send(stage, prepared, config)
+    left = sum(report.counts[status] for status in RESUBMITTED)
+    if left:
+        stage.told.show(
+            Text(
+                trn(
+                    "The {n} row that is left is ClassIn's to decide: a class that has begun, was"
+                    " deleted, or belongs to another school.  The sheet says why.",
+                    "The {n} rows that are left are ClassIn's to decide: classes that have begun,"
+                    " were deleted, or belong to another school.  The sheet says which and why.",
+                    left,
+                )
+            )
+        )
+    return report
+
+
+def _conclude(stage: _Stage) -> None:
+    _head(stage, 5, tr("Now with a term of your own"))
+    steps = (
+        ("bulkcast template", tr("the workbook to fill in")),
+        ("bulkcast validate SHEET", tr("what is wrong in it, offline")),
+        ("bulkcast apply SHEET --sandbox", tr("a rehearsal, without an account")),
+        ("bulkcast doctor", tr("once BULKCAST_SID and BULKCAST_SECRET are set")),
+        ("bulkcast apply SHEET", tr("in earnest")),
+    )
+    table = Table.grid(padding=(0, 2))
+    for typed, meaning in steps:
+        table.add_row(
+            Text.assemble(("  $", "dim")), Text(typed, "bold", no_wrap=True), Text(meaning)
+        )
+    stage.told.show(table)
+
+
+def _head(stage: _Stage, number: int, title: str) -> None:
+    mark = f"{number}  " if number else ""
+    stage.told.show(Text(""), Text(f"{mark}{title}", "bold cyan"), Text(""))
+
+
+def _typed(stage: _Stage, *words: str | Path) -> None:
+    """The command that does the same, as it would be typed."""
+    stage.told.show(whole("$ ", command("bulkcast", *words)))

@@ -1,0 +1,142 @@
+"""From an exception to a sentence and an exit status, never with a secret."""
+
+import json
+import re
+import traceback
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from bulkcast.cli import console
+from bulkcast.cli.language import current_translator, tr
+from bulkcast.cli.signals import Terminated
+from bulkcast.errors import BulkcastError
+
+DEFECT: Final = 1
+CANNOT_START: Final = 2
+INTERRUPTED: Final = 130
+
+_LEAST_SECRET: Final = 4
+"""Characters from which on a secret is looked for: a shorter one would tear up every sentence."""
+
+
+def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> int:
+    """Say on stderr what went wrong, with --json as an object too; the exit status.
+
+    Args:
+        exc: what ended the command.
+        argv: the arguments, to know how it should be told.
+        environ: where a secret may stand that must not be repeated.
+
+    """
+    status, code, sentence = _judged(exc)
+    sentence = _redacted(sentence, environ)
+    as_json = _asked(argv, "--json")
+    console.complain(f"bulkcast: {sentence}", as_json=as_json)
+    if status == DEFECT and _asked(argv, "-v", "--verbose"):
+        console.complain(_redacted(_frames(exc), environ), as_json=as_json)
+    if as_json:
+        told = json.dumps({"error": {"code": code, "message": sentence}})
+        console.complain(told, as_json=True)
+    return status
+
+
+def after(status: int, *, argv: list[str]) -> int:
+    """Say which stream took less than a command said; its exit status then.
+
+    What was to be told is lost, so that 0 will not do.  A run's status says what became of its
+    rows and stays: `apply` has told of the stream.
+    """
+    lost = False
+    for sentence in unwritten():
+        lost = True
+        console.complain(f"bulkcast: {sentence}", as_json=_asked(argv, "--json"))
+    return CANNOT_START if lost and not status else status
+
+
+def unwritten() -> list[str]:
+    """A sentence on each stream that takes no more and was not told of yet."""
+    names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
+    return [
+        tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
+        for name, exc in console.untold()
+    ]
+
+
+def interrupted(exc: BaseException) -> int:
+    """The exit status of a command that was asked to end."""
+    return exc.exit_status if isinstance(exc, Terminated) else INTERRUPTED
+
+
+def _judged(exc: BaseException) -> tuple[int, str, str]:
+    """Exit status, a word for programs, and the sentence."""
+    match exc:
+        case BulkcastError():
+            return (
+                exc.exit_status,
+                _snake(type(exc).__name__),
+                _one_line(current_translator().error(exc)),
+            )
+        case KeyboardInterrupt() | Terminated() | click.Abort(__cause__=KeyboardInterrupt()):
+            return interrupted(exc), "interrupted", tr("interrupted")
+        case click.Abort():
+            return INTERRUPTED, "declined", tr("not agreed to, so nothing was done")
+        case click.UsageError():
+            return CANNOT_START, "usage", _usage(exc)
+        case OSError() | MemoryError():
+            return CANNOT_START, "system", _system(exc)
+        case _:
+            return DEFECT, "defect", _defect(exc)
+
+
+def _usage(exc: click.UsageError) -> str:
+    command = exc.ctx.command_path if exc.ctx else "bulkcast"
+    said = _one_line(exc.format_message()).rstrip(".。")
+    return tr("{said}; `{command} --help` says what there is", said=said, command=command)
+
+
+def _system(exc: OSError | MemoryError) -> str:
+    """A disk that is full, a file that is locked: neither the user's mistake nor ours."""
+    if isinstance(exc, MemoryError):
+        return tr("this computer's memory is too small for that")
+    why = exc.strerror or type(exc).__name__
+    if not exc.filename:
+        return _one_line(tr("the system refused: {why}", why=why))
+    return _one_line(tr("the system refused: {why} ({path})", why=why, path=exc.filename))
+
+
+def _defect(exc: BaseException) -> str:
+    return tr(
+        "a defect of bulkcast itself ({kind}), no fault of yours; the same command with -v says"
+        " where, for a report",
+        kind=type(exc).__name__,
+    )
+
+
+def _frames(exc: BaseException) -> str:
+    """The way to the defect, without messages and locals: either may quote the sheet."""
+    told = []
+    seen: BaseException | None = exc
+    while seen is not None:
+        told += [type(seen).__name__, *traceback.format_tb(seen.__traceback__)]
+        seen = seen.__cause__ or seen.__context__
+    return "\n".join(line.rstrip() for line in told)
+
+
+def _redacted(text: str, environ: Mapping[str, str]) -> str:
+    secret = environ.get("BULKCAST_SECRET", "").strip()
+    return text.replace(secret, "•••") if len(secret) >= _LEAST_SECRET else text
+
+
+def _one_line(text: str) -> str:
+    """Without control characters: a file's name or a cell may hold them."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _asked(argv: list[str], *names: str) -> bool:
+    return any(word in names for word in argv)

@@ -1,0 +1,126 @@
+"""`explain`: what a name means and what to do.  Needs no sheet, ledger or network."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+import click
+
+from bulkcast.catalogue import fold
+from bulkcast.cli import states
+from bulkcast.cli.help import Formatter
+from bulkcast.cli.language import current_translator, tr
+from bulkcast.endpoints import WEBCAST
+from bulkcast.explanations import FACTS, Entry, EntryKind, lexicon
+from bulkcast.i18n import marked
+from bulkcast.model import RowStatus
+
+_WIDTH_MOST: Final = 100
+"""Columns of a terminal that are used, as `--help` does."""
+_NEAR_MOST: Final = 5
+_LOOKED_AT: Final = 100
+"""Characters of an unknown word that are compared with what there is."""
+
+_LISTED: Final = {
+    EntryKind.STATE: marked("How a row ends"),
+    EntryKind.SETTING: marked("Settings, also by any header that names them"),
+    EntryKind.REPLY: marked("ClassIn's reply codes"),
+    EntryKind.PROBLEM: marked("Problems"),
+}
+_TITLES: Final = {
+    EntryKind.STATE: marked("State {name}"),
+    EntryKind.SETTING: marked("Setting {name}"),
+    EntryKind.REPLY: marked("ClassIn's reply code {name}"),
+    EntryKind.PROBLEM: marked("Problem {name}"),
+}
+
+
+def explain(word: str, *, as_json: bool) -> int:
+    """Tell what `word` means, or list every name there is; the exit status.
+
+    Raises:
+        click.UsageError: nothing is called so.
+
+    """
+    known = tuple(lexicon(WEBCAST, current_translator()))
+    found = _called(word, known) if word else known
+    if not found:
+        raise click.UsageError(_unknown(word, known))
+    if as_json:
+        document = {
+            "schema": "bulkcast.explanation/1",
+            "entries": [{"kind": e.kind, "name": e.name, **e.facts} for e in found],
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return 0
+    click.echo(_told(found) if word else _names(known), nl=False)
+    if not word:
+        click.echo(tr("`bulkcast explain NAME` tells what one means and what to do."), err=True)
+    return 0
+
+
+def names() -> Iterator[str]:
+    """Every name there is, as a shell offers it."""
+    return (entry.name for entry in lexicon(WEBCAST))
+
+
+def _called(word: str, known: Sequence[Entry]) -> tuple[Entry, ...]:
+    """What is called so: by its name, a setting by any header, a state as a screen has it."""
+    wanted = fold(word)
+    column = WEBCAST.column_for(word)
+    keys = {column.key} if column else set(WEBCAST.candidates(word))
+    status = states.status_of(wanted)
+    also = {(EntryKind.SETTING, key) for key in keys} | {(EntryKind.STATE, status)}
+    return tuple(e for e in known if fold(e.name) == wanted or (e.kind, e.name) in also)
+
+
+def _told(found: Iterable[Entry]) -> str:
+    page = Formatter(max_width=_WIDTH_MOST)
+    for entry in found:
+        with page.section(tr(_TITLES[entry.kind], name=_shown(entry))):
+            page.write_dl(list(zip(_even(entry.facts), entry.facts.values(), strict=True)))
+    return page.getvalue().lstrip("\n")
+
+
+def _even(keys: Iterable[str]) -> list[str]:
+    """What stands beside the facts, equally wide: click counts characters, and wide ones as one."""
+    told = [tr(FACTS[key]) for key in keys]
+    longest = max(map(len, told))
+    return told if told[0].isascii() else [name.ljust(longest, _WIDE_SPACE) for name in told]
+
+
+_WIDE_SPACE: Final = "\u3000"
+
+
+def _shown(entry: Entry) -> str:
+    """Its name as a result sheet writes it, a state's beside the word that screens have."""
+    if entry.kind is not EntryKind.STATE or current_translator().lang == "en":
+        return entry.name
+    return states.status_written(RowStatus(entry.name))
+
+
+def _names(known: Iterable[Entry]) -> str:
+    page = Formatter(max_width=_WIDTH_MOST)
+    for kind, entries in groupby(known, key=lambda e: e.kind):
+        with page.section(tr(_LISTED[kind])):
+            page.write_text(", ".join(e.name for e in entries))
+    return page.getvalue().lstrip("\n")
+
+
+def _unknown(word: str, known: Iterable[Entry]) -> str:
+    near = _nearest(fold(word[:_LOOKED_AT]), known)
+    if not near:
+        return tr("{word!r} is no code, setting or state", word=word)
+    said = "{word!r} is no code, setting or state; nearest: {names}"
+    return tr(said, word=word, names=current_translator().listed(near))
+
+
+def _nearest(wanted: str, known: Iterable[Entry]) -> list[str]:
+    """The names that hold the word or are spelled almost so."""
+    called = {fold(entry.name): entry.name for entry in known}
+    called |= {fold(s): c.key for c in WEBCAST.columns for s in c.spellings()}
+    within = [name for folded, name in called.items() if len(wanted) > 2 and wanted in folded]
+    close = difflib.get_close_matches(wanted, called, n=_NEAR_MOST)
+    return list(dict.fromkeys([*within, *(called[c] for c in close)]))[:_NEAR_MOST]

@@ -1,0 +1,124 @@
+"""What `--help` shows, in the language of the command line."""
+
+import copy
+import inspect
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import click
+
+from bulkcast.cli.language import tr
+
+_AS_IT_IS: Final = "\b"
+"""What click takes the line before a paragraph for that is not to be folded again."""
+
+
+class Formatter(click.HelpFormatter):
+    """Folds lines by the columns they take, where click counts characters."""
+
+    def write_heading(self, heading: str) -> None:
+        """Write a heading."""
+        self.write(f"{'':>{self.current_indent}}{heading}{tr(': ').rstrip()}\n")
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs."""
+        super().write_text(_folded(text, self.width - self.current_indent))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write names and, in a column beside them, what they mean."""
+        listed = list(rows)
+        beside = min(max(len(name) for name, _ in listed), col_max) + col_spacing
+        width = max(self.width - beside - self.current_indent, 10)
+        super().write_dl([(n, _folded(said, width)) for n, said in listed], col_max, col_spacing)
+
+
+def _folded(text: str, width: int) -> str:
+    """Paragraphs with wide characters, folded to `width` columns; others are left to click."""
+    paragraphs = (
+        p if p.isascii() or p.startswith(_AS_IT_IS) else "\n".join([_AS_IT_IS, *_lines(p, width)])
+        for p in text.split("\n\n")
+    )
+    return "\n\n".join(paragraphs)
+
+
+def _lines(paragraph: str, width: int) -> Iterator[str]:
+    """Between any two Chinese characters a line may end, but not before a closing mark."""
+    line = ""
+    for piece in _PIECES.findall(" ".join(paragraph.split())):
+        if columns(line) + columns(piece.rstrip()) > width:
+            yield line.rstrip()
+            line = ""
+        line += piece if line else piece.lstrip()
+    yield line.rstrip()
+
+
+_PIECES: Final = re.compile(r"(?:[!-~]+|[^!-~])[，。、；：？！）”’》…]*\s*")
+"""A word in Latin letters or one other character, with the marks that close it."""
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes.
+
+    >>> columns("录课 on")
+    7
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+class Context(click.Context):
+    """Has help written by our formatter."""
+
+    formatter_class = Formatter
+
+
+class Command(click.Command):
+    """A command whose help is told in the language spoken."""
+
+    context_class = Context
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help page."""
+        super(Command, _translated(self)).format_help(ctx, formatter)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """`--help` itself, which click keeps in the language in which it was first asked for."""
+        option = copy.copy(super().get_help_option(ctx))
+        if option:
+            option.help = tr("Show this message and exit.")
+        return option
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The line in the list of commands."""
+        return super(Command, _translated(self)).get_short_help_str(limit)
+
+
+class Group(Command, click.Group):
+    """Lists its commands as they are used, not by the alphabet."""
+
+    command_class = Command
+    group_class = type
+    """Groups within are of this kind too."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """The names, in the order in which they were declared."""
+        return list(self.commands)
+
+
+def _translated(command: Command) -> Any:
+    told: Any = copy.copy(command)
+    # Python before 3.13 leaves the indentation of a docstring in it.
+    told.help = tr(inspect.cleandoc(command.help or ""))
+    told.epilog = tr(inspect.cleandoc(command.epilog or ""))
+    told.params = [_parameter(parameter) for parameter in command.params]
+    return told
+
+
+def _parameter(parameter: click.Parameter) -> click.Parameter:
+    told = copy.copy(parameter)
+    if isinstance(told, click.Option) and told.help:
+        told.help = tr(inspect.cleandoc(told.help))
+    return told

@@ -1,0 +1,280 @@
+"""The objects of --json; their names and fields are an interface, and fixed."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast.cli.language import current_translator, said
+from bulkcast.cli.plan_summary import Figures, Step
+from bulkcast.endpoints import WEBCAST
+from bulkcast.ledger import RunRecord
+from bulkcast.messages import explain_stop
+from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
+from bulkcast.pacing import show_rate
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
+from bulkcast.planner.forecast import Forecast
+from bulkcast.reporter import Crosstab
+from bulkcast.reporter.run_summary import FailureGroup, RunSummary
+
+Document = dict[str, Any]
+
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""What JSON allows in a string and a terminal might act on."""
+
+
+def dump(document: Document) -> str:
+    """One line of JSON, readable in any script, harmless on a terminal."""
+    text = json.dumps(document, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def validation(found: Validation, outlook: Forecast | None) -> Document:
+    """What `validate` found; a forecast where the sheet has dates."""
+    foreseen = {} if outlook is None else {"forecast": forecast(outlook)}
+    return {
+        "schema": "bulkcast.validation/1",
+        "input": str(found.path),
+        "rows": found.rows,
+        "valid": found.valid,
+        "invalid": found.invalid,
+        "issues": [_issue(issue) for issue in found.issues],
+        "ignored_columns": list(found.ignored_columns),
+        **foreseen,
+        "exit": found.exit_status,
+    }
+
+
+def _issue(issue: Issue) -> Document:
+    return {
+        "row": issue.row,
+        "column": issue.column,
+        "cell": issue.cell,
+        "value": issue.value,
+        "code": issue.code,
+        "severity": issue.severity.value,
+        "message": said(issue.message),
+        "fix": said(issue.fix),
+    }
+
+
+def run(report: RunReport) -> Document:
+    """How a run ended."""
+    return {
+        "schema": "bulkcast.run/1",
+        "run": report.run,
+        "input": report.input,
+        "rows": len(report.rows),
+        "counts": _counts(report.counts),
+        "requests": report.requests,
+        "elapsed_s": round(report.elapsed_s, 3),
+        "results": _path(report.results),
+        "stopped": stopped(report.stop),
+        "issues": [_issue(issue) for issue in report.issues],
+        "ignored_columns": list(report.ignored_columns),
+        "exit": report.exit_status,
+    }
+
+
+def dry_run(prepared: Prepared) -> Document:
+    """What `apply --dry-run` comes to, in the fields of a run: nothing was sent."""
+    counts = no_counts()
+    settled = prepared.plan.settled
+    for row in prepared.sheet.rows:
+        outcome = settled.get(row.number)
+        counts[outcome.status if outcome else RowStatus.NOT_SENT] += 1
+    return {
+        "schema": "bulkcast.run/1",
+        "run": None,
+        "input": str(prepared.path),
+        "rows": len(prepared.sheet.rows),
+        "counts": _counts(counts),
+        "requests": 0,
+        "elapsed_s": 0.0,
+        "results": None,
+        "stopped": stopped(Stop("dry_run", "run.dry_run", exit_status=prepared.exit_status)),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
+        "ignored_columns": list(prepared.ignored_columns),
+        "exit": prepared.exit_status,
+    }
+
+
+def _counts(counts: Mapping[RowStatus, int]) -> dict[str, int]:
+    return {status.value: counts[status] for status in RowStatus}
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def stopped(stop: Stop | None) -> Document | None:
+    """Why a run ended before its last row."""
+    if stop is None:
+        return None
+    message, _ = explain_stop(stop, {}, WEBCAST, current_translator())
+    return {"reason": stop.reason, "code": stop.code, "message": message}
+
+
+def plan(prepared: Prepared, planned: Figures) -> Document:
+    """What `plan` would send.  Settings are counted, not listed: some are secret."""
+    outlook = planned.outlook
+    return {
+        "schema": "bulkcast.plan/1",
+        "input": str(prepared.path),
+        "rows": planned.rows,
+        "to_send": planned.sent,
+        "requests": planned.requests,
+        "classrooms": planned.classrooms,
+        "invalid": planned.invalid,
+        "unchanged": planned.unchanged,
+        "locked": planned.locked,
+        "left_out": planned.left_out,
+        "fingerprint": prepared.plan.fingerprint,
+        "settings": {s.key: dict(s.values) for s in planned.settings},
+        "changes": {s.key: [_step(step) for step in s.steps] for s in planned.settings},
+        "billed": [
+            {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
+        ],
+        "order": [list(rows) for rows in planned.order],
+        "seconds": round(outlook.duration_s, 3),
+        "done_at": round(outlook.ends_at, 3),
+        "too_late": [{"row": late.row, "locks_at": late.locks_at} for late in outlook.late],
+        "forecast": forecast(outlook),
+        "issues": [_issue(issue) for issue in prepared.checked.issues],
+        "ignored_columns": list(prepared.ignored_columns),
+        "exit": prepared.exit_status,
+    }
+
+
+def _step(step: Step) -> Document:
+    """`old` is "unknown" where nothing was acknowledged yet."""
+    return {"old": step.old or "unknown", "new": step.new, "rows": step.rows}
+
+
+def forecast(outlook: Forecast) -> Document:
+    """How sending would go; times are Unix seconds, the pace is one that --rate takes."""
+    needed = outlook.rate_needed
+    return {
+        "duration_s": round(outlook.duration_s, 3),
+        "ends_at": round(outlook.ends_at, 3),
+        "too_late": len(outlook.late),
+        "first_too_late_row": outlook.late[0].row if outlook.late else None,
+        "rate_needed": None if needed is None else show_rate(needed),
+    }
+
+
+def runs(records: Iterable[RunRecord]) -> Document:
+    """Every run of the ledger, the newest first."""
+    return {"schema": "bulkcast.runs/1", "runs": [_record(record) for record in records]}
+
+
+def _record(record: RunRecord) -> Document:
+    header = record.header
+    return {
+        "run": header.run,
+        "created_at": header.created_at,
+        "finished_at": record.finished_at,
+        "input": header.sheet,
+        "institution": {"root_url": header.institution.root_url, "sid": header.institution.sid},
+        "rows": header.n_rows,
+        "counts": _counts(record.counts),
+        "state": state(record),
+        "stopped": stopped(record.stop),
+    }
+
+
+def account(found: RunSummary, rows: Iterable[ResultRow]) -> Document:
+    """What a run came to; `rows` are those asked for."""
+    return {
+        "schema": "bulkcast.account/1",
+        "run": found.run,
+        "created_at": found.created_at,
+        "finished_at": found.finished_at,
+        "input": found.sheet,
+        "institution": {"root_url": found.root_url, "sid": found.sid},
+        "rows": found.rows,
+        "counts": _counts(found.counts),
+        "attempts": found.attempts,
+        "purged_at": found.purged_at,
+        "causes": [_cause(cause) for cause in found.causes],
+        "stopped": stopped(found.stop),
+        "listed": [_row(row) for row in rows],
+    }
+
+
+def _cause(cause: FailureGroup) -> Document:
+    lang = current_translator().lang
+    return {
+        "status": cause.status.value,
+        "code": cause.code,
+        "rows": list(cause.rows),
+        "message": cause.message.say(lang),
+        "fix": cause.fix.say(lang),
+    }
+
+
+def _row(row: ResultRow) -> Document:
+    return {
+        "row": row.row,
+        "status": row.status.value,
+        "code": row.code,
+        "message": row.message,
+        "fix": row.fix,
+        "attempts": row.attempts,
+        "time": row.time,
+    }
+
+
+def page(path: Path) -> Document:
+    """Where a page was written."""
+    return {"schema": "bulkcast.page/1", "page": str(path)}
+
+
+def state(record: RunRecord) -> str:
+    """One word for how far a run is."""
+    if record.purged_at is not None:
+        return "purged"
+    if record.finished_at is None:
+        return "running" if record.under_way else "crashed"
+    return "stopped" if record.stop else "finished"
+
+
+def crosstab(table: Crosstab) -> Document:
+    """Counts by the values of one column."""
+    return {
+        "schema": "bulkcast.crosstab/1",
+        "column": table.column,
+        "counts": [
+            {"value": value, **dict(zip((s.value for s in table.statuses), counts, strict=True))}
+            for value, counts in table.counts
+        ],
+    }
+
+
+def diagnosis(found: Diagnosis) -> Document:
+    """What `doctor` found."""
+    return {
+        "schema": "bulkcast.diagnosis/1",
+        "findings": [
+            {"name": n, "well": well, "message": sentence} for n, well, sentence in found.findings
+        ],
+        "exit": found.exit_status,
+    }
+
+
+def undone(found: Undone) -> Document:
+    """What it takes to undo a run."""
+    return {
+        "schema": "bulkcast.undo/1",
+        "run": found.run,
+        "sheet": _path(found.path),
+        "classrooms": found.classrooms,
+        "settings": found.settings,
+        "not_undone": [
+            {"rows": list(lost.rows), "target": str(lost.target), "setting": lost.key,
+             "reason": lost.why}
+            for lost in found.lost
+        ],
+        "exit": found.exit_status,
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""The language this command line speaks: every sentence goes through `tr` or `trn`."""
+
+import gettext
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from bulkcast.i18n import ENGLISH, Translator
+from bulkcast.languages import DOMAIN, FOLDERS, LANGS, LOCALES, Lang, translator
+from bulkcast.model import Text
+
+_spoken: ContextVar[Translator] = ContextVar("tongue", default=ENGLISH)
+
+
+def current_translator() -> Translator:
+    """The language of this command."""
+    return _spoken.get()
+
+
+def tr(template: str, /, **words: object) -> str:
+    """An English template in the language of this command, filled."""
+    return _spoken.get().tell(template, **words)
+
+
+def trn(one: str, many: str, n: int, /, **words: object) -> str:
+    """The same for a number of things; `{n}` is the number."""
+    return _spoken.get().count(one, many, n, **words)
+
+
+def said(text: Text) -> str:
+    """A sentence that was kept as a template."""
+    return _spoken.get().say(text)
+
+
+def calling(headers: Mapping[str, str]) -> None:
+    """From here on, name settings as the headers of the sheet at hand do: key → header."""
+    _spoken.set(_spoken.get().calling(headers))
+
+
+def asked_for(argv: Sequence[str]) -> Lang | None:
+    """The language a command line names, before it is parsed: its errors are told in it too.
+
+    >>> asked_for(["validate", "--lang", "zh", "a.csv"]), asked_for(["--lang=zh"]), asked_for([])
+    ('zh', 'zh', None)
+    """
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        wanted = value if equals else following
+        if name == "--lang" and wanted in LANGS:
+            return LANGS[LANGS.index(wanted)]
+    return None
+
+
+_LANGUAGE: Final = "LANGUAGE"
+
+
+@contextmanager
+def speaking(lang: str) -> Iterator[None]:
+    """Speak `lang` while the block runs.
+
+    click looks its sentences up with gettext's own functions, which go by the environment.
+    """
+    token = _spoken.set(translator(lang))
+    domain, language = gettext.textdomain(), os.environ.get(_LANGUAGE)
+    try:
+        gettext.bindtextdomain(DOMAIN, str(LOCALES))
+        gettext.textdomain(DOMAIN)
+        os.environ[_LANGUAGE] = FOLDERS.get(lang, lang)
+        yield
+    finally:
+        gettext.textdomain(domain)
+        os.environ.pop(_LANGUAGE)
+        if language is not None:
+            os.environ[_LANGUAGE] = language
+        _spoken.reset(token)

@@ -1,0 +1,425 @@
+"""The options, in the groups that commands share, and how their values are understood."""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from bulkcast.cli import language, states
+from bulkcast.cli.language import current_translator, tr
+from bulkcast.languages import LANGS
+from bulkcast.model import RowStatus
+
+ROW_MOST: Final = 2_000_000
+"""No row number is taken beyond: twice what a worksheet has."""
+
+
+class RowNumbers(click.ParamType[frozenset[int]]):
+    """`5,9-20`: row numbers as a spreadsheet shows them."""
+
+    name = "ROWS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[int]:
+        """The numbers, ranges filled in."""
+        if isinstance(value, frozenset):
+            return value
+        found: set[int] = set()
+        for part in str(value).split(","):
+            first, dash, last = part.partition("-")
+            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
+            if numbers is None:
+                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
+                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
+            found.update(numbers)
+        return frozenset(found)
+
+    @staticmethod
+    def _range(first: str, last: str) -> range | None:
+        plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
+        if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
+            return None
+        return range(int(first), int(last) + 1)
+
+
+class Statuses(click.ParamType[frozenset[RowStatus]]):
+    """`rejected,invalid`: words of the result sheet's status column, or as a screen has them."""
+
+    name = "STATUSES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[RowStatus]:
+        """The statuses."""
+        if isinstance(value, frozenset):
+            return value
+        found: set[RowStatus] = set()
+        for word in re.split("[,，、]", str(value)):
+            status = states.status_of(word)
+            if status is None:
+                known = current_translator().listed(states.statuses())
+                said = "{word!r} is none of {known}"
+                self.fail(tr(said, word=word.strip(), known=known), param, ctx)
+            found.add(status)
+        return frozenset(found)
+
+
+class State(click.ParamType[str]):
+    """How far a run is: a word of `runs --json`, or as a screen has it."""
+
+    name = "STATE"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
+        """The words there are."""
+        return f"[{'|'.join(states.STATES)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word of `runs --json`."""
+        found = states.state_of(str(value))
+        if found is None:
+            known = current_translator().listed(states.states())
+            self.fail(tr("{word!r} is none of {known}", word=value, known=known), param, ctx)
+        return found
+
+
+class Day(click.ParamType[date]):
+    """`2027-03-01`: a day."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value).strip())
+        except ValueError:
+            said = "{value!r} is no day; give one such as 2027-03-01"
+            self.fail(tr(said, value=value), param, ctx)
+
+
+class Mapped(click.ParamType[tuple[str, str]]):
+    """`Header=key`: which setting a column holds."""
+
+    name = "HEADER=KEY"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Header and key; the last `=` parts them, for headers may hold one."""
+        if isinstance(value, tuple):
+            return value
+        header, equals, key = str(value).rpartition("=")
+        if not equals or not header.strip() or not key.strip():
+            said = '{value!r} is not of the form "column of the sheet=setting"'
+            self.fail(tr(said, value=value), param, ctx)
+        return header.strip(), key.strip()
+
+
+class Amount(click.ParamType[float]):
+    """A finite number between two bounds."""
+
+    name = "NUMBER"
+
+    def __init__(self, name: str, least: float, most: float) -> None:
+        self.name = name
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not self._least <= number <= self._most:
+            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
+            said = "{value!r} is not between {least} and {most}"
+            self.fail(tr(said, value=value, **bounds), param, ctx)
+        return number
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `45m` or `8h`, in seconds; a number alone is in a unit of the option's own."""
+
+    name = "TIME"
+
+    def __init__(self, unit: str, least: float, most: float) -> None:
+        """`least` and `most` are in seconds."""
+        self._unit, self._least, self._most = unit, least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(str(value).lower())
+        unit = _SECONDS_OF.get(match[2] or self._unit) if match else None
+        seconds = float(match[1]) * unit if match and unit else math.nan
+        if not self._least <= seconds <= self._most:
+            least, most = (_spelled(bound) for bound in (self._least, self._most))
+            said = (
+                "{value!r} is no time between {least} and {most}; give one such as 90s, 45m or 8h"
+            )
+            self.fail(tr(said, value=value, least=least, most=most), param, ctx)
+        return seconds
+
+
+_DURATION: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.ASCII)
+_SECONDS_OF: Final = {
+    "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
+
+
+def _spelled(seconds: float) -> str:
+    for unit in ("h", "m"):
+        if seconds and seconds % _SECONDS_OF[unit] == 0:
+            return f"{seconds / _SECONDS_OF[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
+class Age(click.ParamType[float]):
+    """`30d` or `12h`: how long ago, in seconds."""
+
+    name = "AGE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        number, unit = text[:-1], _AGES.get(text[-1:])
+        if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
+            said = "{value!r} is no age; give one such as 30d or 12h"
+            self.fail(tr(said, value=value), param, ctx)
+        return int(number) * unit
+
+
+_AGES: Final = {"d": 86400.0, "h": 3600.0}
+
+
+class FilePath(click.Path):
+    """A file or folder by its name; `-` is neither, though other programs take it for a stream."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """The path."""
+        if os.fspath(value) == "-":
+            said = "'-' is no file's name, and sheets are no streams; give a file"
+            self.fail(tr(said), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Most(click.ParamType[tuple[float, str]]):
+    """`200` rows, or `10%` of the sheet's."""
+
+    name = "N|P%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, str]:
+        """The number and its unit, `rows` or `%`."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).strip()
+        unit = "%" if text.endswith("%") else "rows"
+        number = text.removesuffix("%").strip()
+        plain = number.isascii() and number.isdigit() and len(number) <= 7
+        if not plain or (unit == "%" and int(number) > 100):
+            said = "{value!r} is neither a number of rows nor a share such as 10%"
+            self.fail(tr(said, value=value), param, ctx)
+        return float(number), unit
+
+
+def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+    """What a shell offers for RUN: the runs there are, rehearsals too, the newest first."""
+    from click.shell_completion import CompletionItem
+
+    from bulkcast.cli import context
+    from bulkcast.errors import BulkcastError
+    from bulkcast.pipeline import runs_called
+
+    try:
+        real = context.home(ctx.params)
+        tried = real / context.SANDBOX_HOME
+        found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
+    except (BulkcastError, OSError):  # a shell has no place for a sentence
+        return []
+    return [CompletionItem(run) for run in found]
+
+
+def names_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+    """What a shell offers to be explained."""
+    from click.shell_completion import CompletionItem
+
+    from bulkcast.cli import explain
+
+    return [CompletionItem(name) for name in explain.names() if name.startswith(incomplete)]
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+Decorator = Callable[[_Command], _Command]
+
+# ------------------------------------------------------------------ groups
+
+
+def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Several options as one decorator, listed by `--help` in this order."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+PATH: Final = FilePath()
+
+sheet = click.argument("sheet", type=PATH)
+world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
+force = click.option("--force", is_flag=True, help="Replace a file that exists.")
+results = click.option(
+    "--results", "-o", type=PATH, metavar="FILE",
+    help="Where the result sheet goes, and as what: .xlsx, .csv or .tsv.",
+)  # fmt: skip
+lang = click.option(
+    "--lang", type=click.Choice(LANGS), default=lambda: language.current_translator().lang,
+    show_default=False, help="Language: en or zh; else the terminal's.",
+)  # fmt: skip
+sandbox = click.option(
+    "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
+)
+profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+voice = _together(
+    as_json,
+    click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+    click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
+    lang,
+)
+
+parsing = _together(
+    click.option("--sheet", "tab", metavar="NAME", help="The worksheet of a workbook."),
+    click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
+    click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
+    click.option(
+        "--map", "mapping", type=Mapped(), multiple=True,
+        help="Which setting a column holds; repeatable.",
+    ),
+    click.option(
+        "--hidden", type=click.Choice(["include", "skip"]), default="include", show_default=True,
+        help="What becomes of hidden rows.",
+    ),
+)  # fmt: skip
+reading = _together(
+    parsing,
+    click.option(
+        "--duplicates", type=click.Choice(["error", "in-order", "last"]), default="error",
+        show_default=True, help="Rows that set one classroom differently.",
+    ),
+    click.option("--strict", is_flag=True, help="Take warnings for errors."),
+    click.option(
+        "--tz", default="Asia/Shanghai", show_default=True, metavar="ZONE",
+        help="Time zone of the sheet's times, and of all times told of its run.",
+    ),
+)  # fmt: skip
+
+choosing = _together(
+    click.option("--rows", type=RowNumbers(), help="Only these rows, such as 5,9-20."),
+    click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them."
+    ),
+)
+
+
+def _any_of(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:
+    """One set of all that was given, None where nothing was."""
+    return frozenset().union(*values) if values else None
+
+
+only = click.option(
+    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    help="Of a result sheet, only rows so marked: rejected,invalid …",
+)  # fmt: skip
+only_written = click.option(
+    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    help="Only rows that ended so, such as rejected,invalid; with -o.",
+)  # fmt: skip
+
+remembering = _together(
+    click.option(
+        "--changed-only", is_flag=True,
+        help="Skip rows acknowledged as they are; changes in ClassIn's console are not seen.",
+    ),
+    click.option(
+        "--send-free", is_flag=True,
+        help="Of a locked row that was last set as it wants, send the settings still free.",
+    ),
+)  # fmt: skip
+guarding = _together(
+    click.option(
+        "--max-changes", type=Most(), help="Hold a plan that would send more rows than this."
+    ),
+    click.option(
+        "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."
+    ),
+)
+which_runs = _together(
+    click.option(
+        "--state", type=State(), help="Only runs that are so far."
+    ),
+    click.option("--sheet", "name", metavar="TEXT", help="Only runs of sheets so named."),
+    click.option(
+        "--since", type=Day(),
+        help="Only from this day on, by the time zone of the run's sheet: 2027-03-01.",
+    ),
+    click.option("--until", type=Day(), help="Only up to this day."),
+)  # fmt: skip
+
+pace = click.option(
+    "--rate", default="950/min", show_default=True, metavar="RATE", help="Such as 950/min or 5/s."
+)
+sending = _together(
+    pace,
+    click.option(
+        "--concurrency", type=click.IntRange(1, 256), default=32, show_default=True, metavar="N",
+        help="Requests under way at once.",
+    ),
+    click.option(
+        "--timeout", type=Duration("s", 0.1, 300), default="20s", show_default=True,
+        help="For one answer.",
+    ),
+    click.option(
+        "--max-outage", type=Duration("m", 0, 86400), default="45m", show_default=True,
+        help="How long to wait while ClassIn is out of reach or maintained: its maintenance has"
+        " lasted 5 to 7 hours; 8h waits for that.",
+    ),
+)  # fmt: skip
+agreeing = _together(
+    click.option("--yes", "-y", is_flag=True, help="Do not ask."),
+    click.option("--dry-run", "-n", is_flag=True, help="Stop after the plan; send nothing."),
+    click.option("--all", "all_", is_flag=True, help="List every warning, however many."),
+    click.option(
+        "--on-invalid", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,
+        help="What to do with the other rows where some are invalid.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,312 @@
+"""How a plan and its forecast look on a terminal.  Cells are untrusted: see `shown`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Final, Protocol
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bulkcast.cli.console import Symbols, shown
+from bulkcast.cli.language import current_translator, tr, trn
+from bulkcast.cli.plan_summary import Figures, Step, row_steps, spell
+from bulkcast.cli.render import rows_said
+from bulkcast.endpoints import WEBCAST
+from bulkcast.i18n import marked
+from bulkcast.messages import local_time
+from bulkcast.model import Change
+from bulkcast.pacing import show_rate
+from bulkcast.pipeline import Prepared
+from bulkcast.planner.deadlines import is_late
+from bulkcast.planner.forecast import Forecast, ForecastRequest, Late, Pace, forecast
+
+
+def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
+    """What would be sent: rows, then what becomes of each setting."""
+    line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
+    if planned.requests != planned.sent:
+        line.append(trn(" in {n} request", " in {n} requests", planned.requests))
+    if planned.sent:
+        line.append(trn(", {n} classroom", ", {n} classrooms", planned.classrooms))
+    told = [
+        (planned.done, marked("{n} done by an earlier run and not sent again"), ""),
+        (planned.unchanged, marked("{n} unchanged and not sent"), ""),
+        (planned.locked, marked("{n} already locked and not sent"), "red"),
+        (planned.invalid, marked("{n} invalid and not sent"), "red"),
+        (planned.left_out - planned.done, marked("{n} left out by your choice"), ""),
+        (planned.warnings, marked("{n} with warnings"), "yellow"),
+    ]
+    for n, template, style in told:
+        if n:
+            line.append(f" {symbols.dot} ").append(tr(template, n=f"{n:,}"), style)
+    yield line
+    if planned.settings:
+        yield Padding(_settings(planned, symbols), (1, 0, 1, 2), expand=False)
+    yield from bill(planned)
+
+
+def _settings(planned: Figures, symbols: Symbols) -> Table:
+    """What becomes of each setting, beside what it is known to be where anything is."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    is_known = any(step.old is not None for s in planned.settings for step in s.steps)
+    titles = (
+        tr("Setting"),
+        tr("Becomes (rows)"),
+        *([tr("Change, as last acknowledged (rows)")] if is_known else []),
+        tr("Left as it is"),
+    )
+    for title in titles:
+        table.add_column(title, header_style="dim", justify="left")
+    for setting in planned.settings:
+        becomes = current_translator().listed(
+            _times(_counted(w), n) for w, n in setting.values.items()
+        )
+        before = current_translator().listed(_step(step, symbols) for step in setting.steps)
+        untouched = f"{setting.untouched:,}" if setting.untouched else ""
+        name = shown(current_translator().name_of(setting.key))
+        cells = (name, becomes, *([before] if is_known else []), untouched)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _times(said: str, n: int) -> str:
+    """Something, and in how many rows: a number beside a value would be taken for one."""
+    return tr("{said} ({n})", said=said, n=f"{n:,}")
+
+
+def _counted(english: str) -> str:
+    """A word of the endpoint's table, or one that stands for a text or a list."""
+    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english
+
+
+def _step(step: Step, symbols: Symbols) -> str:
+    new = _counted(step.new)
+    if step.is_same:
+        return _times(tr("{value} already", value=new), step.rows)
+    return _times(f"{_old(step.old)} {symbols.arrow} {new}", step.rows)
+
+
+def _old(value: str | None) -> str:
+    """What a setting is known to be, if it is."""
+    return tr("unknown") if value is None else _counted(value)
+
+
+def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
+    """Each row that is sent, and what it makes of its classroom."""
+    rows = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
+    for request in prepared.plan.requests:
+        change = rows[request.rows[0]]
+        steps = current_translator().listed(_steps(change, prepared, symbols))
+        numbers = current_translator().listed(map(str, request.rows))
+        yield Text(
+            trn(
+                "row {rows}, {target}: {changes}",
+                "rows {rows}, {target}: {changes}",
+                len(request.rows),
+                rows=numbers,
+                target=change.target,
+                changes=shown(steps),
+            )
+        )
+
+
+def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str]:
+    holdings = prepared.known.get(change.target, {})
+    for key, old, new, same in row_steps(change, prepared.endpoint, holdings):
+        name = current_translator().name_of(key)
+        if same:
+            yield f"{name} {tr('{value} already', value=_counted(new))}"
+        else:
+            yield f"{name} {_old(old)} {symbols.arrow} {_counted(new)}"
+
+
+def bill(planned: Figures) -> Iterable[RenderableType]:
+    """What is switched on that costs money."""
+    by: dict[str, list[str]] = {}
+    for item in planned.bill:
+        switched = trn(
+            "{label} in {n} classroom",
+            "{label} in {n} classrooms",
+            item.classrooms,
+            label=shown(current_translator().name_of(item.key)),
+        )
+        by.setdefault(item.by, []).append(switched)
+    if by:
+        yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
+    for what, items in by.items():
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{_counted(what)}")
+        yield Padding(line, (0, 0, 0, 4), expand=False)
+
+
+_EDGE: Final = 3
+"""Rows shown at either end of a list."""
+
+
+class HasForecast(Protocol):
+    """What is foreseen of rows to be sent: a plan's `Figures`, or less."""
+
+    @property
+    def outlook(self) -> Forecast:
+        """How sending would go."""
+
+    @property
+    def sent(self) -> int:
+        """Rows whose settings would be sent."""
+
+    @property
+    def locked(self) -> int:
+        """Rows whose settings are locked already, so that they are not sent."""
+
+    @property
+    def free(self) -> int:
+        """Rows that come too late, and of which only what stays free would be new."""
+
+    @property
+    def dated(self) -> int:
+        """Rows to be sent of which it is known when they lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuickForecast:
+    """What is foreseen of a sheet that was not planned."""
+
+    outlook: Forecast
+    sent: int
+    locked: int
+    dated: int
+    free: int = 0
+
+
+def quick_forecast(turns: Iterable[ForecastRequest], pace: Pace, *, now: float) -> QuickForecast:
+    """What is foreseen of requests in sending order of which no more is known."""
+    rows = dated = locked = 0
+    for turn in turns:
+        rows += len(turn.rows)
+        dated += len(turn.rows) if turn.locks_at is not None else 0
+        locked += len(turn.rows) if is_late(turn.locks_at, now) else 0
+    return QuickForecast(forecast(turns, pace, now=now), rows - locked, locked, dated - locked)
+
+
+def pace(planned: HasForecast, rate: float, zone: tzinfo, name: str) -> Text:
+    """How long it takes, and when it would be done."""
+    outlook = planned.outlook
+    at = local_time(outlook.ends_at, zone)
+    how_long = spell(outlook.duration_s)
+    return Text(
+        tr(
+            "At {rate}: {time}, done at about {at} ({zone}) if begun now.",
+            rate=show_rate(rate),
+            time=how_long,
+            at=at,
+            zone=name,
+        )
+    )
+
+
+def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
+    """That a pace is faster than ClassIn is documented to allow."""
+    limit = WEBCAST.limit
+    if rate > limit.calls / limit.per_s:
+        said = tr(
+            "--rate {rate} is more than the {most} a minute ClassIn is documented to allow; what is"
+            " sent beyond may be refused.",
+            rate=show_rate(rate),
+            most=f"{limit.calls:,}",
+        )
+        yield Text(f"{symbols.warning} {said}", "yellow")
+
+
+def order(planned: Figures) -> Text:
+    """In which order rows are sent: where it is known, the ones that lock first come first."""
+    rows = [row for together in planned.order for row in together]
+    head = [str(row) for row in rows[: 2 * _EDGE]]
+    if len(rows) > 2 * _EDGE:
+        tail = [str(row) for row in rows[-_EDGE:]]
+        head = [*head[:_EDGE], "…", *tail]
+    comma = current_translator().listed(["", ""])
+    listed = comma.join(head).replace(f"…{comma}", "… ")
+    said = marked("Order of rows, as in the sheet: {rows}")
+    if planned.dated:
+        said = "Order of rows, earliest lock first: {rows}"
+    return Text(tr(said, rows=listed))
+
+
+def locked(planned: HasForecast, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+    """Rows that are not sent because their settings have locked."""
+    begun = _begun(planned)
+    rows = [row for row in planned.outlook.late if is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row is already locked and is not sent:"
+        many = "{n} rows are already locked and are not sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
+
+
+def late(planned: HasForecast, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+    """Rows whose turn comes after their lock, and what would save them."""
+    begun = _begun(planned)
+    rows = [row for row in planned.outlook.late if not is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row would be too late and not be sent:"
+        many = "{n} rows would be too late and not be sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
+        yield from _saved_by(planned, symbols)
+    if planned.free:
+        said = tr(
+            "what is locked in {rows} was last set as wanted; --send-free sends just the settings"
+            " that are still free",
+            rows=rows_said(planned.free),
+        )
+        yield Text(f"  {symbols.arrow} {said}")
+
+
+def _begun(planned: HasForecast) -> float:
+    return planned.outlook.ends_at - planned.outlook.duration_s
+
+
+def _listed(rows: Sequence[Late], begun: float, zone: tzinfo) -> Iterable[Text]:
+    for row in rows[: 2 * _EDGE]:
+        turn = _turn(row, begun, zone)
+        line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
+        yield Text(f"    {line}")
+    if (more := len(rows) - 2 * _EDGE) > 0:
+        yield Text(f"    {tr('and {n} more', n=f'{more:,}')}")
+
+
+def _turn(row: Late, begun: float, zone: tzinfo) -> str:
+    locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
+    if row.locks_at <= begun:
+        return tr("already locked at {at}", at=locks)
+    if is_late(row.locks_at, begun):
+        return tr("locks at {at}, too soon to be sent", at=locks)
+    said = marked("locks at {at}, its turn comes at {turn}")
+    if row.locks_at > row.turn_at:
+        said = "locks at {at}, its turn comes at {turn}, too close to it"
+    return tr(said, at=locks, turn=turn)
+
+
+def _saved_by(planned: HasForecast, symbols: Symbols) -> Iterable[Text]:
+    outlook, limit = planned.outlook, WEBCAST.limit
+    if outlook.rate_needed is None:
+        yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
+        return
+    said = marked("--rate {rate} would save them")
+    if outlook.rate_needed > limit.calls / limit.per_s:
+        said = (
+            "--rate {rate} would save them, more than the {most} a minute ClassIn is documented"
+            " to allow"
+        )
+    told = tr(said, rate=show_rate(outlook.rate_needed), most=f"{limit.calls:,}")
+    yield Text(f"  {symbols.arrow} {told}")
+
+
+def in_time(planned: HasForecast) -> Iterable[Text]:
+    """That no row comes too late, where that can be known."""
+    if planned.dated and len(planned.outlook.late) == planned.outlook.locked:
+        one = "The {n} row that locks is sent in time."
+        many = "The {n} rows that lock are all sent in time."
+        yield Text(trn(one, many, planned.dated))

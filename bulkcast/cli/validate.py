@@ -1,0 +1,292 @@
+"""`validate` and `plan`: what needs neither network nor credentials."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.text import Text
+
+from bulkcast import config as configuration
+from bulkcast import pipeline
+from bulkcast.cli import context, json_output, plan_view, render
+from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
+from bulkcast.cli.context import Given
+from bulkcast.cli.language import calling, current_translator, said, tr, trn
+from bulkcast.cli.plan_summary import Figures, figures
+from bulkcast.cli.plan_view import plan as planned_rows
+from bulkcast.cli.plan_view import row_by_row
+from bulkcast.config import Config
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.i18n import marked
+from bulkcast.model import Severity
+from bulkcast.pacing import DEFAULT_RATE, parse_rate
+from bulkcast.pipeline import (
+    RESUBMITTED,
+    Prepared,
+    Selection,
+    Validation,
+    prepare,
+    write_plan,
+    zone,
+)
+from bulkcast.planner.forecast import Pace
+
+Checked = Prepared | Validation
+"""A sheet that was read and checked."""
+
+
+def validate(sheet: Path, given: Given) -> int:
+    """List every problem of the sheet; the exit status."""
+    told = output(given)
+    found = pipeline.validate(sheet, context.sheet_options(given))
+    calling(found.names)
+    if found.is_results:
+        _require_resubmittable(told, sheet, given)
+    if told.as_json:
+        foreseen = _foreseen(found, given)
+        document = json_output.validation(found, foreseen.outlook if foreseen else None)
+        told.document(json_output.dump(document))
+        return found.exit_status
+    show_remarks(told, found)
+    show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
+    show_verdict(told, found)
+    foreseen = _foreseen(found, given)
+    if foreseen:
+        _foresee(told, foreseen, given["tz"])
+    told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
+    return found.exit_status
+
+
+def _require_resubmittable(told: Output, sheet: Path, given: Given) -> None:
+    """Refuse a result sheet that `resubmit` would refuse, for whoever is configured here."""
+    prepared = prepare(sheet, context.sheet_options(given), Selection(statuses=RESUBMITTED))
+    if pipeline.is_rehearsed(prepared):
+        said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
+        told.say(
+            whole(
+                f"{tr(said, name=shown(sheet.name))} ",
+                command("bulkcast", "apply", sheet, *context.typed(*context.OF_SHEET)),
+            )
+        )
+        return
+    try:
+        config = configuration.load(os.environ)
+    except CannotStart:  # validate does without an account
+        config = None
+    pipeline.require_sendable(prepared, context.home(given), config)
+
+
+def _foreseen(found: Validation, given: Given) -> plan_view.HasForecast | None:
+    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
+    turns, now = found.timetable, time.time()
+    if turns is None or not found.valid:
+        return None
+    options = context.sheet_options(given)
+    if options.duplicates == "in-order" and turns.is_doubled():
+        # Which rows are sent one after another, and which share a request, only a plan tells.
+        prepared = prepare(found.path, options, Selection())
+        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
+        return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
+    if not turns.dated():
+        return None
+    return plan_view.quick_forecast(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
+
+
+def _foresee(told: Output, foreseen: plan_view.HasForecast, tz: str) -> None:
+    """What would come too late if the valid rows were sent now."""
+    if foreseen.sent:
+        told.show(plan_view.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
+    told.show(*plan_view.in_time(foreseen), *plan_view.locked(foreseen, zone(tz), told.symbols))
+    told.show(*plan_view.late(foreseen, zone(tz), told.symbols))
+
+
+def show_remarks(told: Output, prepared: Checked) -> None:
+    """What had to be guessed or passed over to read the sheet."""
+    for remark in prepared.remarks:
+        told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
+
+
+def show_doubts(told: Output, prepared: Prepared) -> None:
+    """What is wrong or doubtful about the sheet as a whole."""
+    if told.quiet and not prepared.exit_status:
+        return
+    found = [i for i in prepared.checked.issues if i.severity is not Severity.NOTE]
+    doubts = render.problems(render.grouped(found, most=None), told.symbols)
+    told.trouble(*doubts) if told.quiet else told.say(*doubts)
+
+
+def show_problems(told: Output, prepared: Checked, *, most: int | None) -> None:
+    """Errors and warnings, with --verbose notes too."""
+    if told.quiet and not prepared.exit_status:
+        return
+    notes = told.verbose and not told.quiet
+    issues = [i for i in prepared.issues if notes or i.severity is not Severity.NOTE]
+    found = render.grouped(issues, most=most)
+    told.trouble(*render.problems(found, told.symbols))
+    if found.cut:
+        more = tr("and {n} more; --all, --json or a result sheet has them all", n=f"{found.cut:,}")
+        told.trouble(Text(more), Text(""))
+
+
+def show_verdict(told: Output, prepared: Checked) -> None:
+    """The counts, and what of the sheet is not used."""
+    told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
+    show_ignored(told.show, prepared)
+
+
+def show_ignored(show: Callable[..., None], prepared: Checked) -> None:
+    """The columns that are not read."""
+    ignored = [shown(name) for name in prepared.ignored_columns]
+    if ignored:
+        names = current_translator().listed(ignored)
+        show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
+
+
+def _next(prepared: Validation, n: int) -> Text:
+    """What to do next; `n` rows could be sent."""
+    apply = command("bulkcast", "apply", prepared.path, *context.typed(*context.OF_SHEET))
+    if not prepared.rows:
+        return Text(tr(NO_ROWS))
+    if not n:
+        return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
+    if prepared.invalid:
+        lead = trn(
+            "Mend them and validate again, or send the {n} valid row now: ",
+            "Mend them and validate again, or send the {n} valid rows now: ",
+            n,
+        )
+        return whole(lead, apply)
+    return whole(tr("Next: "), apply)
+
+
+# ------------------------------------------------------------------ plan
+
+
+def plan(sheet: Path, given: Given) -> int:
+    """Show what would be sent, and freeze it where that is asked for; the exit status."""
+    told = output(given)
+    rate = parse_rate(given["rate"])
+    config = _institution(given)
+    prepared = prepare(sheet, context.sheet_options(given), context.selection(given))
+    if given["only"]:
+        require_results(prepared)
+    prepared = context.recalled(prepared, config, given)
+    pipeline.require_sendable(prepared, context.home(given), config)
+    calling(prepared.names)
+    now = time.time()
+    planned = figures(prepared, rate=rate, now=now)
+    if told.as_json:
+        told.document(json_output.dump(json_output.plan(prepared, planned)))
+    show_remarks(told, prepared)
+    show_doubts(told, prepared)
+    show_ignored(told.show, prepared)
+    told.show(*planned_rows(planned, told.symbols))
+    show_outlook(told.show, prepared, planned, rate, told.symbols)
+    if told.verbose and config:
+        told.show(*row_by_row(prepared, told.symbols))
+    _tell_limits(told, prepared, planned, given)
+    if given["out"] and config:
+        _freeze(told, prepared, config, given, now)
+    return prepared.exit_status
+
+
+def require_results(prepared: Prepared) -> None:
+    """A sheet that no run has written to says of no row whether it succeeded.
+
+    Raises:
+        CannotStart: it has no column that does.
+
+    """
+    if not prepared.is_results:
+        raise CannotStart(
+            "{name} is no result sheet: it has no column {status}; send it with {command}",
+            name=prepared.path.name,
+            status=pipeline.STATUS_COLUMN,
+            command=command(
+                "bulkcast",
+                "apply",
+                prepared.path,
+                *context.typed(*context.OF_SHEET, *context.OF_RUN),
+            ),
+        )
+
+
+def _institution(given: Given) -> Config | None:
+    """Whose memory is asked, and whom a plan file is for; None where no one is named.
+
+    Raises:
+        CannotStart: one has to be named, and is not.
+
+    """
+    try:
+        return configuration.load(os.environ, profile=given["profile"])
+    except CannotStart:
+        if given["out"] or given["profile"] or context.remembers(given):
+            raise
+        return None
+
+
+def show_outlook(
+    show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
+) -> None:
+    """The order, how long it takes, and what comes too late."""
+    name = prepared.options.tz
+    tz = zone(name)
+    if planned.sent:
+        show(plan_view.order(planned))
+        show(plan_view.pace(planned, rate, tz, name), *plan_view.too_fast(rate, symbols))
+    show(*plan_view.in_time(planned), *plan_view.locked(planned, tz, symbols))
+    show(*plan_view.late(planned, tz, symbols))
+
+
+def _tell_limits(told: Output, prepared: Prepared, planned: Figures, given: Given) -> None:
+    """What the plan does not say or cannot know."""
+    show_where_wrong(told, prepared)
+    if given["changed_only"] and planned.unchanged:
+        told.say(Text(tr(NOT_SEEN)))
+    if planned.sent:
+        mark = prepared.plan.fingerprint[:16]
+        told.say(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
+
+
+def show_where_wrong(told: Output, prepared: Prepared) -> None:
+    """Which command lists what is wrong with the rows that are not sent."""
+    if prepared.invalid:
+        options = context.typed(*context.OF_SHEET)
+        validate = command("bulkcast", "validate", prepared.path, *options)
+        line = whole(tr("What is wrong with the invalid rows: "), validate)
+        told.trouble(line) if told.quiet else told.say(line)
+
+
+NO_ROWS = marked("There are no rows below the header yet.")
+NOT_SEEN = marked(
+    "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
+    " ClassIn's console, or from another computer, is not seen."
+)
+
+
+def _freeze(told: Output, prepared: Prepared, config: Config, given: Given, now: float) -> None:
+    path = write_plan(
+        prepared,
+        config.institution,
+        given["out"],
+        selection=context.selection(given),
+        existing=context.existing(given),
+        made_at=now,
+    )
+    told.say(
+        whole(tr("Plan: "), shown(path)),
+        Text(
+            tr(
+                "For {where}. It holds the passwords of the sheet as they are, so that it can be"
+                " sent; only you can read it.",
+                where=render.institution_said(config.institution),
+            )
+        ),
+        whole(
+            tr("Next, to send exactly that: "),
+            command("bulkcast", "apply", path, *context.typed(*context.OF_RUN)),
+        ),
+    )

@@ -1,0 +1,217 @@
+"""Every name a user can meet, and what it means: states, settings, reply codes, problems."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, assert_never
+
+from bulkcast.catalogue import (
+    ChoiceKind,
+    Endpoint,
+    IdKind,
+    IdListKind,
+    IntegerKind,
+    Kind,
+    Label,
+    Lock,
+    MomentKind,
+    ReplyCode,
+    Role,
+    Setting,
+    TextKind,
+)
+from bulkcast.i18n import ENGLISH, Translator, marked
+from bulkcast.messages import PROBLEMS
+from bulkcast.model import ReplyClass, RowStatus
+
+LOCKS: Final[Mapping[Lock, Label]] = {
+    Lock.NEVER: Label("–", "–"),
+    Lock.BEFORE_CLASS: Label("20 min before class", "开课前 20 分钟"),
+    Lock.UNLESS_RECORDED: Label(
+        "20 min before class, unless recorded", "开课前 20 分钟（录课的课堂除外）"
+    ),
+}
+
+
+def values_said(kind: Kind, lang: str = "en") -> str:
+    """What may stand in a cell, in a few words of `lang`.
+
+    >>> values_said(ChoiceKind()), values_said(TextKind(cut_at=50), "zh")
+    ('0 Off, 1 On', '文本，最多 50 个字符')
+    """
+    match kind:
+        case ChoiceKind():
+            comma = Label(", ", "，").say(lang)
+            return comma.join(f"{c.value} {c.label.say(lang)}" for c in kind.choices)
+        case TextKind(cut_at=int(most)):
+            return Label(f"text, up to {most} characters", f"文本，最多 {most} 个字符").say(lang)
+        case _:
+            return _SAID[type(kind)].say(lang)
+
+
+_SAID: Final[Mapping[type[Kind], Label]] = {
+    IdKind: Label("digits", "仅数字"),
+    IntegerKind: Label("a whole number", "0 或更大的整数"),
+    TextKind: Label("text", "文本"),
+    IdListKind: Label("UIDs, separated by commas", "用逗号分隔的 UID"),
+    MomentKind: Label("date and time", "日期和时间"),
+}
+
+
+def blank_said(setting: Setting, lang: str = "en") -> str:
+    """What it means to leave its cell blank, in a few words of `lang`."""
+    match setting.role:
+        case Role.TARGET:
+            said = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
+        case Role.CONTEXT | Role.SCHEDULE:
+            said = Label("Optional.", "可不填。")
+        case Role.SETTING if setting.clearable:
+            said = Label(
+                "Blank = leave unchanged; (clear) empties it.", "留空 = 不修改；填“清空” = 清除。"
+            )
+        case Role.SETTING:
+            said = Label("Blank = leave unchanged.", "留空 = 不修改。")
+        case _:
+            assert_never(setting.role)
+    return said.say(lang)
+
+
+STATES: Final[Mapping[RowStatus, tuple[str, str]]] = {
+    RowStatus.APPLIED: (marked("ClassIn acknowledged the row."), marked("Nothing to do.")),
+    RowStatus.UNCHANGED: (
+        marked("The row was skipped, because it would have changed nothing (--changed-only)."),
+        marked("Nothing to do."),
+    ),
+    RowStatus.INVALID: (
+        marked("The sheet is wrong in this row; it was never sent."),
+        marked("Mend the cells that the message names, then `bulkcast resubmit`."),
+    ),
+    RowStatus.TOO_LATE: (
+        marked(
+            "Settings of the row are locked: it was never sent, or ClassIn refused it with a code"
+            " that says so."
+        ),
+        marked("Take the locked settings out of the row, then `bulkcast resubmit`."),
+    ),
+    RowStatus.REJECTED: (
+        marked("ClassIn refused the row."),
+        marked("Read its code and its fix, mend the row, then `bulkcast resubmit`."),
+    ),
+    RowStatus.UNCONFIRMED: (
+        marked("The row was sent, but no answer could be trusted; it may have been applied."),
+        marked("`bulkcast resubmit` or `bulkcast resume`: sending it again is safe."),
+    ),
+    RowStatus.NOT_SENT: (
+        marked("The run ended before the row's turn, or the row was never connected."),
+        marked("`bulkcast resume`; the message says what stopped the run."),
+    ),
+    RowStatus.SUPERSEDED: (
+        marked("A newer run has set this classroom since, or may have."),
+        marked("Nothing to do."),
+    ),
+}
+"""How a row can end → what that means, and what to do."""
+
+FATES: Final[Mapping[ReplyClass, str]] = {
+    ReplyClass.OK: marked("`applied`"),
+    ReplyClass.OK_WARNING: marked("`applied`, with a warning"),
+    ReplyClass.TRANSIENT: marked("repeated; in the end `unconfirmed`"),
+    ReplyClass.THROTTLED: marked("everyone slows down, then repeated"),
+    ReplyClass.CLOCK: marked("the stamp is corrected once, then the run stops"),
+    ReplyClass.CREDENTIALS: marked("the run stops"),
+    ReplyClass.INSTITUTION: marked(
+        "`rejected`; after several in a row, not sent where the feature is on"
+    ),
+    ReplyClass.ROW: marked("`rejected`"),
+    ReplyClass.TOO_LATE: marked("`too_late`"),
+    ReplyClass.MAINTENANCE: marked(
+        "the run waits, and asks now and then, for up to `--max-outage`"
+    ),
+    ReplyClass.STOP: marked("the run stops"),
+}
+"""What an answer lets us do → what becomes of its row."""
+
+HERE: Final = marked("this endpoint")
+SIBLINGS: Final = marked("sibling calls")
+"""Whose page lists a reply code."""
+
+
+class EntryKind(StrEnum):
+    """What a name can be the name of, in the order in which they are listed."""
+
+    STATE = "state"
+    SETTING = "setting"
+    REPLY = "reply"
+    PROBLEM = "problem"
+
+
+FACTS: Final[Mapping[str, str]] = {
+    "severity": marked("Weight"),
+    "meaning": marked("Meaning"),
+    "outcome": marked("The row"),
+    "fix": marked("What to do"),
+    "headers": marked("Headers"),
+    "values": marked("Values"),
+    "filling": marked("Filling in"),
+    "locks": marked("Locks"),
+    "billed": marked("Billed by"),
+    "unknown": marked("Not known"),
+    "listed": marked("Listed for"),
+}
+"""The facts an entry can have, in the order in which they are told → what stands beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name and what is known of it."""
+
+    kind: EntryKind
+    name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """By the keys of `FACTS`, in their order; none is empty."""
+
+
+def lexicon(endpoint: Endpoint, tongue: Translator = ENGLISH) -> Iterator[Entry]:
+    """Every entry, kind after kind; reply codes by number."""
+    for status, (meaning, fix) in STATES.items():
+        facts = {"meaning": tongue.tell(meaning), "fix": tongue.tell(fix)}
+        yield _entry(EntryKind.STATE, status, facts)
+    for setting in endpoint.columns:
+        yield _entry(EntryKind.SETTING, setting.key, _of_setting(setting, tongue))
+    for reply in sorted(endpoint.replies, key=lambda r: r.code):
+        yield _entry(EntryKind.REPLY, str(reply.code), _of_reply(reply, tongue))
+    for code, problem in PROBLEMS.items():
+        facts = {
+            "severity": tongue.tell(problem.severity),
+            "meaning": tongue.tell(problem.many or problem.message),
+            "fix": tongue.tell(problem.fix),
+        }
+        yield _entry(EntryKind.PROBLEM, code, facts)
+
+
+def _entry(kind: EntryKind, name: str, facts: Mapping[str, str]) -> Entry:
+    return Entry(kind, str(name), {key: facts[key] for key in FACTS if facts.get(key)})
+
+
+def _of_setting(setting: Setting, tongue: Translator) -> Mapping[str, str]:
+    lang = tongue.lang
+    return {
+        "meaning": setting.help.say(lang),
+        "headers": tongue.listed(
+            (setting.key, setting.label.en, setting.label.zh, *setting.aliases)
+        ),
+        "values": values_said(setting.kind, lang),
+        "filling": blank_said(setting, lang),
+        "locks": "" if setting.lock is Lock.NEVER else LOCKS[setting.lock].say(lang),
+        "billed": setting.billed.say(lang) if setting.billed else "",
+        "unknown": setting.vendor_undefined.say(lang) if setting.vendor_undefined else "",
+    }
+
+
+def _of_reply(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
+    return {
+        "meaning": reply.meaning.say(tongue.lang),
+        "outcome": tongue.tell(FATES[reply.kind]),
+        "fix": reply.fix.say(tongue.lang),
+        "listed": tongue.tell(HERE if reply.on_page else SIBLINGS),
+    }

@@ -1,0 +1,287 @@
+"""Sentences as templates with arguments, and a `Translator` that says them in one language."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold
+from bulkcast.errors import BulkcastError
+from bulkcast.model import Target, Text
+
+PHRASES: Final = frozenset({"what", "why", "detail"})
+"""Arguments that are words of ours and not of the sheet: they are translated too."""
+
+LONG_TEXT: Final = "number"
+"""The argument that says that a signature may have been refused for a long text."""
+
+OR: Final = " or "
+COMMA: Final = ", "
+
+LISTS: Final = frozenset(
+    {"settings", "free", "given", "keys", "feature", "key", "other", "targets"}
+)
+"""Arguments that are keys of settings with `COMMA` or `OR` between them."""
+
+LABELLED: Final = frozenset({"setting", "candidates"})
+"""The same, of settings that no column can be named after: the header is what is wrong."""
+
+SERIES: Final = frozenset({"choices", "known", "rows", "examples", "runs"})
+"""Arguments that are a list of something else."""
+
+ROWS: Final = frozenset({"others"})
+"""Arguments that are rows as `AND_MORE` has them."""
+
+SPELLED: Final = frozenset({"either"})
+"""The same, to be typed as they are."""
+
+COUNTED: Final = frozenset({"parts"})
+"""Arguments that are phrases with numbers, such as `charts (2); notes (1)`."""
+
+
+def marked(template: str) -> str:
+    """The template itself: marks a sentence that is translated where it is shown."""
+    return template
+
+
+def _one_or_many(one: str, many: str, n: int) -> str:
+    return one if n == 1 else many
+
+
+def _no_label(_key: str) -> None:
+    return None
+
+
+UNKNOWN_HOST: Final = marked("the name {host} is not known here")
+NO_LISTENER: Final = marked("{host} does not answer ({why})")
+TOO_SLOW: Final = marked("connecting took too long")
+BROKE_EARLY: Final = marked("the connection broke before anything was sent")
+"""Why there is no connection, as it is kept in the ledger: filled already."""
+
+REFUSES: Final = marked("it refuses connections")
+BREAKS_OFF: Final = marked("it breaks connections off")
+NO_WAY: Final = marked("no network leads there")
+NOT_ALLOWED: Final = marked("this computer does not allow it")
+SYSTEM_ERROR: Final = marked("error {number} of the system")
+NO_REASON: Final = marked("the system gives no reason")
+"""Why a host does not answer, inside `NO_LISTENER`."""
+
+SEEN: Final[Mapping[str, str]] = {
+    "send.not_connected": marked("no connection: {detail}"),
+    "send.timeout": marked("no answer within {detail} s"),
+    "send.lost": marked("a connection that broke before the answer was complete"),
+    "reply.not_json": marked("an answer that is not ClassIn's: {detail}"),
+    "reply.too_large": marked("an answer of more than {detail} bytes"),
+    "reply.http": marked("HTTP {status}"),
+    "reply.throttled": marked("HTTP 429"),
+    "reply.maintenance": marked("ClassIn under maintenance"),
+}
+"""What was seen in place of an answer, by the verdict's code; kept so too."""
+
+CODE_SEEN: Final = marked("ClassIn's code {code}")
+
+_LEDGER: Final = (
+    marked("the ledger {path} cannot be written: {exc}"),
+    marked("the ledger cannot be written: {exc}"),
+)
+"""Why a run stopped, kept so too."""
+
+_FILLED: Final = tuple(
+    (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
+    for template in (*SEEN.values(), CODE_SEEN, UNKNOWN_HOST, NO_LISTENER, SYSTEM_ERROR, *_LEDGER)
+    if "{" in template
+)
+"""Those that may hold another come first."""
+AND_MORE: Final = marked("{rows} and {n} more")
+"""Rows of which only the first few are named, as an issue keeps them: filled already."""
+
+_AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
+_COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
+
+
+UNTOLD: Final = "…"
+
+
+class _Words(dict[str, object]):
+    """Arguments of a sentence; one that nobody gave is a setting's key, or shows as `…`."""
+
+    def __init__(self, words: Mapping[str, object], name_of: Callable[[str], str | None]) -> None:
+        super().__init__(words)
+        self._name_of = name_of
+
+    def __missing__(self, name: str) -> str:
+        return self._name_of(name) or UNTOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """A language sentences are said in; English as it is written down unless told otherwise."""
+
+    lang: str = "en"
+    """`en` or `zh`: which half of a `Label` is meant."""
+    look_up: Callable[[str], str] = str
+    """A template → the same in this language; itself where it has none."""
+    look_up_many: Callable[[str, str, int], str] = _one_or_many
+    """The template for one and the one for many → the one that is right for a number."""
+    label_of: Callable[[str], str | None] = _no_label
+    """A setting's key → its name in this language."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Key → how the sheet at hand calls that setting."""
+
+    def calling(self, headers: Mapping[str, str]) -> "Translator":
+        """The same language, with settings named as a sheet's own headers spell them."""
+        return replace(self, headers=headers)
+
+    def name_of(self, key: str) -> str:
+        """What a reader knows a setting as: its column, else its label; another word is itself."""
+        return self.headers.get(key) or self.label_of(key) or key
+
+    def target(self, target: Target) -> str:
+        """A classroom, by the column that names it."""
+        return f"{self.name_of(target.key)} {target.id}"
+
+    def tell(self, template: str, /, **words: object) -> str:
+        """A template in this language, filled.
+
+        >>> ENGLISH.tell("{n} rows are hidden", n=14)
+        '14 rows are hidden'
+        """
+        return self._filled(self.look_up(template), words) if template else ""
+
+    def count(self, one: str, many: str, n: int, /, **words: object) -> str:
+        """The one of two templates that is right for `n`, filled; `{n}` is the number itself.
+
+        >>> ENGLISH.count("{n} row", "{n} rows", 1), ENGLISH.count("{n} row", "{n} rows", 1200)
+        ('1 row', '1,200 rows')
+        """
+        return self._filled(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
+
+    def say(self, text: Text) -> str:
+        """A sentence that was kept as a template."""
+        return self.tell(text.template, **text.args)
+
+    def error(self, exc: BaseException) -> str:
+        """What an exception says; in this language if it is one of ours."""
+        if not isinstance(exc, BulkcastError):
+            return str(exc)
+        if not exc.words:
+            return self.look_up(exc.template)
+        return self.tell(exc.template, **exc.words)
+
+    def joined(self, sentences: list[str]) -> str:
+        """Sentences in a row: Chinese puts nothing between them."""
+        return ("" if self.lang == "zh" else " ").join(sentences)
+
+    def _filled(self, template: str, words: Mapping[str, object]) -> str:
+        told = {name: self._word(name, value) for name, value in words.items()}
+        return template.format_map(_Words(told, self._setting))
+
+    def _setting(self, key: str) -> str | None:
+        return self.headers.get(key) or self.label_of(key)
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Names in a row; Chinese has a comma of its own for that."""
+        return ("、" if self.lang == "zh" else COMMA).join(names)
+
+    def _phrase(self, value: str) -> str:
+        for template, pattern in _FILLED:
+            if found := pattern.fullmatch(value):
+                return self.tell(template, **found.groupdict())
+        return self.look_up(value)
+
+    def _lead(self, spaced: str) -> str:
+        phrase = spaced.strip()
+        return spaced.replace(phrase, self.look_up(phrase))
+
+    def _word(self, name: str, value: object) -> object:
+        match value:
+            case Text():
+                return self.say(value)
+            case BulkcastError():
+                return self.error(value)
+            case Target():
+                return self.target(value)
+            case str() if value:
+                return self._of_ours(name, value)
+            case _:
+                return value
+
+    def _of_ours(self, name: str, value: str) -> str:
+        """An argument whose name says that it holds words of ours; any other is the sheet's."""
+        for names, told in (
+            (PHRASES, self._phrase),
+            (COUNTED, self._counted),
+            (SPELLED, self._spelled),
+            (LABELLED, self._labelled),
+            (LISTS, self._listed),
+            (SERIES, self._series),
+            (ROWS, self._rows),
+        ):
+            if name in names:
+                return told(value)
+        return value
+
+    def _counted(self, value: str) -> str:
+        return _COUNTED.sub(lambda found: self._lead(found[0]), value)
+
+    def _spelled(self, value: str) -> str:
+        return self.look_up(OR).join(value.split(OR))
+
+    def _labelled(self, value: str) -> str:
+        return self.look_up(OR).join(self.label_of(key) or key for key in value.split(OR))
+
+    def _series(self, value: str) -> str:
+        return self.listed(value.split(COMMA))
+
+    def _rows(self, value: str) -> str:
+        more = _AND_MORE.fullmatch(value)
+        return self.tell(AND_MORE, **more.groupdict()) if more else self._series(value)
+
+    def _listed(self, value: str) -> str:
+        either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))
+        return self.look_up(OR).join(map(self.listed, either))
+
+
+ENGLISH: Final = Translator()
+
+
+def short_header(header: str) -> str:
+    r"""The name by which a message calls a column: its first line, without the required mark.
+
+    The result workbook's highlighting computes the same in a formula; change both or neither.
+
+    >>> short_header("Activity ID *\n活动ID")
+    'Activity ID'
+    """
+    first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
+    return re.sub(" +", " ", first).strip(" ")
+
+
+def header_names(
+    headers: Iterable[str], endpoint: Endpoint, mapping: Mapping[str, str]
+) -> dict[str, str]:
+    """Key → what the sheet's first column of that setting is called.
+
+    `mapping` (header → setting) goes before what headers say, as when the sheet is checked.  A
+    column that is named in both languages is left out: its label says it in the reader's own.
+
+    >>> from bulkcast.endpoints.webcast import WEBCAST
+    >>> header_names(["备注", "录课", "Ours"], WEBCAST, {"Ours": "activityId"})
+    {'recordState': '录课', 'activityId': 'Ours'}
+    >>> header_names(["Web live 网页直播"], WEBCAST, {})
+    {}
+    """
+    mapped = {fold(header): key for header, key in mapping.items()}
+    found: dict[str, str] = {}
+    for header in headers:
+        if header.strip().casefold().startswith(RESULT_PREFIX):
+            continue
+        column = endpoint.column_for(mapped.get(fold(header), "")) or endpoint.column_for(header)
+        if column is not None and (name := short_header(header)):
+            found.setdefault(column.key, name)
+    return {key: name for key, name in found.items() if not _is_both(name, endpoint.by_key[key])}
+
+
+def _is_both(name: str, setting: Setting) -> bool:
+    """Whether a header names its setting in both languages, of which a reader wants one."""
+    return fold(name) in {fold(setting.label.pair(lang)) for lang in ("en", "zh")}

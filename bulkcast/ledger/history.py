@@ -1,0 +1,235 @@
+"""What earlier runs sent lately, what nobody answered, what ClassIn acknowledged."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast.errors import LedgerDamaged
+from bulkcast.ledger.codec import (
+    crc,
+    intent_crc,
+    pack_target,
+    request_crc,
+    unpack_body,
+    unpack_request,
+)
+from bulkcast.model import Body, Institution, RequestKey, Target, Text
+from bulkcast.planner.last_known import Acknowledgement
+from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+"""Linux's name for this start of the computer; containers see their host's."""
+
+_SAME_START_S: Final = 2.0
+"""How far a clock may be slewed between two programs and still count as one that nobody set."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonotonicClock:
+    """A clock that nobody sets: seconds since the start of the computer named."""
+
+    tick: Callable[[], float]
+    boot: str
+    """Empty where the system does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A point in time as it was noted."""
+
+    wall: float
+    """Unix seconds by this computer's clock."""
+    tick: float | None = None
+    """Seconds since this computer was started; None where only the clock was asked."""
+    boot: str = ""
+
+
+def boot_id() -> str:
+    """What this system calls its present start; empty where it does not tell."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def age(then: Timestamp, now: Timestamp) -> float:
+    """Seconds that have certainly passed between two moments.
+
+    Within one start of the computer its ticks tell.  After another start at least the time since
+    then has passed.  Where neither can be told apart from a clock that was set, it is nothing.
+
+    >>> age(Moment(1000.0, 50.0, "a"), Moment(9000.0, 57.0, "a"))
+    7.0
+    >>> age(Moment(1000.0, 50.0, "a"), Moment(1001.0, 30.0, "b"))
+    30.0
+    """
+    if then.tick is None or now.tick is None:
+        return max(0.0, now.wall - then.wall)
+    if then.boot and now.boot and then.boot != now.boot:
+        return now.tick
+    unset = abs((now.wall - now.tick) - (then.wall - then.tick)) < _SAME_START_S
+    if then.boot == now.boot and (now.boot or unset):
+        return max(0.0, now.tick - then.tick)
+    return 0.0
+
+
+_AT_ONCE: Final = 400
+"""Classrooms asked for at a time: SQLite takes up to 999 values in one question."""
+
+_REQUEST: Final = "r.seq, r.key, r.rows, r.target, r.frozen, r.crc"
+
+_ENTERED: Final = f"""
+    SELECT a.target, a.run, a.at, a.sure AND o.status = 'applied', {_REQUEST}
+    FROM acknowledged AS a
+    LEFT JOIN runs ON runs.run = a.run
+    LEFT JOIN requests AS r ON r.run_id = runs.id AND r.seq = a.seq
+    LEFT JOIN outcomes AS o ON o.run_id = runs.id AND o.seq = a.seq
+    WHERE a.institution = ? AND a.target IN (%s)
+    ORDER BY a.id
+"""  # noqa: S608 - a constant; the placeholders are filled in by number
+
+_UNDER_WAY: Final = f"""
+    SELECT r.target, run, MAX(t.stamp), 0, {_REQUEST}
+    FROM runs
+    JOIN requests AS r ON r.run_id = runs.id
+    JOIN attempts AS t ON t.run_id = r.run_id AND t.seq = r.seq
+    LEFT JOIN outcomes AS o ON o.run_id = r.run_id AND o.seq = r.seq
+    WHERE root_url = ? AND sid = ? AND (finished_at IS NULL OR stop IS NOT NULL)
+    AND t.number > COALESCE(o.attempts, 0)
+    GROUP BY r.run_id, r.seq
+    ORDER BY MAX(t.stamp)
+"""  # noqa: S608 - a constant
+"""Requests whose program died or was torn down: they may have taken effect."""
+
+
+class Damaged(ValueError):
+    """An entry is not what was written."""
+
+    def __init__(self, what: Text) -> None:
+        super().__init__(str(what))
+        self.what = what
+
+
+def read(
+    connection: sqlite3.Connection, institution: Institution, targets: Iterable[Target]
+) -> dict[Target, list[Acknowledgement]]:
+    """What is known of each of `targets`, the oldest entry first.
+
+    Raises:
+        Damaged: what is stored is not what was written.
+
+    """
+    found: dict[Target, list[Acknowledgement]] = {}
+    wanted = {pack_target(target): target for target in targets}
+    for row in _entered(connection, institution, list(wanted)):
+        found.setdefault(wanted[row[0]], []).append(_entry(row))
+    place = (institution.root_url, institution.sid)
+    for row in connection.execute(_UNDER_WAY, place):
+        if row[0] in wanted:
+            _put_in(found.setdefault(wanted[row[0]], []), _entry(row))
+    return found
+
+
+def _entered(
+    connection: sqlite3.Connection, institution: Institution, targets: Sequence[str]
+) -> Iterator[Sequence[Any]]:
+    name = f"{institution.root_url} {institution.sid}"
+    for start in range(0, len(targets), _AT_ONCE):
+        some = targets[start : start + _AT_ONCE]
+        places = ", ".join("?" * len(some))
+        yield from connection.execute(_ENTERED % places, (name, *some))
+
+
+def _entry(row: Sequence[Any]) -> Acknowledgement:
+    target, run, at, sure, seq, key, rows, of, frozen, check = row
+    if not frozen:
+        return Acknowledgement(run, at, None, sure=False)
+    if request_crc(seq, key, rows, of, frozen) != check:
+        raise Damaged(Text("request {key} of run {run}", {"key": key, "run": run}))
+    _, body, *_ = json.loads(frozen)
+    if of != target:
+        words = {"key": key, "run": run}
+        raise Damaged(Text("what request {key} of run {run} was for", words))
+    return Acknowledgement(run, at, unpack_body(body), sure=bool(sure))
+
+
+def _put_in(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
+    """An entry nobody entered, where it belongs by its time."""
+    place = next((n for n, entry in enumerate(entries) if entry.at > doubt.at), len(entries))
+    entries.insert(place, doubt)
+
+
+_LOOKED_THROUGH: Final = 5_000
+"""Attempts that are looked at however old the clock makes them look: five minutes of sending."""
+
+_ATTEMPTS: Final = """
+    SELECT a.run_id, a.seq, a.number, a.stamp, a.ahead_s, a.boot, a.tick, a.crc,
+           boots.boot, boots.crc {more}
+    FROM attempts AS a JOIN runs ON runs.id = a.run_id LEFT JOIN boots ON boots.id = a.boot {joined}
+    WHERE root_url = :root_url AND sid = :sid AND stamp >= MIN(:since, COALESCE(
+        (SELECT stamp FROM attempts ORDER BY stamp DESC LIMIT 1 OFFSET :looked_through), 0
+    )) {chosen}
+    ORDER BY stamp
+"""
+_SENDS: Final = _ATTEMPTS.format(more="", joined="", chosen="")
+_UNANSWERED: Final = _ATTEMPTS.format(
+    more=", r.key, r.rows, r.frozen",
+    joined="JOIN requests AS r USING (run_id, seq) LEFT JOIN outcomes AS o USING (run_id, seq)",
+    chosen="AND COALESCE(a.ambiguous, o.attempts IS NULL OR a.number <> o.attempts"
+    " OR o.status = 'unconfirmed') AND r.frozen <> ''",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An attempt that nobody answered for certain."""
+
+    target: Target
+    body: Body
+    age_s: float
+    ahead_s: float
+
+
+def sends(
+    connection: sqlite3.Connection, institution: Institution, now: Timestamp, within_s: float
+) -> list[float]:
+    """How long ago requests were sent within so many seconds, the longest ago first."""
+    found = _found(connection, _SENDS, institution, now.wall - within_s)
+    ages = (age(then, now) for then, _, _ in found)
+    return sorted((a for a in ages if a < within_s), reverse=True)
+
+
+def unanswered(
+    connection: sqlite3.Connection, institution: Institution, now: Timestamp
+) -> list[Unanswered]:
+    """The attempts that ClassIn may yet carry out."""
+    longest_s = 2 * STAMP_LIFE_S + MARGIN_S
+    found = _found(connection, _UNANSWERED, institution, now.wall - longest_s)
+    recent = []
+    for then, ahead_s, (key, rows, frozen) in found:
+        age_s = age(then, now)
+        if age_s < STAMP_LIFE_S + ahead_s + MARGIN_S:
+            request = unpack_request(RequestKey(key), rows, frozen)
+            recent.append(Unanswered(request.target, request.body, age_s, ahead_s))
+    return recent
+
+
+def _found(
+    connection: sqlite3.Connection, statement: str, institution: Institution, since: float
+) -> Iterator[tuple[Timestamp, float, list[Any]]]:
+    words = {
+        "root_url": institution.root_url,
+        "sid": institution.sid,
+        "since": since,
+        "looked_through": _LOOKED_THROUGH,
+    }
+    for row in connection.execute(statement, words):
+        fields, (check, boot, boot_check), more = row[:7], row[7:10], row[10:]
+        known = boot is None or crc(boot) == boot_check
+        if not known or intent_crc(fields) != check or (boot is None) != (fields[5] is None):
+            raise LedgerDamaged("the ledger does not hold an attempt as it was written")
+        _, _, _, stamp, ahead_s, _, tick = fields
+        yield Timestamp(stamp, tick, boot or ""), ahead_s, list(more)

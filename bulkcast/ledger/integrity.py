@@ -1,0 +1,228 @@
+"""Refuses a ledger that is damaged, or has lost runs which its side files still record."""
+
+import mmap
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bulkcast.errors import LedgerDamaged, LedgerUnwritable
+from bulkcast.ledger.database import UNREADABLE
+from bulkcast.model import Text
+
+FILE_NAME: Final = "mark"
+_TEXT: Final = b"%12d %12d"
+_SIZE: Final = len(_TEXT % (0, 0))
+
+
+class Counts(NamedTuple):
+    """What a run has written."""
+
+    intents: int = 0
+    outcomes: int = 0
+
+
+class WriteCounter:
+    """The note of one run, open for writing; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the run's own; without room for the note the run does without."""
+        self._page: mmap.mmap | None = None
+        with suppress(OSError):
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._page = _mapped(folder / FILE_NAME)
+
+    def __enter__(self) -> "WriteCounter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._page is not None:
+            self._page.close()
+
+    def note(self, counts: Counts) -> None:
+        """Write the counts over the ones before; in memory, since it is done for every commit."""
+        if self._page is not None:
+            self._page[:_SIZE] = _TEXT % counts
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if os.fstat(descriptor).st_size != _SIZE:  # written, not only stretched: it must have room
+            os.write(descriptor, _TEXT % Counts())
+            os.ftruncate(descriptor, _SIZE)
+        return mmap.mmap(descriptor, _SIZE)
+    finally:
+        os.close(descriptor)
+
+
+def read_counts(folder: Path) -> Counts:
+    """What was noted last; zeros where nothing can be read."""
+    try:
+        intents, outcomes = (folder / FILE_NAME).read_text(encoding="ascii").split()
+        return Counts(int(intents), int(outcomes))
+    except (OSError, ValueError):
+        return Counts()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes SQLite or a decoder say is one and the same thing."""
+    try:
+        yield
+    except (sqlite3.Error, *UNREADABLE) as exc:
+        if _is_busy(exc):
+            raise LedgerUnwritable(
+                "the ledger {path} cannot be read: {exc}", path=path, exc=exc
+            ) from exc
+        raise LedgerDamaged(
+            "{path} is damaged ({exc}); its disk may be failing", path=path, exc=exc
+        ) from exc
+
+
+def damaged(what: Text) -> LedgerDamaged:
+    """What a checksum that does not fit says."""
+    return LedgerDamaged(
+        "the ledger does not hold {what} as it was written; its disk may be failing", what=what
+    )
+
+
+def _is_busy(exc: Exception) -> bool:
+    """Whether another process holds the file: nothing is wrong with it then."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
+
+
+RUNS: Final = "runs"
+"""The folder under `BULKCAST_HOME` that holds a folder for each run."""
+
+_NAMED_MOST: Final = 3
+
+_IS_NAME: Final = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
+"""A run's name; `… - Copy`, `… copy` and `… (1)` are what somebody made of its folder by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A run of which the ledger lacks something."""
+
+    folder: Path
+    lost: Counts
+    is_known: bool
+    """Whether the ledger knows the run at all."""
+
+    @property
+    def in_the_way(self) -> Path:
+        """What must be gone for the ledger to be begun without what it lost."""
+        return self.folder / FILE_NAME if self.is_known else self.folder
+
+
+def refuse_forgotten(
+    connection: sqlite3.Connection | None, home: Path, *, path: Path, run: str = "*"
+) -> None:
+    """Refuse a ledger that lacks what was noted of its runs; `run` for one run only.
+
+    Without a connection the ledger is one that is still to be made.
+
+    Raises:
+        LedgerDamaged: it lacks something.
+
+    """
+    gaps = _gaps(connection, home, run)
+    if gaps and connection:
+        # A note is written over in place while a run is under way: read half, it is read again.
+        gaps = _gaps(connection, home, run)
+    if gaps:
+        raise _refusal(gaps, home, path)
+
+
+def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
+    """Notes are read before the ledger, which is written first: so neither overtakes the other."""
+    folders = [f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name)]
+    notes = {folder: read_counts(folder) for folder in folders}
+    notes = {folder: counts for folder, counts in notes.items() if any(counts)}
+    known = {} if connection is None or not notes else _runs(connection)
+    gaps = (_gap(connection, folder, counts, known) for folder, counts in notes.items())
+    return [gap for gap in gaps if any(gap.lost)]
+
+
+def _runs(connection: sqlite3.Connection) -> Mapping[str, tuple[int, float | None]]:
+    """The runs of the ledger, each with its number and when it ended."""
+    found = connection.execute("SELECT run, id, finished_at FROM runs")
+    return {run: (run_id, finished_at) for run, run_id, finished_at in found}
+
+
+def _gap(
+    connection: sqlite3.Connection | None,
+    folder: Path,
+    counts: Counts,
+    known: Mapping[str, tuple[int, float | None]],
+) -> _Gap:
+    if connection is None or folder.name not in known:
+        return _Gap(folder, counts, is_known=False)
+    run_id, finished_at = known[folder.name]
+    if finished_at is not None and _touched_at(folder) <= finished_at:
+        # What is written first cannot be lost while its end is there, so nothing need be counted.
+        return _Gap(folder, Counts(), is_known=True)
+    held = _held(connection, run_id)
+    lost = Counts(*(max(0, said - there) for said, there in zip(counts, held, strict=True)))
+    return _Gap(folder, lost, is_known=True)
+
+
+def _touched_at(folder: Path) -> float:
+    """When the note was written last, Unix seconds by this computer's clock."""
+    try:
+        return (folder / FILE_NAME).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _held(connection: sqlite3.Connection, run_id: int) -> Counts:
+    """How many intents and outcomes the ledger has of a run."""
+    return Counts(
+        *connection.execute(
+            "SELECT (SELECT count(*) FROM attempts WHERE run_id = :run_id),"
+            " (SELECT count(*) FROM outcomes WHERE run_id = :run_id)",
+            {"run_id": run_id},
+        ).fetchone()
+    )
+
+
+def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
+    return LedgerDamaged(
+        "{path} lacks part of {what} (sends: {sends}, outcomes: {outcomes}), as noted in {folder}:"
+        " it was emptied, cut short or replaced by an older copy or another's; put the right one"
+        " back, or move {away} elsewhere to begin without what is lost",
+        path=path,
+        sends=f"{sum(gap.lost.intents for gap in gaps):,}",
+        outcomes=f"{sum(gap.lost.outcomes for gap in gaps):,}",
+        what=_named(gaps),
+        folder=home / RUNS,
+        away=_in_the_way(gaps, home),
+    )
+
+
+def _named(gaps: list[_Gap]) -> Text:
+    runs = [gap.folder.name for gap in gaps]
+    names = ", ".join(runs[-_NAMED_MOST:])
+    if len(runs) > _NAMED_MOST:
+        more = str(len(runs) - _NAMED_MOST)
+        return Text("runs {runs} and {n} more", {"runs": names, "n": more})
+    if len(runs) > 1:
+        return Text("runs {runs}", {"runs": names})
+    return Text("run {run}", {"run": names})
+
+
+def _in_the_way(gaps: list[_Gap], home: Path) -> str:
+    if len(gaps) > 1 and not any(gap.is_known for gap in gaps):
+        folders = [folder for folder in (home / RUNS).iterdir() if any(read_counts(folder))]
+        if len(folders) == len(gaps):
+            return str(home / RUNS)
+    return ", ".join(str(gap.in_the_way) for gap in gaps)

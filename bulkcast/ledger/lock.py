@@ -1,0 +1,475 @@
+"""One run per institution at a time, and the sends that all users of a computer share."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import stat
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable
+from bulkcast.ledger.codec import pack_target
+from bulkcast.ledger.database import FILE_NAME
+from bulkcast.ledger.history import Timestamp, age
+from bulkcast.model import Institution, Request, RequestKey, Target, Text
+from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
+
+_SLOT: Final = struct.Struct("<QdddQQQB")
+"""Number, stamp, tick, how far ahead, start of the computer, source, classroom, answered."""
+_CHECK: Final = struct.Struct("<I")
+_SIZE: Final = _SLOT.size + _CHECK.size
+_NUMBERS: Final = 1 << 62
+"""More than will ever be sent."""
+_EMPTY: Final = bytes(_SIZE)
+_SLOTS: Final = 16_384
+"""As many requests are remembered: a quarter of an hour of sending at ClassIn's limit."""
+_HEAD: Final = 512
+"""Bytes before the slots: who holds the institution, as JSON."""
+_LOCKED: Final = 1 << 30
+"""The byte that is locked on Windows, where nobody else can read what is: far behind all others."""
+
+_WAIT_S: Final = 0.3
+"""Long enough for another program's look at the lock to be over."""
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def canonical(institution: Institution) -> str:
+    """The name of an institution, whichever way its host is spelled.
+
+    >>> canonical(Institution("https://API.eeo.cn.:443", "7"))
+    'https://api.eeo.cn 7'
+    >>> canonical(Institution("http://[::1]:80", "7"))
+    'http://localhost 7'
+    """
+    url = urlsplit(institution.root_url.strip())
+    host = (url.hostname or "").rstrip(".")
+    usual = {"https": 443, "http": 80}.get(url.scheme)
+    port = "" if url.port in {None, usual} else f":{url.port}"
+    return f"{url.scheme}://{'localhost' if host in _LOOPBACK else host}{port} {institution.sid}"
+
+
+class UnansweredElsewhere(NamedTuple):
+    """A request from elsewhere that nobody answered for certain."""
+
+    target: Target
+    age_s: float
+    ahead_s: float
+
+
+def hashed(text: str) -> int:
+    """Eight bytes that stand for a text; 0 for none.
+
+    >>> hashed(""), 0 < hashed("a") < 2**64
+    (0, True)
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) if text else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One slot."""
+
+    number: int
+    stamp: float
+    tick: float
+    ahead_s: float
+    boot: int
+    source: int
+    classroom: int
+    answered: int
+
+    @property
+    def at(self) -> Timestamp:
+        return Timestamp(
+            self.stamp,
+            None if math.isnan(self.tick) else self.tick,
+            f"{self.boot:x}" if self.boot else "",
+        )
+
+    def packed(self) -> bytes:
+        values = (self.number, self.stamp, self.tick, self.ahead_s, self.boot, self.source)
+        packed = _SLOT.pack(*values, self.classroom, self.answered)
+        return packed + _CHECK.pack(zlib.crc32(packed))
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "_Sent | None":
+        """None for an empty slot, and for one that was not written by us."""
+        (check,) = _CHECK.unpack_from(packed, _SLOT.size)
+        if zlib.crc32(packed[: _SLOT.size]) != check:
+            return None
+        found = cls(*_SLOT.unpack_from(packed))
+        is_sound = math.isfinite(found.stamp) and not math.isinf(found.tick)
+        is_sound &= math.isfinite(found.ahead_s) and found.number < _NUMBERS
+        return found if is_sound else None
+
+
+class Sends:
+    """The requests sent for one institution, by whoever holds it."""
+
+    def __init__(self, descriptor: int, source: int) -> None:
+        """`source` stands for the ledger that has what is noted from here on."""
+        self._file = descriptor
+        self._source = source
+        found = list(_slots(_read(descriptor, _HEAD, _SLOTS * _SIZE)))
+        self._number = max((sent.number for sent in found), default=0)
+        self._elsewhere = [sent for sent in found if sent.source != source or not source]
+        self._open: dict[RequestKey, _Sent] = {}
+
+    def lately(self, now: Timestamp, within_s: float) -> list[float]:
+        """How long ago others sent, the longest ago first, in seconds."""
+        ages = (age(sent.at, _like(now)) for sent in self._elsewhere)
+        return sorted((a for a in ages if a < within_s), reverse=True)
+
+    def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[UnansweredElsewhere]:
+        """What others sent to the classrooms of `requests` that ClassIn may carry out yet."""
+        open_ = [sent for sent in self._elsewhere if not sent.answered]
+        if not open_:
+            return []
+        targets = {hashed(pack_target(request.target)): request.target for request in requests}
+        found = []
+        for sent in open_:
+            ahead_s = min(STAMP_LIFE_S, max(0.0, sent.ahead_s))
+            age_s = age(sent.at, _like(now))
+            target = targets.get(sent.classroom)
+            if target and age_s < STAMP_LIFE_S + ahead_s + MARGIN_S:
+                found.append(UnansweredElsewhere(target, age_s, ahead_s))
+        return found
+
+    def note(self, key: RequestKey, classroom: str, at: Timestamp, ahead_s: float) -> None:
+        """Write down a request that is about to leave.
+
+        Raises:
+            LedgerUnwritable: that is not possible, so it must not.
+
+        """
+        self._number += 1
+        tick = math.nan if at.tick is None else at.tick
+        place = (hashed(at.boot), self._source, hashed(classroom))
+        self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place, 0)
+        self._write(sent)
+
+    def answered(self, key: RequestKey, *, certain: bool) -> None:
+        """Write down that a request came back; what is not certain may be carried out yet."""
+        sent = self._open.pop(key, None)
+        if sent and certain:
+            values = (sent.number, sent.stamp, sent.tick, sent.ahead_s, sent.boot, sent.source)
+            # Where it cannot be written, others wait for it in vain, but no longer than for any.
+            with contextlib.suppress(LedgerUnwritable):
+                self._write(_Sent(*values, sent.classroom, 1))
+
+    def _write(self, sent: _Sent) -> None:
+        try:
+            os.lseek(self._file, _HEAD + sent.number % _SLOTS * _SIZE, os.SEEK_SET)
+            os.write(self._file, sent.packed())
+        except OSError as exc:
+            raise LedgerUnwritable(
+                "what other users of this computer must know of a request cannot be written: {why}",
+                why=exc.strerror,
+            ) from exc
+
+
+def _slots(packed: bytes) -> Iterator[_Sent]:
+    for start in range(0, len(packed) - _SIZE + 1, _SIZE):
+        slot = packed[start : start + _SIZE]
+        if slot != _EMPTY and (sent := _Sent.unpacked(slot)):
+            yield sent
+
+
+def _like(now: Timestamp) -> Timestamp:
+    """The same with the start of the computer as it is stored."""
+    boot = hashed(now.boot)
+    return Timestamp(now.wall, now.tick, f"{boot:x}" if boot else "")
+
+
+# ------------------------------------------------------------------ the file and its lock
+
+
+class AlreadyHeld(Exception):
+    """Another program holds the institution."""
+
+    def __init__(self, note: Mapping[str, object]) -> None:
+        super().__init__()
+        self.note = note
+
+
+@contextlib.contextmanager
+def hold(
+    folder: Path, institution: Institution, source: int, note: Mapping[str, object]
+) -> Iterator[Sends]:
+    """Hold an institution against all users of this computer while the block lasts.
+
+    `note` is what others are told of who holds it.
+
+    Raises:
+        AlreadyHeld: another program does.
+        CannotStart: the folder or the file cannot be used.
+
+    """
+    path = _path(folder, institution)
+    descriptor = _locked(path, _WAIT_S)
+    try:
+        _sign(descriptor, note)
+        yield Sends(descriptor, source)
+        _sign(descriptor, {})
+    finally:
+        os.close(descriptor)  # and so lets go of it
+
+
+def current_holder(folder: Path, institution: Institution) -> Mapping[str, object] | None:
+    """What holds an institution now, as far as it says; None where nothing does."""
+    path = _path(folder, institution)
+    if not path.exists():
+        return None
+    try:
+        os.close(_locked(path, 0.0))
+    except AlreadyHeld as busy:
+        return busy.note
+    return None
+
+
+def _path(folder: Path, institution: Institution) -> Path:
+    name = hashlib.sha256(canonical(institution).encode()).hexdigest()[:24]
+    return folder / f"{name}.sends"
+
+
+def _locked(path: Path, wait_s: float) -> int:
+    """The file opened and locked; a file that was deleted meanwhile locks nobody out."""
+    until = time.monotonic() + wait_s
+    while True:
+        descriptor = _opened(path)
+        try:
+            locked = _lock(descriptor)
+            if locked and _is_there(path, descriptor):
+                return descriptor
+            note = _note(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if not locked and time.monotonic() >= until:
+            raise AlreadyHeld(note)
+        time.sleep(0.02)
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _opened(path: Path) -> int:
+    """The file, made where there is none, that everybody may write who may write its folder.
+
+    In a folder that all can write, a name may be a trap: a link to a file of ours, or a pipe that
+    never opens.
+    """
+    flags = os.O_RDWR
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    try:
+        _make(path.parent)
+        try:
+            # Without O_CREAT, which Linux refuses in such folders for files of others.
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            descriptor = _begun(path, flags)
+        found = os.fstat(descriptor)
+    except OSError as exc:
+        raise _unusable(path, exc.strerror or type(exc).__name__) from exc
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise _unusable(path, "it is a link or no file")
+    return descriptor
+
+
+def _make(folder: Path) -> None:
+    """The folder, where every user can make files and nobody can take away those of others."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if folder.is_symlink() or not folder.is_dir():
+            raise NotADirectoryError(0, "it is a link or no folder") from None
+    else:
+        folder.chmod(0o1777)  # mkdir's own mode would be cut by the umask
+
+
+def _begun(path: Path, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another program was faster
+        return os.open(path, flags)
+    if hasattr(os, "fchmod") and path.parent.stat().st_mode & 0o002:
+        os.fchmod(descriptor, 0o666)
+    # Written, not only stretched: there must be room for every request of a run.
+    os.write(descriptor, bytes(_HEAD + _SLOTS * _SIZE))
+    return descriptor
+
+
+def _unusable(path: Path, why: str) -> CannotStart:
+    return CannotStart(
+        "{path}, where the users of this computer see what each other send, cannot be used ({why});"
+        " set BULKCAST_STATE to a folder that all of them can write",
+        path=path,
+        why=why,
+    )
+
+
+def _read(descriptor: int, start: int, size: int) -> bytes:
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return os.read(descriptor, size)
+
+
+def _sign(descriptor: int, note: Mapping[str, object]) -> None:
+    """Say who holds it; where that cannot be written, it is held all the same."""
+    with contextlib.suppress(OSError):
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(note).encode().ljust(_HEAD)[:_HEAD])
+
+
+def _note(descriptor: int) -> Mapping[str, object]:
+    try:
+        found = json.loads(_read(descriptor, 0, _HEAD))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _LOCKED, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        """Whether it is ours; the operating system keeps it until the process ends."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def claim(
+    home: Path, institution: Institution, *, run: str, since: str, state: Path | None = None
+) -> Iterator[Sends]:
+    """Hold `institution` for `run` while the block lasts, against all users of this computer.
+
+    The operating system keeps the lock (flock, or LockFileEx on Windows), so it ends with its
+    process however that ends.  `since` is shown to whoever finds it taken.  `state` is the folder
+    that the users share; without one only programs with the same home see each other.
+
+    Raises:
+        InstitutionBusy: another process holds it; the message says which run, since when.
+        CannotStart: the shared folder cannot be used.
+
+    """
+    lock, note = _place(home, institution)
+    try:
+        # Long enough for a look at the list of runs to be over, which takes the lock for a moment.
+        lock.acquire(timeout=0.3)
+    except Timeout:
+        raise _busy(institution, _read_note(note)) from None
+    try:
+        holder = {"run": run, "pid": os.getpid(), "since": since}
+        with hold(_shared(home, state), institution, _source(home, institution), holder) as sends:
+            note.write_text(json.dumps(holder), encoding="utf-8")
+            yield sends
+    except AlreadyHeld as held:
+        raise _busy(institution, held.note) from None
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _busy(institution: Institution, note: Mapping[str, object]) -> InstitutionBusy:
+    return InstitutionBusy(
+        "institution {sid} at {root_url} is held by {what}; wait for it",
+        sid=institution.sid,
+        root_url=institution.root_url,
+        what=_holder(note),
+    )
+
+
+def _shared(home: Path, state: Path | None) -> Path:
+    return state or home / "locks"
+
+
+def _source(home: Path, institution: Institution) -> int:
+    """Stands for what the ledger in `home` itself knows to be sent for the institution."""
+    try:
+        found = (home / FILE_NAME).stat()
+    except OSError:
+        return 0
+    return hashed(f"{found.st_dev} {found.st_ino} {institution.root_url} {institution.sid}")
+
+
+def claimed_by(home: Path, institution: Institution) -> str:
+    """The run that holds `institution` at this moment; empty where none does."""
+    lock, note = _place(home, institution)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return str(_read_note(note).get("run", ""))
+    lock.release()
+    return ""
+
+
+def holder(home: Path, institution: Institution, state: Path | None = None) -> Text | None:
+    """What holds `institution` at this moment, in words; None where nothing does.
+
+    Raises:
+        CannotStart: the shared folder cannot be used.
+
+    """
+    if (home / "locks").exists():
+        lock, note = _place(home, institution)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return _holder(_read_note(note))
+        lock.release()
+    elsewhere = current_holder(_shared(home, state), institution)
+    return None if elsewhere is None else _holder(elsewhere)
+
+
+def _place(home: Path, institution: Institution) -> tuple[FileLock, Path]:
+    folder = home / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.sha256(f"{institution.root_url} {institution.sid}".encode()).hexdigest()[:16]
+    return FileLock(folder / f"{name}.lock", mode=0o600), folder / f"{name}.holder.json"
+
+
+def _read_note(note: Path) -> Mapping[str, object]:
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _holder(held: Mapping[str, object]) -> Text:
+    if not held.keys() >= {"run", "pid", "since"}:
+        return Text("another run")
+    words = {name: str(held[name]) for name in ("run", "pid", "since")}
+    return Text("run {run} (process {pid}, since {since})", words)

@@ -1,0 +1,258 @@
+"""What a worksheet's XML says of its cells beyond their values: merged, hidden, not computed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from zipfile import ZipFile
+
+from lxml import etree
+from openpyxl.utils.cell import (
+    column_index_from_string,
+    coordinate_from_string,
+    get_column_letter,
+    range_boundaries,
+)
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import xlsx_package
+from bulkcast.model import Cell, FlaggedCell
+
+_FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
+_TALL: Final = 1000
+"""Rows from which on a merged range is remembered as a whole and not row by row."""
+_MOST_TALL: Final = 100
+_MOST_MERGED_ROWS: Final = 300_000
+"""Heights of all other merged ranges together; a sheet people made has a few thousand."""
+
+Span = tuple[int, int, str]
+"""The columns a merged range takes up, from 0, the last one excluded; and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The merged ranges of a worksheet."""
+
+    short: Mapping[int, Sequence[Span]] = field(default_factory=dict)
+    """By the number of each row they touch."""
+    tall: Sequence[tuple[range, Span]] = ()
+    """With all rows they touch."""
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.short or self.tall)
+
+    def of(self, row: int) -> Sequence[Span]:
+        """Those that touch the row with this number."""
+        found = self.short.get(row, ())
+        if not self.tall:
+            return found
+        return (*found, *(span for rows, span in self.tall if row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What is special about the cells of one worksheet, by the row's number."""
+
+    hidden: frozenset[int] = frozenset()
+    """The rows that are not shown."""
+    special: Mapping[int, Mapping[int, Cell]] = field(default_factory=dict)
+    """Row → column, from 0 → what stands there instead of a value."""
+    merged: Merged = Merged()
+
+    def flag(self, row: int, cells: Sequence[Cell], *, width: int) -> Sequence[Cell]:
+        """The cells of `row`, those up to `width` that are not just their value flagged."""
+        special, merged = self.special.get(row, {}), self.merged.of(row)
+        if not special and (not merged or all(cell is None for cell in cells)):
+            return cells
+        flagged = [*cells, *(None,) * (width - len(cells))]
+        for index, cell in special.items():
+            if index < width:
+                flagged[index] = cell
+        for first, end, name in merged:
+            for index in range(first, min(end, width)):
+                flagged[index] = _merged(flagged[index], name)
+        return flagged
+
+
+def _merged(cell: Cell, name: str) -> FlaggedCell:
+    value = cell.value if isinstance(cell, FlaggedCell) else cell
+    shown = "" if value is None else str(value)
+    return FlaggedCell("cell.merged", shown=shown, value=value, args={"range": name})
+
+
+def merged(ranges: Iterable[tuple[int, int, int, int]]) -> Merged:
+    """Merged ranges, each by its first column from 0, first row, end column and last row.
+
+    Raises:
+        UnreadableSheet: they are more than any table has.
+
+    """
+    short: defaultdict[int, list[Span]] = defaultdict(list)
+    tall: list[tuple[range, Span]] = []
+    room = _MOST_MERGED_ROWS
+    for first_column, first_row, end_column, last_row in ranges:
+        span = (
+            first_column, end_column, _range_name(first_column, first_row, end_column, last_row)
+        )  # fmt: skip
+        rows = range(first_row, last_row + 1)
+        if len(rows) >= _TALL:
+            tall.append((rows, span))
+            rows = range(0)
+        room -= len(rows)
+        if room < 0 or len(tall) > _MOST_TALL:
+            raise UnreadableSheet("The worksheet has too many merged cells; unmerge them.")
+        for row in rows:
+            short[row].append(span)
+    return Merged(short, tall)
+
+
+def _range_name(first_column: int, first_row: int, end_column: int, last_row: int) -> str:
+    first = f"{get_column_letter(first_column + 1)}{first_row}"
+    return f"{first}:{get_column_letter(end_column)}{last_row}"
+
+
+def bounds(name: str) -> tuple[int, int, int, int]:
+    """A merged range's first column from 0, first row, end column and last row."""
+    first_column, first_row, last_column, last_row = range_boundaries(name)
+    return (first_column or 1) - 1, first_row or 1, last_column or 16384, last_row or 1_048_576
+
+
+# ------------------------------------------------------------------ reading the XML
+
+
+def read_annotations(packed: ZipFile, tab: str) -> Annotations:
+    """The marks of the worksheet `tab` of an unpacked workbook.
+
+    Raises:
+        UnreadableSheet: the workbook is of a make that cannot be read truthfully.
+
+    """
+    structure = xlsx_package.read_package(packed)
+    return _AnnotationReader(packed, part_of(structure, tab), structure.placeholder).marks()
+
+
+def part_of(structure: xlsx_package.Package, tab: str) -> str:
+    """The part that holds the worksheet `tab`.
+
+    Raises:
+        UnreadableSheet: the workbook has none.
+
+    """
+    part = next((t.part for t in structure.tabs if t.name == tab), "")
+    if not part:
+        raise UnreadableSheet(
+            "The workbook is damaged: nothing in it is its worksheet {tab!r}.", tab=tab
+        )
+    return part
+
+
+def two_tables() -> UnreadableSheet:
+    """The refusal of a worksheet that holds its rows in two places."""
+    return UnreadableSheet(
+        "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
+        " its rows into a new workbook."
+    )
+
+
+def refuse_dtd(tree: Any) -> None:
+    """Refuse a tree that has a document type.
+
+    Raises:
+        UnreadableSheet: it has one.
+
+    """
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
+
+
+class _AnnotationReader:
+    """One pass over a worksheet's XML."""
+
+    def __init__(self, packed: ZipFile, path: str, placeholder: str | None) -> None:
+        self._packed, self._path = packed, path
+        self._placeholder = placeholder
+        self._row = 0
+        self._hidden: set[int] = set()
+        self._unsaved: dict[int, dict[int, FlaggedCell]] = {}
+        self._ranges: list[str] = []
+        self._has_table = False
+
+    def marks(self) -> Annotations:
+        with self._packed.open(self._path) as part:
+            events = etree.iterparse(
+                part,
+                events=("start", "end"),
+                tag=("{*}row", "{*}mergeCell", "{*}sheetData"),
+                resolve_entities=False,
+                no_network=True,
+            )
+            for event, element in events:
+                if element.tag.endswith("}sheetData"):
+                    self._take_table(is_begun=event == "start")
+                    continue
+                if event == "start":
+                    continue
+                self._take(element)
+                element.clear()
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+            refuse_dtd(events.root.getroottree())
+        return Annotations(
+            frozenset(self._hidden), self._unsaved, merged(map(bounds, self._ranges))
+        )
+
+    def _take_table(self, *, is_begun: bool) -> None:
+        if is_begun and self._has_table:
+            raise two_tables()
+        self._has_table = True
+
+    def _take(self, element: Any) -> None:
+        if element.tag.endswith("}mergeCell"):
+            self._ranges.append(element.get("ref", ""))
+        else:
+            self._take_row(element)
+
+    def _take_row(self, element: Any) -> None:
+        number = int(element.get("r") or self._row + 1)
+        if number <= self._row:
+            raise UnreadableSheet(
+                "The worksheet is damaged: row {number} comes after {before}.",
+                number=number,
+                before=self._row,
+            )
+        self._row = number
+        if element.get("hidden") in {"1", "true"}:
+            self._hidden.add(number)
+        formulas: Any = _FORMULA_CELLS(element)
+        unsaved = {
+            _column(cell): FlaggedCell("cell.formula_unsaved", shown=f"={_text(cell, 'f')}")
+            for cell in formulas
+            if self._is_unsaved(cell)
+        }
+        if unsaved:
+            self._unsaved[number] = unsaved
+
+    def _is_unsaved(self, cell: Any) -> bool:
+        """Whether a formula's cell holds no value a spreadsheet program computed.
+
+        Some libraries write 0 in place of a value they cannot compute, and ask the program that
+        opens the file to compute all: such a 0 would switch settings off.
+        """
+        value, kind = _text(cell, "v"), cell.get("t")
+        return (not value and kind != "str") or (value == self._placeholder and kind in {None, "n"})
+
+
+def _text(cell: Any, name: str) -> str:
+    return cell.findtext(f"{{*}}{name}") or ""
+
+
+def _column(cell: Any) -> int:
+    """The cell's column, from 0; a cell that does not say follows the one before it."""
+    before = 0
+    while cell is not None:
+        if cell.get("r"):
+            return before + column_index_from_string(coordinate_from_string(cell.get("r"))[0]) - 1
+        before += 1
+        cell = cell.getprevious()
+    return before - 1

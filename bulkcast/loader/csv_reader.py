@@ -1,0 +1,388 @@
+"""Sheets in delimited text: csv and tsv."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final, TextIO, cast
+
+from bulkcast.catalogue import Endpoint, IdKind, fold
+from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.i18n import marked
+from bulkcast.loader import encoding, filetype, table
+from bulkcast.loader.encoding import EncodingConfidence
+from bulkcast.loader.stream import ReadOptions, Stream
+from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
+from bulkcast.messages import issue
+from bulkcast.model import Issue, Layout, Text
+from bulkcast.safe_text import unguard
+
+_ID: Final = re.compile(r"\s*\"?[0-9]{4,19}\"?\s*")
+_MOST_TOLD: Final = 20
+
+
+class SwallowedRows:
+    """Looks for cells that hold lines shaped like the rows round them."""
+
+    def __init__(
+        self, headers: Sequence[str], endpoint: Endpoint, mapping: Mapping[str, str], delimiter: str
+    ) -> None:
+        self._delimiter = delimiter
+        mapped = {fold(header): key for header, key in mapping.items()}
+        columns = [
+            endpoint.by_key.get(mapped.get(fold(h), "")) or endpoint.column_for(h) for h in headers
+        ]
+        self._ids = [i for i, c in enumerate(columns) if c and isinstance(c.kind, IdKind)]
+        self._found: list[Issue] = []
+
+    def see(self, numbers: Sequence[int], rows: Sequence[Cells]) -> None:
+        """Look at some rows."""
+        for number, row in zip(numbers, rows, strict=True):
+            if len("".join(cast("Sequence[str]", row)).splitlines()) < 2:
+                continue  # nearly every row
+            for index, cell in enumerate(row):
+                if isinstance(cell, str) and self._delimiter in cell:
+                    self._see(number, index, cell)
+
+    def _see(self, number: int, index: int, cell: str) -> None:
+        _, *lines = cell.splitlines()
+        ids = [found for line in lines if (found := self._id(line))]
+        if ids and len(self._found) < _MOST_TOLD:
+            place = f"{_letters(index)}{number}"
+            self._found.append(
+                issue(
+                    "cell.holds_rows",
+                    cell=place,
+                    place=place,
+                    row_number=str(number),
+                    n=str(len(ids)),
+                    ids=", ".join(ids[:3]) + ("…" if len(ids) > 3 else ""),
+                )
+            )
+
+    def _id(self, line: str) -> str | None:
+        """The id in a line that is shaped like a row."""
+        cells = line.split(self._delimiter)
+        places = (i for i in self._ids if i < len(cells) - (i == 0))
+        found = (cells[i].strip(' "\t') for i in places if _ID.fullmatch(cells[i]))
+        return next(found, None)
+
+    def issues(self) -> tuple[Issue, ...]:
+        """What was found."""
+        return tuple(self._found)
+
+
+def _letters(index: int) -> str:
+    """A column as a spreadsheet names it."""
+    name = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+_DELIMITERS: Final = (",", ";", "\t", "|", "，")
+_USUAL: Final = {".csv": ",", ".tsv": "\t"}
+_TAB_WORDS: Final = ("tab", "\\t")
+Records = tuple[range, list[list[str]]]
+"""Some consecutive records, and their numbers."""
+
+_AT_ONCE: Final = 512
+"""Records: so few that they are still in the processor's own memory when they are looked at."""
+_LOOKED_AT: Final = 4096
+_COLUMNS_MAX: Final = 16_384
+"""Of a spreadsheet, whichever program's."""
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+_OTHER_FILES: Final = (
+    (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
+    (b"%PDF", marked("a PDF document; give the spreadsheet it was made from")),
+    (
+        b"\xd0\xcf\x11\xe0",
+        marked("an old or encrypted workbook; save it as .xlsx without a password"),
+    ),
+)
+
+
+@contextmanager
+def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
+    """The sheet in a csv or tsv file."""
+    _refuse_other_files(path)
+    usual = _USUAL[path.suffix.lower()]
+    text = _Text(path.name, endpoint, options, usual)
+    found = encoding.detect(path, encoding=options.encoding, score=text.best_score)
+    told, _ = _announced(found.head)
+    delimiter = _asked(options) or told or text.guess(found.head)
+    remarks = [found.remark] if found.remark else []
+    if not options.delimiter and not told and delimiter != usual:
+        remarks.append(_separated(delimiter))
+    with path.open(encoding=found.encoding, newline="") as file:
+        records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
+        stream = _stream(path, records, endpoint, options, tuple(remarks))
+        swallowed = SwallowedRows(stream.headers, endpoint, options.mapping, delimiter)
+        doubts: EncodingConfidence | None = None
+        if found.guess:
+            doubts = EncodingConfidence(found.guess, stream.headers, endpoint, options.mapping)
+        stream.chunks = _seen(stream.chunks, swallowed, doubts)
+        stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
+        yield stream
+
+
+def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
+    """Row → its cells, of a file that was read before."""
+    with path.open(encoding=layout.encoding, newline="") as file:
+        told, _ = _announced(file.readline())
+        file.seek(0)
+        skipped = 1 if told else 0
+        records = _Records(path, file, layout.encoding, layout.delimiter, skipped=skipped)
+        found = {n: row for some in records.chunks() for n, row in zip(*some, strict=True)}
+    if not is_results(found.get(layout.header_row, ())):
+        return found
+    return {number: list(map(unguard, row)) for number, row in found.items()}
+
+
+def _seen(
+    chunks: Iterable[Chunk], swallowed: SwallowedRows, doubts: EncodingConfidence | None
+) -> Iterator[Chunk]:
+    for numbers, rows in chunks:
+        swallowed.see(numbers, rows)
+        if doubts:
+            doubts.see(rows)
+        yield numbers, rows
+
+
+def _separated(delimiter: str) -> Text:
+    if delimiter == "\t":
+        return Text("The cells were taken to be separated by tabs.")
+    return Text("The cells were taken to be separated by {d}.", {"d": delimiter})
+
+
+def _stream(
+    path: Path,
+    records: "_Records",
+    endpoint: Endpoint,
+    options: ReadOptions,
+    remarks: tuple[Text, ...],
+) -> Stream:
+    chunks = records.chunks()
+    numbers, head = next(chunks, (range(0), []))
+    header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
+    if header is None:
+        raise table.no_header(path.name, endpoint, zip(numbers, head, strict=True))
+    table.require_whole(zip(numbers, head, strict=True), header, endpoint, options.mapping)
+    layout = Layout(
+        kind=path.suffix.lower().lstrip("."),
+        header_row=header.number,
+        encoding=records.encoding,
+        delimiter=records.delimiter,
+    )
+    rest: Iterator[Records] = chain([(numbers[header.number :], head[header.number :])], chunks)
+    names = header.names
+    if header.is_result_sheet:
+        names = tuple(map(unguard, names))
+        rest = ((n, [list(map(unguard, row)) for row in rows]) for n, rows in rest)
+    return Stream(
+        path.name, layout, names, rest, hidden=set(), hide="include",
+        remarks=(*remarks, *table.header_remark(header)),
+        late_remarks=records.remarks,
+    )  # fmt: skip
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse what is no text, whatever its name says."""
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT)
+    if not start.strip(_BLANK):
+        with path.open("rb") as file:
+            if not any(piece.strip(_BLANK) for piece in iter(lambda: file.read(1 << 20), b"")):
+                raise UnreadableSheet("{name} is empty.", name=path.name)
+    for magic, what in _OTHER_FILES:
+        if start.startswith(magic):
+            raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
+    filetype.require_no_other(start, path)
+    if filetype.is_web_page(start):
+        raise UnreadableSheet(
+            "{name} is a web page by another name; open it in a spreadsheet program and "
+            "save it as .xlsx.",
+            name=path.name,
+        )
+
+
+def _asked(options: ReadOptions) -> str | None:
+    if options.delimiter is None:
+        return None
+    delimiter = "\t" if options.delimiter in _TAB_WORDS else options.delimiter
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise CannotStart(
+            "--delimiter {delimiter!r} is not one character, or `tab`.", delimiter=options.delimiter
+        )
+    return delimiter
+
+
+def _announced(text: str) -> tuple[str | None, str]:
+    """The delimiter of a first line such as `sep=;`, which Excel obeys and hides, and the rest."""
+    first, end, rest = text.partition("\n")
+    line = first.rstrip("\r").strip('"')
+    if len(line) == 5 and line.lower().startswith("sep="):
+        return line[4], rest if end else ""
+    return None, text
+
+
+class _Text:
+    """How well a text reads with one delimiter or another."""
+
+    def __init__(self, name: str, endpoint: Endpoint, options: ReadOptions, usual: str) -> None:
+        self._name, self._endpoint, self._options = name, endpoint, options
+        asked = _asked(options)
+        others = tuple(d for d in _DELIMITERS if d != usual)
+        self._candidates = (asked,) if asked else (usual, *others)
+
+    def guess(self, text: str) -> str:
+        """The delimiter with which the header names the most columns; the usual one of equals."""
+        return max(self._candidates, key=lambda delimiter: self._score(text, delimiter))
+
+    def best_score(self, text: str) -> int:
+        """How many columns the header names, with whichever delimiter."""
+        return max(self._score(text, delimiter) for delimiter in self._candidates)
+
+    def _score(self, text: str, delimiter: str) -> int:
+        try:
+            head = list(islice(_lines(text, delimiter, self._name), HEADER_WITHIN))
+        except UnreadableSheet:
+            return 0
+        header = table.find_header(head, self._endpoint, self._options.mapping)
+        return header.matches if header else 0
+
+
+def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
+    """The records of `text`, numbered as a spreadsheet shows them; blank lines count."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        yield from enumerate(reader, start=1)
+    except csv.Error as exc:
+        raise UnreadableSheet("{name}: {what}", name=name, what=_explained(str(exc))) from exc
+
+
+def _bounded(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
+    """The lines, as long as no row of them is wider than a spreadsheet can be.
+
+    A row is taken apart by csv as a whole: millions of empty cells would fill the memory.
+
+    Raises:
+        UnreadableSheet: a row is.
+
+    """
+    row = _Width(delimiter)
+    begun = 1 + skipped
+    for number, line in enumerate(lines, start=begun):
+        if not row.is_open:
+            if '"' not in line and len(line) < _COLUMNS_MAX:
+                yield line  # nearly every line
+                continue
+            row.delimiters, begun = 0, number
+        row.see(line)
+        if row.delimiters >= _COLUMNS_MAX:
+            raise UnreadableSheet(
+                "{name}, line {line}: the row has more than {most} columns, which no spreadsheet "
+                "has; delete the delimiters behind its last cell.",
+                name=name,
+                line=begun,
+                most=_COLUMNS_MAX,
+            )
+        yield line
+
+
+class _Width:
+    """How many delimiters a row has, line by line."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._signs = re.compile(f'["{re.escape(delimiter)}]')
+        self.is_open = False
+        """Whether the line seen last ends within quotes."""
+        self.delimiters = 0
+
+    def see(self, line: str) -> None:
+        """Count the delimiters of a line that stand outside of quotes."""
+        after = 0  # where a quote opens a cell; elsewhere outside of quotes it is only a character
+        for sign in self._signs.finditer(line):
+            if self.delimiters >= _COLUMNS_MAX:
+                return
+            if sign[0] != '"':
+                self.delimiters += not self.is_open
+                after = after if self.is_open else sign.end()
+            elif self.is_open or sign.start() == after:
+                self.is_open, after = not self.is_open, sign.end()
+
+
+class _Records:
+    """The records of a file, numbered as a spreadsheet shows them; blank lines count."""
+
+    def __init__(
+        self, path: Path, file: TextIO, encoding: str, delimiter: str, *, skipped: int
+    ) -> None:
+        self._path, self._file, self._skipped = path, file, skipped
+        self.encoding, self.delimiter = encoding, delimiter
+        self.remarks: list[Text] = []
+        """Filled when the last record was read."""
+        for _ in range(skipped):
+            file.readline()
+
+    def chunks(self) -> Iterator[Records]:
+        """The first few lines, then some hundreds at a time.
+
+        Raises:
+            UnreadableSheet: a record is not written as it has to be; the sentence says where.
+
+        """
+        lines = _bounded(self._file, self.delimiter, self._path.name, self._skipped)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        n, at_once = 0, HEADER_WITHIN
+        try:
+            while rows := list(islice(reader, at_once)):
+                yield range(n + 1, n + 1 + len(rows)), rows
+                n, at_once = n + len(rows), _AT_ONCE
+        except csv.Error as exc:
+            line = self._begin_of_bad_record()
+            raise UnreadableSheet(
+                "{name}, line {line}: {what}",
+                name=self._path.name,
+                line=line,
+                what=_explained(str(exc)),
+            ) from exc
+        except UnicodeDecodeError as exc:
+            raise encoding.not_throughout(self._path, self.encoding) from exc
+        if reader.line_num > n:
+            count = {"lines": str(reader.line_num), "rows": str(n)}
+            said = marked("The file's {lines} lines are {rows} rows: some cells hold line breaks.")
+            if n == 1:
+                said = marked("The file's {lines} lines are 1 row: some cells hold line breaks.")
+            self.remarks.append(Text(said, count))
+
+    def _begin_of_bad_record(self) -> int:
+        """The line in which the first record begins that cannot be read."""
+        begun = self._skipped
+        with self._path.open(encoding=self.encoding, newline="") as file:
+            for _ in range(self._skipped):
+                file.readline()
+            reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+            with suppress(csv.Error):
+                for _ in reader:
+                    begun = self._skipped + reader.line_num
+        return begun + 1
+
+
+def _explained(error: str) -> Text:
+    if "unexpected end of data" in error:
+        return Text("a quote is opened in this line and never closed; close it, or double it.")
+    if "field larger" in error:
+        return Text(
+            "a cell is longer than {n} characters; a quote opened in this line is probably never "
+            "closed.",
+            {"n": str(csv.field_size_limit())},
+        )
+    if "expected after" in error:
+        return Text("a cell goes on after its closing quote; double the quotes that belong to it.")
+    return Text("the line cannot be read: {error}.", {"error": error})

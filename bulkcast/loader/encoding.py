@@ -1,0 +1,620 @@
+"""Which encoding a delimited file is in, and how far that can be trusted."""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import log
+from pathlib import Path
+from typing import Final
+
+import charset_normalizer
+
+from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
+from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.loader.table import Cells
+from bulkcast.messages import issue
+from bulkcast.model import Issue, Text
+
+_SIMPLIFIED: Final = (
+    "一是人了不在有大中国和为这上他个地年来我会以到时要出的生学说道民家子也成行下们于后就发自"
+    "之对得主长可过天作分方用多你着部能市等业全里工公经本都而高政法面门动日进区事代那去心小同"
+    "北定开产前其军还然起种所如现理机体表力好外与文当两实重新三么只山水关明从化平建又制南内西"
+    "没此将员名手最东头者月间无安看见各城十相但已些正口通想度加第她合院物性战由位常点海意场武"
+    "使次二向治因立数样身情入原问把路被并利石老教万知级量任江及应省资委务元美特期世湖回系比气"
+    "汉总展电科金先声提品设或义王社很统处四首共马形己儿司太目基领队直计别女权话少流命至报米给"
+    "打变果书清活几州华解议更称程今决张导术府才保交放管结师便走达族反再题色五京河接条规式县白"
+    "它改风光运信受什组听布百济党指论强做取技黄神选记斯真却职号界件花类何眼兵传带空干农边据集"
+    "联古广完质阳难增历史专官每住商即步认车台林必死游举线言皇土团收考求德叫近备研争非具李众连"
+    "调感转笑革该持始英克士尔让拉思根格造较际亲单朝红型价校约器字段周亚深候则功属积快图火千准"
+    "究往极育装许参半令吃观鱼精办像帝八复影告远群包整构料随划算象容示投势热值夫网望源息语股铁"
+    "断派速怎需片爱律纪支早况病境证编越局推满且列觉服双未居除乐企引标确织初青志率项飞球节察龙"
+    "响药站施均消客失轻存低甚般击曾防请离落显罗营足素视护副食创余照兴占巴虽洲村费易试星木黑左"
+    "宝置跟央识维采六底宫房音环案批切斗富乡另倒若按查故突责严桥模仅胜杀围席态破承招杨负层须父"
+    "供续状域似依银范修找九致密终血旅钱赛独细效玉冲获习医演毛尽脸弹楼艺航陆右协七攻镇检写苏宗"
+    "章注阿抗弟坐验封紧劳户优财养适陈喜卫排射哥油刻留急降念云微伤例景拿绝阶座刘刚害印亿沙母酒"
+    "助闻超审待压升送监策略限竟香配藏敌呢差仍兰温园树征善波哪词岛止预怕继皮执味份角草男普答益"
+    "谁船惊核街夏宣掌田久著画辑奇尼剑吧谈背免孩礼材愿洋春架筑括晚乱乎讲尚良友临激刀夜室既敢邦"
+    "挥昌板胡欧福港叶简苦担句岁荆贵娘守辖威宜衣帮块堂额错剧充欢够孙班呼阵销坚练脚退读测吴希宁"
+    "换版异某顾曲楚典朱毒菜判救宋茶洪含顺啊鲜败货矿端兄归冷忙买险康评肉吗厂永哈沉散遗停笔假输"
+    "牛洞松渐顶训录否述毕督控丰献姑忽爷互亮纳襄登咱钟伯臣雄季脑介鄂召饭暗扩祖齐短烈赶牌恩诉移"
+    "诗础露届蒙静喝盘卖植授伊湾博痛减穿逐秘庭陵固禁票灵杂姓泽吸侧庆妈遇追甲馆补唐炮沿殿刺怪彩"
+    "俄旧警索岸轮妇载靠附毫怀软骨探雷旁罪枪牙迎序慢盛雨墙恶谷顿危稳熟"
+)
+"""The 1000 most frequent characters, the most frequent first (counted in the dictionary of the
+segmenter jieba, MIT licence)."""
+
+_OTHERWISE: Final = str.maketrans(
+    # Those of them that are written otherwise in traditional Chinese, and how.
+    (
+        "国为这个来会时学说们于后发对长过业里经门动进区开产军还种现机体与当两实么关从内没将员东头"
+        "间无见战点场数样问并万级应资务气汉总电声设义统处马儿领队计别权话报给变书几华议称决张导术"
+        "结师达题条规县风运组听济党论强黄选记却职号类传带干农边据联广质阳难历专认车台游举线团备争"
+        "众连调转该尔让较际亲单红价约亚则属积图准极装许参吃观鱼办复远群构随划势热网语铁断爱纪况证"
+        "编满觉双乐标确织项飞节龙响药轻击请离显罗营视护创余兴占虽费试宝识维采宫环斗乡责严桥仅胜杀"
+        "围态杨负层须续状银范终钱赛独细冲获习医尽脸弹楼艺陆协镇检写苏验紧劳户优财养适陈卫云伤绝阶"
+        "刘刚亿闻审压监敌兰温园树征词岛预继执谁惊画辑剑谈礼愿筑乱讲临挥欧叶简担岁荆贵辖帮块额错剧"
+        "欢够孙阵销坚练脚读测吴宁换异顾顺鲜败货矿归买险评吗厂遗笔输渐顶训录毕丰献爷纳钟脑饭扩齐赶"
+        "诉诗础届静盘卖湾减秘灵杂泽侧庆妈馆补旧轮妇载怀软枪墙恶顿稳"
+    ),
+    (
+        "國爲這個來會時學說們於後發對長過業裏經門動進區開產軍還種現機體與當兩實麼關從內沒將員東頭"
+        "間無見戰點場數樣問並萬級應資務氣漢總電聲設義統處馬兒領隊計別權話報給變書幾華議稱決張導術"
+        "結師達題條規縣風運組聽濟黨論強黃選記卻職號類傳帶幹農邊據聯廣質陽難歷專認車臺遊舉線團備爭"
+        "衆連調轉該爾讓較際親單紅價約亞則屬積圖準極裝許參喫觀魚辦復遠羣構隨劃勢熱網語鐵斷愛紀況證"
+        "編滿覺雙樂標確織項飛節龍響藥輕擊請離顯羅營視護創餘興佔雖費試寶識維採宮環鬥鄉責嚴橋僅勝殺"
+        "圍態楊負層須續狀銀範終錢賽獨細衝獲習醫盡臉彈樓藝陸協鎮檢寫蘇驗緊勞戶優財養適陳衛雲傷絕階"
+        "劉剛億聞審壓監敵蘭溫園樹徵詞島預繼執誰驚畫輯劍談禮願築亂講臨揮歐葉簡擔歲荊貴轄幫塊額錯劇"
+        "歡夠孫陣銷堅練腳讀測吳寧換異顧順鮮敗貨礦歸買險評嗎廠遺筆輸漸頂訓錄畢豐獻爺納鍾腦飯擴齊趕"
+        "訴詩礎屆靜盤賣灣減祕靈雜澤側慶媽館補舊輪婦載懷軟槍牆惡頓穩"
+    ),
+)
+
+_ABSENT: Final = -log(5)
+_FEW: Final = 3
+"""Different frequent characters below which nothing is shown, however often they stand there."""
+
+
+_OF_LESSONS: Final = (
+    "课班级师讲播直录放堂校英语数物化史考试练题期春秋初高周晚午节程导论老会员开欢迎"
+)
+"""Frequent in sheets of classes, whatever they are elsewhere."""
+_RANK_OF_LESSONS: Final = 60
+
+
+def _weights(characters: Iterable[str]) -> Mapping[str, float]:
+    """How much likelier a character is in Chinese than in what was meant to be none, as a log.
+
+    A character's frequency falls with its rank; by accident each of 3,755 is as likely.
+    """
+    ranks = {c: rank for rank, c in enumerate(characters)}
+    for c in _OF_LESSONS + _OF_LESSONS.translate(_OTHERWISE):
+        ranks[c] = min(ranks.get(c, _RANK_OF_LESSONS), _RANK_OF_LESSONS)
+    return {c: log(600 / (rank + 10)) for c, rank in ranks.items()}
+
+
+_WEIGHTS: Final = {
+    "gb18030": _weights(_SIMPLIFIED),
+    "big5": (_traditional := _weights(_SIMPLIFIED.translate(_OTHERWISE))),
+    "cp950": _traditional,
+}
+
+
+def chineseness(text: str, encoding: str) -> float:
+    """How much speaks for `text` to be Chinese that was saved in `encoding`; 0 or less: nothing.
+
+    >>> chineseness("高级英语班直播", "gb18030") > 5 > 0 > chineseness("捞促绰啊", "gb18030")
+    True
+    """
+    weights = _WEIGHTS.get(encoding, {})
+    odd = [c for c in text if not c.isascii() and unicodedata.category(c)[0] not in "PZ"]
+    sum_ = sum(weights.get(c, _ABSENT) for c in odd)
+    return sum_ if len(weights.keys() & set(odd)) >= _FEW else min(sum_, 0)
+
+
+GUESSED_AMONG: Final = (
+    *("gb18030", "big5", "cp950", "cp949", "cp932", "euc_jp", "cp1258", "cp1252", "cp1251"),
+)
+"""What spreadsheet programs in the countries of this API's users save "CSV" in.  Others would fit
+any bytes at all and turn a damaged file into a readable one of nonsense."""
+OF_LETTERS: Final = ("cp1258", "cp1252", "cp1251")
+"""Those with a byte for each character; no Chinese is made of them."""
+ALSO_KNOWN: Final = (
+    *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
+    *("mac_roman", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15"),
+)
+"""Nothing is read in them unasked, but a header that they make as well bears out no other one."""
+HOME_ENCODING: Final = "gb18030"
+"""What an unmarked file of this API's users is most often in; it includes GBK and GB2312."""
+
+_ENOUGH: Final = 4096
+"""Different cells that are looked at; more of them say nothing new."""
+_MOSTLY_EVERYDAY: Final = 0.8
+"""Share of everyday characters.  Of Big5 read as GBK less than half are; names of people, which
+have the rarest characters, stay above it where they stand among other words."""
+_LONG_ENOUGH: Final = 8
+"""Characters from which on it is no accident that all of them are everyday ones elsewhere, too."""
+_BORNE_OUT: Final = 7.0
+"""How Chinese a text is that can hardly be anything else: of a thousand texts that are none, read
+so by accident, one comes near it."""
+_ORDINARY_FROM: Final = 6
+"""Characters from which on it is no accident that all of them are of the home encoding's core."""
+_TWO_BYTES: Final = "\u07ff"
+"""The last character that has two bytes in UTF-8."""
+_NEAR: Final = 0.6
+"""How like a secret's name another one is that may be a slip of the pen for it; 1 is the same."""
+_SHOWN: Final = 2
+_LONGEST_SHOWN: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GuessedText:
+    """A guessed encoding, before any cell was looked at."""
+
+    encoding: str
+    by_header: bool
+    """Whether the header has words that only this encoding makes of its bytes."""
+
+
+@dataclass(slots=True)
+class EncodingConfidence:
+    """The cells of a file of which the encoding was guessed."""
+
+    guess: GuessedText
+    headers: Sequence[str]
+    endpoint: Endpoint
+    mapping: Mapping[str, str]
+    _settings: list[Setting | None] = field(init=False)
+    _cells: dict[str, None] = field(default_factory=dict)
+    """Different cells that not all encodings make the same of, as they were met."""
+    _texts: dict[str, None] = field(default_factory=dict)
+    """Those of them that would be sent, but for secret ones."""
+    _is_sent: bool = False
+
+    def __post_init__(self) -> None:
+        mapped = {fold(header): key for header, key in self.mapping.items()}
+        self._settings = [
+            self.endpoint.by_key.get(mapped.get(fold(header), ""))
+            or self.endpoint.column_for(header)
+            for header in self.headers
+        ]
+        self._cells.update((header, None) for header in self.headers if not header.isascii())
+
+    def see(self, rows: Sequence[Cells]) -> None:
+        """Look at some rows."""
+        for row in rows:
+            for place, cell in enumerate(row):
+                if isinstance(cell, str) and not cell.isascii():
+                    self._see(cell, place)
+
+    def _see(self, cell: str, place: int) -> None:
+        setting = self._settings[place] if place < len(self._settings) else None
+        if len(self._cells) < _ENOUGH:
+            self._cells[cell] = None
+        if setting and isinstance(setting.kind, TextKind):
+            self._is_sent = True
+            if not setting.secret and len(self._texts) < _SHOWN:
+                self._texts[cell] = None
+
+    def issues(self) -> tuple[Issue, ...]:
+        """What to say of the guess; complete once all rows were seen."""
+        encoding = self.guess.encoding
+        samples = " / ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
+        rival = None if self.guess.by_header or not self._is_sent else self._rival()
+        if rival is None and encoding == "utf-8":
+            return ()
+        if rival is None:
+            return (issue("file.encoding_guessed", encoding=encoding, samples=samples),)
+        seen = next(iter(self._texts), "")
+        return (
+            issue(
+                "file.encoding_doubtful",
+                encoding=encoding,
+                sample=_short(seen) or "•••",
+                other=rival,
+                other_sample=_short(_made(seen, encoding, rival) or "") or "•••",
+            ),
+        )
+
+    def _samples(self) -> Iterator[str]:
+        """Two cells: such that are sent, else headers, else any."""
+        headers = (header for header in self.headers if not header.isascii())
+        open_cells = () if self._has_secret() else self._cells
+        found = dict.fromkeys((*self._texts, *headers, *open_cells))
+        yield from list(found)[:_SHOWN]
+
+    def _has_secret(self) -> bool:
+        """Whether a column holds secrets, or may by the look of its name."""
+        if any(setting is not None and setting.secret for setting in self._settings):
+            return True
+        secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
+        return any(get_close_matches(fold(h), secret, n=1, cutoff=_NEAR) for h in self.headers)
+
+    def _rival(self) -> str | None:
+        """Another encoding that may as well be meant; None where the guess is borne out."""
+        encoding, whole = self.guess.encoding, " ".join(self._cells)
+        if encoding == "utf-8":
+            return HOME_ENCODING if could_be_legacy(self._cells) else None
+        made = {other: self._made_by(other) for other in GUESSED_AMONG if other != encoding}
+        rivals = {other: text for other, text in made.items() if text is not None}
+        if not any(map(_is_japanese, (whole, *rivals.values()))) and not self._is_of_an_alphabet():
+            best = max((chineseness(text, other) for other, text in rivals.items()), default=0)
+            if chineseness(whole, encoding) >= _BORNE_OUT + max(best, 0):
+                return None
+        likeliest = max(rivals, key=lambda o: _everyday(rivals[o], o).share, default=None)
+        return likeliest or (HOME_ENCODING if encoding != HOME_ENCODING else "big5")
+
+    def _is_of_an_alphabet(self) -> bool:
+        """Whether all words are such in an encoding of letters, too: none, one or only capitals."""
+        readings = (self._made_by(other) for other in (*OF_LETTERS, *ALSO_KNOWN))
+        return any(made is not None and _is_of_sane_words(made) for made in readings)
+
+    def _made_by(self, other: str) -> str | None:
+        """All cells as another encoding has them; None where it does not fit or changes nothing."""
+        made = [_made(cell, self.guess.encoding, other) for cell in self._cells]
+        if None in made or made == list(self._cells):
+            return None
+        return " ".join(cell for cell in made if cell)
+
+
+def _made(cell: str, encoding: str, other: str) -> str | None:
+    try:
+        return cell.encode(encoding).decode(other)
+    except UnicodeError:
+        return None
+
+
+def _short(cell: str) -> str:
+    line = " ".join(cell.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Everyday:
+    n: int
+    """Characters that are not ASCII."""
+    share: float
+    """Of those, how many are everyday ones."""
+
+
+def could_be_legacy(cells: Iterable[str]) -> bool:
+    """Whether cells read as UTF-8 may be in the home encoding, as `ƽʱ` is 平时.
+
+    Most characters of the home encoding are letters of two bytes in UTF-8 where they can be read so
+    at all.  What no accident makes shows that UTF-8 is meant: an accented letter in a Latin word,
+    a word in the letters of one alphabet, Chinese, Korean.
+    """
+    odd = [cell for cell in cells if not cell.isascii()]
+    return bool(odd) and sum(map(_is_utf8, odd)) * 2 <= len(odd)
+
+
+def _is_utf8(cell: str) -> bool:
+    """Whether a cell that was read as UTF-8 can hardly be meant as anything else."""
+    odd = "".join(c for c in cell if not c.isascii())
+    made = _made(odd, "utf-8", HOME_ENCODING)
+    is_home = made is not None and all(map(_is_of_core, made))
+    if long := [c for c in odd if c > _TWO_BYTES]:
+        if not all(map(_IS_WRITTEN, long)) or sum(map(_is_usual, long)) * 2 < len(long):
+            return False
+        share, other = (_everyday(t or "", HOME_ENCODING).share for t in (odd, made))
+        return not is_home or other < share
+    plain = [c for c in cell if c.isascii()]
+    n_plain = sum(map(str.isalpha if is_home else str.isalnum, plain))
+    if all(map(_IS_LATIN, odd)) and n_plain >= max(_LATIN_FROM, len(odd)):
+        return True
+    letters = [c for c in odd if c.isalpha()]
+    return not is_home and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
+
+
+def _is_usual(character: str) -> bool:
+    """Whether a character is no rarity: an accident makes mostly such."""
+    if not _IS_EAST_ASIAN(character):
+        return True
+    return _is_of_core(character) or any(test(character) for test in _EVERYDAY.values())
+
+
+def _is_of_one_alphabet(text: str) -> bool:
+    """Whether the letters are those of one alphabet that is written today."""
+    return any(all(map(one, text)) for one in _ALPHABETS)
+
+
+def _among(ranges: str) -> Callable[[str], bool]:
+    """Whether a character stands in a class of regular expressions."""
+    found = re.compile(f"[{ranges}]").match
+    return lambda character: found(character) is not None
+
+
+_LATIN: Final = "\u00a0-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0323"
+_IS_LATIN: Final = _among(_LATIN)
+"""Letters and signs that languages in Latin script are written with; the rarer ones of phonetics
+and of old alphabets are what an accident makes."""
+_IS_WRITTEN: Final = _among(
+    "\u0e00-\u0e5b\u0900-\u0dff\u1e00-\u1fff\u2000-\u22ff\u2460-\u27bf\u3000-\u30ff"
+    "\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\uff00-\uffee\U0001f000-\U0001faff"
+)
+"""Of three bytes and more in UTF-8: what is written today, and no private or broken character."""
+_IS_EAST_ASIAN: Final = _among("\u3400-\u9fff\uac00-\ud7a3")
+_ALPHABETS: Final = (
+    _IS_LATIN,
+    _among("\u0370-\u03ff\u00a0-\u00bf"),
+    _among("\u0400-\u045f\u0490-\u04e9\u00a0-\u00bf"),
+    _among("\u0591-\u05f4\u00a0-\u00bf"),
+    _among("\u060c-\u06d5\u06f0-\u06f9\u00a0-\u00bf"),
+    _among("\u0531-\u058a\u00a0-\u00bf"),
+)
+_LATIN_FROM: Final = 2
+"""Plain letters beside accented ones."""
+_ALPHABETIC_FROM: Final = 3
+
+
+def implausibility(encoding: str, texts: Mapping[str, str]) -> tuple[float, int]:
+    """How unlikely a file is in `encoding`, of which `texts` are what each encoding makes.
+
+    Frequent Chinese is the likeliest; where Chinese of home is as likely as anything else, it is.
+    """
+    text = texts[encoding]
+    shown = -max(chineseness(text, encoding), 0)
+    found = _everyday(text, encoding)
+    if encoding != HOME_ENCODING:
+        return shown, 1 if encoding in _EVERYDAY and found.share >= _MOSTLY_EVERYDAY else 2
+    rivals = _EVERYDAY.keys() & texts.keys() - {HOME_ENCODING}
+    others = (_everyday(texts[rival], rival) for rival in rivals)
+    is_alone = not any(other.share == 1 and other.n >= _LONG_ENOUGH for other in others)
+    return shown, 0 if is_alone and _looks_like_home(text) else 1
+
+
+def _looks_like_home(text: str) -> bool:
+    """Whether a text is what Chinese looks like that was saved in the home encoding."""
+    odd = [c for c in text if not c.isascii()]
+    is_common = _everyday(text, HOME_ENCODING).share >= _MOSTLY_EVERYDAY
+    return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_of_core, odd)))
+
+
+def _is_of_sane_words(text: str) -> bool:
+    odd = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
+    return all(w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in odd)
+
+
+def _is_japanese(text: str) -> bool:
+    odd = [c for c in text if not c.isascii()]
+    return bool(odd) and len(_KANA.findall(text)) * 3 >= len(odd)
+
+
+def _everyday(text: str, encoding: str) -> _Everyday:
+    is_everyday = _EVERYDAY.get(encoding, str.isalpha)
+    found = [is_everyday(c) for c in text if not c.isascii()]
+    if encoding in _JAPANESE and not _KANA.search(text):
+        return _Everyday(len(found), 0.0)
+    return _Everyday(len(found), sum(found) / len(found) if found else 0.0)
+
+
+def _in(encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
+    """Whether a character has two bytes in `encoding`, of which the first lies in a range."""
+
+    def test(character: str) -> bool:
+        try:
+            code = character.encode(encoding)
+        except UnicodeEncodeError:
+            return False
+        return len(code) == 2 and any(first <= code[0] <= last for first, last in ranges)
+
+    return test
+
+
+_is_of_core: Final = _in("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xF7))
+"""Both levels of GB 2312."""
+
+_JAPANESE: Final = frozenset({"cp932", "euc_jp"})
+_WORD_SIGNS: Final = re.compile("[-!-/:-@«»“”„’…–—\u00a0]")
+"""What stands between words."""
+_KANA: Final = re.compile("[\u3041-\u30ff]")
+"""Without which nothing longer than a name is written in Japanese."""
+_EVERYDAY: Final[Mapping[str, Callable[[str], bool]]] = {
+    # The first level of GB 2312 has the 3,755 characters in daily use, that of Big5 5,401, that of
+    # JIS X 0208 2,965, KS X 1001 the 2,350 syllables; before them come punctuation, full-width
+    # letters and kana.
+    "gb18030": _in("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xD7)),
+    "big5": _in("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
+    "cp950": _in("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
+    "cp932": _in("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
+    "euc_jp": _in("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
+    "cp949": _in("euc_kr", (0xA1, 0xA3), (0xB0, 0xC8)),
+}
+
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_ZEROS_LOOKED_AT: Final = 4096
+_HEAD: Final = 1 << 18
+_AT_ONCE: Final = 1 << 20
+_LONGEST_LINE: Final = 16 * 2**20
+_NO_ACCIDENT: Final = 2
+"""Characters of three bytes; single ones come of other encodings too."""
+_MOST_GUESSED_FROM: Final = 4 * 2**20
+"""Bytes that a guess is made from; whichever is guessed is then proved for the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedEncoding:
+    """Which encoding a file is in, proved for all of it, and how its text begins."""
+
+    encoding: str
+    head: str
+    """The first lines, all of them whole."""
+    remark: Text | None = None
+    """Set where the file does not say its encoding, and its bytes leave no doubt."""
+    guess: GuessedText | None = None
+    """Set where it is a guess."""
+
+
+def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> DetectedEncoding:
+    """The encoding of the file; `score` says how many headers of a text mean something.
+
+    Raises:
+        UnreadableSheet: no encoding fits, or not the one asked for.
+        CannotStart: `encoding` is none that Python knows.
+
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if encoding is not None:
+        return _as_told(path, head, encoding)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise UnreadableSheet("{name} is in UTF-32; save it as CSV UTF-8.", name=path.name)
+    for mark, marked in _MARKS:
+        if head.startswith(mark):
+            return _proved(path, head, marked)
+    zeros = _by_zeros(path.name, head)
+    if zeros:
+        return _proved(path, head, zeros, _guessed(zeros))
+    if _first_fault(path, "utf-8") is None:
+        text = _whole_lines(head, "utf-8")
+        by_header = score(text) > score(_whole_lines(head, HOME_ENCODING))
+        guess = None if by_header or _is_ascii(path) else GuessedText("utf-8", by_header=False)
+        return DetectedEncoding("utf-8", text, guess=guess)
+    return _guess(path, head, score)
+
+
+def not_throughout(path: Path, encoding: str) -> UnreadableSheet:
+    """The refusal of a file that holds bytes which are none of `encoding`."""
+    line = _first_fault(path, encoding) or 1
+    return UnreadableSheet(
+        "{name} is not {encoding} throughout: line {line} holds bytes that are none; "
+        "save it as CSV UTF-8, or say which encoding it is in with --encoding.",
+        name=path.name,
+        encoding=encoding,
+        line=line,
+    )
+
+
+def _as_told(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
+    try:
+        known = codecs.lookup(encoding).name
+        "".encode(known)
+    except LookupError as exc:
+        raise CannotStart(
+            "--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5.",
+            encoding=encoding,
+        ) from exc
+    marked = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
+    return _proved(path, head, "utf-8-sig" if marked else known)
+
+
+def _proved(path: Path, head: bytes, encoding: str, remark: Text | None = None) -> DetectedEncoding:
+    if _first_fault(path, encoding) is not None:
+        raise not_throughout(path, encoding)
+    return DetectedEncoding(encoding, _whole_lines(head, encoding), remark)
+
+
+def _first_fault(path: Path, encoding: str) -> int | None:
+    """The line in which bytes stand that are none of `encoding`; None where all are.
+
+    Raises:
+        UnreadableSheet: a line is longer than any row: the memory would fill with it.
+
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, since = 1, 0
+    with path.open("rb") as file:
+        while raw := file.read(_AT_ONCE):
+            try:
+                decoder.decode(raw)
+            except UnicodeDecodeError as exc:
+                return line + exc.object.count(b"\n", 0, exc.start)
+            line += raw.count(b"\n")
+            last = max(raw.rfind(b"\n"), raw.rfind(b"\r"))
+            since = len(raw) - last - 1 if last >= 0 else since + len(raw)
+            if since > _LONGEST_LINE:
+                raise UnreadableSheet(
+                    "{name}, line {line}: it is longer than {size} MB, which no row is.",
+                    name=path.name,
+                    line=line,
+                    size=_LONGEST_LINE // 2**20,
+                )
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return line
+    return None
+
+
+def _is_ascii(path: Path) -> bool:
+    with path.open("rb") as file:
+        return all(piece.isascii() for piece in iter(lambda: file.read(_AT_ONCE), b""))
+
+
+def _whole_lines(head: bytes, encoding: str) -> str:
+    """The text of `head`, but for what is cut off at its end."""
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
+    end = max(text.rfind("\n"), text.rfind("\r"))
+    return text if len(head) < _HEAD or end < 0 else text[: end + 1]
+
+
+def _by_zeros(name: str, head: bytes) -> str | None:
+    """UTF-16 without a mark, told by where its zero bytes stand; None where there are none."""
+    head = head[:_ZEROS_LOOKED_AT]
+    at_even, at_odd = head[::2].count(0), head[1::2].count(0)
+    if not at_even and not at_odd:
+        return None
+    if min(at_even, at_odd) * 10 > max(at_even, at_odd) or max(at_even, at_odd) * 8 < len(head):
+        raise UnreadableSheet(
+            "{name} is no text file: it holds zero bytes; save it as CSV UTF-8.", name=name
+        )
+    return "utf-16-le" if at_odd > at_even else "utf-16-be"
+
+
+def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEncoding:
+    with path.open("rb") as file:
+        sample = file.read(_MOST_GUESSED_FROM)
+    if len(sample) == _MOST_GUESSED_FROM:
+        sample = sample[: sample.rfind(b"\n") + 1]
+    matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
+    texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
+    candidates = sorted(
+        (-score(texts[match.encoding]), *odd, match.chaos, order, match.encoding)
+        for order, match in enumerate(matches)
+        for odd in [implausibility(match.encoding, texts)]
+    )
+    best = -candidates[0][0] if candidates else 0
+    as_utf8 = score(_whole_lines(head, "utf-8"))
+    if as_utf8 > best or (as_utf8 == best and any(map(_is_in_utf8, sample.splitlines()))):
+        # Other bytes were pasted or appended, or the end is cut off: no other encoding is meant.
+        raise not_throughout(path, "utf-8")
+    for *_, encoding in candidates:
+        if _first_fault(path, encoding) is None:
+            text = _whole_lines(head, encoding)
+            also = ALSO_KNOWN if encoding in OF_LETTERS else ()
+            others = {_whole_lines(head, other) for other in (*GUESSED_AMONG, *also)} - {text}
+            by_header = all(score(other) < score(text) for other in others)
+            return DetectedEncoding(
+                encoding, text, guess=GuessedText(encoding, by_header=by_header)
+            )
+    raise UnreadableSheet(
+        "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "
+        "say which one it is with --encoding.",
+        name=path.name,
+    )
+
+
+def _is_in_utf8(line: bytes) -> bool:
+    """Whether a line can hardly be anything else: some characters of three bytes, and no fault."""
+    if line.isascii():
+        return False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(line)
+    except UnicodeDecodeError:
+        return False
+    return sum(character >= "\u0800" for character in text) >= _NO_ACCIDENT
+
+
+def _guessed(encoding: str) -> Text:
+    return Text(
+        "The file does not say how it is encoded; it was read as {encoding}. If its words look "
+        "wrong, say the encoding with --encoding.",
+        {"encoding": encoding},
+    )

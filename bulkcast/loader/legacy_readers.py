@@ -1,0 +1,558 @@
+"""Readers of xls (xlrd), xlsb and ods (calamine and a look at the file itself)."""
+
+import os
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import IntEnum
+from pathlib import Path
+from struct import pack, unpack, unpack_from
+from typing import IO, Any, Final, Protocol
+from zipfile import ZipFile
+
+import python_calamine
+import xlrd
+from lxml import etree
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
+from xlrd.biffh import error_text_from_code
+from xlrd.sheet import Cell as Stored
+from xlrd.sheet import Sheet
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import annotations, xlsx_package
+from bulkcast.loader.annotations import Annotations
+from bulkcast.loader.table import WIDEST, Line
+from bulkcast.loader.xlsx_package import cell_of, number_of
+from bulkcast.model import Cell, FlaggedCell
+
+_TABLE: Final = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+_OFFICE: Final = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+_TEXT: Final = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+_CALC: Final = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
+_TAB: Final = f"{{{_TABLE}}}table"
+_ROW: Final = f"{{{_TABLE}}}table-row"
+_SUSPECTS: Final = etree.XPath(
+    "*[@t:formula or @c:value-type='error' or @t:number-columns-spanned or @t:number-rows-spanned]",
+    namespaces={"t": _TABLE, "c": _CALC},
+)
+_ERROR: Final = re.compile(r"#[A-Z/0]+[!?A]|Err:\d{3}")
+
+
+@dataclass(slots=True)
+class _OdsAnnotations:
+    """One pass over one worksheet's rows."""
+
+    last_row: int
+    row: int = 0
+    hidden: set[int] = field(default_factory=set)
+    special: dict[int, dict[int, FlaggedCell]] = field(default_factory=dict)
+    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+    def take(self, element: Any) -> None:
+        """Look at a row, which may stand for several."""
+        first, self.row = self.row + 1, self.row + _repeated(element, "rows")
+        same = range(first, min(self.row, self.last_row) + 1)
+        if element.get(f"{{{_TABLE}}}visibility", "visible") != "visible":
+            self.hidden.update(same)
+        if not _SUSPECTS(element):
+            return
+        if found := dict(_special(element)):
+            self.special.update(dict.fromkeys(same, found))
+        self.ranges.extend(_merged(element, first))
+
+
+def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
+    """The marks of a worksheet up to `last_row`.
+
+    Raises:
+        ValueError, lxml.etree.LxmlError: the file is of no make that can be told.
+        UnreadableSheet: it holds a document type.
+
+    """
+    found = _OdsAnnotations(last_row)
+    with ZipFile(path) as packed, packed.open("content.xml") as part:
+        events: Any = etree.iterparse(
+            part, events=("start", "end"), tag=(_TAB, _ROW), resolve_entities=False,
+            no_network=True,
+        )  # fmt: skip
+        for element in _rows(events, tab):
+            found.take(element)
+        annotations.refuse_dtd(events.root.getroottree())
+    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+
+
+def _rows(events: Any, tab: str) -> Iterator[Any]:
+    """The rows of a worksheet, not those of tables inside its cells or drawings."""
+    depth, is_wanted = 0, False
+    for event, element in events:
+        if element.tag == _TAB:
+            depth += 1 if event == "start" else -1
+            if depth == 1 and event == "start":
+                is_wanted = element.get(f"{{{_TABLE}}}name") == tab
+        elif event == "end" and depth == 1:
+            if is_wanted:
+                yield element
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+
+
+def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
+    for column, cell in _placed(row):
+        flagged = _flagged(cell)
+        if flagged is not None:
+            end = min(column + _repeated(cell, "columns"), WIDEST)
+            yield from ((index, flagged) for index in range(column, end))
+
+
+def _merged(row: Any, number: int) -> Iterator[tuple[int, int, int, int]]:
+    """The merged ranges that begin in a row: first column from 0, row, end column, last row."""
+    for column, cell in _placed(row):
+        wide, tall = _number(cell, "number-columns-spanned"), _number(cell, "number-rows-spanned")
+        if wide > 1 or tall > 1:
+            yield column, number, column + wide, number + tall - 1
+
+
+def _placed(row: Any) -> Iterator[tuple[int, Any]]:
+    """The cells of a row, each with its column, from 0."""
+    column = 0
+    for cell in row:
+        yield column, cell
+        column += _repeated(cell, "columns")
+
+
+def _flagged(cell: Any) -> FlaggedCell | None:
+    formula, kind = cell.get(f"{{{_TABLE}}}formula"), cell.get(f"{{{_OFFICE}}}value-type")
+    lines = cell.findall(f"{{{_TEXT}}}p")
+    shown = "".join(text for line in lines for text in line.itertext())
+    if cell.get(f"{{{_CALC}}}value-type") == "error" or (formula and _ERROR.fullmatch(shown)):
+        return FlaggedCell("cell.formula_error", shown=shown)
+    if formula and kind is None and not lines:
+        # An empty text that a formula gave has an empty line to show.
+        return FlaggedCell("cell.formula_unsaved", shown=f"={formula.partition('=')[2]}")
+    return None
+
+
+def _repeated(element: Any, what: str) -> int:
+    return _number(element, f"number-{what}-repeated")
+
+
+def _number(element: Any, name: str) -> int:
+    return max(1, int(element.get(f"{{{_TABLE}}}{name}", "1")))
+
+
+_VISIBLE: Final = 0
+
+
+class CannotTell(Exception):
+    """Xlrd cannot read the workbook."""
+
+
+class Excel97:
+    """A workbook, all of its worksheets read."""
+
+    def __init__(self, path: Path) -> None:
+        # xlrd prints what it wonders at, and standard output belongs to the answers.
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            try:
+                self._book = xlrd.open_workbook(
+                    str(path), logfile=nowhere, formatting_info=True, ragged_rows=True
+                )
+            except MemoryError:
+                raise
+            # xlrd trusts what a file says of itself and fails in any way on one that lies.
+            except Exception as exc:
+                raise CannotTell(str(exc)) from exc
+        self._epoch = CALENDAR_MAC_1904 if self._book.datemode else CALENDAR_WINDOWS_1900
+        self._formats = [self._format(xf.format_key) for xf in self._book.xf_list]
+
+    def _format(self, key: int) -> str:
+        found = self._book.format_map.get(key)
+        return (found and found.format_str) or xlsx_package.by_id(key)
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+        return [(sheet.name, sheet.visibility == _VISIBLE) for sheet in self._book.sheets()]
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines of a worksheet."""
+        sheet = self._book.sheet_by_name(tab)
+        for place in range(sheet.nrows):
+            yield place + 1, tuple(map(self._cell, sheet.row(place)[:WIDEST]))
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden."""
+        sheet = self._book.sheet_by_name(tab)
+        merged = annotations.merged((a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
+        found = annotations.Annotations(merged=merged)
+        for number, cells in self.head(tab):
+            # A merged range may reach beyond the last cell that the row stores.
+            reach = max((end for _, end, _ in merged.of(number)), default=0)
+            width = max(len(cells), min(reach, WIDEST))
+            yield (number, found.flag(number, cells, width=width)), _is_hidden(sheet, number)
+
+    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
+        """Whether error cells of a worksheet look blank: never."""
+        return False
+
+    def _cell(self, stored: Stored) -> Cell:
+        value = stored.value
+        if isinstance(value, str):
+            return value or None
+        match stored.ctype:
+            case xlrd.XL_CELL_BOOLEAN:
+                return bool(value)
+            case xlrd.XL_CELL_ERROR:
+                shown = error_text_from_code.get(int(value), "#N/A")
+                return FlaggedCell("cell.formula_error", shown=shown)
+            case _:
+                return number_of(value, self._formats[stored.xf_index or 0], self._epoch)
+
+
+def _is_hidden(sheet: Sheet, number: int) -> bool:
+    row = sheet.rowinfo_map.get(number - 1)
+    return row is not None and bool(row.hidden)
+
+
+_WORKBOOK: Final = "xl/workbook.bin"
+
+
+class _Kind(IntEnum):
+    """The kinds of records that matter."""
+
+    ROW = 0
+    SHORT_NUMBER = 2
+    ERROR = 3
+    NUMBER = 5
+    COMPUTED_NUMBER = 9
+    COMPUTED_ERROR = 11
+    FORMAT = 44
+    STYLE = 47
+    PROPERTIES = 153
+    TAB = 156
+    MERGED = 176
+    STYLES_OF_CELLS = 617
+    END_OF_STYLES = 618
+
+
+_NUMBERS: Final = frozenset({_Kind.SHORT_NUMBER, _Kind.NUMBER, _Kind.COMPUTED_NUMBER})
+_WITHOUT_PLACE: Final = frozenset(range(12, 19))
+"""Cells that do not say their column, which no reader reads."""
+_OF_CELLS: Final = frozenset(
+    {_Kind.ROW, _Kind.ERROR, _Kind.COMPUTED_ERROR, _Kind.MERGED, *_NUMBERS, *_WITHOUT_PLACE}
+)
+_OF_STYLES: Final = frozenset(
+    {_Kind.FORMAT, _Kind.STYLE, _Kind.STYLES_OF_CELLS, _Kind.END_OF_STYLES}
+)
+_HIDDEN: Final = 0x10
+_ERRORS: Final = {
+    0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?",
+    0x24: "#NUM!", 0x2A: "#N/A", 0x2B: "#GETTING_DATA",
+}  # fmt: skip
+"""MS-XLSB 2.5.98.2, BErr."""
+_LONGEST: Final = 1 << 24
+
+
+def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
+    """The marks of a worksheet up to `last_row`.
+
+    Raises:
+        ValueError, KeyError, struct.error: the file is of no make that can be told.
+
+    """
+    with ZipFile(path) as packed:
+        found = _XlsbAnnotations(*_formats(packed), _epoch(packed))
+        with packed.open(_part(packed, tab)) as part:
+            for kind, content in _records(part, _OF_CELLS):
+                found.take(kind, content)
+    # Formatted rows may follow the last value; cells may not.
+    if max(found.special, default=0) > last_row:
+        raise ValueError("The worksheet has more rows than were read.")
+    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+
+
+@dataclass(slots=True)
+class _XlsbAnnotations:
+    """One pass over one worksheet's records."""
+
+    formats: Sequence[str]
+    """The number format of each style."""
+    mistakable: Container[int]
+    """The styles that calamine may take for dates though they are none."""
+    epoch: datetime
+    row: int = 0
+    hidden: set[int] = field(default_factory=set)
+    special: dict[int, dict[int, Cell]] = field(default_factory=dict)
+    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+    def take(self, kind: int, content: bytes) -> None:
+        """Look at one record of a kind that matters."""
+        match kind:
+            case _Kind.ROW:
+                self.row = unpack_from("<I", content)[0] + 1
+                if content[11] & _HIDDEN:
+                    self.hidden.add(self.row)
+            case _Kind.MERGED:
+                top, bottom, left, right = unpack_from("<4I", content)
+                self.ranges.append((left, top + 1, right + 1, bottom + 1))
+            case _ if kind in _NUMBERS:
+                self._take_number(kind, content)
+            case _ if kind in _WITHOUT_PLACE:
+                raise ValueError("The worksheet has a cell that does not say its column.")
+            case _:
+                column, shown = unpack_from("<I", content)[0], _ERRORS.get(content[8], "#N/A")
+                self.special.setdefault(self.row, {})[column] = FlaggedCell(
+                    "cell.formula_error", shown
+                )
+
+    def _take_number(self, kind: int, content: bytes) -> None:
+        column, style = unpack_from("<II", content)
+        number_format = self.formats[style & 0xFFFFFF]
+        number = _short(content) if kind == _Kind.SHORT_NUMBER else unpack_from("<d", content, 8)[0]
+        cell = number_of(number, number_format, self.epoch)
+        if not isinstance(cell, int | float) or style & 0xFFFFFF in self.mistakable:
+            self.special.setdefault(self.row, {})[column] = cell
+
+
+_OWN_FORMATS: Final = 164
+"""From here on the ids of formats have no meaning of their own."""
+_LETTER: Final = re.compile(r"(?!General$)[A-Za-z]")
+
+
+def _short(content: bytes) -> float:
+    """A number in four bytes: MS-XLSB 2.5.123, RkNumber."""
+    (packed,) = unpack_from("<i", content, 8)
+    whole = packed >> 2
+    number = whole if packed & 2 else unpack("<d", pack("<q", whole << 34))[0]
+    return float(number) / 100 if packed & 1 else float(number)
+
+
+def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
+    """The number format of each style, and the styles that may be mistaken for dates."""
+    styles = next(filter(None, xlsx_package.related(packed, _WORKBOOK, "styles").values()), None)
+    if styles is None:
+        return ("General",), ()
+    own: dict[int, str] = {}
+    ids: list[int] = []
+    of_cells = False
+    with packed.open(styles) as part:
+        for kind, content in _records(part, _OF_STYLES):
+            if kind == _Kind.FORMAT:
+                own[unpack_from("<H", content)[0]] = _text(content, 2)[0]
+            elif kind == _Kind.STYLE and of_cells:
+                ids.append(unpack_from("<H", content, 2)[0])
+            elif kind != _Kind.STYLE:
+                of_cells = kind == _Kind.STYLES_OF_CELLS
+    found = tuple(own.get(i) or xlsx_package.by_id(i) for i in ids) or ("General",)
+    mistakable = {
+        style
+        for style, (i, number_format) in enumerate(zip(ids, found, strict=False))
+        if (i in own and i < _OWN_FORMATS) or _LETTER.search(number_format)
+    }
+    return found, mistakable
+
+
+def _epoch(packed: ZipFile) -> datetime:
+    """The day from which dates are counted."""
+    with packed.open(_workbook(packed)) as part:
+        for _, content in _records(part, {_Kind.PROPERTIES}):
+            if content[0] & 1:
+                return CALENDAR_MAC_1904
+    return CALENDAR_WINDOWS_1900
+
+
+def _workbook(packed: ZipFile) -> str:
+    return xlsx_package.entries(packed).get(_WORKBOOK, _WORKBOOK)
+
+
+def _part(packed: ZipFile, tab: str) -> str:
+    """The part that holds a worksheet's cells."""
+    related = xlsx_package.related(packed, _WORKBOOK, "worksheet")
+    with packed.open(_workbook(packed)) as part:
+        for _, content in _records(part, {_Kind.TAB}):
+            relation, end = _text(content, 8)
+            if _text(content, end)[0] == tab:
+                return related[relation]
+    raise ValueError("The workbook does not say where its worksheet stands.")
+
+
+def _text(content: bytes, start: int) -> tuple[str, int]:
+    """The text that begins at `start`, and where it ends."""
+    begin = start + 4
+    end = begin + 2 * int(unpack_from("<I", content, start)[0])
+    return content[begin:end].decode("utf-16-le"), end
+
+
+def _records(part: IO[bytes], wanted: Container[int]) -> Iterator[tuple[int, bytes]]:
+    while first := part.read(1):
+        kind = first[0]
+        if kind & 0x80:
+            kind = kind & 0x7F | _byte(part) << 7
+        length = _length(part)
+        if length > _LONGEST:
+            raise ValueError("A record of the worksheet is longer than any can be.")
+        content = part.read(length)
+        if kind in wanted:
+            yield kind, content
+
+
+def _length(part: IO[bytes]) -> int:
+    length = 0
+    for place in range(4):
+        byte = _byte(part)
+        length |= (byte & 0x7F) << 7 * place
+        if not byte & 0x80:
+            break
+    return length
+
+
+def _byte(part: IO[bytes]) -> int:
+    byte = part.read(1)
+    if not byte:
+        raise ValueError("The worksheet ends in the middle of a record.")
+    return byte[0]
+
+
+_Look = Callable[[Path, str, int], Annotations]
+"""Marks of the worksheet of this name in a file, up to the row with this number."""
+_LOOKS: Final[Mapping[str, _Look]] = {".ods": ods_annotations, ".xlsb": xlsb_annotations}
+
+
+class LegacyWorkbook(Protocol):
+    """A workbook, open."""
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines of a worksheet, of which only the first few are taken."""
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden."""
+
+    def untold(self, tab: str) -> bool:
+        """Whether error cells of a worksheet look blank, and hidden rows like others."""
+
+
+def opened(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
+    """The workbook by the reader that can tell the most of it, up to column `widest`.
+
+    Raises:
+        UnreadableSheet: no reader can read it.
+
+    """
+    if path.suffix.lower() == ".xls":
+        # Whatever xlrd cannot make out calamine may; what neither can is said by calamine.
+        with suppress(CannotTell):
+            return Excel97(path)
+    return Calamine(path, widest)
+
+
+class Calamine:
+    """A workbook read by calamine, with what it leaves out found beside it."""
+
+    def __init__(self, path: Path, widest: int = WIDEST) -> None:
+        try:
+            with _size_told():
+                self._book = python_calamine.load_workbook(path)
+        except python_calamine.PasswordError as exc:
+            raise UnreadableSheet(
+                "The workbook has a password to open it; save it as .xlsx without a password."
+            ) from exc
+        self._path, self._widest = path, widest
+        self._marks: dict[str, Annotations | None] = {}
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+        visible = python_calamine.SheetVisibleEnum.Visible
+        return [(m.name, m.visible == visible) for m in self._book.sheets_metadata]
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines of a worksheet, those above and left of its first cell included."""
+        with _size_told():
+            sheet = self._book.get_sheet_by_name(tab)
+        first_row, first_column = sheet.start or (0, 0)
+        lead: tuple[Cell, ...] = (None,) * first_column
+        # Calamine leaves out the columns before the first cell, but not the rows above it.
+        for number, row in enumerate(sheet.iter_rows(), start=1):
+            if number > first_row:
+                yield number, (*lead, *map(_cell, row[: self._widest]))[: self._widest]
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet that is not blank, and whether it is hidden, where told.
+
+        A cell in a far corner makes a million blank ones, which would take minutes to hand over.
+        """
+        found = self._look(tab) or self._merged(tab)
+        for number, cells in self.head(tab):
+            line = found.flag(number, cells, width=len(cells))
+            end = len(line)
+            while end and line[end - 1] is None:
+                end -= 1
+            if end:
+                yield (number, line[:end]), number in found.hidden
+
+    def _merged(self, tab: str) -> Annotations:
+        """The marks that calamine knows of."""
+        ranges = self._book.get_sheet_by_name(tab).merged_cell_ranges or ()
+        return Annotations(
+            merged=annotations.merged((a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges)
+        )
+
+    def untold(self, tab: str) -> bool:
+        """Whether the look beside failed."""
+        return self._look(tab) is None
+
+    def _look(self, tab: str) -> Annotations | None:
+        if tab not in self._marks:
+            self._marks[tab] = self._looked(tab)
+        return self._marks[tab]
+
+    def _looked(self, tab: str) -> Annotations | None:
+        look = _LOOKS.get(self._path.suffix.lower())
+        if look is None:
+            return None
+        end = self._book.get_sheet_by_name(tab).end
+        try:
+            return look(self._path, tab, end[0] + 1 if end else 0)
+        except (UnreadableSheet, MemoryError):
+            raise
+        # lxml, zipfile and struct raise what the file makes them.  Calamine could read the file,
+        # and what it leaves out is said; but a date it takes for a number would pass for an id.
+        except Exception as exc:
+            if self._path.suffix.lower() == ".xlsb":
+                raise UnreadableSheet(
+                    "Which cells of the worksheet {tab!r} are dates or errors cannot be told; save"
+                    " the workbook as .xlsx.",
+                    tab=tab,
+                ) from exc
+            return None
+
+
+@contextmanager
+def _size_told() -> Iterator[None]:
+    """Calamine raises one kind for all; only its text tells what is huge from what is damaged."""
+    try:
+        yield
+    except Exception as exc:
+        if "limit exceeded" not in str(exc).lower():
+            raise
+        raise UnreadableSheet(
+            "The workbook is far larger than it looks; copy its rows into a new workbook."
+        ) from exc
+
+
+def _cell(value: object) -> Cell:
+    """What calamine gives for a cell, in the model's words; its numbers are all floats."""
+    match value:
+        case str():
+            # As it stands: `_x0041_` is a spelling of XLSX, and of no other kind.
+            return value or None
+        case bool() | datetime():
+            return value
+        case int() | float() | date():
+            return cell_of(value, "n", "")
+        case _:
+            return cell_of(value, "", "")

@@ -1,0 +1,231 @@
+"""The package of an xlsx workbook: worksheets, styles, and what a cell with one holds."""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import lru_cache
+from typing import Any, Final
+from zipfile import ZipFile
+
+from lxml import etree
+from openpyxl.styles.numbers import BUILTIN_FORMATS, is_timedelta_format
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
+from openpyxl.utils.escape import unescape
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.model import Cell, FlaggedCell
+
+_DATES_BY_ID: Final = (*range(27, 37), *range(50, 59), *range(71, 82))
+_BUILTIN: Final[Mapping[int, str]] = {
+    **dict.fromkeys(_DATES_BY_ID, "yyyy-mm-dd"),
+    **BUILTIN_FORMATS,
+}
+"""By their ids.  Those of East Asian and Thai programs differ in wording, and all are dates
+(ECMA-376, part 1, 18.8.30); a file that uses one does not say it."""
+
+_NO_CODE: Final = re.compile(
+    r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]|general|e[+-]|G/[^;]*',
+    re.IGNORECASE | re.DOTALL,
+)
+"""Texts, paddings, colours, conditions, and `E` of an exponent."""
+_DATE_CODE: Final = re.compile(r"[dmhyse]|aaa|g{1,3}(?=e)|bb|上午|下午|午前|午後", re.IGNORECASE)
+"""`e` is the year of an era or, in Chinese, of the calendar; `aaa` is the day of the week."""
+
+
+def by_id(number: int) -> str:
+    """The format that a file names by its id alone."""
+    return _BUILTIN.get(number, "General")
+
+
+@lru_cache(maxsize=1024)
+def is_date(number_format: str) -> bool:
+    """Whether any part of the format shows a date or a time.
+
+    >>> [is_date(f) for f in ("[$-804]aaaa", "e年", "0.00E+00", "General", '0"年"')]
+    [True, True, False, False, False]
+    """
+    return _DATE_CODE.search(_NO_CODE.sub("", number_format)) is not None
+
+
+_EXACT_BELOW: Final = 2.0**53
+_ZEROS_ONLY: Final = re.compile(r"0{2,}")
+_SHOWN_WHOLE_BELOW: Final = 10**11
+"""A cell in the General format shows a number of more digits as 1.23457E+11."""
+
+
+def cell_of(value: object, data_type: str, number_format: str) -> Cell:
+    """The cell in the model's words; `data_type` is the file's, of which only `e` matters here."""
+    match value:
+        case None | bool() | datetime():
+            return value
+        case str() if data_type == "e":
+            return FlaggedCell("cell.formula_error", shown=value)
+        case str():
+            return unescape(value) if "_x" in value else value
+        case int() | float():
+            return _number(value, number_format)
+        case date():
+            return datetime.combine(value, time())
+        case _:
+            return FlaggedCell("cell.only_a_time", shown=str(value))
+
+
+def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
+    """What a number in this format stands for, a date if that is what is shown."""
+    if not is_date(number_format):
+        return cell_of(number, "n", number_format)
+    is_span = is_timedelta_format(number_format)
+    try:
+        moment: object = from_excel(number, epoch, timedelta=is_span)
+    except (OverflowError, ValueError):
+        return FlaggedCell("cell.formula_error", shown="#VALUE!")
+    return cell_of(moment, "d", number_format)
+
+
+def _number(value: float, number_format: str) -> Cell:
+    """A number, as an integer where the file's float is exactly one."""
+    if isinstance(value, float):
+        if not value.is_integer() or abs(value) >= _EXACT_BELOW:
+            return value
+        value = int(value)
+    if _ZEROS_ONLY.fullmatch(number_format):
+        return _zero_padded(value, len(number_format))
+    if number_format == "General" and abs(value) >= _SHOWN_WHOLE_BELOW:
+        return FlaggedCell("id.display_shortened", f"{value:.5E}", value, {"read": str(value)})
+    return value
+
+
+def _zero_padded(value: int, digits: int) -> Cell:
+    shown = f"{value:0{digits}d}"
+    if shown == str(value):
+        return value
+    return FlaggedCell("id.display_differs", shown, value, {"stored": str(value)})
+
+
+_STRICT: Final = "http://purl.oclc.org/ooxml"
+_LARGEST_PART: Final = 8 * 2**20
+"""Bytes of a part that is read as one tree; of real workbooks they have some kilobytes."""
+_TRUE: Final = frozenset({"1", "true"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A worksheet, and the part that holds its cells."""
+
+    name: str
+    is_visible: bool
+    part: str
+    """Empty where the file does not hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What the parts beside the worksheets say."""
+
+    tabs: tuple[Tab, ...]
+    epoch: datetime
+    """The day from which dates are counted."""
+    placeholder: str | None
+    """The value that stands where a formula was never computed, where the file says there is one.
+
+    Some libraries write 0 in place of a value they cannot compute, and ask the program that opens
+    the file to compute all: such a 0 would switch settings off.
+    """
+    formats: tuple[str, ...]
+    """The number format of each style."""
+    strings: str | None
+    """The part that holds the shared strings."""
+
+
+def read_package(packed: ZipFile) -> Package:
+    """The package's structure.
+
+    Raises:
+        UnreadableSheet: the workbook is of a make that cannot be read truthfully.
+
+    """
+    (workbook,) = filter(None, related(packed, "", "officeDocument").values())
+    tree = _parse(packed, workbook)
+    if tree.tag.startswith(f"{{{_STRICT}"):
+        raise UnreadableSheet(
+            "The workbook is saved as Strict Open XML; save it as an ordinary .xlsx workbook."
+        )
+    properties = tree.find("{*}workbookPr")
+    mac = properties is not None and properties.get("date1904") in _TRUE
+    recalculated = any(p.get("fullCalcOnLoad") in _TRUE for p in tree.iterfind("{*}calcPr"))
+    return Package(
+        tuple(_tabs(tree, related(packed, workbook, "worksheet"))),
+        CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
+        "0" if recalculated else None,
+        _formats(packed, _first(packed, workbook, "styles")),
+        _first(packed, workbook, "sharedStrings"),
+    )
+
+
+def _first(packed: ZipFile, source: str, wanted: str) -> str | None:
+    return next(filter(None, related(packed, source, wanted).values()), None)
+
+
+def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
+    tabs = []
+    for sheet in tree.iterfind("{*}sheets/{*}sheet"):
+        relation = next((value for name, value in sheet.items() if name.endswith("}id")), "")
+        if relation in parts:
+            visible = sheet.get("state", "visible") == "visible"
+            tabs.append(Tab(sheet.get("name", ""), visible, parts[relation]))
+    return tabs
+
+
+def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
+    """The parts that `source` relates to as `wanted`, by the id of the relation."""
+    folder, name = posixpath.split(source.replace("\\", "/"))
+    parts: dict[str, str] = {}
+    for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
+        if str(relation.get("Type", "")).endswith(f"/{wanted}"):
+            named = str(relation.get("Target", "")).replace("\\", "/")
+            target = posixpath.join("/", folder, named)
+            parts[str(relation.get("Id", ""))] = posixpath.normpath(target).lstrip("/")
+    held = entries(packed)
+    return {key: held.get(folded(part), "") for key, part in parts.items()}
+
+
+def entries(packed: ZipFile) -> Mapping[str, str]:
+    """Folded name → name, of each part that the archive holds."""
+    return {folded(name): name for name in packed.namelist()}
+
+
+def folded(name: str) -> str:
+    r"""A part's name as it is compared: in any letter case, and with either slash.
+
+    >>> folded(r"xl\Worksheets\Sheet1.xml")
+    'xl/worksheets/sheet1.xml'
+    """
+    return name.replace("\\", "/").lstrip("/").casefold()
+
+
+def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
+    if styles is None:
+        return ("General",)
+    tree = _parse(packed, styles)
+    own = {
+        int(f.get("numFmtId")): f.get("formatCode", "")
+        for f in tree.iterfind("{*}numFmts/{*}numFmt")
+    }
+    ids = [int(xf.get("numFmtId", "0")) for xf in tree.iterfind("{*}cellXfs/{*}xf")]
+    return tuple(own.get(i) or by_id(i) for i in ids) or ("General",)
+
+
+def _parse(packed: ZipFile, name: str) -> Any:
+    name = entries(packed).get(folded(name), name)
+    if packed.getinfo(name).file_size > _LARGEST_PART:
+        raise UnreadableSheet(
+            "The workbook's part {name} is too large to be one of a sheet.", name=name
+        )
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    with packed.open(name) as part:
+        tree: Any = etree.parse(part, parser)
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
+    return tree.getroot()

@@ -1,0 +1,105 @@
+"""The reference reader of xlsx workbooks: openpyxl's rows with their annotations."""
+
+import warnings
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from zipfile import ZipFile
+
+from lxml.etree import iterparse
+from openpyxl.styles.numbers import is_timedelta_format
+from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import annotations, xlsx_fast, xlsx_package
+from bulkcast.loader.table import WIDEST, Line
+from bulkcast.loader.xlsx_package import cell_of
+from bulkcast.model import Cell
+
+_LAST_ROW: Final = 1_048_576
+
+
+class Reference:
+    """A workbook, its rows read by openpyxl.
+
+    By its parser of worksheets alone: the whole of it refuses a workbook for a style.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
+        warnings.simplefilter("ignore")
+        self._packed = ZipFile(path)
+        self._package = xlsx_package.read_package(self._packed)
+        self._strings = self._shared(self._package.strings)
+        self._dates = {i for i, f in enumerate(self._package.formats) if xlsx_package.is_date(f)}
+        self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._packed.close()
+
+    def _shared(self, name: str | None) -> list[str]:
+        if name is None:
+            return []
+        with self._packed.open(name) as part:
+            return list(xlsx_fast.shared(part))
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+        return [(tab.name, tab.is_visible) for tab in self._package.tabs]
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden."""
+        found = annotations.read_annotations(self._packed, tab)
+        width = 0
+        for number, cells in self.head(tab):
+            # A row may end before the table does: a merged range goes on where no cells are.
+            width = max(width, len(cells))
+            flagged = found.flag(number, cells, width=width)
+            yield (number, flagged), number in found.hidden
+
+    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
+        """Whether error cells of a worksheet look blank: never."""
+        return False
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines as openpyxl alone has them."""
+        with self._packed.open(annotations.part_of(self._package, tab)) as source:
+            parser = _RowsOnly(
+                source,
+                self._strings,
+                data_only=True,
+                epoch=self._package.epoch,
+                date_formats=self._dates,
+                timedelta_formats=self._spans,
+            )
+            for number, row in parser.parse():
+                if number > _LAST_ROW:
+                    raise UnreadableSheet(
+                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
+                    )
+                yield number, self._cells(row)
+
+    def _cells(self, row: Sequence[Mapping[str, Any]]) -> Sequence[Cell]:
+        """The cells where they stand, those that the row leaves out included."""
+        width = min(max((cell["column"] for cell in row), default=0), WIDEST)
+        cells: list[Cell] = [None] * width
+        for cell in row:
+            if cell["column"] <= width:
+                # A comment between the cells passes for one without a style.
+                number_format = self._package.formats[cell["style_id"] or 0]
+                cells[cell["column"] - 1] = cell_of(cell["value"], cell["data_type"], number_format)
+        return tuple(cells)
+
+
+class _RowsOnly(WorkSheetParser):
+    """openpyxl's parser of a worksheet, kept to the rows.
+
+    The whole of it refuses a sheet for a drop-down over all columns, as LibreOffice writes them.
+    """
+
+    def parse(self) -> Generator[Any, None, None]:
+        """Each row's number and cells."""
+        for _, element in iterparse(self.source, tag=ROW_TAG):
+            yield self.parse_row(element)
+            element.clear()

@@ -1,0 +1,183 @@
+"""Finds what keeps a run from beginning: asks ClassIn without a change, and the ledger."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bulkcast import protocol
+from bulkcast.client import Client
+from bulkcast.config import Config, of_proxy
+from bulkcast.dispatcher.circuit_breaker import seen
+from bulkcast.dispatcher.server_clock import SKEW_TOLD_S, clock_off
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.i18n import Translator, marked
+from bulkcast.languages import translator
+from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
+from bulkcast.messages import explain
+from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
+from bulkcast.pipeline.options import Diagnosis
+from bulkcast.pipeline.preparation import one_spelling
+
+_TIMEOUT_S: Final = 10.0
+_LATER, _HUMAN, _BUSY = 5, 6, 7
+_WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
+"""Exit statuses, the one that counts most last."""
+
+
+class _Finding(NamedTuple):
+    """One thing looked at; `status` is 0 where it is well, else an exit status."""
+
+    name: str
+    status: int
+    sentence: str
+
+
+async def doctor(
+    config: Config, *, lang: str = "en", wall: Callable[[], float] = time.time
+) -> Diagnosis:
+    """Check reachability, credentials and clock with a request that can change nothing; the ledger.
+
+    The request names no classroom and no setting, so ClassIn can only refuse it: a parameter error
+    proves that signature and clock were accepted.
+    """
+    speaks = translator(lang)
+    config = replace(config, institution=one_spelling(config.institution))
+    findings = [*await _of_classin(config, speaks, wall)]
+    unused = of_proxy(config)
+    if unused:
+        findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
+    findings += _of_home(config.home, config.institution, speaks, config.state)
+    return _diagnosis(findings)
+
+
+def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnosis:
+    """Check the ledger alone, where ClassIn cannot be asked because of `why`."""
+    speaks = translator(lang)
+    missing = speaks.tell("{why}.", why=speaks.error(why))
+    return _diagnosis(
+        [_Finding(marked("configuration"), why.exit_status, missing), _ledger(home, speaks)]
+    )
+
+
+def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
+    worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
+    told = tuple((name, not status, sentence) for name, status, sentence in findings)
+    return Diagnosis(told, exit_status=worst)
+
+
+# ------------------------------------------------------------------ ClassIn
+
+
+async def _of_classin(
+    config: Config, speaks: Translator, wall: Callable[[], float]
+) -> Sequence[_Finding]:
+    async with Client(
+        config.connects_to,
+        WEBCAST.path,
+        config.credentials,
+        connections=1,
+        timeout=_TIMEOUT_S,
+    ) as client:
+        sent_at = wall()
+        reply = await client.send(WEBCAST.harmless, int(sent_at))
+        verdict = protocol.judge(reply, WEBCAST, now=sent_at)
+        off = _off(verdict, reply, sent_at)
+        if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
+            reply = await client.send(WEBCAST.harmless, int(wall() + off))
+    verdict = protocol.judge(reply, WEBCAST, now=wall())
+    reached = _reached(config.connects_to, reply, verdict, speaks)
+    if isinstance(reply, NoReply):
+        return [reached]
+    own = reply if verdict.code.isdigit() else replace(reply, date=None)
+    return [reached, _access(verdict, speaks), _clock(own, off, speaks)]
+
+
+def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Translator) -> _Finding:
+    name = marked("reachability")
+    if isinstance(reply, Reply):
+        well = "{url} answers (HTTP {status})."
+        return _Finding(name, 0, speaks.tell(well, url=url, status=reply.status))
+    if reply.fatal:
+        return _Finding(name, _HUMAN, _explained(verdict, speaks))
+    ill = "{url} is out of reach: {what}. Check the network, then try again."
+    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=seen(verdict)))
+
+
+def _access(verdict: Verdict, speaks: Translator) -> _Finding:
+    name = marked("credentials")
+    if verdict.proves_access:
+        return _Finding(name, 0, speaks.tell("ClassIn accepts the SID and the secret."))
+    if verdict.kind in {ReplyClass.CREDENTIALS, ReplyClass.CLOCK, ReplyClass.STOP}:
+        return _Finding(name, _HUMAN, _explained(verdict, speaks))
+    ill = "They cannot be checked at present: {what}. Try again later."
+    return _Finding(name, _LATER, speaks.tell(ill, what=seen(verdict)))
+
+
+def _explained(verdict: Verdict, speaks: Translator) -> str:
+    sentences = explain(verdict.code, verdict.args, WEBCAST, speaks)
+    return speaks.joined([sentence for sentence in sentences if sentence])
+
+
+def _off(verdict: Verdict, reply: Reply | NoReply, sent_at: float) -> float:
+    """Seconds by which ClassIn's clock is later than this computer's; 0 where nothing tells.
+
+    What answers in its place, a login page on the way say, has a clock of its own.
+    """
+    match reply:
+        case Reply(date=float(date)) if verdict.code.isdigit():
+            return date - sent_at
+        case _:
+            return 0.0
+
+
+def _clock(reply: Reply, off: float, speaks: Translator) -> _Finding:
+    name = marked("clock")
+    if reply.date is None:
+        return _Finding(name, 0, speaks.tell("The answer carries no time to compare with."))
+    if abs(off) < SKEW_TOLD_S:
+        return _Finding(name, 0, speaks.tell("This computer's clock agrees with ClassIn's."))
+    return _Finding(name, 0, speaks.say(clock_off(off)))
+
+
+# ------------------------------------------------------------------ the ledger
+
+
+def _of_home(
+    home: Path, institution: Institution, speaks: Translator, state: Path | None
+) -> Iterator[_Finding]:
+    found = _ledger(home, speaks)
+    yield found
+    held_by = None if found.status else holder(home, institution, state)
+    if held_by:
+        busy = "It is held by {what}; a run begins when that has ended."
+        yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))
+
+
+def _ledger(home: Path, speaks: Translator) -> _Finding:
+    """Whether it opens, is whole and can be written; nothing is made where there is none."""
+    name = marked("ledger")
+    try:
+        if is_begun(home):
+            with Ledger(home) as ledger:
+                ledger.examine()
+                n = len(ledger.runs())
+            well = speaks.count(
+                "{path} is whole and can be written; it holds {n} run.",
+                "{path} is whole and can be written; it holds {n} runs.",
+                n,
+                path=ledger.path,
+            )
+            return _Finding(name, 0, well)
+        refuse_network_drive(home)
+    except BulkcastError as exc:
+        return _Finding(name, exc.exit_status, speaks.tell("{why}.", why=speaks.error(exc)))
+    there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        ill = "{folder} cannot be written; set BULKCAST_HOME to a folder that can."
+        return _Finding(name, 2, speaks.tell(ill, folder=there))
+    well = "There is none yet; the first run makes it in {folder}."
+    return _Finding(name, 0, speaks.tell(well, folder=home))

@@ -1,0 +1,448 @@
+"""Reads, checks and plans a sheet; knows what ClassIn last acknowledged."""
+
+import hashlib
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from bulkcast import client as http
+from bulkcast import loader, validator
+from bulkcast import planner as planning
+from bulkcast.catalogue import Endpoint
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart
+from bulkcast.i18n import header_names
+from bulkcast.ledger import Ledger, is_begun
+from bulkcast.model import (
+    Cell,
+    Change,
+    Checked,
+    Institution,
+    Outcome,
+    RawRow,
+    ResultRow,
+    RowStatus,
+    Sheet,
+    Text,
+)
+from bulkcast.pipeline.options import (
+    RESUBMITTED,
+    Prepared,
+    Selection,
+    SheetOptions,
+    Validation,
+    is_results,
+)
+from bulkcast.planner.last_known import Known, already_set, replay
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
+
+FRAME_NAME: Final = "DataFrame"
+"""What a DataFrame is called that was given no name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A sheet that is about to be read."""
+
+    path: Path
+    """The file, or for a DataFrame the file that one of its name would be."""
+    stream: Callable[[], AbstractContextManager[loader.Stream]]
+    """Opens it; it may be opened again."""
+    cells: Mapping[int, Sequence[Cell]] | None = None
+    """Row → all of its cells, of a sheet that lies in no file."""
+
+
+def source_of(
+    given: "Path | str | DataFrame", name: str, endpoint: Endpoint, options: loader.ReadOptions
+) -> Source:
+    """The file at a path, or a DataFrame that is called `name`.
+
+    Raises:
+        UnreadableSheet: a DataFrame's columns or cells are none that a sheet can have.
+        TypeError: it is neither.
+
+    """
+    if isinstance(given, Path | str):
+        path = Path(given)
+        return Source(path, lambda: loader.stream(path, endpoint=endpoint, options=options))
+    from bulkcast import frames
+
+    if not isinstance(given, frames.DataFrame):
+        raise TypeError(f"a path or a pandas.DataFrame is needed, not {type(given).__name__}")
+    lines = frames.lines_of(given, name=name, endpoint=endpoint, options=options)
+    return Source(
+        Path(f"{name}.{frames.KIND}"),
+        lambda: nullcontext(frames.stream_of(lines, name=name, options=options)),
+        dict(lines),
+    )
+
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
+
+
+def prepare(
+    source: "Path | str | DataFrame",
+    options: SheetOptions | None = None,
+    selection: Selection | None = None,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    name: str = FRAME_NAME,
+    keep_cells: bool = True,
+) -> Prepared:
+    """Read, check and plan a sheet, offline.
+
+    Args:
+        source: the path of a file, or a pandas DataFrame, of which the row at position 0 is row 2
+            as if its labels stood in row 1; `bulkcast.frames.sheet_of` says how it is read.
+        options: how to read and check it.
+        selection: the rows to send; None for all.
+        endpoint: what the rows are checked against.
+        name: what a DataFrame is called; its results go to `NAME.results-RUN.xlsx`.
+        keep_cells: False to keep the sheet without the cells that sending it does not need: most
+            of what it takes up.  They stay in rows of which an earlier run has written how they
+            ended.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: an option makes no sense, or none of the rows it names is there.
+
+    """
+    options = options or SheetOptions()
+    selection = selection or Selection()
+    given = source_of(source, name, endpoint, options.read)
+    # First: what changes while it is read is noticed then.
+    sha256 = _fingerprint(given.path) if given.cells is None else ""
+    choice = _Choice(selection)
+    sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
+    _require_chosen_rows(sheet, selection)
+    kept, left_out = choice.kept, choice.left_out
+    if checked.overtaken:
+        changes = tuple(row for row in checked.rows if row.row not in checked.overtaken)
+        checked = replace(checked, rows=changes)
+        left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
+    plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
+    again = _sent_again(choice.previous, left_out) if selection.statuses is not None else {}
+    return Prepared(
+        given.path, sha256, sheet, checked, plan, kept, options, endpoint, again=again,
+        cells=given.cells,
+    )  # fmt: skip
+
+
+def _checked(
+    given: Source, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
+) -> tuple[Sheet, Checked]:
+    """The sheet, and its chosen rows checked while it is read."""
+    rows: list[RawRow] = []
+    checking: validator.SheetCheck | None = None
+    with given.stream() as opened:
+        for part in opened.parts():
+            checking = checking or validator.SheetCheck(
+                part.headers, part.layout.header_row, endpoint, rules_of(options)
+            )
+            written = loader.previous_results(part)
+            checking.take(*choice.take(part.rows, written))
+            rows += part.rows if keep_cells else _bare(part.rows, written)
+    if checking is None:
+        raise AssertionError("a sheet without its last part")
+    return replace(part, rows=tuple(rows)), checking.result(part.issues)
+
+
+def _bare(rows: Iterable[RawRow], kept: Container[int]) -> Iterator[RawRow]:
+    """The rows without their cells, but for those `kept`."""
+    for row in rows:
+        yield row if row.number in kept else RawRow(row.number, (), row.hidden)
+
+
+def lean(prepared: Prepared) -> Prepared:
+    """The same without the cells that sending it does not need: most of what a sheet takes up."""
+    rows = tuple(_bare(prepared.sheet.rows, prepared.kept))
+    return replace(prepared, sheet=replace(prepared.sheet, rows=rows))
+
+
+_SENT: Final = frozenset(
+    {RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.UNCONFIRMED, RowStatus.SUPERSEDED}
+)
+"""Rows of an earlier run whose settings ClassIn has, or may have had."""
+
+
+def _overtaken(by: int) -> Outcome:
+    return Outcome(RowStatus.SUPERSEDED, "target.overtaken", {"other": str(by)})
+
+
+def validate(
+    source: "Path | str | DataFrame",
+    options: SheetOptions | None = None,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    name: str = FRAME_NAME,
+) -> Validation:
+    """Read and check a sheet, offline; a file in memory that does not grow with its rows.
+
+    Finds what `prepare` finds, and keeps nothing but that.  Takes a DataFrame as it does.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: an option makes no sense.
+
+    """
+    options = options or SheetOptions()
+    rules = rules_of(options)
+    given = source_of(source, name, endpoint, options.read)
+    with given.stream() as opened:
+        row = opened.layout.header_row
+        checking = validator.Validator(opened.headers, row, endpoint, rules)
+        names = header_names(opened.headers, endpoint, options.read.mapping)
+        written = is_results(opened.headers)
+        for block in opened.blocks():
+            checking.take(block)
+        remarks, of_file = opened.all_remarks(), opened.doubts()
+    found = checking.result(of_file)
+    return Validation(
+        given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
+        found.has_errors, found.timetable, names, written,
+    )  # fmt: skip
+
+
+def rules_of(options: SheetOptions) -> validator.CheckRules:
+    """How the options want a sheet checked."""
+    return validator.CheckRules(
+        tz=zone(options.tz),
+        strict=options.strict,
+        duplicates=options.duplicates,
+        mapping=options.read.mapping,
+    )
+
+
+def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
+    """Sending none of the rows somebody names is a mistake, not a success."""
+    numbers = [row.number for row in sheet.rows]
+    if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
+        raise CannotStart(
+            "--rows names no row of {name} that holds anything; its rows go from {first} to {last}",
+            name=sheet.name,
+            first=min(numbers),
+            last=max(numbers),
+        )
+
+
+class _Choice:
+    """Which rows are sent, which are not, and what becomes of those."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.kept: dict[int, ResultRow] = {}
+        """Rows not to send, as an earlier result sheet has them."""
+        self.left_out: dict[int, Outcome] = {}
+        self.previous: dict[int, Mapping[str, str]] = {}
+        self._selection = selection
+        self._shared: dict[str, Outcome] = {}
+        self._chosen = 0
+
+    def take(
+        self, rows: Iterable[RawRow], written: Mapping[int, Mapping[str, str]]
+    ) -> tuple[list[RawRow], list[RawRow]]:
+        """Of the next rows those to send, and those that an earlier run has sent.
+
+        `written` is what an earlier result sheet says of them.
+        """
+        self.previous.update(written)
+        wanted, sent = [], []
+        for row in rows:
+            before = _earlier(row.number, written.get(row.number, {}))
+            option = _not_chosen(row.number, before, self._selection, self._chosen)
+            if option is None:
+                self._chosen += 1
+                wanted.append(row)
+            elif before:
+                self.kept[row.number] = before
+                outcome = Outcome(before.status, before.code, attempts=before.attempts)
+                self.left_out[row.number] = outcome
+                sent += [row] if before.status in _SENT else []
+            else:
+                shared = self._shared.setdefault(option, _not_asked_for(option))
+                self.left_out[row.number] = shared
+        return wanted, sent
+
+
+def _not_asked_for(option: str) -> Outcome:
+    return Outcome(RowStatus.NOT_SENT, "plan.not_chosen", {"option": option})
+
+
+def _sent_again(
+    previous: Mapping[int, Mapping[str, str]], left_out: Container[int]
+) -> dict[int, str]:
+    """Row that is chosen because a run did not succeed with it → that run."""
+    found = ((row, _earlier(row, said)) for row, said in previous.items() if row not in left_out)
+    return {row: b.run for row, b in found if b and b.status in RESUBMITTED}
+
+
+def _not_chosen(
+    number: int, before: ResultRow | None, selection: Selection, chosen: int
+) -> str | None:
+    """The option that leaves a row out; None for a row to send.
+
+    A row of which a result sheet says nothing is new: it was added since, and is sent.
+    """
+    if selection.rows is not None and number not in selection.rows:
+        return "--rows"
+    if selection.statuses is not None and before and before.status not in selection.statuses:
+        return "--only"
+    if selection.limit is not None and chosen >= selection.limit:
+        return "--limit"
+    return None
+
+
+def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
+    """What a result sheet says of a row; None where it says nothing we could have written."""
+    status = written.get("status", "")
+    if status not in set(RowStatus) or not written.get("run"):
+        return None  # somebody typed or filled it in
+    attempts = written.get("attempts", "")
+    return ResultRow(
+        row=row,
+        status=RowStatus(status),
+        code=written.get("code", ""),
+        message=written.get("message", ""),
+        fix=written.get("fix", ""),
+        attempts=int(attempts) if attempts.isascii() and attempts.isdigit() else 0,
+        time=written.get("time", ""),
+        run=written.get("run", ""),
+    )
+
+
+def zone(name: str) -> tzinfo:
+    """A time zone by its IANA name.
+
+    Raises:
+        CannotStart: there is none of that name.
+
+    """
+    try:
+        return ZoneInfo(name)
+    except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
+        raise CannotStart(
+            "--tz {name!r} is no time zone; give one such as Asia/Shanghai", name=name
+        ) from None
+
+
+def _fingerprint(path: Path) -> str:
+    """Empty where there is no file: the loader says what is wrong."""
+    try:
+        return sha256_of(path) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def sha256_of(path: Path) -> str:
+    """The fingerprint of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
+    """A prepared sheet with what its classrooms at `institution` are known to hold.
+
+    Only what the ledger in `home` saw acknowledged is known: no change made in ClassIn's console,
+    or from another computer, is.
+
+    Raises:
+        LedgerDamaged: the ledger is not what was written.
+
+    """
+    if not is_begun(home):
+        return prepared
+    with Ledger(home) as ledger:
+        known = _known(ledger, one_spelling(institution), _changes(prepared))
+    return replace(prepared, known=known)
+
+
+def replan(
+    prepared: Prepared,
+    *,
+    unchanged: planning.Unchanged = "send",
+    once_locked: planning.OnceLocked = "refuse",
+) -> Prepared:
+    """Plan a prepared sheet again, in the light of what was recalled of its classrooms."""
+    checked = {row.row for row in prepared.checked.rows}
+    left_out = {row: out for row, out in prepared.plan.settled.items() if row not in checked}
+    plan = planning.make(
+        prepared.checked.rows,
+        prepared.endpoint,
+        left_out=left_out,
+        sheet_issues=prepared.checked.issues,
+        known=prepared.known,
+        unchanged=unchanged,
+        once_locked=once_locked,
+    )
+    return replace(prepared, plan=plan)
+
+
+def one_spelling(institution: Institution) -> Institution:
+    """Pace, claim and memory go by the institution, so the same one must be named the same."""
+    return replace(institution, root_url=http.check_root_url(institution.root_url))
+
+
+def _changes(prepared: Prepared) -> list[Change]:
+    return [row for row in prepared.checked.rows if isinstance(row, Change)]
+
+
+def _known(ledger: Ledger, institution: Institution, changes: list[Change]) -> Known:
+    targets = dict.fromkeys(change.target for change in changes)
+    found = ledger.acknowledged(institution, targets)
+    return {target: replay(entries) for target, entries in found.items()}
+
+
+def require_unchanged(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
+    """Refuse a plan whose rows to be left alone are no longer as it took them to be.
+
+    To be asked while the institution is held, so that nothing can change it any more.
+
+    Raises:
+        CannotStart: another run has set one of their classrooms since.
+
+    """
+    settled = prepared.plan.settled
+    skipped = [
+        change
+        for change in _changes(prepared)
+        if change.row in settled and settled[change.row].status is RowStatus.UNCHANGED
+    ]
+    if not skipped:
+        return
+    stale = list(_stale(skipped, _known(ledger, institution, skipped)))
+    if stale:
+        raise CannotStart(
+            "{rows} would be left as unchanged, but another run has set the same "
+            "classrooms since; plan again",
+            rows=rows_named(stale),
+        )
+
+
+def _stale(skipped: list[Change], known: Known) -> Iterator[int]:
+    for change in skipped:
+        if not already_set(change.settings, known.get(change.target, {})):
+            yield change.row
+
+
+_NAMED_MOST = 12
+
+
+def rows_named(rows: list[int]) -> Text:
+    """Row numbers in a sentence.
+
+    >>> str(rows_named([7])), str(rows_named([5, 9, 12]))
+    ('row 7', 'rows 5, 9, 12')
+    """
+    shown = ", ".join(str(row) for row in rows[:_NAMED_MOST])
+    if len(rows) > _NAMED_MOST:
+        more = f"{len(rows) - _NAMED_MOST:,}"
+        return Text("rows {rows} and {n} more", {"rows": shown, "n": more})
+    if len(rows) > 1:
+        return Text("rows {rows}", {"rows": shown})
+    return Text("row {n}", {"n": shown})

@@ -1,0 +1,527 @@
+"""Hands a run back: result rows, result sheet, summary, page, exit status."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+from bulkcast import loader, reporter
+from bulkcast.catalogue import Label
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.i18n import UNTOLD, header_names, marked
+from bulkcast.languages import LANGS, translator
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
+from bulkcast.messages import explain_stop, local_time, result_row
+from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Sheet, Stop, Text, no_counts
+from bulkcast.pipeline.options import LazyRows, RunReport, SendOptions
+from bulkcast.pipeline.preparation import sha256_of, zone
+from bulkcast.pipeline.run_creation import is_of_frame
+from bulkcast.reporter import run_summary as counting
+from bulkcast.reporter.run_summary import RunSummary
+
+_UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+_TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
+
+
+def report(
+    ledger: Ledger,
+    run: str,
+    options: SendOptions,
+    *,
+    stop: Stop | None,
+    requests: int,
+    elapsed_s: float,
+    remarks: Iterable[Text],
+) -> RunReport:
+    """Hand the sheet back, as the ledger has it; `stop` is why the run ended early."""
+    frozen = ledger.load(run, with_requests=False)
+    rows = result_rows(frozen, lang=options.lang)
+    target = options.results or Path(frozen.header.target)
+    told = list(remarks)
+    path: Path | None = None
+    try:
+        written = _write(ledger, frozen, rows, target, options.existing, options.lang)
+        path = written.path
+        told += written.remarks
+        _keep_private(frozen.header, path)
+        _note_as_left(path, _seal(ledger, run))
+    except (CannotStart, OSError) as exc:
+        last = rows[-1].row if rows else 0
+        template = _NOWHERE if ledger.gone() else _IN_LEDGER
+        first = str(rows[0].row) if rows else "0"
+        why = translator(options.lang).error(exc)
+        told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
+    return RunReport(
+        run=run,
+        input=frozen.header.sheet,
+        requests=requests,
+        elapsed_s=elapsed_s,
+        results=path,
+        stop=stop,
+        exit_status=_exit_status(rows, stop),
+        rows=rows,
+        remarks=tuple(told),
+        tz=frozen.header.tz,
+    )
+
+
+_IN_LEDGER: Final = marked(
+    "The result sheet could not be written: {why}. The outcomes of rows {first} to {last} are in"
+    " the ledger: `bulkcast results {run} -o FILE` writes them."
+)
+_NOWHERE: Final = marked(
+    "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
+    " to {last} ended is written nowhere."
+)
+
+
+def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
+    """The report of a run that is over and whose result sheet stands as it was written.
+
+    None where there is anything left to do.  Its rows are read when somebody looks at them.
+    """
+    header, place = record.header, Path(record.header.target)
+    run, home = header.run, ledger.home
+    is_over = record.finished_at is not None and record.stop is None and record.purged_at is None
+    if not is_over or options.results != place or not place.is_file() or ledger.left(run):
+        return None
+    if sha256_of(place).encode() != _sealed(ledger, run):
+        return None
+
+    def read() -> tuple[ResultRow, ...]:
+        with Ledger(home) as reopened:
+            frozen = reopened.load(run, with_requests=False)
+        return result_rows(frozen, lang=options.lang)
+
+    ended = ledger.ended(run)
+    statuses = {some.status for some in ended if some.is_chosen}
+    return RunReport(
+        run=run,
+        input=header.sheet,
+        requests=0,
+        elapsed_s=0.0,
+        results=place,
+        stop=None,
+        exit_status=_status_of(statuses),
+        rows=LazyRows(header.n_rows, read),
+        ended=tuple(ended),
+        tz=header.tz,
+    )
+
+
+def _sealed(ledger: Ledger, run: str) -> bytes:
+    seal = _seal(ledger, run)
+    return seal.read_bytes() if seal.exists() else b""
+
+
+def _seal(ledger: Ledger, run: str) -> Path:
+    """Where the fingerprint of the result sheet lies, as the run left it."""
+    return ledger.folder(run) / "results.sha256"
+
+
+def _note_as_left(results: Path, seal: Path) -> None:
+    """Remember the result sheet; one that is not remembered counts as mended and is kept."""
+    with suppress(OSError):
+        seal.touch(mode=0o600)
+        seal.write_text(sha256_of(results), encoding="ascii")
+
+
+def resumed_place(
+    ledger: Ledger, header: RunHeader, asked: Path | None
+) -> tuple[Path, tuple[Text, ...]]:
+    """Where the results of a resumed run go, and what there is to say of that.
+
+    A result sheet that somebody has mended meanwhile is theirs and stays as it is.
+    """
+    wanted = Path(header.target)
+    if asked is not None:
+        reporter.refuse_other_kind(asked, header.layout.kind)
+        return asked, ()
+    if not wanted.is_file():
+        return wanted, ()
+    left = _sealed(ledger, header.run)
+    is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
+    if sha256_of(wanted).encode() == left:
+        return wanted, ()
+    places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
+    place = next(place for place in places if not place.exists())
+    words = {"wanted": wanted.name, "name": place.name}
+    return place, (Text(_MENDED if is_known else _THERE, words),)
+
+
+_SHA256_DIGITS: Final = 64
+_THERE: Final = marked("{wanted} is there already and stays as it is; the results are in {name}.")
+_MENDED: Final = marked(
+    "{wanted} was changed since it was written and stays as it is; the results are in {name}."
+)
+
+
+def _keep_private(header: RunHeader, results: Path) -> None:
+    """A sheet that only its owner may read, as `undo` writes it, has results of that kind."""
+    with suppress(OSError):
+        if is_of_frame(header) or Path(header.sheet).stat().st_mode & 0o077 == 0:
+            results.chmod(0o600)
+
+
+def _write(
+    ledger: Ledger,
+    frozen: FrozenRun,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+    lang: str,
+) -> reporter.Written:
+    header = frozen.header
+    source, told = _source(ledger, header)
+    layout = header.layout
+    if source is None:
+        return _write_bare(ledger, header, rows, target, existing, lang)
+    grid = loader.grid(source, layout) if reporter.is_anew(target, layout.kind) else None
+    written = reporter.write_results(
+        source, target, layout, header.headers, rows, existing=existing, cells=grid, lang=lang
+    )
+    return replace(written, remarks=(*told, *written.remarks))
+
+
+def _write_chosen(
+    ledger: Ledger,
+    frozen: FrozenRun,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+    lang: str,
+) -> reporter.Written:
+    """Write a new sheet with these `rows` alone, one below the other."""
+    header = frozen.header
+    layout = header.layout
+    source, told = _source(ledger, header)
+    if source is None:
+        return _write_bare(ledger, header, rows, target, existing, lang)
+    whole = loader.grid(source, layout)
+    grid, places = loader.chosen(whole, layout.header_row, {row.row for row in rows})
+    moved = [replace(row, row=places[row.row]) for row in rows]
+    written = reporter.write_results(
+        source, target, layout, header.headers, moved, existing=existing, cells=grid, lang=lang
+    )
+    words = {
+        "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
+        "sheet": Path(header.sheet).name,
+    }  # fmt: skip
+    return replace(written, remarks=(Text(_CHOSEN, words), *told, *written.remarks))
+
+
+_CHOSEN: Final = marked(
+    "{name} has {n} of the {total} rows of {sheet}; row numbers in its messages are those of"
+    " {sheet}."
+)
+
+
+def _write_bare(
+    ledger: Ledger,
+    header: RunHeader,
+    rows: Sequence[ResultRow],
+    target: Path,
+    existing: Literal["refuse", "replace"],
+    lang: str,
+) -> reporter.Written:
+    written = reporter.write_bare(
+        target, header.layout, header.headers, rows, existing=existing, lang=lang
+    )
+    words = {"copy": str(_copy(ledger, header)), "sheet": header.sheet, "name": written.path.name}
+    return replace(written, remarks=(Text(_NO_CELLS, words), *written.remarks))
+
+
+_NO_CELLS: Final = marked(
+    "Neither {copy} nor {sheet} is the sheet as it was sent any more, so {name} has how each row"
+    " ended, beside its number in that sheet, and none of its cells."
+)
+_OWN_SHEET: Final = marked(
+    "The copy of the sheet at {copy} is not as it was kept and was not used; its disk may be"
+    " failing. The cells are those of {sheet}, which is unchanged."
+)
+
+
+def _copy(ledger: Ledger, header: RunHeader) -> Path:
+    return ledger.folder(header.run) / header.snapshot
+
+
+def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text, ...]]:
+    """A file with the bytes that a run read, its copy or the user's own, and what to say of it."""
+    copy, own = _copy(ledger, header), Path(header.sheet)
+    if _is_as_read(copy, header):
+        return copy, ()
+    if _is_as_read(own, header):
+        return own, (Text(_OWN_SHEET, {"copy": str(copy), "sheet": header.sheet}),)
+    return None, ()
+
+
+def _is_as_read(path: Path, header: RunHeader) -> bool:
+    try:
+        return path.is_file() and sha256_of(path) == header.sha256
+    except OSError:  # a disk that fails may not even read it
+        return False
+
+
+def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
+    """Every row of a run in the words of the result sheet, in sheet order."""
+    header = frozen.header
+    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    tz = zone(header.tz)
+    told: dict[tuple[object, ...], ResultRow] = {}
+
+    def row_of(row: int, outcome: Outcome) -> ResultRow:
+        if "kept" in outcome.args:
+            return _kept(row, outcome)
+        issues = frozen.issues.get(row, ())
+        # Rows that ended alike and of which nothing was found are told in the same words.
+        alike = (outcome.status, outcome.code, *outcome.args.items())
+        if not issues and alike in told:
+            at, attempts = outcome.at, outcome.attempts
+            return replace(told[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at)
+        found = result_row(
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
+        )
+        if not issues and len(told) < _TOLD_MOST:
+            told[alike] = found
+        return found
+
+    return tuple(row_of(row, outcome) for row, outcome in frozen.by_row().items())
+
+
+_TOLD_MOST: Final = 1_000
+
+
+def _kept(row: int, outcome: Outcome) -> ResultRow:
+    args = outcome.args
+    return ResultRow(
+        row=row,
+        status=outcome.status,
+        code=outcome.code,
+        message=args["message"],
+        fix=args["fix"],
+        attempts=outcome.attempts,
+        time=args["time"],
+        run=args["run"],
+    )
+
+
+def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
+    """Rows that an option left out are as the user wanted them."""
+    if stop:
+        return stop.exit_status
+    return _status_of({row.status for row in rows if row.code != "plan.not_chosen"})
+
+
+def _status_of(statuses: Set[RowStatus]) -> int:
+    if statuses & _UNFINISHED:
+        return 4
+    return 3 if statuses & _TO_FIX else 0
+
+
+def runs(config_home: Path) -> list[RunRecord]:
+    """Every run in the ledger, the newest first."""
+    with Ledger(config_home) as ledger:
+        return ledger.runs()
+
+
+def runs_called(config_home: Path, run: str) -> list[str]:
+    """The names of the runs that `run` may mean, the newest first; nothing is made on disk."""
+    if not is_begun(config_home):
+        return []
+    with Ledger(config_home) as ledger:
+        return matching(ledger.names(), run)
+
+
+def results(
+    config_home: Path,
+    run: str,
+    *,
+    target: Path | None = None,
+    existing: Literal["refuse", "replace", "keep"] = "keep",
+    only: Set[RowStatus] = frozenset(),
+    lang: str = "en",
+) -> RunReport:
+    """How a run ended, and its result sheet: written where it is missing.
+
+    With `keep` a sheet that stands at its place is left as it is.  With `only`, the sheet at
+    `target` has the rows that ended so and no others; where there are none, none is written.
+    """
+    with Ledger(config_home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+        rows = result_rows(frozen, lang=lang)
+        place = target or Path(frozen.header.target)
+        chosen = [row for row in rows if row.status in only]
+        how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
+        path: Path | None = None
+        if only and not chosen:
+            states = ", ".join(status for status in RowStatus if status in only)
+            words = {"run": frozen.header.run, "states": states}
+            told: tuple[Text, ...] = (Text(_NONE_CHOSEN, words),)
+        elif existing == "keep" and place.exists():
+            path, told = place, (Text(_LEFT_ALONE, {"name": place.name}),)
+        else:
+            write = _write_chosen if only else _write
+            written = write(ledger, frozen, chosen if only else rows, place, how, lang)
+            path, told = written.path, written.remarks
+            _keep_private(frozen.header, path)
+    return RunReport(
+        run=frozen.header.run,
+        input=frozen.header.sheet,
+        requests=0,
+        elapsed_s=0.0,
+        results=path,
+        stop=frozen.stop,
+        exit_status=_exit_status(rows, frozen.stop),
+        rows=rows,
+        remarks=told,
+        tz=frozen.header.tz,
+    )
+
+
+_NONE_CHOSEN: Final = marked("No row of run {run} is {states}; no file was written.")
+
+_LEFT_ALONE: Final = marked("{name} is there already and was left as it is; --force replaces it.")
+
+
+def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
+    """The rows of a run, counted by status and by a column of the sheet as it was read.
+
+    Raises:
+        CannotStart: there is no such column, or it holds a secret.
+
+    """
+    from bulkcast import frames
+
+    with Ledger(config_home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+        sheet = sheet_as_read(ledger, frozen.header)
+    rows = result_rows(frozen, lang="en")
+    return frames.crosstab(sheet, rows, column, WEBCAST)
+
+
+def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
+    """A run's sheet, from its copy or the user's own file, read as the run read it.
+
+    Raises:
+        UnreadableSheet: neither is there as it was.
+
+    """
+    layout = header.layout
+    options = loader.ReadOptions(
+        tab=layout.tab,
+        encoding=None if layout.tab else layout.encoding,
+        delimiter=None if layout.tab else layout.delimiter,
+        mapping=header.mapping,
+    )
+    source, _ = _source(ledger, header)
+    if source is None:
+        raise UnreadableSheet(
+            "neither {copy} nor {sheet} is the sheet that run {run} read any more, so its cells"
+            " cannot be looked at",
+            copy=_copy(ledger, header),
+            sheet=header.sheet,
+            run=header.run,
+        )
+    return loader.read(source, endpoint=WEBCAST, options=options)
+
+
+def account(config_home: Path, run: str) -> RunSummary:
+    """What a run came to, told in both languages.
+
+    Raises:
+        CannotStart: there is no such run.
+
+    """
+    return _told(_loaded(config_home, run))[0]
+
+
+def outcomes(config_home: Path, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
+    """The same, and how every row ended."""
+    found, rows = _told(_loaded(config_home, run))
+    return found, rows[lang]
+
+
+def page(
+    config_home: Path,
+    run: str,
+    target: Path,
+    *,
+    existing: reporter.Existing = "refuse",
+    lang: str = "en",
+) -> reporter.Written:
+    """Write what a run came to as a page; `lang` is what it shows first.
+
+    Raises:
+        CannotStart: there is no such run, or `target` cannot be written.
+
+    """
+    found = account(config_home, run)
+    return reporter.write_page(target, found, zone(found.tz), lang=lang, existing=existing)
+
+
+def _loaded(config_home: Path, run: str) -> FrozenRun:
+    with Ledger(config_home) as ledger:
+        return ledger.remains(ledger.newest(run).header.run)
+
+
+def _told(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
+    header = frozen.header
+    rows: Mapping[str, tuple[ResultRow, ...]] = {
+        lang: _without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
+    }
+    ended = frozen.by_row().values()
+    why = {
+        lang: _without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
+    }
+    counts = no_counts()
+    for row in rows["en"]:
+        counts[row.status] += 1
+    found = RunSummary(
+        run=header.run,
+        sheet=header.sheet.replace("\\", "/").rpartition("/")[2],
+        sid=header.institution.sid,
+        root_url=header.institution.root_url,
+        tz=header.tz,
+        created_at=header.created_at,
+        finished_at=frozen.finished_at,
+        counts=counts,
+        attempts=sum(outcome.attempts for outcome in frozen.outcomes.values()),
+        causes=counting.causes(why["en"], why["zh"]),
+        timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
+        stop=frozen.stop,
+        stopped=_why(frozen.stop, counts),
+        purged_at=frozen.purged_at,
+        names=header_names(header.headers, WEBCAST, header.mapping),
+    )
+    return found, rows
+
+
+def _errors_only(frozen: FrozenRun) -> FrozenRun:
+    """A warning or a note is no reason why a row did not succeed."""
+    errors = {
+        row: tuple(i for i in issues if i.severity is Severity.ERROR)
+        for row, issues in frozen.issues.items()
+    }
+    return replace(frozen, issues=errors)
+
+
+def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
+    """Without the sentences of a purged run that lack what filled them."""
+    if frozen.purged_at is None:
+        return rows
+    return tuple(
+        replace(row, message="", fix="") if UNTOLD in row.message + row.fix else row for row in rows
+    )
+
+
+def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
+    if stop is None:
+        return None
+    en, zh = (
+        speaks.joined([*explain_stop(stop, counts, WEBCAST, speaks)])
+        for speaks in map(translator, LANGS)
+    )
+    return Label(en, zh)

@@ -1,0 +1,123 @@
+"""How a run begins: its name, the place for its results, the sheet and plan as they are now."""
+
+import secrets
+import shutil
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Final
+
+from bulkcast import planner as planning
+from bulkcast import reporter
+from bulkcast.config import Config
+from bulkcast.errors import CannotStart
+from bulkcast.ledger import Ledger, RunHeader
+from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus
+from bulkcast.pipeline.options import Prepared, SendOptions
+from bulkcast.pipeline.preparation import sha256_of, zone
+
+
+def target_of(prepared: Prepared, options: SendOptions, run: str) -> Path:
+    """Where the results go, if they can: to find out after the last row is too late."""
+    default = reporter.default_name(prepared.path, run)
+    target = (options.results or default).absolute()
+    reporter.refuse_existing(target, options.existing)
+    reporter.refuse_other_kind(target, prepared.sheet.layout.kind)
+    reporter.refuse_unwritable(target)
+    return target
+
+
+def require_place(prepared: Prepared, options: SendOptions) -> None:
+    """Raise CannotStart if the results could not be written: to be known before anyone is asked."""
+    target_of(prepared, options, run=new_name(0.0, zone(prepared.options.tz)))
+
+
+def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
+    """With `--on-invalid stop` and a row that is, nothing is sent."""
+    if options.on_invalid == "skip" or not prepared.invalid:
+        return prepared
+    settled = dict(prepared.plan.settled)
+    for request in prepared.plan.requests:
+        settled.update(dict.fromkeys(request.rows, Outcome(RowStatus.NOT_SENT, "run.invalid_rows")))
+    return replace(prepared, plan=planning.Plan((), settled, planning.fingerprint(())))
+
+
+def header_of(
+    prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path
+) -> RunHeader:
+    """What the ledger keeps of the run as a whole."""
+    return RunHeader(
+        run=run,
+        institution=config.institution,
+        created_at=created_at,
+        sheet=str(prepared.path),
+        snapshot=_FRAME if prepared.cells is not None else f"sheet{prepared.path.suffix.lower()}",
+        sha256=prepared.sha256,
+        layout=prepared.sheet.layout,
+        headers=prepared.sheet.headers,
+        n_rows=len(prepared.sheet.rows),
+        n_requests=len(prepared.plan.requests),
+        target=str(target),
+        tz=prepared.options.tz,
+        mapping=dict(prepared.options.read.mapping),
+    )
+
+
+_FRAME: Final = "frame.xlsx"
+"""The copy of what was in a DataFrame."""
+
+
+def is_of_frame(header: RunHeader) -> bool:
+    """Whether a run sent a DataFrame, which nobody else could see."""
+    return header.snapshot == _FRAME
+
+
+def freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
+    """Keep the sheet as it was read, and the plan."""
+    sha256 = _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
+    header = replace(header, sha256=sha256)
+    issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
+    kept = {number: _as_kept(row) for number, row in prepared.kept.items()}
+    plan = replace(prepared.plan, settled={**prepared.plan.settled, **kept})
+    ledger.create(header, plan, issues)
+
+
+def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> str:
+    """Copy the sheet, or leave nothing behind; the fingerprint of the copy."""
+    try:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would leave it open to others
+        folder.mkdir(mode=0o700)
+        copy = folder / name
+        if prepared.cells is None:
+            shutil.copyfile(prepared.path, copy)
+            copy.chmod(0o600)
+        else:
+            copy.touch(mode=0o600)
+            reporter.write_cells(copy, prepared.sheet.layout, prepared.cells)
+        sha256 = sha256_of(copy)
+        whole = sha256 == prepared.sha256 or prepared.cells is not None
+    except CannotStart:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except OSError as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        why = exc.strerror or type(exc).__name__
+        raise CannotStart(
+            "{path} cannot be copied to {folder}: {why}", path=prepared.path, folder=folder, why=why
+        ) from exc
+    if not whole:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
+    return sha256
+
+
+def _as_kept(row: ResultRow) -> Outcome:
+    """An earlier result as an outcome that `_result_rows` turns back into itself."""
+    words = {"message": row.message, "fix": row.fix, "time": row.time, "run": row.run}
+    return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
+
+
+def new_name(now: float, tz: tzinfo, *, is_sandbox: bool = False) -> str:
+    """A run's name: its time as it is told beside it, in `tz`; unique by four random hex digits."""
+    mark = SANDBOX_RUN if is_sandbox else ""
+    return f"{mark}{datetime.fromtimestamp(now, tz):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

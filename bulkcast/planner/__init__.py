@@ -1,0 +1,187 @@
+"""What will be sent, in which order, and which rows are settled before anything is sent."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bulkcast.catalogue import Endpoint
+from bulkcast.model import (
+    Change,
+    CheckedRow,
+    Invalid,
+    Issue,
+    Outcome,
+    Request,
+    RequestKey,
+    RowStatus,
+    Severity,
+    Target,
+)
+from bulkcast.planner.deadlines import free_settings, locks_at
+from bulkcast.planner.last_known import NOTHING_KNOWN, Holdings, Known, KnownValue, already_set
+
+Unchanged = Literal["send", "skip"]
+OnceLocked = Literal["refuse", "send_free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All requests in sending order, and the rows that need none."""
+
+    requests: tuple[Request, ...]
+    settled: Mapping[int, Outcome] = field(default_factory=dict)
+    """Row → how it ended without a request."""
+    fingerprint: str = ""
+    """SHA-256 over every request in order; the same plan has the same one."""
+
+
+def make(
+    rows: Sequence[CheckedRow],
+    endpoint: Endpoint,
+    *,
+    left_out: Mapping[int, Outcome] | None = None,
+    sheet_issues: Sequence[Issue] = (),
+    known: Known = NOTHING_KNOWN,
+    unchanged: Unchanged = "send",
+    once_locked: OnceLocked = "refuse",
+) -> Plan:
+    """Plan a checked sheet.
+
+    Rows of identical body share one request.  Rows that set the same classroom differently have
+    passed validation only where the user chose an order: they are chained.  Requests whose
+    settings lock come first, the earliest lock first; the others follow in sheet order.  A request
+    that another one waits for goes with the earlier lock of the two.
+
+    Args:
+        rows: every row of the sheet, in order.
+        endpoint: what the rows were checked against.
+        left_out: rows not to plan, and how they end.
+        sheet_issues: errors of the sheet as a whole, given to rows that have none of their own.
+        known: what ClassIn is known to hold.
+        unchanged: what becomes of rows that are known to be so already.
+        once_locked: what becomes of rows of which only free settings are new.
+
+    """
+    settled = dict(left_out or {})
+    wanted: list[Change] = []
+    for row in rows:
+        if row.row in settled:
+            continue
+        if isinstance(row, Invalid):
+            settled[row.row] = _invalid(row, sheet_issues)
+        else:
+            wanted.append(row)
+    merging = _Merging(endpoint, known, once_locked)
+    for change in wanted:
+        held = merging.held_so(change) if unchanged == "skip" else None
+        if held is None:
+            merging.take(change)
+        else:
+            settled[change.row] = _unchanged(held)
+    requests = _in_sending_order(merging.requests())
+    return Plan(requests, settled, fingerprint(requests))
+
+
+def _invalid(row: Invalid, sheet_issues: Sequence[Issue]) -> Outcome:
+    errors = [i for i in (*row.issues, *sheet_issues) if i.severity is Severity.ERROR]
+    first = errors[0] if errors else None
+    return Outcome(
+        RowStatus.INVALID,
+        first.code if first else "",
+        first.message.args if first else {},
+    )
+
+
+def _unchanged(held: KnownValue) -> Outcome:
+    """`held` is what of the row was acknowledged longest ago."""
+    args = {"acknowledged_at": str(held.at), "by": held.run}
+    return Outcome(RowStatus.UNCHANGED, "plan.unchanged", args)
+
+
+class _Merging:
+    """One request for each run of identical rows of a classroom, chained per classroom.
+
+    Only neighbours share: on, off, on in this order must end on.
+    """
+
+    def __init__(self, endpoint: Endpoint, known: Known, once_locked: OnceLocked) -> None:
+        self._endpoint = endpoint
+        self._known = known
+        self._once_locked = once_locked
+        self._groups: list[list[Change]] = []
+        self._latest: dict[Target, list[Change]] = {}
+        self._after: dict[RequestKey, RequestKey] = {}
+
+    def held_so(self, change: Change) -> KnownValue | None:
+        """Of a row that would change nothing, what was acknowledged longest ago.
+
+        None where anything is or may be new: behind a row that is sent for the same classroom,
+        nobody knows what will be held by then.
+        """
+        holdings = self._known.get(change.target)
+        if not holdings or change.target in self._latest:
+            return None
+        if not already_set(change.settings, holdings):
+            return None
+        return min((holdings[key] for key, _ in change.settings), key=lambda held: held.at)
+
+    def take(self, change: Change) -> None:
+        """Plan a row behind all that were taken before it."""
+        group = self._latest.get(change.target)
+        if group and group[0].body == change.body:
+            group.append(change)
+            return
+        if group:
+            self._after[_key([change])] = _key(group)
+        self._latest[change.target] = [change]
+        self._groups.append(self._latest[change.target])
+
+    def requests(self) -> list[Request]:
+        """In sheet order."""
+        return [self._request(group) for group in self._groups]
+
+    def _request(self, group: Sequence[Change]) -> Request:
+        first, after = group[0], self._after.get(_key(group))
+        # What a classroom holds once an earlier row was sent is not known beforehand.
+        holdings: Holdings = {} if after else self._known.get(first.target, {})
+        found = (locks_at(change, self._endpoint, holdings) for change in group)
+        lock = min((at for at in found if at is not None), default=None)
+        free = () if lock is None else free_settings(first.settings, self._endpoint, holdings)
+        return Request(
+            key=_key(group),
+            rows=tuple([change.row for change in group]),
+            target=first.target,
+            body=first.body,
+            locks_at=lock,
+            after=after,
+            free=free,
+            once_locked=self._once_locked if free else "refuse",
+        )
+
+
+def _key(group: Sequence[Change]) -> RequestKey:
+    return RequestKey(str(group[0].row))
+
+
+def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
+    """Earliest lock first, undated last, sheet order among equals; none after its followers."""
+    awaited: dict[RequestKey, tuple[bool, int]] = {}
+
+    def urgency(request: Request) -> tuple[bool, int]:
+        own = (request.locks_at is None, request.locks_at or 0)
+        return min(own, awaited.get(request.key, own))
+
+    for request in reversed(requests):  # a follower is behind what it follows, so it comes first
+        if request.after is not None:
+            awaited[request.after] = urgency(request)
+    return tuple(sorted(requests, key=urgency))
+
+
+def fingerprint(requests: Iterable[Request]) -> str:
+    """SHA-256 over what would be sent and in which order, 64 hex digits."""
+    digest = hashlib.sha256()
+    for request in requests:
+        digest.update(json.dumps([request.key, request.rows, request.body]).encode())
+    return digest.hexdigest()

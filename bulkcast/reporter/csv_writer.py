@@ -1,0 +1,253 @@
+"""Result sheets as csv and tsv: the user's cells as they were, seven columns behind them."""
+
+import csv
+import datetime as dt
+import math
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from bulkcast.errors import UnreadableSheet
+from bulkcast.i18n import marked
+from bulkcast.model import Cell, FlaggedCell, Grid, Layout, ResultRow, Text
+from bulkcast.reporter.files import Draft
+from bulkcast.reporter.result_columns import place, storable, texts, title
+from bulkcast.safe_text import guard, unguard
+
+_EXACT_BELOW: Final = 2.0**53
+_AS_STORED: Final = frozenset({"id.display_shortened", "cell.merged"})
+"""Cells of which the file stores all, and shows less."""
+
+_DIGITS: Final = 15
+"""Of a number, as many as a spreadsheet program keeps (Microsoft, Excel specifications)."""
+
+
+def shown(cell: Cell) -> str:
+    """What a spreadsheet program would show in `cell`, were its column wide enough.
+
+    A number that has lost digits is shown so that it still shows.
+
+    >>> shown(True), shown(25096094), shown(0.5), shown(1234567890123456800.0)
+    ('TRUE', '25096094', '0.5', '1.23457E+18')
+    """
+    if isinstance(cell, FlaggedCell):
+        return shown(cell.value) if cell.code in _AS_STORED else cell.shown
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return str(cell).upper()
+        case float():
+            return _number(cell)
+        case dt.datetime():
+            return _moment(cell)
+        case _:
+            return str(cell)
+
+
+def _number(number: float) -> str:
+    if abs(number) >= _EXACT_BELOW and math.isfinite(number):
+        return f"{number:.5E}"
+    return f"{number:.{_DIGITS}g}"
+
+
+def _moment(moment: dt.datetime) -> str:
+    """A date without its midnight, a time without seconds that it does not have.
+
+    >>> _moment(dt.datetime(2027, 3, 1)), _moment(dt.datetime(2027, 3, 1, 8, 29, 59, 999_999))
+    ('2027-03-01', '2027-03-01 08:30')
+    """
+    if moment.microsecond and moment.year < dt.MAXYEAR:
+        moment += dt.timedelta(seconds=0.5)
+    moment = moment.replace(microsecond=0)
+    if moment.time() == dt.time():
+        return moment.date().isoformat()
+    return moment.isoformat(" ", "seconds" if moment.second else "minutes")
+
+
+_PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
+"""A negative number starts like a formula and is none."""
+
+
+def write_csv(
+    source: Path,
+    draft: Draft,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+) -> None:
+    """Write the draft: `source` and its results.
+
+    Raises:
+        UnreadableSheet: the source is no longer the file that was read.
+
+    """
+    sheet = _Sheet(layout, len(headers), place(headers, len(headers)), _is_result(headers), results)
+    try:
+        n_rows = _write(source, draft.path, sheet)
+        _verify(draft.path, sheet, n_rows)
+    except (UnicodeError, csv.Error, LookupError) as exc:
+        raise UnreadableSheet(
+            "{name} is not the file that was checked: {exc}", name=source.name, exc=exc
+        ) from exc
+    draft.remarks.extend(encoding_remark(layout))
+
+
+def write_anew(
+    draft: Draft,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+    grid: Grid,
+) -> None:
+    """Write the draft: a new file with the cells of the sheet, as they are shown, and its results.
+
+    Hidden rows without a result, which were left out of the run, leave a blank line: here nothing
+    would tell them from rows to send.
+
+    Raises:
+        UnreadableSheet: the source is no longer the file that was read.
+
+    """
+    columns = place(headers, len(headers))
+    sheet = _Sheet(layout, len(headers), columns, guarded=False, results=results)
+    left_out = {n for n in grid.hidden - results.keys() if n > layout.header_row}
+    last = max(grid.cells, default=0)
+    n_rows = _put(draft.path, sheet, _as_shown(grid, last, results, left_out), "", "\r\n")
+    _verify(draft.path, sheet, n_rows)
+    if left_out:
+        words = {"n": str(len(left_out)), "name": draft.result.path.name}
+        draft.remarks.append(Text(_LEFT_OUT, words))
+
+
+_LEFT_OUT: Final = marked(
+    "Hidden rows that were left out: {n}. They are blank in {name}, where no row can be hidden."
+)
+
+
+def _as_shown(
+    grid: Grid, last: int, results: Container[int], left_out: Container[int]
+) -> Iterator[tuple[int, list[str]]]:
+    for number in range(1, last + 1):
+        row = [] if number in left_out else [shown(cell) for cell in grid.cells.get(number, ())]
+        yield number, row or ([""] if number in results else [])
+
+
+def encoding_remark(layout: Layout) -> Iterator[Text]:
+    """That the result is in another encoding than the sheet, where it is."""
+    if layout.encoding.lower().replace("_", "-") not in _UTF_8:
+        yield Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
+
+
+_UTF_8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """What becomes of each record."""
+
+    layout: Layout
+    width: int
+    """Columns of the header."""
+    columns: Mapping[int, str]
+    guarded: bool
+    """Whether the source is a result sheet, whose cells carry our marks."""
+    results: Mapping[int, ResultRow]
+
+    def render(self, number: int, row: Sequence[str]) -> list[str]:
+        """Record `number` as it goes into the result."""
+        own = [unguard(cell) for cell in row] if self.guarded else list(row)
+        added = self._added(number) if row else {}
+        if not added:
+            return [_safe(cell) for cell in own]
+        # What a row has beyond the header stays beyond it: below a header of ours, or below none
+        # within the table, it would no longer be told from a cell that is meant.
+        held, beyond = own[: self.width], own[self.width :]
+        filled = held + [""] * (max(self.width, *(i + 1 for i in added)) - len(held))
+        for index, text in added.items():
+            filled[index] = text
+        return [_safe(cell) for cell in filled + beyond]
+
+    def _added(self, number: int) -> dict[int, str]:
+        if number < self.layout.header_row:
+            return {}
+        if number == self.layout.header_row:
+            return {index: title(field) for index, field in self.columns.items()}
+        said = texts(self.results.get(number))
+        return {index: storable(said[field]) for index, field in self.columns.items()}
+
+    def records(self, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """The numbered records of `file`."""
+        reader = csv.reader(file, delimiter=self.layout.delimiter, strict=True)
+        return enumerate(reader, start=1)
+
+
+def _is_result(headers: Sequence[str]) -> bool:
+    """Whether the loader took the sheet for one of ours and its cells' guards off."""
+    return title("status") in {header.strip().casefold() for header in headers}
+
+
+@contextmanager
+def _opened(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
+    """A first line such as `sep=;`, which Excel obeys and does not count, and the lines behind."""
+    with path.open(encoding=encoding, newline="") as file:
+        first = file.readline().removeprefix("\ufeff")
+        if re.fullmatch(r'"?sep=.(?:"?\r?\n)', first, re.IGNORECASE):
+            yield first, file
+        else:
+            yield "", chain([first] if first else [], file)
+
+
+def _ending(source: Path, encoding: str) -> str:
+    """How its lines end: as the user's programs expect it."""
+    found = False
+    with _opened(source, encoding) as (_, lines):
+        for line in lines:
+            if line.endswith("\r\n"):
+                return "\r\n"
+            found |= line.endswith("\n")
+    return "\n" if found else "\r\n"
+
+
+def _write(source: Path, path: Path, sheet: _Sheet) -> int:
+    """Write every record of `source`; how many there were."""
+    encoding = sheet.layout.encoding
+    ending = _ending(source, encoding)
+    with _opened(source, encoding) as (announced, lines):
+        return _put(path, sheet, sheet.records(lines), announced, ending)
+
+
+def _put(
+    path: Path, sheet: _Sheet, records: Iterable[tuple[int, list[str]]], announced: str, ending: str
+) -> int:
+    """Write the numbered `records` behind a first line that may be empty; how many there were."""
+    n_rows = 0
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        file.write(announced)
+        out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
+        for n_rows, row in records:
+            out.writerow(sheet.render(n_rows, row))
+    return n_rows
+
+
+def _safe(cell: str) -> str:
+    """The cell, guarded unless it is a plain number; half of a surrogate pair has no UTF-8."""
+    if _PLAIN_NUMBER.fullmatch(cell):
+        return cell
+    return guard(cell.encode("utf-8", "backslashreplace").decode())
+
+
+def _verify(path: Path, sheet: _Sheet, n_rows: int) -> None:
+    """Read the draft again: as many records, and each status in its row."""
+    status = next(index for index, field in sheet.columns.items() if field == "status")
+    found = right = 0
+    with _opened(path, "utf-8-sig") as (_, lines):
+        for found, row in sheet.records(lines):
+            result = sheet.results.get(found)
+            right += bool(result and row[status : status + 1] == [result.status.value])
+    if found != n_rows or right != len(sheet.results):
+        raise UnreadableSheet("The sheet has other rows than when it was checked")

@@ -1,0 +1,238 @@
+"""The seven result columns: names, places, texts, and the rules that colour them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Self
+
+from bulkcast.catalogue import RESULT_PREFIX, Label
+from bulkcast.model import ResultRow, RowStatus
+
+CELL_MAX: Final = 32_767
+"""UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
+
+COLUMNS_MAX: Final = 16_384
+"""Columns of a worksheet; the last one is XFD."""
+ROWS_MAX: Final = 1_048_576
+"""Rows of a worksheet."""
+
+WIDTHS: Final = {
+    "status": 18, "code": 22, "message": 72, "fix": 56, "attempts": 20, "time": 20, "run": 22,
+}  # fmt: skip
+"""Column widths, in characters."""
+
+_TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
+    "status": lambda r: r.status.value,
+    "code": lambda r: r.code,
+    "message": lambda r: r.message,
+    "fix": lambda r: r.fix,
+    "attempts": lambda r: str(r.attempts),
+    "time": lambda r: r.time,
+    "run": lambda r: r.run,
+}
+
+FIELDS: Final = tuple(_TEXTS)
+"""Status, code, message, fix, attempts, time, run: the columns in their order."""
+
+
+MEANINGS: Final = {
+    "status": Label("How the row ended", "状态"),
+    "code": Label("Reply code or problem", "代码"),
+    "message": Label("What happened", "说明"),
+    "fix": Label("What to do", "处理办法"),
+    "attempts": Label("Times it was sent", "发送次数"),
+    "time": Label("When", "时间"),
+    "run": Label("Run", "批次"),
+}
+"""Field → its header in words.  The header itself is the same in both languages: programs read it,
+and so does the next run."""
+
+
+def title(field: str) -> str:
+    """The header of `field`'s column."""
+    return RESULT_PREFIX + field
+
+
+def is_ours(header: str) -> bool:
+    """Whether `header` is that of a column an earlier run has written."""
+    return header.strip().casefold().startswith(RESULT_PREFIX)
+
+
+def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
+    """Index of column → field: where an earlier run left it, otherwise from `first_free` on.
+
+    A field whose header stands there twice is written twice, so that no stale value stays.
+
+    >>> sorted(place(["id", "bulkcast_status"], 2).items())[:2]
+    [(1, 'status'), (2, 'code')]
+    """
+    wanted = {title(field): field for field in FIELDS}
+    seen = ((index, wanted.get(h.strip().casefold())) for index, h in enumerate(headers))
+    kept = {index: field for index, field in seen if field is not None}
+    missing = [field for field in FIELDS if field not in kept.values()]
+    return kept | dict(enumerate(missing, start=first_free))
+
+
+def texts(result: ResultRow | None) -> dict[str, str]:
+    """Field → what stands in its cell; all empty for a row that has no result."""
+    if result is None:
+        return dict.fromkeys(FIELDS, "")
+    return {field: text(result) for field, text in _TEXTS.items()}
+
+
+def storable(text: str) -> str:
+    r"""`text` as a workbook can store it: what XML may not hold made visible, and not too long.
+
+    openpyxl writes U+FFFE or a lone surrogate into a file that nothing opens again; so nothing of
+    the kind reaches a file.  Sources: XML 1.0, production 2 (Char).
+
+    >>> storable("a\x00b\ud800\ufffe")
+    'a␀b\\ud800\\ufffe'
+    """
+    return cut(_UNSTORABLE.sub(_visible, text))
+
+
+def writable(text: str) -> str:
+    r"""A user's `text` for XlsxWriter, which spells control characters as Excel does (`_x0007_`).
+
+    What has no such spelling becomes U+001A, the character for what could not be kept, so that a
+    reader which refused the text refuses it still.
+
+    >>> writable("a\x07b\ud800")
+    'a\x07b\x1a'
+    """
+    return cut(_UNWRITABLE.sub("\x1a", text))
+
+
+_UNWRITABLE: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")
+_UNSTORABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def _visible(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    if point == 0x7F:
+        return "\u2421"
+    return chr(0x2400 + point) if point < 0x20 else f"\\u{point:04x}"
+
+
+def cut(text: str) -> str:
+    """`text`, or as much of it as a cell holds with an ellipsis at its end."""
+    if len(text) * 2 <= CELL_MAX or _units(text) <= CELL_MAX:
+        return text
+    kept = text.encode("utf-16-le")[: 2 * (CELL_MAX - 1)].decode("utf-16-le", "ignore")
+    return kept + "…"
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def letters(index: int) -> str:
+    """A column's letters, counted from 0.
+
+    >>> letters(0), letters(25), letters(26), letters(16383)
+    ('A', 'Z', 'AA', 'XFD')
+    """
+    name = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        name = chr(65 + rest) + name
+    return name
+
+
+@lru_cache(maxsize=1024)
+def column_index(address: str) -> int:
+    """The column of a cell's address, counted from 0.
+
+    >>> column_index("A1"), column_index("XFD1048576")
+    (0, 16383)
+    """
+    index = 0
+    for letter in address:
+        if not letter.isalpha():
+            break
+        index = index * 26 + ord(letter) - 64
+    return index - 1
+
+
+MARK: Final = 'N("bulkcast")=0'
+"""Always true; stands in every rule of ours, so that the next result can take it out again."""
+
+_MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
+    "good": (RowStatus.APPLIED, RowStatus.UNCHANGED),
+    "problem": (RowStatus.INVALID, RowStatus.TOO_LATE, RowStatus.REJECTED),
+    "unsure": (RowStatus.UNCONFIRMED, RowStatus.NOT_SENT),
+    "idle": (RowStatus.SUPERSEDED,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Where a result's rules reach: columns counted from 0, rows as a spreadsheet shows them."""
+
+    header_row: int
+    last_row: int
+    user_columns: int
+    status: int
+    message: int
+
+    @classmethod
+    def of(
+        cls, headers: Sequence[str], columns: Mapping[int, str], header_row: int, last_row: int
+    ) -> Self:
+        """Of a sheet with these `headers`, whose result columns are `columns`."""
+        at = {field: index for index, field in columns.items()}
+        users = (i for i, header in enumerate(headers) if header and not is_ours(header))
+        return cls(
+            header_row=header_row,
+            last_row=last_row,
+            user_columns=max(users, default=-1) + 1,
+            status=at["status"],
+            message=at["message"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ColourRule:
+    """One conditional format: the cells, the condition, and the colour by its meaning."""
+
+    cells: str
+    formula: str
+    meaning: str
+
+
+def rules(area: Area) -> Iterator[ColourRule]:
+    """One rule that marks the cells a message names, and one for each colour of a status.
+
+    In a row that succeeded a message may name a column too, in a warning: nothing is marked there.
+    A message names a column as `i18n.short_header` does: `[Web live] …`.
+    """
+    first = area.header_row + 1
+    if area.last_row < first:
+        return
+    if area.user_columns:
+        cells = f"A{first}:{letters(area.user_columns - 1)}{area.last_row}"
+        yield ColourRule(cells, _names_column(area), "problem")
+    status = letters(area.status)
+    for meaning in _MEANINGS:
+        formula = f"AND({MARK},{_means(area, meaning)})"
+        yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
+
+
+def _means(area: Area, meaning: str) -> str:
+    """The condition that a row's status is one of `meaning`."""
+    cell = f"${letters(area.status)}{area.header_row + 1}"
+    is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
+    return f"OR({is_one})"
+
+
+def _names_column(area: Area) -> str:
+    header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
+    first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
+    without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
+    name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
+    # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
+    needs_work = _means(area, "problem")
+    return f'AND({MARK},{needs_work},{header}<>"",ISNUMBER(FIND({name},{message})))'

@@ -1,0 +1,221 @@
+"""The fallback: loads a workbook with openpyxl, adds the results, saves it, says what is lost."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from openpyxl import Workbook, load_workbook
+from openpyxl.cell import Cell
+from openpyxl.formatting.formatting import ConditionalFormattingList
+from openpyxl.formatting.rule import Rule
+from openpyxl.styles import Font, PatternFill
+from openpyxl.styles.differential import DifferentialStyle
+from openpyxl.worksheet.worksheet import Worksheet
+
+from bulkcast.errors import CannotStart
+from bulkcast.i18n import marked
+from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
+from bulkcast.reporter.result_columns import (
+    MARK,
+    WIDTHS,
+    Area,
+    letters,
+    place,
+    rules,
+    storable,
+    texts,
+    title,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Something a workbook may hold, and where it shows."""
+
+    name: str
+    folder: str
+    """What the names of its parts begin with."""
+    mark: bytes = b""
+    """What stands in a part once for each; empty where each is a part of its own."""
+
+
+_LOSABLE: Final = (
+    _Kind("pictures", "xl/media/"),
+    _Kind("charts", "xl/charts/chart"),
+    _Kind("text boxes and shapes", "xl/drawings/drawing", b"</xdr:sp>"),
+    _Kind("form controls", "xl/ctrlProps/"),
+    _Kind("ActiveX controls", "xl/activeX/activeX"),
+    _Kind("embedded objects", "xl/embeddings/"),
+    _Kind("threaded comments", "xl/threadedComments/"),
+    _Kind("pivot tables", "xl/pivotTables/pivotTable"),
+    _Kind("slicers", "xl/slicers/"),
+    _Kind("timelines", "xl/timelines/"),
+    _Kind("queries and connections", "xl/connections"),
+    _Kind("macros", "xl/vbaProject.bin"),
+    _Kind("custom XML", "customXml/item"),
+    _Kind("printer settings", "xl/printerSettings/"),
+    _Kind("digital signatures", "_xmlsignatures/"),
+    _Kind("drop-downs from other sheets", "xl/worksheets/", b"<x14:dataValidation "),
+    _Kind("sparklines", "xl/worksheets/", b"<x14:sparkline>"),
+    _Kind("newer conditional formats", "xl/worksheets/", b"<x14:conditionalFormatting "),
+)
+"""What openpyxl drops, or may drop, when it saves a workbook it has loaded."""
+
+
+def resave_workbook(
+    source: Path,
+    draft: Path,
+    layout: Layout,
+    headers: Sequence[str],
+    results: Mapping[int, ResultRow],
+    *,
+    why: str,
+) -> Text:
+    """Write `draft`; what the user should know was lost on the way.
+
+    Raises:
+        CannotStart: openpyxl cannot write this workbook either.
+
+    """
+    try:
+        with warnings.catch_warnings(), source.open("rb") as file:
+            # It warns of some of what it drops; `_lost` tells of all that is known.
+            warnings.simplefilter("ignore")
+            book = load_workbook(file, keep_vba=layout.kind == "xlsm")
+            tab = book[layout.tab] if layout.tab else book.worksheets[0]
+            _fill(tab, layout, headers, results)
+            book.save(draft)
+        lost = _lost(source, draft)
+    except _UNWRITABLE as exc:
+        raise CannotStart(
+            "{name} cannot be written back ({why}; {exc}); save it as a new .xlsx first",
+            name=source.name,
+            why=why,
+            exc=exc,
+        ) from exc
+    return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": "; ".join(lost)})
+
+
+_SAID: Final = marked(
+    "The workbook had to be written anew: what formulas had computed is gone until it is opened "
+    "and saved in a spreadsheet program."
+)
+_SAID_WITH_PARTS: Final = marked(
+    "The workbook had to be written anew: what formulas had computed is gone until it is opened "
+    "and saved in a spreadsheet program.  Lost: {parts}."
+)
+
+_UNWRITABLE: Final = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, BadZipFile, EOFError, RuntimeError,
+    SyntaxError,
+)  # fmt: skip
+"""What openpyxl raises for files it does not understand; XML errors are SyntaxErrors."""
+
+
+def _fill(
+    tab: Worksheet, layout: Layout, headers: Sequence[str], results: Mapping[int, ResultRow]
+) -> None:
+    if (last := max(results, default=0)) > tab.max_row:
+        raise ValueError(f"the sheet that was checked had a row {last}")
+    merged = max((area.max_col for area in tab.merged_cells.ranges), default=0)
+    width = max(len(headers), tab.max_column, merged, _referred(tab.parent, tab))
+    columns = place(headers, width)
+    for index, field in columns.items():
+        _put(tab, layout.header_row, index, title(field))
+        if index >= len(headers):
+            tab.column_dimensions[letters(index)].width = WIDTHS[field]
+    for number in range(layout.header_row + 1, tab.max_row + 1):
+        said = texts(results.get(number))
+        for index, field in columns.items():
+            _put(tab, number, index, storable(said[field]))
+    _stretch_filter(tab, layout.header_row, columns)
+    _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
+
+
+def _referred(book: Workbook | None, tab: Worksheet) -> int:
+    """Columns up to the last one that a formula or a name of the workbook looks at."""
+    if book is None:
+        return 0
+    names = (name.attr_text or "" for name in book.defined_names.values())
+    cells = (
+        (str(getattr(cell.value, "text", cell.value)), sheet is tab)
+        for sheet in book.worksheets
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    )
+    formulas = [*cells, *((name, False) for name in names)]
+    return max((columns_of(formula, tab.title, here=here) for formula, here in formulas), default=0)
+
+
+def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str]) -> None:
+    if area := Range.parse(tab.auto_filter.ref or ""):
+        tab.auto_filter.ref = area.grown(header_row, columns).ref()
+
+
+def _colour(tab: Worksheet, area: Area) -> None:
+    """Put our conditional formats behind the user's own, in place of an earlier run's."""
+    kept = [
+        (str(held.sqref), rule)
+        for held in tab.conditional_formatting
+        for rule in held.rules
+        if MARK not in "".join(rule.formula)
+    ]
+    tab.conditional_formatting = ConditionalFormattingList()
+    for cells, rule in kept:
+        tab.conditional_formatting.add(cells, rule)
+    for ours in rules(area):
+        background, text = COLOURS[ours.meaning]
+        look = DifferentialStyle(fill=PatternFill(bgColor=background), font=Font(color=text))
+        made = Rule(type="expression", dxf=look, formula=[ours.formula])
+        tab.conditional_formatting.add(ours.cells, made)
+
+
+def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
+    cell = tab.cell(row, index + 1)
+    if isinstance(cell, Cell):
+        cell.value = text or None
+        cell.data_type = "s"
+
+
+def _lost(source: Path, draft: Path) -> list[str]:
+    """What `source` holds more of than `draft`, with how many."""
+    with ZipFile(source) as old, ZipFile(draft) as new:
+        before, after = _counts(old), _counts(new)
+    return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
+
+
+def _counts(book: ZipFile) -> dict[str, int]:
+    """Kind of thing → how many of it the workbook holds."""
+    counts = {kind.name: 0 for kind in _LOSABLE}
+    for info in book.infolist():
+        kinds = [kind for kind in _LOSABLE if info.filename.startswith(kind.folder)]
+        marks = {kind.name: kind.mark for kind in kinds if kind.mark}
+        counts |= {kind.name: counts[kind.name] + 1 for kind in kinds if not kind.mark}
+        for name, n in _occurrences(book, info, marks).items():
+            counts[name] += n
+    return counts
+
+
+def _occurrences(book: ZipFile, info: ZipInfo, marks: Mapping[str, bytes]) -> dict[str, int]:
+    """How often each mark stands in a part, which is read in pieces: sheets are long."""
+    found = dict.fromkeys(marks, 0)
+    if not marks:
+        return found
+    with book.open(info) as file:
+        seen = b""
+        while chunk := file.read(_PIECE):
+            for name, mark in marks.items():
+                # A mark that ends in this piece may have begun in the last one.
+                found[name] += (seen[len(seen) - len(mark) + 1 :] + chunk).count(mark)
+            seen = chunk[-_MARK_MAX:]
+    return found
+
+
+_PIECE: Final = 1 << 20
+_MARK_MAX: Final = 64
+"""Bytes; longer than any mark."""

@@ -1,0 +1,145 @@
+"""Reads choices, switches and integers; picks the reader for each column."""
+
+import re
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Final, assert_never
+
+from bulkcast.catalogue import (
+    INT64_MAX,
+    ChoiceKind,
+    IdKind,
+    IdListKind,
+    IntegerKind,
+    MomentKind,
+    Setting,
+    TextKind,
+    fold,
+)
+from bulkcast.model import Cell, Severity
+from bulkcast.validator.datetimes import moment_reader
+from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
+from bulkcast.validator.parsing import (
+    EXACT_BELOW,
+    Memory,
+    Plain,
+    Reader,
+    Reading,
+    are_digits,
+    cleaned,
+    guarding,
+    nothing_plain,
+    plain,
+    refused,
+)
+from bulkcast.validator.texts import plain_text, text_reader
+
+_NUMBER_FIRST: Final = re.compile(
+    r"(?P<number>\d)[\s=:.、,;/–—-]*[(\[【]?\s*(?P<word>[^\d\s=:.()-].*?)[)\]】]?"
+)
+_NUMBER_LAST: Final = re.compile(
+    r"(?P<word>.*?[^\d\s=:.(-])[\s=:.、,;/–—-]*[(\[【]?\s*(?P<number>\d)[)\]】]?"
+)
+
+_BETWEEN: Final = re.compile(r"[\s/|、,;:()\[\]【】-]+")
+_STOPS: Final = "。，、,.;!"
+"""What may stand behind a word, folded, and says nothing."""
+
+
+def choice_reader(kind: ChoiceKind) -> Reader:
+    """The reader of one of `kind`'s values, or of a word for one."""
+    values = frozenset(choice.value for choice in kind.choices)
+    words = kind.by_word
+    shown = ", ".join(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
+    wrong = refused("cell.not_a_choice", choices=shown)
+
+    def read(cell: Cell) -> Reading:
+        if isinstance(cell, bool):
+            cell = "true" if cell else "false"
+        if isinstance(cell, int | float):
+            return Reading(int(cell)) if cell in values else wrong
+        if not isinstance(cell, str):
+            return wrong
+        value = words.get(fold(cell), _both_said(cell, words))
+        if value is None:
+            value = words.get(fold(cell).rstrip(_STOPS), _said_by_all(cell, words))
+        return _with_point(cell) if value is None else Reading(value)
+
+    def _with_point(cell: str) -> Reading:
+        """A choice as data tools write it once a column has blanks: `1.0`."""
+        whole = POINT_ZERO.fullmatch(cell.strip())
+        value = words.get(whole[1]) if whole else None
+        if value is None:
+            return wrong
+        return Reading(value, (cleaned(cell, value, Severity.WARNING),))
+
+    return read
+
+
+def _both_said(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that both a number and a word name, as in `1-开` and `开(1)`."""
+    text = plain(cell)
+    found = _NUMBER_FIRST.fullmatch(text) or _NUMBER_LAST.fullmatch(text)
+    if found is None:
+        return None
+    value = words.get(fold(found["word"]))
+    return value if value == words.get(found["number"]) else None
+
+
+def _said_by_all(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that each of several words names, as in `Yes/是` and `否，不录`."""
+    parts = [part for part in _BETWEEN.split(plain(cell)) if part]
+    values = {words.get(fold(part)) for part in parts}
+    if len(parts) < 2 or len(values) > 1 or all(map(are_digits, parts)):
+        return None
+    return values.pop()
+
+
+def read_integer(cell: Cell) -> Reading:
+    """An integer of 0 or more."""
+    if isinstance(cell, bool):
+        return refused("cell.not_an_integer")
+    if isinstance(cell, int | float):
+        whole = 0 <= cell < EXACT_BELOW and cell == int(cell)
+        return Reading(int(cell)) if whole else refused("cell.not_an_integer")
+    if not isinstance(cell, str):
+        return refused("cell.not_an_integer")
+    digits, note = digits_of(cell)
+    if digits is None or len(digits) > 19 or int(digits) > INT64_MAX:
+        return refused("cell.not_an_integer")
+    return Reading(int(digits), (note,) if note else ())
+
+
+def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
+    """What reads `column`'s cells; `tz` is where times without an offset are meant."""
+    return Memory(_reader_for(column, tz), _plain_for(column))
+
+
+def _plain_for(column: Setting) -> Plain:
+    match column.kind:
+        case IdKind():
+            return plain_id
+        case IdListKind():
+            return plain_ids
+        case TextKind() as kind:
+            return plain_text(kind)
+        case _:
+            return nothing_plain
+
+
+def _reader_for(column: Setting, tz: tzinfo) -> Reader:
+    match column.kind:
+        case IdKind():
+            return guarding(read_id, column)
+        case ChoiceKind() as kind:
+            return guarding(choice_reader(kind), column)
+        case IntegerKind():
+            return guarding(read_integer, column)
+        case TextKind() as kind:
+            return text_reader(kind)
+        case IdListKind():
+            return guarding(read_ids, column)
+        case MomentKind():
+            return guarding(moment_reader(tz), column)
+        case _ as never:
+            assert_never(never)

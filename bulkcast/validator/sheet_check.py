@@ -1,0 +1,263 @@
+"""The check of a whole sheet, whose rows come in blocks."""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from heapq import merge
+from operator import itemgetter
+from typing import Final, overload
+
+from bulkcast.catalogue import Endpoint, Role
+from bulkcast.model import Block, Change, CheckedRow, Invalid, Issue, RawRow, Severity
+from bulkcast.validator import duplicates
+from bulkcast.validator.cells import memory_for
+from bulkcast.validator.column_checks import Suspicions
+from bulkcast.validator.columns import Columns, is_result, resolve
+from bulkcast.validator.duplicates import Claims, Name, Settled, Treatment
+from bulkcast.validator.rows import Column, RowCheck, RowChecker, at
+
+
+class IssueLog(Sequence[Issue]):
+    """The issues of a sheet: those of the sheet as a whole first, then in the order of its rows."""
+
+    def __init__(self) -> None:
+        self.of_sheet: tuple[Issue, ...] = ()
+        self._kinds: list[Issue] = []
+        self._known: dict[int, int] = {}
+        """`id` of an issue of any row → its place among the kinds, which keep it alive."""
+        self._rows, self._which = array("q"), array("q")
+        self._late: list[tuple[int, int, Issue]] = []
+
+    def add(self, row: int, issues: Sequence[Issue]) -> None:
+        """Add a row's issues, which are in no row yet; rows come in their order."""
+        for found in issues:
+            which = self._known.setdefault(id(found), len(self._kinds))
+            if which == len(self._kinds):
+                self._kinds.append(found)
+            self._rows.append(row)
+            self._which.append(which)
+
+    def add_late(self, row: int, found: Issue, *, is_first: bool) -> None:
+        """Add an issue before or behind the others of its row."""
+        self._late.append((row, 0 if is_first else 2, found))
+
+    def has_errors(self) -> bool:
+        """Whether any of them is an error."""
+        late = (found for _, _, found in self._late)
+        every = (*self.of_sheet, *self._kinds, *late)
+        return any(found.severity is Severity.ERROR for found in every)
+
+    def __len__(self) -> int:
+        return len(self.of_sheet) + len(self._rows) + len(self._late)
+
+    def __iter__(self) -> Iterator[Issue]:
+        yield from self.of_sheet
+        kinds, by_row = self._kinds, itemgetter(0, 1)
+        own = ((row, 1, kinds[i]) for row, i in zip(self._rows, self._which, strict=True))
+        for row, _, found in merge(own, sorted(self._late, key=by_row), key=by_row):
+            yield at(found, row)
+
+    @overload
+    def __getitem__(self, index: int) -> Issue: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Issue]: ...
+    def __getitem__(self, index: int | slice) -> Issue | Sequence[Issue]:
+        return tuple(self)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """What the user decides about a check."""
+
+    tz: tzinfo
+    """Where times that name no offset are meant."""
+    strict: bool = False
+    """Whether a warning keeps a row from being sent."""
+    duplicates: Treatment = "error"
+    """What becomes of rows that set the same classroom differently."""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """Header as the user wrote it → key of the setting it holds."""
+
+
+class Checking:
+    """A sheet's header, understood, and the check of its rows."""
+
+    def __init__(
+        self, headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
+    ) -> None:
+        self.columns: Columns = resolve(headers, header_row, endpoint, rules.mapping)
+        order = {column.key: place for place, column in enumerate(endpoint.columns)}
+        held = sorted(self.columns.held.items(), key=lambda held: order[held[1].key])
+        self.read = [
+            Column(index, headers[index], setting, memory_for(setting, tz=rules.tz))
+            for index, setting in held
+        ]
+        self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared
+        self.rows = RowChecker(self.read, endpoint, self.weigh)
+        self._names = [
+            index
+            for index, header in enumerate(headers)
+            if index not in self.columns.held and header.strip() and not is_result(header)
+        ]
+
+    def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
+        """Issues of the file, as grave as they are here."""
+        return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
+
+    def other_tables(self) -> tuple[Issue, ...]:
+        """The headers among the rows checked so far that are not the sheet's own."""
+        return tuple(found for _, found in sorted(self.rows.other_tables.items()))
+
+    def suspicions(self) -> Suspicions:
+        """A fresh look at the ids of the sheet as a whole."""
+        return Suspicions(self.read, self._names)
+
+
+def _as_declared(severity: Severity) -> Severity:
+    return severity
+
+
+def _strictly(severity: Severity) -> Severity:
+    return Severity.ERROR if severity is Severity.WARNING else severity
+
+
+_AT_ONCE: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A whole sheet, checked."""
+
+    rows: int
+    valid: int
+    issues: Sequence[Issue]
+    """The sheet's as a whole, then those of its rows, unless the rows were kept."""
+    of_sheet: tuple[Issue, ...]
+    kept: tuple[CheckedRow, ...]
+    """Every row with its issues, where rows were to be kept."""
+    ignored_columns: tuple[str, ...]
+    has_errors: bool
+    timetable: Claims | None
+    """When the valid rows lock, where a column says when classes begin."""
+
+
+class Validator:
+    """One sheet's check: `take` every block of its rows, then ask for the `result`.
+
+    Rows are kept, each with its issues, where that is asked for; else there are only a few bytes
+    for each, whatever stands in it.
+    """
+
+    def __init__(
+        self,
+        headers: tuple[str, ...],
+        header_row: int,
+        endpoint: Endpoint,
+        rules: CheckRules,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self._checking = Checking(headers, header_row, endpoint, rules)
+        self._treatment = rules.duplicates
+        self._suspicions = self._checking.suspicions()
+        self._claims = Claims(self._checking.rows.targets)
+        self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._checking.read)
+        self._log = IssueLog()
+        self._kept: list[CheckedRow] | None = [] if keep else None
+        self._rows = self._invalid = 0
+
+    @property
+    def columns(self) -> Mapping[str, int]:
+        """Setting key → index of its column."""
+        return {column.setting.key: column.index for column in self._checking.read}
+
+    @property
+    def same(self) -> dict[Name, Name]:
+        """The other name of a classroom → the one that is used, where a row gives both."""
+        return self._claims.same
+
+    def take(self, block: Block) -> None:
+        """Check some consecutive rows."""
+        self._rows += len(block.numbers)
+        if not self._checking.columns.can_be_read:
+            if self._kept is not None:
+                self._kept += (Invalid(number, ()) for number in block.numbers)
+            return
+        lines = self._checking.rows.read(block)
+        self._suspicions.see(lines)
+        for judged in self._checking.rows.judge(lines):
+            if self._kept is not None:
+                self._kept.append(self._checking.rows.row(judged))
+            elif judged.issues:
+                self._log.add(judged.number, judged.issues)
+            if judged.target is None:
+                self._invalid += 1
+            else:
+                self._claim(judged, judged.target)
+
+    def take_rows(self, rows: Sequence[RawRow]) -> None:
+        """Check all rows of a sheet that is held."""
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            columns = list(zip(*(row.cells for row in some), strict=True))
+            extra = {row.number: row.extra for row in some if row.extra}
+            self.take(Block([row.number for row in some], columns, extra))
+
+    def _claim(self, judged: RowCheck, target: int) -> None:
+        checker, values = self._checking.rows, judged.values
+        locks_at = checker.locks_at(judged) if self._has_times else None
+        self._claims.add(judged.number, target, values[target], checker.wish(judged), locks_at)
+        if judged.also is not None:
+            other = checker.targets[judged.also], values[judged.also]
+            self._claims.same[other] = checker.targets[target], values[target]
+
+    # -------------------------------------------------------------- the end
+
+    def result(self, of_file: Sequence[Issue] = ()) -> Validated:
+        """What was found, `of_file` included; every block was taken."""
+        self._settle()
+        self._log.of_sheet = (
+            *self._checking.weighed(of_file),
+            *self._checking.weighed(self._checking.columns.issues),
+            *self._suspicions.issues(self._checking.weigh),
+            *self._checking.other_tables(),
+        )
+        if any(found.severity is Severity.ERROR for found in self._log.of_sheet):
+            # No column can be trusted: no row is sent, whatever it says.
+            self._invalid = self._rows
+        return Validated(
+            self._rows,
+            self._rows - self._invalid,
+            self._log,
+            self._log.of_sheet,
+            tuple(self._kept or ()),
+            self._checking.columns.ignored,
+            self._log.has_errors(),
+            self._claims if self._has_times else None,
+        )
+
+    def _settle(self) -> None:
+        settled = list(duplicates.settled(self._claims, self._treatment))
+        if self._kept is not None and settled:
+            self._settle_kept(self._kept, settled)
+        for place, found, instead in settled:
+            if instead is None:
+                self._invalid += 1
+                self._claims.drop(place)
+            else:
+                self._claims.follow(place, instead)
+            if self._kept is None:
+                self._log.add_late(self._claims.rows[place], found, is_first=instead is None)
+
+    def _settle_kept(self, kept: list[CheckedRow], settled: Sequence[Settled]) -> None:
+        index = {row.row: i for i, row in enumerate(kept)}
+        for place, found, instead in settled:
+            number = self._claims.rows[place]
+            before, late = kept[index[number]], at(found, number)
+            kept[index[number]] = Invalid(number, (late, *before.issues))
+            if instead is not None:
+                other = kept[index[self._claims.rows[instead]]]
+                if isinstance(other, Change):
+                    issues = (*before.issues, late)
+                    kept[index[number]] = replace(other, row=number, issues=issues)
