@@ -120,8 +120,8 @@ class SignsOnce(Client):
 class RepeatsRefusals(Dispatcher):
     """Tries again what ClassIn refused for good."""
 
-    def _judge(self, entry: Any, reply: Reply | NoReply, *, alone: bool) -> Verdict:
-        verdict = super()._judge(entry, reply, alone=alone)
+    def _judge(self, state: Any, reply: Reply | NoReply, *, is_probe: bool) -> Verdict:
+        verdict = super()._judge(state, reply, is_probe=is_probe)
         refused = verdict.kind is ReplyClass.ROW
         return replace(verdict, kind=ReplyClass.TRANSIENT) if refused else verdict
 
@@ -129,16 +129,16 @@ class RepeatsRefusals(Dispatcher):
 class WillNotDie(Dispatcher):
     """Swallows its own cancellation, as a retry of `everything but` does."""
 
-    async def _send_once(self, entry: Any) -> Reply | NoReply:
+    async def _send_once(self, state: Any) -> Reply | NoReply:
         while True:
             with contextlib.suppress(asyncio.CancelledError):
-                return await super()._send_once(entry)
+                return await super()._send_once(state)
 
 
 class Impatient(Dispatcher):
     """Sends a newer body while an older one may still arrive."""
 
-    def _opens_at(self, entry: Any) -> float:
+    def _opens_at(self, state: Any) -> float:
         return -math.inf
 
 

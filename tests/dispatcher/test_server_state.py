@@ -19,7 +19,7 @@ HOUR = 3600.0
 T = TypeVar("T")
 
 
-def conditions() -> ServerState:
+def server_state() -> ServerState:
     pacer = Pacer(1.0, None)
     return ServerState(
         WEBCAST, pacer, wall=lambda: WALL, chance=lambda: 0.0, max_throttled_s=2700.0
@@ -27,7 +27,7 @@ def conditions() -> ServerState:
 
 
 def ask_of(known: ServerState, reply: Reply) -> Stop | None:
-    return known.learn_the_time(judge(reply, WEBCAST, now=WALL), reply, 0.0)
+    return known.learn_time(judge(reply, WEBCAST, now=WALL), reply, 0.0)
 
 
 def says(code: int, date: float | None = WALL) -> Reply:
@@ -38,7 +38,7 @@ def shown(ask: Callable[[ServerState], T]) -> T:
     """What `ask` finds out while an event loop runs, whose clock the conditions go by."""
 
     async def main() -> T:
-        return ask(conditions())
+        return ask(server_state())
 
     return asyncio.run(main())
 
@@ -57,9 +57,9 @@ def shown(ask: Callable[[ServerState], T]) -> T:
 def test_the_clock_of_whoever_answers_in_classins_place_is_nobodys_measure(foreign: Reply) -> None:
     def ask(known: ServerState) -> list[object]:
         ask_of(known, foreign)
-        entry = RequestState(request(2, locks_at=int(WALL + 600)))
-        known.learn(entry, judge(foreign, WEBCAST, now=WALL), foreign, 0.0, alone=True)
-        return [known.server_time, known.clock.offset, known.ends_already(entry, 0.0)]
+        state = RequestState(request(2, locks_at=int(WALL + 600)))
+        known.learn(state, judge(foreign, WEBCAST, now=WALL), foreign, 0.0, is_probe=True)
+        return [known.server_time, known.clock.offset, known.outcome_without_sending(state, 0.0)]
 
     assert shown(ask) == [WALL, 0.0, None]
 
@@ -102,7 +102,7 @@ def test_one_answer_with_another_time_makes_no_row_late_and_lets_none_out(off: f
         )
         for date in (WALL, WALL + 1, WALL + off):
             ask_of(known, says(1, date))
-        ended = [known.ends_already(entry, 0.0) for entry in (late, soon)]
+        ended = [known.outcome_without_sending(state, 0.0) for state in (late, soon)]
         return [outcome.status if outcome else None for outcome in ended]
 
     assert shown(ask) == [RowStatus.TOO_LATE, None]
