@@ -171,15 +171,15 @@ def dispatch(
     return run(main)
 
 
-def storm(fault: str, begins: float, ends: float) -> Schedule:
+def fault_between(fault: str, begins: float, ends: float) -> Schedule:
     """Every request meets `fault` between two moments of virtual time."""
 
     def schedule(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
-        def set_storm(text: str) -> None:
-            sandbox.storm = read_fault(text, WEBCAST) if text else None
+        def set_fault(text: str) -> None:
+            sandbox.fault_for_all = read_fault(text, WEBCAST) if text else None
 
-        loop.call_at(begins, set_storm, fault)
-        loop.call_at(ends, set_storm, "")
+        loop.call_at(begins, set_fault, fault)
+        loop.call_at(ends, set_fault, "")
 
     return schedule
 

@@ -345,7 +345,7 @@ class Dispatcher:
     # -------------------------------------------------------------- attempts
 
     async def _carry_out(self, state: RequestState, first_attempt_over: asyncio.Event) -> None:
-        """Send a request until it has an outcome; set `first_attempt_over` after the first attempt."""
+        """Send a request until it has an outcome; set the event after its first attempt."""
 
         async def record_attempt(_: RetryCallState) -> None:
             await self._tracker.record(state, state.last)

@@ -23,9 +23,9 @@ from tests.dispatcher_harness import (
     Schedule,
     classroom,
     dispatch,
+    fault_between,
     request,
     requests,
-    storm,
 )
 from tests.virtual_loop import EPOCH, VirtualLoop
 
@@ -193,7 +193,7 @@ def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
 @pytest.mark.parametrize("fault", ["code:901", "http:901"])
 def test_maintenance_that_outlasts_the_wait_is_told_as_such(tmp_path: Path, fault: str) -> None:
     dispatched = dispatch(
-        tmp_path, requests(40), schedule=storm(fault, 0.0, 1e9), max_outage_s=600.0
+        tmp_path, requests(40), schedule=fault_between(fault, 0.0, 1e9), max_outage_s=600.0
     )
 
     assert dispatched.stopped == Stop("maintenance", "run.maintenance", {"minutes": "10"}, 5)
@@ -212,7 +212,7 @@ def test_maintenance_of_hours_is_waited_out_where_that_is_wanted(
     dispatched = dispatch(
         tmp_path,
         requests(40),
-        schedule=storm("code:901", 1.0, hours * 3600.0),
+        schedule=fault_between("code:901", 1.0, hours * 3600.0),
         max_outage_s=(hours + 1) * 3600.0,
     )
 
@@ -298,7 +298,7 @@ def test_a_clock_that_is_set_again_during_the_run_is_corrected_again(tmp_path: P
 
 
 def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(50), schedule=storm("redirect", 0.0, math.inf))
+    dispatched = dispatch(tmp_path, requests(50), schedule=fault_between("redirect", 0.0, math.inf))
 
     assert dispatched.stopped is not None
     assert (dispatched.stopped.reason, dispatched.stopped.exit_status) == ("refused", 6)
@@ -435,7 +435,9 @@ def test_a_code_that_asks_for_fewer_requests_slows_everyone(tmp_path: Path, code
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["http:503", "hang:60", "reset", "code:901", "http:901", "html"])
 def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
-    dispatched = dispatch(tmp_path, requests(600), schedule=storm(fault, 10.0, 10.0 + 1800.0))
+    dispatched = dispatch(
+        tmp_path, requests(600), schedule=fault_between(fault, 10.0, 10.0 + 1800.0)
+    )
 
     assert dispatched.statuses == {RowStatus.APPLIED: 600}
     assert len(dispatched.log) <= 600 + 120
@@ -443,14 +445,14 @@ def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
 
 
 def test_probes_of_an_outage_are_no_tries_of_their_rows(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(5), schedule=storm("http:503", 0.0, 43 * 60.0))
+    dispatched = dispatch(tmp_path, requests(5), schedule=fault_between("http:503", 0.0, 43 * 60.0))
 
     assert max(dispatched.sends(row) for row in range(2, 7)) > SENDS_MOST
     assert dispatched.statuses == {RowStatus.APPLIED: 5}
 
 
 def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(600), schedule=storm("http:503", 10.0, 130.0))
+    dispatched = dispatch(tmp_path, requests(600), schedule=fault_between("http:503", 10.0, 130.0))
 
     begun = dispatched.log[0].at
     answered = next(r.at for r in dispatched.log if r.at - begun > 125.0 and r.answer == "1")
@@ -461,7 +463,7 @@ def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> 
 def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> None:
     def schedule(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
         for begins in (60.0, 230.0):
-            storm("http:429", begins, begins + 70.0)(loop, sandbox, dispatcher)
+            fault_between("http:429", begins, begins + 70.0)(loop, sandbox, dispatcher)
 
     dispatched = dispatch(tmp_path, requests(400), rate=2.0, max_outage_s=120.0, schedule=schedule)
 
@@ -470,7 +472,9 @@ def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> No
 
 
 def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(300), schedule=storm("http:503", 0.0, math.inf))
+    dispatched = dispatch(
+        tmp_path, requests(300), schedule=fault_between("http:503", 0.0, math.inf)
+    )
 
     assert dispatched.stopped is not None
     assert (dispatched.stopped.reason, dispatched.stopped.exit_status) == ("outage", 5)
@@ -493,7 +497,9 @@ def test_twenty_thousand_rows_in_a_brown_out_leave_at_most_five_unconfirmed(
 def test_half_an_hours_outage_wastes_one_send_in_a_hundred_at_most(
     tmp_path: Path, fault: str
 ) -> None:
-    dispatched = dispatch(tmp_path, requests(20_000), schedule=storm(fault, 60.0, 60.0 + 1800.0))
+    dispatched = dispatch(
+        tmp_path, requests(20_000), schedule=fault_between(fault, 60.0, 60.0 + 1800.0)
+    )
 
     assert dispatched.statuses == {RowStatus.APPLIED: 20_000}
     assert len(dispatched.log) <= 20_000 * 1.01
@@ -570,7 +576,9 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
 
 def test_silence_asked_for_in_place_of_the_time_is_kept(tmp_path: Path) -> None:
     wanted = [request(2, locks_at=int(EPOCH) - 1), request(3)]
-    dispatched = dispatch(tmp_path, wanted, schedule=storm("http:429:retry_after=40", 0.0, 1.0))
+    dispatched = dispatch(
+        tmp_path, wanted, schedule=fault_between("http:429:retry_after=40", 0.0, 1.0)
+    )
 
     asked, again, sent = dispatched.log
     assert again.at - asked.at == pytest.approx(40.0, abs=1.0)

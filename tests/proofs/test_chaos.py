@@ -49,7 +49,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
         latency_s=dice.choice([0.0, 0.1, 0.8]),
         fault_rate=dice.choice([0.1, 0.3, 0.5]),
         seed=seed,
-        weather=tuple(read_fault(text, WEBCAST) for text in WEATHER),
+        random_faults=tuple(read_fault(text, WEBCAST) for text in WEATHER),
     )
     return run_scenario(
         folder,

@@ -85,8 +85,8 @@ def held_up(folder: Path, parts: Parts) -> Evidence:
     term = sheet(folder / "term.csv", 60)
 
     def direct(loop: VirtualLoop, sandbox: Sandbox) -> None:
-        loop.call_at(2.0, setattr, sandbox, "storm", read_fault("http:503", WEBCAST))
-        loop.call_at(422.0, setattr, sandbox, "storm", None)
+        loop.call_at(2.0, setattr, sandbox, "fault_for_all", read_fault("http:503", WEBCAST))
+        loop.call_at(422.0, setattr, sandbox, "fault_for_all", None)
 
     return run_scenario(folder, [Program(term)], World(), parts=parts, direct=direct)
 

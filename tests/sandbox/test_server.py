@@ -600,17 +600,17 @@ async def test_a_throttle_asks_everybody_for_silence() -> None:
         assert codes == [1, 101003001, 101003001, 101003001, 1, 104]
 
 
-async def test_a_storm_is_met_by_all_until_it_is_over() -> None:
+async def test_a_fault_for_all_is_met_by_every_request_until_it_is_cleared() -> None:
     async with visiting() as visitor:
-        visitor.sandbox.storm = read_fault("http:503", WEBCAST)
-        stormy = await visitor.post(BODY)
-        visitor.sandbox.storm = None
+        visitor.sandbox.fault_for_all = read_fault("http:503", WEBCAST)
+        faulty = await visitor.post(BODY)
+        visitor.sandbox.fault_for_all = None
 
-        assert stormy[0] == 503
+        assert faulty[0] == 503
         assert await visitor.code(BODY) == 1
 
 
-async def weather_of(world: World, order: list[int]) -> dict[int, list[str]]:
+async def random_faults_of(world: World, order: list[int]) -> dict[int, list[str]]:
     async with visiting(world) as visitor:
         for target in order:
             await visitor.code(BODY | {"activityId": target})
@@ -618,16 +618,16 @@ async def weather_of(world: World, order: list[int]) -> dict[int, list[str]]:
     return {t: [r.answer for r in log if r.target == Target("activityId", t)] for t in set(order)}
 
 
-async def test_random_weather_depends_on_seed_and_classroom_not_on_order() -> None:
+async def test_random_faults_depend_on_seed_and_classroom_not_on_order() -> None:
     codes = tuple(read_fault(text, WEBCAST) for text in ("code:104", "code:253:applied"))
-    world = World(fault_rate=0.3, seed=7, weather=codes)
+    world = World(fault_rate=0.3, seed=7, random_faults=codes)
     order = [target for target in range(1, 41) for _ in range(5)]
     backwards = order[::-1]
 
-    straight = await weather_of(world, order)
+    straight = await random_faults_of(world, order)
 
-    assert straight == await weather_of(world, backwards)
-    assert straight != await weather_of(replace(world, seed=8), order)
+    assert straight == await random_faults_of(world, backwards)
+    assert straight != await random_faults_of(replace(world, seed=8), order)
     bad = sum(answer != "1" for answers in straight.values() for answer in answers)
     assert 40 <= bad <= 80
 
@@ -722,7 +722,7 @@ def test_a_world_file_says_all_that_a_world_can(tmp_path: Path) -> None:
         limit=Limit(10, 1.0, "the world"),
         fault_rate=0.25,
         seed=9,
-        weather=(read_fault("code:104", WEBCAST),),
+        random_faults=(read_fault("code:104", WEBCAST),),
         classrooms=(
             Classroom(
                 (Target("activityId", 1), Target("classId", 2)),
