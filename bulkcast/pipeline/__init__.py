@@ -1,4 +1,4 @@
-"""The use cases; the only package that joins the parts."""
+"""The use cases, built from the other packages."""
 
 from bulkcast.pipeline.diagnosis import doctor, doctor_without
 from bulkcast.pipeline.erasure import purge, purgeable
