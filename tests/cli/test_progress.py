@@ -44,7 +44,7 @@ def test_time_left_is_told_at_an_even_pace() -> None:
 @pytest.mark.parametrize(
     "held_up",
     [
-        {"held_s": 41.0}, {"held_s": 0.5}, {"open_s": 3.0, "sky": BreakerState.OPEN},
+        {"held_s": 41.0}, {"held_s": 0.5}, {"open_s": 3.0, "breaker_state": BreakerState.OPEN},
         {"breaker_state": BreakerState.HALF_OPEN}, {"retrying": 9_900},
         {"held_back": 1, "held_back_s": 9_999.0},
         {"slowed": True, "rate": RATE / 2},
