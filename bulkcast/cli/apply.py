@@ -17,13 +17,14 @@ from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.catalogue import fold
-from bulkcast.cli import streams, (
+from bulkcast.cli import (
     context,
     exit_status,
     json_output,
     progress,
     render,
     signals,
+    streams,
     validate,
 )
 from bulkcast.cli.console import Output, command, output, shown, whole
