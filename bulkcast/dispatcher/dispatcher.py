@@ -36,7 +36,7 @@ from bulkcast.protocol import Listener, judge, own_secrets
 from bulkcast.write_ordering import PendingWrites, ahead_of
 
 MAX_OUTAGE_S: Final = 45 * 60.0
-"""Seconds an outage is waited out: half an hour, with time to spare."""
+"""Half an hour's outage is survived with time to spare."""
 
 
 def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
@@ -144,8 +144,8 @@ class Admission:
 CONCURRENCY: Final = 32
 """Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
 
-_TIME_RETRY_S: Final = (0.0, 1.0, 5.0)
-"""Seconds before each request for ClassIn's time, until one is answered."""
+_ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
+"""Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
 
 
 class Dispatcher:
@@ -293,7 +293,7 @@ class Dispatcher:
         by_local_clock = self.server_time
         if not any(deadlines.is_late(request.locks_at, by_local_clock) for request in self._queue):
             return
-        for gap_s in _TIME_RETRY_S:
+        for gap_s in _ASKED_AGAIN_S:
             await self._shutdown.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
             verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)

@@ -1,4 +1,4 @@
-"""The use cases, built from the other packages."""
+"""The use cases; the only package that joins the parts."""
 
 from bulkcast.pipeline.diagnosis import doctor, doctor_without
 from bulkcast.pipeline.erasure import purge, purgeable

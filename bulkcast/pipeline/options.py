@@ -125,7 +125,7 @@ class Control:
             self._dispatcher.stop(why)
 
     def attach(self, dispatcher: Dispatcher) -> None:
-        """Control this run; it ends at once if it was stopped before it started."""
+        """Let a run be stopped; one that was stopped before it began ends at once."""
         self._dispatcher = dispatcher
         if self._early:
             dispatcher.stop(self._early)
@@ -144,7 +144,7 @@ class Control:
 
 
 Watch = Callable[[Progress], None]
-"""Called with a run's progress a few times a second."""
+"""Is shown a run's progress a few times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +306,9 @@ class RunReport:
     issues: tuple[Issue, ...] = ()
     """Issues of the sheet as a whole."""
     ignored_columns: tuple[str, ...] = ()
-    """Headers that name no setting, in sheet order; empty for a resumed run."""
+    """Headers that name no setting, in sheet order; empty where a run is resumed."""
     ended: tuple[Ended, ...] = ()
-    """Counts of the rows, if they have not been read yet."""
+    """The rows counted, where they are not read yet."""
     tz: str = DEFAULT_TZ
     """The time zone of the sheet."""
 

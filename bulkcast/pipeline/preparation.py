@@ -105,12 +105,13 @@ def prepare(
         selection: the rows to send; None for all.
         endpoint: what the rows are checked against.
         name: what a DataFrame is called; its results go to `NAME.results-RUN.xlsx`.
-        keep_cells: False to drop the cells that sending does not need, which saves most of the
-            memory; rows with the outcome of an earlier run keep theirs.
+        keep_cells: False to keep the sheet without the cells that sending it does not need: most
+            of what it takes up.  They stay in rows of which an earlier run has written how they
+            ended.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense, or none of the rows it names exists.
+        CannotStart: an option makes no sense, or none of the rows it names is there.
 
     """
     options = options or SheetOptions()
@@ -383,7 +384,7 @@ def replan(
 
 
 def one_spelling(institution: Institution) -> Institution:
-    """Normalize an institution: pace, lock and last known settings are looked up by its name."""
+    """Pace, claim and memory go by the institution, so the same one must be named the same."""
     return replace(institution, root_url=http.check_root_url(institution.root_url))
 
 
@@ -398,9 +399,9 @@ def _known(ledger: Ledger, institution: Institution, changes: list[Change]) -> K
 
 
 def require_unchanged(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
-    """Refuse a plan if rows it leaves unchanged have been changed by another run.
+    """Refuse a plan whose rows to be left alone are no longer as it took them to be.
 
-    Call it while holding the institution's lock, so that no other run can change them.
+    To be asked while the institution is held, so that nothing can change it any more.
 
     Raises:
         CannotStart: another run has set one of their classrooms since.
