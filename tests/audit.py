@@ -14,7 +14,7 @@ which replies end a row it has from the vendor's page.  The invariants, as `viol
     I6   secrecy: neither secret nor signature in anything that was written or said
     I7   no silent end: a result sheet, or a sentence that names the rows, and the exit status
          that its states call for; over soon after it was told to end
-    I8   liveness: it ended, and nothing is left open that the weather did not leave so
+    I8   liveness: it ended, and nothing is left open but what the faults left so
     I9   no other host was spoken to
     I10  freshness: every stamp within 300 s of the server's clock
 """
@@ -102,7 +102,7 @@ class Evidence:
     unfinished: str = ""
     """Why the scenario itself could not end."""
     open_rows: int = 0
-    """Rows that the weather may have left unconfirmed or unsent."""
+    """Rows that the faults may have left unconfirmed or unsent."""
     clock_right: bool = True
 
 

@@ -8,7 +8,7 @@ once with the lowest versions that pyproject.toml allows.
 
 There are three tiers.  `--fast` leaves out the tests marked slow, for feedback within two minutes.
 Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
-`--long` adds the proofs marked long: a thousand kills, days of simulated weather.
+`--long` adds the proofs marked long: a thousand kills, days of simulated faults.
 """
 
 import argparse

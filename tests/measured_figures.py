@@ -48,9 +48,9 @@ def table(found: Mapping[str, Figure]) -> list[str]:
     lines = [_line(told, found.get(name)) for name, told in ROWS]
     for name in sorted(found):
         if name.startswith(GIVEN_UP):
-            weather = name.removeprefix(GIVEN_UP)
-            sends = found.get(SENDS + weather, "-")
-            lines.append(_line(f"20,000 rows, {weather}: given up / sends a row", found[name]))
+            scenario = name.removeprefix(GIVEN_UP)
+            sends = found.get(SENDS + scenario, "-")
+            lines.append(_line(f"20,000 rows, {scenario}: given up / sends a row", found[name]))
             lines[-1] += f" / {sends}"
     lines.append(_line("bytes searched for canaries", found.get("bytes searched")))
     lines.append(_line("  canaries found", found.get("canaries found")))

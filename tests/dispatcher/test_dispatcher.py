@@ -42,7 +42,7 @@ ENDS = {
 
 
 def assert_honest(dispatched: Dispatched) -> None:
-    """Nothing is claimed that the server did not acknowledge; the ledger says what was said."""
+    """No row counts as applied without the server's acknowledgement; the ledger agrees."""
     acknowledged = {
         r.target for r in dispatched.log if r.applied and r.answer in {"1", "121601002"}
     }
@@ -117,8 +117,8 @@ def test_a_row_that_never_gets_an_answer_ends_unconfirmed_within_its_bound(
 
 
 @pytest.mark.parametrize("code", ["121601031", "121601005", "101001001", "350", "987654"])
-def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
-    """The first try may have been applied, and no answer to the second one speaks of it."""
+def test_a_refusal_after_an_unanswered_attempt_stays_unconfirmed(tmp_path: Path, code: str) -> None:
+    """The first attempt may have been applied, and no answer to the second one tells."""
     world = World(classrooms=(classroom(4, "hang:60:applied", f"code:{code}*"),))
     dispatched = dispatch(tmp_path, requests(6), world)
 
@@ -129,7 +129,7 @@ def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
 
 
 def test_a_tail_of_rows_that_alone_keep_failing_is_no_outage(tmp_path: Path) -> None:
-    """Three hanging rows at the end end within minutes, and park nothing."""
+    """Three hanging rows at the end finish within minutes, and open no breaker."""
     tail = tuple(classroom(row, "hang:60*") for row in (39, 40, 41))
     dispatched = dispatch(tmp_path, requests(40), World(classrooms=tail))
 
@@ -306,7 +306,7 @@ def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
     assert dispatched.statuses == {RowStatus.UNCONFIRMED: 1, RowStatus.NOT_SENT: 49}
 
 
-# ------------------------------------------------------------------ guards
+# ------------------------------------------------------------------ stop conditions
 
 
 def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_twenty_equal_refusals_in_a_row_stop_the_run(tmp_path: Path) -> None:
     assert len(dispatched.log) == 20
 
 
-# ------------------------------------------------------------------ weather
+# ------------------------------------------------------------------ throttling and outages
 
 
 def test_a_throttle_slows_everyone_and_the_pace_recovers(tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
     assert_honest(dispatched)
 
 
-def test_probes_of_an_outage_are_no_tries_of_their_rows(tmp_path: Path) -> None:
+def test_probes_of_an_outage_do_not_count_as_sends(tmp_path: Path) -> None:
     dispatched = dispatch(tmp_path, requests(5), schedule=fault_between("http:503", 0.0, 43 * 60.0))
 
     assert max(dispatched.sends(row) for row in range(2, 7)) > SENDS_MOST
@@ -471,7 +471,7 @@ def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> No
     assert dispatched.statuses[RowStatus.APPLIED] == 400
 
 
-def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: Path) -> None:
+def test_an_outage_from_the_first_request_on_ends_the_run_for_later(tmp_path: Path) -> None:
     dispatched = dispatch(
         tmp_path, requests(300), schedule=fault_between("http:503", 0.0, math.inf)
     )
@@ -586,7 +586,7 @@ def test_silence_asked_for_in_place_of_the_time_is_kept(tmp_path: Path) -> None:
     assert dispatched.outcome(3).status is RowStatus.APPLIED
 
 
-def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
+def test_a_dependent_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
     on, off = (("recordState", 1),), (("recordState", 0),)
     first = request(2, on)
     second = request(2, off)

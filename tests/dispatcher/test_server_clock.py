@@ -1,4 +1,4 @@
-"""ClassIn's clock: what is corrected, when the user hears of it, and when it is given up."""
+"""ClassIn's clock: what is corrected, when the user is told, and when the run gives up."""
 
 import pytest
 from hypothesis import given

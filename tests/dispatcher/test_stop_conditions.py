@@ -1,4 +1,4 @@
-"""The guards: how many refusals stop a run, and which ones stop only the rows they speak of."""
+"""Stop conditions: how many refusals stop a run, and which ones stop only some rows."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ UNNAMED = [
 
 
 def told(*verdicts: Verdict, settings: Body = LIVE) -> tuple[StopConditions, list[Stop | None]]:
-    """What the conditions said to so many answers of different rows."""
+    """The stop conditions, and what they returned for each of these answers of different rows."""
     conditions = StopConditions(WEBCAST)
     return conditions, [
         conditions.observe(request(row, settings), verdict)
