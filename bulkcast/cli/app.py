@@ -135,11 +135,11 @@ def undo(run: str, **given: Any) -> int:
 
 
 COMMANDS: Final = (resume, runs, results, purge, undo)
-"""In the order in which they are listed."""
+"""In the order in which `--help` lists them."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
+    """Run a command line and return the exit status; no error ends in a traceback."""
     streams.make_safe()
     typed = list(argv)
     with language.speaking(language.asked_for(typed) or _of_terminal()):
@@ -149,12 +149,12 @@ def run(argv: Sequence[str]) -> int:
         except (
             KeyboardInterrupt,
             Terminated,
-        ) as exc:  # at the very end, or while one was being told
+        ) as exc:  # at the very end, or while an error was being reported
             return exit_status.interrupted(exc)
 
 
 def _of_terminal() -> str:
-    """The terminal's language, where it has the characters for it."""
+    """The terminal's language, if its encoding has the characters."""
     readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
     return of_terminal(os.environ) if readable else "en"
 
