@@ -1,4 +1,4 @@
-"""Parts of a broken program, each wrong in one way."""
+"""Broken parts of the program, each with one defect."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from bulkcast.protocol import headers
 
 @dataclass(frozen=True)
 class Journal:
-    """A journal to be wrong on top of."""
+    """The base of broken journals."""
 
     inner: Any
 
@@ -44,7 +44,7 @@ class Journal:
 
 
 def keeping(journal: type[Journal]) -> Parts:
-    """Parts with a ledger whose journals are of that kind."""
+    """Parts with a ledger that uses this kind of journal."""
 
     class Mutant(Ledger):
         @contextlib.contextmanager
@@ -68,7 +68,7 @@ class ClaimsEarly(Journal):
 
 
 class IntendsNothing(Journal):
-    """Sends without having written down that it will."""
+    """Records no intents."""
 
     async def record_intent(self, intents: Sequence[Intent]) -> None:
         return
@@ -143,7 +143,7 @@ class Impatient(Dispatcher):
 
 
 class CallsItFailed(Journal):
-    """Takes silence for a refusal."""
+    """Records an unconfirmed row as rejected."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         await super().record([self._refused(attempt) for attempt in attempts])
@@ -156,7 +156,7 @@ class CallsItFailed(Journal):
 
 
 class Gossips(Client):
-    """Puts its request into the error."""
+    """Puts the signed headers of its request into the error."""
 
     def __init__(self, root_url: str, path: str, credentials: Credentials, **more: Any) -> None:
         super().__init__(root_url, path, credentials, **more)

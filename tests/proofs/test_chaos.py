@@ -84,7 +84,7 @@ def test_whatever_happens_five_hundred_times(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_fence_the_same_dice_find_ghosts(tmp_path: Path) -> None:
+def test_without_write_ordering_the_same_seeds_find_late_writes(tmp_path: Path) -> None:
     found = [
         violation
         for seed in range(4)
