@@ -276,7 +276,7 @@ async def _use_case(
     def wall() -> float:
         return scenario.loop.wall() + program.forward
 
-    doors: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "control": control,
         "wall": wall,
         "steady": MonotonicClock(scenario.loop.time, "one boot"),
@@ -285,9 +285,9 @@ async def _use_case(
     if program.sheet is None:
         names = runs(scenario.home)
         name = names[min(program.resumed, len(names) - 1)] if names else ""
-        return await pipeline.resume(scenario.config, name, options, **doors)
+        return await pipeline.resume(scenario.config, name, options, **arguments)
     prepared = pipeline.prepare(program.sheet, SheetOptions(duplicates="in-order"))
-    return await pipeline.apply(prepared, scenario.config, options, **doors)
+    return await pipeline.apply(prepared, scenario.config, options, **arguments)
 
 
 @contextlib.contextmanager

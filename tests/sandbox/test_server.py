@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: what it accepts, refuses, keeps and writes down, and its faults."""
+"""The sandbox over real HTTP: what it accepts, refuses, stores and logs, and its faults."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ PARAMETER_ERROR, FOREIGN, DELETED, LOCKED, ENDED = 101001001, 121601031, 1216010
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is told."""
+    """A clock that tests set by hand."""
 
     now: float = NOW
 
@@ -71,7 +71,7 @@ class LoopClock(Clock):
 
 @dataclass
 class Visitor:
-    """Somebody who sends requests to a sandbox."""
+    """A client that sends requests to a sandbox."""
 
     sandbox: Sandbox
     root_url: str
@@ -128,7 +128,7 @@ def scripted(*faults: str, **facts: Any) -> World:
     return World(classrooms=(room,))
 
 
-# ------------------------------------------------------------------ who asks, and when
+# ------------------------------------------------------------------ access and limit
 
 
 async def test_a_rightly_signed_request_is_applied_and_written_down() -> None:
@@ -224,7 +224,7 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
             await second.serving(port=port).__aenter__()
 
 
-# ------------------------------------------------------------------ what is asked
+# ------------------------------------------------------------------ form and rules
 
 WRONG_FOR_EVERY_KIND: list[object] = [True, False, None, 1.0, [1.0], {}, {"a": 1}, [True], [[1]]]
 
@@ -322,7 +322,7 @@ async def test_long_texts_are_cut_without_a_word() -> None:
         assert kept == {key: cut or 2000 for key, cut in texts.items()}
 
 
-# ------------------------------------------------------------------ what is true of a classroom
+# ------------------------------------------------------------------ classrooms
 
 
 async def test_ids_that_are_not_listed_are_plain_classrooms_only_in_an_open_world() -> None:
@@ -455,7 +455,7 @@ async def test_more_than_the_limit_in_any_window_is_refused() -> None:
         assert [r.applied for r in visitor.sandbox.log] == [code == 1 for code in codes]
 
 
-# ------------------------------------------------------------------ what goes wrong
+# ------------------------------------------------------------------ faults
 
 LOST = aiohttp.ClientError
 APPLIED = [True, False]
@@ -533,7 +533,7 @@ async def test_a_script_is_met_step_by_step_and_only_its_star_repeats() -> None:
         assert [await visitor.code(BODY) for _ in range(3)] == [104, 1, 1]
 
 
-async def test_a_request_refused_at_the_door_leaves_the_script_where_it_was() -> None:
+async def test_a_request_without_access_does_not_advance_the_script() -> None:
     async with visiting(scripted("code:104")) as visitor:
         await visitor.code(BODY, headers={"X-EEO-SIGN": "0"})
 
