@@ -7,15 +7,18 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
-
-from rich.console import Console, RenderableType
-from rich.text import Text
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 from bulkcast.messages import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from bulkcast.cli.options import OutputOptions
 
 _READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 """What writing fails with once nobody reads: EIO where the terminal is gone, EINVAL on Windows."""
@@ -167,14 +170,14 @@ _PLAIN: Final = Symbols("ok", "x", "!", "?", "-", "->", "-")
 class Output:
     """How a command speaks: what to stdout, what to stderr, and how much."""
 
-    out: Console
-    err: Console
+    out: "Console"
+    err: "Console"
     symbols: Symbols
     as_json: bool
     quiet: bool
     verbose: bool
 
-    def say(self, *parts: RenderableType) -> None:
+    def say(self, *parts: "RenderableType") -> None:
         """Prose, to stderr."""
         if not self.quiet:
             for part in parts:
@@ -182,15 +185,17 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Prose that even --quiet does not silence."""
+        from rich.text import Text
+
         self.err.print(Text(text), soft_wrap=not self.err.is_terminal)
 
-    def show(self, *parts: RenderableType) -> None:
+    def show(self, *parts: "RenderableType") -> None:
         """What was asked for, to stdout; nothing beside a JSON object."""
         if not (self.quiet or self.as_json):
             for part in parts:
                 self.out.print(part, soft_wrap=_unbroken(part, self.out))
 
-    def trouble(self, *parts: RenderableType) -> None:
+    def trouble(self, *parts: "RenderableType") -> None:
         """What went wrong: part of what was asked for, and all that --quiet leaves, on stderr."""
         if self.quiet and not self.as_json:
             for part in parts:
@@ -209,7 +214,7 @@ class Output:
         return self.err.is_terminal and not self.err.is_dumb_terminal
 
 
-def output(given: Mapping[str, bool]) -> Output:
+def output(options: "OutputOptions") -> Output:
     """The voice that --json, --quiet and --verbose ask for, on this process's streams."""
     return Output(
         out=_console(to_stderr=False),
@@ -217,13 +222,15 @@ def output(given: Mapping[str, bool]) -> Output:
         symbols=Symbols()
         if can_show("✓✗–→·", sys.stdout) and can_show("✓", sys.stderr)
         else _PLAIN,
-        as_json=given["as_json"],
-        quiet=given["quiet"],
-        verbose=given["verbose"],
+        as_json=options.as_json,
+        quiet=options.quiet,
+        verbose=options.verbose,
     )
 
 
-def _console(*, to_stderr: bool) -> Console:
+def _console(*, to_stderr: bool) -> "Console":
+    from rich.console import Console
+
     stream = sys.stderr if to_stderr else sys.stdout
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     looked_at = stream.isatty()
@@ -238,13 +245,17 @@ def _console(*, to_stderr: bool) -> Console:
     )
 
 
-def whole(before: str, copied: str | Path) -> Text:
+def whole(before: str, copied: str | Path) -> "Text":
     """A line that ends in something to be copied: no line break is put into it."""
+    from rich.text import Text
+
     return Text(before, no_wrap=True).append(str(copied), "bold")
 
 
-def _unbroken(part: RenderableType, console: Console) -> bool:
+def _unbroken(part: "RenderableType", console: "Console") -> bool:
     """Lines are broken for readers only, and not where they hold something to be copied."""
+    from rich.text import Text
+
     return isinstance(part, Text) and (bool(part.no_wrap) or not console.is_terminal)
 
 

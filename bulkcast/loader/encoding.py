@@ -10,8 +10,6 @@ from math import log
 from pathlib import Path
 from typing import Final
 
-import charset_normalizer
-
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.loader.table import Cells
@@ -569,6 +567,8 @@ def _by_zeros(name: str, head: bytes) -> str | None:
 
 
 def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEncoding:
+    import charset_normalizer
+
     with path.open("rb") as file:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:

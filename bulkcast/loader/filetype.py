@@ -8,7 +8,6 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import annotations, xlsx_package
 
 _MOST_ENTRIES: Final = 10_000
 _MOST_UNPACKED: Final = 4 * 2**30
@@ -115,6 +114,8 @@ def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
                 size=_LONGEST_TAIL // 2**20,
             )
     if _TABLE.search(tail):
+        from bulkcast.loader import annotations
+
         raise annotations.two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
 
@@ -190,6 +191,8 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _require_package(path: Path) -> None:
+    from bulkcast.loader import xlsx_package
+
     suffix = path.suffix.lower()
     wanted = _SAME.get(suffix, suffix)
     try:
