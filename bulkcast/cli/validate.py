@@ -4,18 +4,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.cli import context, json_output, plan_view, render
+from bulkcast.cli import context, render
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.cli.options import Destination, PlanOptions, ValidateOptions
-from bulkcast.cli.plan_summary import Figures, figures
-from bulkcast.cli.plan_view import plan as planned_rows
-from bulkcast.cli.plan_view import row_by_row
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -23,7 +21,10 @@ from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, Validation, zone
-from bulkcast.planner.forecast import Pace
+
+if TYPE_CHECKING:
+    from bulkcast.cli.plan_summary import Figures
+    from bulkcast.cli.plan_view import HasForecast
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
@@ -37,6 +38,8 @@ def validate(sheet: Path, options: ValidateOptions) -> int:
     if found.is_results:
         _require_resubmittable(told, sheet, options.sheet)
     if told.as_json:
+        from bulkcast.cli import json_output
+
         foreseen = _foreseen(found, options.sheet)
         document = json_output.validation(found, foreseen.outlook if foreseen else None)
         told.document(json_output.dump(document))
@@ -70,23 +73,30 @@ def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> 
     pipeline.require_sendable(prepared, context.home(Destination(sandbox=False)), config)
 
 
-def _foreseen(found: Validation, options: SheetOptions) -> plan_view.HasForecast | None:
+def _foreseen(found: Validation, options: SheetOptions) -> "HasForecast | None":
     """What would come too late if the valid rows were sent now; only a dated sheet tells."""
     turns, now = found.timetable, time.time()
     if turns is None or not found.valid:
         return None
     if options.duplicates == "in-order" and turns.is_doubled():
+        from bulkcast.cli.plan_summary import figures
+
         # Which rows are sent one after another, and which share a request, only a plan tells.
         prepared = pipeline.prepare(found.path, options, Selection())
         is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
         return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
     if not turns.dated():
         return None
+    from bulkcast.cli import plan_view
+    from bulkcast.planner.forecast import Pace
+
     return plan_view.quick_forecast(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
 
 
-def _foresee(told: Output, foreseen: plan_view.HasForecast, tz: str) -> None:
+def _foresee(told: Output, foreseen: "HasForecast", tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
+    from bulkcast.cli import plan_view
+
     if foreseen.sent:
         told.show(plan_view.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
     told.show(*plan_view.in_time(foreseen), *plan_view.locked(foreseen, zone(tz), told.symbols))
@@ -157,6 +167,9 @@ def _next(prepared: Validation, n: int) -> Text:
 
 def plan(sheet: Path, options: PlanOptions) -> int:
     """Show what would be sent, and freeze it where that is asked for; the exit status."""
+    from bulkcast.cli import json_output, plan_view
+    from bulkcast.cli.plan_summary import figures
+
     told = output(options.output)
     config = _institution(options)
     prepared = pipeline.prepare(sheet, options.sheet, options.selection)
@@ -172,10 +185,10 @@ def plan(sheet: Path, options: PlanOptions) -> int:
     show_remarks(told, prepared)
     show_doubts(told, prepared)
     show_ignored(told.show, prepared)
-    told.show(*planned_rows(planned, told.symbols))
+    told.show(*plan_view.plan(planned, told.symbols))
     show_outlook(told.show, prepared, planned, options.rate, told.symbols)
     if told.verbose and config:
-        told.show(*row_by_row(prepared, told.symbols))
+        told.show(*plan_view.row_by_row(prepared, told.symbols))
     _tell_limits(told, prepared, planned, options)
     if options.out and config:
         _freeze(told, prepared, config.institution, options, options.out)
@@ -219,9 +232,11 @@ def _institution(options: PlanOptions) -> Config | None:
 
 
 def show_outlook(
-    show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
+    show: Callable[..., None], prepared: Prepared, planned: "Figures", rate: float, symbols: Symbols
 ) -> None:
     """The order, how long it takes, and what comes too late."""
+    from bulkcast.cli import plan_view
+
     name = prepared.options.tz
     tz = zone(name)
     if planned.sent:
@@ -231,7 +246,9 @@ def show_outlook(
     show(*plan_view.late(planned, tz, symbols))
 
 
-def _tell_limits(told: Output, prepared: Prepared, planned: Figures, options: PlanOptions) -> None:
+def _tell_limits(
+    told: Output, prepared: Prepared, planned: "Figures", options: PlanOptions
+) -> None:
     """What the plan does not say or cannot know."""
     show_where_wrong(told, prepared)
     if options.recall.changed_only and planned.unchanged:
