@@ -1,9 +1,6 @@
-"""From parsed options to the values that use cases take; redacts what libraries log."""
+"""From parsed options to the values that use cases take."""
 
-import hashlib
-import logging
 import os
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,54 +15,8 @@ from bulkcast.cli.language import tr
 from bulkcast.cli.options import Destination, RecallOptions
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import SANDBOX_SECRET, Credentials, Institution, Secret
+from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pipeline import Prepared, Selection, SheetOptions
-
-_SIGNATURE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
-_HIDDEN: Final = "•••"
-_LEAST_SECRET: Final = 4
-
-
-class LogRedaction(logging.Filter):
-    """Lets every record pass, but not everything in it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._secrets: set[str] = set()
-
-    def learn(self, secret: Secret) -> None:
-        """Never let `secret` be shown from now on; a very short one would tear up every word."""
-        if len(secret.reveal()) >= _LEAST_SECRET:
-            self._secrets.add(secret.reveal())
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Leave of a record its sentence, redacted, and the name of what was raised."""
-        raised = record.exc_info[0] if record.exc_info else None
-        told = f"{record.getMessage()} ({raised.__name__})" if raised else record.getMessage()
-        record.msg, record.args = self.redacted(told), ()
-        record.exc_info = record.exc_text = record.stack_info = None
-        return True
-
-    def redacted(self, text: str) -> str:
-        """`text` in one line, with every known secret and whatever looks like a signature hidden.
-
-        >>> LogRedaction().redacted("signed 4f97f55addf4921a05c2395617cd8a7b, sent")
-        'signed •••, sent'
-        """
-        for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
-        return _SIGNATURE.sub(_HIDDEN, " ".join(text.split()))
-
-
-_FILTER: Final = LogRedaction()
-
-
-def keep_out_of_logs(secret: Secret) -> None:
-    """Whatever is logged from now on, and has no handler of its own, is shown without `secret`."""
-    _FILTER.learn(secret)
-    if logging.lastResort and _FILTER not in logging.lastResort.filters:
-        logging.lastResort.addFilter(_FILTER)
-
 
 if TYPE_CHECKING:
     from bulkcast.sandbox import World
@@ -182,6 +133,8 @@ def config(destination: Destination) -> Config:
     """
     if not destination.sandbox:
         found = configuration.load(os.environ, profile=destination.profile)
+        from bulkcast.cli.log_redaction import keep_out_of_logs
+
         keep_out_of_logs(found.credentials.secret)
         return found
     if destination.profile:
@@ -222,6 +175,8 @@ def sandbox_config(sid: str, home: Path, address: str = "") -> Config:
 
     Its port is another one each time, and it is the same institution all the same.
     """
+    import hashlib
+
     mark = hashlib.sha256(os.fspath(home.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     institution = Institution(f"https://sandbox-{mark[:8]}.localhost", sid)
     return Config(institution, Credentials(sid, SANDBOX_SECRET), home, address=address)

@@ -1,6 +1,5 @@
 """Reads, checks and plans a sheet; knows what ClassIn last acknowledged."""
 
-import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -340,6 +339,8 @@ def _fingerprint(path: Path) -> str:
 
 def sha256_of(path: Path) -> str:
     """The fingerprint of a file's bytes, 64 hex digits."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
