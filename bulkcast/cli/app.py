@@ -41,9 +41,9 @@ def runs(ctx: click.Context, /, **given: Any) -> int | None:
     """List every run, the newest first; `runs show RUN` for one."""
     if ctx.invoked_subcommand:
         return None
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.runs(options.of_runs(given))
+    return runs.runs(run_options.of_runs(given))
 
 
 @runs.command()
@@ -57,9 +57,9 @@ def show(run: str, **given: Any) -> int:
 
     With --only, the rows that ended so too.
     """
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.show(run, options.of_show(given))
+    return runs.show(run, run_options.of_show(given))
 
 
 @click.command(cls=Command)
@@ -76,9 +76,9 @@ def results(run: str, **given: Any) -> int:
     With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
     With `-o NAME.html`, a page with counts, times and causes to hand on.
     """
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.results(run, options.of_results(given))
+    return runs.results(run, run_options.of_results(given))
 
 
 @click.command(cls=Command)
@@ -106,9 +106,9 @@ def purge(**given: Any) -> int:
     Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
     cannot be resumed. How many rows ended how is left.
     """
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.purge(options.of_purge(given))
+    return runs.purge(run_options.of_purge(given))
 
 
 @click.command(cls=Command)
@@ -129,9 +129,9 @@ def undo(run: str, **given: Any) -> int:
 
     Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
     """
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.undo(run, options.of_undo(given))
+    return runs.undo(run, run_options.of_undo(given))
 
 
 COMMANDS: Final = (resume, runs, results, purge, undo)
@@ -219,9 +219,9 @@ def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
 @params.voice
 def template(out: Path, **given: Any) -> int:
     """Write the workbook to fill in."""
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.template(out, options.of_template(given))
+    return runs.template(out, run_options.of_template(given))
 
 
 @bulkcast.command()
@@ -342,9 +342,9 @@ def doctor(**given: Any) -> int:
 
     It changes nothing at ClassIn.
     """
-    from bulkcast.cli import options, runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.doctor(options.of_doctor(given))
+    return runs.doctor(run_options.of_doctor(given))
 
 
 @bulkcast.command()
@@ -368,6 +368,6 @@ def doctor(**given: Any) -> int:
 @params.voice
 def sandbox(**given: Any) -> int:
     """Play ClassIn on this computer, with faults on demand."""
-    from bulkcast.cli import demo, options
+    from bulkcast.cli import demo, run_options
 
-    return demo.sandbox(options.of_sandbox(given))
+    return demo.sandbox(run_options.of_sandbox(given))

@@ -4,8 +4,6 @@ import contextlib
 import errno
 import io
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -271,4 +269,10 @@ def shown(text: str | Path | None) -> str:
 def command(*words: str | Path) -> str:
     """A command to copy and paste, quoted as this system's shell wants it."""
     parts = [shown(word) for word in words]
-    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
+    if os.name == "nt":
+        import subprocess
+
+        return subprocess.list2cmdline(parts)
+    import shlex
+
+    return shlex.join(parts)

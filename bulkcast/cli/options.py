@@ -1,14 +1,15 @@
-"""What each command was asked, as typed values: made here, and only here, of click's parameters."""
+"""What a command was asked, as typed values: made of click's parameters, here and nowhere else.
+
+This is for what takes a sheet; `run_options` is for the other commands.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from bulkcast.languages import Lang
 from bulkcast.loader import ReadOptions
-from bulkcast.model import RowStatus
 from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import Selection, SendOptions, SheetOptions
 
@@ -105,99 +106,12 @@ class ResumeOptions:
     destination: Destination
 
 
-@dataclass(frozen=True, slots=True)
-class RunsOptions:
-    """Of `runs`: which are listed; every part that is given must hold."""
-
-    output: OutputOptions
-    destination: Destination
-    state: str | None
-    name: str | None
-    """Part of the name of the run's sheet."""
-    since: date | None
-    until: date | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShowOptions:
-    """Of `runs show`."""
-
-    output: OutputOptions
-    destination: Destination
-    only: frozenset[RowStatus]
-    lists_all: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResultsOptions:
-    """Of `results`."""
-
-    output: OutputOptions
-    destination: Destination
-    only: frozenset[RowStatus]
-    by: str | None
-    results: Path | None
-    existing: Existing
-
-
-@dataclass(frozen=True, slots=True)
-class PurgeOptions:
-    """Of `purge`."""
-
-    output: OutputOptions
-    destination: Destination
-    run: str
-    older_than_s: float
-    yes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UndoOptions:
-    """Of `undo`."""
-
-    output: OutputOptions
-    destination: Destination
-    results: Path | None
-    existing: Existing
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateOptions:
-    """Of `template`."""
-
-    output: OutputOptions
-    read: ReadOptions
-    filled_from: Path | None
-    existing: Existing
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorOptions:
-    """Of `doctor`."""
-
-    output: OutputOptions
-    destination: Destination
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxOptions:
-    """Of `sandbox`; None where the world says it."""
-
-    output: OutputOptions
-    world: Path | None
-    port: int
-    fault_rate: float | None
-    seed: int | None
-    limit: str | None
-    clock_offset_s: float
-
-
 # ------------------------------------------------------------------ of click's parameters
 
 
 def of_validate(given: Parameters) -> ValidateOptions:
     """What `validate` was asked."""
-    return ValidateOptions(_output(given), _sheet(given), lists_all=given["all_"])
+    return ValidateOptions(output_options(given), sheet_options(given), lists_all=given["all_"])
 
 
 def of_plan(given: Parameters) -> PlanOptions:
@@ -208,14 +122,14 @@ def of_plan(given: Parameters) -> PlanOptions:
 
     """
     return PlanOptions(
-        output=_output(given),
-        sheet=_sheet(given),
+        output=output_options(given),
+        sheet=sheet_options(given),
         selection=_selection(given),
         recall=_recall(given),
         rate=parse_rate(given["rate"]),
-        destination=_destination(given),
+        destination=destination(given),
         out=given["out"],
-        existing=_existing(given),
+        existing=existing(given),
     )
 
 
@@ -227,12 +141,12 @@ def of_apply(given: Parameters) -> ApplyOptions:
 
     """
     return ApplyOptions(
-        output=_output(given),
-        sheet=_sheet(given),
+        output=output_options(given),
+        sheet=sheet_options(given),
         selection=_selection(given),
         recall=_recall(given),
         send=_send(given),
-        destination=_destination(given),
+        destination=destination(given),
         yes=given["yes"],
         dry_run=given["dry_run"],
         lists_all=given["all_"],
@@ -248,83 +162,14 @@ def of_resume(given: Parameters) -> ResumeOptions:
         CannotStart: --rate is no rate.
 
     """
-    return ResumeOptions(_output(given), _send(given), _destination(given))
-
-
-def of_runs(given: Parameters) -> RunsOptions:
-    """What `runs` was asked."""
-    return RunsOptions(
-        output=_output(given),
-        destination=_destination(given),
-        state=given["state"],
-        name=given["name"],
-        since=given["since"],
-        until=given["until"],
-    )
-
-
-def of_show(given: Parameters) -> ShowOptions:
-    """What `runs show` was asked."""
-    return ShowOptions(
-        _output(given), _destination(given), given["only"] or frozenset(), lists_all=given["all_"]
-    )
-
-
-def of_results(given: Parameters) -> ResultsOptions:
-    """What `results` was asked."""
-    return ResultsOptions(
-        output=_output(given),
-        destination=_destination(given),
-        only=given["only"] or frozenset(),
-        by=given["by"],
-        results=given["results"],
-        existing=_existing(given),
-    )
-
-
-def of_purge(given: Parameters) -> PurgeOptions:
-    """What `purge` was asked."""
-    return PurgeOptions(
-        output=_output(given),
-        destination=_destination(given),
-        run=given["run"],
-        older_than_s=given["older_than"],
-        yes=given["yes"],
-    )
-
-
-def of_undo(given: Parameters) -> UndoOptions:
-    """What `undo` was asked."""
-    return UndoOptions(_output(given), _destination(given), given["results"], _existing(given))
-
-
-def of_template(given: Parameters) -> TemplateOptions:
-    """What `template` was asked."""
-    return TemplateOptions(_output(given), _read(given), given["filled_from"], _existing(given))
-
-
-def of_doctor(given: Parameters) -> DoctorOptions:
-    """What `doctor` was asked."""
-    return DoctorOptions(_output(given), _destination(given))
-
-
-def of_sandbox(given: Parameters) -> SandboxOptions:
-    """What `sandbox` was asked."""
-    return SandboxOptions(
-        output=_output(given),
-        world=given["world"],
-        port=given["port"],
-        fault_rate=given["fault_rate"],
-        seed=given["seed"],
-        limit=given["limit"],
-        clock_offset_s=given["clock_offset"],
-    )
+    return ResumeOptions(output_options(given), _send(given), destination(given))
 
 
 # ------------------------------------------------------------------ groups
 
 
-def _output(given: Parameters) -> OutputOptions:
+def output_options(given: Parameters) -> OutputOptions:
+    """How the command speaks."""
     return OutputOptions(
         as_json=given["as_json"],
         quiet=given["quiet"],
@@ -333,8 +178,8 @@ def _output(given: Parameters) -> OutputOptions:
     )
 
 
-def _destination(given: Parameters) -> Destination:
-    """Not every command has all three."""
+def destination(given: Parameters) -> Destination:
+    """For whom the run is; not every command has all three options."""
     return Destination(
         sandbox=given.get("sandbox", False),
         profile=given.get("profile"),
@@ -342,16 +187,18 @@ def _destination(given: Parameters) -> Destination:
     )
 
 
-def _sheet(given: Parameters) -> SheetOptions:
+def sheet_options(given: Parameters) -> SheetOptions:
+    """How the sheet is read and checked."""
     return SheetOptions(
-        read=_read(given),
+        read=read_options(given),
         tz=given["tz"],
         duplicates=given["duplicates"],
         strict=given["strict"],
     )
 
 
-def _read(given: Parameters) -> ReadOptions:
+def read_options(given: Parameters) -> ReadOptions:
+    """How the sheet is read."""
     return ReadOptions(
         tab=given["tab"],
         encoding=given["encoding"],
@@ -379,10 +226,11 @@ def _send(given: Parameters) -> SendOptions:
         max_outage_s=given["max_outage"],
         on_invalid=given.get("on_invalid", "skip"),
         results=given["results"],
-        existing=_existing(given),
+        existing=existing(given),
         lang=given["lang"],
     )
 
 
-def _existing(given: Parameters) -> Existing:
+def existing(given: Parameters) -> Existing:
+    """What --force says."""
     return "replace" if given["force"] else "refuse"

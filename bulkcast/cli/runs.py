@@ -21,10 +21,11 @@ from bulkcast.cli.apply import confirm
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.json_output import state
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.options import (
-    Destination,
+from bulkcast.cli.options import Destination, Existing
+from bulkcast.cli.plan_summary import spell
+from bulkcast.cli.render import style_of
+from bulkcast.cli.run_options import (
     DoctorOptions,
-    Existing,
     PurgeOptions,
     ResultsOptions,
     RunsOptions,
@@ -32,8 +33,6 @@ from bulkcast.cli.options import (
     TemplateOptions,
     UndoOptions,
 )
-from bulkcast.cli.plan_summary import spell
-from bulkcast.cli.render import style_of
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
