@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import apply, console, context, json_output, render
+from bulkcast.cli import apply, context, json_output, render, streams
 from bulkcast.cli.apply import confirm
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.json_output import state
@@ -206,7 +206,7 @@ def crosstab(table: Crosstab) -> Table:
 def purge(options: PurgeOptions) -> int:
     """Show which runs are meant, ask, and take away what they held; the exit status."""
     told = output(options.output)
-    if not (options.yes or console.is_interactive()):
+    if not (options.yes or streams.is_interactive()):
         raise CannotStart("there is no terminal to ask on; add --yes to purge without asking")
     run, destination = context.located(options.run, options.destination)
     home = context.home(destination)

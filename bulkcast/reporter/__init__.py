@@ -23,7 +23,7 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.summary import Crosstab
+from bulkcast.reporter.run_summary import Crosstab
 
 if TYPE_CHECKING:
     from bulkcast.reporter.html_report import write_page
