@@ -36,14 +36,12 @@ from bulkcast.i18n import (
     marked,
 )
 from bulkcast.model import Body, Credentials, NoReply, Reply
+from bulkcast.pacing import TIMEOUT_S
 from bulkcast.protocol import Counting, encode, headers
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read; ClassIn's are a few hundred."""
-
-TIMEOUT_S: Final = 20.0
-"""Seconds for one whole attempt, counted from its turn; cuts answers that drip."""
 
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -14,13 +14,10 @@
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-from platformdirs import user_state_path
 
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
@@ -61,7 +58,11 @@ def home(environ: Mapping[str, str]) -> Path:
 
     """
     named = environ.get("BULKCAST_HOME", "").strip()
-    return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
+    if named:
+        return _expanded(named)
+    from platformdirs import user_state_path
+
+    return user_state_path("bulkcast", appauthor=False)
 
 
 def state(environ: Mapping[str, str]) -> Path:
@@ -143,6 +144,8 @@ def _value(
 
 
 def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
+    import tomllib
+
     try:
         found: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -253,11 +253,12 @@ def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from click.shell_completion import CompletionItem
 
     from bulkcast.cli import context
+    from bulkcast.cli.options import Destination
     from bulkcast.errors import BulkcastError
     from bulkcast.pipeline import runs_called
 
     try:
-        real = context.home(ctx.params)
+        real = context.home(Destination(sandbox=bool(ctx.params.get("sandbox"))))
         tried = real / context.SANDBOX_HOME
         found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
     except (BulkcastError, OSError):  # completion cannot show an error

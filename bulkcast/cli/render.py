@@ -15,14 +15,12 @@ from rich.text import Text
 
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, said, tr, trn
-from bulkcast.cli.plan_summary import spell
 from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked, short_header
 from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
-from bulkcast.reporter.run_summary import ranges
 
 PROBLEMS_MOST: Final = 50
 """Problems that are listed; further ones are only counted."""
@@ -181,6 +179,8 @@ def _place(alike: Alike, most: int) -> str:
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
+    from bulkcast.reporter.run_summary import ranges
+
     listed, beyond = ranges(rows, stretches)
     told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
     return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told
@@ -276,6 +276,8 @@ def _when(n: int, earlier: int) -> str:
 
 def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
+    from bulkcast.cli.plan_summary import spell
+
     if not report.requests:
         return Text(rows_said(len(report.rows)), "bold")
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0

@@ -4,64 +4,59 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.cli import context, json_output, plan_view, render
+from bulkcast.cli import context, render
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
-from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.plan_summary import Figures, figures
-from bulkcast.cli.plan_view import plan as planned_rows
-from bulkcast.cli.plan_view import row_by_row
+from bulkcast.cli.options import Destination, PlanOptions, ValidateOptions
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Severity
-from bulkcast.pacing import DEFAULT_RATE, parse_rate
-from bulkcast.pipeline import (
-    RESUBMITTED,
-    Prepared,
-    Selection,
-    Validation,
-    prepare,
-    write_plan,
-    zone,
-)
-from bulkcast.planner.forecast import Pace
+from bulkcast.model import Institution, Severity
+from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, Validation, zone
+
+if TYPE_CHECKING:
+    from bulkcast.cli.plan_summary import Figures
+    from bulkcast.cli.plan_view import HasForecast
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
 
 
-def validate(sheet: Path, given: Given) -> int:
+def validate(sheet: Path, options: ValidateOptions) -> int:
     """List every problem of the sheet; the exit status."""
-    told = output(given)
-    found = pipeline.validate(sheet, context.sheet_options(given))
+    told = output(options.output)
+    found = pipeline.validate(sheet, options.sheet)
     calling(found.names)
     if found.is_results:
-        _require_resubmittable(told, sheet, given)
+        _require_resubmittable(told, sheet, options.sheet)
     if told.as_json:
-        foreseen = _foreseen(found, given)
+        from bulkcast.cli import json_output
+
+        foreseen = _foreseen(found, options.sheet)
         document = json_output.validation(found, foreseen.outlook if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
-    show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
+    show_problems(told, found, most=None if options.lists_all else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    foreseen = _foreseen(found, given)
+    foreseen = _foreseen(found, options.sheet)
     if foreseen:
-        _foresee(told, foreseen, given["tz"])
+        _foresee(told, foreseen, options.sheet.tz)
     told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
 
-def _require_resubmittable(told: Output, sheet: Path, given: Given) -> None:
+def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> None:
     """Refuse a result sheet that `resubmit` would refuse, for whoever is configured here."""
-    prepared = prepare(sheet, context.sheet_options(given), Selection(statuses=RESUBMITTED))
+    prepared = pipeline.prepare(sheet, options, Selection(statuses=RESUBMITTED))
     if pipeline.is_rehearsed(prepared):
         said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
         told.say(
@@ -75,27 +70,33 @@ def _require_resubmittable(told: Output, sheet: Path, given: Given) -> None:
         config = configuration.load(os.environ)
     except CannotStart:  # validate does without an account
         config = None
-    pipeline.require_sendable(prepared, context.home(given), config)
+    pipeline.require_sendable(prepared, context.home(Destination(sandbox=False)), config)
 
 
-def _foreseen(found: Validation, given: Given) -> plan_view.HasForecast | None:
+def _foreseen(found: Validation, options: SheetOptions) -> "HasForecast | None":
     """What would come too late if the valid rows were sent now; only a dated sheet tells."""
     turns, now = found.timetable, time.time()
     if turns is None or not found.valid:
         return None
-    options = context.sheet_options(given)
     if options.duplicates == "in-order" and turns.is_doubled():
+        from bulkcast.cli.plan_summary import figures
+
         # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = prepare(found.path, options, Selection())
+        prepared = pipeline.prepare(found.path, options, Selection())
         is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
         return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
     if not turns.dated():
         return None
+    from bulkcast.cli import plan_view
+    from bulkcast.planner.forecast import Pace
+
     return plan_view.quick_forecast(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
 
 
-def _foresee(told: Output, foreseen: plan_view.HasForecast, tz: str) -> None:
+def _foresee(told: Output, foreseen: "HasForecast", tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
+    from bulkcast.cli import plan_view
+
     if foreseen.sent:
         told.show(plan_view.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
     told.show(*plan_view.in_time(foreseen), *plan_view.locked(foreseen, zone(tz), told.symbols))
@@ -164,31 +165,33 @@ def _next(prepared: Validation, n: int) -> Text:
 # ------------------------------------------------------------------ plan
 
 
-def plan(sheet: Path, given: Given) -> int:
+def plan(sheet: Path, options: PlanOptions) -> int:
     """Show what would be sent, and freeze it where that is asked for; the exit status."""
-    told = output(given)
-    rate = parse_rate(given["rate"])
-    config = _institution(given)
-    prepared = prepare(sheet, context.sheet_options(given), context.selection(given))
-    if given["only"]:
+    from bulkcast.cli import json_output, plan_view
+    from bulkcast.cli.plan_summary import figures
+
+    told = output(options.output)
+    config = _institution(options)
+    prepared = pipeline.prepare(sheet, options.sheet, options.selection)
+    if options.selection.statuses:
         require_results(prepared)
-    prepared = context.recalled(prepared, config, given)
-    pipeline.require_sendable(prepared, context.home(given), config)
+    prepared = context.recalled(prepared, config, options.recall, options.destination)
+    pipeline.require_sendable(prepared, context.home(options.destination), config)
     calling(prepared.names)
     now = time.time()
-    planned = figures(prepared, rate=rate, now=now)
+    planned = figures(prepared, rate=options.rate, now=now)
     if told.as_json:
         told.document(json_output.dump(json_output.plan(prepared, planned)))
     show_remarks(told, prepared)
     show_doubts(told, prepared)
     show_ignored(told.show, prepared)
-    told.show(*planned_rows(planned, told.symbols))
-    show_outlook(told.show, prepared, planned, rate, told.symbols)
+    told.show(*plan_view.plan(planned, told.symbols))
+    show_outlook(told.show, prepared, planned, options.rate, told.symbols)
     if told.verbose and config:
-        told.show(*row_by_row(prepared, told.symbols))
-    _tell_limits(told, prepared, planned, given)
-    if given["out"] and config:
-        _freeze(told, prepared, config, given, now)
+        told.show(*plan_view.row_by_row(prepared, told.symbols))
+    _tell_limits(told, prepared, planned, options)
+    if options.out and config:
+        _freeze(told, prepared, config.institution, options, options.out)
     return prepared.exit_status
 
 
@@ -213,7 +216,7 @@ def require_results(prepared: Prepared) -> None:
         )
 
 
-def _institution(given: Given) -> Config | None:
+def _institution(options: PlanOptions) -> Config | None:
     """Whose memory is asked, and whom a plan file is for; None where no one is named.
 
     Raises:
@@ -221,17 +224,19 @@ def _institution(given: Given) -> Config | None:
 
     """
     try:
-        return configuration.load(os.environ, profile=given["profile"])
+        return configuration.load(os.environ, profile=options.destination.profile)
     except CannotStart:
-        if given["out"] or given["profile"] or context.remembers(given):
+        if options.out or options.destination.profile or options.recall.is_asked:
             raise
         return None
 
 
 def show_outlook(
-    show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
+    show: Callable[..., None], prepared: Prepared, planned: "Figures", rate: float, symbols: Symbols
 ) -> None:
     """The order, how long it takes, and what comes too late."""
+    from bulkcast.cli import plan_view
+
     name = prepared.options.tz
     tz = zone(name)
     if planned.sent:
@@ -241,10 +246,12 @@ def show_outlook(
     show(*plan_view.late(planned, tz, symbols))
 
 
-def _tell_limits(told: Output, prepared: Prepared, planned: Figures, given: Given) -> None:
+def _tell_limits(
+    told: Output, prepared: Prepared, planned: "Figures", options: PlanOptions
+) -> None:
     """What the plan does not say or cannot know."""
     show_where_wrong(told, prepared)
-    if given["changed_only"] and planned.unchanged:
+    if options.recall.changed_only and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
         mark = prepared.plan.fingerprint[:16]
@@ -267,14 +274,16 @@ NOT_SEEN = marked(
 )
 
 
-def _freeze(told: Output, prepared: Prepared, config: Config, given: Given, now: float) -> None:
-    path = write_plan(
+def _freeze(
+    told: Output, prepared: Prepared, institution: Institution, options: PlanOptions, out: Path
+) -> None:
+    path = pipeline.write_plan(
         prepared,
-        config.institution,
-        given["out"],
-        selection=context.selection(given),
-        existing=context.existing(given),
-        made_at=now,
+        institution,
+        out,
+        selection=options.selection,
+        existing=options.existing,
+        made_at=time.time(),
     )
     told.say(
         whole(tr("Plan: "), shown(path)),
@@ -282,7 +291,7 @@ def _freeze(told: Output, prepared: Prepared, config: Config, given: Given, now:
             tr(
                 "For {where}. It holds the passwords of the sheet as they are, so that it can be"
                 " sent; only you can read it.",
-                where=render.institution_said(config.institution),
+                where=render.institution_said(institution),
             )
         ),
         whole(

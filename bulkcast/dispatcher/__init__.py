@@ -7,15 +7,13 @@ The dispatcher knows neither network nor database: it is given a `Send` and a `J
 measures time by the event loop's clock; `wall` serves only for stamps.
 """
 
-from bulkcast.dispatcher.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher
+from bulkcast.dispatcher.dispatcher import Dispatcher
 from bulkcast.dispatcher.protocols import Journal, Progress, Send
 from bulkcast.dispatcher.retry_policy import PASS_GAP_S, PASS_SENDS, SAME_AGAIN_S
 from bulkcast.dispatcher.server_state import RETRY_AFTER_MOST_S
 from bulkcast.dispatcher.tracker import SENDS_MOST, THROTTLES_MOST
 
 __all__ = [
-    "CONCURRENCY",
-    "MAX_OUTAGE_S",
     "PASS_GAP_S",
     "PASS_SENDS",
     "RETRY_AFTER_MOST_S",

@@ -30,13 +30,10 @@ from bulkcast.model import (
     Text,
     Verdict,
 )
-from bulkcast.pacing import Pacer
+from bulkcast.pacing import CONCURRENCY, MAX_OUTAGE_S, Pacer
 from bulkcast.planner import deadlines
 from bulkcast.protocol import Listener, judge, own_secrets
 from bulkcast.write_ordering import PendingWrites, ahead_of
-
-MAX_OUTAGE_S: Final = 45 * 60.0
-"""Half an hour's outage is survived with time to spare."""
 
 
 def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
@@ -140,9 +137,6 @@ class Admission:
             if pacer.stands(slot):
                 return self._server_state.outcome_without_sending(state, 0.0)
 
-
-CONCURRENCY: Final = 32
-"""Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
 
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
 """Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""

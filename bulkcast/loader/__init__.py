@@ -13,8 +13,7 @@ from typing import Final
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import csv_reader, table, workbook
-from bulkcast.loader.isolation import IsolatedReader
+from bulkcast.loader import csv_reader, table
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import Chunk
 from bulkcast.model import Grid, Layout, Sheet
@@ -23,14 +22,24 @@ from bulkcast.planner import plan_file
 __all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
+
+
+def _workbook(
+    path: Path, endpoint: Endpoint, options: ReadOptions
+) -> AbstractContextManager[Stream]:
+    from bulkcast.loader import workbook
+
+    return workbook.opened(path, endpoint, options)
+
+
 _OPENERS: Final[Mapping[str, _Opener]] = {
     ".csv": csv_reader.opened,
     ".tsv": csv_reader.opened,
-    ".xlsx": workbook.opened,
-    ".xlsm": workbook.opened,
-    ".xls": workbook.opened,
-    ".xlsb": workbook.opened,
-    ".ods": workbook.opened,
+    ".xlsx": _workbook,
+    ".xlsm": _workbook,
+    ".xls": _workbook,
+    ".xlsb": _workbook,
+    ".ods": _workbook,
 }
 _TO_BE_SAVED_AGAIN: Final = {
     ".numbers": marked("a Numbers spreadsheet"),
@@ -175,7 +184,11 @@ def grid(path: Path, layout: Layout) -> Grid:
         if layout.kind in _DELIMITED:
             return Grid(csv_reader.lines(path, layout))
         if layout.kind in _NEWER:
+            from bulkcast.loader import workbook
+
             return workbook.grid(path, layout.tab or "")
+        from bulkcast.loader.isolation import IsolatedReader
+
         with IsolatedReader(path, "whole") as child:
             child.choose(layout.tab or "")
             lines = list(child.lines())

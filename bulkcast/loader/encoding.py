@@ -5,12 +5,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import cache
 from math import log
 from pathlib import Path
 from typing import Final
-
-import charset_normalizer
 
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
 from bulkcast.errors import CannotStart, UnreadableSheet
@@ -230,6 +228,8 @@ class EncodingConfidence:
         if any(setting is not None and setting.secret for setting in self._settings):
             return True
         secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
+        from difflib import get_close_matches
+
         return any(get_close_matches(fold(h), secret, n=1, cutoff=_NEAR) for h in self.headers)
 
     def _rival(self) -> str | None:
@@ -322,8 +322,12 @@ def _is_of_one_alphabet(text: str) -> bool:
 
 def _among(ranges: str) -> Callable[[str], bool]:
     """Whether a character stands in a class of regular expressions."""
-    found = re.compile(f"[{ranges}]").match
-    return lambda character: found(character) is not None
+
+    @cache
+    def is_among(character: str) -> bool:
+        return re.match(f"[{ranges}]", character) is not None
+
+    return is_among
 
 
 _LATIN: Final = "\u00a0-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0323"
@@ -569,6 +573,8 @@ def _by_zeros(name: str, head: bytes) -> str | None:
 
 
 def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEncoding:
+    import charset_normalizer
+
     with path.open("rb") as file:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from typing import TYPE_CHECKING, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import annotations, xlsx_package
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 _MOST_ENTRIES: Final = 10_000
 _MOST_UNPACKED: Final = 4 * 2**30
@@ -17,7 +18,7 @@ _MOST_RATIO: Final = 200
 """Real workbooks pack to about a tenth, repetitive ones to a fiftieth; bombs to a thousandth."""
 
 
-def require_harmless(packed: ZipFile, path: Path) -> None:
+def require_harmless(packed: "ZipFile", path: Path) -> None:
     """Refuse an archive that would fill the memory, or that is encrypted.
 
     Raises:
@@ -68,14 +69,14 @@ _MERGED: Final = re.compile(
 )
 
 
-def require_plain_parts(packed: ZipFile, names: Iterable[str], path: Path) -> None:
+def require_plain_parts(packed: "ZipFile", names: Iterable[str], path: Path) -> None:
     """Refuse a document type in any of the parts that are read as one tree."""
     for name in names:
         for piece in _stream(packed, name):
             _refuse_dtd(piece, path)
 
 
-def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
+def require_plain_strings(packed: "ZipFile", name: str, path: Path) -> None:
     """Refuse shared strings that no sheet has, or that claim to be more than they can be."""
     size = packed.getinfo(name).file_size
     for place, piece in enumerate(_stream(packed, name)):
@@ -98,7 +99,7 @@ def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
         )
 
 
-def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
+def merged_ranges(packed: "ZipFile", name: str, path: Path) -> list[str]:
     """The merged ranges of the worksheet in the part `name`, after a look at all of it."""
     tail = bytearray()
     for piece in _stream(packed, name):
@@ -115,11 +116,13 @@ def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
                 size=_LONGEST_TAIL // 2**20,
             )
     if _TABLE.search(tail):
+        from bulkcast.loader import annotations
+
         raise annotations.two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
 
 
-def _stream(packed: ZipFile, name: str) -> Iterator[bytes]:
+def _stream(packed: "ZipFile", name: str) -> Iterator[bytes]:
     """The part in pieces, each led by the last few bytes of the one before it."""
     before = bytes(_OVERLAP)
     with packed.open(name) as part:
@@ -157,6 +160,8 @@ def require_workbook(path: Path) -> None:
         UnreadableSheet: it is something else, or the archive that it is does harm.
 
     """
+    from zipfile import is_zipfile
+
     with path.open("rb") as file:
         start = file.read(4096)
         file.seek(max(0, path.stat().st_size - _LOOKED_AT))
@@ -190,6 +195,10 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _require_package(path: Path) -> None:
+    from zipfile import BadZipFile, ZipFile
+
+    from bulkcast.loader import xlsx_package
+
     suffix = path.suffix.lower()
     wanted = _SAME.get(suffix, suffix)
     try:

@@ -196,17 +196,17 @@ def _tell(book: "LegacyWorkbook", what: str, tab: str) -> None:
 def _opened(kind: str, path: Path) -> "LegacyWorkbook":
     # Imported after the limits were set, and in the child only.
     if kind == "reference":
-        from bulkcast.loader import xlsx_reader  # noqa: PLC0415
+        from bulkcast.loader import xlsx_reader
 
         return xlsx_reader.Reference(path)
-    from bulkcast.loader import legacy_readers  # noqa: PLC0415
+    from bulkcast.loader import legacy_readers
 
     return legacy_readers.opened(path, widest=_WHOLE if kind == "whole" else WIDEST)
 
 
 def _limit() -> None:
     try:
-        import resource  # noqa: PLC0415  # not on Windows
+        import resource  # not on Windows
     except ImportError:
         return
     for what, most in ((resource.RLIMIT_DATA, _MEMORY), (resource.RLIMIT_CPU, _SECONDS)):

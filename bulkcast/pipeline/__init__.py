@@ -1,33 +1,55 @@
-"""The use cases; the only package that joins the parts."""
+"""The use cases; the only package that joins the parts.
 
-from bulkcast.pipeline.diagnosis import doctor, doctor_without
-from bulkcast.pipeline.erasure import purge, purgeable
-from bulkcast.pipeline.options import (
-    RESUBMITTED,
-    STATUS_COLUMN,
-    Control,
-    Diagnosis,
-    Parts,
-    Prepared,
-    RunReport,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    Validation,
-    Watch,
-)
-from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparation import lean, prepare, recall, replan, validate, zone
-from bulkcast.pipeline.reports import account, crosstab, outcomes, page, results, runs, runs_called
-from bulkcast.pipeline.resubmission import (
-    is_rehearsed,
-    require_sendable,
-    spare_overtaken,
-    with_doubts,
-)
-from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-from bulkcast.pipeline.run import apply, left_to_send, resume
-from bulkcast.pipeline.run_creation import require_place
+A use case is loaded when it is first named: who validates needs neither ledger nor network.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from bulkcast import lazy
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline.diagnosis import doctor, doctor_without
+    from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.options import (
+        RESUBMITTED,
+        STATUS_COLUMN,
+        Control,
+        Diagnosis,
+        Prepared,
+        RunReport,
+        Selection,
+        SendOptions,
+        SheetOptions,
+        Validation,
+        Watch,
+    )
+    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.plans import (
+        is_plan,
+        read_plan,
+        require_expected,
+        require_for,
+        write_plan,
+    )
+    from bulkcast.pipeline.preparation import lean, prepare, recall, replan, validate, zone
+    from bulkcast.pipeline.reports import (
+        account,
+        crosstab,
+        outcomes,
+        page,
+        results,
+        runs,
+        runs_called,
+    )
+    from bulkcast.pipeline.resubmission import (
+        is_rehearsed,
+        require_sendable,
+        spare_overtaken,
+        with_doubts,
+    )
+    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
+    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.run_creation import require_place
 
 __all__ = [
     "RESUBMITTED",
@@ -77,3 +99,29 @@ __all__ = [
     "write_plan",
     "zone",
 ]
+
+_HOMES: Final = {
+    "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
+    "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.options": (
+        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "Prepared", "RunReport",
+        "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+    ),
+    "bulkcast.pipeline.plans": (
+        "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
+    ),
+    "bulkcast.pipeline.preparation": ("lean", "prepare", "recall", "replan", "validate", "zone"),
+    "bulkcast.pipeline.reports": (
+        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+    ),
+    "bulkcast.pipeline.resubmission": (
+        "is_rehearsed", "require_sendable", "spare_overtaken", "with_doubts",
+    ),
+    "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
+    "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
+    "bulkcast.pipeline.run_creation": ("require_place",),
+    "bulkcast.pipeline.parts": ("Parts",),
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # so that types are those of the imports above
+    __getattr__ = lazy.attributes(__name__, _HOMES)

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from bulkcast import client as http
 from bulkcast import loader, validator
 from bulkcast import planner as planning
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
-from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import Ended, Ledger
 from bulkcast.model import (
     Cell,
     Change,
@@ -29,24 +26,13 @@ from bulkcast.model import (
     Text,
     no_counts,
 )
-from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
 from bulkcast.planner.last_known import Known
 
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """How the parts of a run are made; the proofs put broken ones in their place."""
-
-    ledger: Callable[[Path], Ledger] = Ledger
-    client: type[http.Client] = http.Client
-    dispatcher: type[Dispatcher] = Dispatcher
-
-
-PARTS: Final = Parts()
-
-
 if TYPE_CHECKING:
+    from bulkcast.dispatcher import Dispatcher, Progress
     from bulkcast.frames import DataFrame
+    from bulkcast.ledger import Ended
 
 RESUBMITTED: Final = frozenset(
     {
@@ -100,7 +86,7 @@ class SendOptions:
     rate: float = DEFAULT_RATE
     """Requests per second; infinite for no pacing."""
     concurrency: int = CONCURRENCY
-    timeout: float = http.TIMEOUT_S
+    timeout: float = TIMEOUT_S
     """Seconds for one attempt."""
     max_outage_s: float = MAX_OUTAGE_S
     on_invalid: Literal["skip", "stop"] = "skip"
@@ -124,7 +110,7 @@ class Control:
         if self._dispatcher:
             self._dispatcher.stop(why)
 
-    def attach(self, dispatcher: Dispatcher) -> None:
+    def attach(self, dispatcher: "Dispatcher") -> None:
         """Let a run be stopped; one that was stopped before it began ends at once."""
         self._dispatcher = dispatcher
         if self._early:
@@ -143,7 +129,7 @@ class Control:
         return ended.stopped or why, ended.requests, ended.remarks
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[["Progress"], None]
 """Is shown a run's progress a few times a second."""
 
 
@@ -307,7 +293,7 @@ class RunReport:
     """Issues of the sheet as a whole."""
     ignored_columns: tuple[str, ...] = ()
     """Headers that name no setting, in sheet order; empty where a run is resumed."""
-    ended: tuple[Ended, ...] = ()
+    ended: "tuple[Ended, ...]" = ()
     """The rows counted, where they are not read yet."""
     tz: str = DEFAULT_TZ
     """The time zone of the sheet."""

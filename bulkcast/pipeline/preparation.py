@@ -1,6 +1,5 @@
 """Reads, checks and plans a sheet, and skips settings that ClassIn has acknowledged already."""
 
-import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -9,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from bulkcast import client as http
 from bulkcast import loader, validator
 from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import header_names
-from bulkcast.ledger import Ledger, is_begun
 from bulkcast.model import (
     Cell,
     Change,
@@ -41,6 +38,7 @@ from bulkcast.planner.last_known import Known, already_set, replay
 
 if TYPE_CHECKING:
     from bulkcast.frames import DataFrame
+    from bulkcast.ledger import Ledger
 
 FRAME_NAME: Final = "DataFrame"
 """The name of a DataFrame if none is given."""
@@ -341,6 +339,8 @@ def _fingerprint(path: Path) -> str:
 
 def sha256_of(path: Path) -> str:
     """The fingerprint of a file's bytes, 64 hex digits."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -355,6 +355,8 @@ def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared
         LedgerDamaged: the ledger does not hold what was written.
 
     """
+    from bulkcast.ledger import Ledger, is_begun
+
     if not is_begun(home):
         return prepared
     with Ledger(home) as ledger:
@@ -385,6 +387,8 @@ def replan(
 
 def one_spelling(institution: Institution) -> Institution:
     """Pace, claim and memory go by the institution, so the same one must be named the same."""
+    from bulkcast import client as http
+
     return replace(institution, root_url=http.check_root_url(institution.root_url))
 
 
@@ -392,13 +396,13 @@ def _changes(prepared: Prepared) -> list[Change]:
     return [row for row in prepared.checked.rows if isinstance(row, Change)]
 
 
-def _known(ledger: Ledger, institution: Institution, changes: list[Change]) -> Known:
+def _known(ledger: "Ledger", institution: Institution, changes: list[Change]) -> Known:
     targets = dict.fromkeys(change.target for change in changes)
     found = ledger.acknowledged(institution, targets)
     return {target: replay(entries) for target, entries in found.items()}
 
 
-def require_unchanged(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
+def require_unchanged(ledger: "Ledger", institution: Institution, prepared: Prepared) -> None:
     """Refuse a plan whose rows to be left alone are no longer as it took them to be.
 
     To be asked while the institution is held, so that nothing can change it any more.

@@ -29,7 +29,8 @@ from bulkcast.model import (
     is_rehearsal,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline.options import PARTS, Control, Parts, Prepared, RunReport, SendOptions, Watch
+from bulkcast.pipeline.options import Control, Prepared, RunReport, SendOptions, Watch
+from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparation import one_spelling, require_unchanged, zone
 from bulkcast.pipeline.reports import as_told, report, resumed_place
 from bulkcast.pipeline.resubmission import require_as_done, without_overtaken

@@ -1,6 +1,5 @@
 """What will be sent, in which order, and which rows are settled before anything is sent."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,6 +180,8 @@ def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
 
 def fingerprint(requests: Iterable[Request]) -> str:
     """SHA-256 over what would be sent and in which order, 64 hex digits."""
+    import hashlib
+
     digest = hashlib.sha256()
     for request in requests:
         digest.update(json.dumps([request.key, request.rows, request.body]).encode())

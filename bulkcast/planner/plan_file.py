@@ -1,6 +1,5 @@
 """Plan files: what will be sent, as text, with what it was made from."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +60,8 @@ def _cell(cell: Cell) -> object:
 
 
 def _hash(value: object) -> str:
+    import hashlib
+
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
@@ -90,6 +91,8 @@ def dumps(frozen: PlanFile) -> str:
 
 
 def _check(content: Mapping[str, Any]) -> str:
+    import hashlib
+
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,12 +7,12 @@ The file is written whole, read again, and only then given its name.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from bulkcast import lazy
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Grid, Layout, ResultRow, Text
-from bulkcast.reporter import csv_writer, xlsx_patcher, xlsx_writer
 from bulkcast.reporter.files import (
     Draft,
     Existing,
@@ -23,10 +23,12 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.html_report import write_page
 from bulkcast.reporter.run_summary import Crosstab
-from bulkcast.reporter.template import write_template
-from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
+
+if TYPE_CHECKING:
+    from bulkcast.reporter.html_report import write_page
+    from bulkcast.reporter.template import write_template
+    from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 
 __all__ = [
     "Crosstab",
@@ -45,6 +47,16 @@ __all__ = [
     "write_sheet",
     "write_template",
 ]
+
+if not TYPE_CHECKING:  # what reads and writes workbooks is loaded by who writes one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "bulkcast.reporter.html_report": ("write_page",),
+            "bulkcast.reporter.template": ("write_template",),
+            "bulkcast.reporter.xlsx_writer": ("write_cells", "write_sheet"),
+        },
+    )
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _NEW: Final = frozenset({"xlsx", *_DELIMITERS})
@@ -88,6 +100,8 @@ def write_results(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
+    from bulkcast.reporter import csv_writer, xlsx_patcher
+
     grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
     if grid is not None:
         refuse_other_kind(target, "")
@@ -149,6 +163,8 @@ def _write_anew(
     *,
     lang: str,
 ) -> None:
+    from bulkcast.reporter import csv_writer, xlsx_writer
+
     if kind not in _DELIMITERS:
         xlsx_writer.write_workbook(draft, layout, headers, results, grid, lang)
         return
@@ -162,6 +178,8 @@ def _lost(
 ) -> Iterator[Text]:
     """What there is to say of what a new file does not have."""
     if layout.kind in _DELIMITERS:
+        from bulkcast.reporter import csv_writer
+
         if kind in _DELIMITERS:
             yield from csv_writer.encoding_remark(layout)
         return

@@ -17,7 +17,6 @@ from bulkcast.catalogue import (
     fold,
 )
 from bulkcast.model import Cell, Severity
-from bulkcast.validator.datetimes import moment_reader
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
@@ -140,6 +139,8 @@ def _reader_for(column: Setting, tz: tzinfo) -> Reader:
         case IdListKind():
             return guarding(read_ids, column)
         case MomentKind():
+            from bulkcast.validator.datetimes import moment_reader
+
             return guarding(moment_reader(tz), column)
         case _ as never:
             assert_never(never)

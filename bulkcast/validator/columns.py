@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, bare_names, fold
@@ -137,6 +136,8 @@ class _Resolving:
         return next(filter(None, map(self._nearest_to, names)), None)
 
     def _nearest_to(self, folded: str) -> str | None:
+        from difflib import get_close_matches
+
         stem, ending = _split(folded)
         known = {*self._endpoint.by_header, *self._endpoint.ambiguous_headers}
         same_ending = {s: name for name in sorted(known) for s, e in (_split(name),) if e == ending}
@@ -176,6 +177,8 @@ class _Resolving:
 
     def _like_a_target(self) -> str | None:
         """The header that is most like one of a column which names classrooms."""
+        from difflib import SequenceMatcher
+
         known = [fold(s) for column in self._endpoint.targets for s in column.spellings()]
         likeness = {
             header: max(SequenceMatcher(None, fold(header), name).ratio() for name in known)
