@@ -112,6 +112,25 @@ def is_rehearsal(run: str) -> bool:
 # ------------------------------------------------------------------ the sheet
 
 
+COLUMNS_MAX: Final = 16_384
+"""Columns of a worksheet, up to XFD (Microsoft, Excel specifications and limits)."""
+ROWS_MAX: Final = 1_048_576
+"""Rows of a worksheet (same source)."""
+
+
+def column_letters(index: int) -> str:
+    """A column's letters; `index` counts from 0.
+
+    >>> column_letters(0), column_letters(25), column_letters(26), column_letters(16383)
+    ('A', 'Z', 'AA', 'XFD')
+    """
+    name, rest = "", index + 1
+    while rest:
+        rest, letter = divmod(rest - 1, 26)
+        name = chr(ord("A") + letter) + name
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class FlaggedCell:
     """A cell that is not simply its value; `code` is a problem of `messages.PROBLEMS`."""

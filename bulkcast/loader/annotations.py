@@ -10,13 +10,12 @@ from lxml import etree
 from openpyxl.utils.cell import (
     column_index_from_string,
     coordinate_from_string,
-    get_column_letter,
     range_boundaries,
 )
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import xlsx_package
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
 
 _FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
 _TALL: Final = 1000
@@ -108,14 +107,14 @@ def merged(ranges: Iterable[tuple[int, int, int, int]]) -> Merged:
 
 
 def _range_name(first_column: int, first_row: int, end_column: int, last_row: int) -> str:
-    first = f"{get_column_letter(first_column + 1)}{first_row}"
-    return f"{first}:{get_column_letter(end_column)}{last_row}"
+    first = f"{column_letters(first_column)}{first_row}"
+    return f"{first}:{column_letters(end_column - 1)}{last_row}"
 
 
 def bounds(name: str) -> tuple[int, int, int, int]:
     """A merged range's first column from 0, first row, end column and last row."""
     first_column, first_row, last_column, last_row = range_boundaries(name)
-    return (first_column or 1) - 1, first_row or 1, last_column or 16384, last_row or 1_048_576
+    return (first_column or 1) - 1, first_row or 1, last_column or COLUMNS_MAX, last_row or ROWS_MAX
 
 
 # ------------------------------------------------------------------ reading the XML

@@ -193,7 +193,7 @@ class Excel97:
             width = max(len(cells), min(reach, WIDEST))
             yield (number, found.flag(number, cells, width=width)), _is_hidden(sheet, number)
 
-    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
+    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
         """Whether error cells of a worksheet look blank: never."""
         return False
 
@@ -432,11 +432,11 @@ class LegacyWorkbook(Protocol):
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
 
-    def untold(self, tab: str) -> bool:
+    def is_incomplete(self, tab: str) -> bool:
         """Whether error cells of a worksheet look blank, and hidden rows like others."""
 
 
-def opened(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
+def open_workbook(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
     """The workbook by the reader that can tell the most of it, up to column `widest`.
 
     Raises:
@@ -501,7 +501,7 @@ class Calamine:
             merged=annotations.merged((a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges)
         )
 
-    def untold(self, tab: str) -> bool:
+    def is_incomplete(self, tab: str) -> bool:
         """Whether the look beside failed."""
         return self._look(tab) is None
 

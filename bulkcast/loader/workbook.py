@@ -66,7 +66,7 @@ class _Workbook(Protocol):
 
 
 @contextmanager
-def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
+def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a workbook."""
     filetype.require_workbook(path)
     with ExitStack() as stack:
@@ -221,7 +221,7 @@ def _choose(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions
             known=_listed([tab.name for tab in likely]),
         )
     (tab,) = likely
-    table.require_whole(tab.head, tab.header, endpoint, options.mapping)
+    table.require_one_row_header(tab.head, tab.header, endpoint, options.mapping)
     return replace(tab, passed_over=tuple(unreadable))
 
 
@@ -271,7 +271,7 @@ def _listed(names: Sequence[str]) -> str | Text:
 def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
     head = book.head(title)
     header = table.find_header(head, endpoint, options.mapping)
-    if header is not None and table.other_half(head, header, endpoint, options.mapping):
+    if header is not None and table.second_header_row(head, header, endpoint, options.mapping):
         head = book.unmerged(title, head)
         header = table.find_header(head, endpoint, options.mapping)
     return None if header is None else _Tab(title, header, head)

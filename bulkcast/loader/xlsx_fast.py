@@ -9,14 +9,14 @@ from typing import IO, Any, Final
 
 from lxml import etree
 from openpyxl.styles.numbers import is_timedelta_format
-from openpyxl.utils.cell import column_index_from_string, get_column_letter
+from openpyxl.utils.cell import column_index_from_string
 from openpyxl.utils.datetime import from_excel, from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import xlsx_package
 from bulkcast.loader.table import WIDEST, Chunk
 from bulkcast.loader.xlsx_package import Package, cell_of
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
 
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 LONGEST_ROW: Final = 1 << 24
@@ -306,9 +306,6 @@ class Kinds(dict[str, _Kind]):
         return kind
 
 
-_LAST_ROW: Final = 1_048_576
-_LAST_COLUMN: Final = 16_384
-
 _ATTRIBUTES: Final = r'(?:\s+[\w:.]+="[^"<]*")*\s*'
 _ROW: Final = re.compile(rf'\s*<row(?:\s+r="(\d{{1,9}})")?({_ATTRIBUTES})(/?)>')
 _CELL: Final = re.compile(
@@ -413,8 +410,8 @@ class _Rows:
                 number=row,
                 before=last,
             )
-        if row > _LAST_ROW:
-            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=_LAST_ROW)
+        if row > ROWS_MAX:
+            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=ROWS_MAX)
         if " r=" in attributes:
             raise UnsupportedMarkup
         self._found.last_row = row
@@ -515,9 +512,9 @@ class _Counter:
             self._column = column_index_from_string(found[1])
             return found[0]
         self._column += 1
-        if self._column > _LAST_COLUMN:
+        if self._column > COLUMNS_MAX:
             raise UnsupportedMarkup
-        return f'<c r="{get_column_letter(self._column)}1"'
+        return f'<c r="{column_letters(self._column - 1)}1"'
 
 
 def _general(

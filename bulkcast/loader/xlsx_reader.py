@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from zipfile import ZipFile
 
 from lxml.etree import iterparse
@@ -14,9 +14,7 @@ from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import annotations, xlsx_fast, xlsx_package
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.loader.xlsx_package import cell_of
-from bulkcast.model import Cell
-
-_LAST_ROW: Final = 1_048_576
+from bulkcast.model import ROWS_MAX, Cell
 
 
 class Reference:
@@ -58,7 +56,7 @@ class Reference:
             flagged = found.flag(number, cells, width=width)
             yield (number, flagged), number in found.hidden
 
-    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
+    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
         """Whether error cells of a worksheet look blank: never."""
         return False
 
@@ -74,9 +72,9 @@ class Reference:
                 timedelta_formats=self._spans,
             )
             for number, row in parser.parse():
-                if number > _LAST_ROW:
+                if number > ROWS_MAX:
                     raise UnreadableSheet(
-                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
+                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=ROWS_MAX
                     )
                 yield number, self._cells(row)
 

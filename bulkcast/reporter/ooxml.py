@@ -12,14 +12,13 @@ from zipfile import ZipFile
 
 from lxml import etree
 
+from bulkcast.model import COLUMNS_MAX, column_letters
 from bulkcast.reporter.result_columns import (
-    COLUMNS_MAX,
     FIELDS,
     MARK,
     WIDTHS,
     Area,
     column_index,
-    letters,
     rules,
     title,
 )
@@ -297,8 +296,8 @@ class Range:
 
     def ref(self, mark: str = "") -> str:
         """How a workbook spells it; `mark` is `$` within names."""
-        first = f"{mark}{letters(self.first_column)}{mark}{self.first_row}"
-        return f"{first}:{mark}{letters(self.last_column)}{mark}{self.last_row}"
+        first = f"{mark}{column_letters(self.first_column)}{mark}{self.first_row}"
+        return f"{first}:{mark}{column_letters(self.last_column)}{mark}{self.last_row}"
 
 
 def grow(element: etree._Element | None, header_row: int, columns: Collection[int]) -> bool:
@@ -413,7 +412,7 @@ class Frame:
         if dimension is not None:
             recorded = re.search("[0-9]{1,7}$", dimension.get("ref", ""))
             last = max(last_row, int(recorded[0]) if recorded else 1)
-            dimension.set("ref", f"A1:{letters(max(columns))}{last}")
+            dimension.set("ref", f"A1:{column_letters(max(columns))}{last}")
 
     def widen(self, columns: Mapping[int, str]) -> None:
         """Give result columns their widths, cutting them out of wider definitions."""

@@ -7,15 +7,10 @@ from functools import lru_cache
 from typing import Final, Self
 
 from bulkcast.catalogue import RESULT_PREFIX, Label
-from bulkcast.model import ResultRow, RowStatus
+from bulkcast.model import ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
 """UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
-
-COLUMNS_MAX: Final = 16_384
-"""Columns of a worksheet; the last one is XFD."""
-ROWS_MAX: Final = 1_048_576
-"""Rows of a worksheet."""
 
 WIDTHS: Final = {
     "status": 18, "code": 22, "message": 72, "fix": 56, "attempts": 20, "time": 20, "run": 22,
@@ -128,20 +123,6 @@ def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def letters(index: int) -> str:
-    """A column's letters, counted from 0.
-
-    >>> letters(0), letters(25), letters(26), letters(16383)
-    ('A', 'Z', 'AA', 'XFD')
-    """
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(65 + rest) + name
-    return name
-
-
 @lru_cache(maxsize=1024)
 def column_index(address: str) -> int:
     """The column of a cell's address, counted from 0.
@@ -213,9 +194,9 @@ def rules(area: Area) -> Iterator[ColourRule]:
     if area.last_row < first:
         return
     if area.user_columns:
-        cells = f"A{first}:{letters(area.user_columns - 1)}{area.last_row}"
+        cells = f"A{first}:{column_letters(area.user_columns - 1)}{area.last_row}"
         yield ColourRule(cells, _names_column(area), "problem")
-    status = letters(area.status)
+    status = column_letters(area.status)
     for meaning in _MEANINGS:
         formula = f"AND({MARK},{_means(area, meaning)})"
         yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
@@ -223,13 +204,16 @@ def rules(area: Area) -> Iterator[ColourRule]:
 
 def _means(area: Area, meaning: str) -> str:
     """The condition that a row's status is one of `meaning`."""
-    cell = f"${letters(area.status)}{area.header_row + 1}"
+    cell = f"${column_letters(area.status)}{area.header_row + 1}"
     is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
     return f"OR({is_one})"
 
 
 def _names_column(area: Area) -> str:
-    header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
+    header, message = (
+        f"A${area.header_row}",
+        f"${column_letters(area.message)}{area.header_row + 1}",
+    )
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
     without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
     name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'

@@ -29,9 +29,9 @@ from bulkcast.catalogue import (
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import LOCKS, blank_said, values_said
 from bulkcast.i18n import marked
-from bulkcast.model import Cell, FlaggedCell, RawRow, Sheet, Text
+from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, RawRow, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import is_ours, letters, writable
+from bulkcast.reporter.result_columns import is_ours, writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +190,6 @@ _CREATED: Final = datetime(2026, 11, 23, tzinfo=UTC).replace(tzinfo=None)
 _ROWS: Final = 20_001
 """The last row that filter and colours reach, unless more are carried over; a term is below it."""
 
-_LAST_ROW: Final = 1_048_576
-"""Of a worksheet; drop-downs, formats and hints reach down to it, and cost nothing there."""
-
 _OWN_WIDTH: Final = 20
 """Of a column that was carried over, in characters."""
 
@@ -261,10 +258,10 @@ def _write_classes(
         tab.write_string(0, index, header, _header_format(book, Role.CONTEXT))
     for row, values in enumerate(carried.rows, start=1):
         _write_row(tab, row, values)
-    last = letters(len(columns) - 1)
-    ids = [letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
+    last = column_letters(len(columns) - 1)
+    ids = [column_letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
     _mark_ids(book, tab, ids, last, last_row)
-    tab.ignore_errors({"number_stored_as_text": f"A1:{letters(width - 1)}{_LAST_ROW}"})
+    tab.ignore_errors({"number_stored_as_text": f"A1:{column_letters(width - 1)}{ROWS_MAX}"})
     tab.freeze_panes(1, len(ids))
     tab.autofilter(0, 0, last_row - 1, width - 1)
     tab.set_landscape()
@@ -304,7 +301,7 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> No
     if column.words:
         rule = {"validate": "list", "source": f"={column.list_name}"}
     title = column.header.partition("\n")[0][:32]
-    tab.data_validation(1, index, _LAST_ROW - 1, index, rule | {
+    tab.data_validation(1, index, ROWS_MAX - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
         "error_title": title, "error_message": _listed(column.words),
     })  # fmt: skip
@@ -357,7 +354,7 @@ def _write_lists(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None
     lists = {c.list_name: c.words for c in columns if c.words}
     for index, (name, words) in enumerate(lists.items()):
         tab.write_column(0, index, words)
-        column = letters(index)
+        column = column_letters(index)
         book.define_name(name, f"={_LISTS}!${column}$1:${column}${len(words)}")
     tab.hide()
 
@@ -367,7 +364,7 @@ def _write_keys(tab: Any, columns: Sequence[TemplateColumn]) -> None:
     tab.write_row(0, 0, ("bulkcast.schema", SCHEMA_VERSION))
     tab.write_row(1, 0, ("key", "column", "header"))
     for index, column in enumerate(columns):
-        tab.write_row(index + 2, 0, (column.key, letters(index), column.header))
+        tab.write_row(index + 2, 0, (column.key, column_letters(index), column.header))
     tab.very_hidden()
 
 

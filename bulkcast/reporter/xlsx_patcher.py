@@ -16,7 +16,7 @@ from lxml import etree
 
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import COLUMNS_MAX, Layout, ResultRow, Text, column_letters
 from bulkcast.reporter import xlsx_resaver
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.ooxml import (
@@ -35,12 +35,10 @@ from bulkcast.reporter.ooxml import (
     read,
 )
 from bulkcast.reporter.result_columns import (
-    COLUMNS_MAX,
     FIELDS,
     Area,
     column_index,
     is_ours,
-    letters,
     place,
     storable,
     texts,
@@ -122,7 +120,9 @@ class ResultCells:
         if field != "attempts" or not escaped_text:
             return self._text(column, self._style, escaped_text)
         p = self._prefix
-        return f'<{p}c r="{letters(column)}{_ROW}"><{p}v>{escaped_text}</{p}v></{p}c>'.encode()
+        return (
+            f'<{p}c r="{column_letters(column)}{_ROW}"><{p}v>{escaped_text}</{p}v></{p}c>'.encode()
+        )
 
     def _text(self, column: int, style: str, escaped_text: str) -> bytes:
         """A text, whatever it looks like; nothing for an empty one."""
@@ -130,7 +130,7 @@ class ResultCells:
             return b""
         p = self._prefix
         return (
-            f'<{p}c r="{letters(column)}{_ROW}"{style} t="inlineStr"><{p}is>'
+            f'<{p}c r="{column_letters(column)}{_ROW}"{style} t="inlineStr"><{p}is>'
             f'<{p}t xml:space="preserve">{escaped_text}</{p}t></{p}is></{p}c>'
         ).encode()
 
@@ -219,7 +219,7 @@ class Grammar:
             if ref := _CELL_REF.search(tag[1]):
                 column = column_index(ref[1].decode())
             else:
-                address = f' r="{letters(column)}{row.number}"'.encode()
+                address = f' r="{column_letters(column)}{row.number}"'.encode()
                 raw = self._cell_open + address + raw[len(self._cell_open) :]
             found.append(CellXml(column, raw, at))
             column += 1
@@ -513,7 +513,7 @@ def _where(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]
             "The results begin in column {column}, behind what stands to the right of the table and"
             " what formulas look at."
         )
-        yield Text(said, {"column": letters(first)})
+        yield Text(said, {"column": column_letters(first)})
 
 
 class _Patch:
@@ -628,7 +628,7 @@ def _first_free(width: int, under_drawings: int, headers: Sequence[str]) -> int:
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
             "columns of results; delete what is far to the right",
-            column=letters(width - 1),
+            column=column_letters(width - 1),
             n=len(FIELDS),
         )
     behind = max(width, under_drawings)

@@ -17,13 +17,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import Layout, ResultRow, Text, column_letters
 from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
 from bulkcast.reporter.result_columns import (
     MARK,
     WIDTHS,
     Area,
-    letters,
     place,
     rules,
     storable,
@@ -127,7 +126,7 @@ def _fill(
     for index, field in columns.items():
         _put(tab, layout.header_row, index, title(field))
         if index >= len(headers):
-            tab.column_dimensions[letters(index)].width = WIDTHS[field]
+            tab.column_dimensions[column_letters(index)].width = WIDTHS[field]
     for number in range(layout.header_row + 1, tab.max_row + 1):
         said = texts(results.get(number))
         for index, field in columns.items():

@@ -13,18 +13,26 @@ import xlsxwriter
 
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Cell, FlaggedCell, Grid, Layout, ResultRow, Scalar, Text
+from bulkcast.model import (
+    COLUMNS_MAX,
+    ROWS_MAX,
+    Cell,
+    FlaggedCell,
+    Grid,
+    Layout,
+    ResultRow,
+    Scalar,
+    Text,
+    column_letters,
+)
 from bulkcast.reporter.files import Draft, Existing, Written, replacing
 from bulkcast.reporter.ooxml import COLOURS
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
-    COLUMNS_MAX,
     FIELDS,
     MEANINGS,
-    ROWS_MAX,
     WIDTHS,
     Area,
-    letters,
     place,
     rules,
     storable,
@@ -57,9 +65,6 @@ _FORMATS: Final = {
     "moment": "yyyy-mm-dd hh:mm:ss",
 }
 
-_ROWS_MAX: Final = 1_048_576
-"""Rows of a worksheet (Microsoft, Excel specifications and limits)."""
-
 Cells = Mapping[int, Sequence[Cell]]
 
 
@@ -88,11 +93,11 @@ def write_workbook(
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
         )
-    if end > _ROWS_MAX:
+    if end > ROWS_MAX:
         raise CannotStart(
             "The sheet has {n} rows, more than the {most} of a worksheet; use .csv",
             n=end,
-            most=_ROWS_MAX,
+            most=ROWS_MAX,
         )
     table = (row for number, row in cells.items() if number >= layout.header_row)
     width = max(len(headers), *map(_extent, table), 0)
@@ -100,7 +105,7 @@ def write_workbook(
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
             "columns of results; delete what is far to the right",
-            column=letters(width - 1),
+            column=column_letters(width - 1),
             n=len(FIELDS),
         )
     columns = place(headers, width)

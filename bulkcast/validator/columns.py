@@ -9,7 +9,7 @@ from typing import Final
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, bare_names, fold
 from bulkcast.i18n import marked
 from bulkcast.messages import issue
-from bulkcast.model import Issue, Severity
+from bulkcast.model import Issue, Severity, column_letters
 
 _NEAR: Final = 0.87
 """difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of
@@ -56,16 +56,7 @@ def address(index: int, row: int) -> str:
     >>> address(7, 7), address(26, 1), address(701, 2)
     ('H7', 'AA1', 'ZZ2')
     """
-    return f"{letters(index)}{row}"
-
-
-def letters(index: int) -> str:
-    """A column's letters; `index` counts from 0."""
-    name, rest = "", index + 1
-    while rest:
-        rest, letter = divmod(rest - 1, 26)
-        name = chr(ord("A") + letter) + name
-    return name
+    return f"{column_letters(index)}{row}"
 
 
 class _Resolving:

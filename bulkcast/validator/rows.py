@@ -34,9 +34,10 @@ from bulkcast.model import (
     Severity,
     Target,
     Text,
+    column_letters,
 )
 from bulkcast.safe_text import masked
-from bulkcast.validator.columns import address, letters
+from bulkcast.validator.columns import address
 from bulkcast.validator.parsing import Finding, Memory, Reading, visible
 
 Values = Mapping[str, SettingValue]
@@ -363,7 +364,7 @@ class RowChecker:
         known = self._known.get(what)
         if known is None:
             header = None if column is None else column.header
-            cell = None if column is None else letters(column.index)
+            cell = None if column is None else column_letters(column.index)
             known = issue(
                 code, row=None, column=header, cell=cell, value=value, severity=severity, **args
             )
@@ -376,7 +377,7 @@ class RowChecker:
         """The issue of a row with more cells than headers; any of them may hold a secret."""
         held = ", ".join(text(cell) for cell in extra)
         value = _MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
-        return issue("row.extra_cells", cell=letters(width), value=value)
+        return issue("row.extra_cells", cell=column_letters(width), value=value)
 
     # -------------------------------------------------------------- what a row comes to
 
