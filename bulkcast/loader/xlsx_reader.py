@@ -1,4 +1,4 @@
-"""The reference reader of xlsx workbooks: openpyxl's rows with their annotations."""
+"""The reference reader of xlsx workbooks: rows by openpyxl, with their annotations."""
 
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from bulkcast.model import ROWS_MAX, Cell
 
 
 class Reference:
-    """A workbook, its rows read by openpyxl.
+    """A workbook whose rows openpyxl's worksheet parser reads.
 
-    By its parser of worksheets alone: the whole of it refuses a workbook for a style.
+    `load_workbook` is not used: it refuses a whole workbook because of one style.
     """
 
     def __init__(self, path: Path) -> None:
-        # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
+        # openpyxl warns of drop-downs and headers it will not keep; nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
         self._package = xlsx_package.read_package(self._packed)
@@ -33,14 +33,14 @@ class Reference:
         self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._packed.close()
 
     def _shared(self, name: str | None) -> list[str]:
         if name is None:
             return []
         with self._packed.open(name) as part:
-            return list(xlsx_fast.shared(part))
+            return list(xlsx_fast.shared_strings(part))
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -51,17 +51,17 @@ class Reference:
         found = annotations.read_annotations(self._packed, tab)
         width = 0
         for number, cells in self.head(tab):
-            # A row may end before the table does: a merged range goes on where no cells are.
+            # A merged range may reach beyond the last cell of a row.
             width = max(width, len(cells))
             flagged = found.flag(number, cells, width=width)
             yield (number, flagged), number in found.hidden
 
-    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
-        """Whether error cells of a worksheet look blank: never."""
+    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # part of the protocol
+        """Whether error cells of a worksheet look blank: never with openpyxl."""
         return False
 
     def head(self, tab: str) -> Iterator[Line]:
-        """The lines as openpyxl alone has them."""
+        """The lines as openpyxl reads them, without annotations."""
         with self._packed.open(annotations.part_of(self._package, tab)) as source:
             parser = _RowsOnly(
                 source,
@@ -79,21 +79,21 @@ class Reference:
                 yield number, self._cells(row)
 
     def _cells(self, row: Sequence[Mapping[str, Any]]) -> Sequence[Cell]:
-        """The cells where they stand, those that the row leaves out included."""
+        """The cells in their columns, with None where the row has no cell."""
         width = min(max((cell["column"] for cell in row), default=0), WIDEST)
         cells: list[Cell] = [None] * width
         for cell in row:
             if cell["column"] <= width:
-                # A comment between the cells passes for one without a style.
+                # openpyxl takes an XML comment between cells for a cell without a style.
                 number_format = self._package.formats[cell["style_id"] or 0]
                 cells[cell["column"] - 1] = cell_of(cell["value"], cell["data_type"], number_format)
         return tuple(cells)
 
 
 class _RowsOnly(WorkSheetParser):
-    """openpyxl's parser of a worksheet, kept to the rows.
+    """openpyxl's worksheet parser, limited to the rows.
 
-    The whole of it refuses a sheet for a drop-down over all columns, as LibreOffice writes them.
+    The complete parser refuses a sheet with a drop-down over all columns, as LibreOffice writes it.
     """
 
     def parse(self) -> Generator[Any, None, None]:
