@@ -161,7 +161,7 @@ def _labels(frame: DataFrame, name: str) -> tuple[str, ...]:
 
 
 def _is_secret(label: str, mapped: dict[str, str], endpoint: Endpoint) -> bool:
-    column = endpoint.column_for(mapped.get(fold(label), "")) or endpoint.column_for(label)
+    column = endpoint.mapped_column(label, mapped)
     return column is not None and column.secret
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold
+from bulkcast.catalogue import Endpoint, Setting, fold, is_result_column
 from bulkcast.errors import BulkcastError
 from bulkcast.model import Target, Text
 
@@ -274,9 +274,9 @@ def header_names(
     mapped = {fold(header): key for header, key in mapping.items()}
     found: dict[str, str] = {}
     for header in headers:
-        if header.strip().casefold().startswith(RESULT_PREFIX):
+        if is_result_column(header):
             continue
-        column = endpoint.column_for(mapped.get(fold(header), "")) or endpoint.column_for(header)
+        column = endpoint.mapped_column(header, mapped)
         if column is not None and (name := short_header(header)):
             found.setdefault(column.key, name)
     return {key: name for key, name in found.items() if not _is_both(name, endpoint.by_key[key])}

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, is_result_column
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import csv_reader, table, workbook
@@ -213,7 +213,7 @@ def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:
     columns = {
         index: header.strip().casefold().removeprefix(RESULT_PREFIX)
         for index, header in enumerate(sheet.headers)
-        if header.strip().casefold().startswith(RESULT_PREFIX)
+        if is_result_column(header)
     }
     written = (
         (row.number, {name: str(row.cells[index] or "") for index, name in columns.items()})

@@ -32,9 +32,7 @@ class SwallowedRows:
     ) -> None:
         self._delimiter = delimiter
         mapped = {fold(header): key for header, key in mapping.items()}
-        columns = [
-            endpoint.by_key.get(mapped.get(fold(h), "")) or endpoint.column_for(h) for h in headers
-        ]
+        columns = [endpoint.mapped_column(header, mapped) for header in headers]
         self._ids = [i for i, c in enumerate(columns) if c and isinstance(c.kind, IdKind)]
         self._found: list[Issue] = []
 
@@ -341,7 +339,7 @@ class _Records:
                 what=_csv_error(str(exc)),
             ) from exc
         except UnicodeDecodeError as exc:
-            raise encoding.not_throughout(self._path, self.encoding) from exc
+            raise encoding.invalid_bytes(self._path, self.encoding) from exc
         if reader.line_num > n:
             count = {"lines": str(reader.line_num), "rows": str(n)}
             said = marked("The file's {lines} lines are {rows} rows: some cells hold line breaks.")

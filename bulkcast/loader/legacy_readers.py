@@ -524,9 +524,8 @@ class Calamine:
             return look(self._path, tab, end[0] + 1 if end else 0)
         except (UnreadableSheet, MemoryError):
             raise
-        # lxml, zipfile and struct raise anything on a malformed file.  Calamine could read the file,
-        # and a remark says what is missing; but an xlsb date read as a number
-        # would pass for an id.
+        # lxml, zipfile and struct raise anything on a malformed file.  Calamine could read it, and
+        # a remark says what is missing; but an xlsb date read as a number would pass for an id.
         except Exception as exc:
             if self._path.suffix.lower() == ".xlsb":
                 raise UnreadableSheet(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
@@ -298,9 +298,7 @@ def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
 
 def own_columns(names: Sequence[str]) -> frozenset[int]:
     """The indexes of the columns that are the user's, not an earlier run's results."""
-    return frozenset(
-        i for i, n in enumerate(names) if not n.strip().casefold().startswith(RESULT_PREFIX)
-    )
+    return frozenset(i for i, name in enumerate(names) if not is_result_column(name))
 
 
 def header_remark(header: Header) -> Iterator[Text]:

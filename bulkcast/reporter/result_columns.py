@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
 
-from bulkcast.catalogue import RESULT_PREFIX, Label
+from bulkcast.catalogue import RESULT_PREFIX, Label, is_result_column
 from bulkcast.model import ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
@@ -47,11 +47,6 @@ and so does the next run."""
 def title(field: str) -> str:
     """The header of `field`'s column."""
     return RESULT_PREFIX + field
-
-
-def is_ours(header: str) -> bool:
-    """Whether `header` is that of a column an earlier run has written."""
-    return header.strip().casefold().startswith(RESULT_PREFIX)
 
 
 def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
@@ -165,7 +160,7 @@ class Area:
     ) -> Self:
         """Of a sheet with these `headers`, whose result columns are `columns`."""
         at = {field: index for index, field in columns.items()}
-        users = (i for i, header in enumerate(headers) if header and not is_ours(header))
+        users = (i for i, header in enumerate(headers) if header and not is_result_column(header))
         return cls(
             header_row=header_row,
             last_row=last_row,

@@ -25,13 +25,14 @@ from bulkcast.catalogue import (
     Role,
     Setting,
     TextKind,
+    is_result_column,
 )
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import LOCKS, blank_said, values_said
 from bulkcast.i18n import marked
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, RawRow, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import is_ours, writable
+from bulkcast.reporter.result_columns import writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def _others(sheet: Sheet) -> Iterator[int]:
     """The user's columns; those without a header only where they hold anything."""
     for index, header in enumerate(sheet.headers):
         filled = header.strip() or any(row.cells[index] not in (None, "") for row in sheet.rows)
-        if filled and not is_ours(header):
+        if filled and not is_result_column(header):
             yield index
 
 

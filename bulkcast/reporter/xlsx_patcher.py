@@ -14,6 +14,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from lxml import etree
 
+from bulkcast.catalogue import is_result_column
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import COLUMNS_MAX, Layout, ResultRow, Text, column_letters
@@ -38,7 +39,6 @@ from bulkcast.reporter.result_columns import (
     FIELDS,
     Area,
     column_index,
-    is_ours,
     place,
     storable,
     texts,
@@ -614,7 +614,7 @@ class _Patch:
 
     def users_columns(self) -> frozenset[int]:
         """The columns that have a header of the user's."""
-        return frozenset(i for i, h in enumerate(self._headers) if h and not is_ours(h))
+        return frozenset(i for i, h in enumerate(self._headers) if h and not is_result_column(h))
 
     def cells(self, grammar: Grammar) -> ResultCells:
         """What the rows get."""
@@ -624,7 +624,7 @@ class _Patch:
 def _first_free(width: int, under_drawings: int, headers: Sequence[str]) -> int:
     """Where new columns may begin: behind all values, and behind pictures if there is room."""
     most = COLUMNS_MAX - len(FIELDS)
-    if width > most and not any(is_ours(header) for header in headers):
+    if width > most and not any(is_result_column(header) for header in headers):
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
             "columns of results; delete what is far to the right",

@@ -8,12 +8,12 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final, overload
 
-from bulkcast.catalogue import Endpoint, Role
+from bulkcast.catalogue import Endpoint, Role, is_result_column
 from bulkcast.model import Block, Change, CheckedRow, Invalid, Issue, RawRow, Severity
 from bulkcast.validator import duplicates
 from bulkcast.validator.cells import memory_for
 from bulkcast.validator.column_checks import Suspicions
-from bulkcast.validator.columns import Columns, is_result, resolve
+from bulkcast.validator.columns import Columns, resolve
 from bulkcast.validator.duplicates import Claims, Name, Settled, Treatment
 from bulkcast.validator.rows import Column, RowCheck, RowChecker, at
 
@@ -98,7 +98,7 @@ class Checking:
         self._names = [
             index
             for index, header in enumerate(headers)
-            if index not in self.columns.held and header.strip() and not is_result(header)
+            if index not in self.columns.held and header.strip() and not is_result_column(header)
         ]
 
     def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
