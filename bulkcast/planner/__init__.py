@@ -165,7 +165,7 @@ def _key(group: Sequence[Change]) -> RequestKey:
 
 
 def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
-    """Earliest lock first, no lock last, then sheet order; none after a request that waits for it."""
+    """Earliest lock first, no lock last, then sheet order; chained requests keep their order."""
     awaited: dict[RequestKey, tuple[bool, int]] = {}
 
     def urgency(request: Request) -> tuple[bool, int]:

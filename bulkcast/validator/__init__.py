@@ -1,4 +1,4 @@
-"""Checks a sheet: every row becomes a `Change`, or an `Invalid` with all that is wrong with it."""
+"""Checks a sheet: every row becomes a `Change`, or an `Invalid` with all its errors."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
-    """Every row of `sheet`, checked, as `SheetCheck` does."""
+    """Check a whole sheet in memory."""
     checking = SheetCheck(sheet.headers, sheet.layout.header_row, endpoint, rules)
     checking.take(sheet.rows)
     return checking.result(sheet.issues)
