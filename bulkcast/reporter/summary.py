@@ -1,4 +1,4 @@
-"""Results counted by one of the user's own columns: which campus or teacher has the failures."""
+"""Results counted by one of the user's own columns, such as campus or teacher."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from bulkcast.model import RowStatus
 
 @dataclass(frozen=True, slots=True)
 class Crosstab:
-    """How many rows of each status there are for each value of a column."""
+    """Number of rows of each status for each value of a column."""
 
     column: str
     statuses: tuple[RowStatus, ...]
-    """Those that occur, in their fixed order."""
+    """The statuses that occur, in their fixed order."""
     counts: tuple[tuple[str, tuple[int, ...]], ...]
     """Value → count for each of `statuses`; values in the order of their first row."""

@@ -206,8 +206,8 @@ class RowChecker:
         }
         self._all_targets = frozenset(t.key for t in endpoint.targets)
         self.other_tables: dict[int, Issue] = {}
-        """Row of a further header whose columns differ → its issue; the rows below it cannot be read
-        with the first header."""
+        """Row of a further header whose columns differ → its issue; the rows below it cannot be
+        read with the first header."""
         self._known: dict[tuple[object, ...], Issue] = {}
         self._quoted: dict[int, int] = {}
         """`id` of a known issue → length of the longest argument that quotes a cell."""
