@@ -86,15 +86,15 @@ def bare_names(header: str) -> Iterator[str]:
     """
     text = unicodedata.normalize("NFKC", header).casefold().translate(_SIMPLIFIED)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    outside, inside = _parted(text)
+    outside, inside = _split_brackets(text)
     names = [outside] if outside.strip(_EDGES) else inside
     for name in names:
-        yield from _peeled(name)
+        yield from _without_hints(name)
 
 
 def names_in_brackets(header: str) -> tuple[str, ...]:
     """The texts in the brackets of `header`."""
-    return tuple(filter(None, (part.strip(_EDGES) for part in _parted(header)[1])))
+    return tuple(filter(None, (part.strip(_EDGES) for part in _split_brackets(header)[1])))
 
 
 _PARTS: Final = (
@@ -106,7 +106,7 @@ such as "Live playback", which is not a list of two settings."""
 _MOST_PARTS: Final = 12
 
 
-def _parted(text: str) -> tuple[str, list[str]]:
+def _split_brackets(text: str) -> tuple[str, list[str]]:
     """The text outside brackets, and the text in each outermost pair of brackets."""
     outside, inside, depth = "", [""], 0
     for character in unicodedata.normalize("NFKC", text):
@@ -123,7 +123,7 @@ def _parted(text: str) -> tuple[str, list[str]]:
     return outside, inside
 
 
-def _peeled(name: str) -> Iterator[str]:
+def _without_hints(name: str) -> Iterator[str]:
     """`name`, then the same with more and more hints removed from its ends."""
     seen: set[str] = set()
     waiting = [name]
@@ -141,8 +141,8 @@ def _peeled(name: str) -> Iterator[str]:
             waiting.append(now[2:])
 
 
-_MOST_KEPT: Final = 1024
-_LONGEST_KEPT: Final = 4096
+_CACHED: Final = 1024
+_LONGEST_CACHED: Final = 4096
 """Headers whose columns are cached, and the longest header to cache; both bound the memory."""
 
 # ------------------------------------------------------------------ settings
@@ -471,20 +471,20 @@ class Endpoint:
 
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
-        if len(header) > _LONGEST_KEPT:
+        if len(header) > _LONGEST_CACHED:
             return self._column_for(header)
-        if header not in self._kept:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[header] = self._column_for(header)
-        return self._kept[header]
+        if header not in self._columns_by_header:
+            if len(self._columns_by_header) >= _CACHED:
+                self._columns_by_header.clear()
+            self._columns_by_header[header] = self._column_for(header)
+        return self._columns_by_header[header]
 
     def mapped_column(self, header: str, mapping: Mapping[str, str]) -> Setting | None:
         """The column `header` stands for; `mapping` (folded header → setting) comes first."""
         return self.column_for(mapping.get(fold(header), "")) or self.column_for(header)
 
     @cached_property
-    def _kept(self) -> dict[str, Setting | None]:
+    def _columns_by_header(self) -> dict[str, Setting | None]:
         """Header → column, cached: a CSV file is tried with many encodings and delimiters."""
         return {}
 
@@ -493,7 +493,9 @@ class Endpoint:
         named = exact or self.by_header.get(fold(header))
         if named or self.candidates(header):
             return named
-        bracketed = [c for part in names_in_brackets(header) if (c := self._inside(part))]
+        bracketed = [
+            c for part in names_in_brackets(header) if (c := self._column_in_brackets(part))
+        ]
         if bracketed and self._could_be(header):
             return bracketed[0]
         # Hints are removed only if the header as it stands names no column.
@@ -507,7 +509,7 @@ class Endpoint:
         bare = list(map(fold, (header, *bare_names(header))))
         could = self._could_be(header)
         named = next((c.key for b in bare if (c := self.by_header.get(b))), None)
-        inner = [self._inside(part) for part in names_in_brackets(header)]
+        inner = [self._column_in_brackets(part) for part in names_in_brackets(header)]
         others = tuple(dict.fromkeys(column.key for column in inner if column))
         if could:
             return () if len(others) == 1 and others[0] in could else could
@@ -565,7 +567,7 @@ class Endpoint:
         names = map(fold, (header, *bare_names(header)))
         return next((k for name in names if (k := self.ambiguous_headers.get(name))), ())
 
-    def _inside(self, part: str) -> Setting | None:
+    def _column_in_brackets(self, part: str) -> Setting | None:
         return self.by_key.get(part) or self.by_header.get(fold(part))
 
     def mentioned(self, header: str) -> Setting | None:

@@ -1,8 +1,7 @@
-"""The workbook to fill in, drawn from the table; takes over the rows of an old sheet."""
+"""Writes the workbook to fill in, also with the rows of an old sheet."""
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from bulkcast.explanations import LOCKS, blank_said, values_said
 from bulkcast.i18n import marked
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, RawRow, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import writable
+from bulkcast.reporter.result_columns import text_width, writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +40,19 @@ class TemplateColumn:
 
     key: str
     header: str
-    """Both languages, the reader's own above, so that either half and both name the column."""
+    """Both languages, the reader's first."""
     width: int
     """In characters, as spreadsheets count column widths."""
     note: str
-    """What the header's note says."""
+    """Text of the header's note."""
     prompt: str
-    """What a chosen cell says, at most 255 characters."""
+    """Prompt shown at a selected cell, at most 255 characters."""
     words: tuple[str, ...] = ()
-    """The drop-down's words; empty where any value may be typed."""
+    """The drop-down's words; empty if any value may be typed."""
     list_name: str = ""
     """The defined name of the drop-down's list; equal lists share one."""
     number_format: str = "General"
-    """`@` keeps what is typed as text."""
+    """`@` is text."""
     role: Role = Role.SETTING
 
 
@@ -66,7 +65,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
     mark = " *" if s.role is Role.TARGET else ""
     choices = s.kind.choices if isinstance(s.kind, ChoiceKind) else ()
     words = tuple(c.label.pair(lang) for c in choices)
-    longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(_wide, words), 0)
+    longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(text_width, words), 0)
     first, second = s.label.ordered(lang)
     return TemplateColumn(
         key=s.key,
@@ -93,11 +92,6 @@ _FORMATS: Final[Mapping[type[Kind], str]] = {
 }  # fmt: skip
 
 
-def _wide(text: str) -> int:
-    """The text's width in characters; a Chinese one is two wide."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
 def _note(s: Setting, lang: str) -> str:
     values = Label("Values", "取值").say(lang)
     lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
@@ -106,17 +100,17 @@ def _note(s: Setting, lang: str) -> str:
 
 
 _TYPED_AS_TEXT: Final = (IdKind, IdListKind, ChoiceKind, IntegerKind)
-"""Kinds whose numbers are only digits: no text of them hides what was wrong."""
+"""Kinds whose integers can be written as text without hiding a problem."""
 
 Value = str | int | float | bool | datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a template takes over from a sheet."""
+    """Headers and rows that a template takes over from a sheet."""
 
     own_headers: tuple[str, ...] = ()
-    """Of the columns that name no setting; they stand behind the template's own."""
+    """Headers of columns that name no setting; they follow the template's own."""
     rows: tuple[tuple[Value | None, ...], ...] = ()
     """A value for each column of the template, then for each of `own_headers`."""
     remarks: tuple[Text, ...] = ()
@@ -139,7 +133,7 @@ def carry(sheet: Sheet, endpoint: Endpoint) -> Carried:
 
 
 def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
-    """Key → the first column that names it; a second one is carried as a column of the user's."""
+    """Key → the first column that names it; a second one becomes a column of the user's own."""
     places: dict[str, int] = {}
     for index, header in enumerate(headers):
         column = endpoint.column_for(header)
@@ -149,7 +143,7 @@ def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
 
 
 def _others(sheet: Sheet) -> Iterator[int]:
-    """The user's columns; those without a header only where they hold anything."""
+    """The user's columns; those without a header only if they have values."""
     for index, header in enumerate(sheet.headers):
         filled = header.strip() or any(row.cells[index] not in (None, "") for row in sheet.rows)
         if filled and not is_result_column(header):
@@ -157,14 +151,14 @@ def _others(sheet: Sheet) -> Iterator[int]:
 
 
 def value(cell: Cell, kind: Kind | None) -> Value | None:
-    """The cell as it is written into a column of `kind`, or of the user's own for None.
+    """The value to write for a cell in a column of `kind`, or in a user's column for None.
 
     >>> from bulkcast.catalogue import TextKind
     >>> value(25096094, IdKind()), value(1.2345678901234568e17, IdKind()), value(123, TextKind())
     ('25096094', 1.2345678901234568e+17, 123)
     """
     if isinstance(cell, FlaggedCell):
-        # A number too wide for its column is whole all the same; of others, what is seen counts.
+        # A number too wide for its column is stored completely; else the shown text counts.
         return value(cell.value if cell.code == "id.display_shortened" else cell.shown, kind)
     if isinstance(cell, str):
         return writable(cell) or None
@@ -183,16 +177,16 @@ def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
 
 
 SCHEMA_VERSION: Final = "1"
-"""Of the workbook's build; raised when a reader would have to know."""
+"""Version of the template's structure; increased when readers must distinguish it."""
 
 _CREATED: Final = datetime(2026, 11, 23, tzinfo=UTC).replace(tzinfo=None)
 """Fixed, so that the same table gives the same file."""
 
 _ROWS: Final = 20_001
-"""The last row that filter and colours reach, unless more are carried over; a term is below it."""
+"""Last row of filter and colours, unless more rows are taken over; a term has fewer."""
 
 _OWN_WIDTH: Final = 20
-"""Of a column that was carried over, in characters."""
+"""Width of a user's column, in characters."""
 
 _COMPARED_ROWS: Final = 2_001
 """The last row whose ids are compared with each other; the comparison is quadratic."""
@@ -214,7 +208,7 @@ def write_template(
 ) -> Written:
     """Write the workbook to fill in to `target`; notes and instructions are in `lang`.
 
-    The rows of `filled_from` stand in it already, under the columns they belong to.
+    It contains the rows of `filled_from`, each value under its column.
 
     Raises:
         CannotStart: `target` exists and may not be replaced, cannot be written, or is no .xlsx.
@@ -275,7 +269,7 @@ def _write_classes(
 
 
 def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
-    """Each value as what it is: a text that begins with = stays one."""
+    """Write each value by its type; a text that begins with = stays a text."""
     for index, value in enumerate(values):
         match value:
             case None:
@@ -284,7 +278,7 @@ def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
                 tab.write_boolean(row, index, value)
             case int() | float() if math.isfinite(value):
                 tab.write_number(row, index, value)
-            # A workbook's days begin in 1900; earlier ones are kept as they read.
+            # A workbook's dates begin in 1900; earlier ones become texts.
             case datetime() if value.year >= 1900:
                 tab.write_datetime(row, index, value)
             case _:
@@ -320,7 +314,7 @@ def _header_format(book: Any, role: Role) -> Any:
 
 
 def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str, last_row: int) -> None:
-    """Red: an id that is none, or a row that sets something for no classroom.  Amber: twice."""
+    """Red for an invalid id or a row without a classroom, amber for a repeated id."""
     red = book.add_format({"bg_color": "#FFC7CE", "font_color": "#9C0006"})
     amber = book.add_format({"bg_color": "#FFEB9C", "font_color": "#7F6000"})
     blank = ",".join(f'${column}2=""' for column in ids)
@@ -343,14 +337,13 @@ def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str, last_row: int)
         })  # fmt: skip
 
 
-# ------------------------------------------------------------------ behind it
+# ------------------------------------------------------------------ hidden worksheets
 
 
 def _write_lists(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None:
-    """The drop-downs' words, one list a column, each under a name.
+    """Write the drop-downs' words, one list per column, each with a defined name.
 
-    A name, because Excel moves a direct reference to another sheet into an extension that other
-    programs delete.
+    Excel moves a direct reference to another sheet into an extension that other programs delete.
     """
     lists = {c.list_name: c.words for c in columns if c.words}
     for index, (name, words) in enumerate(lists.items()):
@@ -361,7 +354,7 @@ def _write_lists(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None
 
 
 def _write_keys(tab: Any, columns: Sequence[TemplateColumn]) -> None:
-    """What a program needs to know the workbook again, whatever became of its headers."""
+    """Write the keys of the columns, so that a program can recognise the workbook later."""
     tab.write_row(0, 0, ("bulkcast.schema", SCHEMA_VERSION))
     tab.write_row(1, 0, ("key", "column", "header"))
     for index, column in enumerate(columns):
@@ -408,7 +401,7 @@ _READ_ME_WIDTHS: Final = (34, 30, 84)
 
 
 def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
-    """One page of what to know; row heights are set, since LibreOffice does not grow them."""
+    """Write the instructions; row heights are set, since LibreOffice does not adjust them."""
     title = book.add_format({"bold": True, "font_size": 16, "font_color": _DARK})
     plain = book.add_format({"text_wrap": True, "valign": "vcenter"})
     for index, width in enumerate(_READ_ME_WIDTHS):

@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +35,7 @@ from bulkcast.reporter.result_columns import (
     place,
     rules,
     storable,
+    text_width,
     texts,
     title,
     writable,
@@ -201,7 +201,7 @@ def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int,
         broken = (_header_lines(str(v)) for v in row.values() if n == header_row)
         return min(max(broken, default=1), _LINES_MOST)
     wrapped = (
-        math.ceil(_text_width(line) / (WIDTHS[field] * _LINE_FILL))
+        math.ceil(text_width(line) / (WIDTHS[field] * _LINE_FILL))
         for column, field in columns.items()
         if field in _WRAPPED
         for line in [str(row[column])]
@@ -212,13 +212,8 @@ def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int,
 def _header_lines(header: str) -> int:
     """Lines that a header needs in a column of the user's."""
     return sum(
-        max(1, math.ceil(_text_width(line) / (_WIDTH * _LINE_FILL))) for line in header.split("\n")
+        max(1, math.ceil(text_width(line) / (_WIDTH * _LINE_FILL))) for line in header.split("\n")
     )
-
-
-def _text_width(text: str) -> int:
-    """Width in characters; a Chinese character counts two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _result_cell(field: str, text: str) -> Cell:

@@ -36,7 +36,7 @@ from bulkcast.model import (
     Text,
     column_letters,
 )
-from bulkcast.safe_text import masked
+from bulkcast.safe_text import MASK, masked
 from bulkcast.validator.columns import address
 from bulkcast.validator.parsing import Finding, Memory, Reading, visible
 
@@ -119,7 +119,6 @@ def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
         yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))
 
 
-_MASK: Final = "•••"
 _QUOTED_ARGS: Final = frozenset({"value", "part", "shown", "read", "stored"})
 """Arguments of messages that quote a cell."""
 _SHORTEST_HIDDEN: Final = 2
@@ -374,7 +373,7 @@ class RowChecker:
     def _extra_cells_issue(self, width: int, extra: Sequence[Cell]) -> Issue:
         """The issue of a row with more cells than headers; any cell may hold a secret."""
         held = ", ".join(text(cell) for cell in extra)
-        value = _MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
+        value = MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
         return issue("row.extra_cells", cell=column_letters(width), value=value)
 
     def row(self, judged: RowCheck) -> CheckedRow:
@@ -487,7 +486,7 @@ def _masked_issue(found: Issue, secrets: Collection[str]) -> Issue:
 def _shown(cell: Cell, setting: Setting) -> str | None:
     shown = text(cell)
     if setting.secret and shown:
-        return _MASK
+        return MASK
     short = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
     return visible(short)
 
