@@ -27,7 +27,8 @@ def told(gauge: Gauge, requests: int, **more: object) -> str:
     """What is said when that many of 10,000 rows have been sent."""
     values: dict[str, object] = {
         "counts": {RowStatus.APPLIED: requests}, "rows": 10_000, "requests": requests,
-        "rate": RATE, "retrying": 0, "sky": BreakerState.CLOSED, "held_s": 0.0, "open_s": 0.0,
+        "rate": RATE, "retrying": 0, "breaker_state": BreakerState.CLOSED,
+        "held_s": 0.0, "open_s": 0.0,
     }  # fmt: skip
     return ". ".join(gauge.words(Progress(**{**values, **more})))  # type: ignore[arg-type] # test data
 
@@ -44,7 +45,7 @@ def test_time_left_is_told_at_an_even_pace() -> None:
 @pytest.mark.parametrize(
     "held_up",
     [
-        {"held_s": 41.0}, {"held_s": 0.5}, {"open_s": 3.0, "sky": BreakerState.OPEN},
+        {"held_s": 41.0}, {"held_s": 0.5}, {"open_s": 3.0, "breaker_state": BreakerState.OPEN},
         {"breaker_state": BreakerState.HALF_OPEN}, {"retrying": 9_900},
         {"held_back": 1, "held_back_s": 9_999.0},
         {"slowed": True, "rate": RATE / 2},
