@@ -190,7 +190,7 @@ class Choice:
         return replace(self, words=tuple(word for word in self.words if word not in words))
 
     def spellings(self) -> Iterator[str]:
-        """Every accepted spelling, unfolded; what the English template writes comes third."""
+        """Every accepted spelling, unfolded; the English template writes the third one."""
         yield str(self.value)
         yield self.label.en
         yield self.label.both
@@ -253,7 +253,7 @@ class IntegerKind:
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
-    """A text, sent exactly as it stands in the cell."""
+    """A text, sent exactly as it is in the cell."""
 
     cut_at: int | None = None
     """Characters (code points) at which ClassIn silently cuts similar fields."""
@@ -334,7 +334,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """`key` holding one of `values` cannot stand beside `other` holding one of `other_values`."""
+    """`key` with one of `values` contradicts `other` with one of `other_values`."""
 
     code: str
     severity: Severity
@@ -384,7 +384,7 @@ Rule = Clash | Together | Needs | TooFew
 
 @dataclass(frozen=True, slots=True)
 class ReplyCode:
-    """One reply code, what it means here and what a person can do about it."""
+    """One reply code, its meaning, and what the user can do about it."""
 
     code: int
     kind: ReplyClass

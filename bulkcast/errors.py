@@ -33,7 +33,7 @@ class BulkcastError(Exception):
 
 
 class CannotStart(BulkcastError):
-    """The command, its options or its configuration cannot be carried out as they stand."""
+    """The command, its options or its configuration are not valid."""
 
     exit_status = 2
 
@@ -43,7 +43,7 @@ class UnreadableSheet(CannotStart):
 
 
 class NeedsHuman(BulkcastError):
-    """Somebody has to decide or repair something before this can be run."""
+    """The user has to decide or repair something before the run can start."""
 
     exit_status = 6
 

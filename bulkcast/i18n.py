@@ -93,7 +93,7 @@ _FILLED: Final = tuple(
 )
 """Filled-in sentences that may contain others come first."""
 AND_MORE: Final = marked("{rows} and {n} more")
-"""Rows of which only the first few are named; issues store it filled in."""
+"""A list of rows that names only the first few; issues store it filled in."""
 
 _AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")

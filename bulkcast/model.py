@@ -238,7 +238,7 @@ class Issue:
     cell: str | None
     """The cell's address as a spreadsheet shows it, such as `H7`."""
     value: str | None
-    """The value as seen; masked where the setting is secret."""
+    """The value as seen; masked if the setting is secret."""
     message: Text
     fix: Text
 
@@ -408,7 +408,7 @@ class Verdict:
 
     kind: ReplyClass
     code: str
-    """ClassIn's reply code in digits, or a dotted problem code where there is none."""
+    """ClassIn's reply code in digits, or a dotted problem code if there is none."""
     args: Mapping[str, str] = field(default_factory=dict)
     """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
     ambiguous: bool = False

@@ -19,8 +19,8 @@ _SPELLED: Final = {"+": r"(?:\+|-|%2b)", "/": r"(?:/|_|%2f)"}
 
 
 def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
-    r"""`text` with each of `secrets` masked, in whatever case: plain, percent-encoded, escaped as
-    in JSON or HTML, as hex digits, as base64 of its own or within that of a longer text.
+    r"""`text` with every form of each of `secrets` masked, ignoring case: plain, percent-encoded,
+    escaped as in JSON or HTML, in hex digits, in base64 alone or inside that of a longer text.
 
     The result covers the first `most` characters; a secret that begins there is masked completely.
     A secret of a few characters is masked with the whole word around it, since the rest of a known

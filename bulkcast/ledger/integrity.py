@@ -114,7 +114,7 @@ _IS_NAME: Final = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """A run of which the ledger lacks entries."""
+    """A run with entries missing in the ledger."""
 
     folder: Path
     lost: Counts

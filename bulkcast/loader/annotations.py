@@ -51,7 +51,7 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What is special about the cells of one worksheet, by the row's number."""
+    """Hidden rows, special cells and merged ranges of one worksheet."""
 
     hidden: frozenset[int] = frozenset()
     """The hidden rows."""

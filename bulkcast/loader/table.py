@@ -18,7 +18,7 @@ Chunk = tuple[Sequence[int], Sequence[Cells]]
 """Some consecutive lines: their numbers, and the cells of each."""
 
 WIDEST: Final = 256
-"""Columns to keep where no header stands; a stray cell may be 16,384 columns away."""
+"""Columns to read at most; a stray cell may be in column 16,384."""
 HEADER_WITHIN: Final = 10
 """Lines searched for the header; Chinese templates put a title and notes above it."""
 
@@ -38,7 +38,7 @@ class Header:
 
     @property
     def is_result_sheet(self) -> bool:
-        """Whether the file was written by bulkcast beside a user's rows."""
+        """Whether the sheet has result columns of bulkcast."""
         return is_results(self.names)
 
 

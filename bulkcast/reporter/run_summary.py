@@ -150,10 +150,10 @@ def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Crosstab:
-    """How many rows of each status there are for each value of a column."""
+    """Number of rows of each status for each value of a column."""
 
     column: str
     statuses: tuple[RowStatus, ...]
-    """Those that occur, in their fixed order."""
+    """The statuses that occur, in their fixed order."""
     counts: tuple[tuple[str, tuple[int, ...]], ...]
     """Value → count for each of `statuses`; values in the order of their first row."""

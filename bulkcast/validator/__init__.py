@@ -4,16 +4,14 @@ from collections.abc import Iterator
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
-from bulkcast.validator.duplicates import Claims, Turn
+from bulkcast.validator.duplicates import Claims
 from bulkcast.validator.sheet import SheetCheck
-from bulkcast.validator.sheet_check import CheckRules, Validated, Validator
+from bulkcast.validator.sheet_check import CheckRules, Validator
 
 __all__ = [
     "CheckRules",
     "Claims",
     "SheetCheck",
-    "Turn",
-    "Validated",
     "Validator",
     "all_issues",
     "check",
