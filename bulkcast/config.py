@@ -62,7 +62,7 @@ def home(environ: Mapping[str, str]) -> Path:
 
     """
     named = environ.get("BULKCAST_HOME", "").strip()
-    return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
+    return _expand_user(named) if named else user_state_path("bulkcast", appauthor=False)
 
 
 def state(environ: Mapping[str, str]) -> Path:
@@ -74,7 +74,7 @@ def state(environ: Mapping[str, str]) -> Path:
     """
     named = environ.get("BULKCAST_STATE", "").strip()
     if named:
-        return _expanded(named)
+        return _expand_user(named)
     if os.name == "nt":
         return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "bulkcast"
     return Path("/var/tmp/bulkcast")  # noqa: S108 - not TMPDIR, of which each user may have another
@@ -158,10 +158,10 @@ def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
                 "{path} has no profile {name!r}; add [profiles.{name}]", path=path, name=name
             )
         return {}
-    return _checked(settings, path, name)
+    return _require_valid(settings, path, name)
 
 
-def _checked(settings: Any, path: Path, name: str) -> Mapping[str, str]:
+def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
     if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
         raise CannotStart(
             "profile {name!r} in {path} must hold texts in quotes only", name=name, path=path
@@ -205,10 +205,10 @@ def _secret(
     origins["secret"] = origins.pop("secret_file")
     # A path in the environment is relative to the current folder, as in a shell.
     beside = folder if origins["secret"] == "config.toml" else Path()  # noqa: S105 - a file's name
-    return _read_secret(beside / _expanded(named))
+    return _read_secret(beside / _expand_user(named))
 
 
-def _expanded(named: str) -> Path:
+def _expand_user(named: str) -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError:

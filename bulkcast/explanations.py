@@ -177,9 +177,9 @@ def lexicon(endpoint: Endpoint, tongue: Translator = ENGLISH) -> Iterator[Entry]
         facts = {"meaning": tongue.tell(meaning), "fix": tongue.tell(fix)}
         yield _entry(EntryKind.STATE, status, facts)
     for setting in endpoint.columns:
-        yield _entry(EntryKind.SETTING, setting.key, _of_setting(setting, tongue))
+        yield _entry(EntryKind.SETTING, setting.key, _setting_facts(setting, tongue))
     for reply in sorted(endpoint.replies, key=lambda r: r.code):
-        yield _entry(EntryKind.REPLY, str(reply.code), _of_reply(reply, tongue))
+        yield _entry(EntryKind.REPLY, str(reply.code), _reply_facts(reply, tongue))
     for code, problem in PROBLEMS.items():
         facts = {
             "severity": tongue.tell(problem.severity),
@@ -193,7 +193,7 @@ def _entry(kind: EntryKind, name: str, facts: Mapping[str, str]) -> Entry:
     return Entry(kind, str(name), {key: facts[key] for key in FACTS if facts.get(key)})
 
 
-def _of_setting(setting: Setting, tongue: Translator) -> Mapping[str, str]:
+def _setting_facts(setting: Setting, tongue: Translator) -> Mapping[str, str]:
     lang = tongue.lang
     return {
         "meaning": setting.help.say(lang),
@@ -208,7 +208,7 @@ def _of_setting(setting: Setting, tongue: Translator) -> Mapping[str, str]:
     }
 
 
-def _of_reply(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
+def _reply_facts(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
     return {
         "meaning": reply.meaning.say(tongue.lang),
         "outcome": tongue.tell(FATES[reply.kind]),

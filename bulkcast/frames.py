@@ -220,7 +220,7 @@ class _Reader:
             case date() | time() | timedelta():
                 return _date_cell(value)
             case _:
-                return self._of_numpy(value)
+                return self._numpy_scalar(value)
 
     def _integer(self, number: int) -> Cell:
         """An integer, exactly."""
@@ -236,7 +236,7 @@ class _Reader:
             return self._integer(int(number))
         return _number(float(number), math.inf)
 
-    def _of_numpy(self, value: Any) -> Cell:
+    def _numpy_scalar(self, value: Any) -> Cell:
         """Convert a NumPy scalar that is no instance of a Python type."""
         if getattr(value, "ndim", None) != 0:
             raise TypeError

@@ -146,7 +146,7 @@ class Translator:
         >>> ENGLISH.tell("{n} rows are hidden", n=14)
         '14 rows are hidden'
         """
-        return self._filled(self.look_up(template), words) if template else ""
+        return self._fill(self.look_up(template), words) if template else ""
 
     def count(self, one: str, many: str, n: int, /, **words: object) -> str:
         """The singular or plural template for `n`, filled; `{n}` is the number.
@@ -154,7 +154,7 @@ class Translator:
         >>> ENGLISH.count("{n} row", "{n} rows", 1), ENGLISH.count("{n} row", "{n} rows", 1200)
         ('1 row', '1,200 rows')
         """
-        return self._filled(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
+        return self._fill(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
 
     def say(self, text: Text) -> str:
         """Format a `Text`."""
@@ -172,7 +172,7 @@ class Translator:
         """Join sentences; in Chinese without spaces."""
         return ("" if self.lang == "zh" else " ").join(sentences)
 
-    def _filled(self, template: str, words: Mapping[str, object]) -> str:
+    def _fill(self, template: str, words: Mapping[str, object]) -> str:
         told = {name: self._word(name, value) for name, value in words.items()}
         return template.format_map(_Words(told, self._setting))
 
@@ -183,7 +183,7 @@ class Translator:
         """Join names with commas; in Chinese with 、."""
         return ("、" if self.lang == "zh" else COMMA).join(names)
 
-    def _phrase(self, value: str) -> str:
+    def _translate_phrase(self, value: str) -> str:
         for template, pattern in _FILLED:
             if found := pattern.fullmatch(value):
                 return self.tell(template, **found.groupdict())
@@ -209,35 +209,35 @@ class Translator:
     def _translated_argument(self, name: str, value: str) -> str:
         """Translate an argument whose name marks it as bulkcast's; others are unchanged."""
         for names, told in (
-            (PHRASES, self._phrase),
-            (COUNTED, self._counted),
-            (SPELLED, self._spelled),
-            (LABELLED, self._labelled),
-            (LISTS, self._listed),
-            (SERIES, self._series),
-            (ROWS, self._rows),
+            (PHRASES, self._translate_phrase),
+            (COUNTED, self._translate_counts),
+            (SPELLED, self._translate_alternatives),
+            (LABELLED, self._translate_labels),
+            (LISTS, self._translate_settings),
+            (SERIES, self._translate_list),
+            (ROWS, self._translate_rows),
         ):
             if name in names:
                 return told(value)
         return value
 
-    def _counted(self, value: str) -> str:
+    def _translate_counts(self, value: str) -> str:
         return _COUNTED.sub(lambda found: self._lead(found[0]), value)
 
-    def _spelled(self, value: str) -> str:
+    def _translate_alternatives(self, value: str) -> str:
         return self.look_up(OR).join(value.split(OR))
 
-    def _labelled(self, value: str) -> str:
+    def _translate_labels(self, value: str) -> str:
         return self.look_up(OR).join(self.label_of(key) or key for key in value.split(OR))
 
-    def _series(self, value: str) -> str:
+    def _translate_list(self, value: str) -> str:
         return self.listed(value.split(COMMA))
 
-    def _rows(self, value: str) -> str:
+    def _translate_rows(self, value: str) -> str:
         more = _AND_MORE.fullmatch(value)
-        return self.tell(AND_MORE, **more.groupdict()) if more else self._series(value)
+        return self.tell(AND_MORE, **more.groupdict()) if more else self._translate_list(value)
 
-    def _listed(self, value: str) -> str:
+    def _translate_settings(self, value: str) -> str:
         either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))
         return self.look_up(OR).join(map(self.listed, either))
 

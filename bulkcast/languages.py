@@ -61,7 +61,7 @@ def of_terminal(environ: Mapping[str, str]) -> Lang:
     named = next((environ[name] for name in _VARIABLES if environ.get(name)), "")
     if named in _UNSPOKEN:
         return "en"
-    wanted = [*environ.get("LANGUAGE", "").split(":"), named or _of_system()]
+    wanted = [*environ.get("LANGUAGE", "").split(":"), named or _system_locale()]
     return next((lang for name in wanted for lang in LANGS if _names(name, lang)), "en")
 
 
@@ -70,7 +70,7 @@ def _names(name: str, lang: Lang) -> bool:
     return spelled[:2] == lang and not spelled[2:3].isalpha()
 
 
-def _of_system() -> str:
+def _system_locale() -> str:
     """The locale on Windows, where terminals set no variable; empty elsewhere."""
     if os.name != "nt":
         return ""

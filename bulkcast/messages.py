@@ -693,8 +693,8 @@ def result_row(
         row=row,
         status=outcome.status,
         code=code,
-        message=_joined(sentences, tongue),
-        fix=_joined([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
+        message=_join(sentences, tongue),
+        fix=_join([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
         attempts=outcome.attempts,
         time=local_time(outcome.at, tz),
         run=run,
@@ -741,13 +741,13 @@ def _own_words(
     if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
     message, fix = explain(code, outcome.args, endpoint, tongue)
-    if outcome.status is RowStatus.UNCONFIRMED and not _tells_of_doubt(code, endpoint):
+    if outcome.status is RowStatus.UNCONFIRMED and not _mentions_doubt(code, endpoint):
         doubt, _ = explain("send.earlier", {}, endpoint, tongue)
         message = tongue.joined([message, doubt])
     return message, fix
 
 
-def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
+def _mentions_doubt(code: str, endpoint: Endpoint) -> bool:
     """Whether a code's message says that the row may have been applied."""
     if code.isdigit():
         reply = endpoint.by_code.get(int(code))
@@ -755,7 +755,7 @@ def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
     return not code.startswith(("plan.", "run."))
 
 
-def _joined(sentences: Iterable[str], tongue: Translator) -> str:
+def _join(sentences: Iterable[str], tongue: Translator) -> str:
     return tongue.joined(list(dict.fromkeys(s for s in sentences if s)))
 
 

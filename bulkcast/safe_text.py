@@ -39,7 +39,7 @@ def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
     pattern = re.compile(f"(?=({'|'.join(longest_first)}))", re.IGNORECASE)
     end = len(text) if most is None else most
     told, at = [], 0
-    for first, last in _merged(found.span(1) for found in pattern.finditer(text)):
+    for first, last in _merge_spans(found.span(1) for found in pattern.finditer(text)):
         if first >= end:
             break
         told += [text[at:first], MASK]
@@ -47,7 +47,7 @@ def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
     return "".join([*told, text[at:end]])
 
 
-def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _merge_spans(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Merge overlapping spans, which are sorted by their starts."""
     first, last = 0, 0
     for begin, end in spans:
@@ -120,7 +120,7 @@ def _views(text: str) -> Iterator[str]:
     """`text` as it is, and with every kind of escape and encoding in it decoded."""
     yield text
     percent = unquote(text)
-    yield from (percent, unquote_plus(text), html.unescape(text), _unescaped(text))
+    yield from (percent, unquote_plus(text), html.unescape(text), _decode_escapes(text))
     for run in _HEX_RUN.findall(text):
         for odd in (0, 1):
             digits = run[odd : len(run) - (len(run) - odd) % 2]
@@ -134,7 +134,7 @@ def _views(text: str) -> Iterator[str]:
 _ESCAPE: Final = re.compile(r"(?:\\u[0-9a-f]{4})+|\\.", re.IGNORECASE | re.DOTALL)
 
 
-def _unescaped(text: str) -> str:
+def _decode_escapes(text: str) -> str:
     """Decode JSON escapes in any text."""
 
     def undone(found: re.Match[str]) -> str:

@@ -392,7 +392,9 @@ def claim(
         raise _busy(institution, _read_note(note)) from None
     try:
         holder = {"run": run, "pid": os.getpid(), "since": since}
-        with hold(_shared(home, state), institution, _source(home, institution), holder) as sends:
+        with hold(
+            _shared_folder(home, state), institution, _source(home, institution), holder
+        ) as sends:
             note.write_text(json.dumps(holder), encoding="utf-8")
             yield sends
     except AlreadyHeld as held:
@@ -411,7 +413,7 @@ def _busy(institution: Institution, note: Mapping[str, object]) -> InstitutionBu
     )
 
 
-def _shared(home: Path, state: Path | None) -> Path:
+def _shared_folder(home: Path, state: Path | None) -> Path:
     return state or home / "locks"
 
 
@@ -449,7 +451,7 @@ def holder(home: Path, institution: Institution, state: Path | None = None) -> T
         except Timeout:
             return _holder(_read_note(note))
         lock.release()
-    elsewhere = current_holder(_shared(home, state), institution)
+    elsewhere = current_holder(_shared_folder(home, state), institution)
     return None if elsewhere is None else _holder(elsewhere)
 
 

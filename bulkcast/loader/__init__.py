@@ -53,23 +53,23 @@ def stream(
     """
     opener = _opener(path)
     with ExitStack() as stack:
-        with _errors_named(path):
+        with _name_errors(path):
             opened = stack.enter_context(opener(path, endpoint, options or ReadOptions()))
         # Only the reading is wrapped: an exception of the caller does not mean a damaged file.
-        opened.chunks = _guarded(opened.chunks, path)
+        opened.chunks = _chunks_with_errors_named(opened.chunks, path)
         try:
             yield opened
         except MemoryError as exc:
             raise _too_large(path) from exc
 
 
-def _guarded(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
-    with _errors_named(path):
+def _chunks_with_errors_named(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
+    with _name_errors(path):
         yield from chunks
 
 
 @contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
+def _name_errors(path: Path) -> Iterator[None]:
     """Turn every exception into a `BulkcastError` that names the file at `path`."""
     try:
         yield
@@ -141,7 +141,7 @@ def _opener(path: Path) -> _Opener:
 
 
 def _refuse_plan(path: Path) -> None:
-    with _errors_named(path), path.open("rb") as file:
+    with _name_errors(path), path.open("rb") as file:
         is_plan = plan_file.is_one(file.read(4096))
     if is_plan or path.suffix.lower() == plan_file.SUFFIX:
         raise UnreadableSheet(
@@ -173,7 +173,7 @@ def grid(path: Path, layout: Layout) -> Grid:
         UnreadableSheet: the file cannot be read as it was before.
 
     """
-    with _errors_named(path):
+    with _name_errors(path):
         if layout.kind in _DELIMITED:
             return Grid(csv_reader.lines(path, layout))
         if layout.kind in _OOXML:

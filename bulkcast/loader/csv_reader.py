@@ -112,7 +112,7 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
         doubts: EncodingConfidence | None = None
         if found.guess:
             doubts = EncodingConfidence(found.guess, stream.headers, endpoint, options.mapping)
-        stream.chunks = _observed(stream.chunks, swallowed, doubts)
+        stream.chunks = _observe(stream.chunks, swallowed, doubts)
         stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
         yield stream
 
@@ -130,7 +130,7 @@ def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
     return {number: list(map(unguard, row)) for number, row in found.items()}
 
 
-def _observed(
+def _observe(
     chunks: Iterable[Chunk], swallowed: SwallowedRows, doubts: EncodingConfidence | None
 ) -> Iterator[Chunk]:
     for numbers, rows in chunks:
@@ -252,7 +252,7 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
         raise UnreadableSheet("{name}: {what}", name=name, what=_csv_error(str(exc))) from exc
 
 
-def _width_limited(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
+def _limit_width(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
     """Pass the lines on while no row has more columns than a spreadsheet can have.
 
     The csv module builds a row as a whole: millions of empty cells would fill the memory.
@@ -323,7 +323,7 @@ class _Records:
             UnreadableSheet: a record is malformed; the sentence says where.
 
         """
-        lines = _width_limited(self._file, self.delimiter, self._path.name, self._skipped)
+        lines = _limit_width(self._file, self.delimiter, self._path.name, self._skipped)
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         n, at_once = 0, HEADER_WITHIN
         try:

@@ -458,15 +458,15 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if encoding is not None:
-        return _as_requested(path, head, encoding)
+        return _use_requested(path, head, encoding)
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise UnreadableSheet("{name} is in UTF-32; save it as CSV UTF-8.", name=path.name)
     for bom, named in _BOMS:
         if head.startswith(bom):
-            return _verified(path, head, named)
+            return _verify(path, head, named)
     zeros = _utf16_without_bom(path.name, head)
     if zeros:
-        return _verified(path, head, zeros, _guess_remark(zeros))
+        return _verify(path, head, zeros, _guess_remark(zeros))
     if _first_bad_line(path, "utf-8") is None:
         text = _whole_lines(head, "utf-8")
         by_header = score(text) > score(_whole_lines(head, DEFAULT_ENCODING))
@@ -487,7 +487,7 @@ def invalid_bytes(path: Path, encoding: str) -> UnreadableSheet:
     )
 
 
-def _as_requested(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
+def _use_requested(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
     try:
         known = codecs.lookup(encoding).name
         "".encode(known)
@@ -497,12 +497,10 @@ def _as_requested(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
             encoding=encoding,
         ) from exc
     named = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
-    return _verified(path, head, "utf-8-sig" if named else known)
+    return _verify(path, head, "utf-8-sig" if named else known)
 
 
-def _verified(
-    path: Path, head: bytes, encoding: str, remark: Text | None = None
-) -> DetectedEncoding:
+def _verify(path: Path, head: bytes, encoding: str, remark: Text | None = None) -> DetectedEncoding:
     if _first_bad_line(path, encoding) is not None:
         raise invalid_bytes(path, encoding)
     return DetectedEncoding(encoding, _whole_lines(head, encoding), remark)

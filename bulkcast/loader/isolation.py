@@ -172,7 +172,7 @@ def _refuse(refusal: BulkcastError) -> None:
 def _serve(kind: str, path: str) -> None:
     book = _open(kind, Path(path))
     for request in sys.stdin:
-        with _errors_reported():
+        with _report_errors():
             _reply(book, *json.loads(request))
         sys.stdout.flush()
 
@@ -216,12 +216,12 @@ def _limit() -> None:
 def _main(arguments: Sequence[str]) -> None:
     kind, path = arguments
     _limit()
-    with _errors_reported():
+    with _report_errors():
         _serve(kind, path)
 
 
 @contextmanager
-def _errors_reported() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """Report every exception to the parent as a refusal."""
     try:
         yield

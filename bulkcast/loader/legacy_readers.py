@@ -52,7 +52,7 @@ class _OdsAnnotations:
 
     def take(self, element: Any) -> None:
         """Take in a row element, which may stand for several rows."""
-        first, self.row = self.row + 1, self.row + _repeated(element, "rows")
+        first, self.row = self.row + 1, self.row + _repeat_count(element, "rows")
         same = range(first, min(self.row, self.last_row) + 1)
         if element.get(f"{{{_TABLE}}}visibility", "visible") != "visible":
             self.hidden.update(same)
@@ -100,30 +100,30 @@ def _rows(events: Any, tab: str) -> Iterator[Any]:
 
 
 def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
-    for column, cell in _placed(row):
-        flagged = _flagged(cell)
+    for column, cell in _cells_with_columns(row):
+        flagged = _flag(cell)
         if flagged is not None:
-            end = min(column + _repeated(cell, "columns"), WIDEST)
+            end = min(column + _repeat_count(cell, "columns"), WIDEST)
             yield from ((index, flagged) for index in range(column, end))
 
 
 def _merged(row: Any, number: int) -> Iterator[tuple[int, int, int, int]]:
     """The merged ranges that begin in a row: first column from 0, row, end column, last row."""
-    for column, cell in _placed(row):
+    for column, cell in _cells_with_columns(row):
         wide, tall = _number(cell, "number-columns-spanned"), _number(cell, "number-rows-spanned")
         if wide > 1 or tall > 1:
             yield column, number, column + wide, number + tall - 1
 
 
-def _placed(row: Any) -> Iterator[tuple[int, Any]]:
+def _cells_with_columns(row: Any) -> Iterator[tuple[int, Any]]:
     """The cells of a row, each with its column, from 0."""
     column = 0
     for cell in row:
         yield column, cell
-        column += _repeated(cell, "columns")
+        column += _repeat_count(cell, "columns")
 
 
-def _flagged(cell: Any) -> FlaggedCell | None:
+def _flag(cell: Any) -> FlaggedCell | None:
     formula, kind = cell.get(f"{{{_TABLE}}}formula"), cell.get(f"{{{_OFFICE}}}value-type")
     lines = cell.findall(f"{{{_TEXT}}}p")
     shown = "".join(text for line in lines for text in line.itertext())
@@ -135,7 +135,7 @@ def _flagged(cell: Any) -> FlaggedCell | None:
     return None
 
 
-def _repeated(element: Any, what: str) -> int:
+def _repeat_count(element: Any, what: str) -> int:
     return _number(element, f"number-{what}-repeated")
 
 
@@ -460,7 +460,7 @@ class Calamine:
 
     def __init__(self, path: Path, widest: int = WIDEST) -> None:
         try:
-            with _size_error_explained():
+            with _explain_size_error():
                 self._book = python_calamine.load_workbook(path)
         except python_calamine.PasswordError as exc:
             raise UnreadableSheet(
@@ -476,7 +476,7 @@ class Calamine:
 
     def head(self, tab: str) -> Iterator[Line]:
         """The lines of a worksheet, including empty columns left of its first cell."""
-        with _size_error_explained():
+        with _explain_size_error():
             sheet = self._book.get_sheet_by_name(tab)
         first_row, first_column = sheet.start or (0, 0)
         lead: tuple[Cell, ...] = (None,) * first_column
@@ -537,7 +537,7 @@ class Calamine:
 
 
 @contextmanager
-def _size_error_explained() -> Iterator[None]:
+def _explain_size_error() -> Iterator[None]:
     """Explain a file that is too large; calamine's error differs from others in its text only."""
     try:
         yield

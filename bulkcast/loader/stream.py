@@ -49,14 +49,14 @@ class Stream:
         """The rows, some hundreds at a time; cells beyond the headers only if they are no notes."""
         width = len(self.headers)
         return table.blocks(
-            self._padded_chunks(width) if self.notes_beside else self.chunks,
+            self._pad_chunks(width) if self.notes_beside else self.chunks,
             width=width, own=table.own_columns(self.headers), tally=self._tally,
             hidden=self.hidden, hide=self.hide,
         )  # fmt: skip
 
-    def _padded_chunks(self, width: int) -> Iterator[Chunk]:
+    def _pad_chunks(self, width: int) -> Iterator[Chunk]:
         for numbers, rows in self.chunks:
-            yield numbers, [_padded(row, width) for row in rows]
+            yield numbers, [_pad(row, width) for row in rows]
 
     def all_remarks(self) -> tuple[Text, ...]:
         """What the user should know about the file; complete once all rows were read."""
@@ -98,7 +98,7 @@ _AT_ONCE: Final = 1024
 _NOTHING: Final[tuple[Cell, ...]] = (None, "")
 
 
-def _padded(row: Cells, width: int) -> Cells:
+def _pad(row: Cells, width: int) -> Cells:
     if len(row) == width:
         return row
     return row[:width] if len(row) > width else (*row, *(None,) * (width - len(row)))

@@ -28,7 +28,7 @@ class Reference:
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
         self._package = xlsx_package.read_package(self._packed)
-        self._strings = self._shared(self._package.strings)
+        self._strings = self._read_strings(self._package.strings)
         self._dates = {i for i, f in enumerate(self._package.formats) if xlsx_package.is_date(f)}
         self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
 
@@ -36,7 +36,7 @@ class Reference:
         """Close the file."""
         self._packed.close()
 
-    def _shared(self, name: str | None) -> list[str]:
+    def _read_strings(self, name: str | None) -> list[str]:
         if name is None:
             return []
         with self._packed.open(name) as part:

@@ -167,14 +167,14 @@ class _Renderer:
         own = [unguard(cell) for cell in row] if self.guarded else list(row)
         added = self._result_cells(number) if row else {}
         if not added:
-            return [_guarded(cell) for cell in own]
+            return [_guard_cell(cell) for cell in own]
         # Cells beyond the header stay beyond it: below a result header, or within the table, they
         # would look like regular cells.
         held, beyond = own[: self.width], own[self.width :]
         filled = held + [""] * (max(self.width, *(i + 1 for i in added)) - len(held))
         for index, text in added.items():
             filled[index] = text
-        return [_guarded(cell) for cell in filled + beyond]
+        return [_guard_cell(cell) for cell in filled + beyond]
 
     def _result_cells(self, number: int) -> dict[int, str]:
         if number < self.layout.header_row:
@@ -206,7 +206,7 @@ def _open(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
             yield "", chain([first] if first else [], file)
 
 
-def _ending(source: Path, encoding: str) -> str:
+def _line_ending(source: Path, encoding: str) -> str:
     """The line ending of the source."""
     found = False
     with _open(source, encoding) as (_, lines):
@@ -220,7 +220,7 @@ def _ending(source: Path, encoding: str) -> str:
 def _write(source: Path, path: Path, sheet: _Renderer) -> int:
     """Write every record of `source`; return their number."""
     encoding = sheet.layout.encoding
-    ending = _ending(source, encoding)
+    ending = _line_ending(source, encoding)
     with _open(source, encoding) as (sep_line, lines):
         return _write_records(path, sheet, sheet.records(lines), sep_line, ending)
 
@@ -242,7 +242,7 @@ def _write_records(
     return n_rows
 
 
-def _guarded(cell: str) -> str:
+def _guard_cell(cell: str) -> str:
     """The cell, guarded unless it is a plain number; lone surrogates are escaped."""
     if _PLAIN_NUMBER.fullmatch(cell):
         return cell

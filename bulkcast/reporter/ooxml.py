@@ -74,11 +74,11 @@ def _entry(book: ZipFile, part: str) -> str | None:
     """The part's name in the zip, which may differ in letter case and slashes."""
     if part in book.NameToInfo:
         return part
-    wanted = _folded(part)
-    return next((name for name in book.namelist() if _folded(name) == wanted), None)
+    wanted = _fold_name(part)
+    return next((name for name in book.namelist() if _fold_name(name) == wanted), None)
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").casefold()
 
 

@@ -298,11 +298,11 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> No
     title = column.header.partition("\n")[0][:32]
     tab.data_validation(1, index, ROWS_MAX - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
-        "error_title": title, "error_message": _listed(column.words),
+        "error_title": title, "error_message": _join_words(column.words),
     })  # fmt: skip
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return " / ".join(words)[:255]
 
 

@@ -74,13 +74,13 @@ class Added(NamedTuple):
 
     def joined(self) -> bytes:
         """All cells in order."""
-        return self._filled(self.template.joined)
+        return self._fill(self.template.joined)
 
     def by_column(self) -> dict[int, bytes]:
         """Column → cell; `b""` for a blank one."""
-        return {i: self._filled(cell) for i, cell in self.template.by_column.items()}
+        return {i: self._fill(cell) for i, cell in self.template.by_column.items()}
 
-    def _filled(self, cell: bytes) -> bytes:
+    def _fill(self, cell: bytes) -> bytes:
         return cell.replace(b"\x00", self.row).replace(b"\x01", self.time)
 
 
@@ -333,7 +333,7 @@ class RowStream:
         """The row that begins at the current position; None at the end of the rows."""
         grammar = self.grammar
         while (tag := grammar.row_tag.match(self._buffer, self._at)) is None:
-            if self._ended():
+            if self._at_end():
                 return None
         found = _ROW_REF.search(tag[1])
         number = int(found[1]) if found else following
@@ -348,7 +348,7 @@ class RowStream:
         self._at += length + len(grammar.row_close)
         return Row(number, tag[1], body)
 
-    def _ended(self) -> bool:
+    def _at_end(self) -> bool:
         """Whether the rows end at the current position; if not, reads more."""
         at = _space_end(self._buffer, self._at)
         if self._buffer.startswith(self.grammar.rows_close, at):

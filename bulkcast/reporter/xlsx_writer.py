@@ -242,7 +242,7 @@ class _CellWriter:
             return
         write, shown, format_ = self._writer_for(value)
         if padding:
-            format_ = self._padded(padding)
+            format_ = self._padded_format(padding)
         if wrapped:
             format_ = self._wrapped
         write(row - 1, column, shown, self._head if is_header else format_)
@@ -265,7 +265,7 @@ class _CellWriter:
                 self.n_cut += len(text) < len(str(value))
                 return self._tab.write_string, text, self._formats["text"]
 
-    def _padded(self, zeros: str) -> object:
+    def _padded_format(self, zeros: str) -> object:
         """The format of numbers that are shown with so many digits, such as `0000`."""
         if zeros not in self._formats:
             padded = {"num_format": zeros, "valign": "top"}

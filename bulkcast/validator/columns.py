@@ -105,7 +105,7 @@ class _Resolver:
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
-            self._wrong("header.near_miss", index, header, suggestion=_spelled(column, near))
+            self._wrong("header.near_miss", index, header, suggestion=_spelling(column, near))
             if column not in self._held.values():
                 # So that errors in its cells are reported as well.
                 self._held[index] = column
@@ -180,7 +180,7 @@ class _Resolver:
         )
 
 
-def _spelled(column: Setting, folded: str) -> str:
+def _spelling(column: Setting, folded: str) -> str:
     """The spelling of `column` whose folded form is `folded`."""
     return next((s for s in column.spellings() if fold(s) == folded), column.key)
 

@@ -97,7 +97,7 @@ def moment_reader(tz: tzinfo) -> Reader:
     """A reader of points in time; times without an offset are in `tz`."""
 
     def read(cell: Cell) -> Reading:
-        said = _prepared(cell)
+        said = _normalise(cell)
         seconds = _seconds_of(said, tz)
         if seconds is not None and _EARLIEST <= seconds < _LATEST:
             return Reading(seconds, tuple(_findings(said, seconds, tz)))
@@ -111,7 +111,7 @@ def moment_reader(tz: tzinfo) -> Reader:
 _NO_TIME: Final = refused("time.not_a_time")
 
 
-def _prepared(cell: Cell) -> Cell:
+def _normalise(cell: Cell) -> Cell:
     """Prepare `cell` for reading: texts normalised, dates with separators."""
     if isinstance(cell, int) and not isinstance(cell, bool) and len(str(cell)) in {8, 12, 14}:
         cell = str(cell)

@@ -89,14 +89,14 @@ def digits_of(cell: str) -> tuple[str | None, Finding | None]:
     if is_digits(text):
         number = text.lstrip("0") or "0"
         return number, None if number == cell else cleaned_finding(cell, number)
-    unwrapped = _unwrapped(text)
+    unwrapped = _unwrap(text)
     if is_digits(unwrapped):
         number = unwrapped.lstrip("0") or "0"
         return number, cleaned_finding(cell, number, Severity.WARNING)
     return None, None
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     """`text` without quotes, labels, a text formula, `.0` and thousands separators."""
     inner = text.lstrip("'’‘`").strip()
     if wrapped := _AS_FORMULA.fullmatch(inner):
@@ -109,7 +109,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _why_no_id(text: str) -> str:
-    unwrapped = _unwrapped(text)
+    unwrapped = _unwrap(text)
     reasons = (
         (_SCIENTIFIC, "id.scientific"),
         (_NEGATIVE, "id.out_of_range"),

@@ -267,19 +267,19 @@ class RowChecker:
         if not given and (header := self._header_again(lines, place, values)):
             return header
         issues = [
-            self._at(cells, key, finding)
+            self._cell_issue(cells, key, finding)
             for key, reading in remarkable
             for finding in reading.findings
         ]
         unread = frozenset(key for key, reading in remarkable if reading.is_unread)
-        issues += self._of_rules(cells, broken, unread)
+        issues += self._rule_issues(cells, broken, unread)
         if len(given) > 1:
             both = Finding("target.both", {}, Severity.NOTE)
-            issues.append(self._at(cells, self.targets[given[1]], both))
+            issues.append(self._cell_issue(cells, self.targets[given[1]], both))
         elif not given and not any(key in self.targets for key, _ in remarkable):
-            issues.append(self._of_row("target.missing", targets=" or ".join(self.targets)))
+            issues.append(self._row_issue("target.missing", targets=" or ".join(self.targets)))
         if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
-            issues.append(self._of_row("row.nothing_to_set"))
+            issues.append(self._row_issue("row.nothing_to_set"))
         if self._secrets:
             issues = self._mask_secrets(cells, issues)
         if len(issues) > 1:
@@ -307,12 +307,12 @@ class RowChecker:
         held = {column.index: key for key, column in self._columns.items()}
         moved = [i for i, key in named.items() if held.get(i) != key]
         if not moved:
-            return RowCheck(number, values, None, (self._of_row("row.header_again"),))
+            return RowCheck(number, values, None, (self._row_issue("row.header_again"),))
         cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
         self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
         return RowCheck(number, values, None)
 
-    def _of_rules(
+    def _rule_issues(
         self, cells: "_Cells", broken: Sequence[Breach], unread: Set[str]
     ) -> Iterator[Issue]:
         for breach in broken:
@@ -321,9 +321,9 @@ class RowChecker:
                 continue
             finding = Finding(breach.code, breach.args, breach.severity)
             if breach.key is None:
-                yield self._of_row(breach.code, breach.severity, **breach.args)
+                yield self._row_issue(breach.code, breach.severity, **breach.args)
             else:
-                yield self._at(cells, breach.key, finding)
+                yield self._cell_issue(cells, breach.key, finding)
 
     def _mask_secrets(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
         """Mask the row's secrets in issues that quote other cells."""
@@ -335,13 +335,13 @@ class RowChecker:
         least = min(map(len, shown))
         return [_masked_issue(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
 
-    def _at(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
+    def _cell_issue(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
         """The issue for `finding` in the cell of `key`."""
         column = self._columns[key]
         value = _shown(cells[column.index], column.setting)
         return self._issue(finding.code, self._weigh(finding.severity), column, value, finding.args)
 
-    def _of_row(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
+    def _row_issue(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
         weight = None if severity is None else self._weigh(severity)
         return self._issue(code, weight, None, None, args)
 
