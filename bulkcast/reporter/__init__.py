@@ -1,7 +1,7 @@
-"""Hands the sheet back: the user's own file, with the outcome of every row behind its cells.
+"""Writes result sheets: the user's own file with the outcome of every row in extra columns.
 
-Where another kind of file is wanted, or only some rows, it is a new file with the cells.
-The file is written whole, read again, and only then given its name.
+For another kind of file, or for some rows only, it writes a new file with the sheet's cells.  Each
+file is written completely and verified before it gets its name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,17 +60,17 @@ if not TYPE_CHECKING:  # what reads and writes workbooks is loaded by who writes
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _NEW: Final = frozenset({"xlsx", *_DELIMITERS})
-"""Kinds of file that any sheet's results can be written as."""
+"""Kinds of files that can be written for any sheet."""
 
 _OWN: Final = frozenset({*_NEW, "xlsm"})
-"""Kinds of sheet whose own file takes the results."""
+"""Kinds of sheets whose own file can take the results."""
 
 
 def is_anew(target: Path, kind: str) -> bool:
-    """Whether results of a sheet of this `kind` are a new file at `target`, not the sheet's own.
+    """Whether results of a sheet of this `kind` need a new file at `target`.
 
     Raises:
-        CannotStart: they cannot be written as a file of that name.
+        CannotStart: a file of that kind cannot be written.
 
     """
     refuse_other_kind(target, kind)
@@ -88,12 +88,12 @@ def write_results(
     cells: Grid | None = None,
     lang: str = "en",
 ) -> Written:
-    """Write `source` with the seven columns of `results` behind its own to `target`.
+    """Write `source` to `target`, with the seven columns of `results` after its own columns.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
-    earlier result are replaced where they stand; rows without a result get blanks in them.
-    Where `cells` are given the result is a new file with these, of the kind its name says, and
-    `lang` is the language of its comments; `is_anew` says where they have to be.
+    earlier result are replaced in place; rows without a result get blanks in them.  With `cells`
+    the result is a new file with these cells, and `lang` is the language of its comments; `is_anew`
+    says when they are needed.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of a kind that cannot.
@@ -113,7 +113,7 @@ def write_results(
     with replacing(target, existing) as draft:
         if grid is not None:
             _write_anew(draft, _kind(target), layout, headers, by_row, grid, lang=lang)
-            draft.remarks.extend(_lost(draft, layout, results, grid, _kind(target)))
+            draft.remarks.extend(_loss_remarks(draft, layout, results, grid, _kind(target)))
         elif layout.kind in _DELIMITERS:
             csv_writer.write_csv(source, draft, layout, headers, by_row)
         else:
@@ -130,10 +130,10 @@ def write_bare(
     existing: Existing,
     lang: str = "en",
 ) -> Written:
-    """Write `results` below `headers`, each in its row, without the cells of the sheet.
+    """Write `headers` and `results`, each in its row, without the cells of the sheet.
 
-    A workbook becomes an xlsx file, whatever it was.  Nothing is replaced: what stands there may be
-    all that has the cells, so the result takes the next free name.
+    A workbook of any kind becomes an xlsx file.  An existing file is never replaced, since it may
+    be the only copy of the cells: the result takes the next free name.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of a kind that cannot.
@@ -173,10 +173,10 @@ def _write_anew(
     csv_writer.write_anew(draft, layout, headers, results, grid)
 
 
-def _lost(
+def _loss_remarks(
     draft: Draft, layout: Layout, results: Sequence[ResultRow], grid: Grid, kind: str
 ) -> Iterator[Text]:
-    """What there is to say of what a new file does not have."""
+    """Remarks about what a new file does not contain."""
     if layout.kind in _DELIMITERS:
         from bulkcast.reporter import csv_writer
 
@@ -185,38 +185,40 @@ def _lost(
         return
     words = {"kind": layout.kind, "name": draft.result.path.name}
     is_forced = layout.kind not in _OWN and kind == "xlsx"
-    yield Text(_UNWRITABLE if is_forced else _CELLS_ALONE, words)
+    yield Text(_UNWRITABLE_KIND if is_forced else _CELLS_ALONE, words)
     if grid.is_cut:
-        yield Text(_CUT, words)
-    unmarked = _NO_LONGER_WRONG | (_TYPED if kind in _DELIMITERS else frozenset())
+        yield Text(_COLUMNS_MISSING, words)
+    unmarked = _WORKBOOK_PROBLEMS | (_TYPE_PROBLEMS if kind in _DELIMITERS else frozenset())
     rows = [row.row for row in results if any(i.code in unmarked for i in row.issues)]
     if rows:
         yield Text(_NOW_SOUND, {**words, "n": str(len(rows)), "first": str(rows[0])})
 
 
-_UNWRITABLE: Final = marked(
+_UNWRITABLE_KIND: Final = marked(
     "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
 )
 _CELLS_ALONE: Final = marked(
     "{name} is new and has only the cells: the sheet's formats, formulas and other worksheets are"
     " not in it."
 )
-_CUT: Final = marked("{name} has the columns up to IV; those further to the right are not in it.")
+_COLUMNS_MISSING: Final = marked(
+    "{name} has the columns up to IV; those further to the right are not in it."
+)
 _NOW_SOUND: Final = marked(
     "Rows with cells that were refused for being a number, merged, or a formula without a value,"
     " and that are plain texts in {name}: {n}, the first of them row {first}. Mend them before you"
     " resubmit it, since a text is taken as it stands."
 )
-_NO_LONGER_WRONG: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
-"""Problems of a workbook's cell that a new file does not show."""
-_TYPED: Final = frozenset({"password.numeric", "cell.not_a_text"})
-"""Problems of a cell's type, which a delimited file does not have."""
+_WORKBOOK_PROBLEMS: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
+"""Problems of a workbook's cell that a new file no longer has."""
+_TYPE_PROBLEMS: Final = frozenset({"password.numeric", "cell.not_a_text"})
+"""Problems of a cell's type; a delimited file has no types."""
 
 
 def refuse_other_kind(target: Path, kind: str) -> None:
-    """Raise CannotStart if results of a sheet of this `kind` cannot be a file of that name.
+    """Raise CannotStart if results of a sheet of this `kind` cannot be written as `target`.
 
-    Without a kind: if a new file cannot.
+    With an empty kind: if a new file cannot.
     """
     wanted = _kind(target)
     if wanted not in _NEW and (wanted != kind or wanted not in _OWN):
