@@ -13,14 +13,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.catalogue import ChoiceKind
 from bulkcast.cli.console import Symbols, shown
-from bulkcast.cli.language import current_translator, said, tr, trn
+from bulkcast.cli.language import current_translator, said, spell, tr, trn
 from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked, short_header
 from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.planner.summary import Content, SummaryValue
+from bulkcast.reporter.run_summary import ranges
 
 PROBLEMS_MOST: Final = 50
 """Problems that are listed; further ones are only counted."""
@@ -179,7 +182,6 @@ def _place(alike: Alike, most: int) -> str:
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
-    from bulkcast.reporter.run_summary import ranges
 
     listed, beyond = ranges(rows, stretches)
     told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
@@ -276,8 +278,6 @@ def _when(n: int, earlier: int) -> str:
 
 def total(report: RunReport, symbols: Symbols) -> Text:
     """The sum under the counts."""
-    from bulkcast.cli.plan_summary import spell
-
     if not report.requests:
         return Text(rows_said(len(report.rows)), "bold")
     rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
@@ -299,3 +299,29 @@ def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -
     yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:
         yield Text(f"  {symbols.arrow} {shown(fix)}")
+
+
+_CONTENTS: Final[Mapping[Content, str]] = {
+    Content.SET: marked("set"),
+    Content.CLEARED: marked("cleared"),
+    Content.ANOTHER: marked("another"),
+}
+
+
+def value_in_english(key: str, value: SummaryValue) -> str:
+    """A setting's value as `--json` and an English screen have it: a choice by its label."""
+    if isinstance(value, Content):
+        return _CONTENTS[value]
+    kind = WEBCAST.by_key[key].kind
+    choices = kind.choices if isinstance(kind, ChoiceKind) else ()
+    return next((c.label.en for c in choices if c.value == value), str(value))
+
+
+def value_said(key: str, value: SummaryValue) -> str:
+    """The same in the language spoken."""
+    return label_said(value_in_english(key, value))
+
+
+def label_said(english: str) -> str:
+    """A label of the endpoint's table, or a word for a text or a list, in the language spoken."""
+    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english

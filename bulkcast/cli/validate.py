@@ -15,7 +15,6 @@ from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.cli.options import Destination, PlanOptions, ValidateOptions
 from bulkcast.config import Config
-from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
@@ -23,8 +22,7 @@ from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, Validation, zone
 
 if TYPE_CHECKING:
-    from bulkcast.cli.plan_summary import Figures
-    from bulkcast.cli.plan_view import HasForecast
+    from bulkcast.planner.summary import PlanSummary, Schedule
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
@@ -41,7 +39,7 @@ def validate(sheet: Path, options: ValidateOptions) -> int:
         from bulkcast.cli import json_output
 
         foreseen = _foreseen(found, options.sheet)
-        document = json_output.validation(found, foreseen.outlook if foreseen else None)
+        document = json_output.validation(found, foreseen.forecast if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
@@ -73,27 +71,14 @@ def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> 
     pipeline.require_sendable(prepared, context.home(Destination(sandbox=False)), config)
 
 
-def _foreseen(found: Validation, options: SheetOptions) -> "HasForecast | None":
-    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    turns, now = found.timetable, time.time()
-    if turns is None or not found.valid:
+def _foreseen(found: Validation, options: SheetOptions) -> "Schedule | None":
+    """What would come too late if the valid rows were sent now."""
+    if found.timetable is None or not found.valid:  # what plans a sheet takes long to load
         return None
-    if options.duplicates == "in-order" and turns.is_doubled():
-        from bulkcast.cli.plan_summary import figures
-
-        # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = pipeline.prepare(found.path, options, Selection())
-        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
-        return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
-    if not turns.dated():
-        return None
-    from bulkcast.cli import plan_view
-    from bulkcast.planner.forecast import Pace
-
-    return plan_view.quick_forecast(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
+    return pipeline.schedule_of(found, options, now=time.time())
 
 
-def _foresee(told: Output, foreseen: "HasForecast", tz: str) -> None:
+def _foresee(told: Output, foreseen: "Schedule", tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
     from bulkcast.cli import plan_view
 
@@ -168,7 +153,6 @@ def _next(prepared: Validation, n: int) -> Text:
 def plan(sheet: Path, options: PlanOptions) -> int:
     """Show what would be sent, and freeze it where that is asked for; the exit status."""
     from bulkcast.cli import json_output, plan_view
-    from bulkcast.cli.plan_summary import figures
 
     told = output(options.output)
     config = _institution(options)
@@ -179,7 +163,7 @@ def plan(sheet: Path, options: PlanOptions) -> int:
     pipeline.require_sendable(prepared, context.home(options.destination), config)
     calling(prepared.names)
     now = time.time()
-    planned = figures(prepared, rate=options.rate, now=now)
+    planned = prepared.summary(rate=options.rate, now=now)
     if told.as_json:
         told.document(json_output.dump(json_output.plan(prepared, planned)))
     show_remarks(told, prepared)
@@ -232,7 +216,11 @@ def _institution(options: PlanOptions) -> Config | None:
 
 
 def show_outlook(
-    show: Callable[..., None], prepared: Prepared, planned: "Figures", rate: float, symbols: Symbols
+    show: Callable[..., None],
+    prepared: Prepared,
+    planned: "PlanSummary",
+    rate: float,
+    symbols: Symbols,
 ) -> None:
     """The order, how long it takes, and what comes too late."""
     from bulkcast.cli import plan_view
@@ -241,13 +229,13 @@ def show_outlook(
     tz = zone(name)
     if planned.sent:
         show(plan_view.order(planned))
-        show(plan_view.pace(planned, rate, tz, name), *plan_view.too_fast(rate, symbols))
-    show(*plan_view.in_time(planned), *plan_view.locked(planned, tz, symbols))
-    show(*plan_view.late(planned, tz, symbols))
+        show(plan_view.pace(planned.schedule, rate, tz, name), *plan_view.too_fast(rate, symbols))
+    show(*plan_view.in_time(planned.schedule), *plan_view.locked(planned.schedule, tz, symbols))
+    show(*plan_view.late(planned.schedule, tz, symbols))
 
 
 def _tell_limits(
-    told: Output, prepared: Prepared, planned: "Figures", options: PlanOptions
+    told: Output, prepared: Prepared, planned: "PlanSummary", options: PlanOptions
 ) -> None:
     """What the plan does not say or cannot know."""
     show_where_wrong(told, prepared)

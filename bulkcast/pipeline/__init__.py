@@ -31,7 +31,15 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, prepare, recall, replan, validate, zone
+    from bulkcast.pipeline.preparation import (
+        lean,
+        prepare,
+        recall,
+        replan,
+        schedule_of,
+        validate,
+        zone,
+    )
     from bulkcast.pipeline.reports import (
         account,
         crosstab,
@@ -92,6 +100,7 @@ __all__ = [
     "resume",
     "runs",
     "runs_called",
+    "schedule_of",
     "spare_overtaken",
     "undo",
     "validate",
@@ -110,7 +119,9 @@ _HOMES: Final = {
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
-    "bulkcast.pipeline.preparation": ("lean", "prepare", "recall", "replan", "validate", "zone"),
+    "bulkcast.pipeline.preparation": (
+        "lean", "prepare", "recall", "replan", "schedule_of", "validate", "zone",
+    ),
     "bulkcast.pipeline.reports": (
         "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
     ),

@@ -1,5 +1,6 @@
 """The options and results of the use cases: frozen values."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,9 @@ from bulkcast.model import (
     no_counts,
 )
 from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
+from bulkcast.planner.forecast import Pace
 from bulkcast.planner.last_known import Known
+from bulkcast.planner.summary import PlanSummary, summarize
 
 if TYPE_CHECKING:
     from bulkcast.dispatcher import Dispatcher, Progress
@@ -167,6 +170,18 @@ class Prepared:
 
         tz = ZoneInfo(self.options.tz)
         return frames.requests_frame(self.plan.requests, self.endpoint, tz)
+
+    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
+        """The plan in numbers: settings, billing, locked rows, forecast.
+
+        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
+        at once.
+        """
+        return summarize(
+            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
+            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
+            now=time.time() if now is None else now,
+        )  # fmt: skip
 
     @property
     def issues(self) -> tuple[Issue, ...]:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bulkcast.cli import exit_status
+from bulkcast.cli.language import spell
 from bulkcast.cli.params import Duration
-from bulkcast.cli.plan_summary import spell
 from bulkcast.cli.streams import BrokenPipeSafeStream
 from bulkcast.sandbox import parse_world
 from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
