@@ -1,4 +1,4 @@
-"""`apply`, `resubmit` and `resume`: show the plan, ask, send, say how it ended."""
+"""`apply`, `resubmit` and `resume`: show the plan, confirm, send, report."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ _NO: Final = frozenset({"n", "no", "否", "不", "不是", "取消", ""})
 
 
 def confirm(question: str) -> None:
-    """Ask; nothing typed is no.
+    """Ask for confirmation; an empty answer means no.
 
     Raises:
         click.Abort: the answer was no, or the terminal is gone.
@@ -59,7 +59,7 @@ def _answer(question: str) -> bool:
             _wait_for_a_line()
             answer = fold(input())
         except (KeyboardInterrupt, EOFError) as exc:
-            click.echo(err=True)  # the cursor stands behind the question yet
+            click.echo(err=True)  # the cursor is still behind the question
             raise click.Abort from exc
         if answer in _YES | _NO:
             return answer in _YES
@@ -67,10 +67,9 @@ def _answer(question: str) -> bool:
 
 
 def _wait_for_a_line() -> None:
-    """Wait until something was typed.
+    """Wait until the terminal has input.
 
-    `input` misses a signal that comes just before it begins to read, and would sit there as if
-    nobody had asked it to end.
+    `input` misses a signal that comes just before it starts to read, and would go on waiting.
     """
     if os.name != "posix" or not sys.stdin.isatty():
         return
@@ -90,7 +89,7 @@ _RESUMED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
 
 def show_ended(told: Output, report: RunReport) -> None:
-    """Counts that add up, why it stopped, where the result sheet is."""
+    """Show the counts, why the run stopped, and where the result sheet is."""
     well = report.results is not None and not report.exit_status
     for remark in report.remarks:
         if not (told.quiet and well):
@@ -112,7 +111,7 @@ def show_ended(told: Output, report: RunReport) -> None:
 
 
 def _show_wrong(told: Output, report: RunReport, stopped: Iterable[Text]) -> None:
-    """The counts of the rows that are not as they should be, and where to look."""
+    """Show the counts of the rows that failed, and where to look."""
     wrong = Counter({s: n for s, n in report.counts.items() if s not in _WELL})
     told.trouble(render.outcome(wrong, {}, told.symbols), *stopped)
     if report.results:
@@ -131,12 +130,12 @@ def _left_out_said(report: RunReport) -> Iterable[Text]:
 
 
 def _left_out(report: RunReport) -> int:
-    """How many rows an option such as --limit left for later."""
+    """The number of rows that an option such as --limit left out."""
     return sum(row.code == "plan.not_chosen" for row in report.rows)
 
 
 def next_step(report: RunReport) -> Text:
-    """The command to type next; empty-handed where nothing is left to do."""
+    """What to do next: the command to run, or that nothing is left to do."""
     of_run = tuple(context.typed(*context.OF_RUN))
     if not report.rows:
         return Text(tr(validate.NO_ROWS))
@@ -165,7 +164,7 @@ _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
 
 def apply(sheet: Path, options: ApplyOptions) -> int:
-    """Plan a sheet, or take up a plan; ask, send it, hand it back; the exit status."""
+    """Plan a sheet or load a plan, confirm, send, report; return the exit status."""
     told = output(options.output)
     _refuse_to_hang(options)
     if pipeline.is_plan(sheet):
@@ -182,10 +181,10 @@ def apply(sheet: Path, options: ApplyOptions) -> int:
 
 
 def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
-    """Say that `apply` sends all rows of a result sheet; where somebody is there, ask.
+    """Warn that `apply` sends all rows of a result sheet; ask, if the terminal is interactive.
 
     Raises:
-        click.Abort: `resubmit` was meant.
+        click.Abort: the user meant `resubmit`.
 
     """
     typed = context.typed(*context.OF_SHEET, *context.OF_RUN)
@@ -202,7 +201,7 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -
 
 
 def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
-    """Send exactly what a plan file says, or nothing."""
+    """Send exactly the plan of a plan file, or nothing."""
     context.require_plain(options.sheet, options.selection, options.recall)
     prepared, institution = pipeline.read_plan(path)
     config = _config(options)
@@ -216,7 +215,7 @@ def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
 
 
 def resubmit(sheet: Path, options: ApplyOptions) -> int:
-    """Send again what did not succeed, by what a result sheet says; the exit status."""
+    """Send the failed rows of a result sheet again; return the exit status."""
     told = output(options.output)
     _refuse_to_hang(options)
     chosen = replace(options.selection, statuses=pipeline.RESUBMITTED)
@@ -228,7 +227,7 @@ def resubmit(sheet: Path, options: ApplyOptions) -> int:
 
 
 def resume(run: str, options: ResumeOptions) -> int:
-    """Go on with a run that ended early; the exit status."""
+    """Resume a run that ended early; return the exit status."""
     told = output(options.output)
     run, destination = context.located(run, options.destination)
     config = context.config(destination)
@@ -251,7 +250,7 @@ def _apply(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
 
 
 def _config(options: ApplyOptions) -> Config | None:
-    """The institution; a dry run does without one, unless what it remembers is asked for."""
+    """The configuration; a dry run needs none, unless last known settings are asked for."""
     try:
         return context.config(options.destination)
     except CannotStart:
@@ -283,7 +282,7 @@ def _carry_on(
 
 
 def _silent(told: Output) -> Output:
-    """Where nothing is sent, there is no progress to speak of."""
+    """The output without prose, for runs that send nothing."""
     return replace(told, quiet=True)
 
 
@@ -316,7 +315,7 @@ def _dry_run(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
 
 
 def _refuse_to_hang(options: ApplyOptions) -> None:
-    """Without a terminal nobody can answer, so that must have been said beforehand."""
+    """Refuse to ask without a terminal: --yes is required then."""
     if not (options.yes or options.dry_run or streams.is_interactive()):
         raise CannotStart(
             "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
@@ -325,7 +324,7 @@ def _refuse_to_hang(options: ApplyOptions) -> None:
 
 
 def _show_warnings(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
-    """What to know of the rows to be sent before agreeing to it."""
+    """Show warnings about the rows to be sent, before the confirmation."""
     of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
     warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
     found = [*of_the_sheet, *warnings]
@@ -339,7 +338,7 @@ _WARNINGS_MOST = 20
 
 
 def _show_plan(told: Output, prepared: Prepared, rate: float) -> PlanSummary:
-    """What would be sent, counted; the rows that are wrong stand in the result sheet."""
+    """Show what would be sent, in numbers; invalid rows are listed in the result sheet."""
     now = time.time()
     planned = prepared.summary(rate=rate, now=now)
     validate.show_remarks(told, prepared)
@@ -352,7 +351,7 @@ def _show_plan(told: Output, prepared: Prepared, rate: float) -> PlanSummary:
 
 
 def _agree(n: int, config: Config, options: ApplyOptions) -> None:
-    """Ask, unless --yes was given or there is no row to send.
+    """Ask for confirmation, unless --yes was given or there is no row to send.
 
     Raises:
         click.Abort: the answer was no.
@@ -365,7 +364,7 @@ def _agree(n: int, config: Config, options: ApplyOptions) -> None:
 
 
 def _where(config: Config, destination: Destination) -> str:
-    """Where rows are sent, in words."""
+    """The destination of the rows, in words."""
     if destination.sandbox:
         return tr("the sandbox on this computer")
     return render.institution_said(config.institution)
@@ -375,7 +374,7 @@ def _where(config: Config, destination: Destination) -> str:
 
 
 def _tell(told: Output, report: RunReport) -> int:
-    """Say how a run ended and what is next; the exit status."""
+    """Show how a run ended and what to do next; return the exit status."""
     if told.as_json:
         told.document(json_output.dump(json_output.run(report)))
     show_ended(told, report)
@@ -386,7 +385,7 @@ def _tell(told: Output, report: RunReport) -> int:
 
 
 def _tell_unwritten(told: Output, report: RunReport) -> None:
-    """Say which stream took less than the outcome; the status stays true of the rows."""
+    """Report a stream that could not be written; the exit status still describes the rows."""
     for why in exit_status.unwritten():
         show = command("bulkcast", "runs", "show", report.run)
         sentence = tr("{why}; `{command}` shows how the rows ended", why=why, command=show)
@@ -394,10 +393,10 @@ def _tell_unwritten(told: Output, report: RunReport) -> None:
 
 
 def _require_streams() -> None:
-    """Begin nothing that could not be told.
+    """Refuse to start if stdout or stderr cannot be written.
 
     Raises:
-        CannotStart: a stream takes no more.
+        CannotStart: a stream cannot be written.
 
     """
     for why in exit_status.unwritten():
@@ -416,7 +415,7 @@ async def _carry_out(
 async def watched(
     told: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
 ) -> RunReport:
-    """Carry out a use case with its progress shown, to be stopped by signals."""
+    """Run a use case, show its progress, and pass signals on to it."""
     control = Control()
     with progress.shown_on(told, rate) as watch, signals.heeding(control, told.warn):
         return await use(control, watch)

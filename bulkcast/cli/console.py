@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from bulkcast.cli.options import OutputOptions
 
 _PIPED_WIDTH: Final = 160
-"""Columns where nobody looks: tables are cut by nothing, and still wrap before they are silly."""
+"""Columns if not on a terminal: wide enough for tables, narrow enough to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """Marks that stand beside words, never for them."""
+    """Symbols shown beside words, never instead of them."""
 
     good: str = "✓"
     bad: str = "✗"
@@ -37,7 +37,7 @@ _PLAIN: Final = Symbols("ok", "x", "!", "?", "-", "->", "-")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How a command speaks: what to stdout, what to stderr, and how much."""
+    """The output of a command: what goes to stdout, what to stderr, and how much."""
 
     out: Console
     err: Console
@@ -47,23 +47,23 @@ class Output:
     verbose: bool
 
     def say(self, *parts: RenderableType) -> None:
-        """Prose, to stderr."""
+        """Write prose to stderr."""
         if not self.quiet:
             for part in parts:
                 self.err.print(part, soft_wrap=_unbroken(part, self.err))
 
     def warn(self, text: str) -> None:
-        """Prose that even --quiet does not silence."""
+        """Write prose to stderr, even with --quiet."""
         self.err.print(Text(text), soft_wrap=not self.err.is_terminal)
 
     def show(self, *parts: RenderableType) -> None:
-        """What was asked for, to stdout; nothing beside a JSON object."""
+        """Write results to stdout; with --json nothing but the JSON object goes there."""
         if not (self.quiet or self.as_json):
             for part in parts:
                 self.out.print(part, soft_wrap=_unbroken(part, self.out))
 
     def trouble(self, *parts: RenderableType) -> None:
-        """What went wrong: part of what was asked for, and all that --quiet leaves, on stderr."""
+        """Write problems: to stdout, as they are results; with --quiet to stderr, unless --json."""
         if self.quiet and not self.as_json:
             for part in parts:
                 self.err.print(part, soft_wrap=_unbroken(part, self.err))
@@ -71,18 +71,18 @@ class Output:
             self.show(*parts)
 
     def document(self, text: str) -> None:
-        """The one object of --json."""
+        """Write the JSON object of --json to stdout."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
     @property
     def moving(self) -> bool:
-        """Whether lines may be redrawn."""
+        """Whether lines may be redrawn, as for a progress bar."""
         return self.err.is_terminal and not self.err.is_dumb_terminal
 
 
 def output(options: "OutputOptions") -> Output:
-    """The voice that --json, --quiet and --verbose ask for, on this process's streams."""
+    """The output for --json, --quiet and --verbose, on this process's streams."""
     return Output(
         out=_console(to_stderr=False),
         err=_console(to_stderr=True),
@@ -111,17 +111,17 @@ def _console(*, to_stderr: bool) -> Console:
 
 
 def whole(before: str, copied: str | Path) -> Text:
-    """A line that ends in something to be copied: no line break is put into it."""
+    """A line that ends in text to copy, which must not be wrapped."""
     return Text(before, no_wrap=True).append(str(copied), "bold")
 
 
 def _unbroken(part: RenderableType, console: Console) -> bool:
-    """Lines are broken for readers only, and not where they hold something to be copied."""
+    """Whether a line must not be wrapped: it is not on a terminal, or holds text to copy."""
     return isinstance(part, Text) and (bool(part.no_wrap) or not console.is_terminal)
 
 
 def shown(text: str | Path | None) -> str:
-    r"""Untrusted text for a terminal: one line without control characters.
+    r"""Make untrusted text safe for a terminal: one line without control characters.
 
     >>> shown("a\x1b[31mred\nb")
     'a [31mred b'

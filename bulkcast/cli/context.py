@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from bulkcast.sandbox import World
 
 SANDBOX_HOME: Final = "sandbox"
-"""The folder under BULKCAST_HOME for what was only tried out: never mixed with real runs."""
+"""The folder under BULKCAST_HOME for rehearsals, apart from real runs."""
 
 
 OF_READING: Final = ("tab", "mapping", "hidden", "delimiter", "duplicates", "strict", "tz")
-"""Options that a sheet and its result sheet are read with; that one's encoding is always known."""
+"""Options for reading a sheet and its result sheet, whose encoding is always known."""
 
 OF_SHEET: Final = (*OF_READING, "encoding")
 OF_RUN: Final = ("profile", "sandbox", "world")
-"""Options that say for whom a run is."""
+"""Options that choose the institution of a run."""
 
 
 def typed(*names: str) -> Iterator[str]:
-    """Options of this command as they were typed: a next one has to mean the same by the sheet."""
+    """The options as typed, to be repeated in the next command for the same sheet."""
     context = click.get_current_context()
     for option in context.command.params:
         if option.name in names and context.get_parameter_source(option.name) is _TYPED:
@@ -58,7 +58,7 @@ def _spelled(option: str, value: object) -> Iterator[str]:
 def recalled(
     prepared: Prepared, config: Config | None, recall: RecallOptions, destination: Destination
 ) -> Prepared:
-    """The plan in the light of what the ledger knows; of a new sandbox, nothing."""
+    """Plan again with the last known settings; a new sandbox has none."""
     prepared = pipeline.with_doubts(prepared, home(destination))
     if config is not None:
         prepared = pipeline.recall(prepared, config.home, config.institution)
@@ -75,10 +75,10 @@ def recalled(
 
 
 def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptions) -> None:
-    """A plan file says itself what is read, chosen and skipped.
+    """Refuse options for reading and selecting beside a plan file, which fixes them.
 
     Raises:
-        UsageError: an option says so, too.
+        UsageError: such an option was given.
 
     """
     if sheet != SheetOptions() or selection != Selection() or recall.is_asked:
@@ -91,7 +91,7 @@ def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptio
 
 
 def home(destination: Destination) -> Path:
-    """Where the runs meant are kept."""
+    """The home folder of the runs."""
     folder = configuration.home(os.environ)
     return folder / SANDBOX_HOME if destination.sandbox else folder
 
@@ -100,7 +100,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
     """The run meant, and the destination with --sandbox where it was a rehearsal.
 
     Raises:
-        CannotStart: several runs are so called, of which some were rehearsals.
+        CannotStart: the name is ambiguous between real runs and rehearsals.
 
     """
     if destination.sandbox or not run:
@@ -116,7 +116,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
             runs=", ".join([*real, *tried][:_NAMED_MOST]),
         )
     context = click.get_current_context()
-    context.params["sandbox"] = True  # so that a next command has it, too
+    context.params["sandbox"] = True  # so that the next command has it, too
     context.set_parameter_source("sandbox", _TYPED)
     return run, replace(destination, sandbox=True)
 
@@ -128,7 +128,7 @@ def config(destination: Destination) -> Config:
     """The institution to send for; the sandbox's has no address yet, see `connected`.
 
     Raises:
-        CannotStart: something of it is missing or wrong.
+        CannotStart: the configuration is incomplete or wrong.
 
     """
     if not destination.sandbox:
@@ -144,10 +144,10 @@ def config(destination: Destination) -> Config:
 
 @asynccontextmanager
 async def connected(config: Config, destination: Destination) -> AsyncIterator[Config]:
-    """`config`, with --sandbox that of a sandbox which stands while the block runs.
+    """`config`, or with --sandbox that of a sandbox which serves while the block runs.
 
-    The sandbox has its own credentials: those of the environment are not even read for it.  It
-    goes on from where the last one under the same home ended.
+    The sandbox has its own credentials; the environment's are not read.  It keeps the changes of
+    earlier sandboxes under the same home.
     """
     if not destination.sandbox:
         yield config
@@ -161,7 +161,7 @@ async def connected(config: Config, destination: Destination) -> AsyncIterator[C
 
 
 WORLD: Final = "world-{sid}.jsonl"
-"""Where an embedded sandbox keeps what it was told, beside its runs."""
+"""The file in which an embedded sandbox stores changes, beside its runs."""
 
 
 def _world(destination: Destination) -> "World":
@@ -171,9 +171,9 @@ def _world(destination: Destination) -> "World":
 
 
 def sandbox_config(sid: str, home: Path, address: str = "") -> Config:
-    """What to send to a sandbox with that has its runs in `home`.
+    """The configuration for a sandbox whose runs are in `home`.
 
-    Its port is another one each time, and it is the same institution all the same.
+    Its port changes each time, but the institution stays the same.
     """
     import hashlib
 

@@ -45,7 +45,7 @@ from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
 
 
 def sandbox(options: SandboxOptions) -> int:
-    """Serve until a signal ends it."""
+    """Serve until a signal arrives."""
     told = output(options.output)
     world = _changed(read_world(options.world) if options.world else World(), options)
     playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=options.clock_offset_s)
@@ -56,7 +56,7 @@ def sandbox(options: SandboxOptions) -> int:
 
 
 def _changed(world: World, options: SandboxOptions) -> World:
-    """The world with what the options say of it."""
+    """The world as changed by the options."""
     if options.fault_rate is not None:
         world = replace(world, fault_rate=options.fault_rate)
     if options.seed is not None:
@@ -67,7 +67,7 @@ def _changed(world: World, options: SandboxOptions) -> World:
 
 
 def _limit(text: str) -> Limit | None:
-    """Calls in any minute; `max` is no limit."""
+    """Calls per minute; `max` means no limit."""
     per_s = parse_rate(text)
     return None if per_s == float("inf") else Limit(max(1, round(per_s * 60)), 60.0, "--limit")
 
@@ -81,7 +81,7 @@ async def _serve(told: Output, playing: Sandbox, sid: str, port: int) -> None:
 
 
 class _Ended:
-    """A server's only way to stop in order is to stop."""
+    """Lets Ctrl-C stop the sandbox gracefully."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -91,7 +91,7 @@ class _Ended:
         self._event.set()
 
     async def wait(self) -> None:
-        """Until stopped."""
+        """Wait until stopped."""
         await self._event.wait()
 
 
@@ -119,12 +119,12 @@ _PROBLEMS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """Where the story takes place."""
+    """The demo's output and folder."""
 
     told: Output
     folder: Path
     weeks: int
-    """How far the sample's classes were moved into the future."""
+    """How many weeks the sample's classes were moved into the future."""
 
     @property
     def sheet(self) -> Path:
@@ -133,7 +133,7 @@ class _Stage:
 
 
 def demo(folder: Path) -> int:
-    """Tell the story; 0 once it is told, 130 where it was interrupted."""
+    """Run the demo; return 0, or 130 if it was interrupted."""
     told = output(OutputOptions())
     stage = _Stage(told, folder, _lay_out(folder))
     _introduce(stage)
@@ -148,7 +148,7 @@ def demo(folder: Path) -> int:
 
 
 def _lay_out(folder: Path) -> int:
-    """Copy the sample into `folder`; by how many weeks its classes moved."""
+    """Copy the sample into `folder`; return by how many weeks its classes were moved."""
     if folder.exists() and not (folder / _WORLD).exists():
         raise CannotStart(
             "{folder} exists and is no demo's folder; choose another with --dir", folder=folder
@@ -163,13 +163,13 @@ def _lay_out(folder: Path) -> int:
 
 @contextmanager
 def _samples() -> Iterator[Path]:
-    """The sample term: inside the package where it is installed, beside it in a checkout."""
+    """The sample term: inside the package if installed, beside it in a checkout."""
     package = files("bulkcast")
     with as_file(package / "_samples") as installed, as_file(package) as here:
         yield installed if installed.is_dir() else here.parent / "samples" / "term"
 
 
-# ------------------------------------------------------------------ the story
+# ------------------------------------------------------------------ the steps
 
 
 def _introduce(stage: _Stage) -> None:
@@ -200,7 +200,7 @@ def _validate(stage: _Stage) -> Prepared:
 
 
 async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
-    """The exit status of the run that was interrupted, or 0."""
+    """Send and correct the term; return the exit status of an interrupted run, or 0."""
     world = replace(read_world(stage.folder / _WORLD), limit=None)
     async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
         config = context.sandbox_config(world.sid, stage.folder / _HOME, root_url)
@@ -317,5 +317,5 @@ def _head(stage: _Stage, number: int, title: str) -> None:
 
 
 def _typed(stage: _Stage, *words: str | Path) -> None:
-    """The command that does the same, as it would be typed."""
+    """Show the command that does the same."""
     stage.told.show(whole("$ ", command("bulkcast", *words)))

@@ -1,4 +1,4 @@
-"""The objects of --json; their names and fields are an interface, and fixed."""
+"""The JSON objects of --json; their names and fields are a fixed interface."""
 
 import json
 import re
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-"""What JSON allows in a string and a terminal might act on."""
+"""Characters that JSON allows in a string and a terminal may interpret."""
 
 
 def dump(document: Document) -> str:
-    """One line of JSON, readable in any script, harmless on a terminal."""
+    """One line of JSON, readable in any script and safe for a terminal."""
     text = json.dumps(document, ensure_ascii=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def validation(found: Validation, outlook: Forecast | None) -> Document:
-    """What `validate` found; a forecast where the sheet has dates."""
+    """What `validate` found, with a forecast if the sheet has dates."""
     foreseen = {} if outlook is None else {"forecast": forecast(outlook)}
     return {
         "schema": "bulkcast.validation/1",
@@ -82,7 +82,7 @@ def run(report: RunReport) -> Document:
 
 
 def dry_run(prepared: Prepared) -> Document:
-    """What `apply --dry-run` comes to, in the fields of a run: nothing was sent."""
+    """The result of `apply --dry-run`, with the fields of a run."""
     counts = no_counts()
     settled = prepared.plan.settled
     for row in prepared.sheet.rows:
@@ -155,7 +155,7 @@ def plan(prepared: Prepared, planned: PlanSummary) -> Document:
 
 
 def _transition(key: str, step: Transition) -> Document:
-    """`old` is "unknown" where nothing was acknowledged yet."""
+    """One step; `old` is "unknown" if nothing was acknowledged yet."""
     old = "unknown" if step.old is None else value_in_english(key, step.old)
     return {"old": old, "new": value_in_english(key, step.new), "rows": step.rows}
 
@@ -167,7 +167,7 @@ def _billed(item: BilledSetting) -> Document:
 
 
 def forecast(outlook: Forecast) -> Document:
-    """How sending would go; times are Unix seconds, the pace is one that --rate takes."""
+    """A forecast; times are Unix seconds, the pace is a value for --rate."""
     needed = outlook.rate_needed
     return {
         "duration_s": round(outlook.duration_s, 3),
@@ -179,7 +179,7 @@ def forecast(outlook: Forecast) -> Document:
 
 
 def runs(records: "Iterable[RunRecord]") -> Document:
-    """Every run of the ledger, the newest first."""
+    """Every run of the ledger, newest first."""
     return {"schema": "bulkcast.runs/1", "runs": [_record(record) for record in records]}
 
 
@@ -199,7 +199,7 @@ def _record(record: "RunRecord") -> Document:
 
 
 def account(found: "RunSummary", rows: Iterable[ResultRow]) -> Document:
-    """What a run came to; `rows` are those asked for."""
+    """The summary of a run; `rows` are the requested ones."""
     return {
         "schema": "bulkcast.account/1",
         "run": found.run,
@@ -241,12 +241,12 @@ def _row(row: ResultRow) -> Document:
 
 
 def page(path: Path) -> Document:
-    """Where a page was written."""
+    """The path of a page."""
     return {"schema": "bulkcast.page/1", "page": str(path)}
 
 
 def state(record: "RunRecord") -> str:
-    """One word for how far a run is."""
+    """One word for the state of a run."""
     if record.purged_at is not None:
         return "purged"
     if record.finished_at is None:
@@ -278,7 +278,7 @@ def diagnosis(found: Diagnosis) -> Document:
 
 
 def undone(found: "Undone") -> Document:
-    """What it takes to undo a run."""
+    """The sheet that reverts a run, and what it cannot restore."""
     return {
         "schema": "bulkcast.undo/1",
         "run": found.run,

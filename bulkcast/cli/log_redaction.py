@@ -12,19 +12,19 @@ _LEAST_SECRET: Final = 4
 
 
 class LogRedaction(logging.Filter):
-    """Lets every record pass, but not everything in it."""
+    """Redacts log records; never drops one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._secrets: set[str] = set()
 
     def learn(self, secret: Secret) -> None:
-        """Never let `secret` be shown from now on; a very short one would tear up every word."""
+        """Redact `secret` from now on, unless it is so short that it occurs in ordinary words."""
         if len(secret.reveal()) >= _LEAST_SECRET:
             self._secrets.add(secret.reveal())
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Leave of a record its sentence, redacted, and the name of what was raised."""
+        """Reduce a record to its redacted message and the name of its exception."""
         raised = record.exc_info[0] if record.exc_info else None
         told = f"{record.getMessage()} ({raised.__name__})" if raised else record.getMessage()
         record.msg, record.args = self.redacted(told), ()
@@ -32,7 +32,7 @@ class LogRedaction(logging.Filter):
         return True
 
     def redacted(self, text: str) -> str:
-        """`text` in one line, with every known secret and whatever looks like a signature hidden.
+        """`text` in one line, with known secrets and anything like a signature redacted.
 
         >>> LogRedaction().redacted("signed 4f97f55addf4921a05c2395617cd8a7b, sent")
         'signed •••, sent'
@@ -46,7 +46,7 @@ _FILTER: Final = LogRedaction()
 
 
 def keep_out_of_logs(secret: Secret) -> None:
-    """Whatever is logged from now on, and has no handler of its own, is shown without `secret`."""
+    """Redact `secret` in all later log records that no handler but `logging.lastResort` takes."""
     _FILTER.learn(secret)
     if logging.lastResort and _FILTER not in logging.lastResort.filters:
         logging.lastResort.addFilter(_FILTER)

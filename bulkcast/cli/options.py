@@ -17,7 +17,7 @@ Parameters = Mapping[str, Any]
 """The options of a command by their parameters' names, as click parsed them."""
 
 Existing = Literal["refuse", "replace"]
-"""What to do where the file to write exists."""
+"""What to do if the file to write exists."""
 
 
 @dataclass(frozen=True, slots=True)

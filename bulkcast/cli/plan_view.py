@@ -1,4 +1,4 @@
-"""How a plan and its forecast look on a terminal.  Cells are untrusted: see `shown`."""
+"""Renders a plan and its forecast for a terminal.  Cells are untrusted: see `shown`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
@@ -24,7 +24,7 @@ from bulkcast.planner.summary import PlanSummary, Schedule, SummaryValue, Transi
 
 
 def plan(planned: PlanSummary, symbols: Symbols) -> Iterable[RenderableType]:
-    """What would be sent: rows, then what becomes of each setting."""
+    """What would be sent: rows, then the changes of each setting."""
     line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
     if planned.requests != planned.sent:
         line.append(trn(" in {n} request", " in {n} requests", planned.requests))
@@ -48,7 +48,7 @@ def plan(planned: PlanSummary, symbols: Symbols) -> Iterable[RenderableType]:
 
 
 def _settings(planned: PlanSummary, symbols: Symbols) -> Table:
-    """What becomes of each setting, beside what it is known to be where anything is."""
+    """The table of changes by setting, with last known values if there are any."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     is_known = any(step.old is not None for s in planned.settings for step in s.transitions)
     titles = (
@@ -74,7 +74,7 @@ def _settings(planned: PlanSummary, symbols: Symbols) -> Table:
 
 
 def _times(said: str, n: int) -> str:
-    """Something, and in how many rows: a number beside a value would be taken for one."""
+    """A value and its number of rows, spelled so that the number is not taken for a value."""
     return tr("{said} ({n})", said=said, n=f"{n:,}")
 
 
@@ -86,12 +86,12 @@ def _transition(key: str, step: Transition, symbols: Symbols) -> str:
 
 
 def _old(key: str, value: SummaryValue | None) -> str:
-    """What a setting is known to be, if it is."""
+    """The last known value of a setting, or that it is unknown."""
     return tr("unknown") if value is None else value_said(key, value)
 
 
 def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
-    """Each row that is sent, and what it makes of its classroom."""
+    """Each row that is sent, and its changes."""
     rows = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
     for request in prepared.plan.requests:
         change = rows[request.rows[0]]
@@ -120,7 +120,7 @@ def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str
 
 
 def bill(planned: PlanSummary) -> Iterable[RenderableType]:
-    """What is switched on that costs money."""
+    """The billed features that are switched on."""
     by: dict[str, list[str]] = {}
     for item in planned.billed:
         switched = trn(
@@ -143,7 +143,7 @@ _EDGE: Final = 3
 
 
 def pace(schedule: Schedule, rate: float, zone: tzinfo, name: str) -> Text:
-    """How long it takes, and when it would be done."""
+    """How long sending takes, and when it would be done."""
     at = local_time(schedule.forecast.ends_at, zone)
     how_long = spell(schedule.forecast.duration_s)
     return Text(
@@ -158,7 +158,7 @@ def pace(schedule: Schedule, rate: float, zone: tzinfo, name: str) -> Text:
 
 
 def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
-    """That a pace is faster than ClassIn is documented to allow."""
+    """A warning if the pace exceeds ClassIn's documented limit."""
     limit = WEBCAST.limit
     if rate > limit.calls / limit.per_s:
         said = tr(
@@ -171,7 +171,7 @@ def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
 
 
 def order(planned: PlanSummary) -> Text:
-    """In which order rows are sent: where it is known, the ones that lock first come first."""
+    """The sending order: by lock time where known, the earliest first."""
     rows = [row for together in planned.order for row in together]
     head = [str(row) for row in rows[: 2 * _EDGE]]
     if len(rows) > 2 * _EDGE:
@@ -197,7 +197,7 @@ def locked(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]
 
 
 def late(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
-    """Rows whose turn comes after their lock, and what would save them."""
+    """Rows that will lock before they are sent, and how to avoid that."""
     begun = _begun(schedule)
     rows = [row for row in schedule.forecast.late if not is_late(row.locks_at, begun)]
     if rows:
@@ -256,7 +256,7 @@ def _saved_by(schedule: Schedule, symbols: Symbols) -> Iterable[Text]:
 
 
 def in_time(schedule: Schedule) -> Iterable[Text]:
-    """That no row comes too late, where that can be known."""
+    """That no row comes too late, if lock times are known."""
     if schedule.dated and len(schedule.forecast.late) == schedule.forecast.locked:
         one = "The {n} row that locks is sent in time."
         many = "The {n} rows that lock are all sent in time."

@@ -44,15 +44,15 @@ from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges
 
 _STRETCHES = 12
-"""Stretches of row numbers shown of a cause."""
+"""Ranges of row numbers shown for a cause."""
 
 
 def summary_lines(
     found: RunSummary, earlier: Mapping[RowStatus, int], tz: tzinfo, symbols: Symbols
 ) -> Iterable[RenderableType]:
-    """The run, its counts, and why some rows did not succeed; times in `tz`.
+    """The run, its counts, and why rows failed; times are in `tz`.
 
-    `earlier` counts the rows that are as an earlier run left them.
+    `earlier` counts the rows that keep the outcome of an earlier run.
     """
     yield _facts(found, tz)
     yield Text("")
@@ -136,15 +136,15 @@ def row_lines(listed: Sequence[ResultRow], *, most: int | None) -> Iterable[Rend
 
 
 def runs_table(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
-    """The list of runs, each with its times in the zone of its sheet.
+    """The table of runs, each with its times in the time zone of its sheet.
 
-    What is the same for all of them, zone and institution, stands below.
+    Time zone and institution are shown below the table if all runs share them.
     """
     zones = {record.header.tz for record in records}
     schools = {record.header.institution.sid for record in records}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     widest = max((len(record.header.run) for record in records), default=0)
-    # To be copied and to be compared: never broken, and a name never cut.
+    # Names are copied and compared: never wrap or truncate them.
     table.add_column(tr("Run"), header_style="dim", no_wrap=True, min_width=widest)
     table.add_column(tr("When"), header_style="dim", no_wrap=True)
     for title in (tr("Sheet"), *([tr("Institution")] if len(schools) > 1 else []), tr("Rows"),
@@ -203,7 +203,7 @@ def crosstab(table: Crosstab) -> Table:
 
 
 def purge(options: PurgeOptions) -> int:
-    """Show which runs are meant, ask, and take away what they held; the exit status."""
+    """Show the runs, confirm, and erase their contents; return the exit status."""
     told = output(options.output)
     if not (options.yes or streams.is_interactive()):
         raise CannotStart("there is no terminal to ask on; add --yes to purge without asking")
@@ -219,7 +219,7 @@ def purge(options: PurgeOptions) -> int:
     if found:
         pipeline.purge(home, found)
         for kept in home.glob(context.WORLD.format(sid="*")):
-            kept.unlink(missing_ok=True)  # what a sandbox was told is what those rows held
+            kept.unlink(missing_ok=True)  # a sandbox's changes are contents of those rows
     names = [record.header.run for record in found]
     if told.as_json:
         told.document(json_output.dump({"schema": "bulkcast.purge/1", "runs": names, "exit": 0}))
@@ -233,11 +233,11 @@ def purge(options: PurgeOptions) -> int:
 
 _LISTED: Final = 20
 _MOST_STRETCHES: Final = 12
-"""Stretches of row numbers shown of a setting."""
+"""Ranges of row numbers shown for a setting."""
 
 
 def undo(run: str, options: UndoOptions) -> int:
-    """Write the sheet; the exit status."""
+    """Write the sheet that reverts a run; return the exit status."""
     told = output(options.output)
     run, destination = context.located(run, options.destination)
     target: Path | None = options.results
@@ -299,7 +299,7 @@ def _stays(why: Literal["unknown", "since"], n: int) -> str:
 
 
 def _lost(found: Undone, symbols: Symbols) -> Iterable[Text]:
-    """What stays as the run left it, and why."""
+    """The settings that cannot be restored, and why."""
     for why, n in Counter(item.why for item in found.lost).items():
         yield Text(f"{symbols.warning} {_stays(why, n)}", "yellow")
         some = [stays for stays in found.stays if stays.why == why]
@@ -367,10 +367,10 @@ def template(target: Path, options: TemplateOptions) -> int:
 
 
 def _require_sure(sheet: Sheet) -> None:
-    """Refuse to carry over what was guessed to be in a file: in a workbook it would look certain.
+    """Refuse to copy values of a file read by guessing: in a workbook they would look certain.
 
     Raises:
-        UnreadableSheet: there is such a guess.
+        UnreadableSheet: the sheet has such an error.
 
     """
     for issue in sheet.issues:
@@ -388,7 +388,7 @@ def _tell_template_next(told: Output, path: Path, n_rows: int) -> None:
 
 
 def runs(options: RunsOptions) -> int:
-    """List every run, the newest first."""
+    """List every run, newest first."""
     told = output(options.output)
     there = _runs(options.destination)
     records = [record for record in there if _is_wanted(record, options)]
@@ -404,7 +404,7 @@ def runs(options: RunsOptions) -> int:
 
 
 def _runs(destination: Destination) -> list[RunRecord]:
-    """Rehearsals too; with --sandbox, nothing but them."""
+    """All runs, rehearsals too; with --sandbox only those."""
     home = context.home(destination)
     tried = home / context.SANDBOX_HOME
     found = pipeline.runs(home)
@@ -415,7 +415,7 @@ def _runs(destination: Destination) -> list[RunRecord]:
 
 
 def _is_wanted(record: RunRecord, options: RunsOptions) -> bool:
-    """Whether a run is one of those asked for; days are those of the zone of its sheet."""
+    """Whether a run matches the filters; days are in the time zone of its sheet."""
     header = record.header
     day = datetime.fromtimestamp(header.created_at, zone(header.tz)).date()
     since, until = options.since, options.until
@@ -429,7 +429,7 @@ def _is_wanted(record: RunRecord, options: RunsOptions) -> bool:
 
 
 def show(run: str, options: ShowOptions) -> int:
-    """Show what a run came to; with --only, its rows that ended so."""
+    """Show a run's summary; with --only, its rows with these statuses."""
     told = output(options.output)
     run, destination = context.located(run, options.destination)
     home, only = context.home(destination), options.only
@@ -457,7 +457,7 @@ def show(run: str, options: ShowOptions) -> int:
 
 
 def results(run: str, options: ResultsOptions) -> int:
-    """Write the result sheet of a run again; with --by, count its rows by a column."""
+    """Write a run's result sheet again; with --by, count its rows by a column."""
     told = output(options.output)
     run, destination = context.located(run, options.destination)
     home, by = context.home(destination), options.by
@@ -486,10 +486,10 @@ _PAGES: Final = frozenset({".html", ".htm"})
 
 
 def _require_chosen_alone(options: ResultsOptions) -> None:
-    """Refuse --only beside what tells of all rows, or without a name of its own for the sheet.
+    """Refuse --only with options that report all rows, or without -o.
 
     Raises:
-        UsageError: it stands so.
+        UsageError: --only was given like that.
 
     """
     target: Path | None = options.results
@@ -500,7 +500,7 @@ def _require_chosen_alone(options: ResultsOptions) -> None:
 
 
 def _paged(told: Output, home: Path, run: str, target: Path, existing: Existing) -> int:
-    """Write what a run came to as a page."""
+    """Write a run's report as an HTML page."""
     written = pipeline.page(
         home,
         run,
@@ -522,7 +522,7 @@ def _counted(told: Output, table: reporter.Crosstab) -> int:
 
 
 def doctor(options: DoctorOptions) -> int:
-    """Check ClassIn, credentials, clock and the ledger; the exit status."""
+    """Check ClassIn, credentials, clock and the ledger; return the exit status."""
     told = output(options.output)
     found = asyncio.run(_examine(options.destination))
     if told.as_json:

@@ -1,4 +1,4 @@
-"""`validate` and `plan`: what needs neither network nor credentials."""
+"""`validate` and `plan`, which need neither network nor credentials."""
 
 import os
 import time
@@ -29,7 +29,7 @@ Checked = Prepared | Validation
 
 
 def validate(sheet: Path, options: ValidateOptions) -> int:
-    """List every problem of the sheet; the exit status."""
+    """List every problem of the sheet; return the exit status."""
     told = output(options.output)
     found = pipeline.validate(sheet, options.sheet)
     calling(found.names)
@@ -53,7 +53,7 @@ def validate(sheet: Path, options: ValidateOptions) -> int:
 
 
 def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> None:
-    """Refuse a result sheet that `resubmit` would refuse, for whoever is configured here."""
+    """Refuse a result sheet that `resubmit` would refuse with this configuration."""
     prepared = pipeline.prepare(sheet, options, Selection(statuses=RESUBMITTED))
     if pipeline.is_rehearsed(prepared):
         said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
@@ -66,20 +66,20 @@ def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> 
         return
     try:
         config = configuration.load(os.environ)
-    except CannotStart:  # validate does without an account
+    except CannotStart:  # validate needs no account
         config = None
     pipeline.require_sendable(prepared, context.home(Destination(sandbox=False)), config)
 
 
 def _foreseen(found: Validation, options: SheetOptions) -> "Schedule | None":
-    """What would come too late if the valid rows were sent now."""
+    """Show what would be too late if the valid rows were sent now."""
     if found.timetable is None or not found.valid:  # what plans a sheet takes long to load
         return None
     return pipeline.schedule_of(found, options, now=time.time())
 
 
 def _foresee(told: Output, foreseen: "Schedule", tz: str) -> None:
-    """What would come too late if the valid rows were sent now."""
+    """Show what would be too late if the valid rows were sent now."""
     from bulkcast.cli import plan_view
 
     if foreseen.sent:
@@ -89,13 +89,13 @@ def _foresee(told: Output, foreseen: "Schedule", tz: str) -> None:
 
 
 def show_remarks(told: Output, prepared: Checked) -> None:
-    """What had to be guessed or passed over to read the sheet."""
+    """Show what was guessed or ignored while reading the sheet."""
     for remark in prepared.remarks:
         told.say(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
 def show_doubts(told: Output, prepared: Prepared) -> None:
-    """What is wrong or doubtful about the sheet as a whole."""
+    """Show the issues of the sheet as a whole."""
     if told.quiet and not prepared.exit_status:
         return
     found = [i for i in prepared.checked.issues if i.severity is not Severity.NOTE]
@@ -104,7 +104,7 @@ def show_doubts(told: Output, prepared: Prepared) -> None:
 
 
 def show_problems(told: Output, prepared: Checked, *, most: int | None) -> None:
-    """Errors and warnings, with --verbose notes too."""
+    """Show errors and warnings, with --verbose notes too."""
     if told.quiet and not prepared.exit_status:
         return
     notes = told.verbose and not told.quiet
@@ -117,13 +117,13 @@ def show_problems(told: Output, prepared: Checked, *, most: int | None) -> None:
 
 
 def show_verdict(told: Output, prepared: Checked) -> None:
-    """The counts, and what of the sheet is not used."""
+    """Show the counts, and which columns are not used."""
     told.show(render.verdict(prepared.valid, prepared.invalid, prepared.issues, told.symbols))
     show_ignored(told.show, prepared)
 
 
 def show_ignored(show: Callable[..., None], prepared: Checked) -> None:
-    """The columns that are not read."""
+    """Show the columns that are ignored."""
     ignored = [shown(name) for name in prepared.ignored_columns]
     if ignored:
         names = current_translator().listed(ignored)
@@ -151,7 +151,7 @@ def _next(prepared: Validation, n: int) -> Text:
 
 
 def plan(sheet: Path, options: PlanOptions) -> int:
-    """Show what would be sent, and freeze it where that is asked for; the exit status."""
+    """Show what would be sent, and save the plan with -o; return the exit status."""
     from bulkcast.cli import json_output, plan_view
 
     told = output(options.output)
@@ -180,10 +180,10 @@ def plan(sheet: Path, options: PlanOptions) -> int:
 
 
 def require_results(prepared: Prepared) -> None:
-    """A sheet that no run has written to says of no row whether it succeeded.
+    """Refuse a sheet that is not a result sheet.
 
     Raises:
-        CannotStart: it has no column that does.
+        CannotStart: it has no status column.
 
     """
     if not prepared.is_results:
@@ -201,10 +201,10 @@ def require_results(prepared: Prepared) -> None:
 
 
 def _institution(options: PlanOptions) -> Config | None:
-    """Whose memory is asked, and whom a plan file is for; None where no one is named.
+    """The configuration for last known settings and plan files; None if not needed.
 
     Raises:
-        CannotStart: one has to be named, and is not.
+        CannotStart: a configuration is needed and missing.
 
     """
     try:
@@ -222,7 +222,7 @@ def show_outlook(
     rate: float,
     symbols: Symbols,
 ) -> None:
-    """The order, how long it takes, and what comes too late."""
+    """Show the sending order, the duration, and what is too late."""
     from bulkcast.cli import plan_view
 
     name = prepared.options.tz
@@ -237,7 +237,7 @@ def show_outlook(
 def _tell_limits(
     told: Output, prepared: Prepared, planned: "PlanSummary", options: PlanOptions
 ) -> None:
-    """What the plan does not say or cannot know."""
+    """Show what the plan leaves out or cannot know."""
     show_where_wrong(told, prepared)
     if options.recall.changed_only and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
@@ -247,7 +247,7 @@ def _tell_limits(
 
 
 def show_where_wrong(told: Output, prepared: Prepared) -> None:
-    """Which command lists what is wrong with the rows that are not sent."""
+    """Show the command that lists the problems of the rows not sent."""
     if prepared.invalid:
         options = context.typed(*context.OF_SHEET)
         validate = command("bulkcast", "validate", prepared.path, *options)

@@ -139,7 +139,7 @@ class Admission:
 
 
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
-"""Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
+"""Seconds before each request for ClassIn's time, until one is answered."""
 
 
 class Dispatcher:

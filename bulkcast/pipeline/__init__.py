@@ -1,4 +1,4 @@
-"""The use cases; the only package that joins the parts.
+"""The use cases, built from the other packages.
 
 A use case is loaded when it is first named: who validates needs neither ledger nor network.
 """

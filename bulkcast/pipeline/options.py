@@ -114,7 +114,7 @@ class Control:
             self._dispatcher.stop(why)
 
     def attach(self, dispatcher: "Dispatcher") -> None:
-        """Let a run be stopped; one that was stopped before it began ends at once."""
+        """Control this run; it ends at once if it was stopped before it started."""
         self._dispatcher = dispatcher
         if self._early:
             dispatcher.stop(self._early)
@@ -133,7 +133,7 @@ class Control:
 
 
 Watch = Callable[["Progress"], None]
-"""Is shown a run's progress a few times a second."""
+"""Called with a run's progress a few times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +307,9 @@ class RunReport:
     issues: tuple[Issue, ...] = ()
     """Issues of the sheet as a whole."""
     ignored_columns: tuple[str, ...] = ()
-    """Headers that name no setting, in sheet order; empty where a run is resumed."""
+    """Headers that name no setting, in sheet order; empty for a resumed run."""
     ended: "tuple[Ended, ...]" = ()
-    """The rows counted, where they are not read yet."""
+    """Counts of the rows, if they have not been read yet."""
     tz: str = DEFAULT_TZ
     """The time zone of the sheet."""
 

@@ -413,7 +413,7 @@ def replan(
 
 
 def one_spelling(institution: Institution) -> Institution:
-    """Pace, claim and memory go by the institution, so the same one must be named the same."""
+    """Normalize an institution: pace, lock and last known settings are looked up by its name."""
     from bulkcast import client as http
 
     return replace(institution, root_url=http.check_root_url(institution.root_url))
@@ -430,9 +430,9 @@ def _known(ledger: "Ledger", institution: Institution, changes: list[Change]) ->
 
 
 def require_unchanged(ledger: "Ledger", institution: Institution, prepared: Prepared) -> None:
-    """Refuse a plan whose rows to be left alone are no longer as it took them to be.
+    """Refuse a plan if rows it leaves unchanged have been changed by another run.
 
-    To be asked while the institution is held, so that nothing can change it any more.
+    Call it while holding the institution's lock, so that no other run can change them.
 
     Raises:
         CannotStart: another run has set one of their classrooms since.

@@ -75,11 +75,11 @@ class Schedule:
     sent: int
     """Rows whose settings would be sent."""
     locked: int
-    """Rows whose settings are locked already, so that they are not sent."""
+    """Rows not sent because their settings are locked already."""
     dated: int
-    """Rows to be sent of which it is known when they lock."""
+    """Rows to be sent whose lock time is known."""
     free: int = 0
-    """Rows that come too late, and of which only what stays free would be new."""
+    """Rows that come too late and change only settings that do not lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,16 @@ class PlanSummary:
     """Requests that would be sent."""
     classrooms: int
     left_out: int
-    """Rows that an option keeps back, or that an earlier run has done."""
+    """Rows left out by an option, or done by an earlier run."""
     done: int
-    """How many of those an earlier run has done."""
+    """How many of those were done by an earlier run."""
     invalid: int
     unchanged: int
-    """Rows that are skipped because they would change nothing."""
+    """Rows skipped because they would change nothing."""
     warnings: int
-    """Rows to be sent about which there is a warning."""
+    """Rows to be sent that have a warning."""
     settings: tuple[SettingSummary, ...]
-    """Those that any row sets, in the table's order."""
+    """The settings that any row sets, in the table's order."""
     billed: tuple[BilledSetting, ...]
     schedule: Schedule
     order: tuple[tuple[int, ...], ...]
@@ -114,7 +114,7 @@ class PlanSummary:
 
     @property
     def locked(self) -> int:
-        """Rows whose settings are locked already, so that they are not sent."""
+        """Rows not sent because their settings are locked already."""
         return self.schedule.locked
 
     @property
@@ -170,7 +170,7 @@ _DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPE
 
 
 def _settled_as(status: RowStatus, plan: Plan, kept: Mapping[int, ResultRow]) -> int:
-    """Rows that the plan settled so, without those an earlier result has."""
+    """The number of rows with this status in the plan, without results of an earlier run."""
     settled = sum(outcome.status is status for outcome in plan.settled.values())
     return settled - sum(row.status is status for row in kept.values())
 
