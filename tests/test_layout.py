@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def test_no_test_module_is_imported_by_another() -> None:
     ]
 
     assert not found
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(path.name for path in (ROOT / "bulkcast").rglob("*.py"))
+
+    assert [name for name, n in names.items() if n > 1] == ["__init__.py"]
 
 
 def test_no_file_names_a_place_on_somebodys_machine_or_a_package_registry() -> None:

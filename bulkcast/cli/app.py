@@ -27,9 +27,9 @@ from bulkcast.languages import of_terminal
 @params.voice
 def resume(run: str, **given: Any) -> int:
     """Go on where RUN, or the newest run, was interrupted."""
-    from bulkcast.cli import apply, options
+    from bulkcast.cli import apply, command_options
 
-    return apply.resume(run, options.of_resume(given))
+    return apply.resume(run, command_options.of_resume(given))
 
 
 @click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
@@ -231,9 +231,9 @@ def template(out: Path, **given: Any) -> int:
 @params.voice
 def validate(sheet: Path, **given: Any) -> int:
     """Check SHEET and list what is wrong; without an account."""
-    from bulkcast.cli import options, validate
+    from bulkcast.cli import command_options, validate
 
-    return validate.validate(sheet, options.of_validate(given))
+    return validate.validate(sheet, command_options.of_validate(given))
 
 
 @bulkcast.command()
@@ -258,9 +258,9 @@ def plan(sheet: Path, **given: Any) -> int:
 
     With -o PLAN that is frozen: `bulkcast apply PLAN` sends exactly it.
     """
-    from bulkcast.cli import options, validate
+    from bulkcast.cli import command_options, validate
 
-    return validate.plan(sheet, options.of_plan(given))
+    return validate.plan(sheet, command_options.of_plan(given))
 
 
 @bulkcast.command()
@@ -284,9 +284,9 @@ def apply(sheet: Path, **given: Any) -> int:
     The result sheet has every row of SHEET and how it ended.  SHEET may be a plan that
     `bulkcast plan -o` wrote.
     """
-    from bulkcast.cli import apply, options
+    from bulkcast.cli import apply, command_options
 
-    return apply.apply(sheet, options.of_apply(given))
+    return apply.apply(sheet, command_options.of_apply(given))
 
 
 @bulkcast.command()
@@ -308,9 +308,9 @@ def resubmit(sheet: Path, **given: Any) -> int:
 
     That is: rejected, invalid, too_late, unconfirmed, not_sent; and rows that were added since.
     """
-    from bulkcast.cli import apply, options
+    from bulkcast.cli import apply, command_options
 
-    return apply.resubmit(sheet, options.of_apply(given))
+    return apply.resubmit(sheet, command_options.of_apply(given))
 
 
 for _command in COMMANDS:

@@ -27,9 +27,9 @@ from bulkcast.cli import (
     streams,
     validate,
 )
+from bulkcast.cli.command_options import ApplyOptions, Destination, ResumeOptions
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.language import calling, said, tr, trn
-from bulkcast.cli.options import ApplyOptions, Destination, ResumeOptions
 from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart

@@ -13,7 +13,7 @@ from bulkcast.cli.streams import can_show
 from bulkcast.messages import clean
 
 if TYPE_CHECKING:
-    from bulkcast.cli.options import OutputOptions
+    from bulkcast.cli.command_options import OutputOptions
 
 _PIPED_WIDTH: Final = 160
 """Columns if not on a terminal: wide enough for tables, narrow enough to read."""

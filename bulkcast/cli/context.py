@@ -11,8 +11,8 @@ import click
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
+from bulkcast.cli.command_options import Destination, RecallOptions
 from bulkcast.cli.language import tr
-from bulkcast.cli.options import Destination, RecallOptions
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import SANDBOX_SECRET, Credentials, Institution

@@ -19,9 +19,9 @@ from rich.text import Text
 from bulkcast import pipeline
 from bulkcast.catalogue import Limit
 from bulkcast.cli import apply, context, json_output, signals, validate
+from bulkcast.cli.command_options import OutputOptions
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, tr, trn
-from bulkcast.cli.options import OutputOptions
 from bulkcast.cli.plan_view import plan
 from bulkcast.cli.run_options import SandboxOptions
 from bulkcast.cli.states import status_written

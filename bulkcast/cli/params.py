@@ -253,7 +253,7 @@ def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from click.shell_completion import CompletionItem
 
     from bulkcast.cli import context
-    from bulkcast.cli.options import Destination
+    from bulkcast.cli.command_options import Destination
     from bulkcast.errors import BulkcastError
     from bulkcast.pipeline import runs_called
 

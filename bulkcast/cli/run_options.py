@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bulkcast.cli.options import (
+from bulkcast.cli.command_options import (
     Destination,
     Existing,
     OutputOptions,

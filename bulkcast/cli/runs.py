@@ -18,10 +18,10 @@ from rich.text import Text
 from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import apply, context, json_output, render, streams
 from bulkcast.cli.apply import confirm
+from bulkcast.cli.command_options import Destination, Existing
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.json_output import state
 from bulkcast.cli.language import calling, current_translator, said, spell, tr, trn
-from bulkcast.cli.options import Destination, Existing
 from bulkcast.cli.render import style_of
 from bulkcast.cli.run_options import (
     DoctorOptions,

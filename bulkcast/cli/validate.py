@@ -11,9 +11,9 @@ from rich.text import Text
 from bulkcast import config as configuration
 from bulkcast import pipeline
 from bulkcast.cli import context, render
+from bulkcast.cli.command_options import Destination, PlanOptions, ValidateOptions
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.options import Destination, PlanOptions, ValidateOptions
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
