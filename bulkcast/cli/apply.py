@@ -30,12 +30,12 @@ from bulkcast.cli import (
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, said, tr, trn
-from bulkcast.cli.plan_summary import Figures, figures
 from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus, Severity
 from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
+from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
 _NO: Final = frozenset({"n", "no", "否", "不", "不是", "取消", ""})
@@ -342,10 +342,10 @@ def _show_warnings(told: Output, prepared: Prepared, given: Given) -> None:
 _WARNINGS_MOST = 20
 
 
-def _show_plan(told: Output, prepared: Prepared, options: SendOptions) -> Figures:
+def _show_plan(told: Output, prepared: Prepared, options: SendOptions) -> PlanSummary:
     """What would be sent, counted; the rows that are wrong stand in the result sheet."""
     now = time.time()
-    planned = figures(prepared, rate=options.rate, now=now)
+    planned = prepared.summary(rate=options.rate, now=now)
     validate.show_remarks(told, prepared)
     validate.show_ignored(told.say, prepared)
     told.say(*plan(planned, told.symbols))

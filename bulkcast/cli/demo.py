@@ -22,7 +22,6 @@ from bulkcast.cli import apply, context, json_output, signals, validate
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, current_translator, tr, trn
-from bulkcast.cli.plan_summary import figures
 from bulkcast.cli.plan_view import plan
 from bulkcast.cli.states import status_written
 from bulkcast.config import Config
@@ -216,7 +215,7 @@ async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport
     _head(stage, 2, tr("Apply: the valid rows are sent, the others wait"))
     _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
     told.show(Text(""))
-    planned = figures(prepared, rate=_RATE, now=time.time())
+    planned = prepared.summary(rate=_RATE, now=time.time())
     told.show(*plan(planned, told.symbols))
     told.show(
         Text(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.cli.language import current_translator, said
-from bulkcast.cli.plan_summary import Figures, Step
+from bulkcast.cli.render import value_in_english
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop
@@ -15,6 +15,7 @@ from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
 from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
 from bulkcast.planner.forecast import Forecast
+from bulkcast.planner.summary import BilledSetting, PlanSummary, Transition
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary
 
@@ -116,9 +117,9 @@ def stopped(stop: Stop | None) -> Document | None:
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
-def plan(prepared: Prepared, planned: Figures) -> Document:
+def plan(prepared: Prepared, planned: PlanSummary) -> Document:
     """What `plan` would send.  Settings are counted, not listed: some are secret."""
-    outlook = planned.outlook
+    outlook = planned.forecast
     return {
         "schema": "bulkcast.plan/1",
         "input": str(prepared.path),
@@ -131,11 +132,14 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
         "locked": planned.locked,
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
-        "settings": {s.key: dict(s.values) for s in planned.settings},
-        "changes": {s.key: [_step(step) for step in s.steps] for s in planned.settings},
-        "billed": [
-            {"setting": b.label, "classrooms": b.classrooms, "by": b.by} for b in planned.bill
-        ],
+        "settings": {
+            s.key: {value_in_english(s.key, value): n for value, n in s.values.items()}
+            for s in planned.settings
+        },
+        "changes": {
+            s.key: [_transition(s.key, step) for step in s.transitions] for s in planned.settings
+        },
+        "billed": [_billed(item) for item in planned.billed],
         "order": [list(rows) for rows in planned.order],
         "seconds": round(outlook.duration_s, 3),
         "done_at": round(outlook.ends_at, 3),
@@ -147,9 +151,16 @@ def plan(prepared: Prepared, planned: Figures) -> Document:
     }
 
 
-def _step(step: Step) -> Document:
+def _transition(key: str, step: Transition) -> Document:
     """`old` is "unknown" where nothing was acknowledged yet."""
-    return {"old": step.old or "unknown", "new": step.new, "rows": step.rows}
+    old = "unknown" if step.old is None else value_in_english(key, step.old)
+    return {"old": old, "new": value_in_english(key, step.new), "rows": step.rows}
+
+
+def _billed(item: BilledSetting) -> Document:
+    setting = WEBCAST.by_key[item.key]
+    by = setting.billed.en if setting.billed else ""
+    return {"setting": setting.label.en, "classrooms": item.classrooms, "by": by}
 
 
 def forecast(outlook: Forecast) -> Document:

@@ -1,9 +1,8 @@
 """How a plan and its forecast look on a terminal.  Cells are untrusted: see `shown`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Final, Protocol
+from typing import Final
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -11,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast.cli.console import Symbols, shown
-from bulkcast.cli.language import current_translator, tr, trn
-from bulkcast.cli.plan_summary import Figures, Step, row_steps, spell
-from bulkcast.cli.render import rows_said
+from bulkcast.cli.language import current_translator, spell, tr, trn
+from bulkcast.cli.render import label_said, rows_said, value_said
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked
 from bulkcast.messages import local_time
@@ -21,10 +19,11 @@ from bulkcast.model import Change
 from bulkcast.pacing import show_rate
 from bulkcast.pipeline import Prepared
 from bulkcast.planner.deadlines import is_late
-from bulkcast.planner.forecast import Forecast, ForecastRequest, Late, Pace, forecast
+from bulkcast.planner.forecast import Late
+from bulkcast.planner.summary import PlanSummary, Schedule, SummaryValue, Transition, transitions
 
 
-def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
+def plan(planned: PlanSummary, symbols: Symbols) -> Iterable[RenderableType]:
     """What would be sent: rows, then what becomes of each setting."""
     line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
     if planned.requests != planned.sent:
@@ -48,10 +47,10 @@ def plan(planned: Figures, symbols: Symbols) -> Iterable[RenderableType]:
     yield from bill(planned)
 
 
-def _settings(planned: Figures, symbols: Symbols) -> Table:
+def _settings(planned: PlanSummary, symbols: Symbols) -> Table:
     """What becomes of each setting, beside what it is known to be where anything is."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    is_known = any(step.old is not None for s in planned.settings for step in s.steps)
+    is_known = any(step.old is not None for s in planned.settings for step in s.transitions)
     titles = (
         tr("Setting"),
         tr("Becomes (rows)"),
@@ -62,9 +61,11 @@ def _settings(planned: Figures, symbols: Symbols) -> Table:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
         becomes = current_translator().listed(
-            _times(_counted(w), n) for w, n in setting.values.items()
+            _times(value_said(setting.key, value), n) for value, n in setting.values.items()
         )
-        before = current_translator().listed(_step(step, symbols) for step in setting.steps)
+        before = current_translator().listed(
+            _transition(setting.key, step, symbols) for step in setting.transitions
+        )
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
         name = shown(current_translator().name_of(setting.key))
         cells = (name, becomes, *([before] if is_known else []), untouched)
@@ -77,21 +78,16 @@ def _times(said: str, n: int) -> str:
     return tr("{said} ({n})", said=said, n=f"{n:,}")
 
 
-def _counted(english: str) -> str:
-    """A word of the endpoint's table, or one that stands for a text or a list."""
-    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english
-
-
-def _step(step: Step, symbols: Symbols) -> str:
-    new = _counted(step.new)
+def _transition(key: str, step: Transition, symbols: Symbols) -> str:
+    new = value_said(key, step.new)
     if step.is_same:
         return _times(tr("{value} already", value=new), step.rows)
-    return _times(f"{_old(step.old)} {symbols.arrow} {new}", step.rows)
+    return _times(f"{_old(key, step.old)} {symbols.arrow} {new}", step.rows)
 
 
-def _old(value: str | None) -> str:
+def _old(key: str, value: SummaryValue | None) -> str:
     """What a setting is known to be, if it is."""
-    return tr("unknown") if value is None else _counted(value)
+    return tr("unknown") if value is None else value_said(key, value)
 
 
 def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
@@ -115,29 +111,30 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
 
 def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str]:
     holdings = prepared.known.get(change.target, {})
-    for key, old, new, same in row_steps(change, prepared.endpoint, holdings):
-        name = current_translator().name_of(key)
-        if same:
-            yield f"{name} {tr('{value} already', value=_counted(new))}"
+    for key, step in transitions(change, prepared.endpoint, holdings):
+        name, new = current_translator().name_of(key), value_said(key, step.new)
+        if step.is_same:
+            yield f"{name} {tr('{value} already', value=new)}"
         else:
-            yield f"{name} {_old(old)} {symbols.arrow} {_counted(new)}"
+            yield f"{name} {_old(key, step.old)} {symbols.arrow} {new}"
 
 
-def bill(planned: Figures) -> Iterable[RenderableType]:
+def bill(planned: PlanSummary) -> Iterable[RenderableType]:
     """What is switched on that costs money."""
     by: dict[str, list[str]] = {}
-    for item in planned.bill:
+    for item in planned.billed:
         switched = trn(
             "{label} in {n} classroom",
             "{label} in {n} classrooms",
             item.classrooms,
             label=shown(current_translator().name_of(item.key)),
         )
-        by.setdefault(item.by, []).append(switched)
+        label = WEBCAST.by_key[item.key].billed
+        by.setdefault(label.en if label else "", []).append(switched)
     if by:
         yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
     for what, items in by.items():
-        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{_counted(what)}")
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{label_said(what)}")
         yield Padding(line, (0, 0, 0, 4), expand=False)
 
 
@@ -145,56 +142,10 @@ _EDGE: Final = 3
 """Rows shown at either end of a list."""
 
 
-class HasForecast(Protocol):
-    """What is foreseen of rows to be sent: a plan's `Figures`, or less."""
-
-    @property
-    def outlook(self) -> Forecast:
-        """How sending would go."""
-
-    @property
-    def sent(self) -> int:
-        """Rows whose settings would be sent."""
-
-    @property
-    def locked(self) -> int:
-        """Rows whose settings are locked already, so that they are not sent."""
-
-    @property
-    def free(self) -> int:
-        """Rows that come too late, and of which only what stays free would be new."""
-
-    @property
-    def dated(self) -> int:
-        """Rows to be sent of which it is known when they lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class QuickForecast:
-    """What is foreseen of a sheet that was not planned."""
-
-    outlook: Forecast
-    sent: int
-    locked: int
-    dated: int
-    free: int = 0
-
-
-def quick_forecast(turns: Iterable[ForecastRequest], pace: Pace, *, now: float) -> QuickForecast:
-    """What is foreseen of requests in sending order of which no more is known."""
-    rows = dated = locked = 0
-    for turn in turns:
-        rows += len(turn.rows)
-        dated += len(turn.rows) if turn.locks_at is not None else 0
-        locked += len(turn.rows) if is_late(turn.locks_at, now) else 0
-    return QuickForecast(forecast(turns, pace, now=now), rows - locked, locked, dated - locked)
-
-
-def pace(planned: HasForecast, rate: float, zone: tzinfo, name: str) -> Text:
+def pace(schedule: Schedule, rate: float, zone: tzinfo, name: str) -> Text:
     """How long it takes, and when it would be done."""
-    outlook = planned.outlook
-    at = local_time(outlook.ends_at, zone)
-    how_long = spell(outlook.duration_s)
+    at = local_time(schedule.forecast.ends_at, zone)
+    how_long = spell(schedule.forecast.duration_s)
     return Text(
         tr(
             "At {rate}: {time}, done at about {at} ({zone}) if begun now.",
@@ -219,7 +170,7 @@ def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"{symbols.warning} {said}", "yellow")
 
 
-def order(planned: Figures) -> Text:
+def order(planned: PlanSummary) -> Text:
     """In which order rows are sent: where it is known, the ones that lock first come first."""
     rows = [row for together in planned.order for row in together]
     head = [str(row) for row in rows[: 2 * _EDGE]]
@@ -229,15 +180,15 @@ def order(planned: Figures) -> Text:
     comma = current_translator().listed(["", ""])
     listed = comma.join(head).replace(f"…{comma}", "… ")
     said = marked("Order of rows, as in the sheet: {rows}")
-    if planned.dated:
+    if planned.schedule.dated:
         said = "Order of rows, earliest lock first: {rows}"
     return Text(tr(said, rows=listed))
 
 
-def locked(planned: HasForecast, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def locked(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows that are not sent because their settings have locked."""
-    begun = _begun(planned)
-    rows = [row for row in planned.outlook.late if is_late(row.locks_at, begun)]
+    begun = _begun(schedule)
+    rows = [row for row in schedule.forecast.late if is_late(row.locks_at, begun)]
     if rows:
         one = "{n} row is already locked and is not sent:"
         many = "{n} rows are already locked and are not sent:"
@@ -245,27 +196,27 @@ def locked(planned: HasForecast, zone: tzinfo, symbols: Symbols) -> Iterable[Tex
         yield from _listed(rows, begun, zone)
 
 
-def late(planned: HasForecast, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def late(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows whose turn comes after their lock, and what would save them."""
-    begun = _begun(planned)
-    rows = [row for row in planned.outlook.late if not is_late(row.locks_at, begun)]
+    begun = _begun(schedule)
+    rows = [row for row in schedule.forecast.late if not is_late(row.locks_at, begun)]
     if rows:
         one = "{n} row would be too late and not be sent:"
         many = "{n} rows would be too late and not be sent:"
         yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
         yield from _listed(rows, begun, zone)
-        yield from _saved_by(planned, symbols)
-    if planned.free:
+        yield from _saved_by(schedule, symbols)
+    if schedule.free:
         said = tr(
             "what is locked in {rows} was last set as wanted; --send-free sends just the settings"
             " that are still free",
-            rows=rows_said(planned.free),
+            rows=rows_said(schedule.free),
         )
         yield Text(f"  {symbols.arrow} {said}")
 
 
-def _begun(planned: HasForecast) -> float:
-    return planned.outlook.ends_at - planned.outlook.duration_s
+def _begun(schedule: Schedule) -> float:
+    return schedule.forecast.ends_at - schedule.forecast.duration_s
 
 
 def _listed(rows: Sequence[Late], begun: float, zone: tzinfo) -> Iterable[Text]:
@@ -289,24 +240,24 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     return tr(said, at=locks, turn=turn)
 
 
-def _saved_by(planned: HasForecast, symbols: Symbols) -> Iterable[Text]:
-    outlook, limit = planned.outlook, WEBCAST.limit
-    if outlook.rate_needed is None:
+def _saved_by(schedule: Schedule, symbols: Symbols) -> Iterable[Text]:
+    needed, limit = schedule.forecast.rate_needed, WEBCAST.limit
+    if needed is None:
         yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
         return
     said = marked("--rate {rate} would save them")
-    if outlook.rate_needed > limit.calls / limit.per_s:
+    if needed > limit.calls / limit.per_s:
         said = (
             "--rate {rate} would save them, more than the {most} a minute ClassIn is documented"
             " to allow"
         )
-    told = tr(said, rate=show_rate(outlook.rate_needed), most=f"{limit.calls:,}")
+    told = tr(said, rate=show_rate(needed), most=f"{limit.calls:,}")
     yield Text(f"  {symbols.arrow} {told}")
 
 
-def in_time(planned: HasForecast) -> Iterable[Text]:
+def in_time(schedule: Schedule) -> Iterable[Text]:
     """That no row comes too late, where that can be known."""
-    if planned.dated and len(planned.outlook.late) == planned.outlook.locked:
+    if schedule.dated and len(schedule.forecast.late) == schedule.forecast.locked:
         one = "The {n} row that locks is sent in time."
         many = "The {n} rows that lock are all sent in time."
-        yield Text(trn(one, many, planned.dated))
+        yield Text(trn(one, many, schedule.dated))

@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast.cli.console import Output
-from bulkcast.cli.language import tr, trn
-from bulkcast.cli.plan_summary import spell
+from bulkcast.cli.language import spell, tr, trn
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.model import RowStatus

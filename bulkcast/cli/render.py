@@ -13,15 +13,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.catalogue import ChoiceKind
 from bulkcast.cli.console import Symbols, shown
-from bulkcast.cli.language import current_translator, said, tr, trn
-from bulkcast.cli.plan_summary import spell
+from bulkcast.cli.language import current_translator, said, spell, tr, trn
 from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked, short_header
 from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.planner.summary import Content, SummaryValue
 from bulkcast.reporter.run_summary import ranges
 
 PROBLEMS_MOST: Final = 50
@@ -297,3 +298,29 @@ def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -
     yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:
         yield Text(f"  {symbols.arrow} {shown(fix)}")
+
+
+_CONTENTS: Final[Mapping[Content, str]] = {
+    Content.SET: marked("set"),
+    Content.CLEARED: marked("cleared"),
+    Content.ANOTHER: marked("another"),
+}
+
+
+def value_in_english(key: str, value: SummaryValue) -> str:
+    """A setting's value as `--json` and an English screen have it: a choice by its label."""
+    if isinstance(value, Content):
+        return _CONTENTS[value]
+    kind = WEBCAST.by_key[key].kind
+    choices = kind.choices if isinstance(kind, ChoiceKind) else ()
+    return next((c.label.en for c in choices if c.value == value), str(value))
+
+
+def value_said(key: str, value: SummaryValue) -> str:
+    """The same in the language spoken."""
+    return label_said(value_in_english(key, value))
+
+
+def label_said(english: str) -> str:
+    """A label of the endpoint's table, or a word for a text or a list, in the language spoken."""
+    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english

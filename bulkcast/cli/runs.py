@@ -21,8 +21,7 @@ from bulkcast.cli.apply import confirm
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.context import Given
 from bulkcast.cli.json_output import state
-from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.plan_summary import spell
+from bulkcast.cli.language import calling, current_translator, said, spell, tr, trn
 from bulkcast.cli.render import style_of
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
 from bulkcast.endpoints import WEBCAST

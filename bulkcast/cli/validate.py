@@ -13,11 +13,9 @@ from bulkcast.cli import context, json_output, plan_view, render
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.plan_summary import Figures, figures
 from bulkcast.cli.plan_view import plan as planned_rows
 from bulkcast.cli.plan_view import row_by_row
 from bulkcast.config import Config
-from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Severity
@@ -31,7 +29,7 @@ from bulkcast.pipeline import (
     write_plan,
     zone,
 )
-from bulkcast.planner.forecast import Pace
+from bulkcast.planner.summary import PlanSummary, Schedule
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
@@ -46,7 +44,7 @@ def validate(sheet: Path, given: Given) -> int:
         _require_resubmittable(told, sheet, given)
     if told.as_json:
         foreseen = _foreseen(found, given)
-        document = json_output.validation(found, foreseen.outlook if foreseen else None)
+        document = json_output.validation(found, foreseen.forecast if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
@@ -78,23 +76,12 @@ def _require_resubmittable(told: Output, sheet: Path, given: Given) -> None:
     pipeline.require_sendable(prepared, context.home(given), config)
 
 
-def _foreseen(found: Validation, given: Given) -> plan_view.HasForecast | None:
-    """What would come too late if the valid rows were sent now; only a dated sheet tells."""
-    turns, now = found.timetable, time.time()
-    if turns is None or not found.valid:
-        return None
-    options = context.sheet_options(given)
-    if options.duplicates == "in-order" and turns.is_doubled():
-        # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = prepare(found.path, options, Selection())
-        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
-        return figures(prepared, rate=DEFAULT_RATE, now=now) if is_dated else None
-    if not turns.dated():
-        return None
-    return plan_view.quick_forecast(turns, Pace(DEFAULT_RATE, WEBCAST.limit), now=now)
+def _foreseen(found: Validation, given: Given) -> Schedule | None:
+    """What would come too late if the valid rows were sent now."""
+    return pipeline.schedule_of(found, context.sheet_options(given), now=time.time())
 
 
-def _foresee(told: Output, foreseen: plan_view.HasForecast, tz: str) -> None:
+def _foresee(told: Output, foreseen: Schedule, tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
     if foreseen.sent:
         told.show(plan_view.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
@@ -176,7 +163,7 @@ def plan(sheet: Path, given: Given) -> int:
     pipeline.require_sendable(prepared, context.home(given), config)
     calling(prepared.names)
     now = time.time()
-    planned = figures(prepared, rate=rate, now=now)
+    planned = prepared.summary(rate=rate, now=now)
     if told.as_json:
         told.document(json_output.dump(json_output.plan(prepared, planned)))
     show_remarks(told, prepared)
@@ -229,19 +216,23 @@ def _institution(given: Given) -> Config | None:
 
 
 def show_outlook(
-    show: Callable[..., None], prepared: Prepared, planned: Figures, rate: float, symbols: Symbols
+    show: Callable[..., None],
+    prepared: Prepared,
+    planned: PlanSummary,
+    rate: float,
+    symbols: Symbols,
 ) -> None:
     """The order, how long it takes, and what comes too late."""
     name = prepared.options.tz
     tz = zone(name)
     if planned.sent:
         show(plan_view.order(planned))
-        show(plan_view.pace(planned, rate, tz, name), *plan_view.too_fast(rate, symbols))
-    show(*plan_view.in_time(planned), *plan_view.locked(planned, tz, symbols))
-    show(*plan_view.late(planned, tz, symbols))
+        show(plan_view.pace(planned.schedule, rate, tz, name), *plan_view.too_fast(rate, symbols))
+    show(*plan_view.in_time(planned.schedule), *plan_view.locked(planned.schedule, tz, symbols))
+    show(*plan_view.late(planned.schedule, tz, symbols))
 
 
-def _tell_limits(told: Output, prepared: Prepared, planned: Figures, given: Given) -> None:
+def _tell_limits(told: Output, prepared: Prepared, planned: PlanSummary, given: Given) -> None:
     """What the plan does not say or cannot know."""
     show_where_wrong(told, prepared)
     if given["changed_only"] and planned.unchanged:

@@ -17,7 +17,7 @@ from bulkcast.pipeline.options import (
     Watch,
 )
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparation import lean, prepare, recall, replan, validate, zone
+from bulkcast.pipeline.preparation import lean, prepare, recall, replan, schedule_of, validate, zone
 from bulkcast.pipeline.reports import account, crosstab, outcomes, page, results, runs, runs_called
 from bulkcast.pipeline.resubmission import (
     is_rehearsed,
@@ -70,6 +70,7 @@ __all__ = [
     "resume",
     "runs",
     "runs_called",
+    "schedule_of",
     "spare_overtaken",
     "undo",
     "validate",

@@ -1,5 +1,6 @@
 """What the use cases are asked for, and what they give back: frozen values."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ from bulkcast.model import (
     no_counts,
 )
 from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.planner.forecast import Pace
 from bulkcast.planner.last_known import Known
+from bulkcast.planner.summary import PlanSummary, summarize
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,18 @@ class Prepared:
 
         tz = ZoneInfo(self.options.tz)
         return frames.requests_frame(self.plan.requests, self.endpoint, tz)
+
+    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
+        """The plan in numbers: settings, billing, locked rows, forecast.
+
+        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
+        at once.
+        """
+        return summarize(
+            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
+            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
+            now=time.time() if now is None else now,
+        )  # fmt: skip
 
     @property
     def issues(self) -> tuple[Issue, ...]:

@@ -29,6 +29,7 @@ from bulkcast.model import (
     Sheet,
     Text,
 )
+from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline.options import (
     RESUBMITTED,
     Prepared,
@@ -37,7 +38,9 @@ from bulkcast.pipeline.options import (
     Validation,
     is_results,
 )
+from bulkcast.planner.forecast import Pace
 from bulkcast.planner.last_known import Known, already_set, replay
+from bulkcast.planner.summary import Schedule, schedule
 
 if TYPE_CHECKING:
     from bulkcast.frames import DataFrame
@@ -208,6 +211,30 @@ def validate(
         given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
         found.has_errors, found.timetable, names, written,
     )  # fmt: skip
+
+
+def schedule_of(
+    found: Validation,
+    options: SheetOptions,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    rate: float = DEFAULT_RATE,
+    now: float,
+) -> Schedule | None:
+    """When the valid rows of a sheet in a file would be sent; None where none of them locks.
+
+    `options` are those it was validated with; `rate` is in requests per second, `now` in Unix
+    seconds.
+    """
+    turns = found.timetable
+    if turns is None or not found.valid:
+        return None
+    if options.duplicates == "in-order" and turns.is_doubled():
+        # Which rows are sent one after another, and which share a request, only a plan tells.
+        prepared = prepare(found.path, options, endpoint=endpoint)
+        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
+        return prepared.summary(rate=rate, now=now).schedule if is_dated else None
+    return schedule(turns, Pace(rate, endpoint.limit), now=now) if turns.dated() else None
 
 
 def rules_of(options: SheetOptions) -> validator.CheckRules:

@@ -15,8 +15,8 @@ import pytest
 
 from bulkcast.cli import exit_status
 from bulkcast.cli.console import BrokenPipeSafeStream
+from bulkcast.cli.language import spell
 from bulkcast.cli.params import Duration
-from bulkcast.cli.plan_summary import spell
 from bulkcast.sandbox import parse_world
 from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
 from tests.source_files import HEAVY, ROOT

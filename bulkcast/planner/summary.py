@@ -1,0 +1,263 @@
+"""A plan in numbers: which settings change and how, what is billed, what would be too late."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple, assert_never
+
+from bulkcast.catalogue import (
+    ChoiceKind,
+    Endpoint,
+    IdKind,
+    IdListKind,
+    IntegerKind,
+    MomentKind,
+    Setting,
+    TextKind,
+)
+from bulkcast.model import Change, Checked, ResultRow, RowStatus, SettingValue
+from bulkcast.planner import Plan
+from bulkcast.planner.deadlines import is_late, is_refused
+from bulkcast.planner.forecast import Forecast, ForecastRequest, Pace, forecast
+from bulkcast.planner.last_known import Holdings, Known
+
+
+class Content(StrEnum):
+    """What is told of a text, an id or a list, as some are secret."""
+
+    SET = "set"
+    CLEARED = "cleared"
+    ANOTHER = "another"
+    """Set, to something other than what the row sets."""
+
+
+SummaryValue = int | Content
+"""A value of a setting that is a choice or a number; of any other, whether there is one."""
+
+
+class Transition(NamedTuple):
+    """A setting's last known value and its new one, and how many rows have these two."""
+
+    old: SummaryValue | None
+    """None where it is unknown."""
+    new: SummaryValue
+    is_same: bool
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSummary:
+    """What all rows to be sent do to one setting."""
+
+    key: str
+    values: Mapping[SummaryValue, int]
+    """New value → number of rows, the most frequent first."""
+    untouched: int
+    """Rows that do not set it."""
+    transitions: tuple[Transition, ...]
+    """The same rows by old and new value, the most frequent first."""
+
+
+@dataclass(frozen=True, slots=True)
+class BilledSetting:
+    """A setting that ClassIn bills, and in how many classrooms the plan switches it on."""
+
+    key: str
+    classrooms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long sending takes, and which rows lock before their turn."""
+
+    forecast: Forecast
+    sent: int
+    """Rows whose settings would be sent."""
+    locked: int
+    """Rows whose settings are locked already, so that they are not sent."""
+    dated: int
+    """Rows to be sent of which it is known when they lock."""
+    free: int = 0
+    """Rows that come too late, and of which only what stays free would be new."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """A plan in numbers."""
+
+    rows: int
+    """Rows read."""
+    requests: int
+    """Requests that would be sent."""
+    classrooms: int
+    left_out: int
+    """Rows that an option keeps back, or that an earlier run has done."""
+    done: int
+    """How many of those an earlier run has done."""
+    invalid: int
+    unchanged: int
+    """Rows that are skipped because they would change nothing."""
+    warnings: int
+    """Rows to be sent about which there is a warning."""
+    settings: tuple[SettingSummary, ...]
+    """Those that any row sets, in the table's order."""
+    billed: tuple[BilledSetting, ...]
+    schedule: Schedule
+    order: tuple[tuple[int, ...], ...]
+    """The rows of each request, in sending order."""
+
+    @property
+    def sent(self) -> int:
+        """Rows whose settings would be sent."""
+        return self.schedule.sent
+
+    @property
+    def locked(self) -> int:
+        """Rows whose settings are locked already, so that they are not sent."""
+        return self.schedule.locked
+
+    @property
+    def forecast(self) -> Forecast:
+        """How long sending takes."""
+        return self.schedule.forecast
+
+
+def summarize(
+    plan: Plan,
+    checked: Checked,
+    endpoint: Endpoint,
+    pace: Pace,
+    *,
+    rows: int,
+    kept: Mapping[int, ResultRow],
+    known: Known,
+    now: float,
+) -> PlanSummary:
+    """Count a plan up.
+
+    Args:
+        plan: what would be sent.
+        checked: the rows that the plan was made of.
+        endpoint: what they were checked against.
+        pace: how fast they are sent.
+        rows: how many rows the sheet has.
+        kept: rows left as an earlier result sheet has them.
+        known: what the classrooms are known to hold.
+        now: when sending would begin, Unix seconds.
+
+    """
+    requests = [request for request in plan.requests if not is_refused(request, now)]
+    sent = {row for request in requests for row in request.rows}
+    changes = [row for row in checked.rows if isinstance(row, Change) and row.row in sent]
+    return PlanSummary(
+        rows=rows,
+        requests=len(requests),
+        classrooms=len({request.target for request in requests}),
+        left_out=rows - len(checked.rows),
+        done=sum(row.status in _DONE for row in kept.values()),
+        invalid=_settled_as(RowStatus.INVALID, plan, kept),
+        unchanged=_settled_as(RowStatus.UNCHANGED, plan, kept),
+        warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
+        settings=tuple(_settings(changes, endpoint, known)),
+        billed=tuple(_billed(changes, endpoint, known)),
+        schedule=_schedule(plan, pace, now),
+        order=tuple(request.rows for request in requests),
+    )
+
+
+_DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
+
+
+def _settled_as(status: RowStatus, plan: Plan, kept: Mapping[int, ResultRow]) -> int:
+    """Rows that the plan settled so, without those an earlier result has."""
+    settled = sum(outcome.status is status for outcome in plan.settled.values())
+    return settled - sum(row.status is status for row in kept.values())
+
+
+def _schedule(plan: Plan, pace: Pace, now: float) -> Schedule:
+    """The schedule of a plan, of which it is known what stays free once the rest is locked."""
+    sent = [request for request in plan.requests if not is_refused(request, now)]
+    found = forecast(plan.requests, pace, now=now)
+    late = {row.row for row in found.late}
+    n_sent = sum(len(request.rows) for request in sent)
+    return Schedule(
+        found,
+        sent=n_sent,
+        locked=sum(len(request.rows) for request in plan.requests) - n_sent,
+        dated=sum(len(request.rows) for request in sent if request.locks_at is not None),
+        free=sum(len(r.rows) for r in plan.requests if r.free and r.rows[0] in late),
+    )
+
+
+def schedule(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> Schedule:
+    """The schedule of requests of which only order and deadline are known.
+
+    Goes through `requests` more than once.  `now` in Unix seconds.
+    """
+    rows = dated = locked = 0
+    for request in requests:
+        rows += len(request.rows)
+        dated += len(request.rows) if request.locks_at is not None else 0
+        locked += len(request.rows) if is_late(request.locks_at, now) else 0
+    return Schedule(forecast(requests, pace, now=now), rows - locked, locked, dated - locked)
+
+
+def _settings(
+    changes: Sequence[Change], endpoint: Endpoint, known: Known
+) -> Iterator[SettingSummary]:
+    found: dict[str, Counter[Transition]] = {}
+    for change in changes:
+        for key, step in transitions(change, endpoint, known.get(change.target, {})):
+            found.setdefault(key, Counter())[step] += 1
+    for setting in endpoint.settings:
+        if counted := found.get(setting.key):
+            values: Counter[SummaryValue] = Counter()
+            for step, rows in counted.items():
+                values[step.new] += rows
+            yield SettingSummary(
+                setting.key,
+                dict(values.most_common()),
+                len(changes) - counted.total(),
+                tuple(step._replace(rows=rows) for step, rows in counted.most_common()),
+            )
+
+
+def transitions(
+    change: Change, endpoint: Endpoint, holdings: Holdings
+) -> Iterator[tuple[str, Transition]]:
+    """What a row does to each setting; `holdings` is what its classroom is known to hold."""
+    for key, new in change.settings:
+        setting = endpoint.by_key[key]
+        held = holdings.get(key)
+        same = held is not None and held.value == new
+        old = None if held is None else _summary_value(setting, held.value)
+        if old is Content.SET and not same:
+            old = Content.ANOTHER
+        yield key, Transition(old, _summary_value(setting, new), same)
+
+
+def _summary_value(setting: Setting, value: SettingValue) -> SummaryValue:
+    match setting.kind:
+        case ChoiceKind() | IntegerKind():
+            return value if isinstance(value, int) else Content.SET
+        case TextKind() | IdListKind():
+            return Content.SET if value else Content.CLEARED
+        case IdKind() | MomentKind():
+            return Content.SET
+        case _:
+            assert_never(setting.kind)
+
+
+def _billed(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iterator[BilledSetting]:
+    """What the plan switches on that costs money; not where it is known to be on."""
+    for setting in endpoint.settings:
+        if setting.billed is not None:
+            on = {c.target for c in changes if _switches_on(c, setting.key, known)}
+            if on:
+                yield BilledSetting(setting.key, len(on))
+
+
+def _switches_on(change: Change, key: str, known: Known) -> bool:
+    held = known.get(change.target, {}).get(key)
+    return any(k == key and v and (held is None or held.value != v) for k, v in change.settings)
