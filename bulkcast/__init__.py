@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RESUBMITTED,
         Control,
         Diagnosis,
+        PlanOptions,
         Prepared,
         RunReport,
         Selection,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         validate,
         write_plan,
     )
+    from bulkcast.planner.summary import PlanSummary
 
 __version__ = VERSION
 
@@ -67,10 +69,11 @@ _HOMES: Final = {
     "bulkcast.loader": ("ReadOptions",),
     "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
     "bulkcast.pipeline": (
-        "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
-        "SheetOptions", "Validation", "apply", "doctor", "prepare", "read_plan", "recall", "replan",
-        "results", "resume", "runs", "undo", "validate", "write_plan",
+        "RESUBMITTED", "Control", "Diagnosis", "PlanOptions", "Prepared", "RunReport", "Selection",
+        "SendOptions", "SheetOptions", "Validation", "apply", "doctor", "prepare", "read_plan",
+        "recall", "replan", "results", "resume", "runs", "undo", "validate", "write_plan",
     ),
+    "bulkcast.planner.summary": ("PlanSummary",),
 }  # fmt: skip
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -85,6 +88,8 @@ __all__ = [
     "Issue",
     "LedgerDamaged",
     "NeedsHuman",
+    "PlanOptions",
+    "PlanSummary",
     "Prepared",
     "ReadOptions",
     "ResultRow",

@@ -33,8 +33,8 @@ from bulkcast.cli.language import calling, said, tr, trn
 from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus, Severity
-from bulkcast.pipeline import Control, Prepared, RunReport, SendOptions, Watch
+from bulkcast.model import Institution, RowStatus, Severity
+from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, SendOptions, Watch
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -171,15 +171,14 @@ def apply(sheet: Path, given: Given) -> int:
     options = context.send_options(given)
     if pipeline.is_plan(sheet):
         return _apply_plan(told, sheet, options, given)
-    prepared = pipeline.prepare(
-        sheet, context.sheet_options(given), context.selection(given), keep_cells=False
-    )
-    if given["only"]:
-        validate.require_results(prepared)
-    elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
-        _ask_for_resubmit(told, prepared, given)
-    prepared = pipeline.lean(prepared)
-    return _apply(told, prepared, options, given)
+
+    def review(prepared: Prepared) -> None:
+        if given["only"]:
+            validate.require_results(prepared)
+        elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
+            _ask_for_resubmit(told, prepared, given)
+
+    return _apply(told, sheet, options, given, review)
 
 
 def _ask_for_resubmit(told: Output, prepared: Prepared, given: Given) -> None:
@@ -205,15 +204,20 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, given: Given) -> None:
 def _apply_plan(told: Output, path: Path, options: SendOptions, given: Given) -> int:
     """Send exactly what a plan file says, or nothing."""
     context.require_plain(given)
-    prepared, institution = pipeline.read_plan(path)
-    config = _config(given)
-    if config is None or given["sandbox"]:
+
+    def tried_out(institution: Institution) -> None:
         where = render.institution_said(institution)
         told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
-        return _carry_on(told, prepared, config, options, given)
-    pipeline.require_for(institution, config.institution, path)
-    prepared = pipeline.recall(prepared, config.home, config.institution)
-    return _carry_on(told, prepared, config, options, given)
+
+    run = pipeline.prepare_planned(
+        path,
+        home=context.home(given),
+        account=lambda: _config(given),
+        tried_out=tried_out,
+        is_sandbox=given["sandbox"],
+        sending=None if given["dry_run"] else options,
+    )
+    return _carry_on(told, run, options, given)
 
 
 def resubmit(sheet: Path, given: Given) -> int:
@@ -222,12 +226,7 @@ def resubmit(sheet: Path, given: Given) -> int:
     _refuse_to_hang(given)
     options = context.send_options(given)
     given = context.resubmitted(given)
-    prepared = pipeline.prepare(
-        sheet, context.sheet_options(given), context.selection(given), keep_cells=False
-    )
-    validate.require_results(prepared)
-    prepared = pipeline.lean(prepared)
-    return _apply(told, prepared, options, given)
+    return _apply(told, sheet, options, given, validate.require_results)
 
 
 def resume(run: str, given: Given) -> int:
@@ -248,10 +247,24 @@ def resume(run: str, given: Given) -> int:
     return _tell(told, report)
 
 
-def _apply(told: Output, prepared: Prepared, options: SendOptions, given: Given) -> int:
-    config = _config(given)
-    prepared = context.recalled(prepared, config, given)
-    return _carry_on(told, prepared, config, options, given)
+def _apply(
+    told: Output,
+    sheet: Path,
+    options: SendOptions,
+    given: Given,
+    review: Callable[[Prepared], None],
+) -> int:
+    run = pipeline.prepare_run(
+        sheet,
+        context.sheet_options(given),
+        context.selection(given),
+        context.plan_options(given),
+        home=context.home(given),
+        account=lambda: _config(given),
+        review=review,
+        sending=None if given["dry_run"] else options,
+    )
+    return _carry_on(told, run, options, given)
 
 
 def _config(given: Given) -> Config | None:
@@ -264,14 +277,11 @@ def _config(given: Given) -> Config | None:
         raise
 
 
-def _carry_on(
-    told: Output, prepared: Prepared, config: Config | None, options: SendOptions, given: Given
-) -> int:
+def _carry_on(told: Output, run: PreparedRun, options: SendOptions, given: Given) -> int:
+    prepared, config = run.prepared, run.config
     calling(prepared.names)
-    pipeline.require_sendable(prepared, context.home(given), config)
     if config is None or given["dry_run"]:
         return _dry_run(told, prepared, options, given)
-    pipeline.require_place(prepared, options)
     _show_warnings(told, prepared, given)
     planned = _show_plan(told, prepared, options)
     validate.show_where_wrong(told, prepared)

@@ -19,17 +19,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.loader import ReadOptions
 from bulkcast.model import SANDBOX_SECRET, Credentials, Institution, Secret
 from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import (
-    Prepared,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    recall,
-    replan,
-    runs_called,
-    spare_overtaken,
-    with_doubts,
-)
+from bulkcast.pipeline import PlanOptions, Selection, SendOptions, SheetOptions, runs_called
 
 _SIGNATURE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
 _HIDDEN: Final = "•••"
@@ -162,19 +152,12 @@ def send_options(given: Given) -> SendOptions:
     )
 
 
-def recalled(prepared: Prepared, config: Config | None, given: Given) -> Prepared:
-    """The plan in the light of what the ledger knows; of a new sandbox, nothing."""
-    prepared = with_doubts(prepared, home(given))
-    if config is not None:
-        prepared = recall(prepared, config.home, config.institution)
-    elif not remembers(given):
-        return prepared
-    prepared = replan(
-        prepared,
+def plan_options(given: Given) -> PlanOptions:
+    """How what the ledger knows changes the plan."""
+    return PlanOptions(
         unchanged="skip" if given["changed_only"] else "send",
         once_locked="send_free" if given["send_free"] else "refuse",
     )
-    return spare_overtaken(prepared, config.home, config.institution) if config else prepared
 
 
 def remembers(given: Given) -> bool:

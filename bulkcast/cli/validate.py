@@ -20,15 +20,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Severity
 from bulkcast.pacing import DEFAULT_RATE, parse_rate
-from bulkcast.pipeline import (
-    RESUBMITTED,
-    Prepared,
-    Selection,
-    Validation,
-    prepare,
-    write_plan,
-    zone,
-)
+from bulkcast.pipeline import Prepared, Validation, write_plan, zone
 from bulkcast.planner.summary import PlanSummary, Schedule
 
 Checked = Prepared | Validation
@@ -38,47 +30,42 @@ Checked = Prepared | Validation
 def validate(sheet: Path, given: Given) -> int:
     """List every problem of the sheet; the exit status."""
     told = output(given)
-    found = pipeline.validate(sheet, context.sheet_options(given))
+    report = pipeline.check_sheet(
+        sheet, context.sheet_options(given), home=context.home(given), account=_anyone
+    )
+    found, foreseen = report.validation, report.schedule
     calling(found.names)
-    if found.is_results:
-        _require_resubmittable(told, sheet, given)
+    if report.is_rehearsed:
+        _tell_rehearsed(told, sheet)
     if told.as_json:
-        foreseen = _foreseen(found, given)
         document = json_output.validation(found, foreseen.forecast if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
     show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    foreseen = _foreseen(found, given)
     if foreseen:
         _foresee(told, foreseen, given["tz"])
     told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
 
-def _require_resubmittable(told: Output, sheet: Path, given: Given) -> None:
-    """Refuse a result sheet that `resubmit` would refuse, for whoever is configured here."""
-    prepared = prepare(sheet, context.sheet_options(given), Selection(statuses=RESUBMITTED))
-    if pipeline.is_rehearsed(prepared):
-        said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
-        told.say(
-            whole(
-                f"{tr(said, name=shown(sheet.name))} ",
-                command("bulkcast", "apply", sheet, *context.typed(*context.OF_SHEET)),
-            )
-        )
-        return
+def _anyone() -> Config | None:
+    """Whoever is configured here; `validate` does without an account."""
     try:
-        config = configuration.load(os.environ)
-    except CannotStart:  # validate does without an account
-        config = None
-    pipeline.require_sendable(prepared, context.home(given), config)
+        return configuration.load(os.environ)
+    except CannotStart:
+        return None
 
 
-def _foreseen(found: Validation, given: Given) -> Schedule | None:
-    """What would come too late if the valid rows were sent now."""
-    return pipeline.schedule_of(found, context.sheet_options(given), now=time.time())
+def _tell_rehearsed(told: Output, sheet: Path) -> None:
+    said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
+    told.say(
+        whole(
+            f"{tr(said, name=shown(sheet.name))} ",
+            command("bulkcast", "apply", sheet, *context.typed(*context.OF_SHEET)),
+        )
+    )
 
 
 def _foresee(told: Output, foreseen: Schedule, tz: str) -> None:
@@ -156,11 +143,16 @@ def plan(sheet: Path, given: Given) -> int:
     told = output(given)
     rate = parse_rate(given["rate"])
     config = _institution(given)
-    prepared = prepare(sheet, context.sheet_options(given), context.selection(given))
-    if given["only"]:
-        require_results(prepared)
-    prepared = context.recalled(prepared, config, given)
-    pipeline.require_sendable(prepared, context.home(given), config)
+    prepared = pipeline.prepare_run(
+        sheet,
+        context.sheet_options(given),
+        context.selection(given),
+        context.plan_options(given),
+        home=context.home(given),
+        account=lambda: config,
+        review=require_results if given["only"] else None,
+        keep_cells=True,
+    ).prepared
     calling(prepared.names)
     now = time.time()
     planned = prepared.summary(rate=rate, now=now)

@@ -8,6 +8,7 @@ from bulkcast.pipeline.options import (
     Control,
     Diagnosis,
     Parts,
+    PlanOptions,
     Prepared,
     RunReport,
     Selection,
@@ -17,17 +18,19 @@ from bulkcast.pipeline.options import (
     Watch,
 )
 from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparation import lean, prepare, recall, replan, schedule_of, validate, zone
+from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
 from bulkcast.pipeline.reports import account, crosstab, outcomes, page, results, runs, runs_called
-from bulkcast.pipeline.resubmission import (
-    is_rehearsed,
-    require_sendable,
-    spare_overtaken,
-    with_doubts,
-)
+from bulkcast.pipeline.resubmission import is_rehearsed
 from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
 from bulkcast.pipeline.run import apply, left_to_send, resume
-from bulkcast.pipeline.run_creation import require_place
+from bulkcast.pipeline.run_preparation import (
+    PreparedRun,
+    SheetReport,
+    check_sheet,
+    prepare,
+    prepare_planned,
+    prepare_run,
+)
 
 __all__ = [
     "RESUBMITTED",
@@ -35,11 +38,14 @@ __all__ = [
     "Control",
     "Diagnosis",
     "Parts",
+    "PlanOptions",
     "Prepared",
+    "PreparedRun",
     "RunReport",
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "SheetReport",
     "Undone",
     "Unrecoverable",
     "UnrecoverableGroup",
@@ -47,6 +53,7 @@ __all__ = [
     "Watch",
     "account",
     "apply",
+    "check_sheet",
     "crosstab",
     "doctor",
     "doctor_without",
@@ -57,6 +64,8 @@ __all__ = [
     "outcomes",
     "page",
     "prepare",
+    "prepare_planned",
+    "prepare_run",
     "purge",
     "purgeable",
     "read_plan",
@@ -64,17 +73,12 @@ __all__ = [
     "replan",
     "require_expected",
     "require_for",
-    "require_place",
-    "require_sendable",
     "results",
     "resume",
     "runs",
     "runs_called",
-    "schedule_of",
-    "spare_overtaken",
     "undo",
     "validate",
-    "with_doubts",
     "write_plan",
     "zone",
 ]
