@@ -517,7 +517,7 @@ def test_nobody_else_may_read_what_was_in_a_frame(tmp_path: Path) -> None:
 def test_more_rows_than_a_worksheet_has_are_not_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bulkcast.reporter.fresh.ROWS_MAX", 5)
+    monkeypatch.setattr("bulkcast.reporter.xlsx_writer.ROWS_MAX", 5)
 
     async def main(stage: Harness) -> int:
         with pytest.raises(CannotStart, match="too few for 6 rows"):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import console, exit_status, language, params, signals
+from bulkcast.cli import exit_status, language, params, signals, streams
 from bulkcast.cli.help import Command, Group
 from bulkcast.cli.signals import Terminated
 from bulkcast.languages import of_terminal
@@ -140,7 +140,7 @@ COMMANDS: Final = (resume, runs, results, purge, undo)
 
 def run(argv: Sequence[str]) -> int:
     """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
-    console.make_safe()
+    streams.make_safe()
     typed = list(argv)
     with language.speaking(language.asked_for(typed) or _of_terminal()):
         try:
@@ -155,7 +155,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _of_terminal() -> str:
     """The terminal's language, where it has the characters for it."""
-    readable = all(console.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
+    readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
     return of_terminal(os.environ) if readable else "en"
 
 

@@ -18,13 +18,13 @@ from rich.text import Text
 from bulkcast import pipeline
 from bulkcast.catalogue import fold
 from bulkcast.cli import (
-    console,
     context,
     exit_status,
     json_output,
     progress,
     render,
     signals,
+    streams,
     validate,
 )
 from bulkcast.cli.console import Output, command, output, shown, whole
@@ -331,7 +331,7 @@ def _dry_run(told: Output, prepared: Prepared, options: SendOptions, given: Give
 
 def _refuse_to_hang(given: Given) -> None:
     """Without a terminal nobody can answer, so that must have been said beforehand."""
-    if not (given["yes"] or given["dry_run"] or console.is_interactive()):
+    if not (given["yes"] or given["dry_run"] or streams.is_interactive()):
         raise CannotStart(
             "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
             " nothing"
@@ -405,7 +405,7 @@ def _tell_unwritten(told: Output, report: RunReport) -> None:
     for why in exit_status.unwritten():
         show = command("bulkcast", "runs", "show", report.run)
         sentence = tr("{why}; `{command}` shows how the rows ended", why=why, command=show)
-        console.complain(f"bulkcast: {sentence}", as_json=told.as_json)
+        streams.complain(f"bulkcast: {sentence}", as_json=told.as_json)
 
 
 def _require_streams() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from bulkcast.cli import console
+from bulkcast.cli import streams
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.cli.signals import Terminated
 from bulkcast.errors import BulkcastError
@@ -33,12 +33,12 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
     status, code, sentence = _judged(exc)
     sentence = _redacted(sentence, environ)
     as_json = _asked(argv, "--json")
-    console.complain(f"bulkcast: {sentence}", as_json=as_json)
+    streams.complain(f"bulkcast: {sentence}", as_json=as_json)
     if status == DEFECT and _asked(argv, "-v", "--verbose"):
-        console.complain(_redacted(_frames(exc), environ), as_json=as_json)
+        streams.complain(_redacted(_frames(exc), environ), as_json=as_json)
     if as_json:
         told = json.dumps({"error": {"code": code, "message": sentence}})
-        console.complain(told, as_json=True)
+        streams.complain(told, as_json=True)
     return status
 
 
@@ -51,7 +51,7 @@ def after(status: int, *, argv: list[str]) -> int:
     lost = False
     for sentence in unwritten():
         lost = True
-        console.complain(f"bulkcast: {sentence}", as_json=_asked(argv, "--json"))
+        streams.complain(f"bulkcast: {sentence}", as_json=_asked(argv, "--json"))
     return CANNOT_START if lost and not status else status
 
 
@@ -60,7 +60,7 @@ def unwritten() -> list[str]:
     names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
     return [
         tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
-        for name, exc in console.untold()
+        for name, exc in streams.untold()
     ]
 
 

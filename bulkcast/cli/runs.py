@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import apply, console, context, json_output, render
+from bulkcast.cli import apply, context, json_output, render, streams
 from bulkcast.cli.apply import confirm
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
 from bulkcast.cli.context import Given
@@ -196,7 +196,7 @@ def crosstab(table: Crosstab) -> Table:
 def purge(given: Given) -> int:
     """Show which runs are meant, ask, and take away what they held; the exit status."""
     told = output(given)
-    if not (given["yes"] or console.is_interactive()):
+    if not (given["yes"] or streams.is_interactive()):
         raise CannotStart("there is no terminal to ask on; add --yes to purge without asking")
     run, given = context.located(given["run"], given)
     home = context.home(given)

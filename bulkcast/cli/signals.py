@@ -1,6 +1,5 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
 
-import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -94,6 +93,8 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
     The current task is cancelled by the second one, and no further one does anything.  To be
     entered in the main thread, inside the event loop.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     received: list[str] = []

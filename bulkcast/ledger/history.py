@@ -61,9 +61,9 @@ def age(then: Timestamp, now: Timestamp) -> float:
     Within one start of the computer its ticks tell.  After another start at least the time since
     then has passed.  Where neither can be told apart from a clock that was set, it is nothing.
 
-    >>> age(Moment(1000.0, 50.0, "a"), Moment(9000.0, 57.0, "a"))
+    >>> age(Timestamp(1000.0, 50.0, "a"), Timestamp(9000.0, 57.0, "a"))
     7.0
-    >>> age(Moment(1000.0, 50.0, "a"), Moment(1001.0, 30.0, "b"))
+    >>> age(Timestamp(1000.0, 50.0, "a"), Timestamp(1001.0, 30.0, "b"))
     30.0
     """
     if then.tick is None or now.tick is None:

@@ -42,10 +42,10 @@ def replay(entries: Iterable[Acknowledgement]) -> dict[str, KnownValue]:
 
     A request nobody confirmed leaves what it was to set unknown, unless it was so already.
 
-    >>> on = Entry("r1", 1.0, (("liveState", 1),), sure=True)
-    >>> told_by([on])["liveState"].value
+    >>> on = Acknowledgement("r1", 1.0, (("liveState", 1),), sure=True)
+    >>> replay([on])["liveState"].value
     1
-    >>> told_by([on, Entry("r2", 2.0, (("liveState", 0),), sure=False)])
+    >>> replay([on, Acknowledgement("r2", 2.0, (("liveState", 0),), sure=False)])
     {}
     """
     held: dict[str, KnownValue] = {}
@@ -89,8 +89,8 @@ def reversal(entries: Sequence[Acknowledgement], run: str, keys: Iterable[str]) 
 
     `keys` are the settings that the run sent there.
 
-    >>> off = Entry("r1", 1.0, (("liveState", 0),), sure=True)
-    >>> on = Entry("r2", 2.0, (("liveState", 1), ("openState", 1)), sure=True)
+    >>> off = Acknowledgement("r1", 1.0, (("liveState", 0),), sure=True)
+    >>> on = Acknowledgement("r2", 2.0, (("liveState", 1), ("openState", 1)), sure=True)
     >>> reversal([off, on], "r2", ["liveState", "openState"])
     Reversal(restored=(('liveState', 0),), unknown=('openState',), since=())
     """

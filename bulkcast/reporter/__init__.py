@@ -24,7 +24,7 @@ from bulkcast.reporter.files import (
     replacing,
 )
 from bulkcast.reporter.html_report import write_page
-from bulkcast.reporter.summary import Crosstab
+from bulkcast.reporter.run_summary import Crosstab
 from bulkcast.reporter.template import write_template
 from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 

@@ -146,3 +146,14 @@ def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
             stretches.append([row])
     told = (f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in stretches[:most])
     return ", ".join(told), sum(map(len, stretches[most:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Crosstab:
+    """How many rows of each status there are for each value of a column."""
+
+    column: str
+    statuses: tuple[RowStatus, ...]
+    """Those that occur, in their fixed order."""
+    counts: tuple[tuple[str, tuple[int, ...]], ...]
+    """Value → count for each of `statuses`; values in the order of their first row."""

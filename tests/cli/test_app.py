@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bulkcast.cli import exit_status
-from bulkcast.cli.console import BrokenPipeSafeStream
 from bulkcast.cli.language import spell
 from bulkcast.cli.params import Duration
+from bulkcast.cli.streams import BrokenPipeSafeStream
 from bulkcast.sandbox import parse_world
 from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
 from tests.source_files import HEAVY, ROOT
@@ -186,7 +186,7 @@ def test_verbose_shows_where_a_defect_lies_but_no_values(
 
     told = capsys.readouterr().err
     assert "int(password)" in told
-    assert "test_cli_door.py" in told
+    assert "test_app.py" in told
     assert CANARY not in told
 
 

@@ -27,7 +27,8 @@ def told(gauge: Gauge, requests: int, **more: object) -> str:
     """What is said when that many of 10,000 rows have been sent."""
     values: dict[str, object] = {
         "counts": {RowStatus.APPLIED: requests}, "rows": 10_000, "requests": requests,
-        "rate": RATE, "retrying": 0, "sky": BreakerState.CLOSED, "held_s": 0.0, "open_s": 0.0,
+        "rate": RATE, "retrying": 0, "breaker_state": BreakerState.CLOSED,
+        "held_s": 0.0, "open_s": 0.0,
     }  # fmt: skip
     return ". ".join(gauge.words(Progress(**{**values, **more})))  # type: ignore[arg-type] # test data
 
