@@ -17,6 +17,7 @@ Names are looked up when they are first used, so that importing the package cost
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from bulkcast import lazy
 from bulkcast.version import VERSION
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ _HOMES: Final = {
     ),
     "bulkcast.planner.summary": ("PlanSummary",),
 }  # fmt: skip
-_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+_look_up: Final = lazy.attributes(__name__, _HOMES)
 
 __all__ = [
     "RESUBMITTED",
@@ -121,9 +122,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "load_config":
         return import_module("bulkcast.config").load
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return _look_up(name)
 
 
 def __dir__() -> list[str]:

@@ -7,17 +7,17 @@ from typing import Final
 _COLLECTED_EVERY: Final = (50_000, 20, 100)
 """Thresholds of the garbage collector for this process, which is bulkcast's own.
 
-The rows of a sheet live until the end and hold no cycles; Python's own thresholds have them looked
-through again and again.
+The rows of a sheet live until the end and form no cycles; with the default thresholds they are
+scanned again and again.
 """
 
 
 def main() -> None:
-    """Carry out the command line this process was given, and exit with its status."""
+    """Run the command line and exit with its status."""
     gc.set_threshold(*_COLLECTED_EVERY)
     try:
-        # Its modules take a moment to load, in which Ctrl-C may come.
-        from bulkcast.cli import run  # noqa: PLC0415 - as said
+        # Imported here, because Ctrl-C may come while modules load.
+        from bulkcast.cli import run  # noqa: PLC0415 - inside try
 
         status = run(sys.argv[1:])
     except BaseException as exc:
@@ -28,8 +28,8 @@ def main() -> None:
 
 
 def _is_ctrl_c(exc: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: where a class is made, it comes as a RuntimeError."""
-    passed: set[int] = set()  # one that is raised from its own consequence goes in a circle
+    """Whether Ctrl-C caused an error: during a class definition it shows as a RuntimeError."""
+    passed: set[int] = set()  # chains of exceptions may be circular
     while exc is not None and id(exc) not in passed:
         passed.add(id(exc))
         if isinstance(exc, KeyboardInterrupt):

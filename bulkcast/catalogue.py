@@ -1,6 +1,6 @@
-"""The words in which an endpoint is declared, and the questions a declaration answers by itself.
+"""The types an endpoint is declared with, and how headers are matched to its settings.
 
-A declaration (`endpoints/webcast.py`) says each thing once; loader, validator, planner, template,
+A declaration (`endpoints/webcast.py`) states each fact once; loader, validator, planner, template,
 schema, README, sandbox and dispatcher derive from it.
 """
 
@@ -24,21 +24,26 @@ CLEAR_WORDS: Final = ("(clear)", "清空")
 """The only cell texts that empty a text or a list; a blank cell leaves it unchanged."""
 
 RESULT_PREFIX: Final = "bulkcast_"
-"""Headers that begin so are a result sheet's own: recognised, never data, always replaced."""
+"""Start of the headers of result columns; such columns are never data and always replaced."""
+
+
+def is_result_column(header: str) -> bool:
+    """Whether `header` is that of a column written by an earlier run."""
+    return header.strip().casefold().startswith(RESULT_PREFIX)
 
 
 _SIMPLIFIED: Final = str.maketrans(
     "兩義雲體關動單啟啓員場學開錄録戶時權現碼簡類級紹網節觀課許設選閉間頁",
     "两义云体关动单启启员场学开录录户时权现码简类级绍网节观课许设选闭间页",
 )
-"""The traditional characters of the words declared with the endpoints, as in a Big5 sheet."""
+"""Traditional → simplified, for the characters in declared names; Big5 sheets use traditional."""
 
 
 def fold(text: str) -> str:
     r"""The form in which headers and words are compared.
 
-    NFKC, case, white space, underscores, marks without width, the `*` of a required column and
-    traditional writing are folded away.
+    Removes differences of NFKC, case, white space, underscores, zero-width marks, traditional
+    characters, and the `*` of a required column.
 
     >>> fold("Activity ID *\n活動 ID"), fold("ｒｅｃｏｒｄ_State")
     ('activityid活动id', 'recordstate')
@@ -50,16 +55,16 @@ def fold(text: str) -> str:
 
 
 _PRESENTATION: Final = "\ufe0e\ufe0f"
-"""Whether a sign such as ✔ is shown in colour, as a telephone writes it."""
+"""Variation selectors, which telephones add to a sign such as ✔."""
 _OPENING: Final = "([{<【〔〖《〈「『«‹"
 _CLOSING: Final = ")]}>】〕〗》〉」』»›"
-"""Brackets after NFKC, which makes full-width and upright ones plain."""
+"""Brackets after NFKC, which turns full-width and vertical ones into plain ones."""
 _EDGES: Final = " \t\r\n\"'`´“”‘’„‟″′＂*※★☆●•·✱✳⁎∗!?:;,.、。，：；！？_-–—|/\\"
-"""Quotation marks, required marks and what else stands round a name and is none of it."""
+"""Quotation marks, required marks and other characters round a name."""
 _LISTED: Final = re.compile(
     r"[❶-➓⓫-⓿]|(?:no\.?|q|第)?\s*\d+(?:\.\d+)*\s*[列项題题]?|[a-z](?=[.)、:])|[一二三四五六七八九十]+(?=[、.)])"
 )
-"""A number or letter that counts columns."""
+"""A list number or letter before a name."""
 _BESIDE: Final = r"非必填|必填|选填|必选|可选|可空|required|mandatory|optional"
 _ASKED: Final = r"(?:是否|要不要)(?:要|需要|需|允许|进行|开启|启用|打开|开通)?|开启|启用|enable"
 _VALUES: Final = (
@@ -71,38 +76,38 @@ _BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开�
 
 
 def bare_names(header: str) -> Iterator[str]:
-    """What `header` may name once hints are taken off it: the most likely first, unfolded.
+    """Possible names in `header` without its hints: the most likely first, unfolded.
 
-    Brackets and what stands in them, list numbers, quotation and required marks, and words that
-    ask whether are no part of a name; a header that stands in brackets as a whole is one.
+    Hints are brackets with their content, list numbers, quotation and required marks, and words
+    such as 是否; the content of brackets is a name only if nothing else is left.
 
     >>> "云端录课" in set(bare_names("1.【必填】是否开启云端录课（0/1）"))
     True
     """
     text = unicodedata.normalize("NFKC", header).casefold().translate(_SIMPLIFIED)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    outside, inside = _parted(text)
+    outside, inside = _split_brackets(text)
     names = [outside] if outside.strip(_EDGES) else inside
     for name in names:
-        yield from _peeled(name)
+        yield from _without_hints(name)
 
 
 def names_in_brackets(header: str) -> tuple[str, ...]:
-    """What stands in the brackets of `header`."""
-    return tuple(filter(None, (part.strip(_EDGES) for part in _parted(header)[1])))
+    """The texts in the brackets of `header`."""
+    return tuple(filter(None, (part.strip(_EDGES) for part in _split_brackets(header)[1])))
 
 
 _PARTS: Final = (
     re.compile(r"[a-z0-9]+|[^\W\d_a-z]+"),
     re.compile(r"[a-z0-9]+(?:[ \t]+[a-z0-9]+)*|[^\W\d_a-z]+"),
 )
-"""What a header may be made of: runs of one script.  The second keeps words of one phrase together,
-such as "Live playback", which is no list of two settings."""
+"""Splits a header into runs of one script.  The second pattern keeps words of one phrase together,
+such as "Live playback", which is not a list of two settings."""
 _MOST_PARTS: Final = 12
 
 
-def _parted(text: str) -> tuple[str, list[str]]:
-    """What stands outside of brackets, and in each outermost pair of them."""
+def _split_brackets(text: str) -> tuple[str, list[str]]:
+    """The text outside brackets, and the text in each outermost pair of brackets."""
     outside, inside, depth = "", [""], 0
     for character in unicodedata.normalize("NFKC", text):
         if character in _OPENING:
@@ -118,8 +123,8 @@ def _parted(text: str) -> tuple[str, list[str]]:
     return outside, inside
 
 
-def _peeled(name: str) -> Iterator[str]:
-    """`name` with less and less round it."""
+def _without_hints(name: str) -> Iterator[str]:
+    """`name`, then the same with more and more hints removed from its ends."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:
@@ -136,16 +141,16 @@ def _peeled(name: str) -> Iterator[str]:
             waiting.append(now[2:])
 
 
-_MOST_KEPT: Final = 1024
-_LONGEST_KEPT: Final = 4096
-"""Headers whose columns are remembered, and characters of each, so that memory has a bound."""
+_CACHED: Final = 1024
+_LONGEST_CACHED: Final = 4096
+"""Headers whose columns are cached, and the longest header to cache; both bound the memory."""
 
 # ------------------------------------------------------------------ settings
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A wording in the two languages of the sheet's users."""
+    """A text in English and Chinese."""
 
     en: str
     zh: str
@@ -185,13 +190,13 @@ class Choice:
         return replace(self, words=tuple(word for word in self.words if word not in words))
 
     def spellings(self) -> Iterator[str]:
-        """Every accepted spelling, unfolded; what the English template writes comes third."""
+        """Every accepted spelling, unfolded; the English template writes the third one."""
         yield str(self.value)
         yield self.label.en
         yield self.label.both
         yield self.label.zh
         yield self.label.pair("zh")
-        # As instructions and messages list the choices: who copies them is understood.
+        # Users copy these from instructions and messages, which list choices this way.
         yield f"{self.value} {self.label.en}"
         yield f"{self.value} {self.label.zh}"
         yield f"{self.value} ({self.label.both})"
@@ -221,17 +226,17 @@ ON: Final = Choice(
         *("√", "✓", "✔", "✅", "☑"),
     ),
 )
-"""Of words and signs those that nobody uses for the opposite: ☒, an x and a v are of both."""
+"""Without words and signs that some use for the opposite, such as ☒, x and v."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdKind:
-    """A positive integer up to Int64 that names something: ASCII digits in a sheet."""
+    """An id: a positive integer up to Int64, written as ASCII digits in a sheet."""
 
 
 @dataclass(frozen=True)
 class ChoiceKind:
-    """An integer out of a published list; a switch is the list Off, On."""
+    """An integer from a published list; a switch is the list Off, On."""
 
     choices: tuple[Choice, ...] = (OFF, ON)
 
@@ -248,10 +253,10 @@ class IntegerKind:
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
-    """A text, sent exactly as it stands in the cell."""
+    """A text, sent exactly as it is in the cell."""
 
     cut_at: int | None = None
-    """Characters (code points) from which on siblings of this field are cut without a word."""
+    """Characters (code points) at which ClassIn silently cuts similar fields."""
     secret: bool = False
     """Whether its value is masked wherever it is shown."""
 
@@ -298,11 +303,11 @@ class Setting:
     aliases: tuple[str, ...] = ()
     lock: Lock = Lock.NEVER
     vendor_undefined: Label | None = None
-    """What the vendor has not said about it; None where its page says all that is needed."""
+    """What the vendor leaves undefined about it; None if its page says all that is needed."""
     billed: Label | None = None
-    """What switching it on is billed by; None where nothing is known to be."""
+    """The unit ClassIn bills when it is on; None if it is not known to be billed."""
     sources: tuple[str, ...] = ()
-    """Where what is declared here beyond the endpoint's own page was read."""
+    """Sources of facts that are not on the endpoint's own page."""
 
     @property
     def secret(self) -> bool:
@@ -324,12 +329,12 @@ class Setting:
         yield from self.aliases
 
 
-# ------------------------------------------------------------------ rules across cells
+# ------------------------------------------------------------------ cross-field rules
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """`key` holding one of `values` cannot stand beside `other` holding one of `other_values`."""
+    """`key` with one of `values` contradicts `other` with one of `other_values`."""
 
     code: str
     severity: Severity
@@ -341,7 +346,7 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The `keys` are one set to ClassIn: to give some and leave others blank is suspicious."""
+    """ClassIn treats `keys` as one set: a row that gives only some of them is suspicious."""
 
     code: str
     severity: Severity
@@ -361,7 +366,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class TooFew:
-    """`key` holding one of `values` needs `least` of `others` on; blank ones may be on already."""
+    """`key` with one of `values` needs `least` of `others` on; blank ones may be on already."""
 
     code: str
     severity: Severity
@@ -374,12 +379,12 @@ class TooFew:
 Rule = Clash | Together | Needs | TooFew
 
 
-# ------------------------------------------------------------------ answers and limits
+# ------------------------------------------------------------------ replies and limits
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyCode:
-    """One reply code, what it means here and what a person can do about it."""
+    """One reply code, its meaning, and what the user can do about it."""
 
     code: int
     kind: ReplyClass
@@ -390,7 +395,7 @@ class ReplyCode:
     on_page: bool = False
     """Whether the endpoint's own page lists it; otherwise a sibling's does."""
     ambiguous: bool = False
-    """Whether the setting may have been applied although the code is no success."""
+    """Whether the setting may have been applied although the code means failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +423,7 @@ class Endpoint:
     lock_before_s: int
     """Seconds before class from which on `Lock.BEFORE_CLASS` settings are refused."""
     harmless: tuple[tuple[str, int], ...]
-    """A body that can only be refused, sent to learn what an answer tells of clock and access."""
+    """A body that ClassIn always refuses; the reply tests clock and credentials."""
 
     @cached_property
     def by_key(self) -> Mapping[str, Setting]:
@@ -466,17 +471,21 @@ class Endpoint:
 
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
-        if len(header) > _LONGEST_KEPT:
+        if len(header) > _LONGEST_CACHED:
             return self._column_for(header)
-        if header not in self._kept:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[header] = self._column_for(header)
-        return self._kept[header]
+        if header not in self._columns_by_header:
+            if len(self._columns_by_header) >= _CACHED:
+                self._columns_by_header.clear()
+            self._columns_by_header[header] = self._column_for(header)
+        return self._columns_by_header[header]
+
+    def mapped_column(self, header: str, mapping: Mapping[str, str]) -> Setting | None:
+        """The column `header` stands for; `mapping` (folded header → setting) comes first."""
+        return self.column_for(mapping.get(fold(header), "")) or self.column_for(header)
 
     @cached_property
-    def _kept(self) -> dict[str, Setting | None]:
-        """What was found for headers: a CSV file is tried with many encodings and delimiters."""
+    def _columns_by_header(self) -> dict[str, Setting | None]:
+        """Header → column, cached: a CSV file is tried with many encodings and delimiters."""
         return {}
 
     def _column_for(self, header: str) -> Setting | None:
@@ -484,21 +493,23 @@ class Endpoint:
         named = exact or self.by_header.get(fold(header))
         if named or self.candidates(header):
             return named
-        bracketed = [c for part in names_in_brackets(header) if (c := self._inside(part))]
+        bracketed = [
+            c for part in names_in_brackets(header) if (c := self._column_in_brackets(part))
+        ]
         if bracketed and self._could_be(header):
             return bracketed[0]
-        # Only what is not named as it stands is looked at without its hints.
+        # Hints are removed only if the header as it stands names no column.
         names = [self.by_header.get(fold(name)) for name in bare_names(header)]
         return next(filter(None, names), None) or self._named_twice(header)
 
     def candidates(self, header: str) -> tuple[str, ...]:
-        """The keys that `header` could mean, where it could mean several."""
+        """The keys that `header` could mean if there are several; else empty."""
         if fold(header) in self.by_header or header.strip().rstrip("*").rstrip() in self.by_key:
             return ()
         bare = list(map(fold, (header, *bare_names(header))))
         could = self._could_be(header)
         named = next((c.key for b in bare if (c := self.by_header.get(b))), None)
-        inner = [self._inside(part) for part in names_in_brackets(header)]
+        inner = [self._column_in_brackets(part) for part in names_in_brackets(header)]
         others = tuple(dict.fromkeys(column.key for column in inner if column))
         if could:
             return () if len(others) == 1 and others[0] in could else could
@@ -512,9 +523,9 @@ class Endpoint:
         return self.by_key[keys[0]] if len(keys) == 1 else None
 
     def _of_parts(self, header: str) -> tuple[str, ...]:
-        """The key that all parts of a header name, or those of parts that name different ones.
+        """The key that all parts of a header name, or the keys of parts that name different ones.
 
-        Nothing where a part names none: `录课备注` is a remark on recordings.
+        Empty if a part names no setting: `录课备注` is a remark on recordings.
         """
         folded = fold(header)
         if not any(name in folded for name in (*self.by_header, *self.ambiguous_headers)):
@@ -532,9 +543,9 @@ class Endpoint:
         return ()
 
     def _covering(self, name: str, spans: Sequence[tuple[int, int]]) -> tuple[frozenset[str], ...]:
-        """What each part of `name` could mean, the longest parts first; empty if one means nothing.
+        """The keys each part of `name` could mean, longest parts first; empty if a part means none.
 
-        `spans` are where its words stand.
+        `spans` are the positions of its words.
         """
         for n in range(len(spans), 0, -1):
             keys = self._keys_of(name[spans[0][0] : spans[n - 1][1]])
@@ -556,11 +567,11 @@ class Endpoint:
         names = map(fold, (header, *bare_names(header)))
         return next((k for name in names if (k := self.ambiguous_headers.get(name))), ())
 
-    def _inside(self, part: str) -> Setting | None:
+    def _column_in_brackets(self, part: str) -> Setting | None:
         return self.by_key.get(part) or self.by_header.get(fold(part))
 
     def mentioned(self, header: str) -> Setting | None:
-        """The setting whose name stands somewhere in `header`, the longest such name."""
+        """The setting whose name occurs in `header`; of several the one with the longest name."""
         folded = fold(header)
         words = " ".join(_WORD.findall(unicodedata.normalize("NFKC", header)))
         spaced = f" {' '.join(words.casefold().split())} "
@@ -573,7 +584,7 @@ class Endpoint:
 
     @cached_property
     def _spaced(self) -> Mapping[str, set[str]]:
-        """Folded name → how it looks as words."""
+        """Folded name → its spellings as separate words."""
         found: dict[str, set[str]] = {}
         for column in self.columns:
             for spelling in column.spellings():

@@ -1,7 +1,8 @@
-"""The one doorkeeper of the network: sends a signed body, brings back what came, unjudged.
+"""Sends one signed request over HTTP and returns the raw reply.
 
-It follows no redirect, reads no proxy or netrc from the environment, keeps no cookie, offers no
-switch against TLS verification, and reads a bounded answer: as UTF-8, whatever it was packed in.
+It follows no redirects, reads no proxy or netrc from the environment, keeps no cookies and cannot
+switch TLS verification off.  It reads a limited number of bytes, decompresses them and converts
+Chinese encodings to UTF-8.
 """
 
 import errno
@@ -36,14 +37,12 @@ from bulkcast.i18n import (
     marked,
 )
 from bulkcast.model import Body, Credentials, NoReply, Reply
+from bulkcast.pacing import TIMEOUT_S
 from bulkcast.protocol import Counting, encode, headers
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read; ClassIn's are a few hundred."""
-
-TIMEOUT_S: Final = 20.0
-"""Seconds for one whole attempt, counted from its turn; cuts answers that drip."""
+"""Bytes of a reply that are read; ClassIn's have a few hundred."""
 
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,7 +59,7 @@ _HOST: Final = re.compile(
 
 
 def check_root_url(text: str) -> str:
-    """The URL in its one spelling: lower case, without the usual port or a slash at its end.
+    """Normalise a root URL: lower case, without default port and trailing slash.
 
     Raises:
         CannotStart: it is not https to a host, or carries more than scheme, host and port.
@@ -69,10 +68,10 @@ def check_root_url(text: str) -> str:
     'https://api.eeo.cn'
 
     """
-    shown = repr(re.sub(r"//.*@", "//•••@", text))  # a password may stand there
+    shown = repr(re.sub(r"//.*@", "//•••@", text))  # it may contain a password
     try:
         url = URL(text.strip())
-        if (url.host or "").endswith("."):  # the same host; certificates are for it without
+        if (url.host or "").endswith("."):  # certificates have the name without the dot
             url = url.with_host((url.host or "").removesuffix("."))
         root = str(url.origin())
     except ValueError:
@@ -103,13 +102,13 @@ class Client:
         connections: int,
         timeout: float = TIMEOUT_S,
     ) -> None:
-        """`timeout` is in seconds and for one whole attempt."""
+        """`timeout` is in seconds, for one whole attempt."""
         self._url = URL(check_root_url(root_url) + path)
         self._credentials = credentials
         self._connections = connections
         self._timeout_s = timeout
-        # No sock_read: only the total cuts an answer that drips, and a timer more for each request
-        # costs a tenth of it.
+        # No sock_read: the total limits slow replies, too, and one more timer for each request
+        # would cost a tenth of it.
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT_S, timeout))
         self._session: aiohttp.ClientSession | None = None
 
@@ -131,7 +130,7 @@ class Client:
             await self._session.close()
 
     async def send(self, body: Body, timestamp: int) -> Reply | NoReply:
-        """Stamp, sign and send once; never raises for anything the other side does.
+        """Stamp, sign and send once; never raises for anything the server does.
 
         `timestamp` is in Unix seconds by ClassIn's clock.
         """
@@ -145,7 +144,7 @@ class Client:
         if self._session is None:
             raise RuntimeError("the client is not open")
         try:
-            payload = _Marked(encode(body), content_type="application/json")
+            payload = _TrackedBody(encode(body), content_type="application/json")
             signed = headers(body, self._credentials, timestamp, counting)
         except UnicodeEncodeError:
             return NoReply("send.unencodable", sent=False)
@@ -159,7 +158,7 @@ class Client:
             return self._no_reply(exc, sent=payload.begun)
 
     def _no_reply(self, exc: Exception, *, sent: bool) -> NoReply:
-        """Name a failure; `str(exc)` may hold a signature, so only chosen words of it are kept."""
+        """Name a failure; `str(exc)` may contain a signature, so only selected parts are kept."""
         if isinstance(exc, ssl.SSLCertVerificationError | aiohttp.ClientSSLError):
             return NoReply("send.certificate", sent, _tls_reason(exc), fatal=True)
         if not sent and _cannot_connect_at_all(exc):
@@ -168,21 +167,21 @@ class Client:
             return NoReply("send.not_connected", sent, _reason(exc))
         if isinstance(exc, TimeoutError):
             return NoReply("send.timeout", sent, f"{self._timeout_s:g}")
-        flaw = _flaw_of_header(exc)
+        flaw = _http_flaw(exc)
         return NoReply("reply.not_json", sent, flaw) if flaw else NoReply("send.lost", sent)
 
 
-class _Marked(aiohttp.BytesPayload):
-    """A body that knows whether its first byte has been handed to the connection.
+class _TrackedBody(aiohttp.BytesPayload):
+    """A body that records whether its first byte was passed to the connection.
 
     aiohttp (from 3.12 on) keeps the headers in a buffer until the body's first chunk is written;
-    only an `Expect: 100-continue` or an empty body has them leave alone, and ours has neither.
-    Should they ever leave alone, by a cancellation at that very moment, they announce a body that
-    does not come, and no server acts on that.  So an unmarked body was never sent; a marked one may
-    have been stuck in a buffer, which is called sent, to be on the safe side.
+    only with `Expect: 100-continue` or an empty body they are sent alone, and ours has neither.  If
+    a cancellation at that moment sends them alone, they announce a body that does not come, and no
+    server acts on that.  So a body that has not begun was never sent; one that has may still be in
+    a buffer, which counts as sent to be safe.
 
-    The trace hook on sent headers tells no more: it is called when they are put in that buffer,
-    and costs ten times as much.
+    The trace hook for sent headers gives no more information: it is called when they are put in
+    that buffer, and costs ten times as much.
     """
 
     begun = False
@@ -195,7 +194,7 @@ class _Marked(aiohttp.BytesPayload):
 
 
 def _tls() -> ssl.SSLContext:
-    # Not ssl.create_default_context(): that one writes session keys to SSLKEYLOGFILE.
+    # Not ssl.create_default_context(), which writes session keys to SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -207,13 +206,13 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
     if len(body) <= MAX_ANSWER:
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         try:
-            body = _unpacked(body, coding)
+            body = _decompress(body, coding)
         except (zlib.error, ValueError):
-            return NoReply("reply.not_json", sent=True, detail=_PACKED.get(coding, _STRANGELY))
+            return NoReply("reply.not_json", sent=True, detail=_PACKED.get(coding, _UNKNOWN_CODING))
     if len(body) > MAX_ANSWER:
         response.close()
         return NoReply("reply.too_large", sent=True, detail=str(MAX_ANSWER))
-    body = _as_utf8(body, response.charset)
+    body = _to_utf8(body, response.charset)
     return Reply(
         status=response.status,
         body=body,
@@ -225,7 +224,7 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """At most one byte more than `MAX_ANSWER`."""
+    """Read at most one byte more than `MAX_ANSWER`."""
     chunks, size = [], 0
     while size <= MAX_ANSWER:
         chunk = await response.content.read(MAX_ANSWER + 1 - size)
@@ -236,8 +235,8 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _flaw_of_header(exc: BaseException | None) -> str:
-    """What keeps an answer from being read as HTTP; empty where nothing came that could be."""
+def _http_flaw(exc: BaseException | None) -> str:
+    """What is wrong with the HTTP of a reply; empty if there was no reply."""
     if not isinstance(exc, aiohttp.ClientResponseError):
         return ""
     of_parser = exc.__cause__ and (exc.__cause__.__cause__ or exc.__cause__.__context__)
@@ -248,19 +247,19 @@ def _flaw_of_header(exc: BaseException | None) -> str:
     return marked("it is no HTTP that can be read")
 
 
-_STRANGELY: Final = marked("it is compressed in a way that was not asked for")
+_UNKNOWN_CODING: Final = marked("it is compressed in a way that was not asked for")
 _DAMAGED: Final = marked("it is compressed, and damaged or cut short")
 _GZIP, _ZLIB = 31, 47
-"""How `zlib` calls a gzip header, and either of gzip's and its own."""
+"""`zlib`'s wbits for a gzip header, and for a gzip or zlib header."""
 _PACKED: Final = {"gzip": _DAMAGED, "x-gzip": _DAMAGED, "deflate": _DAMAGED}
 
 
-def _unpacked(body: bytes, coding: str) -> bytes:
-    """What was packed, or one byte more than `MAX_ANSWER` of it.
+def _decompress(body: bytes, coding: str) -> bytes:
+    """Decompress a body, up to one byte more than `MAX_ANSWER`.
 
     Raises:
-        ValueError: it is packed otherwise, or incomplete.
-        zlib.error: it is damaged.
+        ValueError: the compression is unknown, or the body incomplete.
+        zlib.error: the body is damaged.
 
     """
     if coding in {"", "identity"}:
@@ -277,8 +276,8 @@ def _unpacked(body: bytes, coding: str) -> bytes:
 _CHINESE: Final = frozenset({"gbk", "gb2312", "gb18030", "cp936"})
 
 
-def _as_utf8(body: bytes, charset: str | None) -> bytes:
-    """`body` in UTF-8, where it is said or shows to be Chinese of another encoding."""
+def _to_utf8(body: bytes, charset: str | None) -> bytes:
+    """Convert a body to UTF-8 if it is declared or looks like GB18030."""
     said = (charset or "").lower().replace("_", "-")
     if said not in _CHINESE and (said or _is_utf8(body)):
         return body
@@ -310,7 +309,7 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return UNKNOWN_HOST.format(host=exc.host)
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=_of_system(exc.os_error))
+        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=_system_reason(exc.os_error))
     if isinstance(exc, TimeoutError):
         return TOO_SLOW
     return BROKE_EARLY
@@ -320,9 +319,9 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.E
 
 
 def _cannot_connect_at_all(exc: Exception) -> bool:
-    """Whether it is this computer that has nothing left to connect with.
+    """Whether this computer has no file descriptors or memory left for connections.
 
-    A name that cannot be looked up is one sign of it: that opens files, too.
+    A failed name lookup may be a sign of it, since that opens files, too.
     """
     if is_exhausted(exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc):
         return True
@@ -334,12 +333,12 @@ def _cannot_connect_at_all(exc: Exception) -> bool:
 
 
 def is_exhausted(exc: BaseException) -> bool:
-    """Whether the system says that it has nothing left to give."""
+    """Whether an exception means that the system's resources are exhausted."""
     return isinstance(exc, OSError) and exc.errno in _EXHAUSTED
 
 
-def _of_system(error: OSError) -> str:
-    """In words of our own: the system's speak its language, and Python's quote addresses."""
+def _system_reason(error: OSError) -> str:
+    """A system error as a translatable phrase; the system's own texts quote addresses."""
     for kinds, numbers, words in _SYSTEM:
         if isinstance(error, kinds) or error.errno in numbers:
             return words
@@ -357,24 +356,24 @@ _SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], str]]] = (
 
 def _tls_reason(exc: Exception) -> str:
     cause = getattr(exc, "certificate_error", exc)
-    reason = _DISTRUST.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
+    reason = _VERIFY_ERRORS.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
     chosen = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
-    return _NOT_LISTED if chosen and reason is _STRANGER else reason
+    return _NOT_LISTED if chosen and reason is _UNTRUSTED_ISSUER else reason
 
 
 _NOT_LISTED: Final = marked("nobody that SSL_CERT_FILE or SSL_CERT_DIR lists has signed it")
 _NOT_TRUSTED: Final = marked("it does not speak TLS as it should")
-_STRANGER: Final = marked("nobody this computer trusts has signed it")
-_ANOTHER: Final = marked("it is that of another host")
-_DISTRUST: Final = {
-    2: _STRANGER,
+_UNTRUSTED_ISSUER: Final = marked("nobody this computer trusts has signed it")
+_WRONG_HOST: Final = marked("it is that of another host")
+_VERIFY_ERRORS: Final = {
+    2: _UNTRUSTED_ISSUER,
     9: marked("it is not valid yet"),
     10: marked("it has expired"),
-    18: _STRANGER,
-    19: _STRANGER,
-    20: _STRANGER,
-    21: _STRANGER,
-    62: _ANOTHER,
-    64: _ANOTHER,
+    18: _UNTRUSTED_ISSUER,
+    19: _UNTRUSTED_ISSUER,
+    20: _UNTRUSTED_ISSUER,
+    21: _UNTRUSTED_ISSUER,
+    62: _WRONG_HOST,
+    64: _WRONG_HOST,
 }
-"""OpenSSL's X509_V_ERR_ codes (docs.openssl.org, x509_vfy.h), those that are met."""
+"""OpenSSL's X509_V_ERR_ codes that occur in practice (docs.openssl.org, x509_vfy.h)."""

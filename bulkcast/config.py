@@ -1,6 +1,7 @@
-"""Who we are to ClassIn, and where bulkcast keeps its files: environment first, then a profile.
+"""Reads the configuration: the institution, its credentials, and the home directory.
 
-`config.toml` lies in `BULKCAST_HOME` and never holds a secret, only where one is:
+The environment comes first, then a profile.  `config.toml` is in `BULKCAST_HOME` and never contains
+a secret, only the path of its file:
 
     [profiles.default]
     sid = "1000082"
@@ -14,13 +15,10 @@
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-from platformdirs import user_state_path
 
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
@@ -39,13 +37,13 @@ class Config:
     credentials: Credentials
     home: Path
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Where each value came from, for `doctor`."""
+    """Value → where it came from, for `doctor`."""
     proxy: str = ""
-    """The variable that names a proxy for the way to ClassIn; none is used."""
+    """The environment variable that names a proxy, if any; bulkcast uses none."""
     address: str = ""
-    """The root URL to connect to, where the institution's own is only a name."""
+    """The root URL to connect to, if it differs from the institution's own."""
     state: Path | None = None
-    """What the users of this computer share of what they send; None where only this home counts."""
+    """The folder in which this computer's users share their sends; None to use only this home."""
 
     @property
     def connects_to(self) -> str:
@@ -54,18 +52,22 @@ class Config:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """Where ledger, copies of sheets and `config.toml` lie; not made here.
+    """The folder of the ledger, the copies of sheets and `config.toml`; it is not created here.
 
     Raises:
         CannotStart: BULKCAST_HOME names the folder of a user who does not exist.
 
     """
     named = environ.get("BULKCAST_HOME", "").strip()
-    return _expanded(named) if named else user_state_path("bulkcast", appauthor=False)
+    if named:
+        return _expand_user(named)
+    from platformdirs import user_state_path
+
+    return user_state_path("bulkcast", appauthor=False)
 
 
 def state(environ: Mapping[str, str]) -> Path:
-    """The folder that all users of this computer share, whichever home they have; not made here.
+    """The folder that all users of this computer share; it is not created here.
 
     Raises:
         CannotStart: BULKCAST_STATE names the folder of a user who does not exist.
@@ -73,17 +75,17 @@ def state(environ: Mapping[str, str]) -> Path:
     """
     named = environ.get("BULKCAST_STATE", "").strip()
     if named:
-        return _expanded(named)
+        return _expand_user(named)
     if os.name == "nt":
         return Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "bulkcast"
     return Path("/var/tmp/bulkcast")  # noqa: S108 - not TMPDIR, of which each user may have another
 
 
 def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
-    """The institution and its credentials.
+    """Load the institution and its credentials.
 
     Raises:
-        CannotStart: something is missing, contradictory, or a secret lies open to others; the
+        CannotStart: something is missing or contradictory, or others can read a secret; the
             sentence says where and what would be right.
 
     """
@@ -99,7 +101,7 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
             " an account"
         )
     if not (sid.isascii() and sid.isdigit()):
-        # Not repeated: whoever mixes up the two has put the secret here.
+        # The value is not shown: it may be the secret by mistake.
         raise CannotStart(
             "the SID from {origin} should be digits, such as 1000082", origin=origins["sid"]
         )
@@ -119,7 +121,7 @@ _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def of_proxy(config: Config) -> Text | None:
-    """That a proxy named in the environment is not used."""
+    """The remark that a proxy named in the environment is not used; None if there is none."""
     return Text(_NO_PROXY, {"name": config.proxy}) if config.proxy else None
 
 
@@ -143,6 +145,8 @@ def _value(
 
 
 def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
+    import tomllib
+
     try:
         found: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -157,10 +161,10 @@ def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
                 "{path} has no profile {name!r}; add [profiles.{name}]", path=path, name=name
             )
         return {}
-    return _checked(settings, path, name)
+    return _require_valid(settings, path, name)
 
 
-def _checked(settings: Any, path: Path, name: str) -> Mapping[str, str]:
+def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
     if not isinstance(settings, dict) or not all(isinstance(v, str) for v in settings.values()):
         raise CannotStart(
             "profile {name!r} in {path} must hold texts in quotes only", name=name, path=path
@@ -202,12 +206,12 @@ def _secret(
             " use --sandbox to try without an account"
         )
     origins["secret"] = origins.pop("secret_file")
-    # A name in the environment is meant from where the command is given, as in a shell.
+    # A path in the environment is relative to the current folder, as in a shell.
     beside = folder if origins["secret"] == "config.toml" else Path()  # noqa: S105 - a file's name
-    return _read_secret(beside / _expanded(named))
+    return _read_secret(beside / _expand_user(named))
 
 
-def _expanded(named: str) -> Path:
+def _expand_user(named: str) -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError:
@@ -225,7 +229,7 @@ def _read_secret(path: Path) -> Secret:
         raise CannotStart(
             "the secret's file {path} cannot be read: {why}", path=path, why=reason
         ) from exc
-    # Windows has no such bits; there the folder of the user's profile keeps others out.
+    # Windows has no such bits; the user's profile folder is private there.
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CannotStart(
             "others can read the secret's file {path}; run chmod 600 on it", path=path
@@ -236,7 +240,7 @@ def _read_secret(path: Path) -> Secret:
 
 
 def _text(text: str, where: str) -> Secret:
-    """A secret that can be signed with: half a surrogate pair has no bytes."""
+    """The secret, if all its characters are printable."""
     if not text.isprintable():
         raise CannotStart(
             "{where} holds characters that cannot be typed; copy the secret again", where=where

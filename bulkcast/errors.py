@@ -3,22 +3,22 @@
     BulkcastError            exit 1 unless a kind below says otherwise
     ├── CannotStart          exit 2: usage, configuration
     │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
-    ├── NeedsHuman           exit 6: a guard held the run before it began
+    ├── NeedsHuman           exit 6: somebody has to decide or repair something first
     ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
     │   └── LedgerGone       exit 6: the ledger was taken away while it was in use
     ├── InstitutionBusy      exit 7: another run holds the institution
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
 
-What is wrong inside a row is no exception but an `Issue`; what ClassIn refuses is a `Verdict`.
+Errors inside a row are no exceptions but `Issue`s; ClassIn's refusals are `Verdict`s.
 A message is one sentence: what is wrong, where, and what would be right.  It is kept as a template
-and what fills it, so that the door can say it in the language of whoever reads it.
+with its arguments, so that the command line can translate it.
 """
 
 from typing import ClassVar
 
 
 class BulkcastError(Exception):
-    """Something bulkcast cannot go on from; `str()` is the sentence to show, in English.
+    """Base of bulkcast's exceptions; `str()` is the sentence to show, in English.
 
     >>> str(BulkcastError("{name} is empty", name="term.csv"))
     'term.csv is empty'
@@ -33,7 +33,7 @@ class BulkcastError(Exception):
 
 
 class CannotStart(BulkcastError):
-    """The command, its options or its configuration cannot be carried out as they stand."""
+    """The command, its options or its configuration are not valid."""
 
     exit_status = 2
 
@@ -43,23 +43,23 @@ class UnreadableSheet(CannotStart):
 
 
 class NeedsHuman(BulkcastError):
-    """Somebody has to decide or repair something before this can be run."""
+    """The user has to decide or repair something before the run can start."""
 
     exit_status = 6
 
 
 class LedgerDamaged(NeedsHuman):
-    """The ledger on disk is not what was written to it."""
+    """The ledger on disk differs from what was written to it."""
 
 
 class LedgerUnwritable(BulkcastError):
-    """The ledger cannot be used at present; what it holds already is as good as before."""
+    """The ledger cannot be used now; its content is undamaged."""
 
     exit_status = 5
 
 
 class LedgerGone(LedgerUnwritable):
-    """The ledger was removed or replaced while a run was under way."""
+    """The ledger was removed or replaced during a run."""
 
     exit_status = 6
 

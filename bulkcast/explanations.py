@@ -1,4 +1,4 @@
-"""Every name a user can meet, and what it means: states, settings, reply codes, problems."""
+"""Explains every name a user can meet: states, settings, reply codes, problems."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ LOCKS: Final[Mapping[Lock, Label]] = {
 
 
 def values_said(kind: Kind, lang: str = "en") -> str:
-    """What may stand in a cell, in a few words of `lang`.
+    """The allowed values of a cell, in a few words of `lang`.
 
     >>> values_said(ChoiceKind()), values_said(TextKind(cut_at=50), "zh")
     ('0 Off, 1 On', '文本，最多 50 个字符')
@@ -59,7 +59,7 @@ _SAID: Final[Mapping[type[Kind], Label]] = {
 
 
 def blank_said(setting: Setting, lang: str = "en") -> str:
-    """What it means to leave its cell blank, in a few words of `lang`."""
+    """What a blank cell of the setting means, in a few words of `lang`."""
     match setting.role:
         case Role.TARGET:
             said = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
@@ -110,7 +110,7 @@ STATES: Final[Mapping[RowStatus, tuple[str, str]]] = {
         marked("Nothing to do."),
     ),
 }
-"""How a row can end → what that means, and what to do."""
+"""Row status → what it means, and what to do."""
 
 FATES: Final[Mapping[ReplyClass, str]] = {
     ReplyClass.OK: marked("`applied`"),
@@ -129,7 +129,7 @@ FATES: Final[Mapping[ReplyClass, str]] = {
     ),
     ReplyClass.STOP: marked("the run stops"),
 }
-"""What an answer lets us do → what becomes of its row."""
+"""Class of a reply → what becomes of its row."""
 
 HERE: Final = marked("this endpoint")
 SIBLINGS: Final = marked("sibling calls")
@@ -137,7 +137,7 @@ SIBLINGS: Final = marked("sibling calls")
 
 
 class EntryKind(StrEnum):
-    """What a name can be the name of, in the order in which they are listed."""
+    """The kinds of names, in the order of listing."""
 
     STATE = "state"
     SETTING = "setting"
@@ -158,12 +158,12 @@ FACTS: Final[Mapping[str, str]] = {
     "unknown": marked("Not known"),
     "listed": marked("Listed for"),
 }
-"""The facts an entry can have, in the order in which they are told → what stands beside them."""
+"""The facts an entry can have, in order → their captions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name and what is known of it."""
+    """One name and its explanation."""
 
     kind: EntryKind
     name: str
@@ -177,9 +177,9 @@ def lexicon(endpoint: Endpoint, tongue: Translator = ENGLISH) -> Iterator[Entry]
         facts = {"meaning": tongue.tell(meaning), "fix": tongue.tell(fix)}
         yield _entry(EntryKind.STATE, status, facts)
     for setting in endpoint.columns:
-        yield _entry(EntryKind.SETTING, setting.key, _of_setting(setting, tongue))
+        yield _entry(EntryKind.SETTING, setting.key, _setting_facts(setting, tongue))
     for reply in sorted(endpoint.replies, key=lambda r: r.code):
-        yield _entry(EntryKind.REPLY, str(reply.code), _of_reply(reply, tongue))
+        yield _entry(EntryKind.REPLY, str(reply.code), _reply_facts(reply, tongue))
     for code, problem in PROBLEMS.items():
         facts = {
             "severity": tongue.tell(problem.severity),
@@ -193,7 +193,7 @@ def _entry(kind: EntryKind, name: str, facts: Mapping[str, str]) -> Entry:
     return Entry(kind, str(name), {key: facts[key] for key in FACTS if facts.get(key)})
 
 
-def _of_setting(setting: Setting, tongue: Translator) -> Mapping[str, str]:
+def _setting_facts(setting: Setting, tongue: Translator) -> Mapping[str, str]:
     lang = tongue.lang
     return {
         "meaning": setting.help.say(lang),
@@ -208,7 +208,7 @@ def _of_setting(setting: Setting, tongue: Translator) -> Mapping[str, str]:
     }
 
 
-def _of_reply(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
+def _reply_facts(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
     return {
         "meaning": reply.meaning.say(tongue.lang),
         "outcome": tongue.tell(FATES[reply.kind]),

@@ -1,7 +1,7 @@
-"""DataFrames: one as the sheet to check, and what was found, planned and sent as others.
+"""Converts a DataFrame to a sheet, and issues, requests and outcomes to DataFrames.
 
-The only module that imports pandas; whoever takes or gives a DataFrame imports it for that.  No
-file is read through pandas, which guesses what is in a cell: of a file the loader tells.
+This is the only module that imports pandas.  Files are never read through pandas, which guesses the
+types of cells; the loader reads them.
 """
 
 import math
@@ -56,19 +56,19 @@ __all__ = [
 ]
 
 KIND: Final = "xlsx"
-"""What a run keeps a DataFrame as, and hands it back as."""
+"""The kind of file a run stores a DataFrame as and returns."""
 TAB: Final = "Sheet1"
-"""The worksheet it is kept in."""
+"""The worksheet of that file."""
 _FIRST_ROW: Final = 2
-"""As if the labels stood in row 1 of a sheet."""
+"""The labels count as row 1 of a sheet."""
 _AT_ONCE: Final = 512
 _NUMBERS_BELOW: Final = 10**15
-"""An integer of more digits is no number to any spreadsheet: its digits are taken as a text."""
+"""Larger integers are taken as texts, since spreadsheets cannot store them exactly."""
 _DIGITS_MOST: Final = 4_000
 """Python writes no integer of more than 4,300 digits as text."""
 _DIGITS_BELOW: Final = 10**_DIGITS_MOST
 _EXACT_BELOW: Final = {2: 2.0**11, 4: 2.0**24}
-"""Bytes of a float → from where on not every integer is one of its values."""
+"""Bytes of a float → the first integers that it cannot store exactly."""
 
 # ------------------------------------------------------------------ a frame as a sheet
 
@@ -94,7 +94,7 @@ def sheet_of(
 
 
 def stream_of(lines: Sequence[Line], *, name: str, options: ReadOptions) -> Stream:
-    """What `lines_of` gave, as the loader hands on an open file."""
+    """The lines of `lines_of` as a `Stream`, like the loader's for a file."""
     header, *rows = lines
     labels = tuple(str(label) for label in header[1])
     layout = Layout(kind=KIND, header_row=1, tab=TAB)
@@ -112,10 +112,10 @@ def _chunks(rows: Sequence[Line]) -> Iterator[Chunk]:
 def lines_of(
     frame: DataFrame, *, name: str, endpoint: Endpoint, options: ReadOptions
 ) -> list[Line]:
-    """The labels and all rows of a DataFrame, blank ones too, with the numbers they have.
+    """The labels and all rows of a DataFrame, blank ones included, with their row numbers.
 
     Raises:
-        UnreadableSheet: as of `sheet_of`.
+        UnreadableSheet: as in `sheet_of`.
 
     """
     labels = _labels(frame, name)
@@ -161,7 +161,7 @@ def _labels(frame: DataFrame, name: str) -> tuple[str, ...]:
 
 
 def _is_secret(label: str, mapped: dict[str, str], endpoint: Endpoint) -> bool:
-    column = endpoint.column_for(mapped.get(fold(label), "")) or endpoint.column_for(label)
+    column = endpoint.mapped_column(label, mapped)
     return column is not None and column.secret
 
 
@@ -187,7 +187,7 @@ def _cells(column: "pd.Series[Any]", label: str, name: str, *, is_secret: bool) 
 
 
 def _exact_below(dtype: Any) -> float:
-    """From where on a column's floats are not all of the integers; infinite for any other."""
+    """The first integers that a column's floats cannot store; infinite for other types."""
     inner = getattr(getattr(dtype, "categories", None), "dtype", dtype)
     inner = getattr(inner, "subtype", inner)
     inner = getattr(inner, "numpy_dtype", inner)
@@ -196,9 +196,9 @@ def _exact_below(dtype: Any) -> float:
 
 
 class _Reader:
-    """Turns the values of one column into cells; a TypeError where no cell can hold one.
+    """Converts the values of one column to cells; TypeError for a value no cell can hold.
 
-    A password that is a number stays one however long it is, to be refused.
+    A numeric password stays a number at any length, so that the validator refuses it.
     """
 
     def __init__(self, exact_below: float, *, is_secret: bool) -> None:
@@ -218,9 +218,9 @@ class _Reader:
             case Decimal():
                 return self._decimal(value)
             case date() | time() | timedelta():
-                return _dated(value)
+                return _date_cell(value)
             case _:
-                return self._of_numpy(value)
+                return self._numpy_scalar(value)
 
     def _integer(self, number: int) -> Cell:
         """An integer, exactly."""
@@ -236,8 +236,8 @@ class _Reader:
             return self._integer(int(number))
         return _number(float(number), math.inf)
 
-    def _of_numpy(self, value: Any) -> Cell:
-        """A scalar of NumPy's that is no value of Python's too."""
+    def _numpy_scalar(self, value: Any) -> Cell:
+        """Convert a NumPy scalar that is no instance of a Python type."""
         if getattr(value, "ndim", None) != 0:
             raise TypeError
         match value.dtype.kind:
@@ -253,15 +253,15 @@ class _Reader:
                 raise TypeError
 
 
-def _dated(value: date | time | timedelta) -> Cell:
-    """A point in time as a date cell; a time of day or a duration is none."""
+def _date_cell(value: date | time | timedelta) -> Cell:
+    """A date and time as a date cell; times of day and durations become flagged cells."""
     if isinstance(value, pd.Timestamp):
         return value.to_pydatetime(warn=False)
     return value if isinstance(value, datetime) else cell_of(value, "d", "General")
 
 
 def _number(number: float, exact_below: float) -> Cell:
-    """A float as the loader has a number that no format was given to."""
+    """A float as the loader reads an unformatted number."""
     if math.isnan(number):
         return None
     if abs(number) >= exact_below:
@@ -269,7 +269,7 @@ def _number(number: float, exact_below: float) -> Cell:
     return cell_of(number, "n", "General")
 
 
-# ------------------------------------------------------------------ what came of it
+# ------------------------------------------------------------------ results as frames
 
 
 def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
@@ -312,7 +312,7 @@ def requests_frame(requests: Sequence[Request], endpoint: Endpoint, tz: tzinfo) 
 
 
 def _values(column: Setting, values: Sequence[SettingValue | None]) -> "pd.Series[Any]":
-    """What is sent as one parameter: integers, or texts; ids are texts, since floats lose them."""
+    """One parameter's values as integers or texts; ids are texts, since floats lose digits."""
     if isinstance(column.kind, ChoiceKind | IntegerKind | MomentKind):
         return _whole_column(values)
     if isinstance(column.kind, IdKind | IdListKind):
@@ -346,7 +346,7 @@ def outcomes_frame(rows: Sequence[ResultRow], tz: tzinfo) -> DataFrame:
 
 
 def _moment(row: ResultRow, tz: tzinfo) -> float | None:
-    """When a row ended; of what an earlier result sheet says, as far as it can be read."""
+    """When a row ended, also from an earlier result sheet; None if unknown."""
     if row.at is not None or not row.time:
         return row.at
     try:
@@ -376,7 +376,7 @@ def _whole_column(values: Sequence[Any]) -> "pd.Series[Any]":
     return pd.Series(list(values), dtype="Int64")
 
 
-# ------------------------------------------------------------------ counted
+# ------------------------------------------------------------------ crosstab
 
 
 def crosstab(

@@ -1,19 +1,19 @@
-"""Sentences as templates with arguments, and a `Translator` that says them in one language."""
+"""Sentences as templates with arguments, and a `Translator` that formats them in one language."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold
+from bulkcast.catalogue import Endpoint, Setting, fold, is_result_column
 from bulkcast.errors import BulkcastError
 from bulkcast.model import Target, Text
 
 PHRASES: Final = frozenset({"what", "why", "detail"})
-"""Arguments that are words of ours and not of the sheet: they are translated too."""
+"""Arguments that are phrases of bulkcast, not of the sheet: they are translated, too."""
 
 LONG_TEXT: Final = "number"
-"""The argument that says that a signature may have been refused for a long text."""
+"""The argument present if a signature may have been refused because of a long text."""
 
 OR: Final = " or "
 COMMA: Final = ", "
@@ -21,26 +21,26 @@ COMMA: Final = ", "
 LISTS: Final = frozenset(
     {"settings", "free", "given", "keys", "feature", "key", "other", "targets"}
 )
-"""Arguments that are keys of settings with `COMMA` or `OR` between them."""
+"""Arguments that are keys of settings, joined with `COMMA` or `OR`."""
 
 LABELLED: Final = frozenset({"setting", "candidates"})
-"""The same, of settings that no column can be named after: the header is what is wrong."""
+"""The same, but shown by label instead of by column, since the header is wrong."""
 
 SERIES: Final = frozenset({"choices", "known", "rows", "examples", "runs"})
-"""Arguments that are a list of something else."""
+"""Arguments that are lists of other things."""
 
 ROWS: Final = frozenset({"others"})
-"""Arguments that are rows as `AND_MORE` has them."""
+"""Arguments that are rows, in the form of `AND_MORE`."""
 
 SPELLED: Final = frozenset({"either"})
-"""The same, to be typed as they are."""
+"""Arguments that are keys to be typed as they are."""
 
 COUNTED: Final = frozenset({"parts"})
-"""Arguments that are phrases with numbers, such as `charts (2); notes (1)`."""
+"""Arguments that are phrases with counts, such as `charts (2); notes (1)`."""
 
 
 def marked(template: str) -> str:
-    """The template itself: marks a sentence that is translated where it is shown."""
+    """Return the template: marks a sentence for translation when it is shown."""
     return template
 
 
@@ -56,7 +56,7 @@ UNKNOWN_HOST: Final = marked("the name {host} is not known here")
 NO_LISTENER: Final = marked("{host} does not answer ({why})")
 TOO_SLOW: Final = marked("connecting took too long")
 BROKE_EARLY: Final = marked("the connection broke before anything was sent")
-"""Why there is no connection, as it is kept in the ledger: filled already."""
+"""Reasons for a failed connection; the ledger stores them with their arguments filled in."""
 
 REFUSES: Final = marked("it refuses connections")
 BREAKS_OFF: Final = marked("it breaks connections off")
@@ -76,7 +76,7 @@ SEEN: Final[Mapping[str, str]] = {
     "reply.throttled": marked("HTTP 429"),
     "reply.maintenance": marked("ClassIn under maintenance"),
 }
-"""What was seen in place of an answer, by the verdict's code; kept so too."""
+"""Verdict's code → what was seen instead of a reply; stored filled in, too."""
 
 CODE_SEEN: Final = marked("ClassIn's code {code}")
 
@@ -84,16 +84,16 @@ _LEDGER: Final = (
     marked("the ledger {path} cannot be written: {exc}"),
     marked("the ledger cannot be written: {exc}"),
 )
-"""Why a run stopped, kept so too."""
+"""Reasons why a run stopped; stored filled in, too."""
 
 _FILLED: Final = tuple(
     (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))))
     for template in (*SEEN.values(), CODE_SEEN, UNKNOWN_HOST, NO_LISTENER, SYSTEM_ERROR, *_LEDGER)
     if "{" in template
 )
-"""Those that may hold another come first."""
+"""Filled-in sentences that may contain others come first."""
 AND_MORE: Final = marked("{rows} and {n} more")
-"""Rows of which only the first few are named, as an issue keeps them: filled already."""
+"""A list of rows that names only the first few; issues store it filled in."""
 
 _AND_MORE: Final = re.compile(r"(?P<rows>.+) and (?P<n>\d+) more")
 _COUNTED: Final = re.compile(r"[^;(]+(?= \(\d+\))")
@@ -103,7 +103,7 @@ UNTOLD: Final = "…"
 
 
 class _Words(dict[str, object]):
-    """Arguments of a sentence; one that nobody gave is a setting's key, or shows as `…`."""
+    """Arguments of a sentence; a missing one is a setting's key, or shown as `…`."""
 
     def __init__(self, words: Mapping[str, object], name_of: Callable[[str], str | None]) -> None:
         super().__init__(words)
@@ -115,25 +115,25 @@ class _Words(dict[str, object]):
 
 @dataclass(frozen=True, slots=True)
 class Translator:
-    """A language sentences are said in; English as it is written down unless told otherwise."""
+    """Formats sentences in one language; English by default."""
 
     lang: str = "en"
-    """`en` or `zh`: which half of a `Label` is meant."""
+    """`en` or `zh`: which text of a `Label` to use."""
     look_up: Callable[[str], str] = str
-    """A template → the same in this language; itself where it has none."""
+    """Template → its translation, or itself if there is none."""
     look_up_many: Callable[[str, str, int], str] = _one_or_many
-    """The template for one and the one for many → the one that is right for a number."""
+    """Singular and plural template, number → the translated template for the number."""
     label_of: Callable[[str], str | None] = _no_label
-    """A setting's key → its name in this language."""
+    """Setting's key → its name in this language."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Key → how the sheet at hand calls that setting."""
+    """Setting's key → its name in the sheet."""
 
     def calling(self, headers: Mapping[str, str]) -> "Translator":
-        """The same language, with settings named as a sheet's own headers spell them."""
+        """The same language, with settings named as in a sheet's own headers."""
         return replace(self, headers=headers)
 
     def name_of(self, key: str) -> str:
-        """What a reader knows a setting as: its column, else its label; another word is itself."""
+        """A setting's name: its column, else its label; other words are returned unchanged."""
         return self.headers.get(key) or self.label_of(key) or key
 
     def target(self, target: Target) -> str:
@@ -146,22 +146,22 @@ class Translator:
         >>> ENGLISH.tell("{n} rows are hidden", n=14)
         '14 rows are hidden'
         """
-        return self._filled(self.look_up(template), words) if template else ""
+        return self._fill(self.look_up(template), words) if template else ""
 
     def count(self, one: str, many: str, n: int, /, **words: object) -> str:
-        """The one of two templates that is right for `n`, filled; `{n}` is the number itself.
+        """The singular or plural template for `n`, filled; `{n}` is the number.
 
         >>> ENGLISH.count("{n} row", "{n} rows", 1), ENGLISH.count("{n} row", "{n} rows", 1200)
         ('1 row', '1,200 rows')
         """
-        return self._filled(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
+        return self._fill(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
 
     def say(self, text: Text) -> str:
-        """A sentence that was kept as a template."""
+        """Format a `Text`."""
         return self.tell(text.template, **text.args)
 
     def error(self, exc: BaseException) -> str:
-        """What an exception says; in this language if it is one of ours."""
+        """An exception's message, in this language if it is a `BulkcastError`."""
         if not isinstance(exc, BulkcastError):
             return str(exc)
         if not exc.words:
@@ -169,10 +169,10 @@ class Translator:
         return self.tell(exc.template, **exc.words)
 
     def joined(self, sentences: list[str]) -> str:
-        """Sentences in a row: Chinese puts nothing between them."""
+        """Join sentences; in Chinese without spaces."""
         return ("" if self.lang == "zh" else " ").join(sentences)
 
-    def _filled(self, template: str, words: Mapping[str, object]) -> str:
+    def _fill(self, template: str, words: Mapping[str, object]) -> str:
         told = {name: self._word(name, value) for name, value in words.items()}
         return template.format_map(_Words(told, self._setting))
 
@@ -180,10 +180,10 @@ class Translator:
         return self.headers.get(key) or self.label_of(key)
 
     def listed(self, names: Iterable[str]) -> str:
-        """Names in a row; Chinese has a comma of its own for that."""
+        """Join names with commas; in Chinese with 、."""
         return ("、" if self.lang == "zh" else COMMA).join(names)
 
-    def _phrase(self, value: str) -> str:
+    def _translate_phrase(self, value: str) -> str:
         for template, pattern in _FILLED:
             if found := pattern.fullmatch(value):
                 return self.tell(template, **found.groupdict())
@@ -202,42 +202,42 @@ class Translator:
             case Target():
                 return self.target(value)
             case str() if value:
-                return self._of_ours(name, value)
+                return self._translated_argument(name, value)
             case _:
                 return value
 
-    def _of_ours(self, name: str, value: str) -> str:
-        """An argument whose name says that it holds words of ours; any other is the sheet's."""
+    def _translated_argument(self, name: str, value: str) -> str:
+        """Translate an argument whose name marks it as bulkcast's; others are unchanged."""
         for names, told in (
-            (PHRASES, self._phrase),
-            (COUNTED, self._counted),
-            (SPELLED, self._spelled),
-            (LABELLED, self._labelled),
-            (LISTS, self._listed),
-            (SERIES, self._series),
-            (ROWS, self._rows),
+            (PHRASES, self._translate_phrase),
+            (COUNTED, self._translate_counts),
+            (SPELLED, self._translate_alternatives),
+            (LABELLED, self._translate_labels),
+            (LISTS, self._translate_settings),
+            (SERIES, self._translate_list),
+            (ROWS, self._translate_rows),
         ):
             if name in names:
                 return told(value)
         return value
 
-    def _counted(self, value: str) -> str:
+    def _translate_counts(self, value: str) -> str:
         return _COUNTED.sub(lambda found: self._lead(found[0]), value)
 
-    def _spelled(self, value: str) -> str:
+    def _translate_alternatives(self, value: str) -> str:
         return self.look_up(OR).join(value.split(OR))
 
-    def _labelled(self, value: str) -> str:
+    def _translate_labels(self, value: str) -> str:
         return self.look_up(OR).join(self.label_of(key) or key for key in value.split(OR))
 
-    def _series(self, value: str) -> str:
+    def _translate_list(self, value: str) -> str:
         return self.listed(value.split(COMMA))
 
-    def _rows(self, value: str) -> str:
+    def _translate_rows(self, value: str) -> str:
         more = _AND_MORE.fullmatch(value)
-        return self.tell(AND_MORE, **more.groupdict()) if more else self._series(value)
+        return self.tell(AND_MORE, **more.groupdict()) if more else self._translate_list(value)
 
-    def _listed(self, value: str) -> str:
+    def _translate_settings(self, value: str) -> str:
         either = (map(self.name_of, keys.split(COMMA)) for keys in value.split(OR))
         return self.look_up(OR).join(map(self.listed, either))
 
@@ -246,9 +246,9 @@ ENGLISH: Final = Translator()
 
 
 def short_header(header: str) -> str:
-    r"""The name by which a message calls a column: its first line, without the required mark.
+    r"""A column's name in messages: the first line of its header, without the required mark.
 
-    The result workbook's highlighting computes the same in a formula; change both or neither.
+    `reporter.result_columns` computes the same in a workbook formula; change both or neither.
 
     >>> short_header("Activity ID *\n活动ID")
     'Activity ID'
@@ -260,10 +260,10 @@ def short_header(header: str) -> str:
 def header_names(
     headers: Iterable[str], endpoint: Endpoint, mapping: Mapping[str, str]
 ) -> dict[str, str]:
-    """Key → what the sheet's first column of that setting is called.
+    """Setting's key → the short header of its first column in the sheet.
 
-    `mapping` (header → setting) goes before what headers say, as when the sheet is checked.  A
-    column that is named in both languages is left out: its label says it in the reader's own.
+    `mapping` (header → setting) comes before the headers, as in the validator.  A header in both
+    languages is left out: the setting's label has the reader's language.
 
     >>> from bulkcast.endpoints.webcast import WEBCAST
     >>> header_names(["备注", "录课", "Ours"], WEBCAST, {"Ours": "activityId"})
@@ -274,14 +274,14 @@ def header_names(
     mapped = {fold(header): key for header, key in mapping.items()}
     found: dict[str, str] = {}
     for header in headers:
-        if header.strip().casefold().startswith(RESULT_PREFIX):
+        if is_result_column(header):
             continue
-        column = endpoint.column_for(mapped.get(fold(header), "")) or endpoint.column_for(header)
+        column = endpoint.mapped_column(header, mapped)
         if column is not None and (name := short_header(header)):
             found.setdefault(column.key, name)
     return {key: name for key, name in found.items() if not _is_both(name, endpoint.by_key[key])}
 
 
 def _is_both(name: str, setting: Setting) -> bool:
-    """Whether a header names its setting in both languages, of which a reader wants one."""
+    """Whether a header names its setting in both languages."""
     return fold(name) in {fold(setting.label.pair(lang)) for lang in ("en", "zh")}

@@ -1,4 +1,4 @@
-"""The languages bulkcast speaks, and which one is wanted: `--lang` first, then the terminal's.
+"""Loads translations, and finds the language of the terminal.
 
 Translations are gettext catalogues under `locale/`, looked up by the English sentence.
 """
@@ -18,20 +18,20 @@ Lang = Literal["en", "zh"]
 LANGS: Final[tuple[Lang, ...]] = ("en", "zh")
 DOMAIN: Final = "bulkcast"
 LOCALES: Final = Path(__file__).with_name("locale")
-"""Where the catalogues are; `importlib.resources` would double what `--help` imports."""
+"""Folder of the catalogues; `importlib.resources` would double the imports of `--help`."""
 FOLDERS: Final[Mapping[str, str]] = {"zh": "zh_CN"}
 """Language → the name of its folder under `locale/`; English has none."""
 
 _VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set names the locale of messages (POSIX, Environment Variables 8.2)."""
 _UNSPOKEN: Final = frozenset({"C", "POSIX"})
-"""Locales of programs, not of people; there gettext does not look at LANGUAGE either (GNU gettext
-manual, The LANGUAGE variable)."""
+"""Locales without a language; gettext ignores LANGUAGE there, too (GNU gettext manual, The LANGUAGE
+variable)."""
 
 
 @cache
 def translator(lang: str) -> Translator:
-    """A language by its tag, `zh` or `zh-CN`; English for any other."""
+    """The translator for a tag such as `zh` or `zh-CN`; English for any other."""
     folder = FOLDERS.get(lang[:2])
     if folder is None:
         return replace(ENGLISH, label_of=partial(_label_of, "en"))
@@ -43,7 +43,7 @@ def translator(lang: str) -> Translator:
 
 
 def _label_of(lang: str, key: str) -> str | None:
-    """What a setting is called in `lang`; None for what is no setting's key."""
+    """A setting's label in `lang`; None if `key` is not a setting's key."""
     from bulkcast.endpoints import WEBCAST
 
     setting = WEBCAST.by_key.get(key)
@@ -51,7 +51,7 @@ def _label_of(lang: str, key: str) -> str | None:
 
 
 def of_terminal(environ: Mapping[str, str]) -> Lang:
-    """The language of whoever reads this terminal.
+    """The language of the terminal's user.
 
     >>> of_terminal({"LANG": "zh_CN.UTF-8"}), of_terminal({"LANG": "zh_CN", "LC_ALL": "C"})
     ('zh', 'en')
@@ -61,7 +61,7 @@ def of_terminal(environ: Mapping[str, str]) -> Lang:
     named = next((environ[name] for name in _VARIABLES if environ.get(name)), "")
     if named in _UNSPOKEN:
         return "en"
-    wanted = [*environ.get("LANGUAGE", "").split(":"), named or _of_system()]
+    wanted = [*environ.get("LANGUAGE", "").split(":"), named or _system_locale()]
     return next((lang for name in wanted for lang in LANGS if _names(name, lang)), "en")
 
 
@@ -70,8 +70,8 @@ def _names(name: str, lang: Lang) -> bool:
     return spelled[:2] == lang and not spelled[2:3].isalpha()
 
 
-def _of_system() -> str:
-    """The locale of a system whose terminals set no variable: Windows calls it by its name."""
+def _system_locale() -> str:
+    """The locale on Windows, where terminals set no variable; empty elsewhere."""
     if os.name != "nt":
         return ""
     name = locale.getlocale()[0] or ""

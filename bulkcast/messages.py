@@ -1,4 +1,4 @@
-"""Every code bulkcast can write beside a cell or a row: its weight, its sentence, its fix."""
+"""Problem codes with severity, message and fix; explains codes in the reader's language."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from bulkcast.model import Issue, Outcome, ReplyClass, ResultRow, RowStatus, Sev
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One kind of thing that can be wrong, in two sentences: what it is, and what to do."""
+    """One kind of problem: its severity, a message, and what to do."""
 
     severity: Severity
     message: str
     fix: str = ""
     many: str = ""
-    """The message where the argument `n` is not 1, for one that reads differently then."""
+    """The message if the argument `n` is not 1 and the plural differs."""
 
     def said_of(self, args: Mapping[str, str]) -> str:
-        """The message that is right for the number in `args`, unfilled."""
+        """The message template for the number `n` in `args`."""
         return self.many if self.many and args.get("n", "1") != "1" else self.message
 
 
@@ -551,7 +551,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
 STOPS: Final[Mapping[str, Problem]] = {
     "run.interrupted": Problem(_E, "The run was interrupted.", "Continue with `bulkcast resume`."),
 }
-"""What is said of a run as a whole, where its rows say it otherwise."""
+"""Messages for a run as a whole, if they differ from those for its rows."""
 
 
 def issue(
@@ -564,7 +564,7 @@ def issue(
     severity: Severity | None = None,
     **args: str,
 ) -> Issue:
-    """The issue `code` at a place; `value` is what the user sees there, already masked."""
+    """Make the issue `code`; `value` is the cell as the user sees it, already masked."""
     problem = PROBLEMS[code]
     words = {"value": value or "", "column": column or "", **args}
     return Issue(
@@ -623,9 +623,9 @@ def explain(
 def explain_stop(
     stop: Stop, counts: Mapping[RowStatus, int], endpoint: Endpoint, tongue: Translator = ENGLISH
 ) -> tuple[str, str]:
-    """Message and fix for a run that ended early; `counts` are its rows by how they ended.
+    """Message and fix for a run that ended early; `counts` are its rows by status.
 
-    An interruption that came when every row had ended leaves nothing to go on with.
+    The fix is empty if an interruption came when every row had ended.
     """
     problem = STOPS.get(stop.code)
     if problem is None:
@@ -656,7 +656,7 @@ def _fill(problem: Problem, args: Mapping[str, str], tongue: Translator) -> tupl
 
 
 def issue_sentence(issue: Issue, tongue: Translator = ENGLISH) -> str:
-    """The issue's message, led by its column in brackets where it has one."""
+    """The issue's message, with its column, if any, in brackets before it."""
     name = short_header(issue.column or "")
     sentence = clean(tongue.say(issue.message))
     return f"[{name}] {sentence}" if name else sentence
@@ -674,8 +674,8 @@ def result_row(
 ) -> ResultRow:
     """How `row` ended, in the words of the result sheet.
 
-    The message holds why the row is not simply applied, its errors included, then its warnings,
-    named as such, and last how its cells were read where that is not as they stand.
+    The message has the reason for the status with all errors, then warnings, marked as such, and
+    last the notes about cells that were read differently.
     """
     told = [i for i in issues if i.severity is not Severity.NOTE]
     told.sort(key=lambda i: i.severity is not Severity.ERROR)
@@ -693,8 +693,8 @@ def result_row(
         row=row,
         status=outcome.status,
         code=code,
-        message=_joined(sentences, tongue),
-        fix=_joined([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
+        message=_join(sentences, tongue),
+        fix=_join([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
         attempts=outcome.attempts,
         time=local_time(outcome.at, tz),
         run=run,
@@ -704,7 +704,7 @@ def result_row(
 
 
 def _in_local_time(args: Mapping[str, str], tz: tzinfo) -> Mapping[str, str]:
-    """Arguments whose names end in `_at` are Unix seconds: as a reader of the sheet tells time."""
+    """Convert arguments whose names end in `_at` from Unix seconds to local time."""
     return {
         name: local_time(float(value), tz)[:16] if name.endswith("_at") else value
         for name, value in args.items()
@@ -712,10 +712,10 @@ def _in_local_time(args: Mapping[str, str], tz: tzinfo) -> Mapping[str, str]:
 
 
 def _notes(issues: Iterable[Issue], tongue: Translator) -> Iterator[str]:
-    """A row's notes, the first few of them.
+    """The first `NOTES_MAX` notes of a row.
 
-    Without the brackets that make a workbook colour the cell: there is nothing to mend.  A row that
-    was applied tells them too, since only here can its owner see that `１２３` was taken for 123.
+    Without brackets, which would colour the cell: nothing needs fixing.  Applied rows have notes,
+    too, since only here the user can see that `１２３` was read as 123.
     """
     notes = [issue for issue in issues if issue.severity is Severity.NOTE]
     for note in notes[:NOTES_MAX]:
@@ -736,26 +736,26 @@ NOTES_MAX: Final = 3
 def _own_words(
     outcome: Outcome, code: str, errors: Sequence[Issue], endpoint: Endpoint, tongue: Translator
 ) -> tuple[str, str]:
-    """What the outcome itself says, where its status or its issues do not say it already."""
+    """Message and fix of the outcome; empty if its status or issues say the same."""
     said_by_issue = any(i.code == code for i in errors)
     if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
     message, fix = explain(code, outcome.args, endpoint, tongue)
-    if outcome.status is RowStatus.UNCONFIRMED and not _tells_of_doubt(code, endpoint):
+    if outcome.status is RowStatus.UNCONFIRMED and not _mentions_doubt(code, endpoint):
         doubt, _ = explain("send.earlier", {}, endpoint, tongue)
         message = tongue.joined([message, doubt])
     return message, fix
 
 
-def _tells_of_doubt(code: str, endpoint: Endpoint) -> bool:
-    """Whether a code itself says that nobody knows; a refusal does not."""
+def _mentions_doubt(code: str, endpoint: Endpoint) -> bool:
+    """Whether a code's message says that the row may have been applied."""
     if code.isdigit():
         reply = endpoint.by_code.get(int(code))
         return reply is not None and reply.ambiguous
     return not code.startswith(("plan.", "run."))
 
 
-def _joined(sentences: Iterable[str], tongue: Translator) -> str:
+def _join(sentences: Iterable[str], tongue: Translator) -> str:
     return tongue.joined(list(dict.fromkeys(s for s in sentences if s)))
 
 

@@ -1,4 +1,4 @@
-"""The values a row becomes on its trip from sheet to result sheet.
+"""The values a row is converted to on its way from sheet to result sheet.
 
     RawRow → Change | Invalid → Request → Reply | NoReply → Verdict → Attempt → Outcome → ResultRow
 
@@ -49,7 +49,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence that is still a template, so that it can be said in another language.
+    """A sentence as a template and its arguments, so that it can be translated.
 
     >>> str(Text("{n} rows are hidden", {"n": "14"}))
     '14 rows are hidden'
@@ -63,7 +63,7 @@ class Text:
 
 
 class _Words(dict[str, str]):
-    """What fills a template; a setting that it names by its key stands there as that key."""
+    """Arguments of a template; a missing one is a setting's key and shown as such."""
 
     def __missing__(self, name: str) -> str:
         return name
@@ -71,7 +71,7 @@ class _Words(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """One school at one API host: what runs, pace and lock belong to."""
+    """One school at one API host; runs, pace and lock are kept per institution."""
 
     root_url: str
     sid: str
@@ -82,26 +82,26 @@ class Institution:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request is signed with."""
+    """The SID and secret that requests are signed with."""
 
     sid: str
     secret: Secret
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether they are those of a sandbox, so that nothing sent with them reaches ClassIn."""
+        """Whether they belong to a sandbox, so that nothing sent with them reaches ClassIn."""
         return self.secret == SANDBOX_SECRET
 
 
 SANDBOX_SECRET: Final = Secret("sandbox-only")
-"""Known to everybody and good for nothing but a sandbox."""
+"""A public secret that only a sandbox accepts."""
 
 SANDBOX_RUN: Final = "sandbox-"
-"""How the names of runs begin that were sent to a sandbox."""
+"""Prefix of the names of runs sent to a sandbox."""
 
 
 def is_rehearsal(run: str) -> bool:
-    """Whether a run was sent to a sandbox, so that ClassIn never got its rows.
+    """Whether a run was sent to a sandbox, so that ClassIn did not get its rows.
 
     >>> is_rehearsal("sandbox-20270301-080000-94df"), is_rehearsal("20270301-080000-94df")
     (True, False)
@@ -112,15 +112,34 @@ def is_rehearsal(run: str) -> bool:
 # ------------------------------------------------------------------ the sheet
 
 
+COLUMNS_MAX: Final = 16_384
+"""Columns of a worksheet, up to XFD (Microsoft, Excel specifications and limits)."""
+ROWS_MAX: Final = 1_048_576
+"""Rows of a worksheet (same source)."""
+
+
+def column_letters(index: int) -> str:
+    """A column's letters; `index` counts from 0.
+
+    >>> column_letters(0), column_letters(25), column_letters(26), column_letters(16383)
+    ('A', 'Z', 'AA', 'XFD')
+    """
+    name, rest = "", index + 1
+    while rest:
+        rest, letter = divmod(rest - 1, 26)
+        name = chr(ord("A") + letter) + name
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class FlaggedCell:
-    """A cell that is not simply its value; `code` is a problem of `messages.PROBLEMS`."""
+    """A cell with a problem or note; `code` is a key of `messages.PROBLEMS`."""
 
     code: str
     shown: str
-    """The cell as its reader sees it, or the closest the file tells."""
+    """The text a spreadsheet program shows, or the closest the file gives."""
     value: "Scalar" = None
-    """What the file stores, where it stores anything."""
+    """The stored value, if any."""
     args: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -130,14 +149,14 @@ Cell = Scalar | FlaggedCell
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """All that stands in a worksheet or a delimited file, whatever it means."""
+    """All cells of a worksheet or a delimited file, without interpretation."""
 
     cells: Mapping[int, Sequence[Cell]]
     """Row → its cells from column A on; blank rows may be left out."""
     hidden: frozenset[int] = frozenset()
-    """The rows that are not shown."""
+    """The hidden rows."""
     is_cut: bool = False
-    """Whether there are columns so far to the right that they were not read."""
+    """Whether columns far to the right were not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +167,12 @@ class RawRow:
     cells: tuple[Cell, ...]
     hidden: bool = False
     extra: tuple[Cell, ...] = ()
-    """Cells beyond the last header, where any of them holds something: the row may be shifted."""
+    """Cells beyond the last header, if any is not blank: the row may be shifted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some consecutive data rows of a sheet, for whoever looks at many of them at once."""
+    """Some consecutive data rows of a sheet, stored by column."""
 
     numbers: Sequence[int]
     columns: Sequence[Sequence[Cell]]
@@ -170,7 +189,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a sheet is laid out in its file: what a reporter needs to hand it back alike."""
+    """How a sheet is stored in its file; the reporter writes the result the same way."""
 
     kind: str
     """The file's suffix without its dot: csv, tsv, xlsx, xlsm, xls, xlsb or ods."""
@@ -190,17 +209,17 @@ class Sheet:
     """The file's name as the user knows it, without folders."""
     layout: Layout
     headers: tuple[str, ...]
-    """One for each column from A on; empty where a column has none."""
+    """One for each column from A on; empty for a column without a header."""
     rows: tuple[RawRow, ...]
     """Data rows in file order: no header, no blank rows, no comment rows."""
     remarks: tuple[Text, ...] = ()
-    """What the user should know of the reading: hidden rows, rows passed over."""
+    """What the user should know about the reading, such as hidden or skipped rows."""
     issues: tuple["Issue", ...] = ()
-    """What is wrong or doubtful about the file as a whole, as declared: not made stricter yet."""
+    """Problems of the file as a whole, with their declared severities."""
 
 
 class Severity(StrEnum):
-    """How much an issue weighs."""
+    """How serious an issue is."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -219,12 +238,12 @@ class Issue:
     cell: str | None
     """The cell's address as a spreadsheet shows it, such as `H7`."""
     value: str | None
-    """The value as seen; masked where the setting is secret."""
+    """The value as seen; masked if the setting is secret."""
     message: Text
     fix: Text
 
 
-# ------------------------------------------------------------------ what is wanted
+# ------------------------------------------------------------------ changes and requests
 
 SettingValue = int | str | tuple[int, ...]
 Body = tuple[tuple[str, SettingValue], ...]
@@ -244,7 +263,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A checked row: what shall become true of one classroom."""
+    """A valid row: the settings to send for one classroom."""
 
     row: int
     target: Target
@@ -252,7 +271,7 @@ class Change:
     """Everything that will be sent: context ids, the target, and last the settings."""
     n_settings: int
     starts_at: int | None = None
-    """When the class begins, where the sheet says so."""
+    """When the class begins, if the sheet says so."""
     issues: tuple[Issue, ...] = ()
     """Warnings and notes; an error would have made the row `Invalid`."""
 
@@ -275,46 +294,46 @@ CheckedRow = Change | Invalid
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A whole sheet, checked."""
+    """The result of checking a whole sheet."""
 
     rows: tuple[CheckedRow, ...]
     """Exactly one for each raw row, in sheet order."""
     issues: tuple[Issue, ...] = ()
-    """What concerns the header or the sheet as a whole.  With an error here every row is
-    `Invalid`, since no column can be trusted."""
+    """Issues of the header or the sheet as a whole.  With an error here every row is `Invalid`,
+    since no column can be trusted."""
     ignored_columns: tuple[str, ...] = ()
     """Headers that name no setting, in sheet order."""
     columns: Mapping[str, int] = field(default_factory=dict)
     """Setting key → index of its column."""
     overtaken: Mapping[int, int] = field(default_factory=dict)
-    """Row not to be sent → the row further down that sets its classroom and was sent already."""
+    """Row not to send → the row further down that sets its classroom and was sent already."""
 
 
 RequestKey = NewType("RequestKey", str)
-"""Names one call within its run; stable over a resume."""
+"""Identifies one request within its run; it does not change on resume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call to make, unsigned."""
+    """One API call to make, unsigned."""
 
     key: RequestKey
     rows: tuple[int, ...]
-    """The rows that share its outcome, in sheet order; more than one where rows are identical."""
+    """The rows that share its outcome, in sheet order; several if rows are identical."""
     target: Target
     body: Body
     locks_at: int | None = None
-    """From when on ClassIn refuses it, where the sheet tells."""
+    """When ClassIn starts to refuse it, Unix seconds; None if the sheet does not say."""
     after: RequestKey | None = None
     """A request for the same target that must have ended before this one is sent."""
     free: tuple[str, ...] = ()
-    """The settings that stay editable after `locks_at`, where all others are known to be as the
-    request wants them; empty where there are none such."""
+    """The settings that can be sent after `locks_at`, if all others are known to have the requested
+    values; else empty."""
     once_locked: Literal["refuse", "send_free"] = "refuse"
-    """What becomes of a request whose turn comes after `locks_at`."""
+    """What to do with the request after `locks_at`."""
 
 
-# ------------------------------------------------------------------ what came of it
+# ------------------------------------------------------------------ replies and outcomes
 
 
 class RowStatus(StrEnum):
@@ -340,7 +359,7 @@ class RowStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over HTTP, unjudged."""
+    """An HTTP reply, not yet classified."""
 
     status: int
     body: bytes
@@ -350,12 +369,12 @@ class Reply:
     retry_after: str | None = None
     location: str | None = None
     private: tuple[str, ...] = field(default=(), repr=False, compare=False)
-    """What the request was signed with, which the answer may repeat and nobody may read."""
+    """Secret and signature of the request; a reply may repeat them, so they are masked."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No whole answer came back."""
+    """No complete reply came back."""
 
     code: str
     """A problem of `messages.PROBLEMS`, such as `send.timeout`."""
@@ -363,11 +382,11 @@ class NoReply:
     """Whether the request had left this machine, so that ClassIn may have acted on it."""
     detail: str = ""
     fatal: bool = False
-    """Whether no other row can fare better: a certificate that does not verify, for one."""
+    """Whether every other row would fail, too, as with an invalid certificate."""
 
 
 class ReplyClass(StrEnum):
-    """What an answer lets us do; every reply code of the table has one."""
+    """What a reply means for the run; every reply code of the table has one."""
 
     OK = "ok"
     OK_WARNING = "ok with a warning"
@@ -380,39 +399,39 @@ class ReplyClass(StrEnum):
     TOO_LATE = "too late"
     MAINTENANCE = "maintenance"
     STOP = "stop"
-    """Nothing that answers is ClassIn as we know it: a redirect, a refused certificate, a 404."""
+    """The reply is not ClassIn's, as with a redirect, an invalid certificate or a 404."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A judged reply."""
+    """A classified reply."""
 
     kind: ReplyClass
     code: str
-    """ClassIn's reply code in digits, or a dotted problem code where there is none."""
+    """ClassIn's reply code in digits, or a dotted problem code if there is none."""
     args: Mapping[str, str] = field(default_factory=dict)
-    """What the sentence for `code` needs; `said` is ClassIn's own message, verbatim."""
+    """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
     ambiguous: bool = False
-    """Whether the setting may have been applied all the same."""
+    """Whether the setting may have been applied nevertheless."""
     connected: bool = True
-    """False when the request never left: such an attempt is nobody's fault and costs no try."""
+    """False if the request was not sent; such an attempt does not count as a try."""
     proves_access: bool = False
-    """Whether this answer shows that credentials and clock are right."""
+    """Whether this reply shows that credentials and clock are right."""
     retry_after: float | None = None
     """Seconds of silence the server asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """That a request is about to leave; on disk before its first byte does."""
+    """Record that a request is about to be sent; on disk before its first byte is."""
 
     key: RequestKey
     number: int
     """1 for the first attempt of a request, over all resumes."""
     stamp: float
-    """When, on this computer's clock: what the pace of a later program counts."""
+    """When, by this computer's clock; a later program's pace counts it."""
     ahead_s: float = 0.0
-    """How far its stamp was ahead of ClassIn's clock, and lives longer for it."""
+    """Seconds its stamp was ahead of ClassIn's clock; it is valid that much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +440,7 @@ class Attempt:
 
     key: RequestKey
     number: int
-    """0 where the request ended without this try."""
+    """0 if the request ended without a try."""
     ended: float
     code: str
     ambiguous: bool
@@ -430,7 +449,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What earlier programs did for a request that is resumed."""
+    """The attempts of earlier programs for a resumed request."""
 
     attempts: int = 0
     ambiguous: bool = False
@@ -439,7 +458,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a row ended.  `code` and `args` are words for `derive.explain`, not sentences."""
+    """How a row ended; `messages.explain` makes sentences of `code` and `args`."""
 
     status: RowStatus
     code: str = ""
@@ -459,12 +478,12 @@ class ResultRow:
     fix: str
     attempts: int
     time: str
-    """Local to the sheet's time zone, `2027-03-01 08:00:00`; empty where nothing was sent."""
+    """Local to the sheet's time zone, `2027-03-01 08:00:00`; empty if nothing was sent."""
     run: str
     issues: tuple[Issue, ...] = ()
-    """What was found in its cells, for highlighting and reading notes."""
+    """The issues of its cells, for highlighting and notes."""
     at: float | None = field(default=None, compare=False)
-    """When it ended; None where nothing was sent, or where only a result sheet tells of it."""
+    """When it ended; None if nothing was sent, or if only a result sheet says so."""
 
 
 def no_counts() -> dict[RowStatus, int]:

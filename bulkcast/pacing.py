@@ -1,8 +1,7 @@
-"""When the next request may start: an even pace, a hard cap, and what answers do to them.
+"""Computes when the next request may start: an even pace, a hard cap, slow-down and recovery.
 
-Nothing here knows a clock: callers say what time it is, in seconds of a clock that never jumps.
-Constants are from simulations of 20,000 rows against a modelled server; why each is what it is
-stands beside it.
+It reads no clock: callers pass the time, in seconds of a monotonic clock.  The constants come from
+simulations of 20,000 rows against a modelled server; the comments give the reasons.
 """
 
 import math
@@ -20,27 +19,36 @@ DEFAULT_RATE: Final = 950 / 60.0
 """Requests per second; 5 % under the documented 1000 a minute, because an exact client-side
 limit is still exceeded at the server when latency varies and requests bunch up on the way."""
 
+CONCURRENCY: Final = 32
+"""Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
+
+TIMEOUT_S: Final = 20.0
+"""Seconds for one whole attempt, counted from its turn; cuts answers that drip."""
+
+MAX_OUTAGE_S: Final = 45 * 60.0
+"""Seconds; half an hour's outage is survived with time to spare."""
+
 CAP_WINDOW_S: Final = 62.0
-"""The hard cap counts over 2 s more than the documented minute: that much latency may vary."""
+"""Window of the hard cap: the documented minute plus 2 s for varying latency."""
 
 FLOOR_RATE: Final = 1.0
-"""Requests per second below which throttling does not push the pace."""
+"""Throttling does not slow the pace below this, requests per second."""
 
-_CUT: Final = 0.7  # the factor CUBIC uses: enough to clear, not so much that the rest idles
+_CUT: Final = 0.7  # CUBIC's factor: enough to clear congestion without idling
 _CUT_AT_MOST_EVERY_S: Final = 5.0
 _RECOVER_SHARE: Final = 0.05
 _RECOVER_EVERY_S: Final = 15.0
 _AFTER_OUTAGE_SHARE: Final = 0.25
 
 _RATES: Final = (1 / 3600.0, 1e6)
-"""The slowest and the fastest rate that mean anything, requests per second."""
+"""The slowest and the fastest valid rate, requests per second."""
 
 _UNITS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*([a-z]+)\s*", re.ASCII)
 
 
 def parse_rate(text: str) -> float:
-    """Requests per second of a rate such as `950/min`; `max` is no limit.
+    """Parse a rate such as `950/min` to requests per second; `max` means no limit.
 
     Raises:
         CannotStart: the text is no rate, or less than one request an hour.
@@ -80,9 +88,9 @@ class Cap:
 
 
 def cap_for(limit: Limit, rate: float) -> Cap | None:
-    """The hard cap that goes with a pace; None for `max`.
+    """The hard cap for a pace; None for `max`.
 
-    Whoever asks for more than the documented limit has said so: the cap follows the pace then.
+    For a pace above the documented limit, which the user chose, the cap follows the pace.
     """
     if math.isinf(rate):
         return None
@@ -91,17 +99,17 @@ def cap_for(limit: Limit, rate: float) -> Cap | None:
 
 
 class Budget:
-    """How many repeats may be made close together; an empty budget defers a row, never fails it.
+    """A retry budget: an empty one defers a row, it never fails it.
 
-    The figures are botocore's of 2026.  Its consequence is not: there an empty budget fails the
-    call at once, and in a simulated outage of half an hour that gave up 15,250 of 20,000 rows.
+    The numbers are botocore's of 2026.  In botocore an empty budget fails the call at once, which
+    in a simulated outage of half an hour gave up 15,250 of 20,000 rows.
     """
 
     def __init__(self, tokens: int = 500) -> None:
         self.left = self._most = tokens
 
     def take(self, kind: ReplyClass) -> bool:
-        """Pay for repeating a try that ended so; False where there is not enough.
+        """Pay for a retry after a try that ended with `kind`; False if the budget is too small.
 
         >>> budget = Budget(20)
         >>> budget.take(ReplyClass.TRANSIENT), budget.take(ReplyClass.TRANSIENT), budget.left
@@ -114,7 +122,7 @@ class Budget:
         return True
 
     def succeeded(self, attempts: int) -> None:
-        """A request was applied after so many attempts: a repeat that paid is given back."""
+        """Refund the budget after a request was applied in `attempts` attempts."""
         back = 1 if attempts == 1 else _REPEAT_COSTS[ReplyClass.TRANSIENT]
         self.left = min(self._most, self.left + back)
 
@@ -123,20 +131,20 @@ _REPEAT_COSTS: Final = {ReplyClass.TRANSIENT: 14, ReplyClass.THROTTLED: 5}
 
 
 class Pacer:
-    """The pace of one institution, shared by everything that sends for it.
+    """The pace of one institution, shared by all workers that send for it.
 
-    `reserve` hands out turns: evenly spaced, never early, never more than the cap in its window.
+    `reserve` gives out start times: evenly spaced, never in the past, within the hard cap.
     """
 
     def __init__(self, rate: float, cap: Cap | None, earlier: Iterable[float] = ()) -> None:
-        """`earlier`: starts before this program's, on the clock `reserve` is asked by."""
+        """`earlier`: start times before this program's, by the same clock as `reserve`."""
         self._full_rate = rate
         self.rate = rate
-        """Requests per second at present."""
+        """Current requests per second."""
         self.held_until = -math.inf
-        """No turn begins before."""
+        """No request starts before this time."""
         self.budget = Budget()
-        """What repeats are paid from."""
+        """The retry budget."""
         self._cap = cap
         self._turns: deque[float] = deque(sorted(earlier), maxlen=cap.calls if cap else 0)
         self._due = -math.inf
@@ -145,7 +153,7 @@ class Pacer:
         self._throttles = 0
 
     def reserve(self, now: float) -> float:
-        """Take the next turn; it begins at the time returned.
+        """Reserve the next start time and return it.
 
         >>> pacer = Pacer(2.0, None)
         >>> [pacer.reserve(10.0) for _ in range(3)]
@@ -158,7 +166,7 @@ class Pacer:
         return turn
 
     def due(self, now: float) -> float:
-        """When the next turn would begin; it is not taken."""
+        """The next start time, without reserving it."""
         if math.isinf(self.rate):
             return max(now, self.held_until)
         turn = max(now, self._due, self.held_until)
@@ -167,24 +175,24 @@ class Pacer:
         return turn
 
     def is_slowed(self, now: float) -> bool:
-        """Whether turns are fewer than asked for: after throttling, or for the cap's sake."""
+        """Whether the pace is below the requested one, after throttling or because of the cap."""
         capped = self._cap is not None and len(self._turns) == self._cap.calls
         waits = self.due(now) > max(now, self._due, self.held_until) if capped else False
         return self.rate < self._full_rate or waits
 
     def stands(self, turn: float) -> bool:
-        """Whether a turn reserved earlier still may be used: no silence was asked for since."""
+        """Whether a reserved start time is still valid: no hold was set since."""
         return turn >= self.held_until
 
     def hold(self, until: float) -> None:
-        """Let no turn begin before `until`."""
+        """Start no request before `until`."""
         self.held_until = max(self.held_until, until)
 
     def throttled(self, now: float, retry_after: float | None, chance: float) -> None:
-        """The server asked to slow down: everyone waits, and the pace falls.
+        """Slow down at the server's request: all workers wait, and the pace is reduced.
 
         `chance` in [0, 1) spreads the wait (full jitter over 1 s, 2 s, 4 s … 60 s), so that
-        programs that share a quota do not come back together.
+        programs that share a quota do not resume at the same moment.
         """
         backoff = chance * min(60.0, 2.0 ** min(self._throttles, 10))
         self._throttles += 1
@@ -195,14 +203,14 @@ class Pacer:
         self._eased_at = now
 
     def answered(self, now: float) -> None:
-        """A request went through: recover, step by step."""
+        """A request was answered: recover the pace step by step."""
         self._throttles = 0
         if self.rate < self._full_rate and now - self._eased_at >= _RECOVER_EVERY_S:
             self.rate = min(self._full_rate, self.rate + _RECOVER_SHARE * self._full_rate)
             self._eased_at = now
 
     def resume_gently(self, now: float) -> None:
-        """An outage is over: begin again at a quarter of the pace."""
+        """Resume after an outage at a quarter of the pace."""
         if not math.isinf(self._full_rate):
             self.rate = min(self.rate, self._full_rate * _AFTER_OUTAGE_SHARE)
         self._eased_at = now

@@ -1,4 +1,4 @@
-"""How ClassIn's API v2 is spoken: signing what is sent, judging what comes back.
+"""ClassIn's API v2: signs and encodes requests, classifies replies.
 
 The signature rule: docs.eeo.cn/api/en/appendix/signature.html, read 2026-11-23; pinned by the
 vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
@@ -17,10 +17,10 @@ from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, Settin
 from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 
 SIGNED_BYTES_MAX: Final = 1024
-"""UTF-8 bytes up to which a value takes part in the signature; exactly 1024 still does."""
+"""A value is part of the signature up to this many UTF-8 bytes, 1024 included."""
 
 _SAID_MOST: Final = 500
-"""Characters kept of what an answer says."""
+"""Characters kept of a reply's message."""
 _LOCATION_MOST: Final = 200
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 500, 502, 503, 504})
@@ -41,8 +41,8 @@ def signature(
 ) -> str:
     """MD5, 32 lower-case hex digits, over the scalars of the body's first level.
 
-    Lists, mappings and values of more than 1024 UTF-8 bytes take no part; names are in byte
-    order; nothing is escaped.  `timestamp` is in Unix seconds.  The published example:
+    Lists, mappings and values of more than 1024 UTF-8 bytes are left out; names are in byte order;
+    nothing is escaped.  `timestamp` is in Unix seconds.  The published example:
 
     >>> from bulkcast.model import Secret
     >>> signature({"courseId": 132323, "unitJson": []}, Credentials("1000082", Secret("Mb7SR6H")),
@@ -79,7 +79,7 @@ def signs_differ(body: Body) -> bool:
 def headers(
     body: Body, credentials: Credentials, timestamp: int, counting: Counting = "bytes"
 ) -> dict[str, str]:
-    """The four headers of one attempt; stamped and signed for the moment of sending."""
+    """The four headers of one attempt, stamped and signed."""
     return {
         "X-EEO-SIGN": signature(body, credentials, timestamp, counting),
         "X-EEO-UID": credentials.sid,
@@ -100,15 +100,15 @@ def encode(body: Body) -> bytes:
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
-# ------------------------------------------------------------------ judging
+# ------------------------------------------------------------------ classifying replies
 
 
 class _Malformed(ValueError):
-    """The text is no JSON that a careful reader would act on."""
+    """The text is not strictly valid JSON."""
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """The one JSON object that `raw` is, read strictly; a leading BOM is allowed.
+    """Decode one JSON object strictly; a leading BOM is allowed.
 
     Raises:
         ValueError: anything else: truncated, trailing bytes, not an object, duplicate keys, NaN,
@@ -126,7 +126,7 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 
 def _flaw(exc: Exception, raw: bytes) -> str:
-    """What is wrong with an answer, in words of our own."""
+    """What is wrong with a reply, as a translatable phrase."""
     match exc:
         case _Malformed():
             return str(exc)
@@ -165,16 +165,16 @@ _STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_consta
 
 
 class Listener:
-    """Reads what the other side says, and lets no secret of a run be read out of it."""
+    """Masks the secrets of a run in texts from the server."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """`secrets`: those of any row of the run."""
+        """`secrets`: the secrets of all rows of the run."""
         self._secrets = Secrets(secrets)
 
     def said(self, words: str, own: Iterable[str], most: int) -> str:
         """At most `most` characters of `words`, with every secret masked.
 
-        `own` are those that the request itself held: of these no part of a word is left either.
+        `own` are the secrets of the request itself; short ones are masked even inside words.
         """
         own = tuple(own)
         sent = Secrets(own)
@@ -189,7 +189,7 @@ _NO_SECRETS: Final = Listener()
 
 
 def own_secrets(body: Body, endpoint: Endpoint) -> tuple[str, ...]:
-    """The values of a body that nobody but ClassIn may read."""
+    """The values of a body's secret settings."""
     return tuple(str(value) for key, value in body if endpoint.by_key[key].secret and value)
 
 
@@ -201,13 +201,13 @@ def judge(
     body: Body = (),
     listener: Listener = _NO_SECRETS,
 ) -> Verdict:
-    """What `reply`, an answer to `body`, lets us do.
+    """Classify `reply`, the reply to `body`.
 
-    `now` (Unix seconds) is only for a Retry-After given as a date by a server that does not tell
-    its own time.  This is the one place where words of the other side come in: they are masked.
+    `now` (Unix seconds) is only used for a Retry-After date from a server that sends no `Date`.
+    Only here do texts from the server enter the program; they are masked.
     """
 
-    def hear(words: str, most: int) -> str:
+    def mask(words: str, most: int) -> str:
         private = reply.private if isinstance(reply, Reply) else ()
         return listener.said(words, (*own_secrets(body, endpoint), *private), most)
 
@@ -215,9 +215,9 @@ def judge(
         case NoReply():
             return _judge_silence(reply)
         case Reply(status=200):
-            return _judge_answer(reply, endpoint, hear)
+            return _judge_answer(reply, endpoint, mask)
         case _:
-            return _judge_status(reply, endpoint, now, hear)
+            return _judge_status(reply, endpoint, now, mask)
 
 
 def _judge_silence(reply: NoReply) -> Verdict:
@@ -228,11 +228,11 @@ def _judge_silence(reply: NoReply) -> Verdict:
     return Verdict(kind, reply.code, args, ambiguous=reply.sent, connected=reply.sent)
 
 
-_Hear = Callable[[str, int], str]
-"""Words of the other side, and how many characters to keep → what may be told of them."""
+_Mask = Callable[[str, int], str]
+"""A text from the server, and the characters to keep → the masked text."""
 
 
-def _judge_answer(reply: Reply, endpoint: Endpoint, hear: _Hear) -> Verdict:
+def _judge_answer(reply: Reply, endpoint: Endpoint, mask: _Mask) -> Verdict:
     try:
         answer = decode(reply.body)
     except ValueError as exc:
@@ -240,7 +240,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint, hear: _Hear) -> Verdict:
     code = _code_of(answer)
     if code is None:
         return _not_ours(marked("no reply code stands in it"))
-    return _judge_code(code, answer, endpoint, hear)
+    return _judge_code(code, answer, endpoint, mask)
 
 
 def _not_ours(why: str) -> Verdict:
@@ -248,7 +248,7 @@ def _not_ours(why: str) -> Verdict:
 
 
 def _code_of(answer: Mapping[str, Any]) -> int | None:
-    """The reply code, an integer or a text of ASCII digits; True and 1.0 equal 1 but are not it."""
+    """The reply code, an integer or a text of ASCII digits; True and 1.0 are not accepted."""
     code = answer.get("code")
     if type(code) is int:
         return code if abs(code) <= INT64_MAX else None
@@ -258,15 +258,15 @@ def _code_of(answer: Mapping[str, Any]) -> int | None:
 
 
 _NO_WORDS: Final[Mapping[str, str]] = {}
-"""One for all rows that were applied: most are."""
+"""Shared by all applied rows."""
 
 
-def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, hear: _Hear) -> Verdict:
+def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, mask: _Mask) -> Verdict:
     known = endpoint.by_code.get(code)
     if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
-        # What it says is never shown.
+        # Its message is never shown.
         return Verdict(ReplyClass.OK, str(code), _NO_WORDS, proves_access=True)
-    said = hear(str(answer.get("msg", "")), _SAID_MOST)
+    said = mask(str(answer.get("msg", "")), _SAID_MOST)
     if known is None:
         args = {"said": said, "number": str(code)}
         return Verdict(ReplyClass.ROW, str(code), args, proves_access=True)
@@ -281,7 +281,7 @@ def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, hear: 
 
 
 def _writable(text: str) -> str:
-    """`text` without the halves of surrogate pairs that no file and no ledger can hold."""
+    """`text` with lone surrogates replaced, which files and the ledger cannot store."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -290,12 +290,12 @@ _SAYS_NOTHING_OF_ACCESS: Final = frozenset(
 )
 
 
-def _judge_status(reply: Reply, endpoint: Endpoint, now: float, hear: _Hear) -> Verdict:
+def _judge_status(reply: Reply, endpoint: Endpoint, now: float, mask: _Mask) -> Verdict:
     status = {"status": str(reply.status)}
     hint = retry_after(reply.retry_after, now=now if reply.date is None else reply.date)
     if reply.status == _MAINTENANCE:
         return Verdict(ReplyClass.MAINTENANCE, "reply.maintenance", retry_after=hint)
-    refusal = _judge_refusal(reply, endpoint, hear)
+    refusal = _judge_refusal(reply, endpoint, mask)
     if refusal and refusal.kind is ReplyClass.MAINTENANCE:
         return refusal
     if reply.status == 429:
@@ -303,14 +303,14 @@ def _judge_status(reply: Reply, endpoint: Endpoint, now: float, hear: _Hear) -> 
     if reply.status in _TRANSIENT_STATUSES or reply.status >= 500:
         return Verdict(ReplyClass.TRANSIENT, "reply.http", status, ambiguous=True, retry_after=hint)
     if 300 <= reply.status < 400:
-        where = {**status, "location": hear(_without_query(reply.location), _LOCATION_MOST)}
+        where = {**status, "location": mask(_without_query(reply.location), _LOCATION_MOST)}
         return Verdict(ReplyClass.STOP, "reply.redirect", where)
     return refusal or Verdict(ReplyClass.STOP, "reply.refused", status)
 
 
-def _judge_refusal(reply: Reply, endpoint: Endpoint, hear: _Hear) -> Verdict | None:
-    """A listed code that came over another status than 200; success is never among them."""
-    verdict = _judge_answer(reply, endpoint, hear)
+def _judge_refusal(reply: Reply, endpoint: Endpoint, mask: _Mask) -> Verdict | None:
+    """The verdict for a listed code in a reply with another status than 200; never success."""
+    verdict = _judge_answer(reply, endpoint, mask)
     listed = verdict.code.isdigit() and int(verdict.code) in endpoint.by_code
     success = verdict.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
     return verdict if listed and not success else None
@@ -321,7 +321,7 @@ def _without_query(location: str | None) -> str:
 
 
 def retry_after(header: str | None, *, now: float) -> float | None:
-    """Seconds of silence a Retry-After header asks for; None where it says nothing usable.
+    """Seconds to wait according to a Retry-After header; None if it is not usable.
 
     >>> retry_after("7", now=0.0), retry_after("soon", now=0.0), retry_after("-1", now=0.0)
     (7.0, None, None)

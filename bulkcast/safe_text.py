@@ -1,4 +1,4 @@
-"""Texts made safe: secrets are masked, and a spreadsheet takes none for a formula."""
+"""Makes texts safe to show: masks secrets, and guards cells against formula injection."""
 
 import base64
 import html
@@ -10,21 +10,21 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK: Final = "•••"
 
-_LEAST: Final = 4
-"""Characters of an encoded form from which on it is looked for: fewer stand in any sentence."""
+_FORM_MIN: Final = 4
+"""Characters an encoded form must have to be searched; shorter ones occur in any sentence."""
 
-_SIXTY_FOUR: Final = "[0-9a-z+/_-]"
+_BASE64: Final = "[0-9a-z+/_-]"
 _SPELLED: Final = {"+": r"(?:\+|-|%2b)", "/": r"(?:/|_|%2f)"}
-"""The two letters that base64 has several spellings of."""
+"""The two base64 characters with several spellings."""
 
 
 def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
-    r"""`text` with each of `secrets` masked, in whatever case: plain, percent-encoded, escaped as
-    in JSON or HTML, as hex digits, as base64 of its own or within that of a longer text.
+    r"""`text` with every form of each of `secrets` masked, ignoring case: plain, percent-encoded,
+    escaped as in JSON or HTML, in hex digits, in base64 alone or inside that of a longer text.
 
-    Of more than `most` characters the rest is left out; a secret that begins before is masked all
-    the same.  One of a few characters is masked with the whole word it stands in: what is left of
-    a known word would tell it.
+    The result covers the first `most` characters; a secret that begins there is masked completely.
+    A secret of a few characters is masked with the whole word around it, since the rest of a known
+    word would reveal it.
 
     >>> masked("no: open sesame, b3BlbiBzZXNhbWU=, 6F70656E20736573616D65", ["open sesame"])
     'no: •••, •••, •••'
@@ -35,11 +35,11 @@ def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
     if not forms:
         return text[:most]
     longest_first = sorted(forms, key=len, reverse=True)
-    # Looking ahead finds those that overlap, too.
+    # The lookahead finds overlapping matches, too.
     pattern = re.compile(f"(?=({'|'.join(longest_first)}))", re.IGNORECASE)
     end = len(text) if most is None else most
     told, at = [], 0
-    for first, last in _merged(found.span(1) for found in pattern.finditer(text)):
+    for first, last in _merge_spans(found.span(1) for found in pattern.finditer(text)):
         if first >= end:
             break
         told += [text[at:first], MASK]
@@ -47,8 +47,8 @@ def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
     return "".join([*told, text[at:end]])
 
 
-def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that overlap as one; they come in the order of their beginnings."""
+def _merge_spans(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Merge overlapping spans, which are sorted by their starts."""
     first, last = 0, 0
     for begin, end in spans:
         if begin < last:
@@ -62,38 +62,37 @@ def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def longest_form(length: int) -> int:
-    r"""Characters that any form of a secret has at most: `\\ud83d\\ude00` is one of one."""
+    r"""The maximum length of an encoded form of a secret; `\\ud83d\\ude00` is one character."""
     return 12 * length
 
 
 def is_short(secret: str) -> bool:
-    """Whether it may stand in any sentence by chance."""
-    return len(secret) < _LEAST
+    """Whether a secret is so short that any sentence may contain it by chance."""
+    return len(secret) < _FORM_MIN
 
 
 class Secrets:
-    """Secrets of which few or very many may be repeated; `told_in` names those that a text tells.
+    """A set of secrets, possibly very many; `told_in` finds those that a text reveals.
 
-    The text is read in every form that it may hold one in, so nothing is kept for each secret.
+    The text is decoded in every possible way, so no encoded forms are kept for each secret.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
         for secret in secrets:
             folded = secret.casefold()
-            folded = secret if folded == secret else folded  # one text for both
+            folded = secret if folded == secret else folded  # share one string
             known = self._known.get(folded, ())
             if secret not in known:
                 self._known[folded] = (*known, secret)
         self._lengths = sorted({len(folded) for folded in self._known})
         self.longest = max(map(len, self._known), default=0)
-        """Characters of the longest."""
+        """Length of the longest secret."""
 
     def told_in(self, text: str) -> set[str]:
-        """Those that stand in `text`, in whatever form.
+        """The secrets that `text` contains in any form.
 
-        One of a few letters or digits only where it is a word of its own: any other word may hold
-        it by chance.
+        A short one of letters or digits counts only as a whole word.
         """
         found: set[str] = set()
         if not self._known:
@@ -103,7 +102,7 @@ class Secrets:
             words = set(_WORDS.findall(folded))
             for length in self._lengths:
                 for piece in _pieces(folded, length) & self._known.keys():
-                    if length >= _LEAST or piece in words or not _WORDS.fullmatch(piece):
+                    if length >= _FORM_MIN or piece in words or not _WORDS.fullmatch(piece):
                         found.update(self._known[piece])
         return found
 
@@ -114,20 +113,20 @@ def _pieces(text: str, length: int) -> set[str]:
 
 _WORDS: Final = re.compile(r"[a-z0-9]+")
 _HEX_RUN: Final = re.compile(r"[0-9a-f]{2,}", re.IGNORECASE)
-_SIXTY_FOUR_RUN: Final = re.compile(r"[0-9a-z+/]{4,}", re.IGNORECASE)
+_BASE64_RUN: Final = re.compile(r"[0-9a-z+/]{4,}", re.IGNORECASE)
 
 
 def _views(text: str) -> Iterator[str]:
-    """`text` as it is, and as it reads once what may be packed or escaped in it is undone."""
+    """`text` as it is, and with every kind of escape and encoding in it decoded."""
     yield text
     percent = unquote(text)
-    yield from (percent, unquote_plus(text), html.unescape(text), _unescaped(text))
+    yield from (percent, unquote_plus(text), html.unescape(text), _decode_escapes(text))
     for run in _HEX_RUN.findall(text):
         for odd in (0, 1):
             digits = run[odd : len(run) - (len(run) - odd) % 2]
             yield bytes.fromhex(digits).decode("utf-8", "ignore")
-    for run in _SIXTY_FOUR_RUN.findall(percent.replace("-", "+").replace("_", "/")):
-        for odd in range(4):  # what stands before it may be of the same letters
+    for run in _BASE64_RUN.findall(percent.replace("-", "+").replace("_", "/")):
+        for odd in range(4):  # the start of the encoded part is unknown
             packed = run[odd:] + "A" * (-len(run[odd:]) % 4)
             yield base64.b64decode(packed).decode("utf-8", "ignore")
 
@@ -135,8 +134,8 @@ def _views(text: str) -> Iterator[str]:
 _ESCAPE: Final = re.compile(r"(?:\\u[0-9a-f]{4})+|\\.", re.IGNORECASE | re.DOTALL)
 
 
-def _unescaped(text: str) -> str:
-    """Without the escapes of JSON, which need not be a whole text of it."""
+def _decode_escapes(text: str) -> str:
+    """Decode JSON escapes in any text."""
 
     def undone(found: re.Match[str]) -> str:
         try:
@@ -149,7 +148,7 @@ def _unescaped(text: str) -> str:
 
 def _forms(secret: str) -> Iterator[str]:
     """Patterns that match the secret."""
-    if len(secret) < _LEAST:
+    if len(secret) < _FORM_MIN:
         yield (
             rf"(?<![a-z0-9])[a-z0-9]*{re.escape(secret)}[a-z0-9]*"
             if secret.isascii()
@@ -164,22 +163,22 @@ def _forms(secret: str) -> Iterator[str]:
     ):  # fmt: skip
         yield re.escape(form)
     raw = secret.encode("utf-8", "replace")
-    if len(raw.hex()) >= _LEAST:
+    if len(raw.hex()) >= _FORM_MIN:
         yield raw.hex()
     for shift in range(3):
         yield from _in_base64(raw, shift)
 
 
 def _in_base64(raw: bytes, shift: int) -> Iterator[str]:
-    """How `raw` looks within the base64 of a longer text that it begins `shift` bytes into.
+    """A pattern for `raw` inside the base64 of a longer text, `shift` bytes into a group of three.
 
-    The characters at either end hold bits of their neighbours too: any will do there.
+    The characters at either end contain bits of their neighbours, so any character matches there.
     """
     packed = base64.b64encode(bytes(shift) + raw).decode()
     inner = packed[(8 * shift + 5) // 6 : 8 * (shift + len(raw)) // 6]
-    if len(inner) >= _LEAST:
+    if len(inner) >= _FORM_MIN:
         letters = "".join(_SPELLED.get(letter, letter) for letter in inner)
-        yield f"{_SIXTY_FOUR}?{letters}{_SIXTY_FOUR}?(?:=|%3d){{0,2}}"
+        yield f"{_BASE64}?{letters}{_BASE64}?(?:=|%3d){{0,2}}"
 
 
 _STARTS_A_FORMULA: Final = frozenset("=+-@\t\r\n＝＋－＠")
@@ -187,10 +186,9 @@ _MARK: Final = "'"
 
 
 def guard(text: str) -> str:
-    """`text`, with one apostrophe before it where a spreadsheet would run it.
+    """`text`, with an apostrophe before it if a spreadsheet would run it as a formula.
 
-    Apostrophes that already stand there are counted as no protection, so that `unguard` need not
-    guess whose they are.
+    Existing apostrophes do not count as protection, so that `unguard` can remove exactly one.
 
     >>> guard("=1+1"), guard("'=1+1"), guard("a=b"), guard("it's")
     ("'=1+1", "''=1+1", 'a=b', "it's")
@@ -199,7 +197,7 @@ def guard(text: str) -> str:
 
 
 def unguard(text: str) -> str:
-    """What `guard` was given; a text it would not have written comes back unchanged.
+    """Reverse `guard`; a text that `guard` would not have written is unchanged.
 
     >>> unguard("'=1+1"), unguard("''=1+1"), unguard("'tis")
     ('=1+1', "'=1+1", "'tis")

@@ -1,21 +1,21 @@
-"""An auditor that trusts nobody: compares the server's own log with what bulkcast left on disk.
+"""An independent auditor: compares the server's log with what bulkcast left on disk.
 
-It shares no code with the product.  The ledger it reads with SQL of its own, sheets with `csv`;
-which replies end a row it has from the vendor's page.  The invariants, as `violations` names them:
+It shares no code with the product: it reads the ledger with its own SQL and sheets with `csv`, and
+knows from the vendor's page which replies end a row.  The invariants, as `violations` names them:
 
     I1   no row lost: ledger and result sheet hold every row of the input, in its order
-    I2   no false word: what is claimed applied was acknowledged by the server with the integer 1;
-         what is claimed refused or never sent did not take effect there
+    I2   no false claim: a row claimed applied was acknowledged by the server with the integer 1;
+         a row claimed refused or never sent was not applied there
     I3   bounded sends: no more than the ledger knows, than 8 and one for each crash, than 20;
          none after a reply that ended the row
     I4   order: no classroom sees an older body after a newer one was acknowledged, and holds in
          the end what was acknowledged last
     I5   pace: at most 1000 requests in any 60 s
-    I6   secrecy: neither secret nor signature in anything that was written or said
-    I7   no silent end: a result sheet, or a sentence that names the rows, and the exit status
-         that its states call for; over soon after it was told to end
-    I8   liveness: it ended, and nothing is left open that the weather did not leave so
-    I9   no other host was spoken to
+    I6   secrecy: neither secret nor signature in any file or output
+    I7   no silent end: a result sheet, or a message that names the rows, and the matching exit
+         status; ends soon after it was asked to
+    I8   liveness: it ended, and nothing is left open but what the faults left so
+    I9   no connection to another host
     I10  freshness: every stamp within 300 s of the server's clock
 """
 
@@ -43,7 +43,7 @@ _REPEATABLE: Final = {
     "101002005", "101002006", "101002008", "101003001", "101003002", "104", "114", "221", "222",
     "253", "460", "464", "901",
 }  # fmt: skip
-"""Codes after which the vendor's page lets one try again, or that speak of no row."""
+"""Codes after which the vendor's page allows a retry, or that do not concern a row."""
 _STATES: Final = (
     "applied", "unchanged", "invalid", "too_late", "rejected", "unconfirmed", "not_sent",
     "superseded",
@@ -53,21 +53,21 @@ _OWN: Final = "bulkcast_"
 
 @dataclass(frozen=True)
 class Kept:
-    """One request as the ledger keeps it."""
+    """One request as the ledger has it."""
 
     rows: tuple[int, ...]
     target: int
     body: Mapping[str, object]
     status: str | None
-    """None where it has not ended since it was last sent."""
+    """None if it has no outcome since it was last sent."""
     attempts: int
     stamps: tuple[float, ...] = ()
-    """When its sends were intended, Unix seconds."""
+    """The times of its intents, Unix seconds."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What one program left when it ended by itself."""
+    """What one program left that ended by itself."""
 
     sheet: Path
     run: str
@@ -75,15 +75,15 @@ class Ended:
     """The result sheet as it was when the program ended."""
     exit_status: int
     said: str
-    """All it told the user."""
+    """Its whole output."""
     stopped: bool = False
     overtime_s: float = 0.0
-    """How long it went on after it was told for the second time to end."""
+    """Seconds it ran on after the second request to end."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is left of a scenario."""
+    """Everything that a scenario leaves behind."""
 
     home: Path
     rows: Mapping[str, int]
@@ -93,16 +93,16 @@ class Evidence:
     crashes: int = 0
     resumes: int = 0
     held: Mapping[int, Mapping[str, object]] | None = None
-    """Classroom → what the server holds in the end."""
+    """Classroom → its settings at the server in the end."""
     foreign: int = 0
-    """Connections that another host saw."""
+    """Connections to another host."""
     secret: str = ""
     papers: Sequence[Path] = ()
-    """Files and folders of whatever was written and said."""
+    """Files and folders with everything that was written and output."""
     unfinished: str = ""
-    """Why the scenario itself could not end."""
+    """Why the scenario could not be completed."""
     open_rows: int = 0
-    """Rows that the weather may have left unconfirmed or unsent."""
+    """Rows that the faults may have left unconfirmed or unsent."""
     clock_right: bool = True
 
 
@@ -110,7 +110,7 @@ class Evidence:
 
 
 def kept(home: Path, run: str) -> list[Kept]:
-    """Every request of a run in sending order, read with SQL of the auditor's own."""
+    """Every request of a run in sending order, read with the auditor's own SQL."""
     with sqlite3.connect(home / "ledger.sqlite3") as connection:
         found = connection.execute(
             "SELECT rows, frozen, status, attempts, (SELECT group_concat(stamp)"
@@ -126,7 +126,7 @@ def kept(home: Path, run: str) -> list[Kept]:
 def _kept(
     rows: str, packed: str, status: str | None, counted: int | None, stamps: str | None
 ) -> Kept:
-    """An outcome that counts fewer attempts than there were is no longer how it ended."""
+    """The request of a row; an outcome with fewer attempts than were made is outdated."""
     (_, target), body, *_ = json.loads(packed)
     numbers = tuple(map(int, rows.split(",")))
     sent = tuple(sorted(map(float, stamps.split(",")))) if stamps else ()
@@ -135,7 +135,7 @@ def _kept(
 
 
 def runs(home: Path) -> list[str]:
-    """The names of all runs, the oldest first."""
+    """The names of all runs, oldest first."""
     with sqlite3.connect(home / "ledger.sqlite3") as connection:
         found = connection.execute("SELECT run FROM runs ORDER BY id").fetchall()
     connection.close()
@@ -163,7 +163,7 @@ def _lines(sheet: Path) -> list[dict[str, str]]:
 
 
 def verdict(evidence: Evidence) -> list[str]:
-    """What contradicts the promises; empty when all hold."""
+    """The violated invariants; empty if all hold."""
     found = [f"I8: {evidence.unfinished}"] if evidence.unfinished else []
     found += _counts_and_words(evidence)
     found += _order(evidence)
@@ -182,7 +182,7 @@ def verdict(evidence: Evidence) -> list[str]:
 def violations(
     requests: Iterable[Kept], log: Sequence[Received], *, rows: int, crashes: int = 0
 ) -> list[str]:
-    """I1 to I3 for one run of its own server; empty when all hold."""
+    """Violations of I1 to I3 by one run with its own server; empty if all hold."""
     requests = list(requests)
     found = []
     if sum(len(request.rows) for request in requests) != rows:
@@ -259,7 +259,7 @@ def _sends(
 
 
 def _said(received: Received) -> str:
-    """What was answered: a code or a status in digits, or the name of something worse."""
+    """The answer: a code or a status in digits, or the name of a fault."""
     name, _, argument = received.answer.removesuffix(":applied").partition(":")
     if name == "code" or argument.startswith("429"):
         return argument.partition(":")[0]
@@ -267,7 +267,7 @@ def _said(received: Received) -> str:
 
 
 def _order(evidence: Evidence) -> Iterator[str]:
-    """No older body after a newer one was acknowledged; what was acknowledged last is held."""
+    """I4: no older body after a newer one was acknowledged; the last acknowledged one holds."""
     wanted: dict[int, list[Kept]] = defaultdict(list)
     for run in runs(evidence.home):
         for request in kept(evidence.home, run):
@@ -284,7 +284,7 @@ def _order(evidence: Evidence) -> Iterator[str]:
 
 
 def _place(received: Received, requests: Sequence[Kept]) -> int:
-    """Which of a classroom's requests this was: the one of its body that was last begun."""
+    """The index of this request among its classroom's: the latest one with its body."""
     print_ = _fingerprint(received.body or {})
     same = [
         (max([s for s in request.stamps if s <= received.at + 1.0], default=0.0), place)
@@ -327,7 +327,7 @@ def _secrecy(evidence: Evidence) -> Iterator[str]:
 
 
 def _signature(received: Received, secret: str) -> str:
-    """What the vendor's page says the header held; an implementation of the auditor's own."""
+    """The signature by the vendor's page; the auditor's own implementation."""
     signed = {"sid": received.sid, "timeStamp": str(received.timestamp)}
     for name, value in (received.body or {}).items():
         if not isinstance(value, list | dict) and len(str(value).encode()) <= 1024:
@@ -337,7 +337,7 @@ def _signature(received: Received, secret: str) -> str:
 
 
 def _sheets(evidence: Evidence, ended: Ended, last: Ended) -> Iterator[str]:
-    """The result sheet beside its input, and the exit status beside the states."""
+    """Compare the result sheet with its input, and the exit status with the statuses."""
     given = _lines(ended.sheet)
     if ended.overtime_s > 1.0:
         yield f"I7: it went on for {ended.overtime_s:.0f} s after it was told to end at once"
@@ -362,7 +362,7 @@ def _users(line: Mapping[str, str]) -> list[str]:
 
 
 def _as_kept(evidence: Evidence, run: str, states: Sequence[str]) -> Iterator[str]:
-    """What the sheet says of each row is what the ledger says, and no false word either."""
+    """Compare the result sheet with the ledger, and check it for false claims."""
     in_ledger = {row: {state} for row, state in _settled(evidence.home, run).items()}
     seen = _seen_by_target(evidence.log)
     for request in kept(evidence.home, run):
@@ -400,7 +400,7 @@ def _fingerprint(body: Mapping[str, object]) -> str:
 
 
 def most_in_window(times: Iterable[float], window_s: float) -> int:
-    """The most moments that any window of that many seconds holds."""
+    """The largest number of times within any window of `window_s` seconds."""
     ordered = sorted(times)
     most = first = 0
     for last, moment in enumerate(ordered):

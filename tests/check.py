@@ -8,7 +8,7 @@ once with the lowest versions that pyproject.toml allows.
 
 There are three tiers.  `--fast` leaves out the tests marked slow, for feedback within two minutes.
 Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
-`--long` adds the proofs marked long: a thousand kills, days of simulated weather.
+`--long` adds the proofs marked long: a thousand kills, days of simulated faults.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def main() -> int:
     if options.bench:
         return run((PYTHON, "-m", "tests.benchmarks")).returncode
     problems = [] if options.fast else missing_programs()
-    if not LOWEST:  # tools of another age judge the same code otherwise
+    if not LOWEST:  # other versions of the tools find other problems
         problems += failed(LINTS)
     if problems:
         say(f"failed before the tests: {', '.join(problems)}")
@@ -110,7 +110,7 @@ def read_options() -> argparse.Namespace:
 
 
 def say(text: str) -> None:
-    # Flushed at once: what the checks print themselves must not overtake it.
+    # Flushed at once, so that the output of the checks comes after it.
     print(f"-- {text}", flush=True)
 
 
@@ -123,7 +123,7 @@ def stop(text: str) -> NoReturn:
 
 
 def run_on_all_pythons() -> int:
-    """Run this script once for each; the last run closes, so the failed ones are named before."""
+    """Run this script on each Python; name failed runs before the last one ends."""
     found = pythons()
     if not found:
         stop(f"none of Python {', '.join(supported())} was found here")
@@ -181,14 +181,14 @@ def candidates() -> Iterator[str]:
 
 
 def make_environment(options: argparse.Namespace) -> None:
-    """Leave the environment as pyproject.toml wants it; a matching one is left alone."""
+    """Make the environment match pyproject.toml, unless it does already."""
     wanted = fingerprint()
     present = STAMP.read_text(encoding="utf-8") if STAMP.exists() and PYTHON.exists() else ""
     if present == wanted or (present and options.fast):
         return
     say(f"making .check/{VENV.name}; the first time this downloads some 100 MB")
     started = time.monotonic()
-    # `clear` takes the stamp too: an environment half made is made again.
+    # `clear` removes the stamp, too: a partial environment is made again.
     try:
         venv.create(VENV, clear=True, with_pip=True)
     except (subprocess.CalledProcessError, OSError) as exc:
@@ -198,7 +198,7 @@ def make_environment(options: argparse.Namespace) -> None:
     pip_install("--upgrade", "pip>=25.1")
     wants = ("--editable", ".", "--group", "dev")
     if LOWEST:
-        pip_install("uv")  # pip itself always takes the newest
+        pip_install("uv")  # pip always installs the newest versions
         uv = (BIN / "uv", "pip", "install", "--quiet", "--python", PYTHON)
         if run((*uv, "--resolution", "lowest-direct", *wants)).returncode:
             stop("uv could not install the lowest versions; its own words stand above")
@@ -209,14 +209,14 @@ def make_environment(options: argparse.Namespace) -> None:
 
 
 def fingerprint() -> str:
-    """Changes with whatever an environment was made from: place, interpreter, pyproject.toml."""
+    """A hash of what an environment is made from: path, interpreter, pyproject.toml."""
     parts = (str(ROOT), sys.version, platform.platform())
     made_from = "\n".join(parts).encode() + (ROOT / "pyproject.toml").read_bytes()
     return hashlib.sha256(made_from).hexdigest()
 
 
 def pip_install(*what: str) -> None:
-    # A slow network is not a broken one: pip gives up after 15 s of silence by itself.
+    # For slow networks: by default pip gives up after 15 s without data.
     patience = {"PIP_DEFAULT_TIMEOUT": "60", "PIP_RETRIES": "10"}
     command = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
     if run(command, extra=patience).returncode:
@@ -224,10 +224,10 @@ def pip_install(*what: str) -> None:
 
 
 def missing_programs() -> list[str]:
-    """Install what is missing where that is allowed; the names of checks that cannot be made.
+    """Install missing programs if allowed; return the names of checks that cannot be made.
 
-    Where somebody looks on, tests that lack a program say so and are skipped.  With CI=true
-    nobody would notice, so nothing may be left out; elsewhere than on Linux nothing installs them.
+    Tests that lack a program are skipped and say so.  With CI=true on Linux that counts as failed,
+    as nobody would notice; on other systems the programs are not installed.
     """
     missing = [program for program in PROGRAMS if not shutil.which(program.command)]
     if missing and may_install():
@@ -254,7 +254,7 @@ def apt_install(packages: Iterable[str]) -> None:
 
 
 def failed(checks: Iterable[Check]) -> list[str]:
-    """Run every check; the names of those that failed.  One that passes takes one line."""
+    """Run every check and return the names of the failed ones; a passed one prints one line."""
     names = []
     for check in checks:
         started = time.monotonic()
@@ -279,9 +279,9 @@ def pytest_command(options: argparse.Namespace) -> Sequence[object]:
 
 @contextmanager
 def files_in_memory() -> Iterator[Sequence[object]]:
-    """Options that put the tests' files into memory, where Linux has room for them.
+    """pytest options that put the tests' files into memory, if Linux has room for them.
 
-    They sync thousands of times, and leave some 3 GB behind, which are deleted in the end.
+    The tests sync thousands of times and leave some 3 GB, which are deleted at the end.
     """
     place = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
     if not room_in(place):
@@ -292,7 +292,7 @@ def files_in_memory() -> Iterator[Sequence[object]]:
 
 
 def room_in(place: Path) -> bool:
-    """Whether programs can run in it, and it has `ENOUGH` bytes left."""
+    """Whether programs can be executed there, and `ENOUGH` bytes are free."""
     if not (sys.platform == "linux" and os.access(place, os.W_OK)):
         return False
     found = os.statvfs(place)
@@ -302,9 +302,9 @@ def room_in(place: Path) -> bool:
 def run(
     command: Sequence[object], *, extra: Mapping[str, str] | None = None, output: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command at the root; with `output` it is kept, not shown.
+    """Run a command at the root; with `output` capture its output.
 
-    The user's own SID and secret stay out of it: no check may ever talk to ClassIn.
+    The user's SID and secret are removed from its environment: no check may talk to ClassIn.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("BULKCAST_")}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: sheets, a sandbox to point it at, ways to call it."""
+"""Helpers for tests of the command line: sheets, a sandbox, ways to call it."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ def lines(n: int) -> list[list[str]]:
 
 @contextmanager
 def serving(sandbox: Sandbox) -> Iterator[str]:
-    """The sandbox at work in a thread with a loop of its own, as its root URL."""
+    """Serve a sandbox in a thread with its own event loop; yields its root URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -88,7 +88,7 @@ def serving(sandbox: Sandbox) -> Iterator[str]:
 
 
 class Reached:
-    """A sandbox's clock that tells when the server has looked at it often enough."""
+    """A sandbox's clock that signals when it has been read often enough."""
 
     def __init__(self, looks: int) -> None:
         self._left = looks
@@ -101,7 +101,7 @@ class Reached:
         return time.time()
 
     def wait(self) -> None:
-        """Until then; a request is looked at once or more often."""
+        """Wait until then; each request reads the clock at least once."""
         assert self._event.wait(20), "too few requests arrived"
 
 
@@ -110,7 +110,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended and what it said."""
+    """The exit status and output of a command."""
 
     status: int
     out: str
@@ -132,7 +132,7 @@ class CliRunner:
     env: dict[str, str] = field(default_factory=dict)
 
     def set(self, **env: str) -> None:
-        """Change the environment of what is called from here on."""
+        """Change the environment of later commands."""
         self.env.update(env)
         for name, value in env.items():
             self.monkeypatch.setenv(name, value)
@@ -142,7 +142,7 @@ class CliRunner:
         self.set(BULKCAST_ROOT_URL=root_url, BULKCAST_SID=SANDBOX_SID, BULKCAST_SECRET=secret)
 
     def call(self, *argv: str | Path) -> Said:
-        """A command in this process."""
+        """Run a command in this process."""
         out, err = sys.stdout, sys.stderr
         try:
             status = run([str(word) for word in argv])
@@ -152,7 +152,7 @@ class CliRunner:
         return Said(status, said.out, said.err)
 
     def start(self, *argv: str | Path, **options: Any) -> "subprocess.Popen[str]":
-        """A command in a process of its own."""
+        """Start a command in its own process."""
         return subprocess.Popen(
             [sys.executable, "-m", "bulkcast", *map(str, argv)],
             env=self.environment(),
@@ -164,19 +164,19 @@ class CliRunner:
         )
 
     def spawn(self, *argv: str | Path) -> Said:
-        """A command in a process of its own, to its end."""
+        """Run a command in its own process and wait for its end."""
         process = self.start(*argv)
         out, err = process.communicate(timeout=60)
         return Said(process.returncode, out, err)
 
     def environment(self) -> Mapping[str, str]:
-        """What a process is started with."""
+        """The environment of a started process."""
         return {**os.environ, **self.env, "PYTHONPATH": str(ROOT)}
 
 
 @contextmanager
 def clearing(cli: CliRunner, world: World | None = None, **options: Any) -> Iterator[Sandbox]:
-    """A sandbox without a limit that the environment of `cli` points at."""
+    """A sandbox without a limit, to which the environment of `cli` points."""
     sandbox = Sandbox(world or World(limit=None), secret=SANDBOX_SECRET, **options)
     with serving(sandbox) as root_url:
         cli.use(root_url)

@@ -1,4 +1,4 @@
-"""What holds for every test, and what is said after the last of them."""
+"""Fixtures and settings for every test, and the report after the last one."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests.cli_runner import CliRunner
 from tests.measured_figures import added_up, canaries, table
 
-# These machines are shared: how long an example takes says nothing about the code.
+# Test machines are shared, so an example's duration says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("house"), max_examples=10)
 settings.load_profile("house")
@@ -34,9 +34,9 @@ FOLDER = pytest.StashKey[Path]()
 TOLD = pytest.StashKey[list[str]]()
 
 CANARIES = ("canary-Kq7/Secret+93", "canary-Mb7SR6H")
-"""Secrets of institutions, each used by many tests, that no file of theirs may hold."""
+"""Institutions' secrets used by many tests; no file that tests leave may contain them."""
 EARNED = ("passed", "caught")
-"""Figures that only a test which passed may add to."""
+"""Figures that only passed tests add to."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,14 +46,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_tests_leave(request: pytest.FixtureRequest) -> None:
-    """Remember where the folders of all tests lie, so that they can be searched at the end."""
+    """Remember the tests' folders, so that they can be searched at the end."""
     factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
     request.config.stash[FOLDER] = factory.getbasetemp()
 
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the users of a computer share, each test has for itself; made only where it is used."""
+    """Give each test its own copy of what a computer's users share; created on first use."""
     folder = tmp_path_factory.getbasetemp() / f"state-{next(_NUMBERS)}"
     os.environ["BULKCAST_STATE"] = str(folder)
 
@@ -65,7 +65,7 @@ _NUMBERS = count()
 def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> CliRunner:
-    """The command line as a user has it who has runs of their own."""
+    """The command line of a user with runs of their own."""
     cli = CliRunner(tmp_path, monkeypatch, capsys)
     cli.set(BULKCAST_HOME=str(tmp_path / "home"))
     return cli
@@ -88,9 +88,9 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The last test: no canary in anything that any test left behind.
+    """Check that no file that any test left contains a canary.
 
-    With xdist it is the controller's, whose folder holds those of all workers.
+    With xdist the controller does it, whose folder contains those of all workers.
     """
     config = session.config
     if hasattr(config, "workerinput") or not session.testscollected:
@@ -115,6 +115,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was found."""
+    """Report the result."""
     for line in terminalreporter.config.stash.get(TOLD, []):
         terminalreporter.write_line(line)

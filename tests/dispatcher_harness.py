@@ -1,4 +1,4 @@
-"""The dispatcher at work: real client, real sandbox over HTTP, real ledger, virtual time."""
+"""Runs the dispatcher in virtual time, with real client, sandbox (over HTTP) and ledger."""
 
 import asyncio
 from collections import Counter
@@ -64,7 +64,7 @@ def classroom(row: int, *faults: str, **facts: object) -> Classroom:
 
 
 def header(run: str, n_requests: int, **more: object) -> RunHeader:
-    """A run's header; what it says of a sheet is made up."""
+    """A run's header, with an invented sheet."""
     values: dict[str, object] = {
         "run": run,
         "institution": Institution("https://api.eeo.cn", SANDBOX_SID),
@@ -84,14 +84,14 @@ def header(run: str, n_requests: int, **more: object) -> RunHeader:
 
 @dataclass(frozen=True)
 class Dispatched:
-    """What came of it."""
+    """The results of a dispatch."""
 
     outcomes: Mapping[RequestKey, Outcome]
     log: Sequence[Received]
     dispatcher: Dispatcher
     elapsed_s: float
     stored: Mapping[int, Outcome]
-    """Row → outcome, as the ledger has it."""
+    """Row → outcome, from the ledger."""
 
     @property
     def statuses(self) -> Counter[RowStatus]:
@@ -102,7 +102,7 @@ class Dispatched:
         return self.dispatcher.stopped
 
     def sends(self, row: int) -> int:
-        """How often the server saw a row's request."""
+        """The number of requests for a row at the server."""
         wanted = Target("activityId", FIRST_ID + row)
         return sum(received.target == wanted for received in self.log)
 
@@ -111,7 +111,7 @@ class Dispatched:
 
 
 Schedule = Callable[[VirtualLoop, Sandbox, Dispatcher], None]
-"""Arranges what happens meanwhile, with `loop.call_at`."""
+"""Schedules events during the run, with `loop.call_at`."""
 
 
 def dispatch(
@@ -130,7 +130,7 @@ def dispatch(
     pending_writes: PendingWrites | None = None,
     linger_s: float = 0.0,
 ) -> Dispatched:
-    """Send `wanted` to a sandbox in virtual time, which stands for `linger_s` longer."""
+    """Send `wanted` to a sandbox in virtual time, which stays open for `linger_s` seconds."""
 
     async def main(loop: VirtualLoop) -> Dispatched:
         sandbox = Sandbox(
@@ -164,28 +164,28 @@ def dispatch(
                         schedule(loop, sandbox, dispatcher)
                     outcomes = await dispatcher.run(wanted, history)
                     elapsed_s = loop.time()
-                    await asyncio.sleep(linger_s)  # of virtual time: what is on its way arrives
+                    await asyncio.sleep(linger_s)  # in virtual time: delayed requests still arrive
             stored = ledger.load("r1").by_row()
         return Dispatched(outcomes, sandbox.log, dispatcher, elapsed_s, stored)
 
     return run(main)
 
 
-def storm(fault: str, begins: float, ends: float) -> Schedule:
-    """Every request meets `fault` between two moments of virtual time."""
+def fault_between(fault: str, begins: float, ends: float) -> Schedule:
+    """Every request meets `fault` between two times, in seconds of virtual time."""
 
     def schedule(loop: VirtualLoop, sandbox: Sandbox, _: Dispatcher) -> None:
-        def set_storm(text: str) -> None:
-            sandbox.storm = read_fault(text, WEBCAST) if text else None
+        def set_fault(text: str) -> None:
+            sandbox.fault_for_all = read_fault(text, WEBCAST) if text else None
 
-        loop.call_at(begins, set_storm, fault)
-        loop.call_at(ends, set_storm, "")
+        loop.call_at(begins, set_fault, fault)
+        loop.call_at(ends, set_fault, "")
 
     return schedule
 
 
 def met(fault: str) -> Reply | NoReply:
-    """What the client brings back from a request that meets a fault."""
+    """What the client returns for a request that meets a fault."""
 
     async def main(loop: VirtualLoop) -> Reply | NoReply:
         world = World(classrooms=(classroom(2, fault),))

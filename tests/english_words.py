@@ -77,5 +77,5 @@ NAMES = _names()
 
 
 def english_in(text: str, *data: str) -> set[str]:
-    """Words of `text` that are neither names nor in the `data` it speaks of."""
+    """English words of `text` that are neither names nor part of its `data`."""
     return _words(_RUN.sub("", text)) - NAMES - _words(*data)

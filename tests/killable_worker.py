@@ -1,4 +1,4 @@
-"""A program to be killed: applies a sheet, or resumes its run, with what the environment says."""
+"""A program to be killed: applies a sheet or resumes its run, configured by the environment."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ WORKER = Path(__file__)
 
 
 def surroundings(home: Path, url: str) -> dict[str, str]:
-    """The environment that it is started with."""
+    """The environment to start it with."""
     return {
         **os.environ,
         "PYTHONPATH": str(WORKER.parents[1]),

@@ -1,4 +1,4 @@
-"""The shelf of old ledgers: one home for each version, which every later bulkcast must resume.
+"""Sample ledgers, one home for each version, which every later bulkcast must resume.
 
 `python tests/make_ledgers.py` writes the one of the present version anew, which is only right as
 long as that version was never released; `ledger/test_old_versions.py` says what must come of each.

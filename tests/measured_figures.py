@@ -1,4 +1,4 @@
-"""The figures that tests measure, added up over a run, and the canary over all it left behind."""
+"""The figures that tests measure, summed over a test run, and the search for canaries."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.secret_search import forms, leaks, scanned
 
 Figure = int | float | str
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: how a test tells a figure that it measured."""
+"""pytest's `record_property`, with which a test reports a figure."""
 
 ROWS: Final = (
     ("kills", "kill -9 of real programs"),
@@ -24,7 +24,7 @@ ROWS: Final = (
     ("damaged ledgers tried", "damaged ledgers"),
     ("damaged ledgers resumed unnoticed", "  resumed unnoticed"),
 )
-"""What a test calls a figure, and what the table does."""
+"""A figure's name in tests, and in the table."""
 GIVEN_UP: Final = "rows of 20,000 given up, "
 KEPT_IN: Final = frozenset({"config.toml", "classin.secret", "s"})
 """Where the tests of the configuration, as its users, keep a secret on purpose."""
@@ -32,7 +32,7 @@ SENDS: Final = "sends for each row, "
 
 
 def added_up(properties: Iterable[tuple[str, object]]) -> dict[str, Figure]:
-    """Numbers are added up; of texts the last one counts."""
+    """Sum numbers; of texts keep the last one."""
     found: dict[str, Figure] = {}
     for name, value in properties:
         before = found.get(name)
@@ -44,13 +44,13 @@ def added_up(properties: Iterable[tuple[str, object]]) -> dict[str, Figure]:
 
 
 def table(found: Mapping[str, Figure]) -> list[str]:
-    """The report's lines; a figure that no test of this run measured is a dash."""
+    """The report's lines, with a dash for a figure that no test of this run measured."""
     lines = [_line(told, found.get(name)) for name, told in ROWS]
     for name in sorted(found):
         if name.startswith(GIVEN_UP):
-            weather = name.removeprefix(GIVEN_UP)
-            sends = found.get(SENDS + weather, "-")
-            lines.append(_line(f"20,000 rows, {weather}: given up / sends a row", found[name]))
+            scenario = name.removeprefix(GIVEN_UP)
+            sends = found.get(SENDS + scenario, "-")
+            lines.append(_line(f"20,000 rows, {scenario}: given up / sends a row", found[name]))
             lines[-1] += f" / {sends}"
     lines.append(_line("bytes searched for canaries", found.get("bytes searched")))
     lines.append(_line("  canaries found", found.get("canaries found")))
@@ -63,7 +63,7 @@ def _line(told: str, value: Figure | None) -> str:
 
 
 def canaries(folder: Path, secrets: Iterable[str]) -> tuple[int, list[str]]:
-    """How many bytes a run left behind, and in which of them a secret lies."""
+    """How many bytes a test run left, and the files that contain a secret."""
     needles = {form for secret in secrets for form in forms(secret)} | {b"X-EEO-SIGN: "}
     places = [path for path in folder.rglob("*") if path.is_file() and path.name not in KEPT_IN]
     return scanned(places), list(leaks(places, needles))

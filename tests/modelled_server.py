@@ -1,7 +1,7 @@
-"""A modelled server for long simulations: no sockets, but a limit, a latency and a weather.
+"""A modelled server for long simulations: no sockets, but a limit, a latency and periods of faults.
 
-It keeps its own account of what came when and what it acknowledged; it shares nothing with the
-program but the bodies it is sent.  Latency is log-normal with a median of 0.25 s; the limit is a
+It logs arrivals and acknowledgements itself, and shares nothing with the program but the bodies
+it is sent.  Latency is log-normal with a median of 0.25 s; the limit is a
 rolling window.  Nothing of it was measured at ClassIn.
 """
 
@@ -20,14 +20,14 @@ TOO_OFTEN = b'{"code":101003001,"msg":"","data":null}'
 
 
 @dataclass(frozen=True)
-class Spell:
-    """How the weather is for a while."""
+class Period:
+    """How the server behaves for a while."""
 
     name: str
     ends: float
     """Seconds of virtual time."""
     fails: float = 0.0
-    """The share of requests that goes wrong, half of which take effect all the same."""
+    """The share of requests that fail."""
     how: str = "mixed"
     """503, hang, refused, maintenance, or mixed."""
     limit: int = 1000
@@ -40,51 +40,51 @@ class Spell:
 class Model:
     """The server."""
 
-    spells: Sequence[Spell]
+    periods: Sequence[Period]
     now: Callable[[], float]
     seed: int = 1
     arrivals: list[float] = field(default_factory=list)
     acknowledged: set[Body] = field(default_factory=set)
     most: int = 0
-    """The most requests that 60 s ever held."""
+    """The largest number of requests within any 60 s."""
     throttled: int = 0
     _dice: random.Random = field(init=False)
     _recent: deque[float] = field(default_factory=deque)
-    _spell: int = 0
+    _period: int = 0
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
 
-    def spell(self) -> Spell:
-        while self.now() >= self.spells[self._spell].ends:
-            self._spell += 1
-        return self.spells[self._spell]
+    def period(self) -> Period:
+        while self.now() >= self.periods[self._period].ends:
+            self._period += 1
+        return self.periods[self._period]
 
     async def send(self, body: Body, timestamp: int) -> Reply | NoReply:
         """The client's part: latency, then an answer or none."""
-        weather = self.spell()
-        fails = self._dice.random() < weather.fails
-        if fails and weather.how == "refused":
+        period = self.period()
+        fails = self._dice.random() < period.fails
+        if fails and period.how == "refused":
             return NoReply("send.not_connected", sent=False)
         way = min(10.0, 0.25 * math.exp(self._dice.gauss(0.0, 0.6)))
         await asyncio.sleep(way / 2)
-        reply = self._answer(body, weather, fails=fails)
+        reply = self._answer(body, period, fails=fails)
         await asyncio.sleep(20.0 if isinstance(reply, NoReply) else way / 2)
         return reply
 
-    def _answer(self, body: Body, weather: Spell, *, fails: bool) -> Reply | NoReply:
+    def _answer(self, body: Body, period: Period, *, fails: bool) -> Reply | NoReply:
         now = self.now()
         self.arrivals.append(now)
         self._recent.append(now)
         while self._recent[0] <= now - 60.0:
             self._recent.popleft()
         self.most = max(self.most, len(self._recent))
-        if len(self._recent) + 60.0 * weather.others > weather.limit:
+        if len(self._recent) + 60.0 * period.others > period.limit:
             self._recent.pop()
             self.throttled += 1
             return self._slow_down()
         if fails:
-            return self._fault(weather.how)
+            return self._fault(period.how)
         self.acknowledged.add(body)
         return Reply(200, OK)
 
@@ -111,7 +111,7 @@ class Model:
 
 @dataclass
 class Memory:
-    """A journal that remembers, for simulations in which nothing dies."""
+    """A journal in memory, for simulations without crashes."""
 
     intents: dict[RequestKey, int] = field(default_factory=dict)
     stamps: list[float] = field(default_factory=list)
@@ -128,31 +128,31 @@ class Memory:
                 self.outcomes[attempt.key] = attempt.outcome
 
 
-WEATHERS: Mapping[str, Sequence[Spell]] = {
+SCENARIOS: Mapping[str, Sequence[Period]] = {
     "calm": (),
-    "30 min of 503": (Spell("calm", 60.0), Spell("out", 1860.0, fails=1.0, how="503")),
-    "30 min of hangs": (Spell("calm", 60.0), Spell("out", 1860.0, fails=1.0, how="hang")),
-    "30 min unreachable": (Spell("calm", 60.0), Spell("out", 1860.0, fails=1.0, how="refused")),
-    "30 % brown-out": (Spell("brown", 86400.0, fails=0.3),),
-    "limit cut to 300": (Spell("calm", 60.0), Spell("cut", 86400.0, limit=300)),
-    "limit shared": (Spell("calm", 60.0), Spell("shared", 86400.0, others=8.0)),
+    "30 min of 503": (Period("calm", 60.0), Period("out", 1860.0, fails=1.0, how="503")),
+    "30 min of hangs": (Period("calm", 60.0), Period("out", 1860.0, fails=1.0, how="hang")),
+    "30 min unreachable": (Period("calm", 60.0), Period("out", 1860.0, fails=1.0, how="refused")),
+    "30 % brown-out": (Period("brown", 86400.0, fails=0.3),),
+    "limit cut to 300": (Period("calm", 60.0), Period("cut", 86400.0, limit=300)),
+    "limit shared": (Period("calm", 60.0), Period("shared", 86400.0, others=8.0)),
 }
-FAIR = Spell("calm", math.inf)
+HEALTHY = Period("calm", math.inf)
 
 
-def a_day(hours: float, seed: int) -> list[Spell]:
-    """Mixed weather: spells of minutes, most of them fair."""
-    dice, ends, spells = random.Random(seed), 0.0, []
+def mixed_periods(hours: float, seed: int) -> list[Period]:
+    """Periods of minutes, healthy ones and ones with faults, for so many hours."""
+    dice, ends, periods = random.Random(seed), 0.0, []
     while ends < hours * 3600.0:
         ends += dice.uniform(120.0, 1500.0)
         name, more = dice.choice(_KINDS)
-        spells.append(Spell(name, ends, **more))  # type: ignore[arg-type] # one of the lines below
-    return [*spells, FAIR]
+        periods.append(Period(name, ends, **more))  # type: ignore[arg-type] # one of the lines below
+    return [*periods, HEALTHY]
 
 
 _KINDS: Sequence[tuple[str, Mapping[str, object]]] = [
     ("calm", {}), ("calm", {}), ("calm", {}),
-    ("drizzle", {"fails": 0.02}), ("brown", {"fails": 0.3}),
+    ("few faults", {"fails": 0.02}), ("brown", {"fails": 0.3}),
     ("out", {"fails": 1.0, "how": "503"}), ("out", {"fails": 1.0, "how": "hang"}),
     ("out", {"fails": 1.0, "how": "refused"}), ("closed", {"fails": 1.0, "how": "maintenance"}),
     ("cut", {"limit": 300}), ("cut", {"limit": 600}), ("shared", {"others": 8.0}),

@@ -1,4 +1,4 @@
-"""Parts of a broken program, each wrong in one way."""
+"""Broken parts of the program, each with one defect."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from bulkcast.protocol import headers
 
 @dataclass(frozen=True)
 class Journal:
-    """A journal to be wrong on top of."""
+    """The base of broken journals."""
 
     inner: Any
 
@@ -44,7 +44,7 @@ class Journal:
 
 
 def keeping(journal: type[Journal]) -> Parts:
-    """Parts with a ledger whose journals are of that kind."""
+    """Parts with a ledger that uses this kind of journal."""
 
     class Mutant(Ledger):
         @contextlib.contextmanager
@@ -68,7 +68,7 @@ class ClaimsEarly(Journal):
 
 
 class IntendsNothing(Journal):
-    """Sends without having written down that it will."""
+    """Records no intents."""
 
     async def record_intent(self, intents: Sequence[Intent]) -> None:
         return
@@ -120,8 +120,8 @@ class SignsOnce(Client):
 class RepeatsRefusals(Dispatcher):
     """Tries again what ClassIn refused for good."""
 
-    def _judge(self, entry: Any, reply: Reply | NoReply, *, alone: bool) -> Verdict:
-        verdict = super()._judge(entry, reply, alone=alone)
+    def _judge(self, state: Any, reply: Reply | NoReply, *, is_probe: bool) -> Verdict:
+        verdict = super()._judge(state, reply, is_probe=is_probe)
         refused = verdict.kind is ReplyClass.ROW
         return replace(verdict, kind=ReplyClass.TRANSIENT) if refused else verdict
 
@@ -129,21 +129,21 @@ class RepeatsRefusals(Dispatcher):
 class WillNotDie(Dispatcher):
     """Swallows its own cancellation, as a retry of `everything but` does."""
 
-    async def _send_once(self, entry: Any) -> Reply | NoReply:
+    async def _send_once(self, state: Any) -> Reply | NoReply:
         while True:
             with contextlib.suppress(asyncio.CancelledError):
-                return await super()._send_once(entry)
+                return await super()._send_once(state)
 
 
 class Impatient(Dispatcher):
     """Sends a newer body while an older one may still arrive."""
 
-    def _opens_at(self, entry: Any) -> float:
+    def _opens_at(self, state: Any) -> float:
         return -math.inf
 
 
 class CallsItFailed(Journal):
-    """Takes silence for a refusal."""
+    """Records an unconfirmed row as rejected."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         await super().record([self._refused(attempt) for attempt in attempts])
@@ -156,7 +156,7 @@ class CallsItFailed(Journal):
 
 
 class Gossips(Client):
-    """Puts its request into the error."""
+    """Puts the signed headers of its request into the error."""
 
     def __init__(self, root_url: str, path: str, credentials: Credentials, **more: Any) -> None:
         super().__init__(root_url, path, credentials, **more)

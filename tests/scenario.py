@@ -1,8 +1,8 @@
-"""Scenarios: programs, with real sheets, HTTP and ledger, that are killed, slowed and lied to.
+"""Scenarios: programs with real sheets, HTTP and ledger that are killed or meet faults.
 
 A scenario runs programs one after another.  Each applies a sheet or resumes the newest run, and
-ends by itself, by interrupts, or by being killed: from that moment on nothing of it is written and
-none of its requests leaves.  The server outlives them all, and what is left goes to the auditor.
+ends by itself, by interrupts, or by being killed: then it writes and sends nothing more.  The
+server runs on, and everything that is left goes to the auditor.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ from tests.toxic_proxy import Proxy
 from tests.virtual_loop import VirtualLoop, run
 
 CANARY: Final = "canary-Kq7/Secret+93"
-"""The institution's secret in every scenario; nothing written or said may hold it."""
+"""The institution's secret in every scenario; no file or output may contain it."""
 
 
 def sheet(path: Path, rows: int, *, word: str = "row", first: int = 2) -> Path:
-    """A sheet of so many classrooms; `word` makes its bodies differ from another sheet's."""
+    """A sheet of `rows` classrooms; `word` makes its bodies differ from another sheet's."""
     lines = [f"{FIRST_ID + n},1,0,1,1,{word} {n}" for n in range(first, first + rows)]
     path.write_text("\n".join([",".join(HEAD), *lines]) + "\n", "utf-8")
     return path
 
 
 def twice(path: Path, rows: int) -> Path:
-    """A sheet that sets each of so many classrooms twice, the second time differently."""
+    """A sheet that sets each of `rows` classrooms twice, the second time differently."""
     lines = [f"{FIRST_ID + n},1,0,1,1,{word}" for word in ("first", "then") for n in range(rows)]
     path.write_text("\n".join([",".join(HEAD), *lines]) + "\n", "utf-8")
     return path
@@ -56,7 +56,7 @@ class Program:
     """One program."""
 
     sheet: Path | None = None
-    """What it applies; None has it resume."""
+    """The sheet to apply; None to resume a run."""
     killed_after: float | None = None
     """Seconds."""
     interrupted_after: tuple[float, ...] = ()
@@ -65,23 +65,23 @@ class Program:
     """Killed when it comes to a point for the nth time: intend, intended, sent, answered, record,
     recorded."""
     dies: bool = False
-    """Whether it is meant to end in an exception."""
+    """Whether it is expected to end in an exception."""
     pause: float = 0.0
     """Seconds before it begins."""
     rate: float = 950 / 60.0
     resumed: int = -1
-    """Which run it resumes, the first being 0; the newest unless said."""
+    """The index of the run to resume; the newest by default."""
     forward: float = 0.0
     """Seconds by which this computer's clock is set forward before it begins."""
 
 
 World_ = World | Callable[[str], World]
-"""A world, or one made for the URL of the host that must stay silent."""
+"""A world, or a function that makes one for the URL of the other host."""
 
 
 @dataclass
 class _Scenario:
-    """What outlives every program of a scenario."""
+    """What the programs of a scenario share."""
 
     home: Path
     loop: VirtualLoop
@@ -118,9 +118,9 @@ def run_scenario(
     leads: Callable[[str], str] = lambda url: url,
     proxy: Proxy | None = None,
 ) -> Evidence:
-    """Play all programs and hand over what is left.
+    """Run all programs and return the evidence.
 
-    `leads` says where the configured URL leads instead of to the server; `proxy` stands between.
+    `leads` is where the configured URL leads instead of to the server; `proxy` is put before it.
     """
 
     async def main(loop: VirtualLoop) -> Evidence:
@@ -161,7 +161,7 @@ def run_scenario(
 
 @contextlib.asynccontextmanager
 async def _other_host() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A host that nobody may speak to; it says success to whoever does."""
+    """A host that must not get any request; it answers each with success."""
     connections: list[bytes] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,7 +179,7 @@ async def _other_host() -> AsyncIterator[tuple[str, list[bytes]]]:
 
 @contextlib.asynccontextmanager
 async def _before(server: str, proxy: Proxy | None) -> AsyncIterator[str]:
-    """The URL to speak to: the server's, or that of the proxy before it."""
+    """The URL for programs: the server's, or that of the proxy before it."""
     if proxy is None:
         yield server
         return
@@ -225,7 +225,7 @@ async def _run_program(scenario: _Scenario, program: Program) -> None:
 async def _end(
     scenario: _Scenario, task: "asyncio.Task[RunReport]", program: Program
 ) -> RunReport | None:
-    """How a program ended; None where it did not by itself."""
+    """The report of a program; None if it was killed or failed."""
     try:
         return await task
     except (_Killed, asyncio.CancelledError):
@@ -259,7 +259,7 @@ def _note(scenario: _Scenario, report: RunReport, deadline: float | None) -> Non
 
 
 def _copied(results: Path | None, copy: Path) -> Path | None:
-    """The sheet as it is now; a later program may replace it."""
+    """Copy the result sheet, as a later program may replace it."""
     return Path(shutil.copy(results, copy)) if results else None
 
 
@@ -276,7 +276,7 @@ async def _use_case(
     def wall() -> float:
         return scenario.loop.wall() + program.forward
 
-    doors: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "control": control,
         "wall": wall,
         "steady": MonotonicClock(scenario.loop.time, "one boot"),
@@ -285,14 +285,14 @@ async def _use_case(
     if program.sheet is None:
         names = runs(scenario.home)
         name = names[min(program.resumed, len(names) - 1)] if names else ""
-        return await pipeline.resume(scenario.config, name, options, **doors)
+        return await pipeline.resume(scenario.config, name, options, **arguments)
     prepared = pipeline.prepare(program.sheet, SheetOptions(duplicates="in-order"))
-    return await pipeline.apply(prepared, scenario.config, options, **doors)
+    return await pipeline.apply(prepared, scenario.config, options, **arguments)
 
 
 @contextlib.contextmanager
 def _logged(said: list[str]) -> Iterator[None]:
-    """Keep everything that anybody logs, down to the last detail."""
+    """Capture all log records, of every level."""
 
     class Keeper(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -313,11 +313,11 @@ def _logged(said: list[str]) -> Iterator[None]:
 
 
 class _Killed(BaseException):
-    """What a dead program would do next, and does not."""
+    """Raised in a killed program, to end it."""
 
 
 class _Killable:
-    """A program's parts, which from the moment of its death on do nothing more."""
+    """A program's parts, which do nothing more once it is killed."""
 
     task: "asyncio.Task[Any]"
 
@@ -336,7 +336,7 @@ class _Killable:
             self.task.cancel()
 
     async def passes(self, point: str) -> None:
-        """It came to a point on its way; where it dies, or is dead, it comes no further."""
+        """Reach a point of the program; never return if it is killed here, or was before."""
         if point == self._point and not self._dead:
             self._left -= 1
             if self._left == 0:
@@ -345,12 +345,12 @@ class _Killable:
             await asyncio.get_running_loop().create_future()
 
     def end(self) -> None:
-        """It came to its end, unless it is dead."""
+        """Note that the program ended, unless it was killed."""
         if self._dead:
             raise _Killed
 
     def _ledger(self, home: Path) -> Ledger:
-        """The scenario's own ledger, which a dead program cannot write to."""
+        """The ledger class, which a killed program cannot write with."""
         ledger, passes, end = self._parts.ledger(home), self.passes, self.end
         kind: Any = type(ledger)
 
@@ -367,7 +367,7 @@ class _Killable:
         return ledger
 
     def _client(self) -> type[Client]:
-        """The scenario's own client, through which a dead program neither sends nor hears."""
+        """The client class, with which a killed program neither sends nor receives."""
         kind: Any = self._parts.client
         passes = self.passes
 
@@ -383,7 +383,7 @@ class _Killable:
 
 @dataclass(frozen=True)
 class _KillableJournal:
-    """A journal that a dead program cannot write to."""
+    """A journal that a killed program cannot write to."""
 
     inner: RunJournal
     passes: Callable[[str], Awaitable[None]]

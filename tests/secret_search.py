@@ -1,4 +1,4 @@
-"""A search for what nobody may find: secrets and signatures, in every form they could lie in."""
+"""Searches files for secrets and signatures, in every encoding they could have."""
 
 import base64
 import html
@@ -31,7 +31,7 @@ def forms(secret: str) -> frozenset[bytes]:
     found |= {quote_plus(secret).encode(), html.escape(secret).encode()}
     found |= {json.dumps(secret)[1:-1].encode(), raw.hex().encode(), raw.hex().upper().encode()}
     for shift in range(3):
-        # The characters at either end depend on what stands beside it, so they are left out.
+        # The characters at either end depend on the neighbouring bytes, so they are left out.
         packed = base64.b64encode(bytes(shift) + raw)
         inner = packed[(8 * shift + 5) // 6 : 8 * (shift + len(raw)) // 6]
         found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
@@ -41,7 +41,7 @@ def forms(secret: str) -> frozenset[bytes]:
 def leaks(
     places: Iterable[Path], needles: Iterable[bytes], signatures: Iterable[str] = ()
 ) -> Iterator[str]:
-    """Where a needle or a signature lies in a file or a folder; each file is named once."""
+    """The files below these paths that contain a needle or a signature; each is named once."""
     needles = tuple(needles)
     marks = {s.encode() for s in signatures}
     packed = {form for s in signatures for form in (s.encode().hex().encode(), _base64(s))}
@@ -56,12 +56,12 @@ def leaks(
 
 
 def _signed(marks: set[bytes], data: bytes) -> bool:
-    """Whether one of these signatures is there as a word of its own."""
+    """Whether one of these signatures occurs as a separate word."""
     return _has_run(_HEX, 32, data) and not marks.isdisjoint(_LONE_MD5.findall(data))
 
 
 def _has_run(alphabet: bytes, length: int, data: bytes) -> bool:
-    """Whether so many bytes of an alphabet follow each other: quicker told than by a pattern."""
+    """Whether `length` bytes of an alphabet follow each other; faster than a regular expression."""
     kinds = bytes(byte in alphabet for byte in range(256))
     return bytes([1]) * length in data.translate(kinds)
 
@@ -71,7 +71,7 @@ def _base64(text: str) -> bytes:
 
 
 def _any(needles: set[bytes], data: bytes) -> bool:
-    """Whether one of many needles of two lengths is there."""
+    """Whether one of many needles of two lengths occurs."""
     if not _has_run(_BASE64, 43, data):
         return False
     words = set(re.findall(rb"[0-9A-Za-z+/]{43,64}={0,2}", data))
@@ -98,7 +98,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     data = path.read_bytes()
     yield path.name, data
     if path.suffix.lower() in _ZIPPED:
-        # Archives that tests have damaged hold nothing that could be unpacked.
+        # Archives that tests have damaged cannot be unpacked.
         with suppress(*_DAMAGED), zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 if entry.file_size <= _WHOLE_MOST:

@@ -42,23 +42,23 @@ NOT_TO_ACT_ON: Final[Mapping[str, bytes]] = {
     "a code with spaces": b'{"code":" 1 "}',
     "the v1 envelope": b'{"data":1,"error_info":{"errno":1,"error":"ok"}}',
 }
-"""Bodies that are no success and no refusal, whatever the HTTP status."""
+"""Bodies that are neither success nor refusal, whatever the HTTP status."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A fault that one row meets, and how that row ends where it meets nothing else."""
+    """A fault that one row meets, and how the row ends if it meets only this fault."""
 
     number: str
     fault: str
     ends: str
     exit: int = 0
     sends: int = 8
-    """How often it is sent where it meets nothing else."""
+    """How often the row is sent if it meets only this fault."""
     passing: bool = True
-    """Whether one bad answer costs the row nothing."""
+    """Whether the row succeeds after a single such answer."""
     stops: bool = False
-    """Whether it ends the whole run."""
+    """Whether the fault ends the whole run."""
 
 
 def unanswered(number: str, *faults: str) -> list[Answer]:

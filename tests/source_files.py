@@ -15,6 +15,13 @@ HEAVY = (
 )  # fmt: skip
 """Modules that take long to load."""
 
+UNUSED_BY_VALIDATE = (
+    "aiohttp", "asyncio", "charset_normalizer", "filelock", "lxml", "numpy", "openpyxl", "pandas",
+    "platformdirs", "sqlite3", "tenacity", "xlsxwriter", "zipfile", "bulkcast.client",
+    "bulkcast.dispatcher", "bulkcast.ledger", "bulkcast.sandbox",
+)  # fmt: skip
+"""What `validate` of a csv file has no use for."""
+
 
 def files_of_the_project() -> list[Path]:
     """Everything committed, or about to be."""

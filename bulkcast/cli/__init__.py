@@ -1,10 +1,11 @@
 """The command line: a door that parses, calls one use case, prints, and chooses the exit status.
 
-    app         the commands and their options: light, for `--help` must not wait
-    options     what may be asked;  asked: what was, as the use cases want it
-    checking, sending, looking, playing, story      what the commands do; loaded by who needs them
-    console, render, progress, documents            how it is shown: to people, and as JSON
-    signals, streams, failures                      what can come in between
+    app                                         the commands: light, for `--help` must not wait
+    params                                      their options, as click parses them
+    options, run_options                        what was asked, as typed values; made by the door
+    validate, apply, runs, demo, explain        what the commands do; loaded by who needs them
+    console, render, progress, json_output      how it is shown: to people, and as JSON
+    signals, streams, exit_status               what can come in between
 
 Data goes to stdout, progress and prose to stderr; cells are untrusted wherever they are shown.
 """

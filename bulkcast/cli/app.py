@@ -27,9 +27,9 @@ from bulkcast.languages import of_terminal
 @params.voice
 def resume(run: str, **given: Any) -> int:
     """Go on where RUN, or the newest run, was interrupted."""
-    from bulkcast.cli import apply
+    from bulkcast.cli import apply, options
 
-    return apply.resume(run, given)
+    return apply.resume(run, options.of_resume(given))
 
 
 @click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
@@ -41,9 +41,9 @@ def runs(ctx: click.Context, /, **given: Any) -> int | None:
     """List every run, the newest first; `runs show RUN` for one."""
     if ctx.invoked_subcommand:
         return None
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.runs(given)
+    return runs.runs(run_options.of_runs(given))
 
 
 @runs.command()
@@ -57,9 +57,9 @@ def show(run: str, **given: Any) -> int:
 
     With --only, the rows that ended so too.
     """
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.show(run, given)
+    return runs.show(run, run_options.of_show(given))
 
 
 @click.command(cls=Command)
@@ -76,9 +76,9 @@ def results(run: str, **given: Any) -> int:
     With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
     With `-o NAME.html`, a page with counts, times and causes to hand on.
     """
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.results(run, given)
+    return runs.results(run, run_options.of_results(given))
 
 
 @click.command(cls=Command)
@@ -106,9 +106,9 @@ def purge(**given: Any) -> int:
     Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
     cannot be resumed. How many rows ended how is left.
     """
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.purge(given)
+    return runs.purge(run_options.of_purge(given))
 
 
 @click.command(cls=Command)
@@ -129,17 +129,17 @@ def undo(run: str, **given: Any) -> int:
 
     Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
     """
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.undo(run, given)
+    return runs.undo(run, run_options.of_undo(given))
 
 
 COMMANDS: Final = (resume, runs, results, purge, undo)
-"""In the order in which they are listed."""
+"""In the order in which `--help` lists them."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Carry out a command line; the exit status.  Nothing it meets ends in a traceback."""
+    """Run a command line and return the exit status; no error ends in a traceback."""
     streams.make_safe()
     typed = list(argv)
     with language.speaking(language.asked_for(typed) or _of_terminal()):
@@ -149,12 +149,12 @@ def run(argv: Sequence[str]) -> int:
         except (
             KeyboardInterrupt,
             Terminated,
-        ) as exc:  # at the very end, or while one was being told
+        ) as exc:  # at the very end, or while an error was being reported
             return exit_status.interrupted(exc)
 
 
 def _of_terminal() -> str:
-    """The terminal's language, where it has the characters for it."""
+    """The terminal's language, if its encoding has the characters."""
     readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
     return of_terminal(os.environ) if readable else "en"
 
@@ -219,9 +219,9 @@ def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
 @params.voice
 def template(out: Path, **given: Any) -> int:
     """Write the workbook to fill in."""
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.template(out, given)
+    return runs.template(out, run_options.of_template(given))
 
 
 @bulkcast.command()
@@ -231,9 +231,9 @@ def template(out: Path, **given: Any) -> int:
 @params.voice
 def validate(sheet: Path, **given: Any) -> int:
     """Check SHEET and list what is wrong; without an account."""
-    from bulkcast.cli import validate
+    from bulkcast.cli import options, validate
 
-    return validate.validate(sheet, given)
+    return validate.validate(sheet, options.of_validate(given))
 
 
 @bulkcast.command()
@@ -258,9 +258,9 @@ def plan(sheet: Path, **given: Any) -> int:
 
     With -o PLAN that is frozen: `bulkcast apply PLAN` sends exactly it.
     """
-    from bulkcast.cli import validate
+    from bulkcast.cli import options, validate
 
-    return validate.plan(sheet, given)
+    return validate.plan(sheet, options.of_plan(given))
 
 
 @bulkcast.command()
@@ -284,9 +284,9 @@ def apply(sheet: Path, **given: Any) -> int:
     The result sheet has every row of SHEET and how it ended.  SHEET may be a plan that
     `bulkcast plan -o` wrote.
     """
-    from bulkcast.cli import apply
+    from bulkcast.cli import apply, options
 
-    return apply.apply(sheet, given)
+    return apply.apply(sheet, options.of_apply(given))
 
 
 @bulkcast.command()
@@ -308,9 +308,9 @@ def resubmit(sheet: Path, **given: Any) -> int:
 
     That is: rejected, invalid, too_late, unconfirmed, not_sent; and rows that were added since.
     """
-    from bulkcast.cli import apply
+    from bulkcast.cli import apply, options
 
-    return apply.resubmit(sheet, given)
+    return apply.resubmit(sheet, options.of_apply(given))
 
 
 for _command in COMMANDS:
@@ -342,9 +342,9 @@ def doctor(**given: Any) -> int:
 
     It changes nothing at ClassIn.
     """
-    from bulkcast.cli import runs
+    from bulkcast.cli import run_options, runs
 
-    return runs.doctor(given)
+    return runs.doctor(run_options.of_doctor(given))
 
 
 @bulkcast.command()
@@ -368,6 +368,6 @@ def doctor(**given: Any) -> int:
 @params.voice
 def sandbox(**given: Any) -> int:
     """Play ClassIn on this computer, with faults on demand."""
-    from bulkcast.cli import demo
+    from bulkcast.cli import demo, run_options
 
-    return demo.sandbox(given)
+    return demo.sandbox(run_options.of_sandbox(given))

@@ -28,13 +28,13 @@ from bulkcast.cli import (
     validate,
 )
 from bulkcast.cli.console import Output, command, output, shown, whole
-from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, said, tr, trn
+from bulkcast.cli.options import ApplyOptions, Destination, ResumeOptions
 from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, RowStatus, Severity
-from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, SendOptions, Watch
+from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, Watch
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -164,24 +164,25 @@ def next_step(report: RunReport) -> Text:
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
 
-def apply(sheet: Path, given: Given) -> int:
+def apply(sheet: Path, options: ApplyOptions) -> int:
     """Plan a sheet, or take up a plan; ask, send it, hand it back; the exit status."""
-    told = output(given)
-    _refuse_to_hang(given)
-    options = context.send_options(given)
+    told = output(options.output)
+    _refuse_to_hang(options)
     if pipeline.is_plan(sheet):
-        return _apply_plan(told, sheet, options, given)
+        return _apply_plan(told, sheet, options)
 
     def review(prepared: Prepared) -> None:
-        if given["only"]:
+        if options.selection.statuses:
             validate.require_results(prepared)
-        elif prepared.is_results and (given["sandbox"] or not pipeline.is_rehearsed(prepared)):
-            _ask_for_resubmit(told, prepared, given)
+        elif prepared.is_results and (
+            options.destination.sandbox or not pipeline.is_rehearsed(prepared)
+        ):
+            _ask_for_resubmit(told, prepared, options)
 
-    return _apply(told, sheet, options, given, review)
+    return _apply(told, sheet, options, review)
 
 
-def _ask_for_resubmit(told: Output, prepared: Prepared, given: Given) -> None:
+def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
     """Say that `apply` sends all rows of a result sheet; where somebody is there, ask.
 
     Raises:
@@ -197,13 +198,13 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, given: Given) -> None:
             command=command("bulkcast", "resubmit", prepared.path, *typed),
         )
     )
-    if not (given["yes"] or given["dry_run"]):
+    if not (options.yes or options.dry_run):
         confirm(tr("Send all its rows, and not only what did not succeed?"))
 
 
-def _apply_plan(told: Output, path: Path, options: SendOptions, given: Given) -> int:
+def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
     """Send exactly what a plan file says, or nothing."""
-    context.require_plain(given)
+    context.require_plain(options.sheet, options.selection, options.recall)
 
     def tried_out(institution: Institution) -> None:
         where = render.institution_said(institution)
@@ -211,88 +212,83 @@ def _apply_plan(told: Output, path: Path, options: SendOptions, given: Given) ->
 
     run = pipeline.prepare_planned(
         path,
-        home=context.home(given),
-        account=lambda: _config(given),
+        home=context.home(options.destination),
+        account=lambda: _config(options),
         tried_out=tried_out,
-        is_sandbox=given["sandbox"],
-        sending=None if given["dry_run"] else options,
+        is_sandbox=options.destination.sandbox,
+        sending=None if options.dry_run else options.send,
     )
-    return _carry_on(told, run, options, given)
+    return _carry_on(told, run, options)
 
 
-def resubmit(sheet: Path, given: Given) -> int:
+def resubmit(sheet: Path, options: ApplyOptions) -> int:
     """Send again what did not succeed, by what a result sheet says; the exit status."""
-    told = output(given)
-    _refuse_to_hang(given)
-    options = context.send_options(given)
-    given = context.resubmitted(given)
-    return _apply(told, sheet, options, given, validate.require_results)
+    told = output(options.output)
+    _refuse_to_hang(options)
+    chosen = replace(options.selection, statuses=pipeline.RESUBMITTED)
+    options = replace(options, selection=chosen)
+    return _apply(told, sheet, options, validate.require_results)
 
 
-def resume(run: str, given: Given) -> int:
+def resume(run: str, options: ResumeOptions) -> int:
     """Go on with a run that ended early; the exit status."""
-    told = output(given)
-    run, given = context.located(run, given)
-    options = context.send_options(given)
-    config = context.config(given)
+    told = output(options.output)
+    run, destination = context.located(run, options.destination)
+    config = context.config(destination)
     is_over = not pipeline.left_to_send(config.home, run)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.resume(config, run, options, control=control, watch=watch)
+        return await pipeline.resume(config, run, options.send, control=control, watch=watch)
 
     during = _silent(told) if is_over else told
-    report = asyncio.run(_carry_out(during, config, options, given, use))
+    report = asyncio.run(_carry_out(during, config, options.send.rate, destination, use))
     if is_over:
         told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
     return _tell(told, report)
 
 
 def _apply(
-    told: Output,
-    sheet: Path,
-    options: SendOptions,
-    given: Given,
-    review: Callable[[Prepared], None],
+    told: Output, sheet: Path, options: ApplyOptions, review: Callable[[Prepared], None]
 ) -> int:
     run = pipeline.prepare_run(
         sheet,
-        context.sheet_options(given),
-        context.selection(given),
-        context.plan_options(given),
-        home=context.home(given),
-        account=lambda: _config(given),
+        options.sheet,
+        options.selection,
+        context.plan_options(options.recall),
+        home=context.home(options.destination),
+        account=lambda: _config(options),
         review=review,
-        sending=None if given["dry_run"] else options,
+        sending=None if options.dry_run else options.send,
     )
-    return _carry_on(told, run, options, given)
+    return _carry_on(told, run, options)
 
 
-def _config(given: Given) -> Config | None:
+def _config(options: ApplyOptions) -> Config | None:
     """The institution; a dry run does without one, unless what it remembers is asked for."""
     try:
-        return context.config(given)
+        return context.config(options.destination)
     except CannotStart:
-        if given["dry_run"] and not context.remembers(given):
+        if options.dry_run and not options.recall.is_asked:
             return None
         raise
 
 
-def _carry_on(told: Output, run: PreparedRun, options: SendOptions, given: Given) -> int:
+def _carry_on(told: Output, run: PreparedRun, options: ApplyOptions) -> int:
     prepared, config = run.prepared, run.config
     calling(prepared.names)
-    if config is None or given["dry_run"]:
-        return _dry_run(told, prepared, options, given)
-    _show_warnings(told, prepared, given)
-    planned = _show_plan(told, prepared, options)
+    if config is None or options.dry_run:
+        return _dry_run(told, prepared, options)
+    _show_warnings(told, prepared, options)
+    planned = _show_plan(told, prepared, options.send.rate)
     validate.show_where_wrong(told, prepared)
-    _require_expected(prepared, given)
-    _agree(planned.sent, config, given)
+    _require_expected(prepared, options)
+    _agree(planned.sent, config, options)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.apply(prepared, config, options, control=control, watch=watch)
+        return await pipeline.apply(prepared, config, options.send, control=control, watch=watch)
 
     during = told if planned.sent else _silent(told)
-    report = asyncio.run(_carry_out(during, config, options, given, use))
+    report = asyncio.run(_carry_out(during, config, options.send.rate, options.destination, use))
     return _tell(told, report)
 
 
@@ -301,20 +297,20 @@ def _silent(told: Output) -> Output:
     return replace(told, quiet=True)
 
 
-def _require_expected(prepared: Prepared, given: Given) -> None:
-    pipeline.require_expected(prepared, given["max_changes"], given["approve"], now=time.time())
+def _require_expected(prepared: Prepared, options: ApplyOptions) -> None:
+    pipeline.require_expected(prepared, options.max_changes, options.approve, now=time.time())
 
 
-def _dry_run(told: Output, prepared: Prepared, options: SendOptions, given: Given) -> int:
+def _dry_run(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
     if told.as_json:
-        _require_expected(prepared, given)
+        _require_expected(prepared, options)
         told.document(json_output.dump(json_output.dry_run(prepared)))
         return prepared.exit_status
-    most = None if given["all_"] else render.PROBLEMS_MOST
+    most = None if options.lists_all else render.PROBLEMS_MOST
     validate.show_problems(told, prepared, most=most)
     validate.show_verdict(told, prepared)
-    _show_plan(told, prepared, options)
-    _require_expected(prepared, given)
+    _show_plan(told, prepared, options.send.rate)
+    _require_expected(prepared, options)
     told.say(
         Text(
             tr(
@@ -329,21 +325,21 @@ def _dry_run(told: Output, prepared: Prepared, options: SendOptions, given: Give
 # ------------------------------------------------------------------ before
 
 
-def _refuse_to_hang(given: Given) -> None:
+def _refuse_to_hang(options: ApplyOptions) -> None:
     """Without a terminal nobody can answer, so that must have been said beforehand."""
-    if not (given["yes"] or given["dry_run"] or streams.is_interactive()):
+    if not (options.yes or options.dry_run or streams.is_interactive()):
         raise CannotStart(
             "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"
             " nothing"
         )
 
 
-def _show_warnings(told: Output, prepared: Prepared, given: Given) -> None:
+def _show_warnings(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
     """What to know of the rows to be sent before agreeing to it."""
     of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
     warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
     found = [*of_the_sheet, *warnings]
-    listed = render.grouped(found, most=None if given["all_"] else _WARNINGS_MOST)
+    listed = render.grouped(found, most=None if options.lists_all else _WARNINGS_MOST)
     told.say(*render.problems(listed, told.symbols))
     if listed.cut:
         told.say(Text(tr("and {n} more; --all lists them too", n=f"{listed.cut:,}")), Text(""))
@@ -352,36 +348,35 @@ def _show_warnings(told: Output, prepared: Prepared, given: Given) -> None:
 _WARNINGS_MOST = 20
 
 
-def _show_plan(told: Output, prepared: Prepared, options: SendOptions) -> PlanSummary:
+def _show_plan(told: Output, prepared: Prepared, rate: float) -> PlanSummary:
     """What would be sent, counted; the rows that are wrong stand in the result sheet."""
     now = time.time()
-    planned = prepared.summary(rate=options.rate, now=now)
+    planned = prepared.summary(rate=rate, now=now)
     validate.show_remarks(told, prepared)
     validate.show_ignored(told.say, prepared)
     told.say(*plan(planned, told.symbols))
-    validate.show_outlook(told.say, prepared, planned, options.rate, told.symbols)
+    validate.show_outlook(told.say, prepared, planned, rate, told.symbols)
     if planned.unchanged:
         told.say(Text(tr(validate.NOT_SEEN)))
     return planned
 
 
-def _agree(n: int, config: Config, given: Given) -> None:
+def _agree(n: int, config: Config, options: ApplyOptions) -> None:
     """Ask, unless --yes was given or there is no row to send.
 
     Raises:
         click.Abort: the answer was no.
 
     """
-    if given["yes"] or not n:
+    if options.yes or not n:
         return
-    confirm(
-        trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=_where(config, given))
-    )
+    where = _where(config, options.destination)
+    confirm(trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where))
 
 
-def _where(config: Config, given: Given) -> str:
+def _where(config: Config, destination: Destination) -> str:
     """Where rows are sent, in words."""
-    if given["sandbox"]:
+    if destination.sandbox:
         return tr("the sandbox on this computer")
     return render.institution_said(config.institution)
 
@@ -420,12 +415,12 @@ def _require_streams() -> None:
 
 
 async def _carry_out(
-    told: Output, config: Config, options: SendOptions, given: Given, use: _Use
+    told: Output, config: Config, rate: float, destination: Destination, use: _Use
 ) -> RunReport:
-    async with context.connected(config, given) as connected:
-        told.say(Text(tr("Sending to {where}", where=_where(config, given))))
+    async with context.connected(config, destination) as connected:
+        told.say(Text(tr("Sending to {where}", where=_where(config, destination))))
         _require_streams()
-        return await watched(told, options.rate, lambda *doors: use(connected, *doors))
+        return await watched(told, rate, lambda *doors: use(connected, *doors))
 
 
 async def watched(

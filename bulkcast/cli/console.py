@@ -1,19 +1,19 @@
 """How a command speaks: rich on both streams, colourless where nobody looks."""
 
 import os
-import shlex
-import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from bulkcast.cli.streams import can_show
 from bulkcast.messages import clean
+
+if TYPE_CHECKING:
+    from bulkcast.cli.options import OutputOptions
 
 _PIPED_WIDTH: Final = 160
 """Columns where nobody looks: tables are cut by nothing, and still wrap before they are silly."""
@@ -81,7 +81,7 @@ class Output:
         return self.err.is_terminal and not self.err.is_dumb_terminal
 
 
-def output(given: Mapping[str, bool]) -> Output:
+def output(options: "OutputOptions") -> Output:
     """The voice that --json, --quiet and --verbose ask for, on this process's streams."""
     return Output(
         out=_console(to_stderr=False),
@@ -89,9 +89,9 @@ def output(given: Mapping[str, bool]) -> Output:
         symbols=Symbols()
         if can_show("✓✗–→·", sys.stdout) and can_show("✓", sys.stderr)
         else _PLAIN,
-        as_json=given["as_json"],
-        quiet=given["quiet"],
-        verbose=given["verbose"],
+        as_json=options.as_json,
+        quiet=options.quiet,
+        verbose=options.verbose,
     )
 
 
@@ -132,4 +132,10 @@ def shown(text: str | Path | None) -> str:
 def command(*words: str | Path) -> str:
     """A command to copy and paste, quoted as this system's shell wants it."""
     parts = [shown(word) for word in words]
-    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
+    if os.name == "nt":
+        import subprocess
+
+        return subprocess.list2cmdline(parts)
+    import shlex
+
+    return shlex.join(parts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.padding import Padding
 from rich.table import Table
@@ -20,9 +20,10 @@ from bulkcast import pipeline
 from bulkcast.catalogue import Limit
 from bulkcast.cli import apply, context, json_output, signals, validate
 from bulkcast.cli.console import Output, command, output, shown, whole
-from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, current_translator, tr, trn
+from bulkcast.cli.options import OutputOptions
 from bulkcast.cli.plan_view import plan
+from bulkcast.cli.run_options import SandboxOptions
 from bulkcast.cli.states import status_written
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
@@ -43,25 +44,26 @@ from bulkcast.reporter.result_columns import FIELDS
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
 
 
-def sandbox(given: Given) -> int:
+def sandbox(options: SandboxOptions) -> int:
     """Serve until a signal ends it."""
-    told = output(given)
-    world = _changed(read_world(given["world"]) if given["world"] else World(), given)
-    playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=given["clock_offset"])
-    asyncio.run(_serve(told, playing, world.sid, given["port"]))
+    told = output(options.output)
+    world = _changed(read_world(options.world) if options.world else World(), options)
+    playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=options.clock_offset_s)
+    asyncio.run(_serve(told, playing, world.sid, options.port))
     one = "The sandbox has ended after {n} request."
     told.say(Text(trn(one, "The sandbox has ended after {n} requests.", playing.received)))
     return 0
 
 
-def _changed(world: World, given: Given) -> World:
+def _changed(world: World, options: SandboxOptions) -> World:
     """The world with what the options say of it."""
-    changes: dict[str, Any] = {
-        field: given[field] for field in ("fault_rate", "seed") if given[field] is not None
-    }
-    if given["limit"] is not None:
-        changes["limit"] = _limit(given["limit"])
-    return replace(world, **changes)
+    if options.fault_rate is not None:
+        world = replace(world, fault_rate=options.fault_rate)
+    if options.seed is not None:
+        world = replace(world, seed=options.seed)
+    if options.limit is not None:
+        world = replace(world, limit=_limit(options.limit))
+    return world
 
 
 def _limit(text: str) -> Limit | None:
@@ -132,7 +134,7 @@ class _Stage:
 
 def demo(folder: Path) -> int:
     """Tell the story; 0 once it is told, 130 where it was interrupted."""
-    told = output({"as_json": False, "quiet": False, "verbose": False})
+    told = output(OutputOptions())
     stage = _Stage(told, folder, _lay_out(folder))
     _introduce(stage)
     prepared = _validate(stage)

@@ -1,4 +1,4 @@
-"""From an exception to a sentence and an exit status, never with a secret."""
+"""Turns an exception into a message, without secrets, and an exit status."""
 
 import json
 import re
@@ -18,16 +18,16 @@ CANNOT_START: Final = 2
 INTERRUPTED: Final = 130
 
 _LEAST_SECRET: Final = 4
-"""Characters from which on a secret is looked for: a shorter one would tear up every sentence."""
+"""Shorter secrets are not redacted, as they occur in ordinary words."""
 
 
 def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> int:
-    """Say on stderr what went wrong, with --json as an object too; the exit status.
+    """Report an exception on stderr, with --json as an object too; return the exit status.
 
     Args:
         exc: what ended the command.
-        argv: the arguments, to know how it should be told.
-        environ: where a secret may stand that must not be repeated.
+        argv: the arguments, which choose language and format.
+        environ: may hold secrets, which are redacted.
 
     """
     status, code, sentence = _judged(exc)
@@ -43,10 +43,10 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
 
 
 def after(status: int, *, argv: list[str]) -> int:
-    """Say which stream took less than a command said; its exit status then.
+    """Report streams that could not be written; return the command's exit status then.
 
-    What was to be told is lost, so that 0 will not do.  A run's status says what became of its
-    rows and stays: `apply` has told of the stream.
+    Output is lost, so 0 becomes an error.  The status of a run describes its rows and stays:
+    `apply` has reported the stream.
     """
     lost = False
     for sentence in unwritten():
@@ -56,7 +56,7 @@ def after(status: int, *, argv: list[str]) -> int:
 
 
 def unwritten() -> list[str]:
-    """A sentence on each stream that takes no more and was not told of yet."""
+    """A message for each stream that cannot be written and was not reported yet."""
     names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
     return [
         tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
@@ -65,12 +65,12 @@ def unwritten() -> list[str]:
 
 
 def interrupted(exc: BaseException) -> int:
-    """The exit status of a command that was asked to end."""
+    """The exit status of a command that was ended by a signal."""
     return exc.exit_status if isinstance(exc, Terminated) else INTERRUPTED
 
 
 def _judged(exc: BaseException) -> tuple[int, str, str]:
-    """Exit status, a word for programs, and the sentence."""
+    """Exit status, error name for programs, and message."""
     match exc:
         case BulkcastError():
             return (
@@ -97,7 +97,7 @@ def _usage(exc: click.UsageError) -> str:
 
 
 def _system(exc: OSError | MemoryError) -> str:
-    """A disk that is full, a file that is locked: neither the user's mistake nor ours."""
+    """The message for an error of the system, such as a full disk or a locked file."""
     if isinstance(exc, MemoryError):
         return tr("this computer's memory is too small for that")
     why = exc.strerror or type(exc).__name__
@@ -115,7 +115,7 @@ def _defect(exc: BaseException) -> str:
 
 
 def _frames(exc: BaseException) -> str:
-    """The way to the defect, without messages and locals: either may quote the sheet."""
+    """The stack of a defect, without messages and locals, which may quote the sheet."""
     told = []
     seen: BaseException | None = exc
     while seen is not None:
@@ -130,7 +130,7 @@ def _redacted(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without control characters: a file's name or a cell may hold them."""
+    """Remove control characters, which a file name or a cell may contain."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

@@ -21,7 +21,7 @@ _WIDTH_MOST: Final = 100
 """Columns of a terminal that are used, as `--help` does."""
 _NEAR_MOST: Final = 5
 _LOOKED_AT: Final = 100
-"""Characters of an unknown word that are compared with what there is."""
+"""Characters of an unknown word that are compared with known names."""
 
 _LISTED: Final = {
     EntryKind.STATE: marked("How a row ends"),
@@ -38,10 +38,10 @@ _TITLES: Final = {
 
 
 def explain(word: str, *, as_json: bool) -> int:
-    """Tell what `word` means, or list every name there is; the exit status.
+    """Explain `word`, or list every name; return the exit status.
 
     Raises:
-        click.UsageError: nothing is called so.
+        click.UsageError: there is no such name.
 
     """
     known = tuple(lexicon(WEBCAST, current_translator()))
@@ -62,12 +62,12 @@ def explain(word: str, *, as_json: bool) -> int:
 
 
 def names() -> Iterator[str]:
-    """Every name there is, as a shell offers it."""
+    """Every name, for shell completion."""
     return (entry.name for entry in lexicon(WEBCAST))
 
 
 def _called(word: str, known: Sequence[Entry]) -> tuple[Entry, ...]:
-    """What is called so: by its name, a setting by any header, a state as a screen has it."""
+    """The entries of this name; settings by any header, states by their displayed word, too."""
     wanted = fold(word)
     column = WEBCAST.column_for(word)
     keys = {column.key} if column else set(WEBCAST.candidates(word))
@@ -85,7 +85,7 @@ def _told(found: Iterable[Entry]) -> str:
 
 
 def _even(keys: Iterable[str]) -> list[str]:
-    """What stands beside the facts, equally wide: click counts characters, and wide ones as one."""
+    """The labels, padded to equal width; click would count a wide character as one column."""
     told = [tr(FACTS[key]) for key in keys]
     longest = max(map(len, told))
     return told if told[0].isascii() else [name.ljust(longest, _WIDE_SPACE) for name in told]
@@ -95,7 +95,7 @@ _WIDE_SPACE: Final = "\u3000"
 
 
 def _shown(entry: Entry) -> str:
-    """Its name as a result sheet writes it, a state's beside the word that screens have."""
+    """An entry's name as in a result sheet; for a state with its displayed word."""
     if entry.kind is not EntryKind.STATE or current_translator().lang == "en":
         return entry.name
     return states.status_written(RowStatus(entry.name))
@@ -118,7 +118,7 @@ def _unknown(word: str, known: Iterable[Entry]) -> str:
 
 
 def _nearest(wanted: str, known: Iterable[Entry]) -> list[str]:
-    """The names that hold the word or are spelled almost so."""
+    """The names that contain the word or are spelled similarly."""
     called = {fold(entry.name): entry.name for entry in known}
     called |= {fold(s): c.key for c in WEBCAST.columns for s in c.spellings()}
     within = [name for folded, name in called.items() if len(wanted) > 2 and wanted in folded]

@@ -1,4 +1,4 @@
-"""What `--help` shows, in the language of the command line."""
+"""Formats `--help` in the language of the command line."""
 
 import copy
 import inspect
@@ -12,11 +12,11 @@ import click
 from bulkcast.cli.language import tr
 
 _AS_IT_IS: Final = "\b"
-"""What click takes the line before a paragraph for that is not to be folded again."""
+"""The line before a paragraph that click does not wrap."""
 
 
 class Formatter(click.HelpFormatter):
-    """Folds lines by the columns they take, where click counts characters."""
+    """Wraps lines by terminal columns; click counts characters."""
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""
@@ -29,7 +29,7 @@ class Formatter(click.HelpFormatter):
     def write_dl(
         self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
     ) -> None:
-        """Write names and, in a column beside them, what they mean."""
+        """Write names and, in a second column, their meanings."""
         listed = list(rows)
         beside = min(max(len(name) for name, _ in listed), col_max) + col_spacing
         width = max(self.width - beside - self.current_indent, 10)
@@ -37,7 +37,7 @@ class Formatter(click.HelpFormatter):
 
 
 def _folded(text: str, width: int) -> str:
-    """Paragraphs with wide characters, folded to `width` columns; others are left to click."""
+    """Wrap paragraphs with wide characters to `width` columns; leave others to click."""
     paragraphs = (
         p if p.isascii() or p.startswith(_AS_IT_IS) else "\n".join([_AS_IT_IS, *_lines(p, width)])
         for p in text.split("\n\n")
@@ -46,7 +46,7 @@ def _folded(text: str, width: int) -> str:
 
 
 def _lines(paragraph: str, width: int) -> Iterator[str]:
-    """Between any two Chinese characters a line may end, but not before a closing mark."""
+    """Wrap a paragraph: between any two Chinese characters, but not before closing punctuation."""
     line = ""
     for piece in _PIECES.findall(" ".join(paragraph.split())):
         if columns(line) + columns(piece.rstrip()) > width:
@@ -57,11 +57,11 @@ def _lines(paragraph: str, width: int) -> Iterator[str]:
 
 
 _PIECES: Final = re.compile(r"(?:[!-~]+|[^!-~])[，。、；：？！）”’》…]*\s*")
-"""A word in Latin letters or one other character, with the marks that close it."""
+"""A word in Latin letters or one other character, with its closing punctuation."""
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes.
+    """The width of a text in terminal columns.
 
     >>> columns("录课 on")
     7
@@ -70,13 +70,13 @@ def columns(text: str) -> int:
 
 
 class Context(click.Context):
-    """Has help written by our formatter."""
+    """Uses our help formatter."""
 
     formatter_class = Formatter
 
 
 class Command(click.Command):
-    """A command whose help is told in the language spoken."""
+    """A command with help in the current language."""
 
     context_class = Context
 
@@ -85,7 +85,7 @@ class Command(click.Command):
         super(Command, _translated(self)).format_help(ctx, formatter)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """`--help` itself, which click keeps in the language in which it was first asked for."""
+        """The `--help` option; click would keep the language of its first use."""
         option = copy.copy(super().get_help_option(ctx))
         if option:
             option.help = tr("Show this message and exit.")
@@ -97,11 +97,11 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """Lists its commands as they are used, not by the alphabet."""
+    """Lists its commands in the order of use, not alphabetically."""
 
     command_class = Command
     group_class = type
-    """Groups within are of this kind too."""
+    """Nested groups are of this class, too."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """The names, in the order in which they were declared."""
@@ -110,7 +110,7 @@ class Group(Command, click.Group):
 
 def _translated(command: Command) -> Any:
     told: Any = copy.copy(command)
-    # Python before 3.13 leaves the indentation of a docstring in it.
+    # Python before 3.13 does not strip a docstring's indentation.
     told.help = tr(inspect.cleandoc(command.help or ""))
     told.epilog = tr(inspect.cleandoc(command.epilog or ""))
     told.params = [_parameter(parameter) for parameter in command.params]

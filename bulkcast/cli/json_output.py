@@ -4,20 +4,23 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.cli.language import current_translator, said
 from bulkcast.cli.render import value_in_english
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop
 from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
-from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
+from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Validation
 from bulkcast.planner.forecast import Forecast
 from bulkcast.planner.summary import BilledSetting, PlanSummary, Transition
-from bulkcast.reporter import Crosstab
-from bulkcast.reporter.run_summary import FailureGroup, RunSummary
+
+if TYPE_CHECKING:
+    from bulkcast.ledger import RunRecord
+    from bulkcast.pipeline import Undone
+    from bulkcast.reporter import Crosstab
+    from bulkcast.reporter.run_summary import FailureGroup, RunSummary
 
 Document = dict[str, Any]
 
@@ -175,12 +178,12 @@ def forecast(outlook: Forecast) -> Document:
     }
 
 
-def runs(records: Iterable[RunRecord]) -> Document:
+def runs(records: "Iterable[RunRecord]") -> Document:
     """Every run of the ledger, the newest first."""
     return {"schema": "bulkcast.runs/1", "runs": [_record(record) for record in records]}
 
 
-def _record(record: RunRecord) -> Document:
+def _record(record: "RunRecord") -> Document:
     header = record.header
     return {
         "run": header.run,
@@ -195,7 +198,7 @@ def _record(record: RunRecord) -> Document:
     }
 
 
-def account(found: RunSummary, rows: Iterable[ResultRow]) -> Document:
+def account(found: "RunSummary", rows: Iterable[ResultRow]) -> Document:
     """What a run came to; `rows` are those asked for."""
     return {
         "schema": "bulkcast.account/1",
@@ -214,7 +217,7 @@ def account(found: RunSummary, rows: Iterable[ResultRow]) -> Document:
     }
 
 
-def _cause(cause: FailureGroup) -> Document:
+def _cause(cause: "FailureGroup") -> Document:
     lang = current_translator().lang
     return {
         "status": cause.status.value,
@@ -242,7 +245,7 @@ def page(path: Path) -> Document:
     return {"schema": "bulkcast.page/1", "page": str(path)}
 
 
-def state(record: RunRecord) -> str:
+def state(record: "RunRecord") -> str:
     """One word for how far a run is."""
     if record.purged_at is not None:
         return "purged"
@@ -251,7 +254,7 @@ def state(record: RunRecord) -> str:
     return "stopped" if record.stop else "finished"
 
 
-def crosstab(table: Crosstab) -> Document:
+def crosstab(table: "Crosstab") -> Document:
     """Counts by the values of one column."""
     return {
         "schema": "bulkcast.crosstab/1",
@@ -274,7 +277,7 @@ def diagnosis(found: Diagnosis) -> Document:
     }
 
 
-def undone(found: Undone) -> Document:
+def undone(found: "Undone") -> Document:
     """What it takes to undo a run."""
     return {
         "schema": "bulkcast.undo/1",

@@ -1,4 +1,4 @@
-"""The language this command line speaks: every sentence goes through `tr` or `trn`."""
+"""The language of the command line: every message goes through `tr` or `trn`."""
 
 import gettext
 import math
@@ -16,22 +16,22 @@ _spoken: ContextVar[Translator] = ContextVar("tongue", default=ENGLISH)
 
 
 def current_translator() -> Translator:
-    """The language of this command."""
+    """The translator for this command."""
     return _spoken.get()
 
 
 def tr(template: str, /, **words: object) -> str:
-    """An English template in the language of this command, filled."""
+    """Translate an English template and fill it."""
     return _spoken.get().tell(template, **words)
 
 
 def trn(one: str, many: str, n: int, /, **words: object) -> str:
-    """The same for a number of things; `{n}` is the number."""
+    """The same with a plural form; `{n}` is the number."""
     return _spoken.get().count(one, many, n, **words)
 
 
 def said(text: Text) -> str:
-    """A sentence that was kept as a template."""
+    """Translate a text that was stored as a template."""
     return _spoken.get().say(text)
 
 
@@ -56,12 +56,12 @@ def spell(seconds: float) -> str:
 
 
 def calling(headers: Mapping[str, str]) -> None:
-    """From here on, name settings as the headers of the sheet at hand do: key → header."""
+    """From now on, name settings by the headers of the current sheet: key → header."""
     _spoken.set(_spoken.get().calling(headers))
 
 
 def asked_for(argv: Sequence[str]) -> Lang | None:
-    """The language a command line names, before it is parsed: its errors are told in it too.
+    """The language given on a command line, before parsing: usage errors use it, too.
 
     >>> asked_for(["validate", "--lang", "zh", "a.csv"]), asked_for(["--lang=zh"]), asked_for([])
     ('zh', 'zh', None)
@@ -79,9 +79,9 @@ _LANGUAGE: Final = "LANGUAGE"
 
 @contextmanager
 def speaking(lang: str) -> Iterator[None]:
-    """Speak `lang` while the block runs.
+    """Use `lang` while the block runs.
 
-    click looks its sentences up with gettext's own functions, which go by the environment.
+    click translates its messages with gettext's own functions, which read the environment.
     """
     token = _spoken.set(translator(lang))
     domain, language = gettext.textdomain(), os.environ.get(_LANGUAGE)

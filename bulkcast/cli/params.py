@@ -1,4 +1,4 @@
-"""The options, in the groups that commands share, and how their values are understood."""
+"""The options, in the groups that commands share, and their parameter types."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from bulkcast.languages import LANGS
 from bulkcast.model import RowStatus
 
 ROW_MOST: Final = 2_000_000
-"""No row number is taken beyond: twice what a worksheet has."""
+"""The largest accepted row number: twice that of a worksheet."""
 
 
 class RowNumbers(click.ParamType[frozenset[int]]):
@@ -49,7 +49,7 @@ class RowNumbers(click.ParamType[frozenset[int]]):
 
 
 class Statuses(click.ParamType[frozenset[RowStatus]]):
-    """`rejected,invalid`: words of the result sheet's status column, or as a screen has them."""
+    """`rejected,invalid`: words of the result sheet's status column, or as displayed."""
 
     name = "STATUSES"
 
@@ -71,12 +71,12 @@ class Statuses(click.ParamType[frozenset[RowStatus]]):
 
 
 class State(click.ParamType[str]):
-    """How far a run is: a word of `runs --json`, or as a screen has it."""
+    """The state of a run: a word of `runs --json`, or as displayed."""
 
     name = "STATE"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
-        """The words there are."""
+        """The possible words."""
         return f"[{'|'.join(states.STATES)}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -112,7 +112,7 @@ class Mapped(click.ParamType[tuple[str, str]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Header and key; the last `=` parts them, for headers may hold one."""
+        """Header and key, separated by the last `=`, as headers may contain one."""
         if isinstance(value, tuple):
             return value
         header, equals, key = str(value).rpartition("=")
@@ -147,7 +147,7 @@ class Amount(click.ParamType[float]):
 
 
 class Duration(click.ParamType[float]):
-    """`90s`, `45m` or `8h`, in seconds; a number alone is in a unit of the option's own."""
+    """`90s`, `45m` or `8h`, in seconds; a number alone has the option's default unit."""
 
     name = "TIME"
 
@@ -209,7 +209,7 @@ _AGES: Final = {"d": 86400.0, "h": 3600.0}
 
 
 class FilePath(click.Path):
-    """A file or folder by its name; `-` is neither, though other programs take it for a stream."""
+    """A path; `-` is refused, as other programs take it for a stream."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -249,24 +249,25 @@ class Most(click.ParamType[tuple[float, str]]):
 
 
 def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
-    """What a shell offers for RUN: the runs there are, rehearsals too, the newest first."""
+    """Shell completion for RUN: all runs, rehearsals too, newest first."""
     from click.shell_completion import CompletionItem
 
     from bulkcast.cli import context
+    from bulkcast.cli.options import Destination
     from bulkcast.errors import BulkcastError
     from bulkcast.pipeline import runs_called
 
     try:
-        real = context.home(ctx.params)
+        real = context.home(Destination(sandbox=bool(ctx.params.get("sandbox"))))
         tried = real / context.SANDBOX_HOME
         found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
-    except (BulkcastError, OSError):  # a shell has no place for a sentence
+    except (BulkcastError, OSError):  # completion cannot show an error
         return []
     return [CompletionItem(run) for run in found]
 
 
 def names_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
-    """What a shell offers to be explained."""
+    """Shell completion for `explain`."""
     from click.shell_completion import CompletionItem
 
     from bulkcast.cli import explain
@@ -352,7 +353,7 @@ choosing = _together(
 
 
 def _any_of(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:
-    """One set of all that was given, None where nothing was."""
+    """The union of all given values, None if none was given."""
     return frozenset().union(*values) if values else None
 
 

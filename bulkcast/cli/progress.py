@@ -1,4 +1,4 @@
-"""A run under way, on stderr: a bar where lines may be redrawn, else a line now and then."""
+"""Shows a run's progress on stderr: a bar if lines can be redrawn, else a line now and then."""
 
 import math
 import time
@@ -33,7 +33,7 @@ Watch = Callable[[Progress], None]
 def shown_on(
     voice: Output, rate: float, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Watch]:
-    """What to give a run as its watch; `rate` is what was asked for, in requests per second."""
+    """The callback for a run's progress; `rate` is the requested one, in requests per second."""
     gauge = Gauge(rate, clock)
     if voice.quiet:
         yield lambda progress: None
@@ -45,7 +45,7 @@ def shown_on(
 
 
 def _lines(voice: Output, gauge: "Gauge", clock: Callable[[], float]) -> Watch:
-    """A line at once when the state changes, else every so often."""
+    """Write a line when the state changes, else at intervals."""
     last: list[tuple[float, str]] = [(clock(), "")]
 
     def watch(progress: Progress) -> None:
@@ -60,7 +60,7 @@ def _lines(voice: Output, gauge: "Gauge", clock: Callable[[], float]) -> Watch:
 
 
 class Gauge:
-    """Turns looks at a run into words; remembers the last few for the rate."""
+    """Turns progress into words; keeps the last few values to measure the rate."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self._asked = rate
@@ -68,7 +68,7 @@ class Gauge:
         self._looks: deque[tuple[float, int]] = deque()
 
     def bar(self, progress: Progress) -> RenderableType:
-        """The bar, what it means in numbers, and what holds it up."""
+        """The bar, the numbers, and what delays the run."""
         figures, state = self.words(progress)
         done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
         total = max(1, progress.rows)
@@ -78,8 +78,8 @@ class Gauge:
         return Group(line, *below)
 
     def words(self, progress: Progress) -> tuple[str, str]:
-        """How far it is, and what holds it up (empty where nothing does)."""
-        # A run that stops gives its rows back unsent: they are left, not failed.
+        """The progress, and what delays the run (empty if nothing does)."""
+        # A stopped run reports its remaining rows as not sent: they are left, not failed.
         done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
         good = sum(progress.counts.get(status, 0) for status in _GOOD)
         left = progress.rows - done
@@ -91,7 +91,7 @@ class Gauge:
         if progress.retrying:
             parts.append(tr("{n} retrying", n=f"{progress.retrying:,}"))
         if self._is_held_up(progress):
-            self._looks.clear()  # what is measured over a pause foretells nothing
+            self._looks.clear()  # a rate measured across a pause is useless
         measured = self._measure(progress.requests)
         if measured:
             parts.append(self._speed(measured))
@@ -102,20 +102,20 @@ class Gauge:
 
     @staticmethod
     def _is_held_up(progress: Progress) -> bool:
-        """Whether nobody can tell how long the rest takes: until ClassIn lets the run go on."""
+        """Whether the remaining time is unknown, as the run waits for ClassIn."""
         waits = progress.held_s > 0 or progress.open_s > 0 or progress.slowed
         return waits or progress.breaker_state is not BreakerState.CLOSED
 
     def _speed(self, measured: float) -> str:
-        """Requests a minute, and how many were asked for."""
-        # Over a few seconds one request more or less is measured; the pace itself is kept.
+        """Requests per minute, measured and requested."""
+        # Over a few seconds the measurement is off by one request; the pace itself is kept.
         n = f"{min(measured, self._asked) * 60:,.0f}"
         if math.isinf(self._asked):
             return tr("{n} a minute", n=n)
         return tr("{n} of {most} a minute", n=n, most=f"{self._asked * 60:,.0f}")
 
     def _measure(self, requests: int) -> float:
-        """Requests per second over the last few seconds; 0 where it is too early to tell."""
+        """Requests per second over the last few seconds; 0 if it is too early to tell."""
         now = self._clock()
         self._looks.append((now, requests))
         while now - self._looks[0][0] > _MEASURED_OVER_S:
@@ -125,12 +125,12 @@ class Gauge:
 
 
 def _to_go(seconds: float) -> list[str]:
-    """How long it takes yet; the last second is not worth a word."""
+    """The remaining time; nothing for the last second."""
     return [tr("about {time} to go", time=spell(seconds))] if seconds >= 1 else []
 
 
 def _state(progress: Progress) -> str:
-    """What holds the run up, and what that costs."""
+    """What delays the run, and for how long."""
     said = [_held_up(progress)]
     if progress.late:
         one = "At this pace {n} row locks before it can be sent"

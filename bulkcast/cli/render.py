@@ -1,4 +1,4 @@
-"""How problems and outcomes look on a terminal.  Cells are untrusted: see `shown`."""
+"""Renders problems and outcomes for a terminal.  Cells are untrusted: see `shown`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +23,9 @@ from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
 from bulkcast.planner.summary import Content, SummaryValue
-from bulkcast.reporter.run_summary import ranges
 
 PROBLEMS_MOST: Final = 50
-"""Problems listed before the rest is only counted."""
+"""Problems that are listed; further ones are only counted."""
 _VALUE_MOST: Final = 28
 _WIDTH_LEAST: Final = 24
 """Columns of a terminal, not characters."""
@@ -35,7 +34,7 @@ _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NO
 
 
 def rows_said(n: int) -> str:
-    """So many rows.
+    """A number of rows, in words.
 
     >>> rows_said(1), rows_said(1200)
     ('1 row', '1,200 rows')
@@ -53,21 +52,21 @@ def institution_said(institution: Institution) -> str:
 
 
 Alike = tuple[Issue, ...]
-"""Issues of which the same is said of the same column: one line with their rows."""
+"""Issues with the same message about the same column, shown in one line with their rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """Issues grouped by kind, within it by what is said, and how many issues were cut off."""
+    """Issues grouped by code, then by message, and the number of issues left out."""
 
     groups: tuple[tuple[Alike, ...], ...]
     cut: int
 
 
 def grouped(issues: Iterable[Issue], *, most: int | None) -> Problems:
-    """Issues of one kind and remedy together, errors first, at most `most` lines in all.
+    """Group issues by code and remedy, errors first, in at most `most` lines.
 
-    Where there is a most, a crowd that differs in its values alone is one line too.
+    With a limit, many issues that differ only in their values share one line, too.
     """
     weights = {severity: weight for weight, severity in enumerate(Severity)}
     kinds: dict[_Kind, list[Issue]] = {}
@@ -86,7 +85,7 @@ def grouped(issues: Iterable[Issue], *, most: int | None) -> Problems:
 
 
 def _alike(issues: Iterable[Issue], *, folded: bool) -> Iterator[Alike]:
-    """Issues by column and sentence; with `folded`, a crowd of sentences by column."""
+    """Group issues by column and message; with `folded`, many messages by column."""
     columns: dict[tuple[str, str], dict[str, list[Issue]]] = {}
     for issue in issues:
         sentences = columns.setdefault((issue.column or "", issue.message.template), {})
@@ -100,7 +99,7 @@ def _alike(issues: Iterable[Issue], *, folded: bool) -> Iterator[Alike]:
 
 
 _CROWD: Final = {Severity.ERROR: 10, Severity.WARNING: 3, Severity.NOTE: 3}
-"""Sentences alike that are listed one by one; an error has to be found and mended."""
+"""Similar messages that are listed one by one; more errors, as each has to be fixed."""
 
 _Kind = tuple[Severity, str, str]
 
@@ -110,7 +109,7 @@ def _kind(issue: Issue) -> _Kind:
 
 
 def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
-    """A block for each kind: what it is called, where it is, what to do."""
+    """A block for each code: its name, its places, what to do."""
     marks = {Severity.ERROR: symbols.bad, Severity.WARNING: symbols.warning}
     for group in found.groups:
         first = group[0][0]
@@ -131,9 +130,9 @@ def problems(found: Problems, symbols: Symbols) -> Iterable[RenderableType]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """One line for the places alike; columns that all leave empty are left out.
+    """The lines of a block, one per group; leaves out empty columns.
 
-    A header takes a third of the screen at most, a value a quarter: the sentence wants the rest.
+    A header takes at most a third of the width and a value a quarter; the message gets the rest.
     """
 
     group: Sequence[Alike]
@@ -172,7 +171,7 @@ def _line(alike: Alike, width: int) -> tuple[str, str, str, str]:
 
 
 def _place(alike: Alike, most: int) -> str:
-    """The cell, or the rows if there are several: as many stretches as fit into `most` columns."""
+    """The cell, or the rows if there are several: as many ranges as fit into `most` columns."""
     first = alike[0]
     rows = sorted({issue.row for issue in alike if issue.row is not None})
     if len(rows) < 2:
@@ -182,6 +181,8 @@ def _place(alike: Alike, most: int) -> str:
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
+    from bulkcast.reporter.run_summary import ranges
+
     listed, beyond = ranges(rows, stretches)
     told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
     return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told
@@ -193,7 +194,7 @@ def _short(text: str, most: int) -> str:
 
 
 def verdict(valid: int, invalid: int, issues: Sequence[Issue], symbols: Symbols) -> Text:
-    """How many rows are fit to be sent; the numbers add up to the rows read."""
+    """How many rows can be sent; the numbers add up to the rows read."""
     line = Text(tr("{rows}: ", rows=rows_said(valid + invalid)))
     line.append(f"{symbols.good} {tr('{n} valid', n=f'{valid:,}')}", "green")
     if invalid:
@@ -240,16 +241,16 @@ def style_of(status: RowStatus) -> str:
 
 
 def before(rows: Iterable[ResultRow], run: str) -> Mapping[RowStatus, int]:
-    """How many rows are as an earlier run than `run` left them, by status."""
+    """The number of rows that keep the outcome of a run before `run`, by status."""
     return Counter(row.status for row in rows if row.run != run)
 
 
 def outcome(
     counts: Mapping[RowStatus, int], earlier: Mapping[RowStatus, int], symbols: Symbols
 ) -> Table:
-    """Every status that occurs, with its number, its word and what it means.
+    """Every status that occurs, with its number, name and meaning.
 
-    `earlier` says how many of them an earlier run left so.
+    `earlier` says how many of these rows have it from an earlier run.
     """
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
@@ -266,7 +267,7 @@ def outcome(
 
 
 def _when(n: int, earlier: int) -> str:
-    """Which of `n` rows ended so in this run, where not all did."""
+    """How many of `n` rows ended so in this run, if not all did."""
     if not earlier:
         return ""
     if earlier == n:

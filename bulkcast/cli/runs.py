@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import click
 from rich.console import RenderableType
@@ -19,10 +19,19 @@ from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import apply, context, json_output, render, streams
 from bulkcast.cli.apply import confirm
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
-from bulkcast.cli.context import Given
 from bulkcast.cli.json_output import state
 from bulkcast.cli.language import calling, current_translator, said, spell, tr, trn
+from bulkcast.cli.options import Destination, Existing
 from bulkcast.cli.render import style_of
+from bulkcast.cli.run_options import (
+    DoctorOptions,
+    PurgeOptions,
+    ResultsOptions,
+    RunsOptions,
+    ShowOptions,
+    TemplateOptions,
+    UndoOptions,
+)
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
@@ -193,17 +202,17 @@ def crosstab(table: Crosstab) -> Table:
     return shape
 
 
-def purge(given: Given) -> int:
+def purge(options: PurgeOptions) -> int:
     """Show which runs are meant, ask, and take away what they held; the exit status."""
-    told = output(given)
-    if not (given["yes"] or streams.is_interactive()):
+    told = output(options.output)
+    if not (options.yes or streams.is_interactive()):
         raise CannotStart("there is no terminal to ask on; add --yes to purge without asking")
-    run, given = context.located(given["run"], given)
-    home = context.home(given)
-    found = pipeline.purgeable(home, run=run, older_than_s=given["older_than"])
+    run, destination = context.located(options.run, options.destination)
+    home = context.home(destination)
+    found = pipeline.purgeable(home, run=run, older_than_s=options.older_than_s)
     if found and not told.as_json:
         told.show(*runs_table(found))
-    if found and not given["yes"]:
+    if found and not options.yes:
         one = "Take away what the rows of {n} run held, for good?"
         many = "Take away what the rows of {n} runs held, for good?"
         confirm(trn(one, many, len(found)))
@@ -227,16 +236,16 @@ _MOST_STRETCHES: Final = 12
 """Stretches of row numbers shown of a setting."""
 
 
-def undo(run: str, given: Given) -> int:
+def undo(run: str, options: UndoOptions) -> int:
     """Write the sheet; the exit status."""
-    told = output(given)
-    run, given = context.located(run, given)
-    target: Path | None = given["results"]
+    told = output(options.output)
+    run, destination = context.located(run, options.destination)
+    target: Path | None = options.results
     found = pipeline.undo(
-        context.home(given),
+        context.home(destination),
         run,
         target=target,
-        existing=context.existing(given),
+        existing=options.existing,
         lang=current_translator().lang,
     )
     calling(found.names)
@@ -331,16 +340,16 @@ def _tell_undo_next(told: Output, found: Undone) -> None:
         )
 
 
-def template(target: Path, given: Given) -> int:
+def template(target: Path, options: TemplateOptions) -> int:
     """Write the workbook to fill in."""
-    told = output(given)
-    source: Path | None = given["filled_from"]
+    told = output(options.output)
+    source: Path | None = options.filled_from
     sheet = None
     if source is not None:
-        sheet = loader.read(source, endpoint=WEBCAST, options=context.read_options(given))
+        sheet = loader.read(source, endpoint=WEBCAST, options=options.read)
         _require_sure(sheet)
     written = reporter.write_template(
-        target, WEBCAST, given["lang"], existing=context.existing(given), filled_from=sheet
+        target, WEBCAST, options.output.lang, existing=options.existing, filled_from=sheet
     )
     n_rows = 0 if sheet is None else len(sheet.rows)
     if told.as_json:
@@ -378,11 +387,11 @@ def _tell_template_next(told: Output, path: Path, n_rows: int) -> None:
     told.say(whole(lead, validate))
 
 
-def runs(given: Given) -> int:
+def runs(options: RunsOptions) -> int:
     """List every run, the newest first."""
-    told = output(given)
-    there = _runs(given)
-    records = [record for record in there if _is_wanted(record, given)]
+    told = output(options.output)
+    there = _runs(options.destination)
+    records = [record for record in there if _is_wanted(record, options)]
     if told.as_json:
         told.document(json_output.dump(json_output.runs(records)))
     elif records:
@@ -394,36 +403,36 @@ def runs(given: Given) -> int:
     return 0
 
 
-def _runs(given: Given) -> list[RunRecord]:
+def _runs(destination: Destination) -> list[RunRecord]:
     """Rehearsals too; with --sandbox, nothing but them."""
-    home = context.home(given)
+    home = context.home(destination)
     tried = home / context.SANDBOX_HOME
     found = pipeline.runs(home)
-    if not given["sandbox"] and pipeline.runs_called(tried, ""):
+    if not destination.sandbox and pipeline.runs_called(tried, ""):
         found += pipeline.runs(tried)
         found.sort(key=lambda record: record.header.created_at, reverse=True)
     return found
 
 
-def _is_wanted(record: RunRecord, given: Given) -> bool:
+def _is_wanted(record: RunRecord, options: RunsOptions) -> bool:
     """Whether a run is one of those asked for; days are those of the zone of its sheet."""
     header = record.header
     day = datetime.fromtimestamp(header.created_at, zone(header.tz)).date()
-    since, until = given["since"], given["until"]
-    name = (given["name"] or "").casefold()
+    since, until = options.since, options.until
+    name = (options.name or "").casefold()
     return (
-        given["state"] in {None, json_output.state(record)}
+        options.state in {None, json_output.state(record)}
         and name in Path(header.sheet.replace("\\", "/")).name.casefold()
         and (since is None or since <= day)
         and (until is None or day <= until)
     )
 
 
-def show(run: str, given: Given) -> int:
+def show(run: str, options: ShowOptions) -> int:
     """Show what a run came to; with --only, its rows that ended so."""
-    told = output(given)
-    run, given = context.located(run, given)
-    home, only = context.home(given), given["only"] or frozenset()
+    told = output(options.output)
+    run, destination = context.located(run, options.destination)
+    home, only = context.home(destination), options.only
     account, rows = pipeline.outcomes(home, run, lang=current_translator().lang)
     listed = [row for row in rows if row.status in only]
     if told.as_json:
@@ -433,7 +442,7 @@ def show(run: str, given: Given) -> int:
     calling(account.names)
     told.show(*summary_lines(account, render.before(rows, account.run), tz, told.symbols))
     if only:
-        most = None if given["all_"] else render.PROBLEMS_MOST
+        most = None if options.lists_all else render.PROBLEMS_MOST
         told.show(Text(""), *row_lines(listed, most=most))
     page = command(
         "bulkcast",
@@ -447,25 +456,25 @@ def show(run: str, given: Given) -> int:
     return 0
 
 
-def results(run: str, given: Given) -> int:
+def results(run: str, options: ResultsOptions) -> int:
     """Write the result sheet of a run again; with --by, count its rows by a column."""
-    told = output(given)
-    run, given = context.located(run, given)
-    home, by = context.home(given), given["by"]
-    _require_chosen_alone(given)
+    told = output(options.output)
+    run, destination = context.located(run, options.destination)
+    home, by = context.home(destination), options.by
+    _require_chosen_alone(options)
     if by:
         return _counted(told, pipeline.crosstab(home, run, by))
-    if given["results"] and given["results"].suffix.lower() in _PAGES:
-        return _paged(told, run, given)
-    chosen = given["results"] or given["force"]
-    existing: Any = context.existing(given) if chosen else "keep"
+    if options.results and options.results.suffix.lower() in _PAGES:
+        return _paged(told, home, run, options.results, options.existing)
+    chosen = options.results or options.existing == "replace"
+    existing: Existing | Literal["keep"] = options.existing if chosen else "keep"
     report = pipeline.results(
         home,
         run,
-        target=given["results"],
+        target=options.results,
         existing=existing,
-        only=given["only"] or frozenset(),
-        lang=given["lang"],
+        only=options.only,
+        lang=options.output.lang,
     )
     if told.as_json:
         told.document(json_output.dump(json_output.run(report)))
@@ -476,27 +485,27 @@ def results(run: str, given: Given) -> int:
 _PAGES: Final = frozenset({".html", ".htm"})
 
 
-def _require_chosen_alone(given: Given) -> None:
+def _require_chosen_alone(options: ResultsOptions) -> None:
     """Refuse --only beside what tells of all rows, or without a name of its own for the sheet.
 
     Raises:
         UsageError: it stands so.
 
     """
-    target: Path | None = given["results"]
-    if not given["only"] or (target and target.suffix.lower() not in _PAGES and not given["by"]):
+    target: Path | None = options.results
+    if not options.only or (target and target.suffix.lower() not in _PAGES and not options.by):
         return
     said = "--only writes a sheet of those rows: name it with -o, as .xlsx, .csv or .tsv"
     raise click.UsageError(tr(said))
 
 
-def _paged(told: Output, run: str, given: Given) -> int:
+def _paged(told: Output, home: Path, run: str, target: Path, existing: Existing) -> int:
     """Write what a run came to as a page."""
     written = pipeline.page(
-        context.home(given),
+        home,
         run,
-        given["results"],
-        existing=context.existing(given),
+        target,
+        existing=existing,
         lang=current_translator().lang,
     )
     if told.as_json:
@@ -512,10 +521,10 @@ def _counted(told: Output, table: reporter.Crosstab) -> int:
     return 0
 
 
-def doctor(given: Given) -> int:
+def doctor(options: DoctorOptions) -> int:
     """Check ClassIn, credentials, clock and the ledger; the exit status."""
-    told = output(given)
-    found = asyncio.run(_examine(given))
+    told = output(options.output)
+    found = asyncio.run(_examine(options.destination))
     if told.as_json:
         told.document(json_output.dump(json_output.diagnosis(found)))
     told.show(render.findings(found, told.symbols))
@@ -523,16 +532,16 @@ def doctor(given: Given) -> int:
         wrong = tuple(finding for finding in found.findings if not finding[1])
         told.trouble(render.findings(replace(found, findings=wrong), told.symbols))
     if not told.as_json:
-        told.say(
-            Text(tr("Runs are kept in {folder}", folder=shown(os.fspath(context.home(given)))))
-        )
+        home = os.fspath(context.home(options.destination))
+        told.say(Text(tr("Runs are kept in {folder}", folder=shown(home))))
     return found.exit_status
 
 
-async def _examine(given: Given) -> Diagnosis:
+async def _examine(destination: Destination) -> Diagnosis:
     try:
-        wanted = context.config(given)
+        wanted = context.config(destination)
     except CannotStart as exc:
-        return pipeline.doctor_without(exc, context.home(given), lang=current_translator().lang)
-    async with context.connected(wanted, given) as config:
+        home = context.home(destination)
+        return pipeline.doctor_without(exc, home, lang=current_translator().lang)
+    async with context.connected(wanted, destination) as config:
         return await pipeline.doctor(config, lang=current_translator().lang)

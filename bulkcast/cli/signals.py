@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a run gracefully, the second at once."""
 
 import signal
 import threading
@@ -17,19 +17,19 @@ _NAMES: Final = ("SIGTERM", "SIGHUP")
 
 
 class Terminated(BaseException):
-    """The command was asked to end, by somebody else than its user; like KeyboardInterrupt."""
+    """A signal ended the command; like KeyboardInterrupt, but not from the keyboard."""
 
     exit_status: Final = _STATUS
 
 
 class TerminationRequest:
-    """Whether a command was asked to end."""
+    """Whether a signal has asked the command to end."""
 
     def __init__(self) -> None:
         self._is = False
 
     def quit(self, _number: int, _frame: FrameType | None) -> None:
-        """A signal came.
+        """Handle a signal.
 
         Raises:
             Terminated: always.
@@ -39,15 +39,15 @@ class TerminationRequest:
         raise Terminated
 
     def behind(self, exc: BaseException) -> BaseException:
-        """What ended a command that `exc` came out of.
+        """The signal that caused `exc`, or `exc` itself.
 
-        A signal may come in the middle of an import, and what is written in C, or makes a class,
-        tells of it as an ImportError or a RuntimeError, with the cause or without.
+        A signal may arrive during an import; C code and class creation then raise an ImportError
+        or a RuntimeError, with or without the cause.
         """
         if isinstance(exc, BulkcastError):
             return exc
         seen: BaseException | None = exc
-        passed: set[int] = set()  # one that is raised from its own consequence goes in a circle
+        passed: set[int] = set()  # chains of causes may be circular
         while seen is not None and id(seen) not in passed:
             passed.add(id(seen))
             if isinstance(seen, KeyboardInterrupt | Terminated):
@@ -64,7 +64,7 @@ def in_order() -> Iterator[TerminationRequest]:
         yield asked
         return
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    # nohup has SIGHUP ignored, and that is to stay so.
+    # nohup ignores SIGHUP; keep it so.
     deadly = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]
     before = {n: signal.signal(n, asked.quit) for n in deadly}
     try:
@@ -80,18 +80,18 @@ as a polite kill does.  Not every system has all of them."""
 
 
 class Stoppable(Protocol):
-    """What can be asked to end in order; `pipeline.Control` can."""
+    """Can be stopped gracefully, such as `pipeline.Control`."""
 
     def stop(self, exit_status: int) -> None:
-        """Begin nothing more."""
+        """Start nothing more."""
 
 
 @contextmanager
 def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
-    """Pass signals on to `control` while the block runs, and say so with `tell`.
+    """Pass signals on to `control` while the block runs, and report them with `tell`.
 
-    The current task is cancelled by the second one, and no further one does anything.  To be
-    entered in the main thread, inside the event loop.
+    The second signal cancels the current task; further ones have no effect.  Enter it in the main
+    thread, inside the event loop.
     """
     import asyncio
 
@@ -118,7 +118,7 @@ def heeding(control: Stoppable, tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        received += _ENOUGH  # what is still on its way to the loop comes too late
+        received += _ENOUGH  # signals the loop has not handled yet come too late
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -133,6 +133,6 @@ _SECOND: Final = marked("Stopping at once: rows that were on their way end uncon
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
     numbers = [getattr(signal, name) for name in _STATUSES if hasattr(signal, name)]
-    # nohup has SIGHUP ignored, and that is to stay so.
+    # nohup ignores SIGHUP; keep it so.
     heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in heard}

@@ -1,6 +1,6 @@
-"""The words of a state on a screen, and what they may be typed as.
+"""The displayed words of states, and the words accepted as input.
 
-What programs read (the result sheet's status column, JSON) has one spelling in every language.
+In the result sheet's status column and in JSON they are the same in every language.
 """
 
 import re
@@ -30,7 +30,7 @@ _STATES: Final[Mapping[str, str]] = {
     "purged": marked("purged"),
 }
 STATES: Final = tuple(_STATES)
-"""How far a run can be, in the words of `runs --json`."""
+"""The states of a run, in the words of `runs --json`."""
 
 _REASONS: Final[Mapping[str, str]] = {
     "outage": marked("outage"),
@@ -46,7 +46,7 @@ _REASONS: Final[Mapping[str, str]] = {
 
 
 def status_said(status: RowStatus) -> str:
-    """How a row ended, in the language spoken.
+    """A row's status in the current language.
 
     >>> status_said(RowStatus.TOO_LATE)
     'too late'
@@ -55,7 +55,7 @@ def status_said(status: RowStatus) -> str:
 
 
 def status_written(status: RowStatus) -> str:
-    """The same, with the word that stands in the result sheet where that is another language's."""
+    """The same, with the word of the result sheet if that differs."""
     word = status_said(status)
     return (
         word
@@ -65,22 +65,22 @@ def status_written(status: RowStatus) -> str:
 
 
 def state_said(state: str) -> str:
-    """How far a run is, in the language spoken."""
+    """The state of a run in the current language."""
     return tr(_STATES[state])
 
 
 def reason_said(reason: str) -> str:
-    """Why a run stopped, in one word of the language spoken."""
+    """Why a run stopped, in one word of the current language."""
     return tr(_REASONS.get(reason, reason))
 
 
 def statuses() -> tuple[str, ...]:
-    """Every status as it may be typed, in the language spoken."""
+    """Every status as it can be typed, in the current language."""
     return _offered(RowStatus, _STATUSES)
 
 
 def states() -> tuple[str, ...]:
-    """Every state of a run as it may be typed, in the language spoken."""
+    """Every state of a run as it can be typed, in the current language."""
     return _offered(STATES, _STATES)
 
 
@@ -93,13 +93,13 @@ def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def status_of(word: str) -> RowStatus | None:
-    """The status that a word of a sheet or a screen means, in any language; None for none."""
+    """The status that a written or displayed word means, in any language; None if unknown."""
     found = _meant(word, _STATUSES)
     return None if found is None else RowStatus(found)
 
 
 def state_of(word: str) -> str | None:
-    """The state of a run that a word means, in any language; None for none."""
+    """The state of a run that a word means, in any language; None if unknown."""
     return _meant(word, _STATES)
 
 

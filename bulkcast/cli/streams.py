@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
 _READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
-"""What writing fails with once nobody reads: EIO where the terminal is gone, EINVAL on Windows."""
+"""Errors of writing without a reader: EIO if the terminal is gone, EINVAL on Windows."""
 
 
 class BrokenPipeSafeStream(io.TextIOBase):
-    """A stream that goes on in silence once its reader has left, or once it takes no more.
+    """A stream that drops its output once its reader has left or writing has failed.
 
-    `failure` is why it takes no more, where its reader has not left; `told`: that was said.
+    `failure` is why writing failed, unless the reader has left; `told`: it was reported.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -27,15 +27,15 @@ class BrokenPipeSafeStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # the attribute is only read here
-        """The encoding beneath; UTF-8 where it does not tell."""
+        """The underlying encoding; UTF-8 if unknown."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
-        """Whether a person may be looking."""
+        """Whether the stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The descriptor beneath."""
+        """The underlying file descriptor."""
         return self._stream.fileno()
 
     def writable(self) -> bool:
@@ -44,18 +44,18 @@ class BrokenPipeSafeStream(io.TextIOBase):
 
     @property
     def buffer(self) -> BinaryIO:
-        """What takes bytes: click writes a shell's completions so."""
+        """The binary stream, which click uses for shell completion."""
         return self._stream.buffer
 
     def write(self, text: str) -> int:
-        """Write `text`, or drop it where nobody reads."""
+        """Write `text`, or drop it if there is no reader."""
         with self._surviving():
             if not self._deserted:
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what is buffered; nothing where the stream is closed, as when Python ends."""
+        """Flush the buffer; do nothing if the stream is closed, as at Python's exit."""
         with self._surviving():
             if not (self._deserted or self._stream.closed):
                 self._stream.flush()
@@ -71,7 +71,7 @@ class BrokenPipeSafeStream(io.TextIOBase):
             self._silence()
 
     def _silence(self) -> None:
-        """Let what is still buffered go nowhere, so that the exit does not stumble over it."""
+        """Discard the buffer, so that flushing it at exit does not fail."""
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
@@ -79,14 +79,14 @@ class BrokenPipeSafeStream(io.TextIOBase):
 
 
 def make_safe() -> None:
-    r"""Give both streams an encoding that takes any text, and let them survive their readers.
+    r"""Make both streams accept any text and survive the loss of their readers.
 
-    Redirected, they are UTF-8, as files and pipes are expected to be wherever they are read later;
-    on a console its own encoding stays, and what that lacks is written as `\u2713`.
+    Redirected, they are UTF-8, as is expected of files and pipes; a console keeps its own encoding,
+    and characters missing there are written as `\u2713`.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started us, or there is no console
+        if stream is None:  # closed by the parent process, or there is no console
             stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the very end
         if isinstance(stream, io.TextIOWrapper):
             encoding = None if stream.isatty() else "utf-8"
@@ -96,7 +96,7 @@ def make_safe() -> None:
 
 
 def failure(name: str) -> OSError | None:
-    """Why `stdout` or `stderr` takes no more, after what is still buffered was handed on."""
+    """Why `stdout` or `stderr` cannot be written, after a flush; None if it can."""
     stream = getattr(sys, name)
     if not isinstance(stream, BrokenPipeSafeStream):
         return None
@@ -105,7 +105,7 @@ def failure(name: str) -> OSError | None:
 
 
 def untold() -> Iterator[tuple[str, OSError]]:
-    """The streams that take no more, each with the reason, and each once in a process."""
+    """The streams that cannot be written, with the reason; each once in a process."""
     for name in ("stdout", "stderr"):
         why, stream = failure(name), getattr(sys, name)
         if why and not stream.told:
@@ -114,7 +114,7 @@ def untold() -> Iterator[tuple[str, OSError]]:
 
 
 def complain(text: str, *, as_json: bool) -> None:
-    """Write a line on stderr; on stdout where that takes no more, unless an object stands there."""
+    """Write a line to stderr, or if that fails to stdout, unless stdout holds JSON."""
     sys.stderr.write(text + "\n")
     if failure("stderr") and not as_json:
         sys.stdout.write(text + "\n")
@@ -131,5 +131,5 @@ def can_show(text: str, stream: TextIO) -> bool:
 
 
 def is_interactive() -> bool:
-    """Whether a person can read a question and answer it."""
+    """Whether the user can see a question and answer it."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())

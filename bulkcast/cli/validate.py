@@ -4,48 +4,54 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.cli import context, json_output, plan_view, render
+from bulkcast.cli import context, render
 from bulkcast.cli.console import Output, Symbols, command, output, shown, whole
-from bulkcast.cli.context import Given
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.cli.plan_view import plan as planned_rows
-from bulkcast.cli.plan_view import row_by_row
+from bulkcast.cli.options import Destination, PlanOptions, ValidateOptions
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Severity
-from bulkcast.pacing import DEFAULT_RATE, parse_rate
-from bulkcast.pipeline import Prepared, Validation, write_plan, zone
-from bulkcast.planner.summary import PlanSummary, Schedule
+from bulkcast.model import Institution, Severity
+from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.pipeline import Prepared, Validation, zone
+
+if TYPE_CHECKING:
+    from bulkcast.planner.summary import PlanSummary, Schedule
 
 Checked = Prepared | Validation
 """A sheet that was read and checked."""
 
 
-def validate(sheet: Path, given: Given) -> int:
+def validate(sheet: Path, options: ValidateOptions) -> int:
     """List every problem of the sheet; the exit status."""
-    told = output(given)
+    told = output(options.output)
     report = pipeline.check_sheet(
-        sheet, context.sheet_options(given), home=context.home(given), account=_anyone
+        sheet,
+        options.sheet,
+        home=context.home(Destination(sandbox=False)),
+        account=_anyone,
     )
     found, foreseen = report.validation, report.schedule
     calling(found.names)
     if report.is_rehearsed:
         _tell_rehearsed(told, sheet)
     if told.as_json:
+        from bulkcast.cli import json_output
+
         document = json_output.validation(found, foreseen.forecast if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
-    show_problems(told, found, most=None if given["all_"] else render.PROBLEMS_MOST)
+    show_problems(told, found, most=None if options.lists_all else render.PROBLEMS_MOST)
     show_verdict(told, found)
     if foreseen:
-        _foresee(told, foreseen, given["tz"])
+        _foresee(told, foreseen, options.sheet.tz)
     told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
@@ -68,8 +74,10 @@ def _tell_rehearsed(told: Output, sheet: Path) -> None:
     )
 
 
-def _foresee(told: Output, foreseen: Schedule, tz: str) -> None:
+def _foresee(told: Output, foreseen: "Schedule", tz: str) -> None:
     """What would come too late if the valid rows were sent now."""
+    from bulkcast.cli import plan_view
+
     if foreseen.sent:
         told.show(plan_view.pace(foreseen, DEFAULT_RATE, zone(tz), tz))
     told.show(*plan_view.in_time(foreseen), *plan_view.locked(foreseen, zone(tz), told.symbols))
@@ -138,36 +146,37 @@ def _next(prepared: Validation, n: int) -> Text:
 # ------------------------------------------------------------------ plan
 
 
-def plan(sheet: Path, given: Given) -> int:
+def plan(sheet: Path, options: PlanOptions) -> int:
     """Show what would be sent, and freeze it where that is asked for; the exit status."""
-    told = output(given)
-    rate = parse_rate(given["rate"])
-    config = _institution(given)
+    from bulkcast.cli import json_output, plan_view
+
+    told = output(options.output)
+    config = _institution(options)
     prepared = pipeline.prepare_run(
         sheet,
-        context.sheet_options(given),
-        context.selection(given),
-        context.plan_options(given),
-        home=context.home(given),
+        options.sheet,
+        options.selection,
+        context.plan_options(options.recall),
+        home=context.home(options.destination),
         account=lambda: config,
-        review=require_results if given["only"] else None,
+        review=require_results if options.selection.statuses else None,
         keep_cells=True,
     ).prepared
     calling(prepared.names)
     now = time.time()
-    planned = prepared.summary(rate=rate, now=now)
+    planned = prepared.summary(rate=options.rate, now=now)
     if told.as_json:
         told.document(json_output.dump(json_output.plan(prepared, planned)))
     show_remarks(told, prepared)
     show_doubts(told, prepared)
     show_ignored(told.show, prepared)
-    told.show(*planned_rows(planned, told.symbols))
-    show_outlook(told.show, prepared, planned, rate, told.symbols)
+    told.show(*plan_view.plan(planned, told.symbols))
+    show_outlook(told.show, prepared, planned, options.rate, told.symbols)
     if told.verbose and config:
-        told.show(*row_by_row(prepared, told.symbols))
-    _tell_limits(told, prepared, planned, given)
-    if given["out"] and config:
-        _freeze(told, prepared, config, given, now)
+        told.show(*plan_view.row_by_row(prepared, told.symbols))
+    _tell_limits(told, prepared, planned, options)
+    if options.out and config:
+        _freeze(told, prepared, config.institution, options, options.out)
     return prepared.exit_status
 
 
@@ -192,7 +201,7 @@ def require_results(prepared: Prepared) -> None:
         )
 
 
-def _institution(given: Given) -> Config | None:
+def _institution(options: PlanOptions) -> Config | None:
     """Whose memory is asked, and whom a plan file is for; None where no one is named.
 
     Raises:
@@ -200,9 +209,9 @@ def _institution(given: Given) -> Config | None:
 
     """
     try:
-        return configuration.load(os.environ, profile=given["profile"])
+        return configuration.load(os.environ, profile=options.destination.profile)
     except CannotStart:
-        if given["out"] or given["profile"] or context.remembers(given):
+        if options.out or options.destination.profile or options.recall.is_asked:
             raise
         return None
 
@@ -210,11 +219,13 @@ def _institution(given: Given) -> Config | None:
 def show_outlook(
     show: Callable[..., None],
     prepared: Prepared,
-    planned: PlanSummary,
+    planned: "PlanSummary",
     rate: float,
     symbols: Symbols,
 ) -> None:
     """The order, how long it takes, and what comes too late."""
+    from bulkcast.cli import plan_view
+
     name = prepared.options.tz
     tz = zone(name)
     if planned.sent:
@@ -224,10 +235,12 @@ def show_outlook(
     show(*plan_view.late(planned.schedule, tz, symbols))
 
 
-def _tell_limits(told: Output, prepared: Prepared, planned: PlanSummary, given: Given) -> None:
+def _tell_limits(
+    told: Output, prepared: Prepared, planned: "PlanSummary", options: PlanOptions
+) -> None:
     """What the plan does not say or cannot know."""
     show_where_wrong(told, prepared)
-    if given["changed_only"] and planned.unchanged:
+    if options.recall.changed_only and planned.unchanged:
         told.say(Text(tr(NOT_SEEN)))
     if planned.sent:
         mark = prepared.plan.fingerprint[:16]
@@ -250,14 +263,16 @@ NOT_SEEN = marked(
 )
 
 
-def _freeze(told: Output, prepared: Prepared, config: Config, given: Given, now: float) -> None:
-    path = write_plan(
+def _freeze(
+    told: Output, prepared: Prepared, institution: Institution, options: PlanOptions, out: Path
+) -> None:
+    path = pipeline.write_plan(
         prepared,
-        config.institution,
-        given["out"],
-        selection=context.selection(given),
-        existing=context.existing(given),
-        made_at=now,
+        institution,
+        out,
+        selection=options.selection,
+        existing=options.existing,
+        made_at=time.time(),
     )
     told.say(
         whole(tr("Plan: "), shown(path)),
@@ -265,7 +280,7 @@ def _freeze(told: Output, prepared: Prepared, config: Config, given: Given, now:
             tr(
                 "For {where}. It holds the passwords of the sheet as they are, so that it can be"
                 " sent; only you can read it.",
-                where=render.institution_said(config.institution),
+                where=render.institution_said(institution),
             )
         ),
         whole(

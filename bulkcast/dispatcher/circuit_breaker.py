@@ -11,12 +11,12 @@ from bulkcast.model import Outcome, ReplyClass, Request, RequestKey, RowStatus, 
 from bulkcast.protocol import signs_differ
 
 _WINDOW: Final = 20
-_SHARE: Final = 0.6
-_ROWS: Final = 10
-"""Different rows that must have stayed unanswered before it is called an outage."""
+_UNANSWERED_SHARE: Final = 0.6
+_UNANSWERED_ROWS: Final = 10
+"""Different rows that must have stayed unanswered before this counts as an outage."""
 _CONNECT_FAILURES: Final = 5
 _CANARIES: Final = 5
-"""Different rows that, sent alone at the start, stayed unanswered."""
+"""Different rows whose canaries stayed unanswered before this counts as an outage."""
 _PROBE_FIRST_S: Final = 5.0
 _PROBE_MOST_S: Final = 60.0
 
@@ -30,14 +30,14 @@ class BreakerState(Enum):
 
 
 def is_unanswered(verdict: Verdict) -> bool:
-    """Whether ClassIn itself said nothing: a code of its own, even 104, is an answer."""
+    """Whether ClassIn itself did not answer: any reply code, even 104, is an answer."""
     if verdict.kind is ReplyClass.MAINTENANCE:
         return True
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
 def seen(verdict: Verdict) -> str:
-    """What was seen in place of an answer.
+    """Describe what came in place of an answer.
 
     >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
     'HTTP 503'
@@ -49,54 +49,57 @@ def seen(verdict: Verdict) -> str:
 
 
 class CircuitBreaker:
-    """What the last answers say about the way to ClassIn."""
+    """Tells from the last answers whether ClassIn can be reached."""
 
     def __init__(self) -> None:
         self.state = BreakerState.HALF_OPEN
         self.opened_at = math.inf
         self.probe_at = -math.inf
-        """When, unless the breaker is closed, the next single request may start."""
-        self._dark: Verdict | None = None
+        """Unless closed: when the next probe may start, on the event loop's clock."""
+        self._last_unanswered: Verdict | None = None
         self._recent: deque[tuple[RequestKey, bool]] = deque(maxlen=_WINDOW)
         self._connect_failures = 0
         self._probes = 0
         self._proven = False
-        self._dark_canaries: set[RequestKey] = set()
+        self._failed_canaries: set[RequestKey] = set()
 
     def observe(self, key: RequestKey, verdict: Verdict, now: float, chance: float) -> None:
-        """Take one answer, or its absence, into account.
+        """Count one answer, or its absence.
 
-        `chance` in [0, 1) spreads the probes.
+        `chance` in [0, 1) spreads the probes over time.
         """
         unanswered = is_unanswered(verdict)
         self._connect_failures = (
             self._connect_failures + 1 if unanswered and not verdict.connected else 0
         )
         self._proven = self._proven or verdict.proves_access
-        self._dark = verdict if unanswered else self._dark
+        self._last_unanswered = verdict if unanswered else self._last_unanswered
         if not unanswered:
             self._recent.append((key, False))
-            self._clear()
+            self._observe_answer()
         elif self.state is BreakerState.CLOSED:
             self._recent.append((key, True))
             if self._is_outage(verdict):
-                self._park(now, chance)
+                self._open(now, chance)
         else:
-            self._still_dark(key, verdict, now, chance)
+            self._observe_failed_probe(key, verdict, now, chance)
 
     @property
     def seen(self) -> str:
-        """What came last in place of an answer, in words; empty where nothing did."""
-        return seen(self._dark) if self._dark else ""
+        """What last came in place of an answer, in words; empty if ClassIn always answered."""
+        return seen(self._last_unanswered) if self._last_unanswered else ""
 
     @property
     def is_maintenance(self) -> bool:
-        """Whether what came last in place of an answer says that ClassIn is being maintained."""
-        return self._dark is not None and self._dark.kind is ReplyClass.MAINTENANCE
+        """Whether the last missing answer was due to maintenance."""
+        return (
+            self._last_unanswered is not None
+            and self._last_unanswered.kind is ReplyClass.MAINTENANCE
+        )
 
-    def _clear(self) -> None:
+    def _observe_answer(self) -> None:
         self.opened_at, self.probe_at, self._probes = math.inf, -math.inf, 0
-        self._dark_canaries.clear()
+        self._failed_canaries.clear()
         if self.state is BreakerState.OPEN:
             self._recent.clear()
         self.state = BreakerState.CLOSED if self._proven else BreakerState.HALF_OPEN
@@ -104,22 +107,27 @@ class CircuitBreaker:
     def _is_outage(self, verdict: Verdict) -> bool:
         if verdict.kind is ReplyClass.MAINTENANCE or self._connect_failures >= _CONNECT_FAILURES:
             return True
-        silent = [key for key, unanswered in self._recent if unanswered]
-        return len(silent) >= _SHARE * _WINDOW and len(set(silent)) >= _ROWS
+        unanswered_keys = [key for key, unanswered in self._recent if unanswered]
+        return (
+            len(unanswered_keys) >= _UNANSWERED_SHARE * _WINDOW
+            and len(set(unanswered_keys)) >= _UNANSWERED_ROWS
+        )
 
-    def _park(self, now: float, chance: float) -> None:
+    def _open(self, now: float, chance: float) -> None:
         self.state, self.opened_at, self._probes = BreakerState.OPEN, now, 0
         self._schedule_probe(now, chance)
 
-    def _still_dark(self, key: RequestKey, verdict: Verdict, now: float, chance: float) -> None:
-        """A canary or a probe failed."""
+    def _observe_failed_probe(
+        self, key: RequestKey, verdict: Verdict, now: float, chance: float
+    ) -> None:
+        """Count a canary or a probe that failed."""
         if self.state is BreakerState.OPEN:
             self._schedule_probe(now, chance)
             return
-        self._dark_canaries.add(key)
-        different = len(self._dark_canaries) >= _CANARIES
+        self._failed_canaries.add(key)
+        different = len(self._failed_canaries) >= _CANARIES
         if different or self._is_outage(verdict):
-            self._park(now, chance)
+            self._open(now, chance)
 
     def _schedule_probe(self, now: float, chance: float) -> None:
         gap = min(_PROBE_MOST_S, _PROBE_FIRST_S * 2.0 ** min(self._probes, 10))
@@ -132,19 +140,23 @@ class CircuitBreaker:
 
 
 CREDENTIALS_AT_START: Final = 2
-"""Different rows refused for their signature before any success: the secret is wrong.  Not one:
-official samples disagree about signing long texts, so a single row may be its own reason."""
+"""Rows refused for their signature before any success, after which the secret is called wrong.
+
+Not one: official samples disagree about signing long texts, so the row may be to blame."""
 CREDENTIALS_LATER: Final = 3
+"""The same, after a success."""
 SAME_REFUSAL: Final = 20
+"""Equal refusals in a row that stop the run."""
 FEATURE_REFUSALS: Final = 5
+"""Refusals in a row after which the institution is taken to lack a feature."""
 
 _SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
-_OF_THIS_ROW: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
-"""Refusals that one row alone may be the reason of; an edition code may name no feature."""
+_ROW_REFUSALS: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
+"""Refusals that may concern one row only; an edition code may name no feature."""
 
 
 class StopConditions:
-    """Counts refusals in a row."""
+    """Counts refusals in a row: of credentials, of the same kind, of a feature."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -152,31 +164,31 @@ class StopConditions:
         """Whether an answer has shown that credentials and clock are right."""
         self._credentials = 0
         self._refusal = ""
-        self._same = ("", 0)
+        self._repeated = ("", 0)
         self._features: Counter[str] = Counter()
-        self._open: dict[str, str] = {}
+        self._missing_features: dict[str, str] = {}
 
     def observe(self, request: Request, verdict: Verdict) -> Stop | None:
-        """Take one answer into account; a `Stop` where it speaks of every row."""
+        """Count one answer; return a `Stop` if it concerns every row."""
         if verdict.proves_access:
             self.proven, self._credentials = True, 0
         if verdict.kind in _SUCCESS:
-            self._succeeded(request)
+            self._observe_success(request)
             return None
         if verdict.kind is ReplyClass.STOP:
             return Stop("refused", verdict.code, verdict.args)
         if verdict.kind is ReplyClass.CREDENTIALS:
-            # A text that may be signed in two ways is the row's own matter, not the secret's.
-            alone = signs_differ(request.body)
-            return self._count_refusal(verdict) if alone else self._count_credentials(verdict)
+            # A text that can be signed in two ways may be refused although the secret is right.
+            own_matter = signs_differ(request.body)
+            return self._count_refusal(verdict) if own_matter else self._count_credentials(verdict)
         if verdict.kind is ReplyClass.INSTITUTION and self._count_features(request, verdict):
             return None
-        if verdict.kind in _OF_THIS_ROW:
+        if verdict.kind in _ROW_REFUSALS:
             return self._count_refusal(verdict)
         return None
 
-    def _succeeded(self, request: Request) -> None:
-        self._same = ("", 0)
+    def _observe_success(self, request: Request) -> None:
+        self._repeated = ("", 0)
         if self._features:
             for key in switched_on(request):
                 self._features.pop(key, None)
@@ -188,33 +200,33 @@ class StopConditions:
         return Stop("credentials", verdict.code) if self._credentials >= most else None
 
     def _count_refusal(self, verdict: Verdict) -> Stop | None:
-        code, n = self._same
-        self._same = (verdict.code, n + 1 if code == verdict.code else 1)
-        if self._same[1] < SAME_REFUSAL:
+        code, n = self._repeated
+        self._repeated = (verdict.code, n + 1 if code == verdict.code else 1)
+        if self._repeated[1] < SAME_REFUSAL:
             return None
         return Stop("guard", "run.systematic", {"n": str(SAME_REFUSAL), "code": verdict.code})
 
     def _count_features(self, request: Request, verdict: Verdict) -> bool:
-        """Count it against the features the request switches on; whether there is one to blame."""
+        """Count a refusal against the features the request switches on; False if there is none."""
         known = self._endpoint.by_code[int(verdict.code)]
-        blamed = switched_on(request) & frozenset(known.features)
-        for key in blamed:
+        suspects = switched_on(request) & frozenset(known.features)
+        for key in suspects:
             self._features[key] += 1
             if self._features[key] >= FEATURE_REFUSALS:
-                self._open.setdefault(key, verdict.code)
-        return bool(blamed)
+                self._missing_features.setdefault(key, verdict.code)
+        return bool(suspects)
 
     def credentials_refused(self) -> Stop | None:
-        """At the end: a run too short to be sure, in which nothing but refusals came."""
-        doubtful = self._credentials and not self.proven
-        return Stop("credentials", self._refusal) if doubtful else None
+        """At the end of a run: a `Stop` if credentials were refused and never accepted."""
+        only_refusals = self._credentials and not self.proven
+        return Stop("credentials", self._refusal) if only_refusals else None
 
-    def blocks(self, request: Request) -> Outcome | None:
-        """How a request ends unsent, where it switches on what the institution lacks."""
-        if not self._open:  # as good as always
+    def outcome_if_blocked(self, request: Request) -> Outcome | None:
+        """The outcome of a request that switches on a missing feature; None for any other."""
+        if not self._missing_features:  # nearly always
             return None
-        for key in sorted(switched_on(request) & self._open.keys()):
-            args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._open[key]}
+        for key in sorted(switched_on(request) & self._missing_features.keys()):
+            args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._missing_features[key]}
             return Outcome(RowStatus.NOT_SENT, "run.feature_missing", args)
         return None
 

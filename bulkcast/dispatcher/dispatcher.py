@@ -30,119 +30,113 @@ from bulkcast.model import (
     Text,
     Verdict,
 )
-from bulkcast.pacing import Pacer
+from bulkcast.pacing import CONCURRENCY, MAX_OUTAGE_S, Pacer
 from bulkcast.planner import deadlines
 from bulkcast.protocol import Listener, judge, own_secrets
 from bulkcast.write_ordering import PendingWrites, ahead_of
 
-MAX_OUTAGE_S: Final = 45 * 60.0
-"""Half an hour's outage is survived with time to spare."""
 
+def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
+    """The sort key of probes: rows sent least first, rows never sent last.
 
-def _probed_after(entry: RequestState) -> tuple[bool, bool, int]:
-    """Orders probes: of the rows sent already the one sent least, then rows that were never sent.
-
-    The bound leaves each a last try, for when ClassIn answers again.
+    A row with one attempt left comes after all others, so that it can still succeed afterwards.
     """
-    return entry.attempts >= SENDS_MOST - 1, not entry.attempts, entry.attempts
+    return state.attempts >= SENDS_MOST - 1, not state.attempts, state.attempts
 
 
 class Admission:
-    """Everything a request waits for before it is sent."""
+    """Makes each request wait for the circuit breaker, then for a slot of the pacer."""
 
-    def __init__(self, conditions: ServerState, shutdown: Shutdown, max_outage_s: float) -> None:
-        self._conditions = conditions
+    def __init__(self, server_state: ServerState, shutdown: Shutdown, max_outage_s: float) -> None:
+        self._server_state = server_state
         self._shutdown = shutdown
         self._max_outage_s = max_outage_s
-        self._taken = False
+        self._probe_under_way = False
         self._waiting: dict[RequestKey, RequestState] = {}
         self._next_probe: RequestState | None = None
 
-    async def acquire_probe(self, entry: RequestState) -> bool:
-        """Wait until the circuit breaker allows a request; whether it has to go alone.
+    async def acquire_probe(self, state: RequestState) -> bool:
+        """Wait until the circuit breaker allows a request; return whether it is a probe.
 
-        One that goes alone gives the way free again with `leave`.
+        A probe is sent while nothing else is; it has to call `release_probe` when it is over.
 
         Raises:
             RunStopped: the run is ending.
 
         """
-        self._waiting[entry.request.key] = entry
+        self._waiting[state.request.key] = state
         try:
-            return await self._wait(entry)
+            return await self._wait_for_breaker(state)
         finally:
-            del self._waiting[entry.request.key]
-            if self._next_probe is entry:
+            del self._waiting[state.request.key]
+            if self._next_probe is state:
                 self._next_probe = None
 
-    async def _wait(self, entry: RequestState) -> bool:
-        breaker = self._conditions.breaker
+    async def _wait_for_breaker(self, state: RequestState) -> bool:
+        breaker = self._server_state.breaker
         while not self._shutdown.stopped:
             if breaker.state is BreakerState.CLOSED:
                 return False
             if breaker.open_for(now()) > self._max_outage_s:
-                self._shutdown.request(self._outlasted())
-            elif self._taken:
-                await self._shutdown.change(until=None)
+                self._shutdown.request(self._outage_stop())
+            elif self._probe_under_way:
+                await self._shutdown.wait_for_change(until=None)
             elif now() < breaker.probe_at:
-                await self._shutdown.change(until=breaker.probe_at)
-            elif breaker.state is BreakerState.OPEN and not self._is_next_probe(entry):
-                await self._shutdown.change(until=None)
+                await self._shutdown.wait_for_change(until=breaker.probe_at)
+            elif breaker.state is BreakerState.OPEN and not self._is_next_probe(state):
+                await self._shutdown.wait_for_change(until=None)
             else:
-                self._taken = True
+                self._probe_under_way = True
                 return True
         raise RunStopped
 
-    def _is_next_probe(self, entry: RequestState) -> bool:
-        """Whether the next probe of an outage is this one's; all who wait ask at the same moment.
+    def _is_next_probe(self, state: RequestState) -> bool:
+        """Whether this request is the outage's next probe; all that wait ask at the same moment.
 
-        A probe may be applied without anybody's saying so: few rows share them, in turns.
+        A probe may be applied without an answer, so only a few rows serve as probes, in turns.
         """
         if self._next_probe is None:
-            self._next_probe = min(self._waiting.values(), key=_probed_after)
-        return self._next_probe is entry
+            self._next_probe = min(self._waiting.values(), key=_probe_order)
+        return self._next_probe is state
 
-    def _outlasted(self) -> Stop:
-        """Why the run ends that has waited long enough."""
-        breaker = self._conditions.breaker
+    def _outage_stop(self) -> Stop:
+        """The reason to stop a run that has waited `max_outage_s`."""
+        breaker = self._server_state.breaker
         minutes = f"{self._max_outage_s / 60:.0f}"
         if breaker.is_maintenance:
             return Stop("maintenance", "run.maintenance", {"minutes": minutes}, exit_status=5)
         words = {"minutes": minutes, "what": breaker.seen}
         return Stop("outage", "run.outage", words, exit_status=5)
 
-    def leave(self) -> None:
-        """The request that went alone is back."""
-        self._taken = False
+    def release_probe(self) -> None:
+        """Let the next probe start."""
+        self._probe_under_way = False
         self._shutdown.notify()
 
-    async def acquire_slot(self, entry: RequestState) -> Outcome | None:
-        """Wait for a turn of the pace, and take another if silence was asked for meanwhile.
+    async def acquire_slot(self, state: RequestState) -> Outcome | None:
+        """Wait for a slot of the pacer; take another one if ClassIn asked for a pause meanwhile.
 
-        How the request ends instead, where it needs no turn: a row that would be late by then
-        leaves the turn to the next.
+        Returns the outcome of a request that need not be sent, and None otherwise: a row that
+        would be too late by then leaves the slot to the next one.
 
         Raises:
             RunStopped: the run is ending.
 
         """
-        pacer = self._conditions.pacer
+        pacer = self._server_state.pacer
         while True:
             moment = now()
-            early = self._conditions.ends_already(entry, pacer.due(moment) - moment)
-            if early:
-                return early
-            turn = pacer.reserve(moment)
-            if turn > moment:
-                await self._shutdown.sleep(turn - moment)
+            outcome = self._server_state.outcome_without_sending(state, pacer.due(moment) - moment)
+            if outcome:
+                return outcome
+            slot = pacer.reserve(moment)
+            if slot > moment:
+                await self._shutdown.sleep(slot - moment)
             if self._shutdown.stopped:
                 raise RunStopped
-            if pacer.stands(turn):
-                return self._conditions.ends_already(entry, 0.0)
+            if pacer.stands(slot):
+                return self._server_state.outcome_without_sending(state, 0.0)
 
-
-CONCURRENCY: Final = 32
-"""Requests under way at once: twice what 950 a minute needs when an answer takes 2 s."""
 
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
 """Seconds before each time that ClassIn is asked what time it is, while it gives no answer."""
@@ -168,16 +162,16 @@ class Dispatcher:
         """Get ready for one run.
 
         Args:
-            endpoint: what is called.
+            endpoint: the endpoint to call.
             send: sends one request.
-            journal: what is written down.
-            pacer: when the next request may start.
+            journal: stores intents and outcomes.
+            pacer: decides when the next request may start.
             wall: Unix seconds by this computer's clock.
             concurrency: requests under way at once.
-            max_outage_s: how long an outage is waited out.
-            pending_writes: what earlier programs sent and may yet arrive, on the loop's clock.
+            max_outage_s: seconds an outage is waited out.
+            pending_writes: what earlier runs sent and may still arrive, on the loop's clock.
             chance: numbers in [0, 1).
-            send_by_characters: as `send`, but signs as if characters of long texts were counted.
+            send_by_characters: as `send`, but the signature's length limit counts characters.
 
         """
         self._endpoint = endpoint
@@ -188,17 +182,17 @@ class Dispatcher:
         self._pending_writes = pending_writes or PendingWrites()
         self._concurrency = concurrency
         self._shutdown = Shutdown()
-        self._conditions = ServerState(
+        self._server_state = ServerState(
             endpoint, pacer, wall=wall, chance=chance, max_throttled_s=max_outage_s
         )
-        self._admission = Admission(self._conditions, self._shutdown, max_outage_s)
+        self._admission = Admission(self._server_state, self._shutdown, max_outage_s)
         self._tracker = RequestTracker(journal, self._shutdown, wall)
         self._queue: deque[Request] = deque()
         self._dependents: dict[RequestKey, Request] = {}
         self._repeating: set[RequestKey] = set()
         self._listener = Listener()
 
-    # -------------------------------------------------------------- from outside
+    # -------------------------------------------------------------- public
 
     async def run(
         self,
@@ -207,36 +201,36 @@ class Dispatcher:
         *,
         also_secret: Iterable[str] = (),
     ) -> Mapping[RequestKey, Outcome]:
-        """Send every request and return how each one ended.
+        """Send every request and return the outcome of each.
 
-        What ClassIn says is masked of the secret settings of them all, and of `also_secret`.
-        A cancelled run leaves its outcomes to the journal: what was under way is an intent there.
+        Secret settings of all requests and `also_secret` are masked in ClassIn's messages.
+        A cancelled run leaves its outcomes to the journal; requests under way are intents there.
         """
         requests = tuple(requests)
         self._tracker.open(requests, history or {})
         secrets = (own_secrets(request.body, self._endpoint) for request in requests)
         self._listener = Listener(chain(also_secret, chain.from_iterable(secrets)))
-        self._line_up(requests)
-        self._slots = asyncio.Semaphore(self._concurrency)
+        self._enqueue(requests)
+        self._connections = asyncio.Semaphore(self._concurrency)
         with suppress(RunStopped):
-            await self._ask_the_time()
+            await self._ask_time()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
                 tasks.create_task(self._work())
-        refused = self._conditions.guards.credentials_refused()
+        refused = self._server_state.stop_conditions.credentials_refused()
         if refused:
             self.stop(refused)
         await self._tracker.close([*self._queue, *self._dependents.values()])
         return self._tracker.outcomes
 
     def stop(self, why: Stop) -> None:
-        """Send nothing more; what is under way may finish.  The first reason stays."""
+        """Send nothing more; requests under way may finish.  The first reason stays."""
         self._shutdown.request(why)
 
     @property
     def stopped(self) -> Stop | None:
-        """Why the run ended early; None while or if it did not."""
+        """Why the run ends early; None if it does not."""
         return self._shutdown.stopped
 
     @property
@@ -246,13 +240,13 @@ class Dispatcher:
 
     @property
     def remarks(self) -> list[Text]:
-        """What the user should hear of: a wrong clock, an outage, a pending_writes."""
+        """Remarks for the user: a wrong clock, an outage, requests that waited for older ones."""
         waited = self._pending_writes.remark
-        return [*self._conditions.remarks, *((waited,) if waited else ())]
+        return [*self._server_state.remarks, *((waited,) if waited else ())]
 
     def progress(self) -> Progress:
-        """How far the run is."""
-        moment, breaker = now(), self._conditions.breaker
+        """The progress of the run."""
+        moment, breaker = now(), self._server_state.breaker
         return Progress(
             counts=dict(self._tracker.counts),
             rows=self._tracker.rows,
@@ -270,40 +264,40 @@ class Dispatcher:
 
     @property
     def waiting(self) -> Sequence[Request]:
-        """The requests that have not been tried yet, in sending order."""
+        """The requests not sent yet, in sending order."""
         return list(self._queue)
 
     @property
     def next_turn_s(self) -> float:
-        """Seconds until the next turn that nobody has taken yet."""
+        """Seconds until the next free slot of the pacer."""
         return self._pacer.due(now()) - now()
 
     @property
     def server_time(self) -> float:
-        """What time it is at ClassIn, Unix seconds."""
-        return self._conditions.server_time
+        """The time at ClassIn, Unix seconds."""
+        return self._server_state.server_time
 
-    # -------------------------------------------------------------- in line
+    # -------------------------------------------------------------- queue
 
-    async def _ask_the_time(self) -> None:
-        """Where rows look too late already: it may be this computer's clock that is wrong.
+    async def _ask_time(self) -> None:
+        """Ask for ClassIn's time if rows look too late: this computer's clock may be wrong.
 
-        What is sent can change nothing, and is a turn of the pace like any other.
+        The request cannot change anything, and takes a slot of the pacer like any other.
         """
-        by_own_clock = self.server_time
-        if not any(deadlines.is_late(request.locks_at, by_own_clock) for request in self._queue):
+        by_local_clock = self.server_time
+        if not any(deadlines.is_late(request.locks_at, by_local_clock) for request in self._queue):
             return
         for gap_s in _ASKED_AGAIN_S:
             await self._shutdown.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
             verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)
-            stop = self._conditions.learn_the_time(verdict, reply, now())
+            stop = self._server_state.learn_time(verdict, reply, now())
             if stop:
                 self.stop(stop)
             if stop or verdict.code.isdigit():  # a code of its own
                 return
 
-    def _line_up(self, requests: Sequence[Request]) -> None:
+    def _enqueue(self, requests: Sequence[Request]) -> None:
         keys = {request.key for request in requests}
         for request in requests:
             if request.after in keys:
@@ -312,139 +306,141 @@ class Dispatcher:
                 self._queue.append(request)
 
     async def _work(self) -> None:
-        """Take requests out of the line, each when the one before has had its first try."""
+        """Take requests from the queue, each after the first attempt of the one before."""
         while self._queue and not self.stopped:
-            entry = self._tracker.begin(self._queue.popleft())
-            if self._opens_at(entry) > now():  # and so do not hold up the others
-                self._tasks.create_task(self._when_open(entry))
+            state = self._tracker.begin(self._queue.popleft())
+            if self._opens_at(state) > now():  # it must not delay the others
+                self._tasks.create_task(self._carry_out_when_open(state))
             else:
-                tried = asyncio.Event()
-                self._tasks.create_task(self._carry_out(entry, tried))
-                await tried.wait()
+                first_attempt_over = asyncio.Event()
+                self._tasks.create_task(self._carry_out(state, first_attempt_over))
+                await first_attempt_over.wait()
 
-    async def _when_open(self, entry: RequestState) -> None:
-        """Carry out a request once nothing older can arrive at its classroom any more."""
-        opens_at, moment = self._opens_at(entry), now()
+    async def _carry_out_when_open(self, state: RequestState) -> None:
+        """Carry out a request once no older one can still reach its classroom."""
+        opens_at, moment = self._opens_at(state), now()
         if opens_at > moment:
             try:
-                with self._pending_writes.waiting(entry.request.key, moment, opens_at):
+                with self._pending_writes.waiting(state.request.key, moment, opens_at):
                     await self._shutdown.sleep(opens_at - moment)
             except RunStopped:
                 return
-        await self._carry_out(entry, asyncio.Event())
+        await self._carry_out(state, asyncio.Event())
 
-    def _opens_at(self, entry: RequestState) -> float:
-        return self._pending_writes.opens_at(entry.request.target, entry.request.body)
+    def _opens_at(self, state: RequestState) -> float:
+        return self._pending_writes.opens_at(state.request.target, state.request.body)
 
-    def _let_go(self, follower: RequestState, after: RequestState) -> None:
-        """A request whose classroom another row of the sheet was to set first."""
-        for doubt in after.doubts(self._conditions.clock.skew):
-            self._pending_writes.add(doubt)
-        self._tasks.create_task(self._when_open(follower))
+    def _start_dependent(self, dependent: RequestState, after: RequestState) -> None:
+        """Start a request that had to wait for another row's request to the same classroom."""
+        for attempt in after.unanswered_attempts(self._server_state.clock.skew):
+            self._pending_writes.add(attempt)
+        self._tasks.create_task(self._carry_out_when_open(dependent))
 
-    # -------------------------------------------------------------- tries
+    # -------------------------------------------------------------- attempts
 
-    async def _carry_out(self, entry: RequestState, tried: asyncio.Event) -> None:
-        """Try a request until it has ended; `tried` is set once its first try is over."""
+    async def _carry_out(self, state: RequestState, first_attempt_over: asyncio.Event) -> None:
+        """Send a request until it has an outcome; set the event after its first attempt."""
 
-        async def note(_: RetryCallState) -> None:
-            await self._tracker.record(entry, entry.last)
-            self._repeating.add(entry.request.key)
-            tried.set()
+        async def record_attempt(_: RetryCallState) -> None:
+            await self._tracker.record(state, state.last)
+            self._repeating.add(state.request.key)
+            first_attempt_over.set()
 
-        policy = RetryPolicy(entry, self._pacer.budget, self._shutdown).policy(before_sleep=note)
+        policy = RetryPolicy(state, self._pacer.budget, self._shutdown).policy(
+            before_sleep=record_attempt
+        )
         try:
-            await self._conclude(entry, await policy(self._try, entry))
+            await self._conclude(state, await policy(self._attempt, state))
         except RunStopped:
             return
         finally:
-            self._repeating.discard(entry.request.key)
-            tried.set()
+            self._repeating.discard(state.request.key)
+            first_attempt_over.set()
 
-    async def _try(self, entry: RequestState) -> Verdict | Outcome:
-        """One try, recorded as an intent; an outcome where the request ends without one.
+    async def _attempt(self, state: RequestState) -> Verdict | Outcome:
+        """Make one attempt and return its verdict, or the outcome if it need not be sent.
 
         Raises:
             RunStopped: the run is ending.
 
         """
-        alone = await self._admission.acquire_probe(entry)
+        is_probe = await self._admission.acquire_probe(state)
         try:
-            async with self._slots:
-                found = await self._in_turn(entry, alone=alone)
-                if isinstance(found, Verdict) and entry.is_to_be_recounted(found):
-                    # Signed by the other rule, before others of its kind leave.
-                    await self._tracker.record(entry, found)
+            async with self._connections:
+                found = await self._send_in_slot(state, is_probe=is_probe)
+                if isinstance(found, Verdict) and state.needs_other_counting(found):
+                    # Try the other signing rule before more long texts are sent.
+                    await self._tracker.record(state, found)
                     await self._shutdown.sleep(SAME_AGAIN_S)
-                    found = await self._in_turn(entry, alone=alone)
+                    found = await self._send_in_slot(state, is_probe=is_probe)
                 return found
         finally:
-            if alone:
-                self._admission.leave()
+            if is_probe:
+                self._admission.release_probe()
 
-    async def _in_turn(self, entry: RequestState, *, alone: bool) -> Verdict | Outcome:
-        """What is answered to a request in its turn, or how it ends without one."""
-        early = await self._admission.acquire_slot(entry)
-        return early or self._judge(entry, await self._send_once(entry), alone=alone)
+    async def _send_in_slot(self, state: RequestState, *, is_probe: bool) -> Verdict | Outcome:
+        """Wait for a slot and send; return the verdict, or the outcome if it need not be sent."""
+        outcome = await self._admission.acquire_slot(state)
+        return outcome or self._judge(state, await self._send_once(state), is_probe=is_probe)
 
-    async def _send_once(self, entry: RequestState) -> Reply | NoReply:
-        """Stamp it before the intent is on disk: the ledger has to know how long a stamp lives."""
-        clock = self._conditions.clock
-        self._choose_counting(entry)
-        entry.stamp, entry.sent_at = self._wall(), now()
-        entry.signed = int(entry.stamp + clock.offset)
-        await self._tracker.record_intent(entry, ahead_of(entry.stamp, entry.signed, clock.skew))
+    async def _send_once(self, state: RequestState) -> Reply | NoReply:
+        """Stamp, record the intent, send: the ledger has to know how long the stamp is valid."""
+        clock = self._server_state.clock
+        self._choose_counting(state)
+        state.stamp, state.sent_at = self._wall(), now()
+        state.signed = int(state.stamp + clock.offset)
+        await self._tracker.record_intent(state, ahead_of(state.stamp, state.signed, clock.skew))
         send = self._send
-        if self._send_by_characters and entry.counting == "characters":
+        if self._send_by_characters and state.counting == "characters":
             send = self._send_by_characters
-        return await send(entry.request.body, entry.signed)
+        return await send(state.request.body, state.signed)
 
-    def _choose_counting(self, entry: RequestState) -> None:
-        """By which rule a try is signed: as ClassIn was seen to do, else once by the other."""
+    def _choose_counting(self, state: RequestState) -> None:
+        """Choose what the signature counts: as ClassIn last did, or once the other, if refused."""
         if self._send_by_characters is None:
-            entry.recounted = True
-        elif entry.is_to_be_recounted(entry.last):
-            entry.recounted = True
-            entry.counting = "bytes" if entry.counting == "characters" else "characters"
-        elif not entry.recounted:
-            entry.counting = self._conditions.counting
+            state.counting_switched = True
+        elif state.needs_other_counting(state.last):
+            state.counting_switched = True
+            state.counting = "bytes" if state.counting == "characters" else "characters"
+        elif not state.counting_switched:
+            state.counting = self._server_state.counting
 
-    def _judge(self, entry: RequestState, reply: Reply | NoReply, *, alone: bool) -> Verdict:
-        """What an answer says of its request; what it says of the others is learned."""
+    def _judge(self, state: RequestState, reply: Reply | NoReply, *, is_probe: bool) -> Verdict:
+        """The verdict on a request; the server state learns from the answer, too."""
         verdict = judge(
             reply,
             self._endpoint,
             now=self._wall(),
-            body=entry.request.body,
+            body=state.request.body,
             listener=self._listener,
         )
-        entry.last = verdict
-        before = self._conditions.breaker.state
-        stop = self._conditions.learn(entry, verdict, reply, now(), alone=alone)
+        state.last = verdict
+        before = self._server_state.breaker.state
+        stop = self._server_state.learn(state, verdict, reply, now(), is_probe=is_probe)
         if stop:
             self.stop(stop)
-        elif self._conditions.breaker.state is not before:
+        elif self._server_state.breaker.state is not before:
             self._shutdown.notify()
         return verdict
 
-    async def _conclude(self, entry: RequestState, found: Verdict | Outcome) -> None:
-        """Write down how a request ended."""
+    async def _conclude(self, state: RequestState, found: Verdict | Outcome) -> None:
+        """Record the outcome of a request after its last attempt."""
         if isinstance(found, Outcome):
-            await self._settle(entry, found)
-        elif found.kind is ReplyClass.CREDENTIALS and not self._conditions.guards.proven:
-            # Whose fault it is shows at the end: the secret's, or this row's alone.
-            await self._tracker.record(entry, found)
+            await self._finish(state, found)
+        elif found.kind is ReplyClass.CREDENTIALS and not self._server_state.stop_conditions.proven:
+            # Only the end of the run shows whether the secret is wrong or just this row.
+            await self._tracker.record(state, found)
         else:
-            outcome = final_outcome(entry, found, self.stopped)
+            outcome = final_outcome(state, found, self.stopped)
             if outcome.status is RowStatus.APPLIED:
-                self._pacer.budget.succeeded(entry.attempts)
-            await self._settle(entry, outcome, found)
+                self._pacer.budget.succeeded(state.attempts)
+            await self._finish(state, outcome, found)
 
-    async def _settle(
-        self, entry: RequestState, outcome: Outcome, verdict: Verdict | None = None
+    async def _finish(
+        self, state: RequestState, outcome: Outcome, verdict: Verdict | None = None
     ) -> None:
-        """Write down how a request ended; only then let its successor go."""
-        await self._tracker.finish(entry, outcome, verdict)
-        follower = self._dependents.pop(entry.request.key, None)
-        if follower:
-            self._let_go(self._tracker.begin(follower), entry)
+        """Record the outcome of a request, and only then start the one that waits for it."""
+        await self._tracker.finish(state, outcome, verdict)
+        dependent = self._dependents.pop(state.request.key, None)
+        if dependent:
+            self._start_dependent(self._tracker.begin(dependent), state)

@@ -1,4 +1,4 @@
-"""What the dispatcher is given to work with, and what it tells of its progress."""
+"""What the dispatcher is given to work with, and the progress it reports."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,42 +12,44 @@ Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
 
 
 class Journal(Protocol):
-    """What the dispatcher writes down; both calls return when it is safely stored.
+    """Stores what the dispatcher records; both calls return once it is safely on disk.
 
     Either may raise `LedgerUnwritable`: then nothing more is sent.
     """
 
     async def record_intent(self, intents: Sequence[Intent]) -> None:
-        """These requests are about to leave."""
+        """Record that these requests are about to be sent."""
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """These attempts have ended."""
+        """Record how these attempts ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A look at a run under way."""
+    """The progress of a run under way."""
 
     counts: Mapping[RowStatus, int]
-    """Rows that have ended, by status."""
+    """Finished rows, by status."""
     rows: int
-    """Rows that will have ended when the run is through."""
+    """All rows of the run."""
     requests: int
     """Requests sent so far."""
     rate: float
-    """Turns per second granted at present."""
+    """Requests per second allowed at present."""
     retrying: int
+    """Requests that failed at least once and will be sent again."""
     breaker_state: BreakerState
     held_s: float
-    """Seconds of silence left that ClassIn asked for."""
+    """Seconds left of a pause that ClassIn asked for."""
     open_s: float
+    """Seconds since ClassIn stopped answering; 0 when it answers."""
     maintained: bool = False
-    """Whether what the run waits for is the end of a maintenance."""
+    """Whether the run waits for the end of a maintenance."""
     slowed: bool = False
-    """Whether it goes slower than asked for, or waits for the cap: how long is not foreseen."""
+    """Whether throttling or the cap slows the run; for how long is unknown."""
     held_back: int = 0
-    """Requests that wait because an older one may yet arrive at their classroom."""
+    """Requests that wait because an older one may still reach their classroom."""
     held_back_s: float = 0.0
-    """Seconds until the last of them may go."""
+    """Seconds until the last of them may be sent."""
     late: int = 0
-    """Rows still to be sent whose turn, at the present pace, comes after their lock."""
+    """Rows not yet sent that will have locked by the time the present pace reaches them."""

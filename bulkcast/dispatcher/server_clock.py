@@ -1,4 +1,4 @@
-"""What time it is at ClassIn, which refuses stamps more than 5 minutes off its clock."""
+"""ClassIn's clock, learned from its answers: it refuses stamps more than 5 minutes off."""
 
 import math
 from typing import Final
@@ -7,14 +7,12 @@ from bulkcast.i18n import marked
 from bulkcast.model import Text
 
 SKEW_TOLD_S: Final = 30.0
-"""Seconds this computer's clock may be off before stamps are corrected and the user told."""
-
+"""Seconds this computer's clock may be off before stamps are corrected and the user is told."""
 
 _SET_BACK_S: Final = 5.0
 """Seconds by which an answer may be late before it means that ClassIn's own clock was set back."""
-
-_LEAP_S: Final = SKEW_TOLD_S
-"""Seconds by which ClassIn may be later than it was known to be before a second answer is asked."""
+_JUMP_S: Final = SKEW_TOLD_S
+"""Seconds by which a `Date` may be later than expected before a second one has to confirm it."""
 
 
 class ServerClock:
@@ -22,49 +20,49 @@ class ServerClock:
 
     def __init__(self) -> None:
         self.offset = 0.0
-        """Seconds to add to this computer's clock for ClassIn's."""
+        """Seconds to add to this computer's clock to get ClassIn's."""
         self.skew: float | None = None
-        """How far off it was when it was last seen, to the second; None before."""
-        self._mended_at = math.inf
+        """Seconds ClassIn's clock was ahead at the last answer; None before the first."""
+        self._corrected_at = math.inf
         self._ahead: float | None = None
-        self._leapt: float | None = None
+        self._unconfirmed: float | None = None
 
-    def seen(self, date: float, now: float) -> None:
-        """ClassIn says that it is `date`, Unix seconds; `now` is of a clock that never jumps.
+    def observe(self, date: float, now: float) -> None:
+        """Take in a `Date` header in Unix seconds; `now` is of a clock that never jumps.
 
-        It leaves out fractions, so the answer that came soonest after a full second tells best.
-        One that tells another time altogether counts once the next agrees with it: this computer
-        slept, or the clock there was set.  A single one may be of a machine whose clock is wrong.
+        The header has no fractions, so the answer that came soonest after a full second is the
+        most accurate.  A jump counts only once the next answer confirms it: this computer slept,
+        or ClassIn's clock was set.  A single one may come from a server whose clock is wrong.
         """
         ahead = date - now
-        if self._ahead is None or self._is_borne_out(ahead):
+        if self._ahead is None or self._is_confirmed(ahead):
             self._ahead = ahead
             return
-        is_leap = not -_SET_BACK_S < ahead - self._ahead < _LEAP_S
-        self._leapt = ahead if is_leap else None
-        if not is_leap:
+        is_jump = not -_SET_BACK_S < ahead - self._ahead < _JUMP_S
+        self._unconfirmed = ahead if is_jump else None
+        if not is_jump:
             self._ahead = max(self._ahead, ahead)
 
-    def _is_borne_out(self, ahead: float) -> bool:
-        """Whether the answer before told another time, too, and the same."""
-        return self._leapt is not None and abs(ahead - self._leapt) < _SET_BACK_S
+    def _is_confirmed(self, ahead: float) -> bool:
+        """Whether the answer before showed the same jump."""
+        return self._unconfirmed is not None and abs(ahead - self._unconfirmed) < _SET_BACK_S
 
     @property
     def is_known(self) -> bool:
-        """Whether ClassIn has told what time it is there."""
+        """Whether any answer has told ClassIn's time."""
         return self._ahead is not None
 
-    def at_least(self, now: float) -> float | None:
-        """What time it is at ClassIn at least, whatever was done to this computer's clock.
+    def lower_bound(self, now: float) -> float | None:
+        """The earliest time it can be at ClassIn, Unix seconds, by a clock that never jumps.
 
-        None before its first answer.  Where this computer slept meanwhile it is later than that.
+        None before the first answer.  If this computer slept meanwhile, it is later there.
         """
         return None if self._ahead is None else self._ahead + now
 
     def measure(self, date: float, wall: float) -> Text | None:
-        """Compare a `Date` header with this computer's clock; what to tell the user, if anything.
+        """Compare a `Date` header with this computer's clock; return a remark for the user, if any.
 
-        Both in Unix seconds.
+        Both are in Unix seconds.
         """
         skew = self.skew = date - wall
         if abs(skew - self.offset) < SKEW_TOLD_S:
@@ -72,22 +70,22 @@ class ServerClock:
         self.offset = skew
         return clock_off(skew)
 
-    def refused(self, stamped_at: float, now: float) -> bool:
-        """A stamp was refused; whether it was one that had been corrected already.
+    def stamp_refused(self, stamped_at: float, now: float) -> bool:
+        """Note that a stamp was refused; return whether it had been corrected already.
 
         Times are seconds of a clock that never jumps.
         """
-        corrected = stamped_at >= self._mended_at
-        self._mended_at = min(self._mended_at, now)
+        corrected = stamped_at >= self._corrected_at
+        self._corrected_at = min(self._corrected_at, now)
         return corrected
 
-    def accepted(self) -> None:
-        """A stamp was accepted."""
-        self._mended_at = math.inf
+    def stamp_accepted(self) -> None:
+        """Note that a stamp was accepted."""
+        self._corrected_at = math.inf
 
 
 def clock_off(skew: float) -> Text:
-    """That this computer's clock is `skew` seconds behind ClassIn's, or ahead of it if negative.
+    """The remark that this computer's clock is `skew` seconds behind ClassIn's; ahead if negative.
 
     >>> str(clock_off(45)), str(clock_off(-900)).partition(";")[0]
     ("This computer's clock is 45 s behind ClassIn's; stamps are corrected.", \

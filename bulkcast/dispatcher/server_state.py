@@ -1,4 +1,4 @@
-"""What each answer means for every other request: outage, clock, pace, reasons to stop."""
+"""What the answers tell about ClassIn: outages, its clock, its limits, reasons to stop."""
 
 import math
 from collections.abc import Callable
@@ -17,24 +17,22 @@ from bulkcast.planner import deadlines
 from bulkcast.protocol import Counting, signs_differ
 
 RETRY_AFTER_MOST_S: Final = 300.0
-"""A longer silence than this ends the run, to be resumed later."""
+"""A longer pause than this ends the run, to be resumed later."""
 
-_DARK: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
-_COUNTED: Final = marked(
+_OUTAGE: Final = marked("ClassIn gives no answer of its own ({what}); waiting for it.")
+_CHARACTERS_COUNTED: Final = marked(
     "ClassIn counts the characters of a long text when it checks a signature, not its bytes as its"
     " documentation says; such rows were signed once more."
 )
-_MAINTAINED: Final = marked("ClassIn is under maintenance; waiting for its end.")
-_BACK: Final = marked("ClassIn answers again; going on gently.")
-
-
-_NO_MORE: Final = Text(marked("That went on and on; it is told no more."))
-_TOLD_MOST: Final = 5
-"""Times that one thing is told."""
+_MAINTENANCE: Final = marked("ClassIn is under maintenance; waiting for its end.")
+_RECOVERED: Final = marked("ClassIn answers again; going on gently.")
+_SUPPRESSED: Final = Text(marked("That went on and on; it is told no more."))
+_REPEATS_MOST: Final = 5
+"""Times that a remark is repeated."""
 
 
 class ServerState:
-    """What the run knows of ClassIn, learned from answer to answer."""
+    """What the run knows about ClassIn, updated with each answer."""
 
     def __init__(
         self,
@@ -45,15 +43,15 @@ class ServerState:
         chance: Callable[[], float],
         max_throttled_s: float,
     ) -> None:
-        """`max_throttled_s` is how long nothing but throttling is borne."""
+        """Throttling that lasts longer than `max_throttled_s` seconds ends the run."""
         self.pacer = pacer
         self.breaker = CircuitBreaker()
-        self.guards = StopConditions(endpoint)
+        self.stop_conditions = StopConditions(endpoint)
         self.clock = ServerClock()
         self.counting: Counting = "bytes"
-        """How long texts are counted when they are signed, as ClassIn was last seen to do."""
+        """What the length limit of the signature counts, as far as ClassIn's answers have shown."""
         self.remarks: list[Text] = []
-        """What the user should hear of: a wrong clock, an outage."""
+        """Remarks for the user, on a wrong clock or an outage for example."""
         self._endpoint = endpoint
         self._wall = wall
         self._chance = chance
@@ -62,96 +60,98 @@ class ServerState:
 
     @property
     def server_time(self) -> float:
-        """What time it is at ClassIn, Unix seconds.
+        """The time at ClassIn, Unix seconds.
 
-        By this computer's clock only until ClassIn has told: one that is set forward during the
-        run would make all rows too late that are left.
+        This computer's clock serves only until the first answer: setting it forward during the
+        run would make all remaining rows too late.
         """
-        known = self.clock.at_least(now())
+        known = self.clock.lower_bound(now())
         return self._wall() + self.clock.offset if known is None else known
 
-    # -------------------------------------------------------------- before a try
+    # -------------------------------------------------------------- before an attempt
 
-    def ends_already(self, entry: RequestState, wait: float) -> Outcome | None:
-        """How a request that would leave in `wait` seconds ends without a try.
+    def outcome_without_sending(self, state: RequestState, wait: float) -> Outcome | None:
+        """The outcome of a request that need not be sent in `wait` seconds; None if it has to be.
 
-        It is locked by then, or in need of a feature that is not there.
+        Its settings will have locked by then, or the institution lacks a feature it switches on.
         """
-        early = self._too_late(entry, wait) or self.guards.blocks(entry.request)
-        return replace(early, status=unless_ambiguous(entry, early.status)) if early else None
+        outcome = self._outcome_if_locked(state, wait) or self.stop_conditions.outcome_if_blocked(
+            state.request
+        )
+        return replace(outcome, status=unless_ambiguous(state, outcome.status)) if outcome else None
 
-    def _too_late(self, entry: RequestState, wait: float) -> Outcome | None:
-        """How a request ends whose settings will have locked by ClassIn's clock."""
-        request = entry.request
+    def _outcome_if_locked(self, state: RequestState, wait: float) -> Outcome | None:
+        """The outcome if settings have locked by then; or drop those settings from the request."""
+        request = state.request
         if not deadlines.is_late(request.locks_at, self.server_time + wait):
             return None
         if request.once_locked == "refuse":
             return deadlines.refusal(request, self._endpoint)
-        entry.request = deadlines.only_free(request, self._endpoint)
+        state.request = deadlines.only_free(request, self._endpoint)
         return None
 
-    # -------------------------------------------------------------- after a try
+    # -------------------------------------------------------------- after an attempt
 
     def learn(
         self,
-        entry: RequestState,
+        state: RequestState,
         verdict: Verdict,
         reply: Reply | NoReply,
         at: float,
         *,
-        alone: bool,
+        is_probe: bool,
     ) -> Stop | None:
-        """Take one answer into account; a `Stop` where it is a reason to end the run.
+        """Take one answer into account; return a `Stop` if it is a reason to end the run.
 
-        `alone` says that it answers a canary or a probe.
+        `is_probe` says that it answers a canary or a probe.
         """
         before = self.breaker.state
-        self.breaker.observe(entry.request.key, verdict, at, self._chance())
-        self._note_sky(before, at)
+        self.breaker.observe(state.request.key, verdict, at, self._chance())
+        self._note_breaker_change(before, at)
         self._measure_clock(verdict, reply)
-        entry.count(verdict, probing=alone and before is BreakerState.OPEN)
-        stop = self._clock_wrong(entry, verdict, at)
+        state.count(verdict, outage_probe=is_probe and before is BreakerState.OPEN)
+        stop = self._clock_stop(state, verdict, at)
         if verdict.kind is ReplyClass.THROTTLED:
             stop = stop or self._slow_down(verdict, at)
         elif verdict.proves_access:
             self._throttled_since = math.inf
-            self.clock.accepted()
+            self.clock.stamp_accepted()
             self.pacer.answered(at)
-        if stop or entry.is_to_be_recounted(verdict):
+        if stop or state.needs_other_counting(verdict):
             return stop
-        self._learn_counting(entry, verdict)
-        return self.guards.observe(entry.request, verdict)
+        self._learn_counting(state, verdict)
+        return self.stop_conditions.observe(state.request, verdict)
 
-    def _learn_counting(self, entry: RequestState, verdict: Verdict) -> None:
-        """Remember by which rule a long text was signed that was let in."""
-        if not verdict.proves_access or entry.counting == self.counting:
+    def _learn_counting(self, state: RequestState, verdict: Verdict) -> None:
+        """Remember what the signature of an accepted long text counted."""
+        if not verdict.proves_access or state.counting == self.counting:
             return
-        if signs_differ(entry.request.body):
-            self.counting = entry.counting
-            self._remark(Text(_COUNTED), most=1)
+        if signs_differ(state.request.body):
+            self.counting = state.counting
+            self._remark(Text(_CHARACTERS_COUNTED), most=1)
 
-    def _remark(self, remark: Text, most: int = _TOLD_MOST) -> None:
-        """Tell it, but not again and again: a clock that jumps back and forth does so for hours."""
-        told = sum(earlier.template == remark.template for earlier in self.remarks)
-        if told < most:
+    def _remark(self, remark: Text, most: int = _REPEATS_MOST) -> None:
+        """Add a remark, but not for ever: a clock may jump back and forth for hours."""
+        repeats = sum(earlier.template == remark.template for earlier in self.remarks)
+        if repeats < most:
             self.remarks.append(remark)
-        elif told == most > 1 and _NO_MORE not in self.remarks:
-            self.remarks.append(_NO_MORE)
+        elif repeats == most > 1 and _SUPPRESSED not in self.remarks:
+            self.remarks.append(_SUPPRESSED)
 
-    def _note_sky(self, before: BreakerState, at: float) -> None:
+    def _note_breaker_change(self, before: BreakerState, at: float) -> None:
         after = self.breaker.state
         if after is before:
             return
         if after is BreakerState.OPEN and self.breaker.is_maintenance:
-            self._remark(Text(_MAINTAINED))
+            self._remark(Text(_MAINTENANCE))
         elif after is BreakerState.OPEN:
-            self._remark(Text(_DARK, {"what": self.breaker.seen}))
+            self._remark(Text(_OUTAGE, {"what": self.breaker.seen}))
         if before is BreakerState.OPEN:
-            self._remark(Text(_BACK))
+            self._remark(Text(_RECOVERED))
             self.pacer.resume_gently(at)
 
-    def learn_the_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
-        """Take an answer into account that speaks of no row; a `Stop` as from `learn`."""
+    def learn_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
+        """Take the answer to a request for the time into account; a `Stop` as from `learn`."""
         self._measure_clock(verdict, reply)
         match verdict.kind:
             case ReplyClass.THROTTLED:
@@ -159,26 +159,26 @@ class ServerState:
             case ReplyClass.STOP:
                 return Stop("refused", verdict.code, verdict.args)
             case ReplyClass.CLOCK if not self.clock.is_known:
-                # Nobody tells the right time, and by the wrong one rows would be called too late.
+                # The right time stays unknown, and by the wrong one rows would be called too late.
                 return Stop("clock", verdict.code, verdict.args)
             case _:
                 return None
 
     def _measure_clock(self, verdict: Verdict, reply: Reply | NoReply) -> None:
-        """Take the time that an answer tells into account, if it is ClassIn's own.
+        """Read ClassIn's time from an answer, if it is ClassIn's own.
 
-        The clock of whatever else answers, a login page on the way say, is nobody's measure.
+        The clock of another server, such as one with a login page, does not count.
         """
         if isinstance(reply, NoReply) or reply.date is None or not verdict.code.isdigit():
             return
-        self.clock.seen(reply.date, now())
+        self.clock.observe(reply.date, now())
         remark = self.clock.measure(reply.date, self._wall())
         if remark:
             self._remark(remark)
 
-    def _clock_wrong(self, entry: RequestState, verdict: Verdict, at: float) -> Stop | None:
-        """The first refusal has the stamps corrected; one of a corrected stamp ends the run."""
-        if verdict.kind is ReplyClass.CLOCK and self.clock.refused(entry.sent_at, at):
+    def _clock_stop(self, state: RequestState, verdict: Verdict, at: float) -> Stop | None:
+        """A `Stop` if a corrected stamp was refused; the first refusal only corrects the stamps."""
+        if verdict.kind is ReplyClass.CLOCK and self.clock.stamp_refused(state.sent_at, at):
             return Stop("clock", verdict.code, verdict.args)
         return None
 

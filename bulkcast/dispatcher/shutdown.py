@@ -1,4 +1,4 @@
-"""How a run is stopped, and how everything in it waits without sleeping through that."""
+"""Stops a run early, and wakes whatever waits in it."""
 
 import asyncio
 
@@ -10,27 +10,27 @@ class RunStopped(Exception):
 
 
 class Shutdown:
-    """Pulled once; the first reason stays."""
+    """Whether the run has been told to stop, and why; the first reason stays."""
 
     def __init__(self) -> None:
         self.stopped: Stop | None = None
-        """Why the run ended early; None while or if it did not."""
+        """Why the run ends early; None if it does not."""
         self._requested = asyncio.Event()
         self._changed = asyncio.Event()
 
     def request(self, why: Stop) -> None:
-        """Let nothing more be sent; what is under way may finish."""
+        """Send nothing more; requests under way may finish."""
         self.stopped = self.stopped or why
         self._requested.set()
         self.notify()
 
     def notify(self) -> None:
-        """Let everyone who waits for a change look again."""
+        """Wake everything that waits for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def change(self, *, until: float | None) -> None:
-        """Wait for a change, or for a time of the event loop's."""
+    async def wait_for_change(self, *, until: float | None) -> None:
+        """Wait for `notify`, or until a time of the event loop's clock."""
         try:
             async with asyncio.timeout_at(until):
                 await self._changed.wait()
@@ -38,7 +38,7 @@ class Shutdown:
             return
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep, but not beyond the end of the run.
+        """Sleep; wake early if the run is stopped.
 
         Raises:
             RunStopped: the run is ending.

@@ -1,15 +1,15 @@
-"""The ledger: what was planned, what was about to be sent, and how each request ended.
+"""The ledger records plans, requests about to be sent, and how each request ended.
 
-Embedded make: SQLite in WAL mode under `BULKCAST_HOME`, readable by its owner alone.
+It is an SQLite database in WAL mode under `BULKCAST_HOME`, readable only by its owner.
 """
 
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
-from bulkcast.ledger.database import refuse_network_drive
+from bulkcast.ledger.database import FILE_NAME, refuse_network_drive
 from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.lock import Sends, claim, holder
 from bulkcast.ledger.run_records import Ended, matching
-from bulkcast.ledger.store import FILE_NAME, Ledger, is_begun
+from bulkcast.ledger.store import Ledger, is_begun
 
 __all__ = [
     "FILE_NAME",

@@ -1,4 +1,4 @@
-"""How values lie in the ledger's columns, and the checksums over them."""
+"""Converts values to and from the ledger's columns, and computes the checksums over them."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def dump(value: object) -> str:
 
 
 def crc(*parts: object) -> int:
-    """CRC-32 over values, told apart from their concatenation."""
+    """CRC-32 over values as a JSON list, so that ('ab', 'c') and ('a', 'bc') differ."""
     return zlib.crc32(dump(parts).encode())
 
 
@@ -49,7 +49,7 @@ def outcome_crc(run_id: int, seq: int, packed: str) -> int:
 
 
 IntentFields = tuple[int, int, int, float, float, int | None, float | None]
-"""Run, request, number, stamp, how far that was ahead, boot, tick: as the columns have them."""
+"""Columns of an attempt: run, request, number, stamp, seconds ahead, boot, tick."""
 
 
 def intent_crc(fields: IntentFields) -> int:
@@ -58,7 +58,7 @@ def intent_crc(fields: IntentFields) -> int:
 
 
 def end_crc(number: int, ended: float | None, code: str | None, ambiguous: int) -> int:
-    """The checksum of how an attempt ended that was not its request's last."""
+    """The checksum of the end of an attempt that was not its request's last."""
     return crc(number, ended, code, ambiguous)
 
 
@@ -69,21 +69,21 @@ def pack_outcome(outcome: Outcome) -> str:
 
 
 def unpack_outcome(packed: str) -> Outcome:
-    """What `pack_outcome` packed."""
+    """Reverse `pack_outcome`."""
     status, code, args, attempts, at = json.loads(packed)
-    # Thousands of rows end alike: their words are kept once.
+    # Thousands of rows end the same way: their texts are kept once.
     return Outcome(RowStatus(status), sys.intern(code), args or _NO_ARGS, attempts, at)
 
 
 def pack_request(request: Request) -> str:
-    """A request without its key and rows, which have columns of their own, as JSON."""
+    """A request as JSON, without its key and rows, which have their own columns."""
     target = (request.target.key, request.target.id)
     late = (request.locks_at, request.after, request.free, request.once_locked)
     return dump((target, request.body, *late))
 
 
 def pack_target(target: Target) -> str:
-    """A classroom as JSON, to be found by."""
+    """A classroom as JSON, for lookups."""
     return dump((target.key, target.id))
 
 
@@ -93,12 +93,12 @@ def pack_rows(rows: tuple[int, ...]) -> str:
 
 
 def unpack_rows(packed: str) -> tuple[int, ...]:
-    """What `pack_rows` packed."""
+    """Reverse `pack_rows`."""
     return tuple(map(int, packed.split(",")))
 
 
 def unpack_request(key: str, rows: str, packed: str) -> Request:
-    """What `pack_request` and `pack_rows` packed."""
+    """Reverse `pack_request` and `pack_rows`."""
     target, body, locks_at, after, free, once_locked = json.loads(packed)
     return Request(
         key=RequestKey(key),
@@ -113,7 +113,7 @@ def unpack_request(key: str, rows: str, packed: str) -> Request:
 
 
 def unpack_body(pairs: list[list[Any]]) -> Body:
-    """A body out of its JSON lists."""
+    """A body from its JSON lists."""
     return tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in pairs)
 
 
@@ -134,7 +134,7 @@ def _issue(issue: Issue) -> Mapping[str, object]:
 
 
 def unpack_issues(packed: str) -> tuple[Issue, ...]:
-    """What `pack_issues` packed."""
+    """Reverse `pack_issues`."""
     return tuple(_issue_of(found) for found in json.loads(packed))
 
 
@@ -153,18 +153,18 @@ def _issue_of(found: Mapping[str, Any]) -> Issue:
 
 
 def pack_stop(stop: Stop | None) -> str | None:
-    """A stop as JSON; None for a run that went through."""
+    """A stop as JSON; None for a run that was not stopped."""
     return dump([stop.reason, stop.code, dict(stop.args), stop.exit_status]) if stop else None
 
 
 def unpack_stop(packed: str | None) -> Stop | None:
-    """What `pack_stop` packed."""
+    """Reverse `pack_stop`."""
     return Stop(*json.loads(packed)) if packed else None
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """What a run was made from; written once."""
+    """What a run was created from; written once."""
 
     run: str
     institution: Institution
@@ -179,40 +179,40 @@ class RunHeader:
     n_rows: int
     n_requests: int
     target: str
-    """Where the result sheet goes."""
+    """The path of the result sheet."""
     tz: str
     mapping: Mapping[str, str] = field(default_factory=dict)
-    """Headers that the user said the meaning of."""
+    """Header → setting, as the user mapped them."""
     parent: str = ""
-    """The run this one resumes or resubmits; empty for a first one."""
+    """The run that this one resumes or resubmits; empty for a first run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A line of the list of runs."""
+    """One line of the list of runs."""
 
     header: RunHeader
     finished_at: float | None
-    """None while it runs, and for ever after a crash."""
+    """None while it runs, and after a crash until it is resumed."""
     stop: Stop | None
     counts: Mapping[RowStatus, int]
     under_way: bool = False
-    """Whether a program is at work on it now."""
+    """Whether a program is working on it now."""
     purged_at: float | None = None
-    """When what its rows held was taken away; only how they ended is left."""
+    """When its row contents were erased; only how the rows ended is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One request as it lies in the ledger, unread but for its rows."""
+    """A stored request; only its rows are decoded."""
 
     key: RequestKey
     rows: tuple[int, ...]
     packed: tuple[str, str] | None
-    """None where it was not asked for."""
+    """Rows and request as stored; None if they were not loaded."""
 
     def request(self) -> Request:
-        """What it says."""
+        """Decode the request."""
         if self.packed is None:
             raise ValueError(f"request {self.key} was loaded without what it says")
         return unpack_request(self.key, *self.packed)
@@ -220,24 +220,24 @@ class Stored:
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """A run as the ledger has it."""
+    """A run as loaded from the ledger."""
 
     header: RunHeader
     finished_at: float | None
     stop: Stop | None
     stored: tuple[Stored, ...]
     outcomes: Mapping[RequestKey, Outcome]
-    """How each request ended; one that was under way when its program died is unconfirmed."""
+    """How each request ended; one that was being sent when the program died is unconfirmed."""
     settled: Mapping[int, Outcome]
     issues: Mapping[int, tuple[Issue, ...]]
     history: Mapping[RequestKey, History]
-    """What was tried, for the requests that could be resumed."""
+    """Earlier attempts of the requests that could be resumed."""
     purged_at: float | None = None
-    """When what its rows held was taken away."""
+    """When its row contents were erased."""
 
     @cached_property
     def requests(self) -> tuple[Request, ...]:
-        """In sending order."""
+        """The requests in sending order."""
         return tuple(stored.request() for stored in self.stored)
 
     def by_row(self) -> dict[int, Outcome]:
@@ -254,7 +254,7 @@ def pack_header(header: RunHeader) -> str:
 
 
 def unpack_header(packed: str) -> RunHeader:
-    """What `pack_header` packed."""
+    """Reverse `pack_header`."""
     found = json.loads(packed)
     found["institution"] = Institution(**found["institution"])
     found["layout"] = Layout(**found["layout"])

@@ -1,4 +1,4 @@
-"""Opens the ledger's file, on a disk of this computer only; leaves any other file alone."""
+"""Opens the ledger's file; refuses network drives and files of other programs."""
 
 import os
 import re
@@ -21,11 +21,11 @@ _NETWORK: Final = re.compile(
     r"|fuse\.(sshfs|glusterfs|davfs2?|rclone|s3fs|cephfs|smbnetfs|curlftpfs))"
 )
 _REMOTE: Final = 4
-"""What GetDriveTypeW calls a network drive."""
+"""GetDriveTypeW's value for a network drive."""
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from any other that may come to lie there; None where there is none."""
+    """Device and inode of a file, to notice when it is replaced; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -34,10 +34,10 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = None) -> None:
-    """Refuse a home on a network drive; `drive_of` tells what kind of one a folder lies on.
+    """Refuse a home on a network drive; `drive_of` gives the kind of network drive of a folder.
 
     Raises:
-        CannotStart: it lies on one.
+        CannotStart: the home is on a network drive.
 
     """
     kind = (drive_of or network_drive)(home)
@@ -51,7 +51,7 @@ def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = No
 
 
 def network_drive(folder: Path) -> str:
-    """What kind of network drive a folder lies on; empty where it is none or nobody can tell."""
+    """The kind of network drive a folder is on; empty for a local drive or if unknown."""
     if sys.platform == "win32":
         return _windows_drive(folder.resolve().anchor)
     try:
@@ -62,7 +62,7 @@ def network_drive(folder: Path) -> str:
 
 
 def drive_among(mounts: str, folder: Path) -> str:
-    r"""The same by the system's list of mounts.
+    r"""The kind of network drive a folder is on, from the system's list of mounts.
 
     >>> drive_among("/dev/sda1 / ext4 rw 0 0\nnas:/data /data nfs4 rw 0 0\n", Path("/data/li"))
     'nfs4'
@@ -89,22 +89,21 @@ if sys.platform == "win32":
 
 VERSION: Final = 1
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
-"""What a decoder says to bytes that were never written so; even SQLite's own messages may quote
-such bytes."""
-_ROOM: Final = 64 * 1024
-"""Bytes that have to be free: SQLite's shared memory takes half of it."""
-_TRIED: Final = 1 << 20
-"""Bytes that are written to see whether a disk is full: what a run needs, several times over."""
+"""What decoders raise for damaged values; even SQLite's own messages may quote damaged bytes."""
+_FREE_BYTES: Final = 64 * 1024
+"""Bytes that must be free to open the ledger: SQLite's shared memory takes half of them."""
+_TEST_BYTES: Final = 1 << 20
+"""Bytes to write as a test for a full disk: several times what a run needs."""
 _OLD_RESERVE: Final = "ballast"
-"""A file beside the ledger that early versions kept, and that nobody needs any more."""
-_APPLICATION_ID: Final = 0x62756C6B  # "bulk": tells a ledger from any other SQLite file
+"""A reserve file of early versions, which is removed."""
+_APPLICATION_ID: Final = 0x62756C6B  # "bulk": marks an SQLite file as a ledger
 
 
 def prepare(path: Path) -> None:
-    """Make folder and file, readable by their owner alone; -wal and -shm inherit the mode.
+    """Create folder and file, readable only by their owner; -wal and -shm inherit the mode.
 
     Raises:
-        CannotStart: they cannot be made there.
+        CannotStart: they cannot be created.
 
     """
     try:
@@ -122,15 +121,15 @@ def prepare(path: Path) -> None:
 
 
 def require_room(folder: Path) -> None:
-    """Make sure that there is room for what a run writes.
+    """Check that the disk has room for what a run writes.
 
     Raises:
-        LedgerUnwritable: there is none.
+        LedgerUnwritable: the disk is full or cannot be written.
 
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(os.urandom(_TRIED))  # zeros would take no room on a disk that packs
+            file.write(os.urandom(_TEST_BYTES))  # a compressing disk would store zeros in no space
             file.flush()
             os.fsync(file.fileno())
     except OSError as exc:
@@ -142,7 +141,7 @@ def require_room(folder: Path) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that has every commit on disk when it returns.
+    """Open a connection whose commits are on disk when they return.
 
     Raises:
         CannotStart: the file cannot be opened or written, or is of a newer version.
@@ -170,8 +169,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _cannot_open(path: Path, exc: Exception) -> BulkcastError:
-    """SQLite says of a full disk only that something went wrong with it."""
-    if shutil.disk_usage(path.parent).free < _ROOM:
+    """The error for a ledger that cannot be opened; SQLite does not say that the disk is full."""
+    if shutil.disk_usage(path.parent).free < _FREE_BYTES:
         return LedgerUnwritable(
             "the ledger {path} cannot be opened, because its disk is full; make room there",
             path=path,
@@ -180,7 +179,7 @@ def _cannot_open(path: Path, exc: Exception) -> BulkcastError:
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
-    """Look before anything is changed: the file may be another program's."""
+    """Check that the file is a ledger, or create the tables in an empty one."""
     if _version(connection) == 0:
         _create(connection)
     if (version := _version(connection)) > VERSION:
@@ -196,8 +195,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """Of a ledger, from 1 on; 0 for a file that nothing was written to yet."""
-    connection.execute("BEGIN")  # all three of one moment: another program may be making it
+    """The ledger's version, from 1 on; 0 for an empty file."""
+    connection.execute("BEGIN")  # one snapshot: another program may be creating it
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,4 +1,4 @@
-"""What earlier runs sent lately, what nobody answered, what ClassIn acknowledged."""
+"""What earlier runs sent: recent sends, unanswered attempts, acknowledged settings."""
 
 import json
 import sqlite3
@@ -21,34 +21,34 @@ from bulkcast.planner.last_known import Acknowledgement
 from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-"""Linux's name for this start of the computer; containers see their host's."""
+"""Linux's id of the current boot; containers see their host's."""
 
 _SAME_START_S: Final = 2.0
-"""How far a clock may be slewed between two programs and still count as one that nobody set."""
+"""Seconds a clock may drift between two programs before it counts as set by someone."""
 
 
 @dataclass(frozen=True, slots=True)
 class MonotonicClock:
-    """A clock that nobody sets: seconds since the start of the computer named."""
+    """A clock that cannot be set: seconds since the boot of this computer."""
 
     tick: Callable[[], float]
     boot: str
-    """Empty where the system does not tell."""
+    """Id of the boot; empty if the system does not give one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A point in time as it was noted."""
+    """A point in time by the wall clock and, if known, by the monotonic clock."""
 
     wall: float
     """Unix seconds by this computer's clock."""
     tick: float | None = None
-    """Seconds since this computer was started; None where only the clock was asked."""
+    """Seconds since the boot; None if not recorded."""
     boot: str = ""
 
 
 def boot_id() -> str:
-    """What this system calls its present start; empty where it does not tell."""
+    """The system's id of the current boot; empty if it does not give one."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -58,8 +58,8 @@ def boot_id() -> str:
 def age(then: Timestamp, now: Timestamp) -> float:
     """Seconds that have certainly passed between two moments.
 
-    Within one start of the computer its ticks tell.  After another start at least the time since
-    then has passed.  Where neither can be told apart from a clock that was set, it is nothing.
+    Within one boot the monotonic clock is exact.  After a reboot at least the time since the boot
+    has passed.  If the wall clock may have been set, the result is 0.
 
     >>> age(Timestamp(1000.0, 50.0, "a"), Timestamp(9000.0, 57.0, "a"))
     7.0
@@ -77,11 +77,11 @@ def age(then: Timestamp, now: Timestamp) -> float:
 
 
 _AT_ONCE: Final = 400
-"""Classrooms asked for at a time: SQLite takes up to 999 values in one question."""
+"""Classrooms per query: SQLite takes up to 999 parameters."""
 
 _REQUEST: Final = "r.seq, r.key, r.rows, r.target, r.frozen, r.crc"
 
-_ENTERED: Final = f"""
+_ACKNOWLEDGED: Final = f"""
     SELECT a.target, a.run, a.at, a.sure AND o.status = 'applied', {_REQUEST}
     FROM acknowledged AS a
     LEFT JOIN runs ON runs.run = a.run
@@ -102,11 +102,11 @@ _UNDER_WAY: Final = f"""
     GROUP BY r.run_id, r.seq
     ORDER BY MAX(t.stamp)
 """  # noqa: S608 - a constant
-"""Requests whose program died or was torn down: they may have taken effect."""
+"""Requests whose program died or was terminated: they may have taken effect."""
 
 
 class Damaged(ValueError):
-    """An entry is not what was written."""
+    """A stored value does not match its checksum."""
 
     def __init__(self, what: Text) -> None:
         super().__init__(str(what))
@@ -116,31 +116,31 @@ class Damaged(ValueError):
 def read(
     connection: sqlite3.Connection, institution: Institution, targets: Iterable[Target]
 ) -> dict[Target, list[Acknowledgement]]:
-    """What is known of each of `targets`, the oldest entry first.
+    """The acknowledgements for each of `targets`, oldest first.
 
     Raises:
-        Damaged: what is stored is not what was written.
+        Damaged: a stored value does not match its checksum.
 
     """
     found: dict[Target, list[Acknowledgement]] = {}
     wanted = {pack_target(target): target for target in targets}
-    for row in _entered(connection, institution, list(wanted)):
+    for row in _acknowledged(connection, institution, list(wanted)):
         found.setdefault(wanted[row[0]], []).append(_entry(row))
     place = (institution.root_url, institution.sid)
     for row in connection.execute(_UNDER_WAY, place):
         if row[0] in wanted:
-            _put_in(found.setdefault(wanted[row[0]], []), _entry(row))
+            _insert(found.setdefault(wanted[row[0]], []), _entry(row))
     return found
 
 
-def _entered(
+def _acknowledged(
     connection: sqlite3.Connection, institution: Institution, targets: Sequence[str]
 ) -> Iterator[Sequence[Any]]:
     name = f"{institution.root_url} {institution.sid}"
     for start in range(0, len(targets), _AT_ONCE):
         some = targets[start : start + _AT_ONCE]
         places = ", ".join("?" * len(some))
-        yield from connection.execute(_ENTERED % places, (name, *some))
+        yield from connection.execute(_ACKNOWLEDGED % places, (name, *some))
 
 
 def _entry(row: Sequence[Any]) -> Acknowledgement:
@@ -156,14 +156,15 @@ def _entry(row: Sequence[Any]) -> Acknowledgement:
     return Acknowledgement(run, at, unpack_body(body), sure=bool(sure))
 
 
-def _put_in(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
-    """An entry nobody entered, where it belongs by its time."""
+def _insert(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
+    """Insert an unconfirmed entry in order of time."""
     place = next((n for n, entry in enumerate(entries) if entry.at > doubt.at), len(entries))
     entries.insert(place, doubt)
 
 
-_LOOKED_THROUGH: Final = 5_000
-"""Attempts that are looked at however old the clock makes them look: five minutes of sending."""
+_ALWAYS_READ: Final = 5_000
+"""Latest attempts that are always read, even if a wrong clock makes them look old: five minutes
+of sending."""
 
 _ATTEMPTS: Final = """
     SELECT a.run_id, a.seq, a.number, a.stamp, a.ahead_s, a.boot, a.tick, a.crc,
@@ -185,7 +186,7 @@ _UNANSWERED: Final = _ATTEMPTS.format(
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """An attempt that nobody answered for certain."""
+    """An attempt without a conclusive answer."""
 
     target: Target
     body: Body
@@ -196,8 +197,8 @@ class Unanswered:
 def sends(
     connection: sqlite3.Connection, institution: Institution, now: Timestamp, within_s: float
 ) -> list[float]:
-    """How long ago requests were sent within so many seconds, the longest ago first."""
-    found = _found(connection, _SENDS, institution, now.wall - within_s)
+    """Ages in seconds of the requests sent in the last `within_s` seconds, oldest first."""
+    found = _attempts(connection, _SENDS, institution, now.wall - within_s)
     ages = (age(then, now) for then, _, _ in found)
     return sorted((a for a in ages if a < within_s), reverse=True)
 
@@ -205,9 +206,9 @@ def sends(
 def unanswered(
     connection: sqlite3.Connection, institution: Institution, now: Timestamp
 ) -> list[Unanswered]:
-    """The attempts that ClassIn may yet carry out."""
+    """The attempts that ClassIn may still carry out."""
     longest_s = 2 * STAMP_LIFE_S + MARGIN_S
-    found = _found(connection, _UNANSWERED, institution, now.wall - longest_s)
+    found = _attempts(connection, _UNANSWERED, institution, now.wall - longest_s)
     recent = []
     for then, ahead_s, (key, rows, frozen) in found:
         age_s = age(then, now)
@@ -217,14 +218,14 @@ def unanswered(
     return recent
 
 
-def _found(
+def _attempts(
     connection: sqlite3.Connection, statement: str, institution: Institution, since: float
 ) -> Iterator[tuple[Timestamp, float, list[Any]]]:
     words = {
         "root_url": institution.root_url,
         "sid": institution.sid,
         "since": since,
-        "looked_through": _LOOKED_THROUGH,
+        "looked_through": _ALWAYS_READ,
     }
     for row in connection.execute(statement, words):
         fields, (check, boot, boot_check), more = row[:7], row[7:10], row[10:]

@@ -14,28 +14,29 @@ from bulkcast.errors import LedgerDamaged, LedgerUnwritable
 from bulkcast.ledger.database import UNREADABLE
 from bulkcast.model import Text
 
-FILE_NAME: Final = "mark"
+COUNTER_FILE: Final = "mark"
+"""Name of the side file with a run's counts, in the run's folder."""
 _TEXT: Final = b"%12d %12d"
 _SIZE: Final = len(_TEXT % (0, 0))
 
 
 class Counts(NamedTuple):
-    """What a run has written."""
+    """How many intents and outcomes a run has written."""
 
     intents: int = 0
     outcomes: int = 0
 
 
 class WriteCounter:
-    """The note of one run, open for writing; a context manager."""
+    """The counter file of one run, open for writing; a context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is the run's own; without room for the note the run does without."""
+        """`folder` is the run's own; if the disk is full the run goes on without a counter file."""
         self._page: mmap.mmap | None = None
         with suppress(OSError):
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            self._page = _mapped(folder / FILE_NAME)
+            self._page = _map_file(folder / COUNTER_FILE)
 
     def __enter__(self) -> "WriteCounter":
         return self
@@ -45,15 +46,17 @@ class WriteCounter:
             self._page.close()
 
     def note(self, counts: Counts) -> None:
-        """Write the counts over the ones before; in memory, since it is done for every commit."""
+        """Overwrite the counts; in mapped memory, because it is done at every commit."""
         if self._page is not None:
             self._page[:_SIZE] = _TEXT % counts
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _map_file(path: Path) -> mmap.mmap:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        if os.fstat(descriptor).st_size != _SIZE:  # written, not only stretched: it must have room
+        if (
+            os.fstat(descriptor).st_size != _SIZE
+        ):  # written, not only extended: the space must exist
             os.write(descriptor, _TEXT % Counts())
             os.ftruncate(descriptor, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
@@ -62,9 +65,9 @@ def _mapped(path: Path) -> mmap.mmap:
 
 
 def read_counts(folder: Path) -> Counts:
-    """What was noted last; zeros where nothing can be read."""
+    """The counts noted last; zeros if the file cannot be read."""
     try:
-        intents, outcomes = (folder / FILE_NAME).read_text(encoding="ascii").split()
+        intents, outcomes = (folder / COUNTER_FILE).read_text(encoding="ascii").split()
         return Counts(int(intents), int(outcomes))
     except (OSError, ValueError):
         return Counts()
@@ -72,7 +75,7 @@ def read_counts(folder: Path) -> Counts:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever a damaged file makes SQLite or a decoder say is one and the same thing."""
+    """Turn errors of SQLite and of decoders into LedgerDamaged or LedgerUnwritable."""
     try:
         yield
     except (sqlite3.Error, *UNREADABLE) as exc:
@@ -86,14 +89,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def damaged(what: Text) -> LedgerDamaged:
-    """What a checksum that does not fit says."""
+    """The error for a checksum that does not match."""
     return LedgerDamaged(
         "the ledger does not hold {what} as it was written; its disk may be failing", what=what
     )
 
 
 def _is_busy(exc: Exception) -> bool:
-    """Whether another process holds the file: nothing is wrong with it then."""
+    """Whether the file is only locked by another process."""
     return getattr(exc, "sqlite_errorcode", 0) & 0xFF in {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -106,12 +109,12 @@ RUNS: Final = "runs"
 _NAMED_MOST: Final = 3
 
 _IS_NAME: Final = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
-"""A run's name; `… - Copy`, `… copy` and `… (1)` are what somebody made of its folder by hand."""
+"""A run's name; folders such as `… - Copy`, `… copy` and `… (1)` were copied by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """A run of which the ledger lacks something."""
+    """A run with entries missing in the ledger."""
 
     folder: Path
     lost: Counts
@@ -119,32 +122,35 @@ class _Gap:
     """Whether the ledger knows the run at all."""
 
     @property
-    def in_the_way(self) -> Path:
-        """What must be gone for the ledger to be begun without what it lost."""
-        return self.folder / FILE_NAME if self.is_known else self.folder
+    def to_move_away(self) -> Path:
+        """The path to move away before the ledger can be used without the lost entries."""
+        return self.folder / COUNTER_FILE if self.is_known else self.folder
 
 
-def refuse_forgotten(
+def refuse_lost_entries(
     connection: sqlite3.Connection | None, home: Path, *, path: Path, run: str = "*"
 ) -> None:
-    """Refuse a ledger that lacks what was noted of its runs; `run` for one run only.
+    """Refuse a ledger with fewer entries than the counter files record; `run` checks one run only.
 
-    Without a connection the ledger is one that is still to be made.
+    Without a connection the ledger does not exist yet.
 
     Raises:
-        LedgerDamaged: it lacks something.
+        LedgerDamaged: entries are missing.
 
     """
     gaps = _gaps(connection, home, run)
     if gaps and connection:
-        # A note is written over in place while a run is under way: read half, it is read again.
+        # Read again: a running program may have been overwriting a counter file.
         gaps = _gaps(connection, home, run)
     if gaps:
         raise _refusal(gaps, home, path)
 
 
 def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
-    """Notes are read before the ledger, which is written first: so neither overtakes the other."""
+    """The runs with missing entries.
+
+    Counter files are read before the ledger, because the ledger is written before them.
+    """
     folders = [f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name)]
     notes = {folder: read_counts(folder) for folder in folders}
     notes = {folder: counts for folder, counts in notes.items() if any(counts)}
@@ -154,7 +160,7 @@ def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_
 
 
 def _runs(connection: sqlite3.Connection) -> Mapping[str, tuple[int, float | None]]:
-    """The runs of the ledger, each with its number and when it ended."""
+    """Run → its number in the ledger, and when it ended."""
     found = connection.execute("SELECT run, id, finished_at FROM runs")
     return {run: (run_id, finished_at) for run, run_id, finished_at in found}
 
@@ -169,23 +175,23 @@ def _gap(
         return _Gap(folder, counts, is_known=False)
     run_id, finished_at = known[folder.name]
     if finished_at is not None and _touched_at(folder) <= finished_at:
-        # What is written first cannot be lost while its end is there, so nothing need be counted.
+        # The end was written last, so everything before it is there, too.
         return _Gap(folder, Counts(), is_known=True)
-    held = _held(connection, run_id)
+    held = _stored_counts(connection, run_id)
     lost = Counts(*(max(0, said - there) for said, there in zip(counts, held, strict=True)))
     return _Gap(folder, lost, is_known=True)
 
 
 def _touched_at(folder: Path) -> float:
-    """When the note was written last, Unix seconds by this computer's clock."""
+    """When the counter file was written last, Unix seconds by this computer's clock."""
     try:
-        return (folder / FILE_NAME).stat().st_mtime
+        return (folder / COUNTER_FILE).stat().st_mtime
     except OSError:
         return 0.0
 
 
-def _held(connection: sqlite3.Connection, run_id: int) -> Counts:
-    """How many intents and outcomes the ledger has of a run."""
+def _stored_counts(connection: sqlite3.Connection, run_id: int) -> Counts:
+    """The intents and outcomes of a run in the ledger."""
     return Counts(
         *connection.execute(
             "SELECT (SELECT count(*) FROM attempts WHERE run_id = :run_id),"
@@ -203,13 +209,13 @@ def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
         path=path,
         sends=f"{sum(gap.lost.intents for gap in gaps):,}",
         outcomes=f"{sum(gap.lost.outcomes for gap in gaps):,}",
-        what=_named(gaps),
+        what=_run_names(gaps),
         folder=home / RUNS,
-        away=_in_the_way(gaps, home),
+        away=_paths_to_move(gaps, home),
     )
 
 
-def _named(gaps: list[_Gap]) -> Text:
+def _run_names(gaps: list[_Gap]) -> Text:
     runs = [gap.folder.name for gap in gaps]
     names = ", ".join(runs[-_NAMED_MOST:])
     if len(runs) > _NAMED_MOST:
@@ -220,9 +226,9 @@ def _named(gaps: list[_Gap]) -> Text:
     return Text("run {run}", {"run": names})
 
 
-def _in_the_way(gaps: list[_Gap], home: Path) -> str:
+def _paths_to_move(gaps: list[_Gap], home: Path) -> str:
     if len(gaps) > 1 and not any(gap.is_known for gap in gaps):
         folders = [folder for folder in (home / RUNS).iterdir() if any(read_counts(folder))]
         if len(folders) == len(gaps):
             return str(home / RUNS)
-    return ", ".join(str(gap.in_the_way) for gap in gaps)
+    return ", ".join(str(gap.to_move_away) for gap in gaps)

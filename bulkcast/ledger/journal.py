@@ -1,10 +1,9 @@
-"""Group commits: everything written in the same moment shares one transaction and one sync.
+"""The journal of a run, with group commits: concurrent writes share one transaction and one sync.
 
-Entries gather while the event loop turns once, then they are committed on the spot; a thread to
-wait for the disk would cost more CPU than the commit.  Where commits follow each other closely,
-each is followed by a rest of three times its length in which the next batch gathers, so that the
-disk, however slow, takes a quarter of the loop's time at most.  Nobody's `await` returns before
-what it wrote is on disk.
+Entries are collected during one turn of the event loop and then committed in the loop itself; a
+thread that waits for the disk would cost more CPU than the commit.  After a commit the next one
+waits three times as long as the commit took, so that even a slow disk takes at most a quarter of
+the loop's time.  An `await` returns only when its entries are on disk.
 """
 
 import asyncio
@@ -20,25 +19,26 @@ from bulkcast.ledger.integrity import Counts, WriteCounter
 from bulkcast.ledger.lock import Sends
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
 
-_INTEND = (
+_INSERT_INTENT = (
     "INSERT INTO attempts (run_id, seq, number, stamp, ahead_s, boot, tick, crc)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_END = (
+_UPDATE_END = (
     "UPDATE attempts SET ended = ?, code = ?, ambiguous = ?, end_crc = ?"
     " WHERE run_id = ? AND seq = ? AND number = ?"
 )
-_SETTLE = (
+_INSERT_OUTCOME = (
     "INSERT OR REPLACE INTO outcomes (run_id, seq, status, attempts, outcome, crc)"
     " VALUES (?, ?, ?, ?, ?, ?)"
 )
 _REST: Final = 3.0
+"""Pause after a commit, as a multiple of the commit's duration."""
 _Rows = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Rows to store, and who waits for it."""
+    """Rows to store, and the future of the caller who waits for them."""
 
     statement: str
     rows: _Rows
@@ -47,36 +47,36 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """When this computer was started, and how long ago."""
+    """The current boot of this computer."""
 
     id: int
-    """The ledger's number for it."""
+    """The ledger's number for the boot."""
     tick: Callable[[], float]
-    """Seconds since then."""
+    """Seconds since the boot."""
     boot: str
-    """The system's own name for it."""
+    """The system's id of the boot."""
 
 
 @dataclass(slots=True)
 class SideFiles:
-    """What lies beside the ledger's file for bad days."""
+    """The counter file of a run, and the check that the ledger still exists."""
 
-    mark: WriteCounter
+    counter: WriteCounter
     intents: int
-    """How many intents the run has stored."""
+    """Number of intents the run has stored."""
     settled: set[int]
     """The requests that have an outcome."""
     gone: Callable[[], LedgerGone | None]
-    """What to say where the ledger was taken away."""
+    """Gives the error if the ledger was removed or replaced."""
 
     def note(self, batch: Sequence[_Entry]) -> None:
-        """Take into account what was stored."""
+        """Count the stored entries in the counter file."""
         for entry in batch:
-            if entry.statement == _INTEND:
+            if entry.statement == _INSERT_INTENT:
                 self.intents += len(entry.rows)
-            elif entry.statement == _SETTLE:
+            elif entry.statement == _INSERT_OUTCOME:
                 self.settled.update(row[1] for row in entry.rows)
-        self.mark.note(Counts(self.intents, len(self.settled)))
+        self.counter.note(Counts(self.intents, len(self.settled)))
 
 
 class RunJournal:
@@ -88,15 +88,15 @@ class RunJournal:
         run_id: int,
         places: Mapping[RequestKey, int],
         started: Started | None = None,
-        keepsakes: SideFiles | None = None,
+        side_files: SideFiles | None = None,
         sends: Sends | None = None,
     ) -> None:
-        """`places` are the numbers of the run's requests in sending order.
+        """`places` has the position of each request in sending order.
 
-        In `sends` is noted what others of this computer must know.
+        `sends` records the sends for other users of this computer.
         """
         self._sends = sends
-        self._keepsakes = keepsakes
+        self._side_files = side_files
         self._connection = connection
         self._started = started
         self._run_id = run_id
@@ -106,17 +106,17 @@ class RunJournal:
         self._rest_until = 0.0
 
     async def record_intent(self, intents: Sequence[Intent]) -> None:
-        """Store that these requests are about to leave.
+        """Store that these requests are about to be sent.
 
         Raises:
-            LedgerUnwritable: it is not stored, so they must not leave; nor is any that comes
-                after, since what room there may be is for outcomes.
+            LedgerUnwritable: nothing was stored, so they must not be sent.  All later intents are
+                refused as well, to keep the remaining space for outcomes.
 
         """
         if self._full:
             raise self._full
-        rows = [self._intent(intent) for intent in intents]
-        await self._store(_INTEND, rows)
+        rows = [self._intent_row(intent) for intent in intents]
+        await self._store(_INSERT_INTENT, rows)
         if self._sends:
             for intent, row in zip(intents, rows, strict=True):
                 boot = self._started.boot if self._started else ""
@@ -124,31 +124,31 @@ class RunJournal:
                 self._sends.note(intent.key, self._classroom(row[1]), at, row[4])
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Store how these attempts, or with an outcome their requests, ended.
+        """Store how these attempts ended; with an outcome, how their requests ended.
 
         Raises:
-            LedgerUnwritable: they are not stored.
+            LedgerUnwritable: nothing was stored.
 
         """
-        ends = [self._end(a) for a in attempts if a.outcome is None]
-        settles = [self._settle(a.key, a.outcome) for a in attempts if a.outcome]
+        ends = [self._end_row(a) for a in attempts if a.outcome is None]
+        settles = [self._outcome_row(a.key, a.outcome) for a in attempts if a.outcome]
         if ends:
-            await self._store(_END, ends)
+            await self._store(_UPDATE_END, ends)
         if settles:
-            await self._store(_SETTLE, settles)
+            await self._store(_INSERT_OUTCOME, settles)
         if self._sends:
             for a in attempts:
                 doubtful = a.outcome.status is RowStatus.UNCONFIRMED if a.outcome else a.ambiguous
                 self._sends.answered(a.key, certain=not doubtful)
 
     def _classroom(self, seq: int) -> str:
-        """Where a request goes, as the ledger names it."""
+        """The target of a request as stored."""
         found = self._connection.execute(
             "SELECT target FROM requests WHERE run_id = ? AND seq = ?", (self._run_id, seq)
         ).fetchone()
         return str(found[0]) if found else ""
 
-    def _intent(self, intent: Intent) -> tuple[Any, ...]:
+    def _intent_row(self, intent: Intent) -> tuple[Any, ...]:
         boot, tick = (self._started.id, self._started.tick()) if self._started else (None, None)
         stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
         fields: IntentFields = (
@@ -156,12 +156,12 @@ class RunJournal:
         )  # fmt: skip
         return (*fields, intent_crc(fields))
 
-    def _end(self, attempt: Attempt) -> tuple[object, ...]:
+    def _end_row(self, attempt: Attempt) -> tuple[object, ...]:
         place = (self._run_id, self._places[attempt.key], attempt.number)
         end = (float(attempt.ended), attempt.code, int(attempt.ambiguous))
         return (*end, end_crc(attempt.number, *end), *place)
 
-    def _settle(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
+    def _outcome_row(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
         packed, seq = pack_outcome(outcome), self._places[key]
         check = outcome_crc(self._run_id, seq, packed)
         return (self._run_id, seq, outcome.status, outcome.attempts, packed, check)
@@ -179,17 +179,17 @@ class RunJournal:
         await entry.waiter
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Commit what has gathered, and tell everyone who waits for it."""
+        """Commit the collected entries and resolve the futures of their callers."""
         batch, self._batch = self._batch, []
         began = loop.time()
-        if self._keepsakes and (gone := self._keepsakes.gone()):
-            # The file that is open takes outcomes, which the result sheet is made from.
+        if self._side_files and (gone := self._side_files.gone()):
+            # The open file still takes outcomes, which the result sheet is made from.
             self._full = gone
-            _tell([entry for entry in batch if entry.statement == _INTEND], gone)
-            batch = [entry for entry in batch if entry.statement != _INTEND]
+            _resolve([entry for entry in batch if entry.statement == _INSERT_INTENT], gone)
+            batch = [entry for entry in batch if entry.statement != _INSERT_INTENT]
         failure = self._try(batch)
         self._full = failure or self._full
-        _tell(batch, failure)
+        _resolve(batch, failure)
         ended = loop.time()
         self._rest_until = ended + _REST * (ended - began)
 
@@ -198,8 +198,8 @@ class RunJournal:
             self._commit(batch)
         except sqlite3.Error as exc:
             return LedgerUnwritable("the ledger cannot be written: {exc}", exc=exc)
-        if self._keepsakes:
-            self._keepsakes.note(batch)
+        if self._side_files:
+            self._side_files.note(batch)
         return None
 
     def _commit(self, batch: Sequence[_Entry]) -> None:
@@ -210,15 +210,15 @@ class RunJournal:
                 connection.executemany(entry.statement, entry.rows)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # a full disk has SQLite roll back by itself
+            if connection.in_transaction:  # on a full disk SQLite rolls back by itself
                 connection.execute("ROLLBACK")
             raise
 
 
-def _tell(entries: Sequence[_Entry], failure: Exception | None) -> None:
-    """Let everyone go on who waits for these."""
+def _resolve(entries: Sequence[_Entry], failure: Exception | None) -> None:
+    """Resolve the futures of these entries."""
     for entry in entries:
-        # A future each: a cancelled waiter must not take the others' commit with it.
+        # One future per entry: a cancelled caller must not cancel the others.
         if entry.waiter.done():
             continue
         if failure:

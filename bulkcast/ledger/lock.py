@@ -1,4 +1,4 @@
-"""One run per institution at a time, and the sends that all users of a computer share."""
+"""Locks an institution for one run at a time; shares recent sends among a computer's users."""
 
 import contextlib
 import hashlib
@@ -26,26 +26,26 @@ from bulkcast.model import Institution, Request, RequestKey, Target, Text
 from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
 
 _SLOT: Final = struct.Struct("<QdddQQQB")
-"""Number, stamp, tick, how far ahead, start of the computer, source, classroom, answered."""
+"""Number, stamp, tick, seconds ahead, boot, source, classroom, answered."""
 _CHECK: Final = struct.Struct("<I")
 _SIZE: Final = _SLOT.size + _CHECK.size
 _NUMBERS: Final = 1 << 62
-"""More than will ever be sent."""
+"""Upper bound of a slot's number; a larger one is not ours."""
 _EMPTY: Final = bytes(_SIZE)
 _SLOTS: Final = 16_384
-"""As many requests are remembered: a quarter of an hour of sending at ClassIn's limit."""
+"""Number of requests kept: a quarter of an hour of sending at ClassIn's limit."""
 _HEAD: Final = 512
 """Bytes before the slots: who holds the institution, as JSON."""
 _LOCKED: Final = 1 << 30
-"""The byte that is locked on Windows, where nobody else can read what is: far behind all others."""
+"""The byte to lock on Windows, where a locked byte cannot be read: far beyond the content."""
 
 _WAIT_S: Final = 0.3
-"""Long enough for another program's look at the lock to be over."""
+"""Long enough for another program to finish checking the lock."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def canonical(institution: Institution) -> str:
-    """The name of an institution, whichever way its host is spelled.
+    """One name for an institution, however its host is spelled.
 
     >>> canonical(Institution("https://API.eeo.cn.:443", "7"))
     'https://api.eeo.cn 7'
@@ -60,17 +60,17 @@ def canonical(institution: Institution) -> str:
 
 
 class UnansweredElsewhere(NamedTuple):
-    """A request from elsewhere that nobody answered for certain."""
+    """A request of another ledger without a conclusive answer."""
 
     target: Target
     age_s: float
     ahead_s: float
 
 
-def hashed(text: str) -> int:
-    """Eight bytes that stand for a text; 0 for none.
+def text_hash(text: str) -> int:
+    """A 64-bit hash of a text; 0 for an empty one.
 
-    >>> hashed(""), 0 < hashed("a") < 2**64
+    >>> text_hash(""), 0 < text_hash("a") < 2**64
     (0, True)
     """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) if text else 0
@@ -78,7 +78,7 @@ def hashed(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """One slot."""
+    """One slot of the file."""
 
     number: int
     stamp: float
@@ -104,7 +104,7 @@ class _Sent:
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "_Sent | None":
-        """None for an empty slot, and for one that was not written by us."""
+        """Decode a slot; None if it is empty or damaged."""
         (check,) = _CHECK.unpack_from(packed, _SLOT.size)
         if zlib.crc32(packed[: _SLOT.size]) != check:
             return None
@@ -115,10 +115,10 @@ class _Sent:
 
 
 class Sends:
-    """The requests sent for one institution, by whoever holds it."""
+    """The requests sent for one institution by any user of this computer."""
 
     def __init__(self, descriptor: int, source: int) -> None:
-        """`source` stands for the ledger that has what is noted from here on."""
+        """`source` identifies the ledger that records the sends from now on."""
         self._file = descriptor
         self._source = source
         found = list(_slots(_read(descriptor, _HEAD, _SLOTS * _SIZE)))
@@ -127,44 +127,44 @@ class Sends:
         self._open: dict[RequestKey, _Sent] = {}
 
     def lately(self, now: Timestamp, within_s: float) -> list[float]:
-        """How long ago others sent, the longest ago first, in seconds."""
-        ages = (age(sent.at, _like(now)) for sent in self._elsewhere)
+        """Ages in seconds of the requests that other ledgers sent, oldest first."""
+        ages = (age(sent.at, _with_hashed_boot(now)) for sent in self._elsewhere)
         return sorted((a for a in ages if a < within_s), reverse=True)
 
     def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[UnansweredElsewhere]:
-        """What others sent to the classrooms of `requests` that ClassIn may carry out yet."""
+        """Requests of other ledgers to the same classrooms that may still be carried out."""
         open_ = [sent for sent in self._elsewhere if not sent.answered]
         if not open_:
             return []
-        targets = {hashed(pack_target(request.target)): request.target for request in requests}
+        targets = {text_hash(pack_target(request.target)): request.target for request in requests}
         found = []
         for sent in open_:
             ahead_s = min(STAMP_LIFE_S, max(0.0, sent.ahead_s))
-            age_s = age(sent.at, _like(now))
+            age_s = age(sent.at, _with_hashed_boot(now))
             target = targets.get(sent.classroom)
             if target and age_s < STAMP_LIFE_S + ahead_s + MARGIN_S:
                 found.append(UnansweredElsewhere(target, age_s, ahead_s))
         return found
 
     def note(self, key: RequestKey, classroom: str, at: Timestamp, ahead_s: float) -> None:
-        """Write down a request that is about to leave.
+        """Record a request that is about to be sent.
 
         Raises:
-            LedgerUnwritable: that is not possible, so it must not.
+            LedgerUnwritable: it was not recorded, so it must not be sent.
 
         """
         self._number += 1
         tick = math.nan if at.tick is None else at.tick
-        place = (hashed(at.boot), self._source, hashed(classroom))
+        place = (text_hash(at.boot), self._source, text_hash(classroom))
         self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place, 0)
         self._write(sent)
 
     def answered(self, key: RequestKey, *, certain: bool) -> None:
-        """Write down that a request came back; what is not certain may be carried out yet."""
+        """Record that a request was answered; without a `certain` answer it stays unanswered."""
         sent = self._open.pop(key, None)
         if sent and certain:
             values = (sent.number, sent.stamp, sent.tick, sent.ahead_s, sent.boot, sent.source)
-            # Where it cannot be written, others wait for it in vain, but no longer than for any.
+            # If writing fails, others wait for this request until its stamp expires; no harm.
             with contextlib.suppress(LedgerUnwritable):
                 self._write(_Sent(*values, sent.classroom, 1))
 
@@ -186,13 +186,13 @@ def _slots(packed: bytes) -> Iterator[_Sent]:
             yield sent
 
 
-def _like(now: Timestamp) -> Timestamp:
-    """The same with the start of the computer as it is stored."""
-    boot = hashed(now.boot)
+def _with_hashed_boot(now: Timestamp) -> Timestamp:
+    """The same timestamp with its boot id text_hash, as in the slots."""
+    boot = text_hash(now.boot)
     return Timestamp(now.wall, now.tick, f"{boot:x}" if boot else "")
 
 
-# ------------------------------------------------------------------ the file and its lock
+# ------------------------------------------------------------------ the shared file and its lock
 
 
 class AlreadyHeld(Exception):
@@ -207,32 +207,32 @@ class AlreadyHeld(Exception):
 def hold(
     folder: Path, institution: Institution, source: int, note: Mapping[str, object]
 ) -> Iterator[Sends]:
-    """Hold an institution against all users of this computer while the block lasts.
+    """Lock an institution for all users of this computer while the block lasts.
 
-    `note` is what others are told of who holds it.
+    `note` tells others who holds it.
 
     Raises:
-        AlreadyHeld: another program does.
+        AlreadyHeld: another program holds it.
         CannotStart: the folder or the file cannot be used.
 
     """
     path = _path(folder, institution)
-    descriptor = _locked(path, _WAIT_S)
+    descriptor = _open_locked(path, _WAIT_S)
     try:
-        _sign(descriptor, note)
+        _write_holder(descriptor, note)
         yield Sends(descriptor, source)
-        _sign(descriptor, {})
+        _write_holder(descriptor, {})
     finally:
-        os.close(descriptor)  # and so lets go of it
+        os.close(descriptor)  # releases the lock
 
 
 def current_holder(folder: Path, institution: Institution) -> Mapping[str, object] | None:
-    """What holds an institution now, as far as it says; None where nothing does."""
+    """The note of the program that holds an institution; None if none does."""
     path = _path(folder, institution)
     if not path.exists():
         return None
     try:
-        os.close(_locked(path, 0.0))
+        os.close(_open_locked(path, 0.0))
     except AlreadyHeld as busy:
         return busy.note
     return None
@@ -243,16 +243,16 @@ def _path(folder: Path, institution: Institution) -> Path:
     return folder / f"{name}.sends"
 
 
-def _locked(path: Path, wait_s: float) -> int:
-    """The file opened and locked; a file that was deleted meanwhile locks nobody out."""
+def _open_locked(path: Path, wait_s: float) -> int:
+    """Open and lock the file; a file deleted meanwhile is opened again, since it locks nothing."""
     until = time.monotonic() + wait_s
     while True:
-        descriptor = _opened(path)
+        descriptor = _open_file(path)
         try:
             locked = _lock(descriptor)
             if locked and _is_there(path, descriptor):
                 return descriptor
-            note = _note(descriptor)
+            note = _read_holder(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -269,22 +269,22 @@ def _is_there(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _opened(path: Path) -> int:
-    """The file, made where there is none, that everybody may write who may write its folder.
+def _open_file(path: Path) -> int:
+    """Open the file, or create it, writable for everyone who may write its folder.
 
-    In a folder that all can write, a name may be a trap: a link to a file of ours, or a pipe that
-    never opens.
+    In a folder that all can write, another user may have put a link to one of our files there, or a
+    pipe that blocks.
     """
     flags = os.O_RDWR
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
         flags |= getattr(os, name, 0)
     try:
-        _make(path.parent)
+        _make_folder(path.parent)
         try:
-            # Without O_CREAT, which Linux refuses in such folders for files of others.
+            # Without O_CREAT: in such folders Linux refuses it for files of other users.
             descriptor = os.open(path, flags)
         except FileNotFoundError:
-            descriptor = _begun(path, flags)
+            descriptor = _create_file(path, flags)
         found = os.fstat(descriptor)
     except OSError as exc:
         raise _unusable(path, exc.strerror or type(exc).__name__) from exc
@@ -294,25 +294,25 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _make(folder: Path) -> None:
-    """The folder, where every user can make files and nobody can take away those of others."""
+def _make_folder(folder: Path) -> None:
+    """Create the folder, with the sticky bit: users cannot delete each other's files."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
         if folder.is_symlink() or not folder.is_dir():
             raise NotADirectoryError(0, "it is a link or no folder") from None
     else:
-        folder.chmod(0o1777)  # mkdir's own mode would be cut by the umask
+        folder.chmod(0o1777)  # the umask would restrict mkdir's mode
 
 
-def _begun(path: Path, flags: int) -> int:
+def _create_file(path: Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:  # another program was faster
         return os.open(path, flags)
     if hasattr(os, "fchmod") and path.parent.stat().st_mode & 0o002:
         os.fchmod(descriptor, 0o666)
-    # Written, not only stretched: there must be room for every request of a run.
+    # Written, not only extended: the space for every request must exist.
     os.write(descriptor, bytes(_HEAD + _SLOTS * _SIZE))
     return descriptor
 
@@ -331,14 +331,14 @@ def _read(descriptor: int, start: int, size: int) -> bytes:
     return os.read(descriptor, size)
 
 
-def _sign(descriptor: int, note: Mapping[str, object]) -> None:
-    """Say who holds it; where that cannot be written, it is held all the same."""
+def _write_holder(descriptor: int, note: Mapping[str, object]) -> None:
+    """Write who holds the lock; a failure does not matter to the lock."""
     with contextlib.suppress(OSError):
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(note).encode().ljust(_HEAD)[:_HEAD])
 
 
-def _note(descriptor: int) -> Mapping[str, object]:
+def _read_holder(descriptor: int) -> Mapping[str, object]:
     try:
         found = json.loads(_read(descriptor, 0, _HEAD))
     except (OSError, ValueError):
@@ -361,7 +361,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> bool:
-        """Whether it is ours; the operating system keeps it until the process ends."""
+        """Whether the lock was obtained; the operating system keeps it until the process ends."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -373,26 +373,28 @@ else:
 def claim(
     home: Path, institution: Institution, *, run: str, since: str, state: Path | None = None
 ) -> Iterator[Sends]:
-    """Hold `institution` for `run` while the block lasts, against all users of this computer.
+    """Lock `institution` for `run` while the block lasts, for all users of this computer.
 
-    The operating system keeps the lock (flock, or LockFileEx on Windows), so it ends with its
-    process however that ends.  `since` is shown to whoever finds it taken.  `state` is the folder
-    that the users share; without one only programs with the same home see each other.
+    The operating system keeps the lock (flock, or LockFileEx on Windows), so it ends with the
+    process in any case.  Others who find it locked are shown `since`.  `state` is the folder that
+    the users share; without one only programs with the same home see each other.
 
     Raises:
-        InstitutionBusy: another process holds it; the message says which run, since when.
+        InstitutionBusy: another process holds it; the message says which run, and since when.
         CannotStart: the shared folder cannot be used.
 
     """
     lock, note = _place(home, institution)
     try:
-        # Long enough for a look at the list of runs to be over, which takes the lock for a moment.
-        lock.acquire(timeout=0.3)
+        # Listing runs takes the lock for a moment.
+        lock.acquire(timeout=_WAIT_S)
     except Timeout:
         raise _busy(institution, _read_note(note)) from None
     try:
         holder = {"run": run, "pid": os.getpid(), "since": since}
-        with hold(_shared(home, state), institution, _source(home, institution), holder) as sends:
+        with hold(
+            _shared_folder(home, state), institution, _source(home, institution), holder
+        ) as sends:
             note.write_text(json.dumps(holder), encoding="utf-8")
             yield sends
     except AlreadyHeld as held:
@@ -411,21 +413,21 @@ def _busy(institution: Institution, note: Mapping[str, object]) -> InstitutionBu
     )
 
 
-def _shared(home: Path, state: Path | None) -> Path:
+def _shared_folder(home: Path, state: Path | None) -> Path:
     return state or home / "locks"
 
 
 def _source(home: Path, institution: Institution) -> int:
-    """Stands for what the ledger in `home` itself knows to be sent for the institution."""
+    """Identifies the ledger in `home` together with the institution."""
     try:
         found = (home / FILE_NAME).stat()
     except OSError:
         return 0
-    return hashed(f"{found.st_dev} {found.st_ino} {institution.root_url} {institution.sid}")
+    return text_hash(f"{found.st_dev} {found.st_ino} {institution.root_url} {institution.sid}")
 
 
 def claimed_by(home: Path, institution: Institution) -> str:
-    """The run that holds `institution` at this moment; empty where none does."""
+    """The run that holds `institution` now; empty if none does."""
     lock, note = _place(home, institution)
     try:
         lock.acquire(timeout=0)
@@ -436,7 +438,7 @@ def claimed_by(home: Path, institution: Institution) -> str:
 
 
 def holder(home: Path, institution: Institution, state: Path | None = None) -> Text | None:
-    """What holds `institution` at this moment, in words; None where nothing does.
+    """What holds `institution` now, as a sentence part; None if nothing does.
 
     Raises:
         CannotStart: the shared folder cannot be used.
@@ -449,7 +451,7 @@ def holder(home: Path, institution: Institution, state: Path | None = None) -> T
         except Timeout:
             return _holder(_read_note(note))
         lock.release()
-    elsewhere = current_holder(_shared(home, state), institution)
+    elsewhere = current_holder(_shared_folder(home, state), institution)
     return None if elsewhere is None else _holder(elsewhere)
 
 

@@ -1,4 +1,4 @@
-"""Writes a run when it begins and ends, loads it whole, and lists runs."""
+"""Stores a run's begin and end, loads whole runs, and lists runs."""
 
 import sqlite3
 from collections import Counter
@@ -53,7 +53,7 @@ def freeze(
     plan: Plan,
     issues: Mapping[int, tuple[Issue, ...]],
 ) -> None:
-    """Write down a plan and what was found in its rows."""
+    """Store a run with its plan and the issues of its rows."""
     run = header.run
     institution = header.institution
     frozen = (
@@ -83,7 +83,7 @@ def freeze(
 
 
 def set_end(connection: sqlite3.Connection, run: str, at: float | None, stop: Stop | None) -> None:
-    """Note when a run ended, and why where it ended early; None for one that goes on."""
+    """Store when a run ended, and why if it ended early; `at` is None for a resumed run."""
     packed = pack_stop(stop)
     connection.execute(
         "UPDATE runs SET finished_at = ?, stop = ?, end_crc = ? WHERE run = ?",
@@ -92,7 +92,7 @@ def set_end(connection: sqlite3.Connection, run: str, at: float | None, stop: St
 
 
 def boot_number(connection: sqlite3.Connection, boot: str) -> int:
-    """The ledger's number for a start of this computer."""
+    """The ledger's number for a boot of this computer; stored if it is new."""
     connection.execute(
         "INSERT INTO boots (boot, crc) VALUES (?, ?) ON CONFLICT DO NOTHING", (boot, crc(boot))
     )
@@ -122,10 +122,10 @@ def _settled_row(
 def load(
     connection: sqlite3.Connection, run_id: int, record: RunRecord, *, with_requests: bool = True
 ) -> FrozenRun:
-    """A run with everything in it; what its requests say is left out where nobody asks for it.
+    """Load a run; `with_requests` includes the contents of its requests.
 
     Raises:
-        LedgerDamaged: what is stored is not what was written.
+        LedgerDamaged: a checksum does not match, or something is missing.
 
     """
     run = record.header.run
@@ -139,7 +139,7 @@ def load(
         past = history.get(request.key, History())
         # A resumed request keeps its earlier outcome until it ends again.
         if ended is None or past.attempts > ended.attempts:
-            outcomes[request.key] = _caught(past)
+            outcomes[request.key] = _outcome_after_crash(past)
     frozen = FrozenRun(
         header=record.header,
         finished_at=record.finished_at,
@@ -156,13 +156,13 @@ def load(
     return frozen
 
 
-def look_over(connection: sqlite3.Connection, path: object) -> None:
-    """Look for what no checksum can tell: a row that vanished has none that could fail.
+def check_integrity(connection: sqlite3.Connection, path: object) -> None:
+    """Check what checksums cannot show: missing rows, and rows of a run that does not exist.
 
-    What moved from its run to one that does not exist, likewise.  34 ms for a run of 20,000 rows.
+    It takes 34 ms for a run of 20,000 rows.
 
     Raises:
-        LedgerDamaged: something is missing or astray.
+        LedgerDamaged: something is missing or belongs to no run.
 
     """
     (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -170,7 +170,7 @@ def look_over(connection: sqlite3.Connection, path: object) -> None:
         raise LedgerDamaged(
             "{path} is damaged ({found}); its disk may be failing", path=path, found=found
         )
-    if any(connection.execute(_STRAY).fetchone()):
+    if any(connection.execute(_ORPHANS).fetchone()):
         raise damaged(Text("something of which the run is gone"))
 
 
@@ -200,7 +200,7 @@ def _settled(
 ) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
     settled: dict[int, Outcome] = {}
     issues: dict[int, tuple[Issue, ...]] = {}
-    same: dict[str, Outcome] = {}  # thousands of rows are often left out for one reason
+    same: dict[str, Outcome] = {}  # thousands of rows are often left out for the same reason
     for row, status, outcome, packed, check in connection.execute(
         "SELECT row, status, outcome, issues, crc FROM settled WHERE run_id = ? ORDER BY row",
         (run_id,),
@@ -211,7 +211,7 @@ def _settled(
             issues[row] = unpack_issues(packed)
         if outcome is not None:
             if outcome not in same:
-                if len(same) >= _REMEMBERED:
+                if len(same) >= _CACHED:
                     same.clear()
                 same[outcome] = unpack_outcome(outcome)
             settled[row] = same[outcome]
@@ -219,16 +219,16 @@ def _settled(
 
 
 _NO_ISSUES: Final = pack_issues(())
-_REMEMBERED: Final = 1_000
+_CACHED: Final = 1_000
 
 
 def _history(
     connection: sqlite3.Connection, run_id: int, outcomes: Mapping[RequestKey, Outcome]
 ) -> dict[RequestKey, History]:
-    """What was tried for requests that are not over, by key.
+    """Earlier attempts of the requests that have not ended, by key.
 
-    The last attempt of a request has no end of its own: where an outcome counts it, it ended
-    with that; where none does, its program died while it was under way.
+    The last attempt of a request has no stored end: if an outcome counts it, it ended with that
+    outcome; otherwise the program died during the attempt.
     """
     history: dict[RequestKey, History] = {}
     for key, *found in connection.execute(
@@ -250,7 +250,7 @@ def _history(
     return history
 
 
-_STRAY: Final = """
+_ORPHANS: Final = """
     SELECT EXISTS (SELECT 1 FROM outcomes LEFT JOIN requests AS r USING (run_id, seq)
                    WHERE r.key IS NULL),
            EXISTS (SELECT 1 FROM attempts LEFT JOIN requests AS r USING (run_id, seq)
@@ -260,7 +260,7 @@ _STRAY: Final = """
 
 
 def _outcome(run_id: int, seq: int, status: str, attempts: int, packed: str, check: int) -> Outcome:
-    """A stored outcome; the columns that SQL counts by must say the same as it does."""
+    """Decode a stored outcome; the columns that SQL counts by must agree with it."""
     outcome = unpack_outcome(packed)
     if outcome_crc(run_id, seq, packed) != check or (status, attempts) != (
         outcome.status,
@@ -271,19 +271,19 @@ def _outcome(run_id: int, seq: int, status: str, attempts: int, packed: str, che
 
 
 def _may_have_been_applied(number: int, outcome: Outcome | None, end: Sequence[Any]) -> bool:
-    """Whether an attempt that is not known to have failed may have come through."""
+    """Whether an attempt may have been applied."""
     ended, code, ambiguous, check = end
     if any(column is not None for column in end):
         if end_crc(number, ended, code, ambiguous) != check:
             raise damaged(Text("an attempt"))
         return bool(ambiguous)
-    if outcome is None or number != outcome.attempts:  # its program died while it was under way
+    if outcome is None or number != outcome.attempts:  # the program died during the attempt
         return True
     return outcome.status is RowStatus.UNCONFIRMED
 
 
-def _caught(history: History) -> Outcome:
-    """How a request ends whose program died before it could say."""
+def _outcome_after_crash(history: History) -> Outcome:
+    """The outcome of a request whose program died before it ended."""
     if history.ambiguous:
         return Outcome(RowStatus.UNCONFIRMED, "send.crashed", attempts=history.attempts)
     return Outcome(RowStatus.NOT_SENT, "run.interrupted", attempts=history.attempts)
@@ -293,18 +293,18 @@ _NAMED_MOST: Final = 3
 
 
 def names(connection: sqlite3.Connection) -> list[str]:
-    """The names of all runs, the newest first, whatever the clock said when they began."""
+    """The names of all runs, newest first in order of creation, not of the clock."""
     found = connection.execute("SELECT run FROM runs ORDER BY id DESC")
     return [run for (run,) in found.fetchall()]
 
 
 def chosen(known: Sequence[str], run: str, path: Path) -> str:
-    """The run meant, by its full name or a part of it; the newest where none is named.
+    """The run that `run`, a name or a part of one, stands for; the newest if it is empty.
 
-    `known` has the newest first; `path` is where they are kept.
+    `known` has the newest first; `path` is the ledger's file.
 
     Raises:
-        CannotStart: there is none, or several are so called.
+        CannotStart: there is no such run, or several match.
 
     """
     found = matching(known, run)
@@ -320,7 +320,7 @@ def chosen(known: Sequence[str], run: str, path: Path) -> str:
 
 
 def matching(known: Sequence[str], run: str) -> list[str]:
-    """The runs that `run` may mean: by its full name, its beginning, or else any part of it.
+    """The runs whose full name, or else beginning, or else any part is `run`.
 
     >>> matching(["20270301-080000-94df", "20270301-070000-0427"], "94df")
     ['20270301-080000-94df']
@@ -334,7 +334,7 @@ def matching(known: Sequence[str], run: str) -> list[str]:
 
 
 def no_run(run: str, path: Path) -> CannotStart:
-    """What to say where a run is not there."""
+    """The error for a run that does not exist."""
     if not run:
         return CannotStart("there is no run yet in {path}", path=path)
     return CannotStart(
@@ -343,24 +343,26 @@ def no_run(run: str, path: Path) -> CannotStart:
 
 
 def was_purged(frozen: FrozenRun) -> CannotStart:
-    """What to say where more of a run is wanted than a purge has left."""
+    """The error for using a run whose row contents were erased."""
     counts = Counter(outcome.status for outcome in frozen.by_row().values())
-    told = ", ".join(f"{counts[status]:,} {status.value}" for status in RowStatus if counts[status])
+    counted = ", ".join(
+        f"{counts[status]:,} {status.value}" for status in RowStatus if counts[status]
+    )
     return CannotStart(
         "run {run} was purged on {day}: what its rows held is gone, and all that is left is how "
         "they ended ({counts}); begin anew with `bulkcast apply`, or see that with "
         "`bulkcast runs show {run}`",
         run=frozen.header.run,
         day=datetime.fromtimestamp(frozen.purged_at or 0.0, UTC).date(),
-        counts=told,
+        counts=counted,
     )
 
 
 def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
-    """A line of the list of runs, its checksums verified.
+    """One line of the list of runs, its checksums verified.
 
     Raises:
-        LedgerDamaged: it is not what was written.
+        LedgerDamaged: a checksum does not match.
 
     """
     row = connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
@@ -379,18 +381,18 @@ def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
 
 
 class Ended(NamedTuple):
-    """Rows of a run that ended alike."""
+    """Rows of a run that ended the same way."""
 
     status: RowStatus
     n: int
     run: str
-    """The run that they ended in; another one where they were left as a result sheet had them."""
+    """The run in which they ended: an earlier one if a result sheet had them as done."""
     is_chosen: bool
-    """Whether no option left them out."""
+    """Whether they were selected; False if an option left them out."""
 
 
 def ended(connection: sqlite3.Connection, run_id: int, run: str) -> list[Ended]:
-    """How the rows of a run ended, counted; one that is not over is `not_sent`."""
+    """Counts of how the rows of a run ended; rows that have not ended count as `not_sent`."""
     found = connection.execute(_ENDED, {"run_id": run_id, "run": run})
     return [
         Ended(RowStatus(status or RowStatus.NOT_SENT), n, of, bool(is_chosen))

@@ -1,4 +1,4 @@
-"""The ledger as the other parts see it: one file, and what may be asked of it."""
+"""The ledger's interface for the other packages: runs, their journals, and queries."""
 
 import shutil
 import sqlite3
@@ -11,6 +11,7 @@ from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.ledger import database, history, retention, run_records
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
 from bulkcast.ledger.database import (
+    FILE_NAME,
     connect,
     network_drive,
     prepare,
@@ -18,18 +19,16 @@ from bulkcast.ledger.database import (
     require_room,
 )
 from bulkcast.ledger.history import MonotonicClock, Timestamp
-from bulkcast.ledger.integrity import RUNS, WriteCounter, damaged, reading, refuse_forgotten
+from bulkcast.ledger.integrity import RUNS, WriteCounter, damaged, reading, refuse_lost_entries
 from bulkcast.ledger.journal import RunJournal, SideFiles, Started
 from bulkcast.ledger.lock import Sends
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
 from bulkcast.planner import Plan
 from bulkcast.planner.last_known import Acknowledgement
 
-FILE_NAME: Final = database.FILE_NAME
-
 
 def is_begun(home: Path) -> bool:
-    """Whether runs were ever kept in `home`: the ledger itself may be gone."""
+    """Whether `home` has a ledger or folders of runs; the ledger itself may be lost."""
     return (home / FILE_NAME).exists() or (home / RUNS).exists()
 
 
@@ -37,32 +36,31 @@ class Ledger:
     """All runs under one `BULKCAST_HOME`."""
 
     def __init__(self, home: Path, drive_of: Callable[[Path], str] = network_drive) -> None:
-        """Open the ledger, made where there is none.
+        """Open the ledger; create it if there is none.
 
-        `drive_of` tells what kind of network drive a folder lies on.
+        `drive_of` gives the kind of network drive a folder is on.
 
         Raises:
-            CannotStart: the folder cannot be used or lies on a network drive, or the file is of a
+            CannotStart: the folder cannot be used or is on a network drive, or the file is of a
                 newer version.
-            LedgerDamaged: the file is no ledger, or a broken one, or it has forgotten what was
-                sent.
+            LedgerDamaged: the file is no ledger, is broken, or has lost entries.
 
         """
         self.home = home
         self.path = home / FILE_NAME
         refuse_network_drive(home, drive_of)
         if not self.path.exists() or not self.path.stat().st_size:
-            refuse_forgotten(None, home, path=self.path)
+            refuse_lost_entries(None, home, path=self.path)
         prepare(self.path)
         with ExitStack() as closing_it:
             self._connection = connect(self.path)
             closing_it.callback(self._connection.close)
-            self._refuse_forgotten()
+            self._refuse_lost_entries()
             self._file = database.identity(self.path)
             closing_it.pop_all()
         self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
         self._wal: tuple[int, int] | None = None
-        self._is_whole = False
+        self._is_checked = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +69,11 @@ class Ledger:
         self._connection.close()
 
     def folder(self, run: str) -> Path:
-        """Where a run keeps its copy of the sheet."""
+        """The folder with a run's copy of the sheet."""
         return self.home / RUNS / run
 
     def gone(self) -> LedgerGone | None:
-        """What to say where the ledger's files are no longer those that are open; else None."""
+        """The error if the ledger's files were removed or replaced since they were opened."""
         wal_is_there = self._wal is None or database.identity(self._wal_path) == self._wal
         if wal_is_there and database.identity(self.path) == self._file:
             return None
@@ -88,7 +86,7 @@ class Ledger:
     def create(
         self, header: RunHeader, plan: Plan, issues: Mapping[int, tuple[Issue, ...]]
     ) -> None:
-        """Freeze a plan, whole or not at all."""
+        """Store a new run with its plan in one transaction."""
         with self._transaction() as connection:
             run_records.freeze(connection, header, plan, issues)
 
@@ -96,10 +94,10 @@ class Ledger:
     def journal(
         self, run: str, steady: MonotonicClock | None = None, sends: Sends | None = None
     ) -> Iterator[RunJournal]:
-        """The journal of a run, with a connection of its own.
+        """The journal of a run, with its own connection.
 
-        `steady` is a clock that nobody sets; without one a clock that is set forward makes what
-        was just sent look old.  In `sends` others of this computer see what is sent.
+        `steady` is a monotonic clock; without one, setting the clock forward makes recent sends
+        look old.  `sends` shows the sends to other users of this computer.
         """
         with self._reading() as reader:
             run_id = self._id(run)
@@ -110,13 +108,13 @@ class Ledger:
                 )
             }
             written, settled = self._counts(run_id)
-        with closing(connect(self.path)) as connection, WriteCounter(self.folder(run)) as mark:
+        with closing(connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
             started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
-            keepsakes = SideFiles(mark, written, settled, self.gone)
-            yield RunJournal(connection, run_id, places, started, keepsakes, sends)
+            side_files = SideFiles(counter, written, settled, self.gone)
+            yield RunJournal(connection, run_id, places, started, side_files, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
-        """How many intents a run has, and which of its requests have an outcome."""
+        """The number of a run's intents, and the requests that have an outcome."""
         intents = self._connection.execute(
             "SELECT count(*) FROM attempts WHERE run_id = ?", (run_id,)
         ).fetchone()
@@ -124,25 +122,25 @@ class Ledger:
         return int(intents[0]), {seq for (seq,) in settled}
 
     def _boot(self, boot: str) -> int:
-        """The ledger's number for a start of this computer."""
+        """The ledger's number for a boot of this computer."""
         with self._transaction() as connection:
             return run_records.boot_number(connection, boot)
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
-        """Note that a run has ended, and why where it ended early."""
+        """Store that a run has ended, and why if it ended early."""
         with self._transaction() as connection:
             run_records.set_end(connection, run, float(at), stop)
 
     def reopen(self, run: str) -> None:
-        """Note that a run goes on."""
+        """Store that a run goes on."""
         with self._transaction() as connection:
             run_records.set_end(connection, run, None, None)
 
     def purge(self, runs: Sequence[str], at: float) -> None:
-        """Take away what the rows of some runs held, beyond recovery; how they ended is left.
+        """Erase the row contents of some runs for good; how the rows ended is kept.
 
         Raises:
-            LedgerUnwritable: another program is at work on the ledger, or its disk is full.
+            LedgerUnwritable: another program is using the ledger, or its disk is full.
 
         """
         for run in runs:
@@ -183,8 +181,8 @@ class Ledger:
             yield self._connection
 
     @contextmanager
-    def _one_moment(self) -> Iterator[sqlite3.Connection]:
-        """Everything as it is at one moment, though a run may be under way."""
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """One snapshot for several queries, even while a run is writing."""
         with self._reading() as connection:
             connection.execute("BEGIN")
             try:
@@ -193,88 +191,88 @@ class Ledger:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
 
-    def _refuse_forgotten(self, run: str = "*") -> None:
+    def _refuse_lost_entries(self, run: str = "*") -> None:
         with self._reading() as connection:
-            refuse_forgotten(connection, self.home, path=self.path, run=run)
+            refuse_lost_entries(connection, self.home, path=self.path, run=run)
 
     def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:
-        """How long ago any run sent for an institution, the longest ago first, in seconds.
+        """Ages in seconds of the requests any run sent for an institution, oldest first.
 
-        What cannot be told from something sent just now counts as that.
+        If the age of a request is unknown, it counts as just sent.
         """
         with self._reading() as connection:
             return history.sends(connection, institution, now, within_s)
 
     def unanswered(self, institution: Institution, now: Timestamp) -> list[history.Unanswered]:
-        """What any run sent for an institution that may be carried out yet."""
+        """The attempts of any run for an institution that ClassIn may still carry out."""
         with self._reading() as connection:
             return history.unanswered(connection, institution, now)
 
     def superseded(self, run: str) -> dict[RequestKey, str]:
-        """The requests whose classroom a newer run may have set since, and the newest such run."""
+        """Requests whose classroom a newer run has set, or may have → the newest such run."""
         with self._reading() as connection:
             return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
 
     def acknowledged(
         self, institution: Institution, targets: Iterable[Target]
     ) -> dict[Target, list[Acknowledgement]]:
-        """What took effect at each of `targets`, or may have, the oldest first.
+        """The requests that took effect at each of `targets`, or may have; oldest first.
 
         Raises:
-            LedgerDamaged: what is stored is not what was written.
+            LedgerDamaged: a checksum does not match.
 
         """
         with self._reading() as connection:
-            self._look_it_over()
+            self._check_once()
             try:
                 return history.read(connection, institution, targets)
             except history.Damaged as exc:
                 raise damaged(exc.what) from exc
 
     def examine(self) -> None:
-        """Look for whatever would stop a run before it has begun.
+        """Check before a run that the ledger is undamaged and can be written.
 
         Raises:
-            LedgerDamaged: it is not whole.
-            LedgerUnwritable: it cannot be written at present, or its disk is full.
+            LedgerDamaged: it is damaged.
+            LedgerUnwritable: it cannot be written now, or its disk is full.
 
         """
-        self._look_it_over()
+        self._check_once()
         require_room(self.home)
         with self._transaction():
             pass
 
     def runs(self) -> list[RunRecord]:
-        """Every run, the newest first."""
-        with self._one_moment() as connection:
+        """Every run, newest first."""
+        with self._snapshot() as connection:
             names = run_records.names(connection)
             return [run_records.record(connection, self.home, run) for run in names]
 
     def names(self) -> list[str]:
-        """The names of all runs, the newest first."""
-        with self._one_moment() as connection:
+        """The names of all runs, newest first."""
+        with self._snapshot() as connection:
             return run_records.names(connection)
 
     def ended(self, run: str) -> list[run_records.Ended]:
-        """How the rows of a run ended, counted, without a look at each."""
+        """Counts of how the rows of a run ended, without loading them."""
         with self._reading() as connection:
             return run_records.ended(connection, self._id(run), run)
 
     def left(self, run: str) -> int:
-        """How many rows of a run have still to be sent: not sent, or not confirmed."""
+        """Number of rows still to be sent: those not sent or not confirmed."""
         with self._reading() as connection:
             found = connection.execute(_LEFT, {"run_id": self._id(run)}).fetchone()
         return int(found[0])
 
     def newest(self, run: str = "") -> RunRecord:
-        """The run named, by its full name or a part of it; the newest where none is named.
+        """The run that `run`, a name or a part of one, stands for; the newest if it is empty.
 
         Raises:
-            CannotStart: there is none, or several are so called.
-            LedgerDamaged: what is stored is not what was written.
+            CannotStart: there is no such run, or several match.
+            LedgerDamaged: a checksum does not match.
 
         """
-        with self._one_moment() as connection:
+        with self._snapshot() as connection:
             chosen = run_records.chosen(run_records.names(connection), run, self.path)
             return run_records.record(connection, self.home, chosen)
 
@@ -285,13 +283,14 @@ class Ledger:
         return int(found[0])
 
     def load(self, run: str, *, with_requests: bool = True) -> FrozenRun:
-        """A run with everything in it, its checksums verified.
+        """Load a run, its checksums verified.
 
-        What its requests say takes the most room; without it they cannot be sent or compared.
+        The contents of requests take the most memory; without them requests cannot be sent or
+        compared.
 
         Raises:
-            CannotStart: it was purged.
-            LedgerDamaged: what is stored is not what was written.
+            CannotStart: the run was purged.
+            LedgerDamaged: a checksum does not match.
 
         """
         frozen = self.remains(run, with_requests=with_requests)
@@ -300,25 +299,25 @@ class Ledger:
         return frozen
 
     def remains(self, run: str, *, with_requests: bool = False) -> FrozenRun:
-        """The same, also of a run that was purged: how its rows ended is left, without words.
+        """Load a run even if it was purged; then only how its rows ended is left.
 
         Raises:
-            LedgerDamaged: what is stored is not what was written.
+            LedgerDamaged: a checksum does not match.
 
         """
-        self._look_it_over()
-        self._refuse_forgotten(run)
-        with self._one_moment() as connection:
+        self._check_once()
+        self._refuse_lost_entries(run)
+        with self._snapshot() as connection:
             run_id = self._id(run)
             record = run_records.record(connection, self.home, run)
             return run_records.load(connection, run_id, record, with_requests=with_requests)
 
-    def _look_it_over(self) -> None:
-        """Once for each opening."""
-        if not self._is_whole:
+    def _check_once(self) -> None:
+        """Check the whole file, once for each opening."""
+        if not self._is_checked:
             with self._reading() as connection:
-                run_records.look_over(connection, self.path)
-        self._is_whole = True
+                run_records.check_integrity(connection, self.path)
+        self._is_checked = True
 
 
 _LEFT: Final = """
@@ -340,4 +339,4 @@ _SUPERSEDED: Final = """
     ))
     ORDER BY newer.id
 """
-"""What a newer run may have set is overtaken too: an older body would take it back."""
+"""Includes classrooms that a newer run only may have set: an older body could revert it."""

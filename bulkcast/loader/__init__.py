@@ -1,8 +1,8 @@
-"""Reading a sheet: one file in, one `model.Sheet` out, or one sentence why not.
+"""Reads a file into a `model.Sheet`, or raises one sentence that says why it cannot.
 
-The only part that opens spreadsheets to read them.  A file is whatever a user hands over, so
-nothing it holds may end in a traceback, and nothing in it is dropped or repaired in silence: what
-had to be guessed or passed over is a remark, what is more than its value is a `FlaggedCell`.
+This is the only package that opens spreadsheets to read them.  Users give any kind of file, so no
+content may end in a traceback, and nothing is dropped or repaired silently: guesses and skipped
+rows become remarks, and a cell whose value does not tell everything becomes a `FlaggedCell`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,11 +10,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, is_result_column
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import csv_reader, table, workbook
-from bulkcast.loader.isolation import IsolatedReader
+from bulkcast.loader import csv_reader, table
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import Chunk
 from bulkcast.model import Grid, Layout, Sheet
@@ -23,16 +22,26 @@ from bulkcast.planner import plan_file
 __all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
+
+
+def _workbook(
+    path: Path, endpoint: Endpoint, options: ReadOptions
+) -> AbstractContextManager[Stream]:
+    from bulkcast.loader import workbook
+
+    return workbook.open_sheet(path, endpoint, options)
+
+
 _OPENERS: Final[Mapping[str, _Opener]] = {
-    ".csv": csv_reader.opened,
-    ".tsv": csv_reader.opened,
-    ".xlsx": workbook.opened,
-    ".xlsm": workbook.opened,
-    ".xls": workbook.opened,
-    ".xlsb": workbook.opened,
-    ".ods": workbook.opened,
+    ".csv": csv_reader.open_sheet,
+    ".tsv": csv_reader.open_sheet,
+    ".xlsx": _workbook,
+    ".xlsm": _workbook,
+    ".xls": _workbook,
+    ".xlsb": _workbook,
+    ".ods": _workbook,
 }
-_TO_BE_SAVED_AGAIN: Final = {
+_UNSUPPORTED_KINDS: Final = {
     ".numbers": marked("a Numbers spreadsheet"),
     ".et": marked("a WPS spreadsheet"),
     ".gsheet": marked("only a link to a Google sheet"),
@@ -43,46 +52,46 @@ _TO_BE_SAVED_AGAIN: Final = {
 def stream(
     path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None
 ) -> Iterator[Stream]:
-    """The sheet in the file at `path`, open, in memory that does not grow with its rows.
+    """Open the sheet in the file at `path`; the memory used does not grow with its rows.
 
     Raises:
-        UnreadableSheet: it cannot be read as a sheet, found out at once or on the way; the
-            sentence names the file and the remedy.
+        UnreadableSheet: the file cannot be read as a sheet, which may show on opening or while its
+            rows are read; the sentence names the file and the remedy.
         CannotStart: an option makes no sense by itself.
 
     """
-    opener = _opener_for(path)
+    opener = _opener(path)
     with ExitStack() as stack:
-        with _told(path):
+        with _name_errors(path):
             opened = stack.enter_context(opener(path, endpoint, options or ReadOptions()))
-        # Only what reads the file: a defect of the caller's is no damage of the file's.
-        opened.chunks = _read(opened.chunks, path)
+        # Only the reading is wrapped: an exception of the caller does not mean a damaged file.
+        opened.chunks = _chunks_with_errors_named(opened.chunks, path)
         try:
             yield opened
         except MemoryError as exc:
             raise _too_large(path) from exc
 
 
-def _read(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
-    with _told(path):
+def _chunks_with_errors_named(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
+    with _name_errors(path):
         yield from chunks
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Reading the file at `path`: whatever goes wrong becomes a sentence that names it."""
+def _name_errors(path: Path) -> Iterator[None]:
+    """Turn every exception into a `BulkcastError` that names the file at `path`."""
     try:
         yield
     except BulkcastError as exc:
-        raise _named(exc, path) from exc
+        raise _with_name(exc, path) from exc
     except OSError as exc:
         raise UnreadableSheet(
             "{name} cannot be read: {why}.", name=path.name, why=exc.strerror or exc
         ) from exc
     except MemoryError as exc:
         raise _too_large(path) from exc
-    # The parsers beneath raise whatever a damaged file leads them to (KeyError, struct.error,
-    # zlib.error ...); a file is never worth a traceback.
+    # The parsers raise whatever a damaged file leads them to (KeyError, struct.error,
+    # zlib.error ...); the user gets a sentence, not a traceback.
     except Exception as exc:
         raise UnreadableSheet(
             "{name} is damaged and cannot be read; "
@@ -96,10 +105,11 @@ def _too_large(path: Path) -> UnreadableSheet:
 
 
 def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
-    """The sheet in the file at `path`, all of it; the file is not changed.
+    """Read the whole sheet in the file at `path`; the file is not changed.
 
     Raises:
-        UnreadableSheet: it cannot be read as a sheet; the sentence names the file and the remedy.
+        UnreadableSheet: the file cannot be read as a sheet; the sentence names the file and the
+            remedy.
         CannotStart: an option makes no sense by itself.
 
     """
@@ -107,15 +117,15 @@ def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) 
         return opened.sheet()
 
 
-def _named(refusal: BulkcastError, path: Path) -> BulkcastError:
-    """The refusal, naming the file: what is found deep inside one does not know its name."""
+def _with_name(refusal: BulkcastError, path: Path) -> BulkcastError:
+    """Put the file's name before a refusal raised by a parser that does not know the name."""
     said = str(refusal)
     if path.name in said or not isinstance(refusal, UnreadableSheet):
         return refusal
     return UnreadableSheet("{name}: {sentence}", name=path.name, sentence=refusal)
 
 
-def _opener_for(path: Path) -> _Opener:
+def _opener(path: Path) -> _Opener:
     suffix = path.suffix.lower()
     if path.name.startswith("~$"):
         raise UnreadableSheet(
@@ -125,10 +135,11 @@ def _opener_for(path: Path) -> _Opener:
         )
     _require_file(path)
     _refuse_plan(path)
-    if suffix in _TO_BE_SAVED_AGAIN:
-        kind = _TO_BE_SAVED_AGAIN[suffix]
+    if suffix in _UNSUPPORTED_KINDS:
         raise UnreadableSheet(
-            "{name} is {what}; save it as .xlsx and give that file.", name=path.name, what=kind
+            "{name} is {what}; save it as .xlsx and give that file.",
+            name=path.name,
+            what=_UNSUPPORTED_KINDS[suffix],
         )
     if suffix not in _OPENERS:
         known = " ".join(_OPENERS)
@@ -139,7 +150,7 @@ def _opener_for(path: Path) -> _Opener:
 
 
 def _refuse_plan(path: Path) -> None:
-    with _told(path), path.open("rb") as file:
+    with _name_errors(path), path.open("rb") as file:
         is_plan = plan_file.is_one(file.read(4096))
     if is_plan or path.suffix.lower() == plan_file.SUFFIX:
         raise UnreadableSheet(
@@ -165,17 +176,21 @@ def _require_file(path: Path) -> None:
 
 
 def grid(path: Path, layout: Layout) -> Grid:
-    """All cells of a sheet that was read before, those above its header and its comments included.
+    """All cells of a sheet read before, including comments and the lines above the header.
 
     Raises:
         UnreadableSheet: the file cannot be read as it was before.
 
     """
-    with _told(path):
+    with _name_errors(path):
         if layout.kind in _DELIMITED:
             return Grid(csv_reader.lines(path, layout))
-        if layout.kind in _NEWER:
+        if layout.kind in _OOXML:
+            from bulkcast.loader import workbook
+
             return workbook.grid(path, layout.tab or "")
+        from bulkcast.loader.isolation import IsolatedReader
+
         with IsolatedReader(path, "whole") as child:
             child.choose(layout.tab or "")
             lines = list(child.lines())
@@ -184,13 +199,13 @@ def grid(path: Path, layout: Layout) -> Grid:
 
 
 _DELIMITED: Final = frozenset({"csv", "tsv"})
-_NEWER: Final = frozenset({"xlsx", "xlsm"})
+_OOXML: Final = frozenset({"xlsx", "xlsm"})
 
 
 def chosen(whole: Grid, header_row: int, rows: Collection[int]) -> tuple[Grid, Mapping[int, int]]:
-    """Only `rows` below the header and what is above it, with all comments; old row → new one.
+    """Keep only `rows`, the comments and the lines up to the header; also return old row → new row.
 
-    What is hidden among them is shown.
+    Hidden rows among them are shown in the new grid.
     """
     kept = [
         number
@@ -204,14 +219,14 @@ def chosen(whole: Grid, header_row: int, rows: Collection[int]) -> tuple[Grid, M
 
 
 def previous_results(sheet: Sheet) -> Mapping[int, Mapping[str, str]]:
-    """What an earlier run wrote beside each row: row number → {"status": …, "run": …}.
+    """The result columns an earlier run wrote: row number → {"status": …, "run": …}.
 
-    The keys are the result columns without their prefix; rows with nothing written are left out.
+    The keys are the result columns without their prefix; rows without results are left out.
     """
     columns = {
         index: header.strip().casefold().removeprefix(RESULT_PREFIX)
         for index, header in enumerate(sheet.headers)
-        if header.strip().casefold().startswith(RESULT_PREFIX)
+        if is_result_column(header)
     }
     written = (
         (row.number, {name: str(row.cells[index] or "") for index, name in columns.items()})

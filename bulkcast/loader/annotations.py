@@ -1,4 +1,4 @@
-"""What a worksheet's XML says of its cells beyond their values: merged, hidden, not computed."""
+"""Merged cells, hidden rows and formulas without a saved value, from a worksheet's XML."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,23 +10,22 @@ from lxml import etree
 from openpyxl.utils.cell import (
     column_index_from_string,
     coordinate_from_string,
-    get_column_letter,
     range_boundaries,
 )
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import xlsx_package
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
 
 _FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
 _TALL: Final = 1000
-"""Rows from which on a merged range is remembered as a whole and not row by row."""
+"""Merged ranges with this many rows or more are stored as a whole, not row by row."""
 _MOST_TALL: Final = 100
 _MOST_MERGED_ROWS: Final = 300_000
-"""Heights of all other merged ranges together; a sheet people made has a few thousand."""
+"""Limit for the rows of all other merged ranges together; real sheets have a few thousand."""
 
 Span = tuple[int, int, str]
-"""The columns a merged range takes up, from 0, the last one excluded; and its name."""
+"""A merged range's first column, from 0, its end column (exclusive) and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,16 @@ class Merged:
     """The merged ranges of a worksheet."""
 
     short: Mapping[int, Sequence[Span]] = field(default_factory=dict)
-    """By the number of each row they touch."""
+    """Row number → the ranges that touch the row."""
     tall: Sequence[tuple[range, Span]] = ()
-    """With all rows they touch."""
+    """All rows of a range, and the range."""
 
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.short or self.tall)
 
     def of(self, row: int) -> Sequence[Span]:
-        """Those that touch the row with this number."""
+        """The ranges that touch the row with this number."""
         found = self.short.get(row, ())
         if not self.tall:
             return found
@@ -52,16 +51,16 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What is special about the cells of one worksheet, by the row's number."""
+    """Hidden rows, special cells and merged ranges of one worksheet."""
 
     hidden: frozenset[int] = frozenset()
-    """The rows that are not shown."""
+    """The hidden rows."""
     special: Mapping[int, Mapping[int, Cell]] = field(default_factory=dict)
-    """Row → column, from 0 → what stands there instead of a value."""
+    """Row → column, from 0 → the cell to use instead of the value."""
     merged: Merged = Merged()
 
     def flag(self, row: int, cells: Sequence[Cell], *, width: int) -> Sequence[Cell]:
-        """The cells of `row`, those up to `width` that are not just their value flagged."""
+        """The cells of `row`; up to column `width`, merged and special cells become flagged."""
         special, merged = self.special.get(row, {}), self.merged.of(row)
         if not special and (not merged or all(cell is None for cell in cells)):
             return cells
@@ -82,10 +81,10 @@ def _merged(cell: Cell, name: str) -> FlaggedCell:
 
 
 def merged(ranges: Iterable[tuple[int, int, int, int]]) -> Merged:
-    """Merged ranges, each by its first column from 0, first row, end column and last row.
+    """Index merged ranges, each given as first column from 0, first row, end column, last row.
 
     Raises:
-        UnreadableSheet: they are more than any table has.
+        UnreadableSheet: there are more than any real table has.
 
     """
     short: defaultdict[int, list[Span]] = defaultdict(list)
@@ -108,35 +107,35 @@ def merged(ranges: Iterable[tuple[int, int, int, int]]) -> Merged:
 
 
 def _range_name(first_column: int, first_row: int, end_column: int, last_row: int) -> str:
-    first = f"{get_column_letter(first_column + 1)}{first_row}"
-    return f"{first}:{get_column_letter(end_column)}{last_row}"
+    first = f"{column_letters(first_column)}{first_row}"
+    return f"{first}:{column_letters(end_column - 1)}{last_row}"
 
 
 def bounds(name: str) -> tuple[int, int, int, int]:
     """A merged range's first column from 0, first row, end column and last row."""
     first_column, first_row, last_column, last_row = range_boundaries(name)
-    return (first_column or 1) - 1, first_row or 1, last_column or 16384, last_row or 1_048_576
+    return (first_column or 1) - 1, first_row or 1, last_column or COLUMNS_MAX, last_row or ROWS_MAX
 
 
 # ------------------------------------------------------------------ reading the XML
 
 
 def read_annotations(packed: ZipFile, tab: str) -> Annotations:
-    """The marks of the worksheet `tab` of an unpacked workbook.
+    """The annotations of the worksheet `tab`.
 
     Raises:
-        UnreadableSheet: the workbook is of a make that cannot be read truthfully.
+        UnreadableSheet: the workbook is damaged, or of a kind that cannot be read reliably.
 
     """
     structure = xlsx_package.read_package(packed)
-    return _AnnotationReader(packed, part_of(structure, tab), structure.placeholder).marks()
+    return _AnnotationReader(packed, part_of(structure, tab), structure.placeholder).annotations()
 
 
 def part_of(structure: xlsx_package.Package, tab: str) -> str:
     """The part that holds the worksheet `tab`.
 
     Raises:
-        UnreadableSheet: the workbook has none.
+        UnreadableSheet: the workbook has no such part.
 
     """
     part = next((t.part for t in structure.tabs if t.name == tab), "")
@@ -148,7 +147,7 @@ def part_of(structure: xlsx_package.Package, tab: str) -> str:
 
 
 def two_tables() -> UnreadableSheet:
-    """The refusal of a worksheet that holds its rows in two places."""
+    """The error for a worksheet with two `sheetData` elements."""
     return UnreadableSheet(
         "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
         " its rows into a new workbook."
@@ -156,10 +155,10 @@ def two_tables() -> UnreadableSheet:
 
 
 def refuse_dtd(tree: Any) -> None:
-    """Refuse a tree that has a document type.
+    """Refuse an XML tree with a document type.
 
     Raises:
-        UnreadableSheet: it has one.
+        UnreadableSheet: the tree has one.
 
     """
     if tree.docinfo.doctype:
@@ -167,7 +166,7 @@ def refuse_dtd(tree: Any) -> None:
 
 
 class _AnnotationReader:
-    """One pass over a worksheet's XML."""
+    """Collects annotations in one pass over a worksheet's XML."""
 
     def __init__(self, packed: ZipFile, path: str, placeholder: str | None) -> None:
         self._packed, self._path = packed, path
@@ -178,7 +177,7 @@ class _AnnotationReader:
         self._ranges: list[str] = []
         self._has_table = False
 
-    def marks(self) -> Annotations:
+    def annotations(self) -> Annotations:
         with self._packed.open(self._path) as part:
             events = etree.iterparse(
                 part,
@@ -189,7 +188,7 @@ class _AnnotationReader:
             )
             for event, element in events:
                 if element.tag.endswith("}sheetData"):
-                    self._take_table(is_begun=event == "start")
+                    self._require_one_table(is_begun=event == "start")
                     continue
                 if event == "start":
                     continue
@@ -202,7 +201,7 @@ class _AnnotationReader:
             frozenset(self._hidden), self._unsaved, merged(map(bounds, self._ranges))
         )
 
-    def _take_table(self, *, is_begun: bool) -> None:
+    def _require_one_table(self, *, is_begun: bool) -> None:
         if is_begun and self._has_table:
             raise two_tables()
         self._has_table = True
@@ -234,10 +233,9 @@ class _AnnotationReader:
             self._unsaved[number] = unsaved
 
     def _is_unsaved(self, cell: Any) -> bool:
-        """Whether a formula's cell holds no value a spreadsheet program computed.
+        """Whether a formula's cell has no value computed by a spreadsheet program.
 
-        Some libraries write 0 in place of a value they cannot compute, and ask the program that
-        opens the file to compute all: such a 0 would switch settings off.
+        `Package.placeholder` explains the second case.
         """
         value, kind = _text(cell, "v"), cell.get("t")
         return (not value and kind != "str") or (value == self._placeholder and kind in {None, "n"})
@@ -248,7 +246,7 @@ def _text(cell: Any, name: str) -> str:
 
 
 def _column(cell: Any) -> int:
-    """The cell's column, from 0; a cell that does not say follows the one before it."""
+    """The cell's column, from 0; a cell without an address follows the one before it."""
     before = 0
     while cell is not None:
         if cell.get("r"):

@@ -1,4 +1,4 @@
-"""Sheets in delimited text: csv and tsv."""
+"""Reads csv and tsv files: delimiter, records, and rows swallowed by an open quote."""
 
 import csv
 import io
@@ -17,24 +17,22 @@ from bulkcast.loader.encoding import EncodingConfidence
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
 from bulkcast.messages import issue
-from bulkcast.model import Issue, Layout, Text
+from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
 from bulkcast.safe_text import unguard
 
 _ID: Final = re.compile(r"\s*\"?[0-9]{4,19}\"?\s*")
-_MOST_TOLD: Final = 20
+_MOST_ISSUES: Final = 20
 
 
 class SwallowedRows:
-    """Looks for cells that hold lines shaped like the rows round them."""
+    """Finds cells that contain whole rows, usually because of a quote that is never closed."""
 
     def __init__(
         self, headers: Sequence[str], endpoint: Endpoint, mapping: Mapping[str, str], delimiter: str
     ) -> None:
         self._delimiter = delimiter
         mapped = {fold(header): key for header, key in mapping.items()}
-        columns = [
-            endpoint.by_key.get(mapped.get(fold(h), "")) or endpoint.column_for(h) for h in headers
-        ]
+        columns = [endpoint.mapped_column(header, mapped) for header in headers]
         self._ids = [i for i, c in enumerate(columns) if c and isinstance(c.kind, IdKind)]
         self._found: list[Issue] = []
 
@@ -42,7 +40,7 @@ class SwallowedRows:
         """Look at some rows."""
         for number, row in zip(numbers, rows, strict=True):
             if len("".join(cast("Sequence[str]", row)).splitlines()) < 2:
-                continue  # nearly every row
+                continue  # the usual case
             for index, cell in enumerate(row):
                 if isinstance(cell, str) and self._delimiter in cell:
                     self._see(number, index, cell)
@@ -50,8 +48,8 @@ class SwallowedRows:
     def _see(self, number: int, index: int, cell: str) -> None:
         _, *lines = cell.splitlines()
         ids = [found for line in lines if (found := self._id(line))]
-        if ids and len(self._found) < _MOST_TOLD:
-            place = f"{_letters(index)}{number}"
+        if ids and len(self._found) < _MOST_ISSUES:
+            place = f"{column_letters(index)}{number}"
             self._found.append(
                 issue(
                     "cell.holds_rows",
@@ -64,38 +62,26 @@ class SwallowedRows:
             )
 
     def _id(self, line: str) -> str | None:
-        """The id in a line that is shaped like a row."""
+        """The id in a line that looks like a row; None for any other line."""
         cells = line.split(self._delimiter)
         places = (i for i in self._ids if i < len(cells) - (i == 0))
         found = (cells[i].strip(' "\t') for i in places if _ID.fullmatch(cells[i]))
         return next(found, None)
 
     def issues(self) -> tuple[Issue, ...]:
-        """What was found."""
+        """The issues found."""
         return tuple(self._found)
 
 
-def _letters(index: int) -> str:
-    """A column as a spreadsheet names it."""
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(ord("A") + rest) + name
-    return name
-
-
 _DELIMITERS: Final = (",", ";", "\t", "|", "，")
-_USUAL: Final = {".csv": ",", ".tsv": "\t"}
+_USUAL_DELIMITER: Final = {".csv": ",", ".tsv": "\t"}
 _TAB_WORDS: Final = ("tab", "\\t")
 Records = tuple[range, list[list[str]]]
-"""Some consecutive records, and their numbers."""
+"""The numbers of some consecutive records, and the records."""
 
-_AT_ONCE: Final = 512
-"""Records: so few that they are still in the processor's own memory when they are looked at."""
-_LOOKED_AT: Final = 4096
-_COLUMNS_MAX: Final = 16_384
-"""Of a spreadsheet, whichever program's."""
+_RECORDS_AT_ONCE: Final = 512
+"""Records read at once; so few stay in the processor's cache while they are checked."""
+_SAMPLE_BYTES: Final = 4096
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
     (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
@@ -108,35 +94,35 @@ _OTHER_FILES: Final = (
 
 
 @contextmanager
-def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
+def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a csv or tsv file."""
     _refuse_other_files(path)
-    usual = _USUAL[path.suffix.lower()]
-    text = _Text(path.name, endpoint, options, usual)
+    usual = _USUAL_DELIMITER[path.suffix.lower()]
+    text = _DelimiterGuess(path.name, endpoint, options, usual)
     found = encoding.detect(path, encoding=options.encoding, score=text.best_score)
-    told, _ = _announced(found.head)
-    delimiter = _asked(options) or told or text.guess(found.head)
+    declared, _ = _sep_line(found.head)
+    delimiter = _requested_delimiter(options) or declared or text.guess(found.head)
     remarks = [found.remark] if found.remark else []
-    if not options.delimiter and not told and delimiter != usual:
-        remarks.append(_separated(delimiter))
+    if not options.delimiter and not declared and delimiter != usual:
+        remarks.append(_delimiter_remark(delimiter))
     with path.open(encoding=found.encoding, newline="") as file:
-        records = _Records(path, file, found.encoding, delimiter, skipped=1 if told else 0)
+        records = _Records(path, file, found.encoding, delimiter, skipped=1 if declared else 0)
         stream = _stream(path, records, endpoint, options, tuple(remarks))
         swallowed = SwallowedRows(stream.headers, endpoint, options.mapping, delimiter)
         doubts: EncodingConfidence | None = None
         if found.guess:
             doubts = EncodingConfidence(found.guess, stream.headers, endpoint, options.mapping)
-        stream.chunks = _seen(stream.chunks, swallowed, doubts)
+        stream.chunks = _observe(stream.chunks, swallowed, doubts)
         stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
         yield stream
 
 
 def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
-    """Row → its cells, of a file that was read before."""
+    """Row → its cells, of a file read before."""
     with path.open(encoding=layout.encoding, newline="") as file:
-        told, _ = _announced(file.readline())
+        declared, _ = _sep_line(file.readline())
         file.seek(0)
-        skipped = 1 if told else 0
+        skipped = 1 if declared else 0
         records = _Records(path, file, layout.encoding, layout.delimiter, skipped=skipped)
         found = {n: row for some in records.chunks() for n, row in zip(*some, strict=True)}
     if not is_results(found.get(layout.header_row, ())):
@@ -144,7 +130,7 @@ def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
     return {number: list(map(unguard, row)) for number, row in found.items()}
 
 
-def _seen(
+def _observe(
     chunks: Iterable[Chunk], swallowed: SwallowedRows, doubts: EncodingConfidence | None
 ) -> Iterator[Chunk]:
     for numbers, rows in chunks:
@@ -154,7 +140,7 @@ def _seen(
         yield numbers, rows
 
 
-def _separated(delimiter: str) -> Text:
+def _delimiter_remark(delimiter: str) -> Text:
     if delimiter == "\t":
         return Text("The cells were taken to be separated by tabs.")
     return Text("The cells were taken to be separated by {d}.", {"d": delimiter})
@@ -172,7 +158,7 @@ def _stream(
     header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
     if header is None:
         raise table.no_header(path.name, endpoint, zip(numbers, head, strict=True))
-    table.require_whole(zip(numbers, head, strict=True), header, endpoint, options.mapping)
+    table.require_one_row_header(zip(numbers, head, strict=True), header, endpoint, options.mapping)
     layout = Layout(
         kind=path.suffix.lower().lstrip("."),
         header_row=header.number,
@@ -192,9 +178,9 @@ def _stream(
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Refuse what is no text, whatever its name says."""
+    """Refuse files that are no text, whatever their name."""
     with path.open("rb") as file:
-        start = file.read(_LOOKED_AT)
+        start = file.read(_SAMPLE_BYTES)
     if not start.strip(_BLANK):
         with path.open("rb") as file:
             if not any(piece.strip(_BLANK) for piece in iter(lambda: file.read(1 << 20), b"")):
@@ -211,7 +197,7 @@ def _refuse_other_files(path: Path) -> None:
         )
 
 
-def _asked(options: ReadOptions) -> str | None:
+def _requested_delimiter(options: ReadOptions) -> str | None:
     if options.delimiter is None:
         return None
     delimiter = "\t" if options.delimiter in _TAB_WORDS else options.delimiter
@@ -222,8 +208,8 @@ def _asked(options: ReadOptions) -> str | None:
     return delimiter
 
 
-def _announced(text: str) -> tuple[str | None, str]:
-    """The delimiter of a first line such as `sep=;`, which Excel obeys and hides, and the rest."""
+def _sep_line(text: str) -> tuple[str | None, str]:
+    """The delimiter in a first line such as `sep=;`, which Excel obeys and hides, and the rest."""
     first, end, rest = text.partition("\n")
     line = first.rstrip("\r").strip('"')
     if len(line) == 5 and line.lower().startswith("sep="):
@@ -231,21 +217,21 @@ def _announced(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-class _Text:
-    """How well a text reads with one delimiter or another."""
+class _DelimiterGuess:
+    """Counts the columns a header names with each possible delimiter."""
 
     def __init__(self, name: str, endpoint: Endpoint, options: ReadOptions, usual: str) -> None:
         self._name, self._endpoint, self._options = name, endpoint, options
-        asked = _asked(options)
+        asked = _requested_delimiter(options)
         others = tuple(d for d in _DELIMITERS if d != usual)
         self._candidates = (asked,) if asked else (usual, *others)
 
     def guess(self, text: str) -> str:
-        """The delimiter with which the header names the most columns; the usual one of equals."""
+        """The delimiter with which the header names the most columns; at a tie the usual one."""
         return max(self._candidates, key=lambda delimiter: self._score(text, delimiter))
 
     def best_score(self, text: str) -> int:
-        """How many columns the header names, with whichever delimiter."""
+        """The most columns the header names with any delimiter."""
         return max(self._score(text, delimiter) for delimiter in self._candidates)
 
     def _score(self, text: str, delimiter: str) -> int:
@@ -263,40 +249,40 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     try:
         yield from enumerate(reader, start=1)
     except csv.Error as exc:
-        raise UnreadableSheet("{name}: {what}", name=name, what=_explained(str(exc))) from exc
+        raise UnreadableSheet("{name}: {what}", name=name, what=_csv_error(str(exc))) from exc
 
 
-def _bounded(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
-    """The lines, as long as no row of them is wider than a spreadsheet can be.
+def _limit_width(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
+    """Pass the lines on while no row has more columns than a spreadsheet can have.
 
-    A row is taken apart by csv as a whole: millions of empty cells would fill the memory.
+    The csv module builds a row as a whole: millions of empty cells would fill the memory.
 
     Raises:
-        UnreadableSheet: a row is.
+        UnreadableSheet: a row is wider.
 
     """
-    row = _Width(delimiter)
+    row = _DelimiterCount(delimiter)
     begun = 1 + skipped
     for number, line in enumerate(lines, start=begun):
         if not row.is_open:
-            if '"' not in line and len(line) < _COLUMNS_MAX:
-                yield line  # nearly every line
+            if '"' not in line and len(line) < COLUMNS_MAX:
+                yield line  # the usual case
                 continue
             row.delimiters, begun = 0, number
         row.see(line)
-        if row.delimiters >= _COLUMNS_MAX:
+        if row.delimiters >= COLUMNS_MAX:
             raise UnreadableSheet(
                 "{name}, line {line}: the row has more than {most} columns, which no spreadsheet "
                 "has; delete the delimiters behind its last cell.",
                 name=name,
                 line=begun,
-                most=_COLUMNS_MAX,
+                most=COLUMNS_MAX,
             )
         yield line
 
 
-class _Width:
-    """How many delimiters a row has, line by line."""
+class _DelimiterCount:
+    """Counts the delimiters of a row line by line."""
 
     def __init__(self, delimiter: str) -> None:
         self._signs = re.compile(f'["{re.escape(delimiter)}]')
@@ -305,10 +291,10 @@ class _Width:
         self.delimiters = 0
 
     def see(self, line: str) -> None:
-        """Count the delimiters of a line that stand outside of quotes."""
-        after = 0  # where a quote opens a cell; elsewhere outside of quotes it is only a character
+        """Count the delimiters of a line outside quotes."""
+        after = 0  # only a quote at this position opens a cell
         for sign in self._signs.finditer(line):
-            if self.delimiters >= _COLUMNS_MAX:
+            if self.delimiters >= COLUMNS_MAX:
                 return
             if sign[0] != '"':
                 self.delimiters += not self.is_open
@@ -326,7 +312,7 @@ class _Records:
         self._path, self._file, self._skipped = path, file, skipped
         self.encoding, self.delimiter = encoding, delimiter
         self.remarks: list[Text] = []
-        """Filled when the last record was read."""
+        """Complete when the last record was read."""
         for _ in range(skipped):
             file.readline()
 
@@ -334,26 +320,26 @@ class _Records:
         """The first few lines, then some hundreds at a time.
 
         Raises:
-            UnreadableSheet: a record is not written as it has to be; the sentence says where.
+            UnreadableSheet: a record is malformed; the sentence says where.
 
         """
-        lines = _bounded(self._file, self.delimiter, self._path.name, self._skipped)
+        lines = _limit_width(self._file, self.delimiter, self._path.name, self._skipped)
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         n, at_once = 0, HEADER_WITHIN
         try:
             while rows := list(islice(reader, at_once)):
                 yield range(n + 1, n + 1 + len(rows)), rows
-                n, at_once = n + len(rows), _AT_ONCE
+                n, at_once = n + len(rows), _RECORDS_AT_ONCE
         except csv.Error as exc:
-            line = self._begin_of_bad_record()
+            line = self._first_bad_line()
             raise UnreadableSheet(
                 "{name}, line {line}: {what}",
                 name=self._path.name,
                 line=line,
-                what=_explained(str(exc)),
+                what=_csv_error(str(exc)),
             ) from exc
         except UnicodeDecodeError as exc:
-            raise encoding.not_throughout(self._path, self.encoding) from exc
+            raise encoding.invalid_bytes(self._path, self.encoding) from exc
         if reader.line_num > n:
             count = {"lines": str(reader.line_num), "rows": str(n)}
             said = marked("The file's {lines} lines are {rows} rows: some cells hold line breaks.")
@@ -361,7 +347,7 @@ class _Records:
                 said = marked("The file's {lines} lines are 1 row: some cells hold line breaks.")
             self.remarks.append(Text(said, count))
 
-    def _begin_of_bad_record(self) -> int:
+    def _first_bad_line(self) -> int:
         """The line in which the first record begins that cannot be read."""
         begun = self._skipped
         with self._path.open(encoding=self.encoding, newline="") as file:
@@ -374,7 +360,7 @@ class _Records:
         return begun + 1
 
 
-def _explained(error: str) -> Text:
+def _csv_error(error: str) -> Text:
     if "unexpected end of data" in error:
         return Text("a quote is opened in this line and never closed; close it, or double it.")
     if "field larger" in error:

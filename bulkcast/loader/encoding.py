@@ -1,16 +1,14 @@
-"""Which encoding a delimited file is in, and how far that can be trusted."""
+"""Detects the encoding of a delimited file, and how far to trust the result."""
 
 import codecs
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import cache
 from math import log
 from pathlib import Path
 from typing import Final
-
-import charset_normalizer
 
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
 from bulkcast.errors import CannotStart, UnreadableSheet
@@ -43,11 +41,11 @@ _SIMPLIFIED: Final = (
     "诗础露届蒙静喝盘卖植授伊湾博痛减穿逐秘庭陵固禁票灵杂姓泽吸侧庆妈遇追甲馆补唐炮沿殿刺怪彩"
     "俄旧警索岸轮妇载靠附毫怀软骨探雷旁罪枪牙迎序慢盛雨墙恶谷顿危稳熟"
 )
-"""The 1000 most frequent characters, the most frequent first (counted in the dictionary of the
+"""The 1000 most frequent characters, most frequent first (counted in the dictionary of the
 segmenter jieba, MIT licence)."""
 
-_OTHERWISE: Final = str.maketrans(
-    # Those of them that are written otherwise in traditional Chinese, and how.
+_TO_TRADITIONAL: Final = str.maketrans(
+    # The characters of them that differ in traditional Chinese, simplified → traditional.
     (
         "国为这个来会时学说们于后发对长过业里经门动进区开产军还种现机体与当两实么关从内没将员东头"
         "间无见战点场数样问并万级应资务气汉总电声设义统处马儿领队计别权话报给变书几华议称决张导术"
@@ -73,39 +71,40 @@ _OTHERWISE: Final = str.maketrans(
 )
 
 _ABSENT: Final = -log(5)
+"""Weight of a character that is not among the frequent ones."""
 _FEW: Final = 3
-"""Different frequent characters below which nothing is shown, however often they stand there."""
+"""Fewer different frequent characters than this prove nothing, however often they occur."""
 
 
-_OF_LESSONS: Final = (
+_CLASS_CHARACTERS: Final = (
     "课班级师讲播直录放堂校英语数物化史考试练题期春秋初高周晚午节程导论老会员开欢迎"
 )
-"""Frequent in sheets of classes, whatever they are elsewhere."""
-_RANK_OF_LESSONS: Final = 60
+"""Characters that are frequent in class schedules, whatever their rank elsewhere."""
+_CLASS_RANK: Final = 60
 
 
 def _weights(characters: Iterable[str]) -> Mapping[str, float]:
-    """How much likelier a character is in Chinese than in what was meant to be none, as a log.
+    """Logarithm of how much likelier a character is in Chinese text than in misread bytes.
 
-    A character's frequency falls with its rank; by accident each of 3,755 is as likely.
+    A character's frequency falls with its rank; in misread bytes each of 3,755 is as likely.
     """
     ranks = {c: rank for rank, c in enumerate(characters)}
-    for c in _OF_LESSONS + _OF_LESSONS.translate(_OTHERWISE):
-        ranks[c] = min(ranks.get(c, _RANK_OF_LESSONS), _RANK_OF_LESSONS)
+    for c in _CLASS_CHARACTERS + _CLASS_CHARACTERS.translate(_TO_TRADITIONAL):
+        ranks[c] = min(ranks.get(c, _CLASS_RANK), _CLASS_RANK)
     return {c: log(600 / (rank + 10)) for c, rank in ranks.items()}
 
 
 _WEIGHTS: Final = {
     "gb18030": _weights(_SIMPLIFIED),
-    "big5": (_traditional := _weights(_SIMPLIFIED.translate(_OTHERWISE))),
+    "big5": (_traditional := _weights(_SIMPLIFIED.translate(_TO_TRADITIONAL))),
     "cp950": _traditional,
 }
 
 
-def chineseness(text: str, encoding: str) -> float:
-    """How much speaks for `text` to be Chinese that was saved in `encoding`; 0 or less: nothing.
+def chinese_score(text: str, encoding: str) -> float:
+    """Score for `text` being Chinese that was saved in `encoding`; 0 or less means no sign of it.
 
-    >>> chineseness("高级英语班直播", "gb18030") > 5 > 0 > chineseness("捞促绰啊", "gb18030")
+    >>> chinese_score("高级英语班直播", "gb18030") > 5 > 0 > chinese_score("捞促绰啊", "gb18030")
     True
     """
     weights = _WEIGHTS.get(encoding, {})
@@ -117,50 +116,49 @@ def chineseness(text: str, encoding: str) -> float:
 GUESSED_AMONG: Final = (
     *("gb18030", "big5", "cp950", "cp949", "cp932", "euc_jp", "cp1258", "cp1252", "cp1251"),
 )
-"""What spreadsheet programs in the countries of this API's users save "CSV" in.  Others would fit
-any bytes at all and turn a damaged file into a readable one of nonsense."""
-OF_LETTERS: Final = ("cp1258", "cp1252", "cp1251")
-"""Those with a byte for each character; no Chinese is made of them."""
-ALSO_KNOWN: Final = (
+"""Encodings in which spreadsheet programs of this API's users save "CSV".  Others would accept any
+bytes and turn a damaged file into readable nonsense."""
+SINGLE_BYTE: Final = ("cp1258", "cp1252", "cp1251")
+"""The single-byte encodings among them, which have no Chinese."""
+NEVER_GUESSED: Final = (
     *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
     *("mac_roman", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15"),
 )
-"""Nothing is read in them unasked, but a header that they make as well bears out no other one."""
-HOME_ENCODING: Final = "gb18030"
-"""What an unmarked file of this API's users is most often in; it includes GBK and GB2312."""
+"""Never guessed, but a header that also reads well in one of these does not confirm a guess."""
+DEFAULT_ENCODING: Final = "gb18030"
+"""The most likely encoding of a file without a BOM; it includes GBK and GB2312."""
 
-_ENOUGH: Final = 4096
-"""Different cells that are looked at; more of them say nothing new."""
+_CELLS_MAX: Final = 4096
+"""Different cells to examine; more of them add no evidence."""
 _MOSTLY_EVERYDAY: Final = 0.8
-"""Share of everyday characters.  Of Big5 read as GBK less than half are; names of people, which
-have the rarest characters, stay above it where they stand among other words."""
+"""Share of everyday characters in real text.  In Big5 read as GBK it is less than half; personal
+names have the rarest characters but stay above it among other words."""
 _LONG_ENOUGH: Final = 8
-"""Characters from which on it is no accident that all of them are everyday ones elsewhere, too."""
-_BORNE_OUT: Final = 7.0
-"""How Chinese a text is that can hardly be anything else: of a thousand texts that are none, read
-so by accident, one comes near it."""
+"""From this many characters on it is no coincidence that all are everyday in another encoding."""
+_CERTAIN: Final = 7.0
+"""Score from which a text is certainly Chinese: of a thousand misread texts one comes near it."""
 _ORDINARY_FROM: Final = 6
-"""Characters from which on it is no accident that all of them are of the home encoding's core."""
+"""From this many characters on it is no coincidence that all are in GB 2312."""
 _TWO_BYTES: Final = "\u07ff"
 """The last character that has two bytes in UTF-8."""
-_NEAR: Final = 0.6
-"""How like a secret's name another one is that may be a slip of the pen for it; 1 is the same."""
+_SIMILAR: Final = 0.6
+"""difflib's ratio from which a header may be a misspelt name of a secret; 1 is equal."""
 _SHOWN: Final = 2
 _LONGEST_SHOWN: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class GuessedText:
-    """A guessed encoding, before any cell was looked at."""
+    """A guessed encoding, before any cell was examined."""
 
     encoding: str
     by_header: bool
-    """Whether the header has words that only this encoding makes of its bytes."""
+    """Whether the header has known names in this encoding only."""
 
 
 @dataclass(slots=True)
 class EncodingConfidence:
-    """The cells of a file of which the encoding was guessed."""
+    """Examines the cells of a file whose encoding was guessed."""
 
     guess: GuessedText
     headers: Sequence[str]
@@ -168,22 +166,18 @@ class EncodingConfidence:
     mapping: Mapping[str, str]
     _settings: list[Setting | None] = field(init=False)
     _cells: dict[str, None] = field(default_factory=dict)
-    """Different cells that not all encodings make the same of, as they were met."""
+    """Different cells with characters outside ASCII, in order of appearance."""
     _texts: dict[str, None] = field(default_factory=dict)
-    """Those of them that would be sent, but for secret ones."""
+    """The first of these that would be sent, without secret ones."""
     _is_sent: bool = False
 
     def __post_init__(self) -> None:
         mapped = {fold(header): key for header, key in self.mapping.items()}
-        self._settings = [
-            self.endpoint.by_key.get(mapped.get(fold(header), ""))
-            or self.endpoint.column_for(header)
-            for header in self.headers
-        ]
+        self._settings = [self.endpoint.mapped_column(header, mapped) for header in self.headers]
         self._cells.update((header, None) for header in self.headers if not header.isascii())
 
     def see(self, rows: Sequence[Cells]) -> None:
-        """Look at some rows."""
+        """Examine some rows."""
         for row in rows:
             for place, cell in enumerate(row):
                 if isinstance(cell, str) and not cell.isascii():
@@ -191,7 +185,7 @@ class EncodingConfidence:
 
     def _see(self, cell: str, place: int) -> None:
         setting = self._settings[place] if place < len(self._settings) else None
-        if len(self._cells) < _ENOUGH:
+        if len(self._cells) < _CELLS_MAX:
             self._cells[cell] = None
         if setting and isinstance(setting.kind, TextKind):
             self._is_sent = True
@@ -199,7 +193,7 @@ class EncodingConfidence:
                 self._texts[cell] = None
 
     def issues(self) -> tuple[Issue, ...]:
-        """What to say of the guess; complete once all rows were seen."""
+        """The issues about the guess; complete once all rows were seen."""
         encoding = self.guess.encoding
         samples = " / ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
         rival = None if self.guess.by_header or not self._is_sent else self._rival()
@@ -214,52 +208,54 @@ class EncodingConfidence:
                 encoding=encoding,
                 sample=_short(seen) or "•••",
                 other=rival,
-                other_sample=_short(_made(seen, encoding, rival) or "") or "•••",
+                other_sample=_short(_reread(seen, encoding, rival) or "") or "•••",
             ),
         )
 
     def _samples(self) -> Iterator[str]:
-        """Two cells: such that are sent, else headers, else any."""
+        """Two cells to show: ones that are sent, else headers, else any."""
         headers = (header for header in self.headers if not header.isascii())
         open_cells = () if self._has_secret() else self._cells
         found = dict.fromkeys((*self._texts, *headers, *open_cells))
         yield from list(found)[:_SHOWN]
 
     def _has_secret(self) -> bool:
-        """Whether a column holds secrets, or may by the look of its name."""
+        """Whether a column holds secrets, or its header is similar to the name of one that does."""
         if any(setting is not None and setting.secret for setting in self._settings):
             return True
         secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
-        return any(get_close_matches(fold(h), secret, n=1, cutoff=_NEAR) for h in self.headers)
+        from difflib import get_close_matches
+
+        return any(get_close_matches(fold(h), secret, n=1, cutoff=_SIMILAR) for h in self.headers)
 
     def _rival(self) -> str | None:
-        """Another encoding that may as well be meant; None where the guess is borne out."""
+        """Another plausible encoding; None if the cells confirm the guess."""
         encoding, whole = self.guess.encoding, " ".join(self._cells)
         if encoding == "utf-8":
-            return HOME_ENCODING if could_be_legacy(self._cells) else None
-        made = {other: self._made_by(other) for other in GUESSED_AMONG if other != encoding}
+            return DEFAULT_ENCODING if could_be_legacy(self._cells) else None
+        made = {other: self._reread_cells(other) for other in GUESSED_AMONG if other != encoding}
         rivals = {other: text for other, text in made.items() if text is not None}
-        if not any(map(_is_japanese, (whole, *rivals.values()))) and not self._is_of_an_alphabet():
-            best = max((chineseness(text, other) for other, text in rivals.items()), default=0)
-            if chineseness(whole, encoding) >= _BORNE_OUT + max(best, 0):
+        if not any(map(_is_japanese, (whole, *rivals.values()))) and not self._has_sane_words():
+            best = max((chinese_score(text, other) for other, text in rivals.items()), default=0)
+            if chinese_score(whole, encoding) >= _CERTAIN + max(best, 0):
                 return None
         likeliest = max(rivals, key=lambda o: _everyday(rivals[o], o).share, default=None)
-        return likeliest or (HOME_ENCODING if encoding != HOME_ENCODING else "big5")
+        return likeliest or (DEFAULT_ENCODING if encoding != DEFAULT_ENCODING else "big5")
 
-    def _is_of_an_alphabet(self) -> bool:
-        """Whether all words are such in an encoding of letters, too: none, one or only capitals."""
-        readings = (self._made_by(other) for other in (*OF_LETTERS, *ALSO_KNOWN))
-        return any(made is not None and _is_of_sane_words(made) for made in readings)
+    def _has_sane_words(self) -> bool:
+        """Whether the cells have only well-formed words in a single-byte encoding, too."""
+        readings = (self._reread_cells(other) for other in (*SINGLE_BYTE, *NEVER_GUESSED))
+        return any(made is not None and _are_sane_words(made) for made in readings)
 
-    def _made_by(self, other: str) -> str | None:
-        """All cells as another encoding has them; None where it does not fit or changes nothing."""
-        made = [_made(cell, self.guess.encoding, other) for cell in self._cells]
+    def _reread_cells(self, other: str) -> str | None:
+        """All cells read in another encoding; None if it does not fit or changes nothing."""
+        made = [_reread(cell, self.guess.encoding, other) for cell in self._cells]
         if None in made or made == list(self._cells):
             return None
         return " ".join(cell for cell in made if cell)
 
 
-def _made(cell: str, encoding: str, other: str) -> str | None:
+def _reread(cell: str, encoding: str, other: str) -> str | None:
     try:
         return cell.encode(encoding).decode(other)
     except UnicodeError:
@@ -274,67 +270,70 @@ def _short(cell: str) -> str:
 @dataclass(frozen=True, slots=True)
 class _Everyday:
     n: int
-    """Characters that are not ASCII."""
+    """Number of characters outside ASCII."""
     share: float
-    """Of those, how many are everyday ones."""
+    """Share of everyday characters among them."""
 
 
 def could_be_legacy(cells: Iterable[str]) -> bool:
-    """Whether cells read as UTF-8 may be in the home encoding, as `ƽʱ` is 平时.
+    """Whether cells read as UTF-8 may be GB18030, as `ƽʱ` is 平时.
 
-    Most characters of the home encoding are letters of two bytes in UTF-8 where they can be read so
-    at all.  What no accident makes shows that UTF-8 is meant: an accented letter in a Latin word,
-    a word in the letters of one alphabet, Chinese, Korean.
+    GB18030 bytes that are valid UTF-8 mostly give two-byte letters.  An accented letter in a Latin
+    word, a word in one alphabet, Chinese or Korean are no coincidence and show that UTF-8 is meant.
     """
     odd = [cell for cell in cells if not cell.isascii()]
     return bool(odd) and sum(map(_is_utf8, odd)) * 2 <= len(odd)
 
 
 def _is_utf8(cell: str) -> bool:
-    """Whether a cell that was read as UTF-8 can hardly be meant as anything else."""
+    """Whether a cell read as UTF-8 is certainly UTF-8."""
     odd = "".join(c for c in cell if not c.isascii())
-    made = _made(odd, "utf-8", HOME_ENCODING)
-    is_home = made is not None and all(map(_is_of_core, made))
+    made = _reread(odd, "utf-8", DEFAULT_ENCODING)
+    is_default = made is not None and all(map(_is_gb2312, made))
     if long := [c for c in odd if c > _TWO_BYTES]:
         if not all(map(_IS_WRITTEN, long)) or sum(map(_is_usual, long)) * 2 < len(long):
             return False
-        share, other = (_everyday(t or "", HOME_ENCODING).share for t in (odd, made))
-        return not is_home or other < share
+        share, other = (_everyday(t or "", DEFAULT_ENCODING).share for t in (odd, made))
+        return not is_default or other < share
     plain = [c for c in cell if c.isascii()]
-    n_plain = sum(map(str.isalpha if is_home else str.isalnum, plain))
+    n_plain = sum(map(str.isalpha if is_default else str.isalnum, plain))
     if all(map(_IS_LATIN, odd)) and n_plain >= max(_LATIN_FROM, len(odd)):
         return True
     letters = [c for c in odd if c.isalpha()]
-    return not is_home and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
+    return not is_default and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
 
 
 def _is_usual(character: str) -> bool:
-    """Whether a character is no rarity: an accident makes mostly such."""
+    """Whether a character is in common use; misread bytes give mostly rare ones."""
     if not _IS_EAST_ASIAN(character):
         return True
-    return _is_of_core(character) or any(test(character) for test in _EVERYDAY.values())
+    return _is_gb2312(character) or any(test(character) for test in _EVERYDAY.values())
 
 
 def _is_of_one_alphabet(text: str) -> bool:
-    """Whether the letters are those of one alphabet that is written today."""
+    """Whether all letters belong to one alphabet in use today."""
     return any(all(map(one, text)) for one in _ALPHABETS)
 
 
 def _among(ranges: str) -> Callable[[str], bool]:
-    """Whether a character stands in a class of regular expressions."""
-    found = re.compile(f"[{ranges}]").match
-    return lambda character: found(character) is not None
+    """A test whether a character is in these ranges, written as in a regular expression."""
+
+    @cache
+    def is_among(character: str) -> bool:
+        return re.match(f"[{ranges}]", character) is not None
+
+    return is_among
 
 
 _LATIN: Final = "\u00a0-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0323"
 _IS_LATIN: Final = _among(_LATIN)
-"""Letters and signs that languages in Latin script are written with; the rarer ones of phonetics
-and of old alphabets are what an accident makes."""
+"""Letters and signs of languages in Latin script, without phonetic and historic letters, which
+misread bytes give."""
 _IS_WRITTEN: Final = _among(
     "\u0e00-\u0e5b\u0900-\u0dff\u1e00-\u1fff\u2000-\u22ff\u2460-\u27bf\u3000-\u30ff"
     "\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\uff00-\uffee\U0001f000-\U0001faff"
 )
-"""Of three bytes and more in UTF-8: what is written today, and no private or broken character."""
+"""Characters of three bytes and more in UTF-8 that are in use today."""
 _IS_EAST_ASIAN: Final = _among("\u3400-\u9fff\uac00-\ud7a3")
 _ALPHABETS: Final = (
     _IS_LATIN,
@@ -345,34 +344,34 @@ _ALPHABETS: Final = (
     _among("\u0531-\u058a\u00a0-\u00bf"),
 )
 _LATIN_FROM: Final = 2
-"""Plain letters beside accented ones."""
+"""Plain letters that a word with accented ones must have."""
 _ALPHABETIC_FROM: Final = 3
 
 
 def implausibility(encoding: str, texts: Mapping[str, str]) -> tuple[float, int]:
-    """How unlikely a file is in `encoding`, of which `texts` are what each encoding makes.
+    """Sort key for `encoding`, lower is likelier; `texts` has the file's text in each encoding.
 
-    Frequent Chinese is the likeliest; where Chinese of home is as likely as anything else, it is.
+    Frequent Chinese comes first; GB18030 wins a tie.
     """
     text = texts[encoding]
-    shown = -max(chineseness(text, encoding), 0)
+    shown = -max(chinese_score(text, encoding), 0)
     found = _everyday(text, encoding)
-    if encoding != HOME_ENCODING:
+    if encoding != DEFAULT_ENCODING:
         return shown, 1 if encoding in _EVERYDAY and found.share >= _MOSTLY_EVERYDAY else 2
-    rivals = _EVERYDAY.keys() & texts.keys() - {HOME_ENCODING}
+    rivals = _EVERYDAY.keys() & texts.keys() - {DEFAULT_ENCODING}
     others = (_everyday(texts[rival], rival) for rival in rivals)
     is_alone = not any(other.share == 1 and other.n >= _LONG_ENOUGH for other in others)
-    return shown, 0 if is_alone and _looks_like_home(text) else 1
+    return shown, 0 if is_alone and _looks_like_default(text) else 1
 
 
-def _looks_like_home(text: str) -> bool:
-    """Whether a text is what Chinese looks like that was saved in the home encoding."""
+def _looks_like_default(text: str) -> bool:
+    """Whether a text looks like Chinese that was saved as GB18030."""
     odd = [c for c in text if not c.isascii()]
-    is_common = _everyday(text, HOME_ENCODING).share >= _MOSTLY_EVERYDAY
-    return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_of_core, odd)))
+    is_common = _everyday(text, DEFAULT_ENCODING).share >= _MOSTLY_EVERYDAY
+    return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_gb2312, odd)))
 
 
-def _is_of_sane_words(text: str) -> bool:
+def _are_sane_words(text: str) -> bool:
     odd = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
     return all(w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in odd)
 
@@ -390,8 +389,8 @@ def _everyday(text: str, encoding: str) -> _Everyday:
     return _Everyday(len(found), sum(found) / len(found) if found else 0.0)
 
 
-def _in(encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
-    """Whether a character has two bytes in `encoding`, of which the first lies in a range."""
+def _has_lead_byte(encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
+    """A test whether a character has two bytes in `encoding`, the first of them in a range."""
 
     def test(character: str) -> bool:
         try:
@@ -403,28 +402,28 @@ def _in(encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
     return test
 
 
-_is_of_core: Final = _in("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xF7))
-"""Both levels of GB 2312."""
+_is_gb2312: Final = _has_lead_byte("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xF7))
+"""Whether a character is in GB 2312, level 1 or 2."""
 
 _JAPANESE: Final = frozenset({"cp932", "euc_jp"})
 _WORD_SIGNS: Final = re.compile("[-!-/:-@«»“”„’…–—\u00a0]")
-"""What stands between words."""
+"""Punctuation and spaces."""
 _KANA: Final = re.compile("[\u3041-\u30ff]")
-"""Without which nothing longer than a name is written in Japanese."""
+"""Any Japanese text longer than a name contains kana."""
 _EVERYDAY: Final[Mapping[str, Callable[[str], bool]]] = {
     # The first level of GB 2312 has the 3,755 characters in daily use, that of Big5 5,401, that of
     # JIS X 0208 2,965, KS X 1001 the 2,350 syllables; before them come punctuation, full-width
     # letters and kana.
-    "gb18030": _in("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xD7)),
-    "big5": _in("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
-    "cp950": _in("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
-    "cp932": _in("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
-    "euc_jp": _in("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
-    "cp949": _in("euc_kr", (0xA1, 0xA3), (0xB0, 0xC8)),
+    "gb18030": _has_lead_byte("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xD7)),
+    "big5": _has_lead_byte("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
+    "cp950": _has_lead_byte("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
+    "cp932": _has_lead_byte("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
+    "euc_jp": _has_lead_byte("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
+    "cp949": _has_lead_byte("euc_kr", (0xA1, 0xA3), (0xB0, 0xC8)),
 }
 
 
-_MARKS: Final = (
+_BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -433,56 +432,56 @@ _ZEROS_LOOKED_AT: Final = 4096
 _HEAD: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20
 _LONGEST_LINE: Final = 16 * 2**20
-_NO_ACCIDENT: Final = 2
-"""Characters of three bytes; single ones come of other encodings too."""
+_PROOF: Final = 2
+"""Three-byte characters that prove UTF-8; a single one may occur in other encodings."""
 _MOST_GUESSED_FROM: Final = 4 * 2**20
-"""Bytes that a guess is made from; whichever is guessed is then proved for the whole file."""
+"""Bytes to guess from; the guess is then verified for the whole file."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedEncoding:
-    """Which encoding a file is in, proved for all of it, and how its text begins."""
+    """The encoding of a file, verified for all of it, and the start of its text."""
 
     encoding: str
     head: str
-    """The first lines, all of them whole."""
+    """The first lines, each of them complete."""
     remark: Text | None = None
-    """Set where the file does not say its encoding, and its bytes leave no doubt."""
+    """Set if the file does not say its encoding, but its bytes leave no doubt."""
     guess: GuessedText | None = None
-    """Set where it is a guess."""
+    """Set if the encoding is a guess."""
 
 
 def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> DetectedEncoding:
-    """The encoding of the file; `score` says how many headers of a text mean something.
+    """Detect the encoding of the file; `score` counts the known headers in a text.
 
     Raises:
-        UnreadableSheet: no encoding fits, or not the one asked for.
-        CannotStart: `encoding` is none that Python knows.
+        UnreadableSheet: no encoding fits, or not the requested one.
+        CannotStart: Python does not know `encoding`.
 
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if encoding is not None:
-        return _as_told(path, head, encoding)
+        return _use_requested(path, head, encoding)
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise UnreadableSheet("{name} is in UTF-32; save it as CSV UTF-8.", name=path.name)
-    for mark, marked in _MARKS:
-        if head.startswith(mark):
-            return _proved(path, head, marked)
-    zeros = _by_zeros(path.name, head)
+    for bom, named in _BOMS:
+        if head.startswith(bom):
+            return _verify(path, head, named)
+    zeros = _utf16_without_bom(path.name, head)
     if zeros:
-        return _proved(path, head, zeros, _guessed(zeros))
-    if _first_fault(path, "utf-8") is None:
+        return _verify(path, head, zeros, _guess_remark(zeros))
+    if _first_bad_line(path, "utf-8") is None:
         text = _whole_lines(head, "utf-8")
-        by_header = score(text) > score(_whole_lines(head, HOME_ENCODING))
+        by_header = score(text) > score(_whole_lines(head, DEFAULT_ENCODING))
         guess = None if by_header or _is_ascii(path) else GuessedText("utf-8", by_header=False)
         return DetectedEncoding("utf-8", text, guess=guess)
     return _guess(path, head, score)
 
 
-def not_throughout(path: Path, encoding: str) -> UnreadableSheet:
-    """The refusal of a file that holds bytes which are none of `encoding`."""
-    line = _first_fault(path, encoding) or 1
+def invalid_bytes(path: Path, encoding: str) -> UnreadableSheet:
+    """The error for a file with bytes that are invalid in `encoding`."""
+    line = _first_bad_line(path, encoding) or 1
     return UnreadableSheet(
         "{name} is not {encoding} throughout: line {line} holds bytes that are none; "
         "save it as CSV UTF-8, or say which encoding it is in with --encoding.",
@@ -492,7 +491,7 @@ def not_throughout(path: Path, encoding: str) -> UnreadableSheet:
     )
 
 
-def _as_told(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
+def _use_requested(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
     try:
         known = codecs.lookup(encoding).name
         "".encode(known)
@@ -501,21 +500,21 @@ def _as_told(path: Path, head: bytes, encoding: str) -> DetectedEncoding:
             "--encoding {encoding} is no encoding that can be read; try utf-8, gb18030 or big5.",
             encoding=encoding,
         ) from exc
-    marked = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
-    return _proved(path, head, "utf-8-sig" if marked else known)
+    named = known == "utf-8" and head.startswith(codecs.BOM_UTF8)
+    return _verify(path, head, "utf-8-sig" if named else known)
 
 
-def _proved(path: Path, head: bytes, encoding: str, remark: Text | None = None) -> DetectedEncoding:
-    if _first_fault(path, encoding) is not None:
-        raise not_throughout(path, encoding)
+def _verify(path: Path, head: bytes, encoding: str, remark: Text | None = None) -> DetectedEncoding:
+    if _first_bad_line(path, encoding) is not None:
+        raise invalid_bytes(path, encoding)
     return DetectedEncoding(encoding, _whole_lines(head, encoding), remark)
 
 
-def _first_fault(path: Path, encoding: str) -> int | None:
-    """The line in which bytes stand that are none of `encoding`; None where all are.
+def _first_bad_line(path: Path, encoding: str) -> int | None:
+    """The first line with bytes that are invalid in `encoding`; None if there is none.
 
     Raises:
-        UnreadableSheet: a line is longer than any row: the memory would fill with it.
+        UnreadableSheet: a line is so long that it would fill the memory.
 
     """
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -549,14 +548,14 @@ def _is_ascii(path: Path) -> bool:
 
 
 def _whole_lines(head: bytes, encoding: str) -> str:
-    """The text of `head`, but for what is cut off at its end."""
+    """The text of `head` without an incomplete line at its end."""
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
     end = max(text.rfind("\n"), text.rfind("\r"))
     return text if len(head) < _HEAD or end < 0 else text[: end + 1]
 
 
-def _by_zeros(name: str, head: bytes) -> str | None:
-    """UTF-16 without a mark, told by where its zero bytes stand; None where there are none."""
+def _utf16_without_bom(name: str, head: bytes) -> str | None:
+    """UTF-16 without a BOM, recognised by the positions of zero bytes; None if there are none."""
     head = head[:_ZEROS_LOOKED_AT]
     at_even, at_odd = head[::2].count(0), head[1::2].count(0)
     if not at_even and not at_odd:
@@ -569,6 +568,8 @@ def _by_zeros(name: str, head: bytes) -> str | None:
 
 
 def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEncoding:
+    import charset_normalizer
+
     with path.open("rb") as file:
         sample = file.read(_MOST_GUESSED_FROM)
     if len(sample) == _MOST_GUESSED_FROM:
@@ -583,12 +584,12 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEnco
     best = -candidates[0][0] if candidates else 0
     as_utf8 = score(_whole_lines(head, "utf-8"))
     if as_utf8 > best or (as_utf8 == best and any(map(_is_in_utf8, sample.splitlines()))):
-        # Other bytes were pasted or appended, or the end is cut off: no other encoding is meant.
-        raise not_throughout(path, "utf-8")
+        # UTF-8 with other bytes pasted or appended, or with its end cut off.
+        raise invalid_bytes(path, "utf-8")
     for *_, encoding in candidates:
-        if _first_fault(path, encoding) is None:
+        if _first_bad_line(path, encoding) is None:
             text = _whole_lines(head, encoding)
-            also = ALSO_KNOWN if encoding in OF_LETTERS else ()
+            also = NEVER_GUESSED if encoding in SINGLE_BYTE else ()
             others = {_whole_lines(head, other) for other in (*GUESSED_AMONG, *also)} - {text}
             by_header = all(score(other) < score(text) for other in others)
             return DetectedEncoding(
@@ -602,17 +603,17 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEnco
 
 
 def _is_in_utf8(line: bytes) -> bool:
-    """Whether a line can hardly be anything else: some characters of three bytes, and no fault."""
+    """Whether a line is certainly UTF-8: valid, with several three-byte characters."""
     if line.isascii():
         return False
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(line)
     except UnicodeDecodeError:
         return False
-    return sum(character >= "\u0800" for character in text) >= _NO_ACCIDENT
+    return sum(character >= "\u0800" for character in text) >= _PROOF
 
 
-def _guessed(encoding: str) -> Text:
+def _guess_remark(encoding: str) -> Text:
     return Text(
         "The file does not say how it is encoded; it was read as {encoding}. If its words look "
         "wrong, say the encoding with --encoding.",

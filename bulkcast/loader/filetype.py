@@ -1,27 +1,28 @@
-"""What a file really is, whatever its name says; refuses archives that harm."""
+"""Finds out the real type of a file; refuses harmful archives and document types."""
 
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from typing import TYPE_CHECKING, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import annotations, xlsx_package
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 _MOST_ENTRIES: Final = 10_000
 _MOST_UNPACKED: Final = 4 * 2**30
-_UNSUSPICIOUS: Final = 50 * 2**20
+_RATIO_CHECKED_FROM: Final = 50 * 2**20
 _MOST_RATIO: Final = 200
 """Real workbooks pack to about a tenth, repetitive ones to a fiftieth; bombs to a thousandth."""
 
 
-def require_harmless(packed: ZipFile, path: Path) -> None:
-    """Refuse an archive that would fill the memory, or that is encrypted.
+def require_harmless(packed: "ZipFile", path: Path) -> None:
+    """Refuse an archive that is encrypted, ambiguous or would fill the memory.
 
     Raises:
-        UnreadableSheet: it is one of these.
+        UnreadableSheet: the archive is one of these.
 
     """
     entries = packed.infolist()
@@ -31,8 +32,8 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
             "{name} is an encrypted archive; save it without a password.", name=path.name
         )
     ratio = unpacked / max(1, path.stat().st_size)
-    bomb = unpacked > _UNSUSPICIOUS and ratio > _MOST_RATIO
-    if len({_compared(entry.filename) for entry in entries}) < len(entries):
+    bomb = unpacked > _RATIO_CHECKED_FROM and ratio > _MOST_RATIO
+    if len({_comparison_name(entry.filename) for entry in entries}) < len(entries):
         raise UnreadableSheet(
             "{name} holds two parts of one name, so that no two programs would read the "
             "same; copy its rows into a new workbook.",
@@ -48,39 +49,37 @@ def require_harmless(packed: ZipFile, path: Path) -> None:
         )
 
 
-def _compared(name: str) -> str:
-    """The name of an entry as spreadsheet programs compare it; of a picture as it stands."""
+def _comparison_name(name: str) -> str:
+    """An entry's name as spreadsheet programs compare it; names of pictures stay as they are."""
     name = name.replace("\\", "/")
     return name.casefold() if name.lower().endswith((".xml", ".rels", ".bin")) else name
 
 
-# ------------------------------------------------------------------ inside the parts
-
-_AT_ONCE: Final = 1 << 20
+_READ_SIZE: Final = 1 << 20
 _OVERLAP: Final = 64
 _LARGEST_STRINGS: Final = 100 * 2**20
 _MOST_STRINGS: Final = 2_000_000
 _LONGEST_TAIL: Final = 32 * 2**20
-_TABLE: Final = re.compile(rb"<(?:[\w.-]+:)?sheetData[\s/>]")
-_UNIQUE: Final = re.compile(rb'<sst[^>]*\suniqueCount="(\d+)"')
+_ROWS_BEGIN: Final = re.compile(rb"<(?:[\w.-]+:)?sheetData[\s/>]")
+_UNIQUE_COUNT: Final = re.compile(rb'<sst[^>]*\suniqueCount="(\d+)"')
 _MERGED: Final = re.compile(
     rb'<mergeCell\s[^>]*?ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']'
 )
 
 
-def require_plain_parts(packed: ZipFile, names: Iterable[str], path: Path) -> None:
-    """Refuse a document type in any of the parts that are read as one tree."""
+def require_plain_parts(packed: "ZipFile", names: Iterable[str], path: Path) -> None:
+    """Refuse a document type in any of the parts `names`."""
     for name in names:
-        for piece in _stream(packed, name):
+        for piece in _pieces(packed, name):
             _refuse_dtd(piece, path)
 
 
-def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
-    """Refuse shared strings that no sheet has, or that claim to be more than they can be."""
+def require_plain_strings(packed: "ZipFile", name: str, path: Path) -> None:
+    """Refuse shared strings that are too large, or whose stated count is impossible."""
     size = packed.getinfo(name).file_size
-    for place, piece in enumerate(_stream(packed, name)):
+    for place, piece in enumerate(_pieces(packed, name)):
         _refuse_dtd(piece, path)
-        claimed = _UNIQUE.search(piece) if place == 0 else None
+        claimed = _UNIQUE_COUNT.search(piece) if place == 0 else None
         # `<si/>`, the shortest string there is, takes five bytes.
         if claimed and int(claimed[1]) > min(_MOST_STRINGS, size // 5 + 1):
             raise UnreadableSheet(
@@ -98,10 +97,10 @@ def require_plain_strings(packed: ZipFile, name: str, path: Path) -> None:
         )
 
 
-def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
-    """The merged ranges of the worksheet in the part `name`, after a look at all of it."""
+def merged_ranges(packed: "ZipFile", name: str, path: Path) -> list[str]:
+    """The merged ranges of the worksheet in the part `name`; checks the whole part."""
     tail = bytearray()
-    for piece in _stream(packed, name):
+    for piece in _pieces(packed, name):
         _refuse_dtd(piece, path)
         if tail:
             tail += piece[_OVERLAP:]
@@ -114,16 +113,18 @@ def merged_ranges(packed: ZipFile, name: str, path: Path) -> list[str]:
                 name=path.name,
                 size=_LONGEST_TAIL // 2**20,
             )
-    if _TABLE.search(tail):
+    if _ROWS_BEGIN.search(tail):
+        from bulkcast.loader import annotations
+
         raise annotations.two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
 
 
-def _stream(packed: ZipFile, name: str) -> Iterator[bytes]:
-    """The part in pieces, each led by the last few bytes of the one before it."""
+def _pieces(packed: "ZipFile", name: str) -> Iterator[bytes]:
+    """The part in pieces, each preceded by the last `_OVERLAP` bytes of the piece before it."""
     before = bytes(_OVERLAP)
     with packed.open(name) as part:
-        while piece := part.read(_AT_ONCE):
+        while piece := part.read(_READ_SIZE):
             yield before + piece
             before = piece[-_OVERLAP:].rjust(_OVERLAP, b" ")
 
@@ -138,28 +139,30 @@ def _refuse_dtd(piece: bytes, path: Path) -> None:
 
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
-"""Begins both an old .xls and any workbook with a password to open it."""
+"""First bytes of an old .xls, and of any workbook with a password to open it."""
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 """The name of the stream that holds an encrypted workbook: MS-OFFCRYPTO 2.3.4, read 2026-11-23."""
-_LOOKED_AT: Final = 1 << 20
+_SAMPLE_BYTES: Final = 1 << 20
 _PARTS: Final = {
     ".xlsx": "xl/workbook.xml",
     ".xlsb": "xl/workbook.bin",
     ".ods": "content.xml",
 }
-_SAME: Final = {".xlsm": ".xlsx"}
+_SAME_KIND: Final = {".xlsm": ".xlsx"}
 
 
 def require_workbook(path: Path) -> None:
-    """Refuse a file that is no workbook of the kind its name says.
+    """Refuse a file that is not the kind of workbook its name says.
 
     Raises:
-        UnreadableSheet: it is something else, or the archive that it is does harm.
+        UnreadableSheet: it is something else, or a harmful archive.
 
     """
+    from zipfile import is_zipfile
+
     with path.open("rb") as file:
         start = file.read(4096)
-        file.seek(max(0, path.stat().st_size - _LOOKED_AT))
+        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
         end = file.read()
     if not start:
         raise UnreadableSheet("{name} is empty.", name=path.name)
@@ -186,12 +189,16 @@ def _require_old_workbook(path: Path, content: bytes) -> None:
 
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_LOOKED_AT)
+        return file.read(_SAMPLE_BYTES)
 
 
 def _require_package(path: Path) -> None:
+    from zipfile import BadZipFile, ZipFile
+
+    from bulkcast.loader import xlsx_package
+
     suffix = path.suffix.lower()
-    wanted = _SAME.get(suffix, suffix)
+    wanted = _SAME_KIND.get(suffix, suffix)
     try:
         with ZipFile(path) as packed:
             require_harmless(packed, path)
@@ -203,7 +210,7 @@ def _require_package(path: Path) -> None:
         raise UnreadableSheet(
             "{name} is {what} by another name; rename it to {found}.",
             name=path.name,
-            what=_A[found],
+            what=_KIND_NAMES[found],
             found=found,
         )
     if found is None and wanted == ".xls":
@@ -212,7 +219,7 @@ def _require_package(path: Path) -> None:
         )
 
 
-_A: Final = {
+_KIND_NAMES: Final = {
     ".xlsx": marked("an .xlsx workbook"),
     ".xlsb": marked("a binary workbook"),
     ".ods": marked("an OpenDocument spreadsheet"),
@@ -220,13 +227,13 @@ _A: Final = {
 
 
 def require_no_other(start: bytes, path: Path) -> None:
-    """Refuse a file that begins like one of a kind which holds no sheet, or none that is read.
+    """Refuse a file whose first bytes show a kind that is not a readable sheet.
 
     Raises:
-        UnreadableSheet: it does; the sentence says what it is.
+        UnreadableSheet: the file is of such a kind; the sentence says which.
 
     """
-    for beginning, what in _OTHERS:
+    for beginning, what in _OTHER_KINDS:
         if beginning.match(start):
             raise UnreadableSheet(
                 "{name} is {what}, whatever its name says; save its table as .xlsx and give that"
@@ -236,7 +243,7 @@ def require_no_other(start: bytes, path: Path) -> None:
             )
 
 
-_OTHERS: Final = tuple(
+_OTHER_KINDS: Final = tuple(
     (re.compile(pattern, re.DOTALL), what)
     for pattern, what in (
         (
@@ -251,7 +258,7 @@ _OTHERS: Final = tuple(
         (rb"\x89PNG|\xff\xd8\xff|GIF8", marked("a picture")),
     )
 )
-"""How files begin that were seen under the names of sheets, and what they are."""
+"""First bytes of other kinds of files that users named like sheets, and what they are."""
 
 
 def _why_no_workbook(start: bytes) -> str:
@@ -270,7 +277,7 @@ _CUT_OFF: Final = marked("{name} is cut off or damaged; copy or download it agai
 
 
 def is_web_page(start: bytes) -> bool:
-    """Whether a file that begins so is HTML: what many programs export as "Excel"."""
+    """Whether a file with these first bytes is HTML, which many programs export as "Excel"."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         start = start.decode("utf-16", errors="ignore").encode("utf-8", errors="ignore")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

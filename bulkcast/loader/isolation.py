@@ -1,4 +1,4 @@
-"""Runs parsers that a file may crash, or make fill the memory, in a process of their own."""
+"""Runs parsers in a child process with limits, because a file may crash them or fill the memory."""
 
 import json
 import os
@@ -16,17 +16,15 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell
 
 if TYPE_CHECKING:
     from bulkcast.loader.legacy_readers import LegacyWorkbook
 
 _SECONDS: Final = 120
-"""For all of a file; the largest sheets that the programs can hold take a minute."""
-_WHOLE: Final = 16_384
-"""Columns of a sheet, all of them."""
-_MEMORY: Final = 240 * 2**20
-"""Of the child's own data; with the interpreter and its libraries it stays below 300 MB."""
+"""Time limit for a whole file; the largest possible sheets take a minute."""
+_DATA_BYTES: Final = 240 * 2**20
+"""Bytes of data the child may use; with interpreter and libraries it stays below 300 MB."""
 
 
 class IsolatedReader:
@@ -66,10 +64,10 @@ class IsolatedReader:
 
     def head(self, tab: str) -> list[Line]:
         """The first lines of a worksheet."""
-        return [(number, tuple(map(_read, cells))) for number, cells in self._list("head", tab)]
+        return [(number, tuple(map(_decode, cells))) for number, cells in self._list("head", tab)]
 
     def choose(self, tab: str) -> bool:
-        """Ask for the lines of a worksheet; whether its error cells and hidden rows look plain."""
+        """Ask for the lines of a worksheet; True if its error cells and hidden rows look plain."""
         return self._ask("lines", tab) is True
 
     def _list(self, what: str, tab: str = "") -> list[Any]:
@@ -80,7 +78,7 @@ class IsolatedReader:
 
     def _ask(self, what: str, tab: str) -> Any:
         pipe = self._pipe(self._child.stdin)
-        # A child that cannot open the file says so and ends; its words are worth more.
+        # A child that cannot open the file reports it and ends; `_answer` reads that report.
         with suppress(OSError):
             pipe.write(json.dumps([what, tab]) + "\n")
             pipe.flush()
@@ -90,7 +88,7 @@ class IsolatedReader:
         """Every line of the chosen worksheet, and whether it is hidden."""
         while (answer := self._answer()) is not None:
             number, is_hidden, cells = answer
-            yield (number, tuple(map(_read, cells))), is_hidden
+            yield (number, tuple(map(_decode, cells))), is_hidden
 
     def _answer(self) -> Any:
         line = self._pipe(self._child.stdout).readline()
@@ -126,7 +124,7 @@ class IsolatedReader:
 
 
 def _environment() -> Mapping[str, str]:
-    """What the child needs of the parent's: where modules are found, and no secret."""
+    """The environment of the child: where modules are found, and no secrets."""
     kept = {"PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG", "VIRTUAL_ENV"}
     found = {name: value for name, value in os.environ.items() if name.upper() in kept}
     # Where NumPy is installed openpyxl loads it, and its threads would need more than the limit.
@@ -134,12 +132,12 @@ def _environment() -> Mapping[str, str]:
     return {**found, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _read(cell: Any) -> Cell:
+def _decode(cell: Any) -> Cell:
     match cell:
         case {"moment": str(moment)}:
             return datetime.fromisoformat(moment)
         case {"flagged": [str(code), str(shown), value, dict(args)]}:
-            plain = _read(value)
+            plain = _decode(value)
             return FlaggedCell(code, shown, None if isinstance(plain, FlaggedCell) else plain, args)
         case None | bool() | int() | float() | str():
             return cell
@@ -147,69 +145,69 @@ def _read(cell: Any) -> Cell:
             raise UnreadableSheet("The workbook's reader answered with something that is no cell.")
 
 
-# ------------------------------------------------------------------ the child
+# ------------------------------------------------------------------ the child process
 
 
-def _written(cell: Cell) -> object:
+def _encode(cell: Cell) -> object:
     match cell:
         case datetime():
             return {"moment": cell.isoformat()}
         case FlaggedCell():
-            return {"flagged": [cell.code, cell.shown, _written(cell.value), dict(cell.args)]}
+            return {"flagged": [cell.code, cell.shown, _encode(cell.value), dict(cell.args)]}
         case _:
             return cell
 
 
-def _say(answer: object) -> None:
-    # `ascii` on the pipe, so that no lone surrogate or locale comes in between.
+def _send(answer: object) -> None:
+    # json writes ASCII only, so neither the locale nor lone surrogates matter.
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def _refuse(refusal: BulkcastError) -> None:
-    # Told apart, so that the parent can say it in the language of whoever reads it.
+    # Template and arguments are sent separately, so that the parent can translate the sentence.
     words = {name: str(word) for name, word in refusal.words.items()}
-    _say({"refused": refusal.template, "words": words})
+    _send({"refused": refusal.template, "words": words})
 
 
 def _serve(kind: str, path: str) -> None:
-    book = _opened(kind, Path(path))
-    for asked in sys.stdin:
-        with _told():
-            _tell(book, *json.loads(asked))
+    book = _open(kind, Path(path))
+    for request in sys.stdin:
+        with _report_errors():
+            _reply(book, *json.loads(request))
         sys.stdout.flush()
 
 
-def _tell(book: "LegacyWorkbook", what: str, tab: str) -> None:
+def _reply(book: "LegacyWorkbook", what: str, tab: str) -> None:
     match what:
         case "tabs":
-            _say(book.tabs())
+            _send(book.tabs())
         case "head":
             head = islice(book.head(tab), HEADER_WITHIN)
-            _say([(number, list(map(_written, cells))) for number, cells in head])
+            _send([(number, list(map(_encode, cells))) for number, cells in head])
         case _:
-            _say(book.untold(tab))
+            _send(book.is_incomplete(tab))
             for (number, cells), is_hidden in book.lines(tab):
-                _say([number, is_hidden, list(map(_written, cells))])
-            _say(None)
+                _send([number, is_hidden, list(map(_encode, cells))])
+            _send(None)
 
 
-def _opened(kind: str, path: Path) -> "LegacyWorkbook":
+def _open(kind: str, path: Path) -> "LegacyWorkbook":
     # Imported after the limits were set, and in the child only.
     if kind == "reference":
-        from bulkcast.loader import xlsx_reader  # noqa: PLC0415
+        from bulkcast.loader import xlsx_reader
 
         return xlsx_reader.Reference(path)
-    from bulkcast.loader import legacy_readers  # noqa: PLC0415
+    from bulkcast.loader import legacy_readers
 
-    return legacy_readers.opened(path, widest=_WHOLE if kind == "whole" else WIDEST)
+    return legacy_readers.open_workbook(path, widest=COLUMNS_MAX if kind == "whole" else WIDEST)
 
 
 def _limit() -> None:
     try:
-        import resource  # noqa: PLC0415  # not on Windows
+        import resource  # not on Windows
     except ImportError:
         return
-    for what, most in ((resource.RLIMIT_DATA, _MEMORY), (resource.RLIMIT_CPU, _SECONDS)):
+    for what, most in ((resource.RLIMIT_DATA, _DATA_BYTES), (resource.RLIMIT_CPU, _SECONDS)):
         _, hard = resource.getrlimit(what)
         resource.setrlimit(what, (most, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -218,20 +216,20 @@ def _limit() -> None:
 def _main(arguments: Sequence[str]) -> None:
     kind, path = arguments
     _limit()
-    with _told():
+    with _report_errors():
         _serve(kind, path)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Whatever goes wrong is said to the parent."""
+def _report_errors() -> Iterator[None]:
+    """Report every exception to the parent as a refusal."""
     try:
         yield
     except BulkcastError as exc:
         _refuse(exc)
     except MemoryError:
         _refuse(UnreadableSheet(_TOO_LARGE))
-    # The parsers raise whatever a damaged file leads them to; a file is never worth a traceback.
+    # The parsers raise anything on a damaged file; the user gets a sentence, not a traceback.
     except Exception:  # noqa: BLE001  # the door of this process
         _refuse(UnreadableSheet(_DAMAGED))
 

@@ -1,4 +1,4 @@
-"""Readers of xls (xlrd), xlsb and ods (calamine and a look at the file itself)."""
+"""Reads xls (xlrd), xlsb and ods (calamine, with annotations from the file itself)."""
 
 import os
 import re
@@ -33,7 +33,7 @@ _TEXT: Final = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 _CALC: Final = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
 _TAB: Final = f"{{{_TABLE}}}table"
 _ROW: Final = f"{{{_TABLE}}}table-row"
-_SUSPECTS: Final = etree.XPath(
+_SPECIAL_CELLS: Final = etree.XPath(
     "*[@t:formula or @c:value-type='error' or @t:number-columns-spanned or @t:number-rows-spanned]",
     namespaces={"t": _TABLE, "c": _CALC},
 )
@@ -42,7 +42,7 @@ _ERROR: Final = re.compile(r"#[A-Z/0]+[!?A]|Err:\d{3}")
 
 @dataclass(slots=True)
 class _OdsAnnotations:
-    """One pass over one worksheet's rows."""
+    """Collects annotations in one pass over a worksheet's rows."""
 
     last_row: int
     row: int = 0
@@ -51,12 +51,12 @@ class _OdsAnnotations:
     ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def take(self, element: Any) -> None:
-        """Look at a row, which may stand for several."""
-        first, self.row = self.row + 1, self.row + _repeated(element, "rows")
+        """Take in a row element, which may stand for several rows."""
+        first, self.row = self.row + 1, self.row + _repeat_count(element, "rows")
         same = range(first, min(self.row, self.last_row) + 1)
         if element.get(f"{{{_TABLE}}}visibility", "visible") != "visible":
             self.hidden.update(same)
-        if not _SUSPECTS(element):
+        if not _SPECIAL_CELLS(element):
             return
         if found := dict(_special(element)):
             self.special.update(dict.fromkeys(same, found))
@@ -64,11 +64,11 @@ class _OdsAnnotations:
 
 
 def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
-    """The marks of a worksheet up to `last_row`.
+    """The annotations of an ods worksheet up to `last_row`.
 
     Raises:
-        ValueError, lxml.etree.LxmlError: the file is of no make that can be told.
-        UnreadableSheet: it holds a document type.
+        ValueError, lxml.etree.LxmlError: the file cannot be parsed.
+        UnreadableSheet: it has a document type.
 
     """
     found = _OdsAnnotations(last_row)
@@ -84,7 +84,7 @@ def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
 
 
 def _rows(events: Any, tab: str) -> Iterator[Any]:
-    """The rows of a worksheet, not those of tables inside its cells or drawings."""
+    """The row elements of a worksheet, without tables inside its cells or drawings."""
     depth, is_wanted = 0, False
     for event, element in events:
         if element.tag == _TAB:
@@ -100,42 +100,42 @@ def _rows(events: Any, tab: str) -> Iterator[Any]:
 
 
 def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
-    for column, cell in _placed(row):
-        flagged = _flagged(cell)
+    for column, cell in _cells_with_columns(row):
+        flagged = _flag(cell)
         if flagged is not None:
-            end = min(column + _repeated(cell, "columns"), WIDEST)
+            end = min(column + _repeat_count(cell, "columns"), WIDEST)
             yield from ((index, flagged) for index in range(column, end))
 
 
 def _merged(row: Any, number: int) -> Iterator[tuple[int, int, int, int]]:
     """The merged ranges that begin in a row: first column from 0, row, end column, last row."""
-    for column, cell in _placed(row):
+    for column, cell in _cells_with_columns(row):
         wide, tall = _number(cell, "number-columns-spanned"), _number(cell, "number-rows-spanned")
         if wide > 1 or tall > 1:
             yield column, number, column + wide, number + tall - 1
 
 
-def _placed(row: Any) -> Iterator[tuple[int, Any]]:
+def _cells_with_columns(row: Any) -> Iterator[tuple[int, Any]]:
     """The cells of a row, each with its column, from 0."""
     column = 0
     for cell in row:
         yield column, cell
-        column += _repeated(cell, "columns")
+        column += _repeat_count(cell, "columns")
 
 
-def _flagged(cell: Any) -> FlaggedCell | None:
+def _flag(cell: Any) -> FlaggedCell | None:
     formula, kind = cell.get(f"{{{_TABLE}}}formula"), cell.get(f"{{{_OFFICE}}}value-type")
     lines = cell.findall(f"{{{_TEXT}}}p")
     shown = "".join(text for line in lines for text in line.itertext())
     if cell.get(f"{{{_CALC}}}value-type") == "error" or (formula and _ERROR.fullmatch(shown)):
         return FlaggedCell("cell.formula_error", shown=shown)
     if formula and kind is None and not lines:
-        # An empty text that a formula gave has an empty line to show.
+        # A formula whose result is an empty text has an empty line.
         return FlaggedCell("cell.formula_unsaved", shown=f"={formula.partition('=')[2]}")
     return None
 
 
-def _repeated(element: Any, what: str) -> int:
+def _repeat_count(element: Any, what: str) -> int:
     return _number(element, f"number-{what}-repeated")
 
 
@@ -146,15 +146,15 @@ def _number(element: Any, name: str) -> int:
 _VISIBLE: Final = 0
 
 
-class CannotTell(Exception):
+class XlrdFailed(Exception):
     """Xlrd cannot read the workbook."""
 
 
 class Excel97:
-    """A workbook, all of its worksheets read."""
+    """An xls workbook read by xlrd."""
 
     def __init__(self, path: Path) -> None:
-        # xlrd prints what it wonders at, and standard output belongs to the answers.
+        # xlrd prints warnings, and standard output carries the answers to the parent.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             try:
                 self._book = xlrd.open_workbook(
@@ -162,9 +162,9 @@ class Excel97:
                 )
             except MemoryError:
                 raise
-            # xlrd trusts what a file says of itself and fails in any way on one that lies.
+            # xlrd trusts the file and raises anything on a malformed one.
             except Exception as exc:
-                raise CannotTell(str(exc)) from exc
+                raise XlrdFailed(str(exc)) from exc
         self._epoch = CALENDAR_MAC_1904 if self._book.datemode else CALENDAR_WINDOWS_1900
         self._formats = [self._format(xf.format_key) for xf in self._book.xf_list]
 
@@ -188,13 +188,13 @@ class Excel97:
         merged = annotations.merged((a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
         found = annotations.Annotations(merged=merged)
         for number, cells in self.head(tab):
-            # A merged range may reach beyond the last cell that the row stores.
+            # A merged range may reach beyond the last stored cell of the row.
             reach = max((end for _, end, _ in merged.of(number)), default=0)
             width = max(len(cells), min(reach, WIDEST))
             yield (number, found.flag(number, cells, width=width)), _is_hidden(sheet, number)
 
-    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
-        """Whether error cells of a worksheet look blank: never."""
+    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # part of the protocol
+        """Whether error cells of a worksheet look blank: never with xlrd."""
         return False
 
     def _cell(self, stored: Stored) -> Cell:
@@ -220,7 +220,7 @@ _WORKBOOK: Final = "xl/workbook.bin"
 
 
 class _Kind(IntEnum):
-    """The kinds of records that matter."""
+    """Record types of an xlsb part that are read (MS-XLSB 2.3)."""
 
     ROW = 0
     SHORT_NUMBER = 2
@@ -239,7 +239,7 @@ class _Kind(IntEnum):
 
 _NUMBERS: Final = frozenset({_Kind.SHORT_NUMBER, _Kind.NUMBER, _Kind.COMPUTED_NUMBER})
 _WITHOUT_PLACE: Final = frozenset(range(12, 19))
-"""Cells that do not say their column, which no reader reads."""
+"""Cell records without a column, which no reader supports."""
 _OF_CELLS: Final = frozenset(
     {_Kind.ROW, _Kind.ERROR, _Kind.COMPUTED_ERROR, _Kind.MERGED, *_NUMBERS, *_WITHOUT_PLACE}
 )
@@ -256,10 +256,10 @@ _LONGEST: Final = 1 << 24
 
 
 def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
-    """The marks of a worksheet up to `last_row`.
+    """The annotations of an xlsb worksheet up to `last_row`.
 
     Raises:
-        ValueError, KeyError, struct.error: the file is of no make that can be told.
+        ValueError, KeyError, struct.error: the file cannot be parsed.
 
     """
     with ZipFile(path) as packed:
@@ -267,7 +267,7 @@ def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
         with packed.open(_part(packed, tab)) as part:
             for kind, content in _records(part, _OF_CELLS):
                 found.take(kind, content)
-    # Formatted rows may follow the last value; cells may not.
+    # Formatted rows may follow the last value, but no cells.
     if max(found.special, default=0) > last_row:
         raise ValueError("The worksheet has more rows than were read.")
     return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
@@ -275,11 +275,11 @@ def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
 
 @dataclass(slots=True)
 class _XlsbAnnotations:
-    """One pass over one worksheet's records."""
+    """Collects annotations in one pass over a worksheet's records."""
 
     formats: Sequence[str]
     """The number format of each style."""
-    mistakable: Container[int]
+    may_pass_for_dates: Container[int]
     """The styles that calamine may take for dates though they are none."""
     epoch: datetime
     row: int = 0
@@ -288,7 +288,7 @@ class _XlsbAnnotations:
     ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def take(self, kind: int, content: bytes) -> None:
-        """Look at one record of a kind that matters."""
+        """Take in one record."""
         match kind:
             case _Kind.ROW:
                 self.row = unpack_from("<I", content)[0] + 1
@@ -310,18 +310,20 @@ class _XlsbAnnotations:
     def _take_number(self, kind: int, content: bytes) -> None:
         column, style = unpack_from("<II", content)
         number_format = self.formats[style & 0xFFFFFF]
-        number = _short(content) if kind == _Kind.SHORT_NUMBER else unpack_from("<d", content, 8)[0]
+        number = (
+            _rk_number(content) if kind == _Kind.SHORT_NUMBER else unpack_from("<d", content, 8)[0]
+        )
         cell = number_of(number, number_format, self.epoch)
-        if not isinstance(cell, int | float) or style & 0xFFFFFF in self.mistakable:
+        if not isinstance(cell, int | float) or style & 0xFFFFFF in self.may_pass_for_dates:
             self.special.setdefault(self.row, {})[column] = cell
 
 
 _OWN_FORMATS: Final = 164
-"""From here on the ids of formats have no meaning of their own."""
+"""Ids from here on are custom formats."""
 _LETTER: Final = re.compile(r"(?!General$)[A-Za-z]")
 
 
-def _short(content: bytes) -> float:
+def _rk_number(content: bytes) -> float:
     """A number in four bytes: MS-XLSB 2.5.123, RkNumber."""
     (packed,) = unpack_from("<i", content, 8)
     whole = packed >> 2
@@ -346,12 +348,12 @@ def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
             elif kind != _Kind.STYLE:
                 of_cells = kind == _Kind.STYLES_OF_CELLS
     found = tuple(own.get(i) or xlsx_package.by_id(i) for i in ids) or ("General",)
-    mistakable = {
+    may_pass_for_dates = {
         style
         for style, (i, number_format) in enumerate(zip(ids, found, strict=False))
         if (i in own and i < _OWN_FORMATS) or _LETTER.search(number_format)
     }
-    return found, mistakable
+    return found, may_pass_for_dates
 
 
 def _epoch(packed: ZipFile) -> datetime:
@@ -415,9 +417,12 @@ def _byte(part: IO[bytes]) -> int:
     return byte[0]
 
 
-_Look = Callable[[Path, str, int], Annotations]
-"""Marks of the worksheet of this name in a file, up to the row with this number."""
-_LOOKS: Final[Mapping[str, _Look]] = {".ods": ods_annotations, ".xlsb": xlsb_annotations}
+_AnnotationReader = Callable[[Path, str, int], Annotations]
+"""Reads the annotations of the worksheet with this name, up to the row with this number."""
+_ANNOTATION_READERS: Final[Mapping[str, _AnnotationReader]] = {
+    ".ods": ods_annotations,
+    ".xlsb": xlsb_annotations,
+}
 
 
 class LegacyWorkbook(Protocol):
@@ -427,42 +432,42 @@ class LegacyWorkbook(Protocol):
         """The worksheets, and whether each is visible."""
 
     def head(self, tab: str) -> Iterator[Line]:
-        """The lines of a worksheet, of which only the first few are taken."""
+        """The lines of a worksheet; the caller takes only the first few."""
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
 
-    def untold(self, tab: str) -> bool:
+    def is_incomplete(self, tab: str) -> bool:
         """Whether error cells of a worksheet look blank, and hidden rows like others."""
 
 
-def opened(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
-    """The workbook by the reader that can tell the most of it, up to column `widest`.
+def open_workbook(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
+    """Open the workbook with the reader that recognises most, up to column `widest`.
 
     Raises:
         UnreadableSheet: no reader can read it.
 
     """
     if path.suffix.lower() == ".xls":
-        # Whatever xlrd cannot make out calamine may; what neither can is said by calamine.
-        with suppress(CannotTell):
+        # Calamine may read what xlrd cannot; if neither can, calamine raises the error.
+        with suppress(XlrdFailed):
             return Excel97(path)
     return Calamine(path, widest)
 
 
 class Calamine:
-    """A workbook read by calamine, with what it leaves out found beside it."""
+    """A workbook read by calamine; a second pass over the file finds what calamine leaves out."""
 
     def __init__(self, path: Path, widest: int = WIDEST) -> None:
         try:
-            with _size_told():
+            with _explain_size_error():
                 self._book = python_calamine.load_workbook(path)
         except python_calamine.PasswordError as exc:
             raise UnreadableSheet(
                 "The workbook has a password to open it; save it as .xlsx without a password."
             ) from exc
         self._path, self._widest = path, widest
-        self._marks: dict[str, Annotations | None] = {}
+        self._annotations_by_tab: dict[str, Annotations | None] = {}
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -470,8 +475,8 @@ class Calamine:
         return [(m.name, m.visible == visible) for m in self._book.sheets_metadata]
 
     def head(self, tab: str) -> Iterator[Line]:
-        """The lines of a worksheet, those above and left of its first cell included."""
-        with _size_told():
+        """The lines of a worksheet, including empty columns left of its first cell."""
+        with _explain_size_error():
             sheet = self._book.get_sheet_by_name(tab)
         first_row, first_column = sheet.start or (0, 0)
         lead: tuple[Cell, ...] = (None,) * first_column
@@ -481,11 +486,11 @@ class Calamine:
                 yield number, (*lead, *map(_cell, row[: self._widest]))[: self._widest]
 
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet that is not blank, and whether it is hidden, where told.
+        """Every line of a worksheet that is not blank, and whether it is hidden, if known.
 
-        A cell in a far corner makes a million blank ones, which would take minutes to hand over.
+        One cell in a far corner makes a million blank lines, which would take minutes to send.
         """
-        found = self._look(tab) or self._merged(tab)
+        found = self._annotations(tab) or self._merged(tab)
         for number, cells in self.head(tab):
             line = found.flag(number, cells, width=len(cells))
             end = len(line)
@@ -495,23 +500,23 @@ class Calamine:
                 yield (number, line[:end]), number in found.hidden
 
     def _merged(self, tab: str) -> Annotations:
-        """The marks that calamine knows of."""
+        """The merged ranges, which calamine itself reports."""
         ranges = self._book.get_sheet_by_name(tab).merged_cell_ranges or ()
         return Annotations(
             merged=annotations.merged((a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges)
         )
 
-    def untold(self, tab: str) -> bool:
-        """Whether the look beside failed."""
-        return self._look(tab) is None
+    def is_incomplete(self, tab: str) -> bool:
+        """Whether the annotations could not be read."""
+        return self._annotations(tab) is None
 
-    def _look(self, tab: str) -> Annotations | None:
-        if tab not in self._marks:
-            self._marks[tab] = self._looked(tab)
-        return self._marks[tab]
+    def _annotations(self, tab: str) -> Annotations | None:
+        if tab not in self._annotations_by_tab:
+            self._annotations_by_tab[tab] = self._read_annotations(tab)
+        return self._annotations_by_tab[tab]
 
-    def _looked(self, tab: str) -> Annotations | None:
-        look = _LOOKS.get(self._path.suffix.lower())
+    def _read_annotations(self, tab: str) -> Annotations | None:
+        look = _ANNOTATION_READERS.get(self._path.suffix.lower())
         if look is None:
             return None
         end = self._book.get_sheet_by_name(tab).end
@@ -519,8 +524,8 @@ class Calamine:
             return look(self._path, tab, end[0] + 1 if end else 0)
         except (UnreadableSheet, MemoryError):
             raise
-        # lxml, zipfile and struct raise what the file makes them.  Calamine could read the file,
-        # and what it leaves out is said; but a date it takes for a number would pass for an id.
+        # lxml, zipfile and struct raise anything on a malformed file.  Calamine could read it, and
+        # a remark says what is missing; but an xlsb date read as a number would pass for an id.
         except Exception as exc:
             if self._path.suffix.lower() == ".xlsb":
                 raise UnreadableSheet(
@@ -532,8 +537,8 @@ class Calamine:
 
 
 @contextmanager
-def _size_told() -> Iterator[None]:
-    """Calamine raises one kind for all; only its text tells what is huge from what is damaged."""
+def _explain_size_error() -> Iterator[None]:
+    """Explain a file that is too large; calamine's error differs from others in its text only."""
     try:
         yield
     except Exception as exc:
@@ -545,10 +550,10 @@ def _size_told() -> Iterator[None]:
 
 
 def _cell(value: object) -> Cell:
-    """What calamine gives for a cell, in the model's words; its numbers are all floats."""
+    """Convert calamine's value to a `model.Cell`; its numbers are all floats."""
     match value:
         case str():
-            # As it stands: `_x0041_` is a spelling of XLSX, and of no other kind.
+            # Not unescaped: only xlsx uses the spelling `_x0041_`.
             return value or None
         case bool() | datetime():
             return value

@@ -1,4 +1,4 @@
-"""A sheet while it is read, and the options for reading it."""
+"""A sheet that is being read, and the options for reading it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from bulkcast.model import Block, Cell, Issue, Layout, Sheet, Text
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """Answers to what would otherwise be guessed; None leaves the guess to the reader."""
+    """What the user says about the file; None lets the reader guess."""
 
     tab: str | None = None
     """The worksheet's name, for workbooks."""
@@ -21,57 +21,57 @@ class ReadOptions:
     mapping: Mapping[str, str] = field(default_factory=dict)
     """Header as the user wrote it → key of the setting it holds."""
     hidden: Literal["include", "skip"] = "include"
-    """What becomes of hidden rows."""
+    """Whether hidden rows are read."""
 
 
 @dataclass(slots=True)
 class Stream:
-    """A sheet of which only a few rows are in memory at any time; it can be read once."""
+    """A sheet with only a few rows in memory at any time; it can be read once."""
 
     name: str
     layout: Layout
     headers: tuple[str, ...]
     chunks: Iterable[Chunk]
     hidden: set[int]
-    """The numbers of the hidden rows met so far."""
+    """Numbers of the hidden rows read so far."""
     hide: Literal["include", "skip"]
     remarks: tuple[Text, ...]
-    """What is known before the rows are read."""
+    """Remarks known before the rows are read."""
     notes_beside: bool = False
     """Whether cells beyond the last header are notes; else they show that a row is shifted."""
     late_remarks: list[Text] = field(default_factory=list)
-    """What the reader of the file has to say at the end of it."""
+    """Remarks that the file's reader adds at the end of the file."""
     doubts: Callable[[], tuple[Issue, ...]] = tuple
-    """What is doubtful about the file as a whole; complete once all rows were read."""
+    """Gives the issues of the file as a whole; complete once all rows were read."""
     _tally: Tally = field(default_factory=Tally)
 
     def blocks(self) -> Iterator[Block]:
-        """The rows, some hundreds at a time; cells beyond the headers only where they matter."""
+        """The rows, some hundreds at a time; cells beyond the headers only if they are no notes."""
         width = len(self.headers)
         return table.blocks(
-            self._fitted(width) if self.notes_beside else self.chunks,
+            self._pad_chunks(width) if self.notes_beside else self.chunks,
             width=width, own=table.own_columns(self.headers), tally=self._tally,
             hidden=self.hidden, hide=self.hide,
         )  # fmt: skip
 
-    def _fitted(self, width: int) -> Iterator[Chunk]:
+    def _pad_chunks(self, width: int) -> Iterator[Chunk]:
         for numbers, rows in self.chunks:
-            yield numbers, [_fit(row, width) for row in rows]
+            yield numbers, [_pad(row, width) for row in rows]
 
     def all_remarks(self) -> tuple[Text, ...]:
-        """What the user should know of the reading; complete once all rows were read."""
+        """What the user should know about the file; complete once all rows were read."""
         counted = table.remarks(self._tally, self.hide)
         return (*self.remarks, *self.late_remarks, *counted)
 
     def sheet(self) -> Sheet:
-        """All of it."""
+        """The whole sheet."""
         *parts, last = self.parts()
         return replace(last, rows=tuple(row for part in parts for row in part.rows))
 
     def parts(self) -> Iterator[Sheet]:
-        """All of it, some hundreds of rows at a time.
+        """The whole sheet, some hundreds of rows at a time.
 
-        The last part has no rows, and all that is to be said of the sheet as a whole.
+        The last part has no rows; it has the remarks and issues of the sheet as a whole.
         """
         lines: Iterable[Line] = (line for chunk in self.chunks for line in zip(*chunk, strict=True))
         names = self.headers
@@ -89,7 +89,7 @@ class Stream:
         yield Sheet(self.name, layout, names, (), self.all_remarks(), self.doubts())
 
     def _names(self, rows: Sequence[Cells]) -> tuple[str, ...]:
-        """The headers, up to the widest row, since notes beside the table are kept."""
+        """The headers, padded to the widest row, because notes beside the table are kept."""
         widest = max(map(_extent, rows), default=0)
         return self.headers + ("",) * (min(widest, WIDEST) - len(self.headers))
 
@@ -98,7 +98,7 @@ _AT_ONCE: Final = 1024
 _NOTHING: Final[tuple[Cell, ...]] = (None, "")
 
 
-def _fit(row: Cells, width: int) -> Cells:
+def _pad(row: Cells, width: int) -> Cells:
     if len(row) == width:
         return row
     return row[:width] if len(row) > width else (*row, *(None,) * (width - len(row)))

@@ -1,11 +1,11 @@
-"""From lines of cells to a table: which line is the header, which lines are rows."""
+"""Finds the header line and the data rows among lines of cells."""
 
 import re
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
@@ -18,15 +18,12 @@ Chunk = tuple[Sequence[int], Sequence[Cells]]
 """Some consecutive lines: their numbers, and the cells of each."""
 
 WIDEST: Final = 256
-"""Columns up to which cells without a header are kept; a stray one may stand 16,384 columns off."""
-_SHOWN: Final = 3
+"""Columns to read at most; a stray cell may be in column 16,384."""
 HEADER_WITHIN: Final = 10
-"""Chinese templates put a title and notes above the header: it is not always the first line."""
+"""Lines searched for the header; Chinese templates put a title and notes above it."""
 
-# An error or a cell too narrow to show its value is broken data, not a remark of the user's.
-_LOOKS_LIKE_A_COMMENT_BUT_IS_NOT: Final = re.compile(
-    r"#(#{3,}|N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)"
-)
+# A first cell with one of these is broken data or too narrow for its value; it is no comment.
+_ERROR_VALUE: Final = re.compile(r"#(#{3,}|N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +32,13 @@ class Header:
 
     number: int
     names: tuple[str, ...]
-    """Up to the last one that is not empty."""
+    """Up to the last name that is not empty."""
     matches: int
-    """How many different columns of the endpoint it names."""
+    """Number of different columns of the endpoint that it names."""
 
     @property
     def is_result_sheet(self) -> bool:
-        """Whether the file was written by bulkcast beside a user's rows."""
+        """Whether the sheet has result columns of bulkcast."""
         return is_results(self.names)
 
 
@@ -53,9 +50,10 @@ def is_results(names: Iterable[str]) -> bool:
 def find_header(
     head: Iterable[Line], endpoint: Endpoint, mapping: Mapping[str, str]
 ) -> Header | None:
-    """The line of `head` that names the most columns, the first of equals; None if none names any.
+    """The line of `head` that names the most columns, or None if no line names any.
 
-    `head` may be the whole sheet: only lines up to `HEADER_WITHIN` count.
+    The first of equal lines wins.  `head` may be the whole sheet: lines after `HEADER_WITHIN` are
+    ignored.
     """
     known = frozenset(fold(header) for header in mapping)
     found = [
@@ -66,13 +64,13 @@ def find_header(
     return best if best is not None and best.matches else None
 
 
-def other_half(
+def second_header_row(
     head: Iterable[Line], header: Header, endpoint: Endpoint, mapping: Mapping[str, str]
 ) -> tuple[int, str] | None:
-    """The line beside `header` that is one with it, and the first column that only it names.
+    """The second row of a two-row header: its number and the first column that only it names.
 
-    In such a header of two rows a cell of the one row names what the other one leaves blank, or
-    gives a name to several columns together.
+    In a two-row header a cell of one row names a column that the other row leaves blank, or groups
+    several columns.  None for a header of one row.
     """
     mapped = frozenset(fold(name) for name in mapping)
     columns = [endpoint.column_for(name) for name in header.names]
@@ -90,23 +88,23 @@ def other_half(
             continue
         found = {i: c for i, n in enumerate(names) if (c := endpoint.column_for(n))}
         fresh = [i for i, column in found.items() if column.key not in held and i not in taken]
-        # One that stands under a name of the user's own may be a word of theirs.
+        # One such name below an unknown header may be a data value.
         if any(i not in named for i in fresh) or (is_below and len(fresh) > 1):
             first = next(i for i in fresh if i not in named or is_below)
             return number, names[first].strip()
     return None
 
 
-def require_whole(
+def require_one_row_header(
     head: Iterable[Line], header: Header, endpoint: Endpoint, mapping: Mapping[str, str]
 ) -> None:
-    """Refuse a header of two rows: what one of them names would be passed over.
+    """Refuse a two-row header: the columns that one of its rows names would be ignored.
 
     Raises:
-        UnreadableSheet: the header is one.
+        UnreadableSheet: the header has two rows.
 
     """
-    if half := other_half(head, header, endpoint, mapping):
+    if half := second_header_row(head, header, endpoint, mapping):
         raise UnreadableSheet(
             "The header stands in two rows, {row} and {other}: {column} is named in row {other}"
             " alone; write all names into row {row}, each above its column, and delete the other"
@@ -139,7 +137,7 @@ def _matches(names: Iterable[str], endpoint: Endpoint, known: Container[str]) ->
 def no_header(
     place: str | Text, endpoint: Endpoint, head: Iterable[Line] = (), delimiters: str = ",;\t|，"
 ) -> UnreadableSheet:
-    """The refusal of a sheet in which no line is a header; `head` are its first lines."""
+    """The error for a sheet without a header; `head` are its first lines."""
     packed = [
         (number, cells[0])
         for number, cells in head
@@ -154,7 +152,7 @@ def no_header(
                 " its separators (in Excel: Data > Text to Columns) and save it again.",
                 place=place,
                 row=header.number,
-                cell=repr(delimiter.join(header.names[:_SHOWN])),
+                cell=repr(delimiter.join(header.names[:3])),
             )
     examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
     return UnreadableSheet(
@@ -169,13 +167,13 @@ def no_header(
 
 @dataclass(slots=True)
 class Tally:
-    """What was passed over so far."""
+    """Counts of the lines skipped so far, and of the hidden rows."""
 
     blank: int = 0
     comments: int = 0
     hidden: int = 0
     pending: int = 0
-    """Blank rows since the last other one."""
+    """Blank rows since the last data row."""
 
 
 def rows(
@@ -189,8 +187,8 @@ def rows(
 ) -> Iterator[RawRow]:
     """The data rows among `lines`, each padded to `width`; `tally` counts the others.
 
-    `own` are the columns that make a row: one that holds nothing but an earlier run's results is
-    blank.  Blank lines below the last row are no news to anybody and are not counted.
+    `own` are the user's columns: a row that holds only an earlier run's results is blank.  Blank
+    lines below the last row are not counted.
     """
     for number, cells in lines:
         if _is_blank(cells, own, width):
@@ -215,7 +213,7 @@ def blocks(
     hidden: Collection[int],
     hide: Literal["include", "skip"],
 ) -> Iterator[Block]:
-    """What `rows` finds, some hundreds of rows at a time; many times as fast where all are rows."""
+    """The same rows as `rows`, some hundreds at a time; much faster if every line is a row."""
     for numbers, lines in chunks:
         columns = list(zip(*lines, strict=True)) if set(map(len, lines)) == {width} else []
         if columns and _are_all_rows(columns, own) and (not hidden or hide == "include"):
@@ -243,7 +241,7 @@ def _block(found: Sequence[RawRow]) -> Block:
 
 
 def _are_all_rows(columns: Sequence[Sequence[Cell]], own: Container[int]) -> bool:
-    """Whether each line is surely a row: no comment, not blank; False where that takes a look."""
+    """Whether every line is certainly a data row; False if the lines must be checked one by one."""
     if _may_hold_comments(columns[0]):
         return False
     return any(i in own and _is_full(column) for i, column in enumerate(columns))
@@ -280,13 +278,13 @@ def _is_empty(cell: Cell) -> bool:
 
 
 def is_comment(cells: Cells) -> bool:
-    """Whether the line is a remark of the user's: its first cell begins with `#`."""
+    """Whether the line is a comment: its first cell begins with `#`."""
     first = cells[0] if cells else None
     if isinstance(first, FlaggedCell) and first.code == "cell.merged":
         first = first.value
     if not isinstance(first, str) or not first.startswith("#"):
         return False
-    return _LOOKS_LIKE_A_COMMENT_BUT_IS_NOT.fullmatch(first.strip()) is None
+    return _ERROR_VALUE.fullmatch(first.strip()) is None
 
 
 def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
@@ -300,19 +298,17 @@ def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
 
 def own_columns(names: Sequence[str]) -> frozenset[int]:
     """The indexes of the columns that are the user's, not an earlier run's results."""
-    return frozenset(
-        i for i, n in enumerate(names) if not n.strip().casefold().startswith(RESULT_PREFIX)
-    )
+    return frozenset(i for i, name in enumerate(names) if not is_result_column(name))
 
 
 def header_remark(header: Header) -> Iterator[Text]:
-    """What to say of a header that is not the first line."""
+    """The remark about a header that is not the first line."""
     if header.number > 1:
         yield Text("The header was found in row {n}.", {"n": str(header.number)})
 
 
 def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
-    """What `tally` counted, in sentences."""
+    """The counts of `tally` as sentences."""
     said = ((tally.blank, _BLANK), (tally.comments, _COMMENTS), (tally.hidden, _HIDDEN[hide]))
     for n, (one, several) in said:
         if n:

@@ -1,4 +1,4 @@
-"""Sheets in workbooks of any kind: which worksheet is meant, and its rows."""
+"""Reads workbooks of any kind: chooses the worksheet and gives its rows."""
 
 import re
 import zlib
@@ -24,18 +24,18 @@ from bulkcast.loader.xlsx_package import Package
 from bulkcast.model import FlaggedCell, Grid, Layout, Text
 
 _FEWEST_HEADERS: Final = 2
-"""A page of explanations may name one setting a row; a header names the classroom and a setting."""
+"""A header names at least the classroom and one setting; a help page may name one per row."""
 _MOST_TABS: Final = 300
-"""Worksheets that are looked into for a header row; a school's year has some dozens."""
+"""Worksheets searched for a header row; the workbook of a school year has some dozens."""
 _MOST_NAMED: Final = 5
-_AT_ONCE: Final = 512
+_LINES_AT_ONCE: Final = 512
 _ROW: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?row[\s/>]")
 _LONGEST_NAME: Final = 80
 _LONGEST_HEAD: Final = 1 << 18
-"""Bytes of a worksheet in which its columns are described before its rows."""
+"""Bytes at the start of a worksheet that are searched for its `<cols>`."""
 _COLUMN: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?col\s([^<>]*)>")
 _ATTRIBUTE: Final = re.compile(rb"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
-_PIECE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 16
 _OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
 
 
@@ -43,7 +43,7 @@ class _Workbook(Protocol):
     """A workbook, open."""
 
     remarks: list[Text]
-    """What there is to say of the reading; complete when all lines were read."""
+    """Remarks about the reading; complete when all lines were read."""
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
@@ -53,25 +53,25 @@ class _Workbook(Protocol):
         """The first lines of a worksheet."""
 
     def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines, each with what stands above in a cell that reaches down to it."""
+        """The first lines; cells merged downwards are repeated in each line they cover."""
 
     def hidden_columns(self, tab: str, /) -> Container[int]:
-        """The columns that are not shown, from 0, where the file tells."""
+        """The hidden columns, from 0, if the file says which."""
 
     def may_hold_rows(self, tab: str, /) -> bool:
-        """Whether rows may stand in a worksheet that cannot be read."""
+        """Whether a worksheet that cannot be read may contain rows."""
 
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
-        """All lines of a worksheet; `hidden` is filled with the hidden ones as they come."""
+        """All lines of a worksheet; adds the numbers of hidden lines to `hidden` on the way."""
 
 
 @contextmanager
-def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
+def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a workbook."""
     filetype.require_workbook(path)
     with ExitStack() as stack:
         if path.suffix.lower() in _OLD_KINDS:
-            book: _Workbook = _Foreign(
+            book: _Workbook = _LegacyWorkbook(
                 stack.enter_context(IsolatedReader(path, "foreign")), path.suffix.lower()
             )
         else:
@@ -81,7 +81,7 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
         layout = Layout(
             kind=path.suffix.lower().lstrip("."), header_row=tab.header.number, tab=tab.name
         )
-        # Closed here: a refusal leaves the rows half read, and the file open with them.
+        # Closed here: after a refusal the generator would keep the file open.
         rows = stack.enter_context(closing(book.chunks(tab.name, hidden)))
         chunks = _below(rows, tab.header.number, endpoint)
         yield Stream(
@@ -92,7 +92,7 @@ def opened(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Str
 
 
 def grid(path: Path, tab: str) -> Grid:
-    """All cells of a worksheet of an xlsx workbook that was read before."""
+    """All cells of a worksheet of an xlsx workbook read before."""
     filetype.require_workbook(path)
     hidden: set[int] = set()
     with ExitStack() as stack:
@@ -111,10 +111,10 @@ def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator
 
 
 def _require_own_names(header: table.Cells, endpoint: Endpoint) -> None:
-    """Refuse a setting's name over several columns: what stands in the others would be passed over.
+    """Refuse a header cell merged over several columns: all but the first would be ignored.
 
     Raises:
-        UnreadableSheet: the header has one.
+        UnreadableSheet: the header has such a cell.
 
     """
     for cell in header:
@@ -131,7 +131,7 @@ def _require_own_names(header: table.Cells, endpoint: Endpoint) -> None:
 
 
 def _is_flat(merged: str) -> bool:
-    """Whether a range such as B1:C1 has several columns and one row; of a taller one rows tell.
+    """Whether a range has several columns and one row; taller ones are found in the rows.
 
     >>> _is_flat("B1:C1"), _is_flat("B1:B3"), _is_flat("B1:C3")
     (True, False, False)
@@ -145,13 +145,13 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
     yield from table.header_remark(tab.header)
     if tab.passed_over:
         said = "What cannot be read in the workbook was passed over: the worksheet {known}."
-        yield Text(said, {"known": str(_listed(tab.passed_over))})
+        yield Text(said, {"known": str(_name_list(tab.passed_over))})
 
 
 def _hidden_columns(
     book: _Workbook, tab: "_Tab", endpoint: Endpoint, options: ReadOptions
 ) -> Iterator[Text]:
-    """That columns nobody sees are read, too."""
+    """The remark that hidden columns are read, too."""
     hidden, mapped = book.hidden_columns(tab.name), set(map(fold, options.mapping))
     names = [
         " ".join(name.split())
@@ -180,7 +180,7 @@ class _Tab:
     header: Header
     head: Sequence[Line] = ()
     passed_over: Sequence[str] = ()
-    """The worksheets that cannot be read."""
+    """Names of the worksheets that cannot be read."""
 
 
 def _choose(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions) -> _Tab:
@@ -191,14 +191,14 @@ def _choose(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions
             "{name} has no worksheet {tab!r}; it has {known}.",
             name=name,
             tab=options.tab,
-            known=_listed(names),
+            known=_name_list(names),
         )
     wanted = [t for t, visible in book.tabs if visible] if options.tab is None else [options.tab]
     if len(wanted) > _MOST_TABS:
         raise UnreadableSheet(
             "{name} has {n} worksheets; choose one with --sheet.", name=name, n=len(wanted)
         )
-    tabs, unreadable = _looked_into(wanted, book, endpoint, options)
+    tabs, unreadable = _tabs_with_header(wanted, book, endpoint, options)
     likely = [tab for tab in tabs if tab.header.matches >= _FEWEST_HEADERS] or tabs
     if not likely and unreadable:
         raise next(iter(unreadable.values()))
@@ -218,17 +218,17 @@ def _choose(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions
         raise UnreadableSheet(
             "{name} has more than one worksheet to read: {known}; choose one with --sheet.",
             name=name,
-            known=_listed([tab.name for tab in likely]),
+            known=_name_list([tab.name for tab in likely]),
         )
     (tab,) = likely
-    table.require_whole(tab.head, tab.header, endpoint, options.mapping)
+    table.require_one_row_header(tab.head, tab.header, endpoint, options.mapping)
     return replace(tab, passed_over=tuple(unreadable))
 
 
-def _looked_into(
+def _tabs_with_header(
     titles: Sequence[str], book: _Workbook, endpoint: Endpoint, options: ReadOptions
 ) -> tuple[list[_Tab], dict[str, UnreadableSheet]]:
-    """Those of the worksheets that have a header row, and those that cannot be read."""
+    """The worksheets with a header row, and the errors of those that cannot be read."""
     tabs: list[_Tab] = []
     unreadable: dict[str, UnreadableSheet] = {}
     for title in titles:
@@ -242,7 +242,7 @@ def _looked_into(
 
 
 def _refuse_hidden(name: str, book: _Workbook, endpoint: Endpoint, options: ReadOptions) -> None:
-    """Name a hidden worksheet with a header row, where no visible one has any."""
+    """Raise UnreadableSheet if only a hidden worksheet has a header row."""
     hidden = [title for title, visible in book.tabs if not visible]
     for title in hidden[:_MOST_TABS]:
         found = _tab(book, title, endpoint, options)
@@ -261,8 +261,8 @@ def _place(name: str, tab: str | None) -> str | Text:
     return Text("The worksheet {tab} of {name}", {"tab": repr(tab), "name": name})
 
 
-def _listed(names: Sequence[str]) -> str | Text:
-    """The names, the first few of many."""
+def _name_list(names: Sequence[str]) -> str | Text:
+    """The names as one text; of many only the first `_MOST_NAMED`."""
     shown = ", ".join(map(repr, names[:_MOST_NAMED]))
     more = len(names) - _MOST_NAMED
     return Text("{names}, {n} more", {"names": shown, "n": str(more)}) if more > 0 else shown
@@ -271,7 +271,7 @@ def _listed(names: Sequence[str]) -> str | Text:
 def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
     head = book.head(title)
     header = table.find_header(head, endpoint, options.mapping)
-    if header is not None and table.other_half(head, header, endpoint, options.mapping):
+    if header is not None and table.second_header_row(head, header, endpoint, options.mapping):
         head = book.unmerged(title, head)
         header = table.find_header(head, endpoint, options.mapping)
     return None if header is None else _Tab(title, header, head)
@@ -281,7 +281,7 @@ def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) 
 
 
 def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
-    """The workbook by the fast reader, or the reference where it is made in an unusual way."""
+    """Open a workbook with the fast reader; the reference reader serves unusual markup."""
     packed = stack.enter_context(ZipFile(path))
     structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
     filetype.require_plain_parts(packed, structural, path)
@@ -300,16 +300,16 @@ def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
     filetype.require_plain_strings(packed, structure.strings, path)
     with packed.open(structure.strings) as part:
         try:
-            return list(xlsx_fast.quickly(part))
+            return list(xlsx_fast.plain_strings(part))
         except UnsupportedMarkup:
             pass
     with packed.open(structure.strings) as part:
-        return [xlsx_fast.cell_text(text) for text in xlsx_fast.shared(part)]
+        return [xlsx_fast.cell_text(text) for text in xlsx_fast.shared_strings(part)]
 
 
 @dataclass(slots=True)
 class _Xlsx:
-    """An xlsx workbook; the reference reader takes over where `xlsx_fast` cannot go on."""
+    """An xlsx workbook; the reference reader takes over at markup `xlsx_fast` does not support."""
 
     path: Path
     packed: ZipFile
@@ -318,7 +318,7 @@ class _Xlsx:
     reference: Callable[[], IsolatedReader]
     remarks: list[Text] = field(default_factory=list)
     is_wide: bool = False
-    """Whether a worksheet was met that has cells beyond the columns that are read."""
+    """Whether a worksheet has cells beyond the columns that are read."""
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
@@ -377,15 +377,15 @@ class _Xlsx:
         return hidden
 
     def may_hold_rows(self, tab: str, /) -> bool:
-        """Whether rows stand in a worksheet, as far as its bytes tell."""
+        """Whether a row tag is found in the worksheet's bytes."""
         tail = b""
         try:
             with self.packed.open(self._part(tab)) as part:
-                while piece := part.read(_PIECE):
+                while piece := part.read(_READ_SIZE):
                     if _ROW.search(tail + piece):
                         return True
                     tail = piece[-_LONGEST_NAME:]
-        except UnreadableSheet:  # nothing in the file is that worksheet
+        except UnreadableSheet:  # the file does not contain that worksheet
             return False
         except (BadZipFile, zlib.error, EOFError):
             return True
@@ -400,14 +400,14 @@ class _Xlsx:
         with self.packed.open(self._part(tab)) as part:
             try:
                 for numbers, rows in xlsx_fast.chunks(part, cells, found):
-                    yield numbers, (_flagged(numbers, rows, merged) if merged else rows)
+                    yield numbers, (_flag_merged(numbers, rows, merged) if merged else rows)
             except UnsupportedMarkup:
-                yield from self._rest(tab, found)
+                yield from self._rest_by_reference(tab, found)
         self.is_wide |= found.is_wide
 
-    def _rest(self, tab: str, found: xlsx_fast.ScanState) -> Iterator[Chunk]:
-        """The lines behind the last one that could be scanned."""
-        # Said here, since what the child makes of it depends on the parsers installed.
+    def _rest_by_reference(self, tab: str, found: xlsx_fast.ScanState) -> Iterator[Chunk]:
+        """The lines after the last one that the fast reader could read."""
+        # Checked here, because the child's answer would depend on the parsers installed.
         filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
         child = self.reference()
         child.choose(tab)
@@ -416,10 +416,10 @@ class _Xlsx:
             for (number, cells), is_hidden in child.lines()
             if number > found.last_row
         )
-        yield from _gathered(later, found.hidden)
+        yield from _in_chunks(later, found.hidden)
 
 
-def _flagged(
+def _flag_merged(
     numbers: Sequence[int], rows: Sequence[table.Cells], merged: Merged
 ) -> list[table.Cells]:
     found = annotations.Annotations(merged=merged)
@@ -428,12 +428,12 @@ def _flagged(
     ]
 
 
-# ------------------------------------------------------------------ other kinds
+# ------------------------------------------------------------------ xls, xlsb and ods
 
 
 @dataclass(slots=True)
-class _Foreign:
-    """A workbook that is read in another process from its first byte on."""
+class _LegacyWorkbook:
+    """A workbook that is read in a child process only."""
 
     child: IsolatedReader
     kind: str
@@ -447,15 +447,15 @@ class _Foreign:
         return self.child.head(tab)
 
     def unmerged(self, _: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines as they are: of these kinds few readers tell what is merged."""
+        """The first lines as they are: the readers of these kinds rarely report merged cells."""
         return head
 
     def hidden_columns(self, _: str, /) -> Container[int]:
-        """The columns that are not shown: of these kinds few readers tell."""
+        """No columns: the readers of these kinds do not report hidden ones."""
         return ()
 
     def may_hold_rows(self, _: str, /) -> bool:
-        """Whether rows stand in a worksheet: of these kinds nobody can tell."""
+        """Always True: nothing shows that a worksheet of these kinds is empty."""
         return True
 
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
@@ -465,12 +465,12 @@ class _Foreign:
                 "as .xlsx to have them told."
             )
             self.remarks.append(Text(said, {"kind": self.kind}))
-        yield from _gathered(self.child.lines(), hidden)
+        yield from _in_chunks(self.child.lines(), hidden)
 
 
-def _gathered(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:
+def _in_chunks(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:
     """The lines, some hundreds at a time."""
     for first in lines:
-        some = [first, *islice(lines, _AT_ONCE - 1)]
+        some = [first, *islice(lines, _LINES_AT_ONCE - 1)]
         hidden.update(number for (number, _), is_hidden in some if is_hidden)
         yield [number for (number, _), _ in some], [cells for (_, cells), _ in some]

@@ -1,4 +1,4 @@
-"""The fast reader of xlsx workbooks: cells straight from the XML that programs usually write."""
+"""The fast reader of xlsx workbooks: reads the XML most programs write with regular expressions."""
 
 import codecs
 import re
@@ -8,15 +8,13 @@ from itertools import chain
 from typing import IO, Any, Final
 
 from lxml import etree
-from openpyxl.styles.numbers import is_timedelta_format
-from openpyxl.utils.cell import column_index_from_string, get_column_letter
-from openpyxl.utils.datetime import from_excel, from_ISO8601
+from openpyxl.utils.cell import column_index_from_string
+from openpyxl.utils.datetime import from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import xlsx_package
 from bulkcast.loader.table import WIDEST, Chunk
-from bulkcast.loader.xlsx_package import Package, cell_of
-from bulkcast.model import Cell, FlaggedCell
+from bulkcast.loader.xlsx_package import Package, cell_of, number_of
+from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
 
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 LONGEST_ROW: Final = 1 << 24
@@ -33,14 +31,14 @@ _NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
 class UnsupportedMarkup(Exception):
-    """The XML is not of the plain make; a full parser has to read it."""
+    """The XML is not of the usual form; a full parser has to read it."""
 
 
 def unescape(text: str) -> str:
-    """The characters that XML `text` stands for.
+    """Resolve the character references in XML `text`.
 
     Raises:
-        UnsupportedMarkup: it refers to something that is no character.
+        UnsupportedMarkup: a reference does not stand for a character.
 
     """
     if "\r" in text:
@@ -63,7 +61,7 @@ def _character(found: re.Match[str]) -> str:
 
 
 def pieces(part: IO[bytes]) -> Iterator[list[str]]:
-    """The XML between `<sheetData>` and its end, cut behind each row."""
+    """The XML between `<sheetData>` and its end, split after each row."""
     read = texts_of(part)
     rest = _after_head(read)
     if rest is None:
@@ -73,7 +71,7 @@ def pieces(part: IO[bytes]) -> Iterator[list[str]]:
         rest, ended, _ = rest.partition("</sheetData>")
         *pieces, rest = rest.split("</row>")
         if len(rest) > _READ_AT_ONCE and not ended:
-            # Rows without cells have no end of their own: all before the last one are whole.
+            # Rows without cells have no end tag: all before the last one are complete.
             last = max(rest.rfind("<row "), 0)
             pieces.append(rest[:last])
             rest = rest[last:]
@@ -92,7 +90,7 @@ def texts_of(part: IO[bytes]) -> Iterator[str]:
     """The text of a part, piece by piece.
 
     Raises:
-        UnsupportedMarkup: it is not in UTF-8, or holds what no XML may.
+        UnsupportedMarkup: the part is not UTF-8, or has a character that XML forbids.
 
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
@@ -107,7 +105,7 @@ def texts_of(part: IO[bytes]) -> Iterator[str]:
 
 
 def _after_head(read: Iterator[str]) -> str | None:
-    """What follows `<sheetData>` in the texts read so far; None where it holds no rows."""
+    """The text after `<sheetData>` as far as it was read; None if the worksheet has no rows."""
     head = ""
     for text in read:
         head += text
@@ -128,10 +126,10 @@ def _after_head(read: Iterator[str]) -> str | None:
     raise UnsupportedMarkup
 
 
-def shared(part: IO[bytes]) -> Iterator[str]:
-    """The texts of a table of shared strings, as they are stored.
+def shared_strings(part: IO[bytes]) -> Iterator[str]:
+    """The shared strings as they are stored.
 
-    openpyxl's own reader of them takes every `x005F_` out, which is part of some texts.
+    openpyxl's own reader removes every `x005F_`, which is part of some texts.
     """
     items = etree.iterparse(part, tag="{*}si", resolve_entities=False, no_network=True)
     for _, item in items:
@@ -142,18 +140,16 @@ def shared(part: IO[bytes]) -> Iterator[str]:
 
 
 def _text(item: Any) -> str:
-    # Not those of `rPh`: how characters are pronounced is shown above them, and no part of them.
+    # Without `rPh`: pronunciation is shown above the text and is not part of it.
     pieces = (*item.iterfind("{*}t"), *item.iterfind("{*}r/{*}t"))
     return "".join(piece.text or "" for piece in pieces)
 
 
-# ------------------------------------------------------------------ of the plain make
-
 _STRING: Final = re.compile(r'<si><t(?:\s+xml:space="preserve")?>([^<]*)</t></si>')
 
 
-def quickly(part: IO[bytes]) -> Iterator[str]:
-    """The same as cells have them, at the speed of a search for text.
+def plain_strings(part: IO[bytes]) -> Iterator[str]:
+    """The shared strings as cells show them; much faster than `shared_strings`.
 
     Raises:
         UnsupportedMarkup: a full parser has to read them.
@@ -185,28 +181,26 @@ def _whole_strings(xml: str) -> Iterator[str]:
 
 
 def cell_text(text: str) -> str:
-    """A shared string without the marks for characters that XML cannot hold."""
+    """A shared string with the escapes for characters that XML cannot hold resolved."""
     cell = cell_of(text, "s", "General")
     return cell if isinstance(cell, str) else text
 
 
 FORMULA: Final = "\0formula"
-"""Marks the attributes of a cell that holds a formula, so that it is remembered by itself."""
-_REMEMBERED: Final = 8192
-"""Values remembered for each style and type; most cells of a sheet repeat a few."""
+"""Appended to the attributes of a formula cell, so that it is cached separately."""
+_CACHED: Final = 8192
+"""Values cached for each style and type; most cells of a sheet repeat a few."""
 _ATTRIBUTE: Final = re.compile(r'\s+([\w:]+)="([^"<>&]*)"')
 
 
 class Cells:
-    """The cells of one workbook, by their attributes and what stands in `<v>`."""
+    """Converts stored values of one workbook to cells."""
 
     def __init__(self, package: Package, strings: Sequence[str]) -> None:
         self._package, self._strings = package, strings
-        self._dates = {i for i, f in enumerate(package.formats) if xlsx_package.is_date(f)}
-        self._spans = {i for i, f in enumerate(package.formats) if is_timedelta_format(f)}
 
     def kind(self, attributes: str) -> "_Kind":
-        """How cells with these attributes are read."""
+        """The reader of cells with these attributes."""
         is_formula = attributes.endswith(FORMULA)
         plain = attributes.removesuffix(FORMULA)
         pairs = _ATTRIBUTE.findall(plain)
@@ -219,7 +213,7 @@ class Cells:
         return _Kind(self, known.get("t", "n"), style, is_formula=is_formula)
 
     def read(self, kind: str, style: int, stored: str) -> Cell:
-        """The cell of type `kind` that stores this text, as the reference reader has it."""
+        """The cell of type `kind` that stores this text; the same as from the reference reader."""
         number_format = self._package.formats[style]
         match kind:
             case "s":
@@ -227,7 +221,9 @@ class Cells:
             case "str" | "inlineStr":
                 return cell_of(unescape(stored), kind, number_format)
             case "n":
-                return self._number(stored, style, number_format)
+                is_float = "." in stored or "E" in stored or "e" in stored
+                number = float(stored) if is_float else int(stored)
+                return number_of(number, number_format, self._package.epoch)
             case "b":
                 return bool(int(stored))
             case "e":
@@ -238,20 +234,8 @@ class Cells:
             case _:
                 raise UnsupportedMarkup
 
-    def _number(self, stored: str, style: int, number_format: str) -> Cell:
-        is_float = "." in stored or "E" in stored or "e" in stored
-        number = float(stored) if is_float else int(stored)
-        if style not in self._dates:
-            return cell_of(number, "n", number_format)
-        try:
-            epoch = self._package.epoch
-            moment = from_excel(number, epoch, timedelta=style in self._spans)
-        except (OverflowError, ValueError):
-            return FlaggedCell("cell.formula_error", shown="#VALUE!")
-        return cell_of(moment, "d", number_format)
-
     def is_unsaved(self, kind: str, stored: str) -> bool:
-        """Whether a formula's cell holds no value a spreadsheet program computed."""
+        """Whether a formula's cell has no value computed by a spreadsheet program."""
         if not stored:
             return kind != "str"
         return stored == self._package.placeholder and kind == "n"
@@ -264,7 +248,7 @@ def _index(digits: str, end: int) -> int:
 
 
 class _Kind(dict[str, Cell]):
-    """The cells of one type and style, by what they store."""
+    """Stored text → cell, for the cells of one type and style."""
 
     def __init__(self, cells: Cells, kind: str, style: int, *, is_formula: bool) -> None:
         super().__init__()
@@ -274,7 +258,7 @@ class _Kind(dict[str, Cell]):
 
     def __missing__(self, stored: str) -> Cell:
         cell = self._read(stored)
-        if len(self) < _REMEMBERED:
+        if len(self) < _CACHED:
             self[stored] = cell
         return cell
 
@@ -293,21 +277,18 @@ class _Kind(dict[str, Cell]):
 
 
 class Kinds(dict[str, _Kind]):
-    """How cells are read, by their attributes as the XML has them."""
+    """Attributes as the XML has them → reader of cells with these attributes."""
 
     def __init__(self, cells: Cells) -> None:
         super().__init__()
         self._cells = cells
 
     def __missing__(self, attributes: str) -> _Kind:
-        if len(self) >= _REMEMBERED:
+        if len(self) >= _CACHED:
             raise UnsupportedMarkup
         self[attributes] = kind = self._cells.kind(attributes)
         return kind
 
-
-_LAST_ROW: Final = 1_048_576
-_LAST_COLUMN: Final = 16_384
 
 _ATTRIBUTES: Final = r'(?:\s+[\w:.]+="[^"<]*")*\s*'
 _ROW: Final = re.compile(rf'\s*<row(?:\s+r="(\d{{1,9}})")?({_ATTRIBUTES})(/?)>')
@@ -315,14 +296,14 @@ _CELL: Final = re.compile(
     r'<c r="([A-Z]{1,3})\d{1,7}"([^<>]*)>'
     r'<(?:v>([^<]*)</v|is><t(?: xml:space="preserve")?>([^<]*)</t></is)></c>'
 )
-"""A cell as nearly all are: its letters, attributes, and value or inline text."""
-_BARE: Final = re.compile(r'<c(?=[\s/>])(?! r="[A-Z]{1,3}\d{1,7}")')
-"""Begins a cell that does not say where it stands."""
-_BEGIN: Final = re.compile(r'<c(?=[\s/>])(?: r="([A-Z]{1,3})\d{1,7}")?(?![^<>]*\sr=)')
-_EMPTY: Final = re.compile(
+"""The usual form of a cell: its letters, attributes, and value or inline text."""
+_CELL_WITHOUT_ADDRESS: Final = re.compile(r'<c(?=[\s/>])(?! r="[A-Z]{1,3}\d{1,7}")')
+"""The start of a cell without an address."""
+_CELL_START: Final = re.compile(r'<c(?=[\s/>])(?: r="([A-Z]{1,3})\d{1,7}")?(?![^<>]*\sr=)')
+_EMPTY_CELL: Final = re.compile(
     r'<c r="[A-Z]{1,3}\d{1,7}"(?: [\w:]+="[^"<>]*")*\s*(?:/>|></c>|><v\s*/></c>)'
 )
-_ANY: Final = re.compile(
+_ANY_CELL: Final = re.compile(
     r'<c r="([A-Z]{1,3})\d{1,7}"([^<>]*)>'
     r"(?:(<f(?:\s[^<>]*)?)(?:/>|>([^<]*)</f>))?"
     r'(?:<v(?:\s+xml:space="preserve")?>([^<]*)</v>|<v\s*/>|'
@@ -330,12 +311,12 @@ _ANY: Final = re.compile(
 )
 
 _Stored = tuple[str, str, str, str]
-"""A cell's letters, attributes, what stands in `<v>`, and its inline text."""
+"""A cell's letters, attributes, text of `<v>`, and inline text."""
 
 
 @dataclass(slots=True)
 class ScanState:
-    """What a scan has met so far, beyond the cells."""
+    """What a scan has found so far apart from the cells."""
 
     hidden: set[int]
     last_row: int = 0
@@ -343,8 +324,8 @@ class ScanState:
     """Whether there are cells beyond the columns that are read."""
 
 
-class _Places(dict[str, int]):
-    """A column's letters → its index; those no sheet of settings has share one beyond the last."""
+class _ColumnIndexes(dict[str, int]):
+    """A column's letters → its index; all columns from `WIDEST` on share one index."""
 
     def __missing__(self, letters: str) -> int:
         self[letters] = place = min(column_index_from_string(letters) - 1, WIDEST)
@@ -352,10 +333,10 @@ class _Places(dict[str, int]):
 
 
 def chunks(part: IO[bytes], cells: Cells, found: ScanState) -> Iterator[Chunk]:
-    """The rows of a worksheet's XML, some hundreds at a time; `found` is filled as they come.
+    """The rows of a worksheet's XML, some hundreds at a time; updates `found` on the way.
 
     Raises:
-        UnsupportedMarkup: a full parser has to read the rest: what lies behind `found.last_row`.
+        UnsupportedMarkup: a full parser has to read the rows after `found.last_row`.
         UnreadableSheet: the rows contradict each other.
 
     """
@@ -364,20 +345,20 @@ def chunks(part: IO[bytes], cells: Cells, found: ScanState) -> Iterator[Chunk]:
         chunk = rows.chunk(some)
         if chunk[0]:
             yield chunk
-        if rows.unusual:
+        if rows.is_unsupported:
             raise UnsupportedMarkup
 
 
 class _Rows:
     def __init__(self, cells: Cells, found: ScanState) -> None:
         self._kinds = Kinds(cells)
-        self._places = _Places()
+        self._places = _ColumnIndexes()
         self._found = found
         self._width = 1
-        self.unusual = False
+        self.is_unsupported = False
 
     def chunk(self, some: Sequence[str]) -> Chunk:
-        """The rows of some pieces of XML, each of which ends where a row does."""
+        """The rows of some pieces of XML; each piece ends with a row."""
         numbers: list[int] = []
         rows: list[list[Cell]] = []
         try:
@@ -387,13 +368,13 @@ class _Rows:
                     rows.append(self._row(body))
                     numbers.append(self._found.last_row)
         except UnsupportedMarkup:
-            # The row that was begun is left to the full parser, with all that follow.
+            # The full parser reads the current row and all that follow.
             self._found.last_row = numbers[-1] if numbers else self._found.last_row - 1
-            self.unusual = True
+            self.is_unsupported = True
         return numbers, rows
 
     def _begin(self, piece: str) -> str | None:
-        """The XML of the cells of the row in `piece`; None where there is none."""
+        """The XML of the cells of the row in `piece`; None if it has no cells."""
         start = 0
         while head := _ROW.match(piece, start):
             self._enter(head[1], head[2])
@@ -413,8 +394,8 @@ class _Rows:
                 number=row,
                 before=last,
             )
-        if row > _LAST_ROW:
-            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=_LAST_ROW)
+        if row > ROWS_MAX:
+            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=ROWS_MAX)
         if " r=" in attributes:
             raise UnsupportedMarkup
         self._found.last_row = row
@@ -429,13 +410,13 @@ class _Rows:
             for letters, attributes, stored, inline in found:
                 row[places[letters]] = kinds[attributes][stored or inline]
         except IndexError:
-            return self._wider(found)
+            return self._widened_row(found)
         if len(found) + row.count(None) != self._width:
             self._require_once(found)
         return row
 
     def _require_once(self, found: Sequence[_Stored]) -> None:
-        """Refuse a row that has a cell twice: nobody can tell which of the two is meant."""
+        """Refuse a row that has a cell twice: it is unclear which one is meant."""
         seen: set[str] = set()
         for letters, *_ in found:
             if letters in seen:
@@ -446,26 +427,27 @@ class _Rows:
             seen.add(letters)
 
     def _all_cells(self, body: str) -> Sequence[_Stored]:
-        """The cells of a row that hold something, after proof that there are no others."""
+        """The non-empty cells of a row; proves that no other cell was missed."""
         found = _CELL.findall(body)
         if self._are_all(found, body):
             return found
-        if _BARE.search(body):
-            body = _BEGIN.sub(_Counter(), body)
+        if _CELL_WITHOUT_ADDRESS.search(body):
+            body = _CELL_START.sub(_AddressWriter(), body)
         if "/" in body:
-            body = _EMPTY.sub("", body)
+            body = _EMPTY_CELL.sub("", body)
         found = _CELL.findall(body)
         if self._are_all(found, body):
             return found
-        cells = _ANY.findall(body)
-        if "<" in _ANY.sub("", body):
+        cells = _ANY_CELL.findall(body)
+        if "<" in _ANY_CELL.sub("", body):
             raise UnsupportedMarkup
-        return [_general(*cell) for cell in cells]
+        return [_stored(*cell) for cell in cells]
 
     def _are_all(self, found: Sequence[_Stored], body: str) -> bool:
-        """Whether each `<` of the row belongs to one of these cells, and each inline text counts.
+        """Whether every `<` of the row belongs to one of these cells.
 
-        A cell with a value has four of them, one with an inline text six.
+        A cell with a value has four of them, one with an inline text six; inline texts count only
+        in cells of that type.
         """
         if (n := body.count("<")) == 4 * len(found):
             return True
@@ -474,7 +456,7 @@ class _Rows:
             return False
         return all(self._kinds[attributes].is_inline for attributes in set(inline))
 
-    def _wider(self, found: Sequence[_Stored]) -> list[Cell]:
+    def _widened_row(self, found: Sequence[_Stored]) -> list[Cell]:
         self._require_once(found)
         places = [self._places[letters] for letters, *_ in found]
         self._width = max(self._width, min(max(places) + 1, WIDEST))
@@ -483,13 +465,13 @@ class _Rows:
             if place < self._width:
                 row[place] = self._kinds[attributes][stored or inline]
             else:
-                self._far(place)
+                self._note_distant(place)
         return row
 
-    def _far(self, place: int) -> None:
-        """Cells in a corner that far off come from no person; parsers have died of them."""
+    def _note_distant(self, place: int) -> None:
+        """Note a cell beyond `WIDEST`; refuse one far down there, which has crashed parsers."""
         self._found.is_wide |= place >= WIDEST
-        if place >= WIDEST and self._found.last_row > _FAR_ROW:
+        if place >= WIDEST and self._found.last_row > _DISTANT_ROW:
             raise UnreadableSheet(
                 "The worksheet has a cell in row {row}, far beyond column {widest}, "
                 "which is no part of a table; copy its rows into a new workbook.",
@@ -498,13 +480,13 @@ class _Rows:
             )
 
 
-_FAR_ROW: Final = 200_000
+_DISTANT_ROW: Final = 200_000
 
 
-class _Counter:
-    """Writes into the beginnings of a row's cells where they stand, first to last.
+class _AddressWriter:
+    """Adds addresses to cells of a row that have none, in order.
 
-    A cell that does not say so stands behind the one before it.
+    A cell without an address follows the one before it.
     """
 
     def __init__(self) -> None:
@@ -515,12 +497,12 @@ class _Counter:
             self._column = column_index_from_string(found[1])
             return found[0]
         self._column += 1
-        if self._column > _LAST_COLUMN:
+        if self._column > COLUMNS_MAX:
             raise UnsupportedMarkup
-        return f'<c r="{get_column_letter(self._column)}1"'
+        return f'<c r="{column_letters(self._column - 1)}1"'
 
 
-def _general(
+def _stored(
     letters: str, attributes: str, f: str, formula: str, value: str, inline: str
 ) -> _Stored:
     if f:

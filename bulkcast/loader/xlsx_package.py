@@ -1,4 +1,4 @@
-"""The package of an xlsx workbook: worksheets, styles, and what a cell with one holds."""
+"""Reads an xlsx package: its worksheets, number formats, and cell values by format."""
 
 import posixpath
 import re
@@ -22,31 +22,31 @@ _BUILTIN: Final[Mapping[int, str]] = {
     **dict.fromkeys(_DATES_BY_ID, "yyyy-mm-dd"),
     **BUILTIN_FORMATS,
 }
-"""By their ids.  Those of East Asian and Thai programs differ in wording, and all are dates
-(ECMA-376, part 1, 18.8.30); a file that uses one does not say it."""
+"""Number formats by id.  East Asian and Thai programs use different texts for some ids, but all of
+these are dates (ECMA-376, part 1, 18.8.30); a file gives the id only."""
 
-_NO_CODE: Final = re.compile(
+_NOT_A_CODE: Final = re.compile(
     r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]|general|e[+-]|G/[^;]*',
     re.IGNORECASE | re.DOTALL,
 )
-"""Texts, paddings, colours, conditions, and `E` of an exponent."""
+"""Parts of a format that are no date codes: texts, padding, colours, conditions, exponents."""
 _DATE_CODE: Final = re.compile(r"[dmhyse]|aaa|g{1,3}(?=e)|bb|上午|下午|午前|午後", re.IGNORECASE)
 """`e` is the year of an era or, in Chinese, of the calendar; `aaa` is the day of the week."""
 
 
 def by_id(number: int) -> str:
-    """The format that a file names by its id alone."""
+    """The built-in number format with this id."""
     return _BUILTIN.get(number, "General")
 
 
 @lru_cache(maxsize=1024)
 def is_date(number_format: str) -> bool:
-    """Whether any part of the format shows a date or a time.
+    """Whether a number format shows a date or a time.
 
     >>> [is_date(f) for f in ("[$-804]aaaa", "e年", "0.00E+00", "General", '0"年"')]
     [True, True, False, False, False]
     """
-    return _DATE_CODE.search(_NO_CODE.sub("", number_format)) is not None
+    return _DATE_CODE.search(_NOT_A_CODE.sub("", number_format)) is not None
 
 
 _EXACT_BELOW: Final = 2.0**53
@@ -56,7 +56,7 @@ _SHOWN_WHOLE_BELOW: Final = 10**11
 
 
 def cell_of(value: object, data_type: str, number_format: str) -> Cell:
-    """The cell in the model's words; `data_type` is the file's, of which only `e` matters here."""
+    """Convert a value to a `model.Cell`; of the file's `data_type` only `e` (error) matters."""
     match value:
         case None | bool() | datetime():
             return value
@@ -73,7 +73,7 @@ def cell_of(value: object, data_type: str, number_format: str) -> Cell:
 
 
 def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
-    """What a number in this format stands for, a date if that is what is shown."""
+    """Convert a number to a `model.Cell`: a date if its format shows one."""
     if not is_date(number_format):
         return cell_of(number, "n", number_format)
     is_span = is_timedelta_format(number_format)
@@ -85,7 +85,7 @@ def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
 
 
 def _number(value: float, number_format: str) -> Cell:
-    """A number, as an integer where the file's float is exactly one."""
+    """The number, as an int if the float is exactly whole; flagged if shown shortened."""
     if isinstance(value, float):
         if not value.is_integer() or abs(value) >= _EXACT_BELOW:
             return value
@@ -106,7 +106,7 @@ def _zero_padded(value: int, digits: int) -> Cell:
 
 _STRICT: Final = "http://purl.oclc.org/ooxml"
 _LARGEST_PART: Final = 8 * 2**20
-"""Bytes of a part that is read as one tree; of real workbooks they have some kilobytes."""
+"""Bytes of a part that is parsed as one tree; in real workbooks it has some kilobytes."""
 _TRUE: Final = frozenset({"1", "true"})
 
 
@@ -117,21 +117,21 @@ class Tab:
     name: str
     is_visible: bool
     part: str
-    """Empty where the file does not hold it."""
+    """Empty if the file does not contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What the parts beside the worksheets say."""
+    """The structure of a workbook: everything but the cells."""
 
     tabs: tuple[Tab, ...]
     epoch: datetime
     """The day from which dates are counted."""
     placeholder: str | None
-    """The value that stands where a formula was never computed, where the file says there is one.
+    """The value stored for formulas that were never computed; None if there is none.
 
-    Some libraries write 0 in place of a value they cannot compute, and ask the program that opens
-    the file to compute all: such a 0 would switch settings off.
+    Some libraries write 0 for a value they cannot compute, and ask the program that opens the file
+    to recompute everything: such a 0 would switch settings off.
     """
     formats: tuple[str, ...]
     """The number format of each style."""
@@ -143,7 +143,7 @@ def read_package(packed: ZipFile) -> Package:
     """The package's structure.
 
     Raises:
-        UnreadableSheet: the workbook is of a make that cannot be read truthfully.
+        UnreadableSheet: the workbook is of a kind that cannot be read reliably.
 
     """
     (workbook,) = filter(None, related(packed, "", "officeDocument").values())
@@ -159,12 +159,12 @@ def read_package(packed: ZipFile) -> Package:
         tuple(_tabs(tree, related(packed, workbook, "worksheet"))),
         CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
         "0" if recalculated else None,
-        _formats(packed, _first(packed, workbook, "styles")),
-        _first(packed, workbook, "sharedStrings"),
+        _formats(packed, _related_part(packed, workbook, "styles")),
+        _related_part(packed, workbook, "sharedStrings"),
     )
 
 
-def _first(packed: ZipFile, source: str, wanted: str) -> str | None:
+def _related_part(packed: ZipFile, source: str, wanted: str) -> str | None:
     return next(filter(None, related(packed, source, wanted).values()), None)
 
 
@@ -179,7 +179,7 @@ def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
 
 
 def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
-    """The parts that `source` relates to as `wanted`, by the id of the relation."""
+    """Relation id → part, for the relations of `source` whose type ends in `wanted`."""
     folder, name = posixpath.split(source.replace("\\", "/"))
     parts: dict[str, str] = {}
     for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
@@ -192,12 +192,12 @@ def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
 
 
 def entries(packed: ZipFile) -> Mapping[str, str]:
-    """Folded name → name, of each part that the archive holds."""
+    """Folded name → name, for each part in the archive."""
     return {folded(name): name for name in packed.namelist()}
 
 
 def folded(name: str) -> str:
-    r"""A part's name as it is compared: in any letter case, and with either slash.
+    r"""A part's name for comparison: letter case and kind of slash do not matter.
 
     >>> folded(r"xl\Worksheets\Sheet1.xml")
     'xl/worksheets/sheet1.xml'

@@ -1,9 +1,9 @@
-"""The reference reader of xlsx workbooks: openpyxl's rows with their annotations."""
+"""The reference reader of xlsx workbooks: rows by openpyxl, with their annotations."""
 
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from zipfile import ZipFile
 
 from lxml.etree import iterparse
@@ -14,35 +14,33 @@ from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import annotations, xlsx_fast, xlsx_package
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.loader.xlsx_package import cell_of
-from bulkcast.model import Cell
-
-_LAST_ROW: Final = 1_048_576
+from bulkcast.model import ROWS_MAX, Cell
 
 
 class Reference:
-    """A workbook, its rows read by openpyxl.
+    """A workbook whose rows openpyxl's worksheet parser reads.
 
-    By its parser of worksheets alone: the whole of it refuses a workbook for a style.
+    `load_workbook` is not used: it refuses a whole workbook because of one style.
     """
 
     def __init__(self, path: Path) -> None:
-        # openpyxl warns of drop-downs and headers it will not keep: nothing is saved here.
+        # openpyxl warns of drop-downs and headers it will not keep; nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
         self._package = xlsx_package.read_package(self._packed)
-        self._strings = self._shared(self._package.strings)
+        self._strings = self._read_strings(self._package.strings)
         self._dates = {i for i, f in enumerate(self._package.formats) if xlsx_package.is_date(f)}
         self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._packed.close()
 
-    def _shared(self, name: str | None) -> list[str]:
+    def _read_strings(self, name: str | None) -> list[str]:
         if name is None:
             return []
         with self._packed.open(name) as part:
-            return list(xlsx_fast.shared(part))
+            return list(xlsx_fast.shared_strings(part))
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -53,17 +51,17 @@ class Reference:
         found = annotations.read_annotations(self._packed, tab)
         width = 0
         for number, cells in self.head(tab):
-            # A row may end before the table does: a merged range goes on where no cells are.
+            # A merged range may reach beyond the last cell of a row.
             width = max(width, len(cells))
             flagged = found.flag(number, cells, width=width)
             yield (number, flagged), number in found.hidden
 
-    def untold(self, tab: str) -> bool:  # noqa: ARG002  # of no worksheet
-        """Whether error cells of a worksheet look blank: never."""
+    def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # part of the protocol
+        """Whether error cells of a worksheet look blank: never with openpyxl."""
         return False
 
     def head(self, tab: str) -> Iterator[Line]:
-        """The lines as openpyxl alone has them."""
+        """The lines as openpyxl reads them, without annotations."""
         with self._packed.open(annotations.part_of(self._package, tab)) as source:
             parser = _RowsOnly(
                 source,
@@ -74,28 +72,28 @@ class Reference:
                 timedelta_formats=self._spans,
             )
             for number, row in parser.parse():
-                if number > _LAST_ROW:
+                if number > ROWS_MAX:
                     raise UnreadableSheet(
-                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=_LAST_ROW
+                        "The worksheet {tab!r} has rows beyond {last}.", tab=tab, last=ROWS_MAX
                     )
                 yield number, self._cells(row)
 
     def _cells(self, row: Sequence[Mapping[str, Any]]) -> Sequence[Cell]:
-        """The cells where they stand, those that the row leaves out included."""
+        """The cells in their columns, with None where the row has no cell."""
         width = min(max((cell["column"] for cell in row), default=0), WIDEST)
         cells: list[Cell] = [None] * width
         for cell in row:
             if cell["column"] <= width:
-                # A comment between the cells passes for one without a style.
+                # openpyxl takes an XML comment between cells for a cell without a style.
                 number_format = self._package.formats[cell["style_id"] or 0]
                 cells[cell["column"] - 1] = cell_of(cell["value"], cell["data_type"], number_format)
         return tuple(cells)
 
 
 class _RowsOnly(WorkSheetParser):
-    """openpyxl's parser of a worksheet, kept to the rows.
+    """openpyxl's worksheet parser, limited to the rows.
 
-    The whole of it refuses a sheet for a drop-down over all columns, as LibreOffice writes them.
+    The complete parser refuses a sheet with a drop-down over all columns, as LibreOffice writes it.
     """
 
     def parse(self) -> Generator[Any, None, None]:

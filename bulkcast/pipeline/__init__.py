@@ -1,36 +1,58 @@
-"""The use cases; the only package that joins the parts."""
+"""The use cases; the only package that joins the parts.
 
-from bulkcast.pipeline.diagnosis import doctor, doctor_without
-from bulkcast.pipeline.erasure import purge, purgeable
-from bulkcast.pipeline.options import (
-    RESUBMITTED,
-    STATUS_COLUMN,
-    Control,
-    Diagnosis,
-    Parts,
-    PlanOptions,
-    Prepared,
-    RunReport,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    Validation,
-    Watch,
-)
-from bulkcast.pipeline.plans import is_plan, read_plan, require_expected, require_for, write_plan
-from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
-from bulkcast.pipeline.reports import account, crosstab, outcomes, page, results, runs, runs_called
-from bulkcast.pipeline.resubmission import is_rehearsed
-from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-from bulkcast.pipeline.run import apply, left_to_send, resume
-from bulkcast.pipeline.run_preparation import (
-    PreparedRun,
-    SheetReport,
-    check_sheet,
-    prepare,
-    prepare_planned,
-    prepare_run,
-)
+A use case is loaded when it is first named: who validates needs neither ledger nor network.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from bulkcast import lazy
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline.diagnosis import doctor, doctor_without
+    from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.options import (
+        RESUBMITTED,
+        STATUS_COLUMN,
+        Control,
+        Diagnosis,
+        PlanOptions,
+        Prepared,
+        RunReport,
+        Selection,
+        SendOptions,
+        SheetOptions,
+        Validation,
+        Watch,
+    )
+    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.plans import (
+        is_plan,
+        read_plan,
+        require_expected,
+        require_for,
+        write_plan,
+    )
+    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
+    from bulkcast.pipeline.reports import (
+        account,
+        crosstab,
+        outcomes,
+        page,
+        results,
+        runs,
+        runs_called,
+    )
+    from bulkcast.pipeline.resubmission import is_rehearsed
+    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
+    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.run_preparation import (
+        PreparedRun,
+        SheetReport,
+        check_sheet,
+        prepare,
+        prepare_planned,
+        prepare_run,
+    )
 
 __all__ = [
     "RESUBMITTED",
@@ -82,3 +104,29 @@ __all__ = [
     "write_plan",
     "zone",
 ]
+
+_HOMES: Final = {
+    "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
+    "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.options": (
+        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
+        "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+    ),
+    "bulkcast.pipeline.plans": (
+        "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
+    ),
+    "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
+    "bulkcast.pipeline.reports": (
+        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+    ),
+    "bulkcast.pipeline.resubmission": ("is_rehearsed",),
+    "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
+    "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
+    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_preparation": (
+        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+    ),
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # so that types are those of the imports above
+    __getattr__ = lazy.attributes(__name__, _HOMES)

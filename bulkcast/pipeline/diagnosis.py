@@ -1,4 +1,4 @@
-"""Finds what keeps a run from beginning: asks ClassIn without a change, and the ledger."""
+"""Checks whether a run could start: sends ClassIn a harmless request, opens the ledger."""
 
 import os
 import time
@@ -25,11 +25,11 @@ from bulkcast.pipeline.preparation import one_spelling
 _TIMEOUT_S: Final = 10.0
 _LATER, _HUMAN, _BUSY = 5, 6, 7
 _WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
-"""Exit statuses, the one that counts most last."""
+"""Exit statuses in ascending order of importance."""
 
 
 class _Finding(NamedTuple):
-    """One thing looked at; `status` is 0 where it is well, else an exit status."""
+    """One check; `status` is 0 if it passed, else an exit status."""
 
     name: str
     status: int
@@ -39,7 +39,7 @@ class _Finding(NamedTuple):
 async def doctor(
     config: Config, *, lang: str = "en", wall: Callable[[], float] = time.time
 ) -> Diagnosis:
-    """Check reachability, credentials and clock with a request that can change nothing; the ledger.
+    """Check reachability, credentials and clock with a harmless request, and the ledger.
 
     The request names no classroom and no setting, so ClassIn can only refuse it: a parameter error
     proves that signature and clock were accepted.
@@ -55,7 +55,7 @@ async def doctor(
 
 
 def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnosis:
-    """Check the ledger alone, where ClassIn cannot be asked because of `why`."""
+    """Check the ledger alone, if ClassIn cannot be asked because of `why`."""
     speaks = translator(lang)
     missing = speaks.tell("{why}.", why=speaks.error(why))
     return _diagnosis(
@@ -86,7 +86,7 @@ async def _of_classin(
         reply = await client.send(WEBCAST.harmless, int(sent_at))
         verdict = protocol.judge(reply, WEBCAST, now=sent_at)
         off = _off(verdict, reply, sent_at)
-        if abs(off) >= SKEW_TOLD_S:  # as a run would: the credentials can only be judged so
+        if abs(off) >= SKEW_TOLD_S:  # as a run does: only then can the credentials be checked
             reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
     reached = _reached(config.connects_to, reply, verdict, speaks)
@@ -123,9 +123,9 @@ def _explained(verdict: Verdict, speaks: Translator) -> str:
 
 
 def _off(verdict: Verdict, reply: Reply | NoReply, sent_at: float) -> float:
-    """Seconds by which ClassIn's clock is later than this computer's; 0 where nothing tells.
+    """Seconds by which ClassIn's clock is ahead of this computer's; 0 if unknown.
 
-    What answers in its place, a login page on the way say, has a clock of its own.
+    Another server that answers instead, such as one with a login page, has its own clock.
     """
     match reply:
         case Reply(date=float(date)) if verdict.code.isdigit():
@@ -158,7 +158,7 @@ def _of_home(
 
 
 def _ledger(home: Path, speaks: Translator) -> _Finding:
-    """Whether it opens, is whole and can be written; nothing is made where there is none."""
+    """Whether the ledger opens, is intact and writable; if there is none, none is created."""
     name = marked("ledger")
     try:
         if is_begun(home):

@@ -1,4 +1,4 @@
-"""Erases what old runs held: settings, passwords, cells, copies of sheets."""
+"""Erases the contents of old runs: settings, passwords, cells, copies of sheets."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from bulkcast.ledger import Ledger, RunRecord
 def purgeable(
     home: Path, *, run: str = "", older_than_s: float, wall: Callable[[], float] = time.time
 ) -> list[RunRecord]:
-    """The run named, or every run that ended (or broke off) so long ago; the newest first.
+    """The run named, or every run that ended (or broke off) that long ago; newest first.
 
     Raises:
-        CannotStart: there is no such run, or nothing is left in it.
+        CannotStart: there is no such run, or it has been purged already.
 
     """
     with Ledger(home) as ledger:
@@ -32,10 +32,10 @@ def _ended_at(record: RunRecord) -> float:
 
 
 def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = time.time) -> None:
-    """Take away what these runs held, beyond recovery; how their rows ended is left.
+    """Erase the contents of these runs beyond recovery; the outcomes of their rows stay.
 
     Raises:
-        InstitutionBusy: a run is under way: the file cannot be wiped while one writes it.
+        InstitutionBusy: a run is under way, and the file cannot be wiped while it is written.
         LedgerUnwritable: likewise, or the disk is full.
 
     """

@@ -1,4 +1,4 @@
-"""What the use cases are asked for, and what they give back: frozen values."""
+"""The options and results of the use cases: frozen values."""
 
 import time
 from collections import Counter
@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from bulkcast import client as http
 from bulkcast import loader, validator
 from bulkcast import planner as planning
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint
-from bulkcast.dispatcher import CONCURRENCY, MAX_OUTAGE_S, Dispatcher, Progress
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import Ended, Ledger
 from bulkcast.model import (
     Cell,
     Change,
@@ -30,26 +27,15 @@ from bulkcast.model import (
     Text,
     no_counts,
 )
-from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
 from bulkcast.planner.forecast import Pace
 from bulkcast.planner.last_known import Known
 from bulkcast.planner.summary import PlanSummary, summarize
 
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """How the parts of a run are made; the proofs put broken ones in their place."""
-
-    ledger: Callable[[Path], Ledger] = Ledger
-    client: type[http.Client] = http.Client
-    dispatcher: type[Dispatcher] = Dispatcher
-
-
-PARTS: Final = Parts()
-
-
 if TYPE_CHECKING:
+    from bulkcast.dispatcher import Dispatcher, Progress
     from bulkcast.frames import DataFrame
+    from bulkcast.ledger import Ended
 
 RESUBMITTED: Final = frozenset(
     {
@@ -79,7 +65,7 @@ class SheetOptions:
 
     read: loader.ReadOptions = field(default_factory=loader.ReadOptions)
     tz: str = DEFAULT_TZ
-    """The time zone of times in the sheet that name none."""
+    """The time zone of times in the sheet without one."""
     duplicates: Literal["error", "in-order", "last"] = "error"
     strict: bool = False
     """Whether warnings keep a row from being sent."""
@@ -87,13 +73,13 @@ class SheetOptions:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows of a sheet to send; every part that is given must hold."""
+    """Which rows of a sheet to send: those that meet every condition given."""
 
     statuses: frozenset[RowStatus] | None = None
-    """By what an earlier result sheet says of them."""
+    """Rows with one of these statuses in an earlier result sheet."""
     rows: frozenset[int] | None = None
     limit: int | None = None
-    """The first so many of what is left."""
+    """At most this many of the remaining rows, from the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +97,14 @@ class SendOptions:
     """How to send."""
 
     rate: float = DEFAULT_RATE
-    """Requests per second; infinite for no pace."""
+    """Requests per second; infinite for no pacing."""
     concurrency: int = CONCURRENCY
-    timeout: float = http.TIMEOUT_S
+    timeout: float = TIMEOUT_S
     """Seconds for one attempt."""
     max_outage_s: float = MAX_OUTAGE_S
     on_invalid: Literal["skip", "stop"] = "skip"
     results: Path | None = None
-    """Where the result sheet goes; None for beside the sheet."""
+    """Where the result sheet is written; None for beside the sheet."""
     existing: Literal["refuse", "replace"] = "refuse"
     lang: str = "en"
 
@@ -131,20 +117,20 @@ class Control:
         self._early: Stop | None = None
 
     def stop(self, exit_status: int) -> None:
-        """Send nothing more, let what is under way finish, hand the sheet back."""
+        """Send nothing more, let requests under way finish, and write the result sheet."""
         why = Stop("interrupted", "run.interrupted", exit_status=exit_status)
         self._early = self._early or why
         if self._dispatcher:
             self._dispatcher.stop(why)
 
-    def attach(self, dispatcher: Dispatcher) -> None:
+    def attach(self, dispatcher: "Dispatcher") -> None:
         """Let a run be stopped; one that was stopped before it began ends at once."""
         self._dispatcher = dispatcher
         if self._early:
             dispatcher.stop(self._early)
 
     def detach(self) -> None:
-        """Let go of a run that is over, and of all that its dispatcher knows."""
+        """Release a finished run and its dispatcher."""
         self._dispatcher = None
 
     def torn_down(self) -> tuple[Stop, int, list[Text]]:
@@ -156,13 +142,13 @@ class Control:
         return ended.stopped or why, ended.requests, ended.remarks
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[["Progress"], None]
 """Is shown a run's progress a few times a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A sheet that was read, checked and planned; nothing was sent."""
+    """A sheet that was read, checked and planned; nothing has been sent."""
 
     path: Path
     sha256: str
@@ -170,15 +156,15 @@ class Prepared:
     checked: Checked
     plan: planning.Plan
     kept: Mapping[int, ResultRow]
-    """Rows left as an earlier result sheet has them."""
+    """Rows that are not sent, as an earlier result sheet has them."""
     options: SheetOptions
     endpoint: Endpoint
     known: Known = field(default_factory=dict)
-    """What the classrooms are known to hold, where that was looked up."""
+    """The classrooms' last known settings, if they were looked up."""
     again: Mapping[int, str] = field(default_factory=dict)
-    """Row sent again because a run did not succeed with it → that run."""
+    """Row that is sent again because it failed in a run → that run."""
     cells: Mapping[int, Sequence[Cell]] | None = field(default=None, repr=False)
-    """Row → all of its cells, of a sheet that came from a DataFrame and lies in no file."""
+    """Row → all of its cells, for a sheet that came from a DataFrame, not from a file."""
 
     def to_frame(self) -> "DataFrame":
         """The requests that would be made, one a row, in sending order.
@@ -224,7 +210,7 @@ class Prepared:
 
     @property
     def is_results(self) -> bool:
-        """Whether a run has written to the sheet how its rows ended."""
+        """Whether this is a result sheet."""
         return is_results(self.sheet.headers)
 
     @property
@@ -251,7 +237,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A sheet that was read and checked; its rows are not kept."""
+    """A sheet that was read and checked; its rows are not kept in memory."""
 
     path: Path
     rows: int
@@ -265,11 +251,11 @@ class Validation:
     """Headers that name no setting, in sheet order."""
     has_errors: bool
     timetable: validator.Claims | None
-    """When the valid rows lock, where a column says when classes begin."""
+    """When the valid rows lock, if a column says when classes begin."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Setting → how the sheet's header calls it."""
     is_results: bool = False
-    """Whether a run has written to it how its rows ended."""
+    """Whether this is a result sheet."""
 
     def to_frame(self, lang: str = "en") -> "DataFrame":
         """Everything found, one issue a row, with the fields that an issue has in `--json`.
@@ -294,7 +280,7 @@ class Validation:
 
 
 class LazyRows(Sequence[ResultRow]):
-    """Rows of which the number is known and the rest is read by whoever looks at them."""
+    """Rows whose number is known; they are read when first accessed."""
 
     def __init__(self, n: int, read: Callable[[], tuple[ResultRow, ...]]) -> None:
         self._n = n
@@ -314,25 +300,25 @@ class LazyRows(Sequence[ResultRow]):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """How a run ended."""
+    """The results of a run."""
 
     run: str
     input: str
     requests: int
-    """Attempts made by this program."""
+    """Attempts made by this process."""
     elapsed_s: float
     results: Path | None
-    """None where the result sheet could not be written; `remarks` says why."""
+    """None if the result sheet could not be written; `remarks` says why."""
     stop: Stop | None
     exit_status: int
     rows: Sequence[ResultRow] = field(repr=False)
-    """`asyncio.run` asks a task for its `repr` when it ends, results and all."""
+    """Left out of `repr`, which `asyncio.run` takes of a task's result when it ends."""
     remarks: tuple[Text, ...] = ()
     issues: tuple[Issue, ...] = ()
-    """What was found about the sheet as a whole."""
+    """Issues of the sheet as a whole."""
     ignored_columns: tuple[str, ...] = ()
     """Headers that name no setting, in sheet order; empty where a run is resumed."""
-    ended: tuple[Ended, ...] = ()
+    ended: "tuple[Ended, ...]" = ()
     """The rows counted, where they are not read yet."""
     tz: str = DEFAULT_TZ
     """The time zone of the sheet."""
@@ -355,7 +341,7 @@ class RunReport:
 
     @property
     def earlier(self) -> Mapping[RowStatus, int]:
-        """How many rows are as an earlier run left them, by status."""
+        """Rows that keep the outcome of an earlier run, by status."""
         return self._counted(lambda run: run != self.run)
 
     def _counted(self, wanted: Callable[[str], bool]) -> Counter[RowStatus]:
@@ -369,9 +355,9 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `doctor` found; each finding is a name, whether it is well, and a sentence."""
+    """What `doctor` found; each finding is a name, whether the check passed, and a sentence."""
 
     findings: tuple[tuple[str, bool, str], ...]
     exit_status: int
-    """0 when everything is well; 6 or 2 when somebody has to mend something, 5 when it may be well
-    later, 7 when another run holds the institution."""
+    """0 if all checks passed; 6 or 2 if somebody has to fix something, 5 if it may work later, 7 if
+    another run holds the institution's lock."""

@@ -1,4 +1,4 @@
-"""Saves a plan as a file, and takes it up again exactly as it was, or not at all."""
+"""Saves a plan to a file, and loads it again if nothing has changed since."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ _APPROVED_LEAST: Final = 8
 
 
 def is_plan(path: Path) -> bool:
-    """Whether a file is called a plan, or calls itself one; False where it cannot be read."""
+    """Whether a file is a plan by its name or content; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return path.suffix.lower() == plan_file.SUFFIX or plan_file.is_one(file.read(4096))
@@ -39,10 +39,10 @@ def write_plan(
     existing: Literal["refuse", "replace"],
     made_at: float,
 ) -> Path:
-    """Freeze a prepared sheet in a file for its owner alone; where that is.
+    """Save a prepared sheet as a plan file, readable by its owner only; return its path.
 
     Raises:
-        CannotStart: the file exists already, or cannot be written, or the sheet lies in none.
+        CannotStart: the file exists already or cannot be written, or the sheet is not a file.
 
     """
     target = Path(target)
@@ -62,13 +62,13 @@ def write_plan(
         plan=prepared.plan,
     )
     with replacing(target, existing) as draft:
-        draft.path.chmod(0o600)  # before anything is in it
+        draft.path.chmod(0o600)  # before anything is written to it
         draft.path.write_text(plan_file.dumps(frozen), encoding="ascii", newline="\n")
     return draft.result.path
 
 
 def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
-    """Refuse a place where what -o names cannot go.
+    """Refuse a path at which the file named by -o cannot be written.
 
     Raises:
         CannotStart: it exists already, or its folder does not.
@@ -85,11 +85,11 @@ def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:
 
 
 def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
-    """What a plan file says to send, and for whom; its sheet is read again and must be the same.
+    """Load a plan file: the prepared sheet, read again, and the institution it is for.
 
     Raises:
-        CannotStart: the file is no plan, or its sheet has gone or changed since: the rows that did
-            are named.
+        CannotStart: the file is no plan, or its sheet is missing or has changed since; the message
+            names the changed rows.
 
     """
     path = Path(path)
@@ -103,10 +103,10 @@ def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
 
 
 def require_for(planned: Institution, configured: Institution, path: Path) -> None:
-    """Refuse a plan for another institution than the configuration is for.
+    """Refuse a plan for another institution than the configured one.
 
     Raises:
-        CannotStart: it is.
+        CannotStart: the plan is for another institution.
 
     """
     if planned != one_spelling(configured):
@@ -132,7 +132,7 @@ def _text(path: Path) -> str:
 
 
 def _sheet(frozen: PlanFile, path: Path) -> Path:
-    """Where the sheet of a plan lies: where it was, or beside the plan."""
+    """The path of a plan's sheet: the original one, or beside the plan."""
     was = Path(frozen.sheet)
     for place in (was, path.absolute().with_name(was.name)):
         if place.is_file():
@@ -177,7 +177,7 @@ def _read_as(reading: Mapping[str, Any]) -> tuple[SheetOptions, Selection]:
 
 
 def _require_same(sheet: Sheet, frozen: PlanFile, path: Path) -> None:
-    """Refuse a sheet of which any row differs from the one that was planned."""
+    """Refuse a sheet if any row has changed since it was planned."""
     found = [*_differences(row_hashes(sheet), frozen.rows, sheet.layout.header_row)]
     if found:
         raise CannotStart(
@@ -213,7 +213,7 @@ def _rows(numbers: Iterable[str]) -> list[int]:
 
 
 def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
-    """Refuse a plan that says otherwise than its own sheet, as one of another version might."""
+    """Refuse a plan that does not match its own sheet, as one of another version might."""
     wanted = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
     sent = [(row, request) for request in frozen.plan.requests for row in request.rows]
     places = [row for row, _ in sent] + list(frozen.plan.settled)
@@ -248,12 +248,12 @@ def require_expected(
     *,
     now: float,
 ) -> None:
-    """Hold a plan that is larger than expected, unless its fingerprint was approved.
+    """Refuse a plan that is larger than expected, unless its fingerprint was approved.
 
-    `most` counts rows that would be sent at `now`, or is a share of all the rows of the sheet.
+    `most` is a number of rows to send at `now`, or a share of all rows of the sheet.
 
     Raises:
-        NeedsHuman: it is larger, or not the plan that was approved.
+        NeedsHuman: it is larger, or not the approved plan.
 
     """
     mark = prepared.plan.fingerprint

@@ -1,6 +1,5 @@
-"""Reads, checks and plans a sheet; knows what ClassIn last acknowledged."""
+"""Reads, checks and plans a sheet, and skips settings that ClassIn has acknowledged already."""
 
-import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -9,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from bulkcast import client as http
 from bulkcast import loader, validator
 from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import header_names
-from bulkcast.ledger import Ledger, is_begun
 from bulkcast.model import (
     Cell,
     Change,
@@ -44,31 +41,32 @@ from bulkcast.planner.summary import Schedule, schedule
 
 if TYPE_CHECKING:
     from bulkcast.frames import DataFrame
+    from bulkcast.ledger import Ledger
 
 FRAME_NAME: Final = "DataFrame"
-"""What a DataFrame is called that was given no name."""
+"""The name of a DataFrame if none is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sheet that is about to be read."""
+    """A sheet that can be read."""
 
     path: Path
-    """The file, or for a DataFrame the file that one of its name would be."""
+    """The file; for a DataFrame the file that its name stands for."""
     stream: Callable[[], AbstractContextManager[loader.Stream]]
-    """Opens it; it may be opened again."""
+    """Opens the sheet; may be called again."""
     cells: Mapping[int, Sequence[Cell]] | None = None
-    """Row → all of its cells, of a sheet that lies in no file."""
+    """Row → all of its cells, for a sheet that is not a file."""
 
 
 def source_of(
     given: "Path | str | DataFrame", name: str, endpoint: Endpoint, options: loader.ReadOptions
 ) -> Source:
-    """The file at a path, or a DataFrame that is called `name`.
+    """The source for a file's path, or for a DataFrame called `name`.
 
     Raises:
-        UnreadableSheet: a DataFrame's columns or cells are none that a sheet can have.
-        TypeError: it is neither.
+        UnreadableSheet: a DataFrame has columns or cells that a sheet cannot have.
+        TypeError: it is neither a path nor a DataFrame.
 
     """
     if isinstance(given, Path | str):
@@ -105,7 +103,7 @@ def prepare_sheet(
     options = options or SheetOptions()
     selection = selection or Selection()
     given = source_of(source, name, endpoint, options.read)
-    # First: what changes while it is read is noticed then.
+    # First, so that a change during reading is noticed.
     sha256 = _fingerprint(given.path) if given.cells is None else ""
     choice = _Choice(selection)
     sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
@@ -126,7 +124,7 @@ def prepare_sheet(
 def _checked(
     given: Source, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
 ) -> tuple[Sheet, Checked]:
-    """The sheet, and its chosen rows checked while it is read."""
+    """Read the sheet and check its chosen rows in one pass."""
     rows: list[RawRow] = []
     checking: validator.SheetCheck | None = None
     with given.stream() as opened:
@@ -143,13 +141,13 @@ def _checked(
 
 
 def _bare(rows: Iterable[RawRow], kept: Container[int]) -> Iterator[RawRow]:
-    """The rows without their cells, but for those `kept`."""
+    """The rows without their cells; only rows in `kept` keep theirs."""
     for row in rows:
         yield row if row.number in kept else RawRow(row.number, (), row.hidden)
 
 
 def lean(prepared: Prepared) -> Prepared:
-    """The same without the cells that sending it does not need: most of what a sheet takes up."""
+    """The same without the cells that sending does not need, which saves most of the memory."""
     rows = tuple(_bare(prepared.sheet.rows, prepared.kept))
     return replace(prepared, sheet=replace(prepared.sheet, rows=rows))
 
@@ -157,7 +155,7 @@ def lean(prepared: Prepared) -> Prepared:
 _SENT: Final = frozenset(
     {RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.UNCONFIRMED, RowStatus.SUPERSEDED}
 )
-"""Rows of an earlier run whose settings ClassIn has, or may have had."""
+"""Statuses of an earlier run whose settings ClassIn has, or may have, applied."""
 
 
 def _overtaken(by: int) -> Outcome:
@@ -171,9 +169,9 @@ def validate(
     *,
     name: str = FRAME_NAME,
 ) -> Validation:
-    """Read and check a sheet, offline; a file in memory that does not grow with its rows.
+    """Read and check a sheet, offline; memory does not grow with the rows of a file.
 
-    Finds what `prepare` finds, and keeps nothing but that.  Takes a DataFrame as it does.
+    Finds what `prepare` finds, without keeping the rows.  Takes a DataFrame, too.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -223,7 +221,7 @@ def schedule_of(
 
 
 def rules_of(options: SheetOptions) -> validator.CheckRules:
-    """How the options want a sheet checked."""
+    """The check rules that follow from the options."""
     return validator.CheckRules(
         tz=zone(options.tz),
         strict=options.strict,
@@ -233,7 +231,7 @@ def rules_of(options: SheetOptions) -> validator.CheckRules:
 
 
 def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
-    """Sending none of the rows somebody names is a mistake, not a success."""
+    """Refuse a selection by row number that matches no row."""
     numbers = [row.number for row in sheet.rows]
     if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
         raise CannotStart(
@@ -245,11 +243,11 @@ def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
 
 
 class _Choice:
-    """Which rows are sent, which are not, and what becomes of those."""
+    """Splits rows into those to send and those to leave out, with the results of the latter."""
 
     def __init__(self, selection: Selection) -> None:
         self.kept: dict[int, ResultRow] = {}
-        """Rows not to send, as an earlier result sheet has them."""
+        """Rows that are not sent, as an earlier result sheet has them."""
         self.left_out: dict[int, Outcome] = {}
         self.previous: dict[int, Mapping[str, str]] = {}
         self._selection = selection
@@ -259,9 +257,9 @@ class _Choice:
     def take(
         self, rows: Iterable[RawRow], written: Mapping[int, Mapping[str, str]]
     ) -> tuple[list[RawRow], list[RawRow]]:
-        """Of the next rows those to send, and those that an earlier run has sent.
+        """Split the next rows into those to send and those that an earlier run has sent.
 
-        `written` is what an earlier result sheet says of them.
+        `written` are the result columns of an earlier result sheet.
         """
         self.previous.update(written)
         wanted, sent = [], []
@@ -289,7 +287,7 @@ def _not_asked_for(option: str) -> Outcome:
 def _sent_again(
     previous: Mapping[int, Mapping[str, str]], left_out: Container[int]
 ) -> dict[int, str]:
-    """Row that is chosen because a run did not succeed with it → that run."""
+    """Row that is sent again because it failed in a run → that run."""
     found = ((row, _earlier(row, said)) for row, said in previous.items() if row not in left_out)
     return {row: b.run for row, b in found if b and b.status in RESUBMITTED}
 
@@ -299,7 +297,7 @@ def _not_chosen(
 ) -> str | None:
     """The option that leaves a row out; None for a row to send.
 
-    A row of which a result sheet says nothing is new: it was added since, and is sent.
+    A row without a status in a result sheet was added since, and is sent.
     """
     if selection.rows is not None and number not in selection.rows:
         return "--rows"
@@ -311,10 +309,10 @@ def _not_chosen(
 
 
 def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
-    """What a result sheet says of a row; None where it says nothing we could have written."""
+    """Parse a row's result columns; None unless bulkcast wrote them."""
     status = written.get("status", "")
     if status not in set(RowStatus) or not written.get("run"):
-        return None  # somebody typed or filled it in
+        return None  # the user typed or filled it in
     attempts = written.get("attempts", "")
     return ResultRow(
         row=row,
@@ -332,7 +330,7 @@ def zone(name: str) -> tzinfo:
     """A time zone by its IANA name.
 
     Raises:
-        CannotStart: there is none of that name.
+        CannotStart: there is no such time zone.
 
     """
     try:
@@ -344,7 +342,7 @@ def zone(name: str) -> tzinfo:
 
 
 def _fingerprint(path: Path) -> str:
-    """Empty where there is no file: the loader says what is wrong."""
+    """The file's fingerprint; empty if there is no file, which the loader reports."""
     try:
         return sha256_of(path) if path.is_file() else ""
     except (OSError, ValueError):
@@ -353,20 +351,24 @@ def _fingerprint(path: Path) -> str:
 
 def sha256_of(path: Path) -> str:
     """The fingerprint of a file's bytes, 64 hex digits."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
-    """A prepared sheet with what its classrooms at `institution` are known to hold.
+    """Add the last known settings of the sheet's classrooms at `institution`, and plan again.
 
-    Only what the ledger in `home` saw acknowledged is known: no change made in ClassIn's console,
-    or from another computer, is.
+    Only what the ledger in `home` saw acknowledged is known, not changes made in ClassIn's console
+    or from another computer.
 
     Raises:
-        LedgerDamaged: the ledger is not what was written.
+        LedgerDamaged: the ledger does not hold what was written.
 
     """
+    from bulkcast.ledger import Ledger, is_begun
+
     if not is_begun(home):
         return prepared
     with Ledger(home) as ledger:
@@ -380,7 +382,7 @@ def replan(
     unchanged: planning.Unchanged = "send",
     once_locked: planning.OnceLocked = "refuse",
 ) -> Prepared:
-    """Plan a prepared sheet again, in the light of what was recalled of its classrooms."""
+    """Plan a prepared sheet again with the last known settings of its classrooms."""
     checked = {row.row for row in prepared.checked.rows}
     left_out = {row: out for row, out in prepared.plan.settled.items() if row not in checked}
     plan = planning.make(
@@ -397,6 +399,8 @@ def replan(
 
 def one_spelling(institution: Institution) -> Institution:
     """Pace, claim and memory go by the institution, so the same one must be named the same."""
+    from bulkcast import client as http
+
     return replace(institution, root_url=http.check_root_url(institution.root_url))
 
 
@@ -404,13 +408,13 @@ def _changes(prepared: Prepared) -> list[Change]:
     return [row for row in prepared.checked.rows if isinstance(row, Change)]
 
 
-def _known(ledger: Ledger, institution: Institution, changes: list[Change]) -> Known:
+def _known(ledger: "Ledger", institution: Institution, changes: list[Change]) -> Known:
     targets = dict.fromkeys(change.target for change in changes)
     found = ledger.acknowledged(institution, targets)
     return {target: replay(entries) for target, entries in found.items()}
 
 
-def require_unchanged(ledger: Ledger, institution: Institution, prepared: Prepared) -> None:
+def require_unchanged(ledger: "Ledger", institution: Institution, prepared: Prepared) -> None:
     """Refuse a plan whose rows to be left alone are no longer as it took them to be.
 
     To be asked while the institution is held, so that nothing can change it any more.

@@ -1,4 +1,4 @@
-"""Hands a run back: result rows, result sheet, summary, page, exit status."""
+"""Reports a run: result rows, result sheet, summary, page, exit status."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -36,7 +36,7 @@ def report(
     elapsed_s: float,
     remarks: Iterable[Text],
 ) -> RunReport:
-    """Hand the sheet back, as the ledger has it; `stop` is why the run ended early."""
+    """Write the result sheet from the ledger; `stop` is why the run ended early."""
     frozen = ledger.load(run, with_requests=False)
     rows = result_rows(frozen, lang=options.lang)
     target = options.results or Path(frozen.header.target)
@@ -79,9 +79,9 @@ _NOWHERE: Final = marked(
 
 
 def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
-    """The report of a run that is over and whose result sheet stands as it was written.
+    """The report of a finished run whose result sheet is as it was written; None otherwise.
 
-    None where there is anything left to do.  Its rows are read when somebody looks at them.
+    Its rows are read when first accessed.
     """
     header, place = record.header, Path(record.header.target)
     run, home = header.run, ledger.home
@@ -118,12 +118,12 @@ def _sealed(ledger: Ledger, run: str) -> bytes:
 
 
 def _seal(ledger: Ledger, run: str) -> Path:
-    """Where the fingerprint of the result sheet lies, as the run left it."""
+    """The file with the fingerprint of the result sheet as the run wrote it."""
     return ledger.folder(run) / "results.sha256"
 
 
 def _note_as_left(results: Path, seal: Path) -> None:
-    """Remember the result sheet; one that is not remembered counts as mended and is kept."""
+    """Store the result sheet's fingerprint; without one the sheet counts as edited and is kept."""
     with suppress(OSError):
         seal.touch(mode=0o600)
         seal.write_text(sha256_of(results), encoding="ascii")
@@ -132,9 +132,9 @@ def _note_as_left(results: Path, seal: Path) -> None:
 def resumed_place(
     ledger: Ledger, header: RunHeader, asked: Path | None
 ) -> tuple[Path, tuple[Text, ...]]:
-    """Where the results of a resumed run go, and what there is to say of that.
+    """The path for the results of a resumed run, and a remark about it.
 
-    A result sheet that somebody has mended meanwhile is theirs and stays as it is.
+    A result sheet that the user has edited meanwhile is not overwritten.
     """
     wanted = Path(header.target)
     if asked is not None:
@@ -160,7 +160,7 @@ _MENDED: Final = marked(
 
 
 def _keep_private(header: RunHeader, results: Path) -> None:
-    """A sheet that only its owner may read, as `undo` writes it, has results of that kind."""
+    """Make the results private if the sheet was, as one written by `undo` is."""
     with suppress(OSError):
         if is_of_frame(header) or Path(header.sheet).stat().st_mode & 0o077 == 0:
             results.chmod(0o600)
@@ -194,7 +194,7 @@ def _write_chosen(
     existing: Literal["refuse", "replace"],
     lang: str,
 ) -> reporter.Written:
-    """Write a new sheet with these `rows` alone, one below the other."""
+    """Write a new sheet with these `rows` only."""
     header = frozen.header
     layout = header.layout
     source, told = _source(ledger, header)
@@ -249,7 +249,7 @@ def _copy(ledger: Ledger, header: RunHeader) -> Path:
 
 
 def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text, ...]]:
-    """A file with the bytes that a run read, its copy or the user's own, and what to say of it."""
+    """A file with the bytes that a run read (its copy, or the user's own), and remarks about it."""
     copy, own = _copy(ledger, header), Path(header.sheet)
     if _is_as_read(copy, header):
         return copy, ()
@@ -261,12 +261,12 @@ def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text,
 def _is_as_read(path: Path, header: RunHeader) -> bool:
     try:
         return path.is_file() and sha256_of(path) == header.sha256
-    except OSError:  # a disk that fails may not even read it
+    except OSError:  # a failing disk
         return False
 
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
-    """Every row of a run in the words of the result sheet, in sheet order."""
+    """Every row of a run as the result sheet shows it, in sheet order."""
     header = frozen.header
     speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
@@ -276,7 +276,7 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
         if "kept" in outcome.args:
             return _kept(row, outcome)
         issues = frozen.issues.get(row, ())
-        # Rows that ended alike and of which nothing was found are told in the same words.
+        # Rows with the same outcome and no issues share their texts.
         alike = (outcome.status, outcome.code, *outcome.args.items())
         if not issues and alike in told:
             at, attempts = outcome.at, outcome.attempts
@@ -309,7 +309,7 @@ def _kept(row: int, outcome: Outcome) -> ResultRow:
 
 
 def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
-    """Rows that an option left out are as the user wanted them."""
+    """The exit status of a run; rows left out by an option do not count as failed."""
     if stop:
         return stop.exit_status
     return _status_of({row.status for row in rows if row.code != "plan.not_chosen"})
@@ -322,13 +322,13 @@ def _status_of(statuses: Set[RowStatus]) -> int:
 
 
 def runs(config_home: Path) -> list[RunRecord]:
-    """Every run in the ledger, the newest first."""
+    """Every run in the ledger, newest first."""
     with Ledger(config_home) as ledger:
         return ledger.runs()
 
 
 def runs_called(config_home: Path, run: str) -> list[str]:
-    """The names of the runs that `run` may mean, the newest first; nothing is made on disk."""
+    """The names of the runs that `run` may mean, newest first; creates no ledger."""
     if not is_begun(config_home):
         return []
     with Ledger(config_home) as ledger:
@@ -344,10 +344,10 @@ def results(
     only: Set[RowStatus] = frozenset(),
     lang: str = "en",
 ) -> RunReport:
-    """How a run ended, and its result sheet: written where it is missing.
+    """Report a run, and write its result sheet again.
 
-    With `keep` a sheet that stands at its place is left as it is.  With `only`, the sheet at
-    `target` has the rows that ended so and no others; where there are none, none is written.
+    With `keep` an existing result sheet is left as it is.  With `only`, the sheet at `target` has
+    only the rows with these statuses; if there are none, it is not written.
     """
     with Ledger(config_home) as ledger:
         frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
@@ -390,7 +390,7 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
     """The rows of a run, counted by status and by a column of the sheet as it was read.
 
     Raises:
-        CannotStart: there is no such column, or it holds a secret.
+        CannotStart: there is no such column, or it holds a secret setting.
 
     """
     from bulkcast import frames
@@ -406,7 +406,7 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
     """A run's sheet, from its copy or the user's own file, read as the run read it.
 
     Raises:
-        UnreadableSheet: neither is there as it was.
+        UnreadableSheet: neither exists unchanged.
 
     """
     layout = header.layout
@@ -429,7 +429,7 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
 
 
 def account(config_home: Path, run: str) -> RunSummary:
-    """What a run came to, told in both languages.
+    """The summary of a run, in both languages.
 
     Raises:
         CannotStart: there is no such run.
@@ -439,7 +439,7 @@ def account(config_home: Path, run: str) -> RunSummary:
 
 
 def outcomes(config_home: Path, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
-    """The same, and how every row ended."""
+    """The summary of a run, and every result row."""
     found, rows = _told(_loaded(config_home, run))
     return found, rows[lang]
 
@@ -452,7 +452,7 @@ def page(
     existing: reporter.Existing = "refuse",
     lang: str = "en",
 ) -> reporter.Written:
-    """Write what a run came to as a page; `lang` is what it shows first.
+    """Write the report of a run as an HTML page, which first shows `lang`.
 
     Raises:
         CannotStart: there is no such run, or `target` cannot be written.
@@ -500,7 +500,7 @@ def _told(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, 
 
 
 def _errors_only(frozen: FrozenRun) -> FrozenRun:
-    """A warning or a note is no reason why a row did not succeed."""
+    """The run without warnings and notes, which are not why a row failed."""
     errors = {
         row: tuple(i for i in issues if i.severity is Severity.ERROR)
         for row, issues in frozen.issues.items()
@@ -509,7 +509,7 @@ def _errors_only(frozen: FrozenRun) -> FrozenRun:
 
 
 def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
-    """Without the sentences of a purged run that lack what filled them."""
+    """The rows of a purged run without the messages whose arguments were erased."""
     if frozen.purged_at is None:
         return rows
     return tuple(

@@ -1,4 +1,4 @@
-"""Which rows of a result sheet are sent again, and which a newer run has superseded."""
+"""Decides which rows of a result sheet are sent again, and which a newer run has superseded."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ from bulkcast.planner.last_known import Acknowledgement, already_set, replay
 
 
 def spare_overtaken(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
-    """The same as `without_overtaken`, to show it beforehand.
+    """The same as `without_overtaken`, to show it before the run.
 
     Raises:
         LedgerDamaged: the ledger in `home` does not hold what was written.
@@ -54,9 +54,9 @@ def spare_overtaken(prepared: Prepared, home: Path, institution: Institution) ->
 
 
 def without_overtaken(ledger: Ledger, institution: Institution, prepared: Prepared) -> Prepared:
-    """The same, with the rows settled that are older than what their classrooms were sent since.
+    """Mark rows as superseded if a newer run has set their classrooms since.
 
-    A row that was edited since its run is a new wish, and none of these.
+    A row that was edited after its run counts as new and is sent.
 
     Raises:
         LedgerDamaged: the ledger does not hold what was written.
@@ -77,11 +77,11 @@ def without_overtaken(ledger: Ledger, institution: Institution, prepared: Prepar
 def _newer(
     ledger: Ledger, institution: Institution, run: str, again: list[Change]
 ) -> Iterator[tuple[int, str]]:
-    """Row → the run that has overtaken what it was sent in `run`."""
+    """Row of `run` → the newer run that superseded it."""
     try:
         newer = ledger.superseded(run)
         frozen = ledger.load(run) if newer else None
-    except CannotStart:  # made elsewhere, or purged
+    except CannotStart:  # made on another computer, or purged
         return
     if frozen is None or frozen.header.institution != institution:
         return
@@ -99,7 +99,7 @@ def _is_newer(entry: Acknowledgement, frozen: FrozenRun) -> bool:
 
 
 def _takes_back(settings: Body, since: Iterable[Acknowledgement]) -> bool:
-    """Whether sending `settings` would change what was set `since`, or may have been."""
+    """Whether `settings` differ from what was set `since`, or may have been set."""
     since = list(since)
     if already_set(settings, replay(since)):
         return False
@@ -112,7 +112,7 @@ def _contradicts(settings: Body, body: Body) -> bool:
 
 
 def _settled(prepared: Prepared, newer: Mapping[int, str]) -> Prepared:
-    """The plan without the requests that nobody wants but rows that were overtaken."""
+    """Drop requests whose rows are all superseded by a newer run."""
     kept = [r for r in prepared.plan.requests if not newer.keys() >= set(r.rows)]
     gone = {row for r in prepared.plan.requests for row in r.rows if newer.keys() >= set(r.rows)}
     settled = {
@@ -125,18 +125,18 @@ def _settled(prepared: Prepared, newer: Mapping[int, str]) -> Prepared:
 
 
 _DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-"""Statuses after which nothing is left to do for a row."""
+"""Statuses after which a row needs nothing more."""
 _NAMED_MOST: Final = 5
 
 
 def with_doubts(prepared: Prepared, home: Path) -> Prepared:
-    """The same, with an issue where rows are left as done by runs that nobody here can look up.
+    """Add an issue if rows are left out as done by runs that are not in this ledger.
 
-    Such a run was made on another computer, or has been purged, or was never made.  Where warnings
-    are errors nothing of the sheet is sent.
+    Such a run was made on another computer, has been purged, or never existed.  If warnings count
+    as errors, nothing of the sheet is sent.
 
     Raises:
-        LedgerDamaged: the ledger in `home` is not what was written.
+        LedgerDamaged: the ledger in `home` does not hold what was written.
 
     """
     kept = [row for row in prepared.kept.values() if row.status in _DONE]
@@ -156,7 +156,7 @@ def with_doubts(prepared: Prepared, home: Path) -> Prepared:
 
 
 def _runs(home: Path) -> set[str]:
-    """The runs that can be looked up."""
+    """The names of the runs in the ledger."""
     if not (home / FILE_NAME).exists():
         return set()
     with Ledger(home) as ledger:
@@ -164,14 +164,14 @@ def _runs(home: Path) -> set[str]:
 
 
 def require_sendable(prepared: Prepared, home: Path, config: Config | None) -> None:
-    """Refuse beforehand what `apply` would refuse, so that nobody agrees to it for nothing.
+    """Refuse what `apply` would refuse, before the user is asked to confirm.
 
-    Without a configuration it is not known for whom a sheet is, and only its rows are looked at.
+    Without a configuration the institution is unknown, and only the rows are checked.
 
     Raises:
-        InstitutionBusy: another run holds the institution.
-        CannotStart: rows that were done have been edited since, were done elsewhere or in a
-            rehearsal, or are no longer as the plan takes them to be.
+        InstitutionBusy: another run holds the institution's lock.
+        CannotStart: applied rows have been edited since, were applied at another institution or
+            in a rehearsal, or have been changed since they were planned.
 
     """
     if config is not None:
@@ -194,7 +194,7 @@ def require_sendable(prepared: Prepared, home: Path, config: Config | None) -> N
 
 
 def is_rehearsed(prepared: Prepared) -> bool:
-    """Whether a sheet is what a rehearsal came to: ClassIn never got what stands as done in it."""
+    """Whether this is the result sheet of a rehearsal: its applied rows never reached ClassIn."""
     written = loader.previous_results(prepared.sheet).values()
     return any(is_rehearsal(said.get("run", "")) for said in written)
 
@@ -210,7 +210,7 @@ def _require_earnest(
     *,
     known: Collection[str],
 ) -> None:
-    """Refuse rows that were done in a rehearsal, except where that same rehearsal goes on."""
+    """Refuse rows that were applied in a rehearsal, except to continue that rehearsal."""
     goes_on = config is not None and config.credentials.is_sandbox
     rehearsed = [
         n for n, row in kept.items() if is_rehearsal(row.run) and not (goes_on and row.run in known)
@@ -226,10 +226,10 @@ def _require_earnest(
 
 
 def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -> None:
-    """Refuse a result sheet of which rows that were done have been edited since, or elsewhere.
+    """Refuse a result sheet whose applied rows were edited since, or applied elsewhere.
 
-    They are not sent, and would be handed back as done beside values that ClassIn never saw.
-    A run that this ledger does not have, or of which it was purged, cannot be compared.
+    They are not sent, so they would be reported as applied beside values that ClassIn never got.
+    Runs that are not in this ledger, or were purged, cannot be compared.
 
     Raises:
         CannotStart: it has such rows.
@@ -257,7 +257,7 @@ def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -
 
 
 class _Past:
-    """What the ledger knows of a run that a result sheet names."""
+    """What the ledger knows about a run that a result sheet names."""
 
     def __init__(self, ledger: Ledger, frozen: FrozenRun) -> None:
         self.header = frozen.header
@@ -266,7 +266,7 @@ class _Past:
 
     @classmethod
     def of(cls, ledger: Ledger, run: str) -> "_Past | None":
-        """None where the ledger does not know."""
+        """Load it; None if the ledger does not have the run."""
         try:
             return cls(ledger, ledger.load(run))
         except CannotStart:
@@ -274,7 +274,7 @@ class _Past:
 
     @cached_property
     def applied(self) -> Mapping[Target, Sequence[Mapping[str, SettingValue]]]:
-        """What ClassIn acknowledged, by classroom: more than one where rows followed each other."""
+        """The settings ClassIn acknowledged, by classroom; several if several rows set it."""
         found: defaultdict[Target, list[Mapping[str, SettingValue]]] = defaultdict(list)
         for request in self._frozen.requests:
             if self._frozen.outcomes[request.key].status is RowStatus.APPLIED:
@@ -283,7 +283,7 @@ class _Past:
 
     @cached_property
     def as_read(self) -> frozenset[tuple[RowStatus, Target, Body]] | None:
-        """How its rows ended, and what stood in them; None where the copy of its sheet is gone."""
+        """The statuses and settings of its rows; None if the copy of its sheet is missing."""
         try:
             sheet = sheet_as_read(self._ledger, self.header)
         except (CannotStart, OSError):
@@ -301,7 +301,7 @@ class _Past:
 
 
 def _require_here(institution: Institution, runs: Mapping[int, _Past | None]) -> None:
-    """Refuse rows that were done at another institution; its address may be another one's."""
+    """Refuse rows that were applied at another institution, by SID; addresses may differ."""
     sids = {n: past.header.institution.sid for n, past in runs.items() if past}
     away = [n for n, sid in sids.items() if sid != institution.sid]
     if away:

@@ -1,4 +1,4 @@
-"""Writes the sheet that reverts a run: every setting as it was acknowledged before."""
+"""Writes the sheet that reverts a run to the settings acknowledged before it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,19 +33,19 @@ from bulkcast.reporter.run_summary import ranges
 
 @dataclass(frozen=True, slots=True)
 class Unrecoverable:
-    """A setting of a classroom that the sheet does not bring back."""
+    """A classroom's setting that the sheet cannot restore."""
 
     rows: tuple[int, ...]
     """Of the run's sheet."""
     target: Target
     key: str
     why: Literal["unknown", "since"]
-    """It was never acknowledged before the run, or another run has set it since."""
+    """Its value before the run is unknown, or another run has set it since."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnrecoverableGroup:
-    """Settings that stay as the run left them, in the same classrooms for the same reason."""
+    """Settings that cannot be restored in the same classrooms for the same reason."""
 
     keys: tuple[str, ...]
     """In the table's order."""
@@ -57,33 +57,33 @@ class UnrecoverableGroup:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """A sheet that takes a run back, and what it cannot."""
+    """The sheet that reverts a run, and what it cannot restore."""
 
     run: str
     path: Path | None
-    """None where there is nothing to bring back, so that no sheet was written."""
+    """None if there is nothing to restore, so that no sheet was written."""
     classrooms: int
     settings: int
     lost: tuple[Unrecoverable, ...]
     may_append: tuple[str, ...]
-    """Settings brought back of which the vendor has not said that they replace what is there."""
+    """Restored settings for which the vendor does not say that a new value replaces the old."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Setting → how the header of the run's sheet calls it."""
+    """Setting → its name in the header of the run's sheet."""
 
     @property
     def stays(self) -> tuple[UnrecoverableGroup, ...]:
-        """What is lost, told in as few words as it can be."""
+        """The settings that cannot be restored, in as few groups as possible."""
         return _gathered(self.lost)
 
     @property
     def exit_status(self) -> int:
-        """0 where all of the run is brought back, else 3."""
+        """0 if the sheet restores everything, else 3."""
         return 3 if self.lost else 0
 
 
 @dataclass(frozen=True, slots=True)
 class TargetReversal:
-    """What the run did to one classroom, and how that is undone."""
+    """What the run set in one classroom, and the values to restore."""
 
     requests: tuple[Request, ...]
     reversal: Reversal
@@ -95,12 +95,12 @@ class TargetReversal:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """The rows of the run's sheet that were about it."""
+        """The rows of the run's sheet that set it."""
         return tuple(sorted(row for request in self.requests for row in request.rows))
 
     @property
     def context(self) -> Body:
-        """What named it, among its last settings."""
+        """The ids that go with it in its last request, such as its course's."""
         return self.requests[-1].body
 
 
@@ -113,14 +113,13 @@ def undo(
     lang: str = "en",
     endpoint: Endpoint = WEBCAST,
 ) -> Undone:
-    """Write the sheet that brings every setting of `run` back to what it was before.
+    """Write the sheet that restores every setting of `run` to its value before.
 
-    It is a sheet like any other: to be looked at, validated and applied; its comments are told in
-    `lang`.
+    It is an ordinary sheet, to be reviewed, validated and applied; its comments are in `lang`.
 
     Raises:
         CannotStart: there is no such run, it was purged, or the sheet cannot be written.
-        InstitutionBusy: it is under way, and what it has not sent yet would not be taken back.
+        InstitutionBusy: the run is under way, and requests it sends later would not be reverted.
 
     """
     with Ledger(home) as ledger:
@@ -157,7 +156,7 @@ def undo(
 
 
 def _default(header: RunHeader) -> Path:
-    """Beside the run's sheet, or beside its results where that is not to be found from here."""
+    """The default path: beside the run's sheet, or beside its results if the sheet is missing."""
     sheet = Path(header.sheet)
     kind = sheet.suffix if sheet.suffix.lower() in {".csv", ".tsv"} else ".xlsx"
     beside = sheet if sheet.exists() else Path(header.target)
@@ -165,7 +164,7 @@ def _default(header: RunHeader) -> Path:
 
 
 def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[TargetReversal]:
-    """What the run did, classroom by classroom, in the order of its sheet."""
+    """The run's changes by classroom, in the order of its sheet."""
     by_target: dict[Target, list[Request]] = {}
     for request in sorted(frozen.requests, key=lambda r: r.rows[0]):
         by_target.setdefault(request.target, []).append(request)
@@ -193,7 +192,7 @@ def _lost(parts: Sequence[TargetReversal]) -> Iterator[Unrecoverable]:
 
 
 def _gathered(lost: Iterable[Unrecoverable]) -> tuple[UnrecoverableGroup, ...]:
-    """Setting by setting, then those together that stay in the same places."""
+    """Group by setting, then join settings that share classrooms and reason."""
     by_key: dict[tuple[Literal["unknown", "since"], str], list[Unrecoverable]] = {}
     for item in lost:
         by_key.setdefault((item.why, item.key), []).append(item)
@@ -215,13 +214,13 @@ def _gathered(lost: Iterable[Unrecoverable]) -> tuple[UnrecoverableGroup, ...]:
 def sheet_of(
     parts: Sequence[TargetReversal], endpoint: Endpoint, tz: tzinfo
 ) -> tuple[list[str], list[list[str]]]:
-    """Headers and cells that ask for what `parts` restore; times are told in `tz`."""
+    """The headers and cells of the sheet that restores `parts`; times are in `tz`."""
     keys, headers = _columns(parts, endpoint)
     return headers, [_cells(part, keys, endpoint, tz) for part in parts]
 
 
 def _columns(parts: Sequence[TargetReversal], endpoint: Endpoint) -> tuple[list[str], list[str]]:
-    """Keys and headers, in the table's order: those that any row fills."""
+    """Keys and headers of the columns that any row fills, in the table's order."""
     used = {key for part in parts for key, _ in part.reversal.restored}
     used |= {key for part in parts for key, _ in part.context if not _is_setting(key, endpoint)}
     dated = any(r.locks_at is not None for part in parts for r in part.requests)
@@ -248,12 +247,12 @@ def _cells(part: TargetReversal, keys: Sequence[str], endpoint: Endpoint, tz: tz
 
 
 def _moment(at: int, tz: tzinfo) -> str:
-    """With its offset, so that it means the same whatever --tz says."""
+    """A time with its UTC offset, so that it does not depend on --tz."""
     return datetime.fromtimestamp(at, tz).isoformat(sep=" ")
 
 
 def _text(column: Setting, value: SettingValue) -> str:
-    """A value as a cell says it."""
+    """A value as a cell spells it."""
     match column.kind, value:
         case ChoiceKind(choices=choices), _:
             return next((c.label.both for c in choices if c.value == value), str(value))
@@ -280,7 +279,7 @@ def _comment(stays: UnrecoverableGroup, tell: Callable[..., str]) -> str:
 
 
 _STRETCHES: Final = 40
-"""Stretches of row numbers that a comment in the sheet lists."""
+"""Ranges of row numbers that a comment in the sheet lists at most."""
 
 
 _LOST: Mapping[str, str] = {

@@ -1,4 +1,4 @@
-"""Sends what is left of a run, and goes on with one that was interrupted."""
+"""Applies a prepared sheet, and resumes a run that ended early."""
 
 import asyncio
 import time
@@ -29,7 +29,8 @@ from bulkcast.model import (
     is_rehearsal,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline.options import PARTS, Control, Parts, Prepared, RunReport, SendOptions, Watch
+from bulkcast.pipeline.options import Control, Prepared, RunReport, SendOptions, Watch
+from bulkcast.pipeline.parts import PARTS, Parts
 from bulkcast.pipeline.preparation import one_spelling, require_unchanged, zone
 from bulkcast.pipeline.reports import as_told, report, resumed_place
 from bulkcast.pipeline.resubmission import require_as_done, without_overtaken
@@ -40,16 +41,16 @@ from bulkcast.write_ordering import PendingWrites, UnansweredAttempt
 
 _EVERY_S: Final = 5.0
 _CHANGED: Final = 0.02
-"""By how much the pace has to change for a forecast to be made at once."""
+"""The relative change of pace that triggers a new forecast at once."""
 
 
 class LiveForecast:
-    """Forecasts of one run, made anew when the pace has changed and every few seconds."""
+    """Forecasts for one run, renewed every few seconds and when the pace changes."""
 
     def __init__(
         self, dispatcher: Dispatcher, endpoint: Endpoint, rate: float, clock: Callable[[], float]
     ) -> None:
-        """`rate` is what was asked for; `clock` never jumps."""
+        """`rate` is the requested one, in requests per second; `clock` never jumps."""
         self._dispatcher = dispatcher
         self._endpoint = endpoint
         self._rate = rate
@@ -59,20 +60,20 @@ class LiveForecast:
         self._late = self._locked = self._refused = 0
 
     def late(self, progress: Progress) -> int:
-        """Rows that wait and would be too late at the present pace."""
+        """Rows not sent yet that will be too late at the present pace."""
         is_old = self._clock() - self._made_at >= _EVERY_S
         is_other = abs(progress.rate - self._made_for) > _CHANGED * self._made_for
         if is_old or is_other:
             self._made_at, self._made_for = self._clock(), progress.rate
             self._refused = _refused(progress)
             self._late, self._locked = self._foresee(progress)
-        # Those that were foreseen and have been refused since are no longer to come; what had
-        # locked already is refused first.
+        # Rows in the forecast that were refused since do not count; rows that had locked
+        # already are refused first.
         refused = _refused(progress) - self._refused
         return max(0, self._late - max(0, refused - self._locked))
 
     def _foresee(self, progress: Progress) -> tuple[int, int]:
-        """Rows that will lock before their turn, and rows that have locked already."""
+        """Rows that will lock before they are sent, and rows that have locked already."""
         requests = self._dispatcher.waiting
         if all(request.locks_at is None for request in requests):
             return 0, 0
@@ -92,13 +93,13 @@ def _refused(progress: Progress) -> int:
 
 
 OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
-"""What a resumed run sends."""
+"""Statuses of the rows that a resumed run sends."""
 _WATCH_EVERY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a run has to do with the world outside."""
+    """The parts and callbacks that a run works with."""
 
     control: Control
     watch: Watch | None
@@ -106,36 +107,36 @@ class RunContext:
     steady: MonotonicClock | None
     parts: Parts
     sends: Sends | None = None
-    """What all users of this computer sent for the institution."""
+    """What all users of this computer have sent for the institution."""
 
     def now(self) -> Timestamp:
-        """The present moment, by every clock there is."""
+        """The present time, by every clock."""
         if self.steady is None:
             return Timestamp(self.wall())
         return Timestamp(self.wall(), self.steady.tick(), self.steady.boot)
 
 
 def own_clock(wall: Callable[[], float]) -> MonotonicClock | None:
-    """The steady clock of this computer, which goes with its wall clock and no other."""
+    """The computer's monotonic clock; None if `wall` is not its wall clock."""
     return MonotonicClock(time.monotonic, boot_id()) if wall is time.time else None
 
 
 @dataclass(frozen=True, slots=True)
 class RemainingWork:
-    """What is left to send of a run."""
+    """The rest of a run: what is still to be sent."""
 
     requests: tuple[Request, ...]
     history: Mapping[RequestKey, History]
     overtaken: tuple[Attempt, ...] = ()
-    """How those end that are not sent because a newer run has set their classroom since."""
+    """The outcomes of requests that a newer run has superseded."""
     secrets: frozenset[str] = frozenset()
     """The secret settings of all rows of the run, sent or not."""
 
     @classmethod
     def of(cls, frozen: FrozenRun, newer: Mapping[RequestKey, str]) -> "RemainingWork":
-        """What a run that ended early has left: what was not sent, and what nobody confirmed.
+        """The rest of a run that ended early: what was not sent or not confirmed.
 
-        `newer` names the run that has overtaken a request.
+        `newer` names the run that has superseded a request.
         """
         stored = (s for s in frozen.stored if frozen.outcomes[s.key].status in OPEN)
         open_ = [s.request() for s in stored]
@@ -160,7 +161,7 @@ async def carry_out(
     options: SendOptions,
     doors: RunContext,
 ) -> RunReport:
-    """Send what is left of a run, then report all of it."""
+    """Send the rest of a run, then report the whole run."""
     started = asyncio.get_running_loop().time()
     stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
     if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
@@ -173,7 +174,7 @@ async def carry_out(
 
 
 def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text]:
-    """Note that a run has ended; where even that cannot be written, its rows are there to see."""
+    """Record that a run has ended; if that fails, the records of its rows remain."""
     try:
         ledger.finish(run, stop, at)
     except LedgerUnwritable as exc:
@@ -190,13 +191,13 @@ async def _send(
     options: SendOptions,
     doors: RunContext,
 ) -> tuple[Stop | None, int, list[Text]]:
-    """Send the open requests; why it ended early, how many requests it took, what to tell."""
+    """Send the open requests; return why it ended early, the number of attempts, and remarks."""
     if not left.requests and not left.overtaken:
         return None, 0, []
     try:
         return await _sent(ledger, run, left, config, options, doors)
     except asyncio.CancelledError:
-        # Torn down by a second interrupt: the intents on disk say what was under way.
+        # Cancelled by a second interrupt: the intents on disk say what was under way.
         return doors.control.torn_down()
 
 
@@ -238,9 +239,9 @@ async def _sent(
 
 
 def _told_plainly(group: ExceptionGroup[Exception], run: str) -> NeedsHuman | None:
-    """The one sentence in what every worker said when the ledger could not be written.
+    """One error for those of all workers when the ledger cannot be written; None if it can.
 
-    So it is where this computer is so full that not even a module can be loaded any more.
+    That happens when this computer is so full that not even a module can be imported.
     """
     told = group.subgroup(BulkcastError)
     first: BaseException | None = told
@@ -268,7 +269,7 @@ def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
 
 
 def _pacer(ledger: Ledger, config: Config, options: SendOptions, doors: RunContext) -> Pacer:
-    """The institution's pace, with what earlier programs sent in the window just past."""
+    """The institution's pacer, which counts what earlier processes sent within the window."""
     cap = pacing.cap_for(WEBCAST.limit, options.rate)
     if cap is None:
         return Pacer(options.rate, None)
@@ -282,21 +283,21 @@ def _pacer(ledger: Ledger, config: Config, options: SendOptions, doors: RunConte
 def _pending_writes(
     ledger: Ledger, config: Config, left: RemainingWork, doors: RunContext
 ) -> PendingWrites:
-    """What earlier programs sent for the institution that may be carried out yet."""
+    """Attempts of earlier processes for the institution that may still arrive."""
     loop_now, now = asyncio.get_running_loop().time(), doors.now()
     pending_writes = PendingWrites(
         UnansweredAttempt(sent.target, sent.body, loop_now - sent.age_s, sent.ahead_s)
         for sent in ledger.unanswered(config.institution, now)
     )
     for sent in doors.sends.unanswered(now, left.requests) if doors.sends else ():
-        # What it set nobody here knows, so it counts as something else.
+        # Its settings are unknown here, so it counts as different from any body.
         pending_writes.add(UnansweredAttempt(sent.target, (), loop_now - sent.age_s, sent.ahead_s))
     return pending_writes
 
 
 @asynccontextmanager
 async def _watched(dispatcher: Dispatcher, watch: Watch | None, rate: float) -> AsyncIterator[None]:
-    """Show progress while the block runs, and once more at its end."""
+    """Report progress while the block runs, and once more at its end."""
     if watch is None:
         yield
         return
@@ -328,14 +329,14 @@ async def apply(
     parts: Parts = PARTS,
     steady: MonotonicClock | None = None,
 ) -> RunReport:
-    """Send a prepared sheet and hand it back with every row's outcome.
+    """Send a prepared sheet, and write the result sheet with every row's outcome.
 
-    `steady` is a clock that nobody sets, for another `wall` than this computer's.
+    `steady` is the monotonic clock that goes with `wall`, if that is not this computer's.
 
     Raises:
-        InstitutionBusy: another run holds the institution.
-        CannotStart: the sheet changed since it was read, or the results cannot go where they
-            should; nothing was sent.
+        InstitutionBusy: another run holds the institution's lock.
+        CannotStart: the sheet has changed since it was read, or the result sheet cannot be
+            written; nothing was sent.
 
     """
     options = options or SendOptions()
@@ -377,11 +378,11 @@ async def resume(
     parts: Parts = PARTS,
     steady: MonotonicClock | None = None,
 ) -> RunReport:
-    """Go on with a run that ended early: send what was not sent, and what nobody confirmed.
+    """Resume a run that ended early: send what was not sent or not confirmed.
 
     Raises:
         CannotStart: there is no such run, or it belongs to another institution.
-        InstitutionBusy: another run, or this one itself, is under way.
+        InstitutionBusy: another run, or this run, is under way.
 
     """
     config = replace(config, institution=one_spelling(config.institution))
@@ -423,7 +424,7 @@ async def resume(
 
 
 def left_to_send(home: Path, run: str = "") -> int:
-    """How many rows of a run, or of the newest one, were not sent or not confirmed."""
+    """The number of rows of a run, or of the newest one, that were not sent or not confirmed."""
     with Ledger(home) as ledger:
         record = ledger.newest(run)
         if record.purged_at is not None:
@@ -432,5 +433,5 @@ def left_to_send(home: Path, run: str = "") -> int:
 
 
 def _told(at: float, name: str) -> str:
-    """A moment as whoever waits for this run is told it: in the time zone of its sheet."""
+    """A time as messages show it: in the time zone of the run's sheet."""
     return f"{local_time(at, zone(name))} {name}"

@@ -1,4 +1,4 @@
-"""How a run begins: its name, the place for its results, the sheet and plan as they are now."""
+"""Creates a run: its name, its results' path, and the sheet and plan in the ledger."""
 
 import secrets
 import shutil
@@ -18,7 +18,7 @@ from bulkcast.pipeline.preparation import sha256_of, zone
 
 
 def target_of(prepared: Prepared, options: SendOptions, run: str) -> Path:
-    """Where the results go, if they can: to find out after the last row is too late."""
+    """The path of the result sheet; checked first, as after the last row it would be too late."""
     default = reporter.default_name(prepared.path, run)
     target = (options.results or default).absolute()
     reporter.refuse_existing(target, options.existing)
@@ -28,12 +28,12 @@ def target_of(prepared: Prepared, options: SendOptions, run: str) -> Path:
 
 
 def require_place(prepared: Prepared, options: SendOptions) -> None:
-    """Raise CannotStart if the results could not be written: to be known before anyone is asked."""
+    """Raise CannotStart if the results could not be written; called before the user is asked."""
     target_of(prepared, options, run=new_name(0.0, zone(prepared.options.tz)))
 
 
 def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
-    """With `--on-invalid stop` and a row that is, nothing is sent."""
+    """Empty the plan if --on-invalid is stop and any row is invalid."""
     if options.on_invalid == "skip" or not prepared.invalid:
         return prepared
     settled = dict(prepared.plan.settled)
@@ -45,7 +45,7 @@ def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
 def header_of(
     prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path
 ) -> RunHeader:
-    """What the ledger keeps of the run as a whole."""
+    """The run's header for the ledger."""
     return RunHeader(
         run=run,
         institution=config.institution,
@@ -64,16 +64,16 @@ def header_of(
 
 
 _FRAME: Final = "frame.xlsx"
-"""The copy of what was in a DataFrame."""
+"""The name of the copy of a DataFrame."""
 
 
 def is_of_frame(header: RunHeader) -> bool:
-    """Whether a run sent a DataFrame, which nobody else could see."""
+    """Whether a run sent a DataFrame, which exists in no other file."""
     return header.snapshot == _FRAME
 
 
 def freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
-    """Keep the sheet as it was read, and the plan."""
+    """Store the sheet as it was read, and the plan, in the ledger."""
     sha256 = _keep_sheet(ledger.folder(header.run), header.snapshot, prepared)
     header = replace(header, sha256=sha256)
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
@@ -83,9 +83,9 @@ def freeze(ledger: Ledger, header: RunHeader, prepared: Prepared) -> None:
 
 
 def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> str:
-    """Copy the sheet, or leave nothing behind; the fingerprint of the copy."""
+    """Copy the sheet and return the copy's fingerprint; remove a partial copy."""
     try:
-        folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would leave it open to others
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # `parents` would ignore the mode
         folder.mkdir(mode=0o700)
         copy = folder / name
         if prepared.cells is None:
@@ -112,12 +112,12 @@ def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> str:
 
 
 def _as_kept(row: ResultRow) -> Outcome:
-    """An earlier result as an outcome that `_result_rows` turns back into itself."""
+    """The outcome that `result_rows` turns back into this earlier result."""
     words = {"message": row.message, "fix": row.fix, "time": row.time, "run": row.run}
     return Outcome(row.status, row.code, {"kept": "1", **words}, row.attempts)
 
 
 def new_name(now: float, tz: tzinfo, *, is_sandbox: bool = False) -> str:
-    """A run's name: its time as it is told beside it, in `tz`; unique by four random hex digits."""
+    """A run's name: its start in `tz`, and four random hex digits to make it unique."""
     mark = SANDBOX_RUN if is_sandbox else ""
     return f"{mark}{datetime.fromtimestamp(now, tz):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkcast.catalogue import Endpoint
-from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Institution
 from bulkcast.pipeline.options import (
@@ -19,7 +18,6 @@ from bulkcast.pipeline.options import (
     SheetOptions,
     Validation,
 )
-from bulkcast.pipeline.plans import read_plan, require_for
 from bulkcast.pipeline.preparation import (
     FRAME_NAME,
     lean,
@@ -29,19 +27,13 @@ from bulkcast.pipeline.preparation import (
     schedule_of,
     validate,
 )
-from bulkcast.pipeline.resubmission import (
-    is_rehearsed,
-    require_sendable,
-    spare_overtaken,
-    with_doubts,
-)
-from bulkcast.pipeline.run_creation import require_place
 from bulkcast.planner.summary import Schedule
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
     from bulkcast.frames import DataFrame
 
-Account = Callable[[], Config | None]
+Account = Callable[[], "Config | None"]
 """Finds the configuration; None where a command does without one.
 
 It is called once the sheet has been read, so that what is wrong with the sheet is told first.
@@ -53,7 +45,7 @@ class PreparedRun:
     """What would be sent, and for whom; nothing stands in its way."""
 
     prepared: Prepared
-    config: Config | None
+    config: "Config | None"
     """None where nobody is configured, so that it cannot be sent."""
 
 
@@ -76,7 +68,7 @@ def prepare(
     *,
     name: str = FRAME_NAME,
     keep_cells: bool = True,
-    config: Config | None = None,
+    config: "Config | None" = None,
     plan_options: PlanOptions | None = None,
 ) -> Prepared:
     """Read, check and plan a sheet, offline; with `config`, in the light of its ledger.
@@ -110,7 +102,7 @@ def prepare(
 
 
 def compare_with_ledger(
-    prepared: Prepared, home: Path, config: Config | None, plan_options: PlanOptions
+    prepared: Prepared, home: Path, config: "Config | None", plan_options: PlanOptions
 ) -> Prepared:
     """Plan a sheet by what the ledger in `home` knows, and refuse what `apply` would refuse.
 
@@ -122,6 +114,8 @@ def compare_with_ledger(
         LedgerDamaged: the ledger is not what was written.
 
     """
+    from bulkcast.pipeline.resubmission import require_sendable, spare_overtaken, with_doubts
+
     prepared = with_doubts(prepared, home)
     if config is not None:
         prepared = replan(
@@ -197,6 +191,9 @@ def prepare_planned(
         LedgerDamaged: the ledger is not what was written.
 
     """
+    from bulkcast.pipeline.plans import read_plan, require_for
+    from bulkcast.pipeline.resubmission import require_sendable
+
     prepared, institution = read_plan(path)
     config = account()
     if config is None or is_sandbox:
@@ -210,6 +207,8 @@ def prepare_planned(
 
 def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
     if run.config is not None and sending is not None:
+        from bulkcast.pipeline.run_creation import require_place
+
         require_place(run.prepared, sending)
     return run
 
@@ -233,6 +232,8 @@ def check_sheet(
     found = validate(sheet, options)
     is_of_rehearsal = False
     if found.is_results:
+        from bulkcast.pipeline.resubmission import is_rehearsed, require_sendable
+
         prepared = prepare_sheet(sheet, options, Selection(statuses=RESUBMITTED))
         is_of_rehearsal = is_rehearsed(prepared)
         if not is_of_rehearsal:

@@ -1,6 +1,5 @@
-"""What will be sent, in which order, and which rows are settled before anything is sent."""
+"""Plans which requests to send in which order, and which rows need no request."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ class Plan:
     settled: Mapping[int, Outcome] = field(default_factory=dict)
     """Row → how it ended without a request."""
     fingerprint: str = ""
-    """SHA-256 over every request in order; the same plan has the same one."""
+    """SHA-256 over every request in order; equal plans have equal fingerprints."""
 
 
 def make(
@@ -49,19 +48,19 @@ def make(
 ) -> Plan:
     """Plan a checked sheet.
 
-    Rows of identical body share one request.  Rows that set the same classroom differently have
-    passed validation only where the user chose an order: they are chained.  Requests whose
-    settings lock come first, the earliest lock first; the others follow in sheet order.  A request
-    that another one waits for goes with the earlier lock of the two.
+    Rows with identical bodies share one request.  Rows that set the same classroom differently pass
+    validation only if the user chose an order; their requests are chained.  Requests with a lock
+    time come first, earliest lock first; the others follow in sheet order.  A request that another
+    one waits for uses the earlier lock of the two.
 
     Args:
         rows: every row of the sheet, in order.
         endpoint: what the rows were checked against.
-        left_out: rows not to plan, and how they end.
-        sheet_issues: errors of the sheet as a whole, given to rows that have none of their own.
-        known: what ClassIn is known to hold.
-        unchanged: what becomes of rows that are known to be so already.
-        once_locked: what becomes of rows of which only free settings are new.
+        left_out: rows not to plan, with their outcomes.
+        sheet_issues: errors of the sheet as a whole, for rows without errors of their own.
+        known: the settings ClassIn last acknowledged.
+        unchanged: whether to send rows whose settings are known to be set already.
+        once_locked: whether to send only the free settings of a row that is too late.
 
     """
     settled = dict(left_out or {})
@@ -73,14 +72,14 @@ def make(
             settled[row.row] = _invalid(row, sheet_issues)
         else:
             wanted.append(row)
-    merging = _Merging(endpoint, known, once_locked)
+    merger = _Merger(endpoint, known, once_locked)
     for change in wanted:
-        held = merging.held_so(change) if unchanged == "skip" else None
+        held = merger.acknowledged_before(change) if unchanged == "skip" else None
         if held is None:
-            merging.take(change)
+            merger.take(change)
         else:
             settled[change.row] = _unchanged(held)
-    requests = _in_sending_order(merging.requests())
+    requests = _in_sending_order(merger.requests())
     return Plan(requests, settled, fingerprint(requests))
 
 
@@ -95,15 +94,15 @@ def _invalid(row: Invalid, sheet_issues: Sequence[Issue]) -> Outcome:
 
 
 def _unchanged(held: KnownValue) -> Outcome:
-    """`held` is what of the row was acknowledged longest ago."""
+    """The outcome of a row that changes nothing; `held` is its oldest acknowledgement."""
     args = {"acknowledged_at": str(held.at), "by": held.run}
     return Outcome(RowStatus.UNCHANGED, "plan.unchanged", args)
 
 
-class _Merging:
-    """One request for each run of identical rows of a classroom, chained per classroom.
+class _Merger:
+    """Merges consecutive identical rows of a classroom into one request; chains the requests.
 
-    Only neighbours share: on, off, on in this order must end on.
+    Only consecutive rows are merged: on, off, on in this order must end with on.
     """
 
     def __init__(self, endpoint: Endpoint, known: Known, once_locked: OnceLocked) -> None:
@@ -114,11 +113,10 @@ class _Merging:
         self._latest: dict[Target, list[Change]] = {}
         self._after: dict[RequestKey, RequestKey] = {}
 
-    def held_so(self, change: Change) -> KnownValue | None:
-        """Of a row that would change nothing, what was acknowledged longest ago.
+    def acknowledged_before(self, change: Change) -> KnownValue | None:
+        """The oldest acknowledgement of a row that would change nothing; None for any other row.
 
-        None where anything is or may be new: behind a row that is sent for the same classroom,
-        nobody knows what will be held by then.
+        After a row that is sent for the same classroom, the settings are no longer known.
         """
         holdings = self._known.get(change.target)
         if not holdings or change.target in self._latest:
@@ -128,7 +126,7 @@ class _Merging:
         return min((holdings[key] for key, _ in change.settings), key=lambda held: held.at)
 
     def take(self, change: Change) -> None:
-        """Plan a row behind all that were taken before it."""
+        """Plan a row after all rows taken before."""
         group = self._latest.get(change.target)
         if group and group[0].body == change.body:
             group.append(change)
@@ -139,12 +137,12 @@ class _Merging:
         self._groups.append(self._latest[change.target])
 
     def requests(self) -> list[Request]:
-        """In sheet order."""
+        """The requests in sheet order."""
         return [self._request(group) for group in self._groups]
 
     def _request(self, group: Sequence[Change]) -> Request:
         first, after = group[0], self._after.get(_key(group))
-        # What a classroom holds once an earlier row was sent is not known beforehand.
+        # After an earlier row of the same classroom its settings are not known.
         holdings: Holdings = {} if after else self._known.get(first.target, {})
         found = (locks_at(change, self._endpoint, holdings) for change in group)
         lock = min((at for at in found if at is not None), default=None)
@@ -166,14 +164,14 @@ def _key(group: Sequence[Change]) -> RequestKey:
 
 
 def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
-    """Earliest lock first, undated last, sheet order among equals; none after its followers."""
+    """Earliest lock first, no lock last, then sheet order; chained requests keep their order."""
     awaited: dict[RequestKey, tuple[bool, int]] = {}
 
     def urgency(request: Request) -> tuple[bool, int]:
         own = (request.locks_at is None, request.locks_at or 0)
         return min(own, awaited.get(request.key, own))
 
-    for request in reversed(requests):  # a follower is behind what it follows, so it comes first
+    for request in reversed(requests):  # backwards: a request comes after the one it waits for
         if request.after is not None:
             awaited[request.after] = urgency(request)
     return tuple(sorted(requests, key=urgency))
@@ -181,6 +179,8 @@ def _in_sending_order(requests: Sequence[Request]) -> tuple[Request, ...]:
 
 def fingerprint(requests: Iterable[Request]) -> str:
     """SHA-256 over what would be sent and in which order, 64 hex digits."""
+    import hashlib
+
     digest = hashlib.sha256()
     for request in requests:
         digest.update(json.dumps([request.key, request.rows, request.body]).encode())

@@ -1,4 +1,4 @@
-"""From when on ClassIn refuses a row, and which of its settings stay free."""
+"""When settings lock, and which settings of a row can still be sent then."""
 
 from dataclasses import replace
 from typing import Final
@@ -8,8 +8,8 @@ from bulkcast.model import Body, Change, Outcome, Request, RowStatus
 from bulkcast.planner.last_known import Holdings, already_set
 
 LOCK_MARGIN_S: Final = 30
-"""A row is late this long before its lock: the vendor does not say which side of 20 minutes the
-boundary is on, and a request takes its time."""
+"""Seconds before the lock from which a row is too late: the vendor does not say whether 20 minutes
+are included, and a request takes time."""
 
 _NOTHING: Final[Holdings] = {}
 
@@ -19,8 +19,8 @@ def locked_settings(
 ) -> tuple[str, ...]:
     """The keys in a body that ClassIn refuses from 20 minutes before class on.
 
-    Playback stays editable while recording is on; only where that is known to be off (`holdings`)
-    is it held against a row.
+    Playback stays editable while recording is on; it counts as locked only if recording is known
+    to be off (`holdings`).
     """
     return tuple(key for key, _ in body if _locks(key, endpoint, holdings))
 
@@ -40,16 +40,16 @@ def _locks(key: str, endpoint: Endpoint, holdings: Holdings) -> bool:
 
 
 def locks_at(change: Change, endpoint: Endpoint, holdings: Holdings = _NOTHING) -> int | None:
-    """When the first setting of a row locks, Unix seconds; None where nothing tells."""
+    """When the first setting of a row locks, Unix seconds; None if unknown."""
     if change.starts_at is None or not locked_settings(change.settings, endpoint, holdings):
         return None
     return change.starts_at - endpoint.lock_before_s
 
 
 def free_settings(settings: Body, endpoint: Endpoint, holdings: Holdings) -> tuple[str, ...]:
-    """The keys that could be sent after the lock, where all others are known to be set so already.
+    """The keys that can be sent after the lock if all locked ones are known to be set already.
 
-    Empty where the lock keeps back anything that may be new, or where nothing is left to send.
+    Empty if a locked setting may be new, or if nothing is left to send.
     """
     locked = frozenset(locked_settings(settings, endpoint, holdings))
     if not already_set(((k, v) for k, v in settings if k in locked), holdings):
@@ -58,25 +58,25 @@ def free_settings(settings: Body, endpoint: Endpoint, holdings: Holdings) -> tup
 
 
 def is_late(locks_at: int | None, at: float) -> bool:
-    """Whether a request that leaves at `at` comes too late for its lock."""
+    """Whether a request sent at `at`, Unix seconds, is too late for its lock."""
     return locks_at is not None and at >= locks_at - LOCK_MARGIN_S
 
 
 def is_refused(request: Request, at: float) -> bool:
-    """Whether nothing of a request would be sent at `at`, as it is late and all of it is meant."""
+    """Whether a request would not be sent at `at` because it is too late as a whole."""
     return request.once_locked == "refuse" and is_late(request.locks_at, at)
 
 
 def only_free(request: Request, endpoint: Endpoint) -> Request:
-    """The request without its locked settings, which nothing holds up any more."""
+    """The request with its free settings only, and without a lock time."""
     settings = {c.key for c in endpoint.columns if c.role is Role.SETTING}
     body = tuple((k, v) for k, v in request.body if k not in settings or k in request.free)
     return replace(request, body=body, locks_at=None, free=())
 
 
 def refusal(request: Request, endpoint: Endpoint) -> Outcome:
-    """How a request ends whose settings have locked."""
-    # Where only playback is locked, recording was known to be off when the request was made.
+    """The outcome of a request whose settings have locked."""
+    # If only playback is locked, recording was known to be off when the request was planned.
     lockable = [k for k, _ in request.body if endpoint.by_key[k].lock is not Lock.NEVER]
     locked = locked_settings(request.body, endpoint) or lockable
     args = {"settings": ", ".join(locked), "locked_at": str(request.locks_at)}

@@ -1,4 +1,4 @@
-"""How a plan would go if it were sent: how long, until when, which rows would lock first."""
+"""Forecasts sending a plan: duration, finish time, rows that would be too late."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from bulkcast.planner.deadlines import LOCK_MARGIN_S, is_late
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A row whose turn comes after its settings have locked."""
+    """A row that would be sent after its settings have locked."""
 
     row: int
     target: Target
@@ -24,37 +24,37 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What sending would come to; times are Unix seconds."""
+    """The forecast for a plan; times are Unix seconds."""
 
     duration_s: float
-    """From now until the last request leaves."""
+    """Seconds from now until the last request is sent."""
     ends_at: float
     late: tuple[Late, ...] = ()
-    """In the order in which their turns would come."""
+    """In sending order."""
     locked: int = 0
-    """How many of the late rows are locked already: no pace saves them."""
+    """Number of late rows that are locked already, at any pace."""
     rate_needed: float | None = None
-    """Requests per second at which only those would be late; None where the pace asked for does
-    as well."""
+    """Requests per second at which only the locked rows would be late; None if the requested pace
+    is enough, or no pace is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace a forecast starts with."""
+    """The pace a forecast starts from."""
 
     rate: float
-    """Requests per second asked for."""
+    """Requested requests per second."""
     limit: Limit
-    """What the endpoint is documented to allow."""
+    """The documented limit of the endpoint."""
     earlier: tuple[float, ...] = ()
-    """When requests were sent shortly before, Unix seconds: they count against the hard cap."""
+    """Times of recent requests, Unix seconds: they count towards the hard cap."""
     at_present: float | None = None
-    """Requests per second granted now, where ClassIn asked for less; it recovers on the way."""
+    """Current requests per second after throttling, if lower; it recovers over time."""
     held_until: float = -math.inf
-    """No turn begins before."""
+    """No request is sent before this time, Unix seconds."""
 
     def pacer(self, rate: float, now: float) -> Pacer:
-        """A pacer as a run has it, asked for `rate`; its clock shows 0 at `now`."""
+        """A pacer like a run's for this `rate`, with a clock that is 0 at `now`."""
         pacer = Pacer(rate, cap_for(self.limit, rate), (sent - now for sent in self.earlier))
         if self.at_present is not None and not math.isinf(rate):
             pacer.rate = min(rate, self.at_present)
@@ -63,7 +63,7 @@ class Pace:
 
 
 class ForecastRequest(Protocol):
-    """A request to come, as far as its time goes: a `model.Request`, or less."""
+    """The part of a `model.Request` that a forecast needs."""
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -75,30 +75,30 @@ class ForecastRequest(Protocol):
 
     @property
     def locks_at(self) -> int | None:
-        """From when on it is refused, where that is known."""
+        """When it locks, Unix seconds, if known."""
 
     @property
     def once_locked(self) -> Literal["refuse", "send_free"]:
-        """What becomes of it then."""
+        """What to do with it after the lock."""
 
 
 def forecast(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> Forecast:
-    """Play `requests` from `now` on: in sending order, and the same ones each time they are asked.
+    """Simulate sending `requests`, in sending order, from `now` on.
 
-    Takes no memory for any but those that come too late.
+    `requests` is iterated several times.  Only rows that are too late are kept in memory.
     """
-    lasted, late = _play(requests, pace.pacer(pace.rate, now), now)
+    lasted, late = _simulate(requests, pace.pacer(pace.rate, now), now)
     locked = sum(is_late(row.locks_at, now) for row in late)
     needed = rate_needed(requests, pace, now=now) if len(late) > locked else None
     return Forecast(lasted, now + lasted, tuple(late), locked, needed)
 
 
-def _play(
+def _simulate(
     requests: Iterable[ForecastRequest], pacer: Pacer, now: float
 ) -> tuple[float, list[Late]]:
-    """Seconds from `now` until the last turn begins, and the rows without one.
+    """Seconds from `now` until the last request is sent, and the rows that are too late.
 
-    Counted from 0: added to Unix seconds, thousands of steps would lose their last digits.
+    Counted from 0: added to Unix seconds, thousands of small steps would lose precision.
     """
     at, late = 0.0, []
     for request in requests:
@@ -113,31 +113,33 @@ def _play(
 
 
 _TRIES: Final = 12
-_FASTER: Final = 1.25
+_STEP: Final = 1.25
 
 
 def rate_needed(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> float | None:
-    """The slowest whole number of requests a minute that loses no row which is not locked yet.
+    """The slowest pace at which no row is late that is not locked yet, in requests per second.
 
-    In requests per second; None where no pace does, for the hard cap or a silence asked for
-    stands in the way.
+    A whole number of requests a minute; None if no pace is enough because of the hard cap or a
+    Retry-After.
     """
-    rate = max((_least(n, r, now) for n, r in enumerate(_open(requests, now))), default=0.0)
+    rate = max(
+        (_least_rate(n, r, now) for n, r in enumerate(_not_locked(requests, now))), default=0.0
+    )
     for _ in range(_TRIES):
         rate = math.floor(rate * 60 + 1) / 60
-        if not _play(_open(requests, now), pace.pacer(rate, now), now)[1]:
+        if not _simulate(_not_locked(requests, now), pace.pacer(rate, now), now)[1]:
             return rate
-        rate *= _FASTER
+        rate *= _STEP
     return None
 
 
-def _open(requests: Iterable[ForecastRequest], now: float) -> Iterator[ForecastRequest]:
-    """Those that are not locked yet."""
+def _not_locked(requests: Iterable[ForecastRequest], now: float) -> Iterator[ForecastRequest]:
+    """The requests that are not locked yet."""
     return (request for request in requests if not is_late(request.locks_at, now))
 
 
-def _least(place: int, request: ForecastRequest, now: float) -> float:
-    """Requests per second at which `place` others leave before this one locks."""
+def _least_rate(place: int, request: ForecastRequest, now: float) -> float:
+    """Requests per second at which `place` others are sent before this one locks."""
     if request.locks_at is None or request.once_locked == "send_free":
         return 0.0
     return place / (request.locks_at - LOCK_MARGIN_S - now)

@@ -1,4 +1,4 @@
-"""The settings that ClassIn last acknowledged, classroom by classroom; how to revert a run."""
+"""The settings ClassIn last acknowledged for each classroom, and how to revert a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ class Acknowledgement:
 
     run: str
     at: float
-    """When its answer was recorded, or where none was, when it was sent."""
+    """When its reply was recorded, or else when it was sent; Unix seconds."""
     body: Body | None
-    """What it set; None where that was purged, so that anything may have been."""
+    """The settings it sent; None if they were purged, so that any setting may have changed."""
     sure: bool
     """Whether ClassIn acknowledged it."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownValue:
-    """What a setting is known to be."""
+    """The last acknowledged value of a setting."""
 
     value: SettingValue
     at: float
-    """When it was acknowledged last."""
+    """When it was acknowledged, Unix seconds."""
     run: str
 
 
 Holdings = Mapping[str, KnownValue]
-"""What is known of one classroom, by setting; one that is missing is unknown."""
+"""Setting → its known value, for one classroom; missing settings are unknown."""
 Known = Mapping[Target, Holdings]
 
 NOTHING_KNOWN: Final[Known] = {}
 
 
 def replay(entries: Iterable[Acknowledgement]) -> dict[str, KnownValue]:
-    """What a classroom's entries, the oldest first, tell of its settings.
+    """The known settings of a classroom after its entries, oldest first.
 
-    A request nobody confirmed leaves what it was to set unknown, unless it was so already.
+    An unconfirmed request makes a setting unknown unless it already had that value.
 
     >>> on = Acknowledgement("r1", 1.0, (("liveState", 1),), sure=True)
     >>> replay([on])["liveState"].value
@@ -62,24 +62,24 @@ def replay(entries: Iterable[Acknowledgement]) -> dict[str, KnownValue]:
 
 
 def already_set(settings: Iterable[tuple[str, SettingValue]], holdings: Holdings) -> bool:
-    """Whether every one of `settings` is known to be so already."""
+    """Whether all `settings` are known to have these values already."""
     return all(key in holdings and holdings[key].value == value for key, value in settings)
 
 
-# ------------------------------------------------------------------ taking back
+# ------------------------------------------------------------------ reverting a run
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What it takes to bring one classroom back to what it was before a run."""
+    """How to bring one classroom back to its state before a run."""
 
     restored: Body
-    """What was acknowledged before, of every setting that the run touched and nobody since.
+    """The earlier acknowledged values of the settings that the run sent and no one has set since.
 
-    Empty where the run has changed none of them.
+    Empty if the run has changed none of them.
     """
     unknown: tuple[str, ...]
-    """Settings that nobody had acknowledged before the run."""
+    """Settings without an acknowledged value before the run."""
     since: tuple[str, ...]
     """Settings that another run has set since, or may have."""
 
@@ -95,7 +95,7 @@ def reversal(entries: Sequence[Acknowledgement], run: str, keys: Iterable[str]) 
     Reversal(restored=(('liveState', 0),), unknown=('openState',), since=())
     """
     own = [place for place, entry in enumerate(entries) if entry.run == run]
-    if not own:  # it was never sent there
+    if not own:  # nothing was sent to this classroom
         return Reversal((), (), ())
     before = replay(entries[: own[0]])
     others = [entry for entry in entries[own[0] :] if entry.run != run]

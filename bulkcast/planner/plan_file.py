@@ -1,6 +1,5 @@
-"""Plan files: what will be sent, as text, with what it was made from."""
+"""Reads and writes plan files: a plan as JSON, with the facts it was made from."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from bulkcast.planner import Plan, fingerprint
 FAMILY: Final = "bulkcast.planfile/"
 SCHEMA: Final = f"{FAMILY}1"
 SUFFIX: Final = ".plan"
-"""Of a file that is meant as a plan, whatever it holds."""
-_LOOKED_AT: Final = 200
+"""Suffix of plan files."""
+_START: Final = 200
+"""Bytes or characters at the start of a file in which the schema is looked for."""
 _NOTE: Final = (
     "Made by bulkcast; changed by hand it is refused. It can be sent as it stands, so it holds"
     " every password that the sheet sets."
@@ -33,18 +33,18 @@ _NOTE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """A frozen plan."""
+    """The content of a plan file."""
 
     made_at: float
     institution: Institution
     sheet: str
-    """Where the sheet was."""
+    """The path of the sheet."""
     sha256: str
-    """Of the sheet's bytes."""
+    """SHA-256 of the sheet's bytes."""
     rows: Mapping[str, str]
-    """Row number → fingerprint of its cells; the header has the number of its row, too."""
+    """Row number → fingerprint of its cells, the header row included."""
     reading: Mapping[str, Any]
-    """How the sheet was read and which rows were chosen, as JSON has it."""
+    """How the sheet was read and which rows were selected, as JSON values."""
     plan: Plan
 
 
@@ -61,10 +61,9 @@ def _cell(cell: Cell) -> object:
 
 
 def _hash(value: object) -> str:
+    import hashlib
+
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
-
-
-# ------------------------------------------------------------------ as text
 
 
 def dumps(frozen: PlanFile) -> str:
@@ -90,6 +89,8 @@ def dumps(frozen: PlanFile) -> str:
 
 
 def _check(content: Mapping[str, Any]) -> str:
+    import hashlib
+
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -107,18 +108,18 @@ def _request(request: Request) -> dict[str, Any]:
 
 
 def is_one(start: bytes) -> bool:
-    """Whether a file that begins so calls itself a plan, of whatever version."""
-    return FAMILY.encode() in start[:_LOOKED_AT]
+    """Whether a file with these first bytes is a plan file of any version."""
+    return FAMILY.encode() in start[:_START]
 
 
 def loads(text: str, *, name: str) -> PlanFile:
-    """The plan in `text`, the content of a file called `name`.
+    """Read a plan file's text; `name` is the file's name.
 
     Raises:
-        CannotStart: it is no plan file, or not as it was written.
+        CannotStart: it is no plan file, or was changed since it was written.
 
     """
-    start = text[:_LOOKED_AT]
+    start = text[:_START]
     if FAMILY not in start:
         raise CannotStart(
             "{name} is no plan, whatever its name says; `bulkcast plan SHEET -o FILE` makes one",

@@ -1,18 +1,18 @@
-"""Hands the sheet back: the user's own file, with the outcome of every row behind its cells.
+"""Writes result sheets: the user's own file with the outcome of every row in extra columns.
 
-Where another kind of file is wanted, or only some rows, it is a new file with the cells.
-The file is written whole, read again, and only then given its name.
+For another kind of file, or for some rows only, it writes a new file with the sheet's cells.  Each
+file is written completely and verified before it gets its name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from bulkcast import lazy
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Grid, Layout, ResultRow, Text
-from bulkcast.reporter import csv_writer, xlsx_patcher, xlsx_writer
 from bulkcast.reporter.files import (
     Draft,
     Existing,
@@ -23,10 +23,12 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.html_report import write_page
 from bulkcast.reporter.run_summary import Crosstab
-from bulkcast.reporter.template import write_template
-from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
+
+if TYPE_CHECKING:
+    from bulkcast.reporter.html_report import write_page
+    from bulkcast.reporter.template import write_template
+    from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 
 __all__ = [
     "Crosstab",
@@ -46,19 +48,29 @@ __all__ = [
     "write_template",
 ]
 
+if not TYPE_CHECKING:  # what reads and writes workbooks is loaded by who writes one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "bulkcast.reporter.html_report": ("write_page",),
+            "bulkcast.reporter.template": ("write_template",),
+            "bulkcast.reporter.xlsx_writer": ("write_cells", "write_sheet"),
+        },
+    )
+
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _NEW: Final = frozenset({"xlsx", *_DELIMITERS})
-"""Kinds of file that any sheet's results can be written as."""
+"""Kinds of files that can be written for any sheet."""
 
 _OWN: Final = frozenset({*_NEW, "xlsm"})
-"""Kinds of sheet whose own file takes the results."""
+"""Kinds of sheets whose own file can take the results."""
 
 
 def is_anew(target: Path, kind: str) -> bool:
-    """Whether results of a sheet of this `kind` are a new file at `target`, not the sheet's own.
+    """Whether results of a sheet of this `kind` need a new file at `target`.
 
     Raises:
-        CannotStart: they cannot be written as a file of that name.
+        CannotStart: a file of that kind cannot be written.
 
     """
     refuse_other_kind(target, kind)
@@ -76,18 +88,20 @@ def write_results(
     cells: Grid | None = None,
     lang: str = "en",
 ) -> Written:
-    """Write `source` with the seven columns of `results` behind its own to `target`.
+    """Write `source` to `target`, with the seven columns of `results` after its own columns.
 
     `headers` has one entry for each column from A on, as the loader read them.  Columns of an
-    earlier result are replaced where they stand; rows without a result get blanks in them.
-    Where `cells` are given the result is a new file with these, of the kind its name says, and
-    `lang` is the language of its comments; `is_anew` says where they have to be.
+    earlier result are replaced in place; rows without a result get blanks in them.  With `cells`
+    the result is a new file with these cells, and `lang` is the language of its comments; `is_anew`
+    says when they are needed.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of a kind that cannot.
         UnreadableSheet: the source is no longer the file that was read.
 
     """
+    from bulkcast.reporter import csv_writer, xlsx_patcher
+
     grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
     if grid is not None:
         refuse_other_kind(target, "")
@@ -99,7 +113,7 @@ def write_results(
     with replacing(target, existing) as draft:
         if grid is not None:
             _write_anew(draft, _kind(target), layout, headers, by_row, grid, lang=lang)
-            draft.remarks.extend(_lost(draft, layout, results, grid, _kind(target)))
+            draft.remarks.extend(_loss_remarks(draft, layout, results, grid, _kind(target)))
         elif layout.kind in _DELIMITERS:
             csv_writer.write_csv(source, draft, layout, headers, by_row)
         else:
@@ -116,10 +130,10 @@ def write_bare(
     existing: Existing,
     lang: str = "en",
 ) -> Written:
-    """Write `results` below `headers`, each in its row, without the cells of the sheet.
+    """Write `headers` and `results`, each in its row, without the cells of the sheet.
 
-    A workbook becomes an xlsx file, whatever it was.  Nothing is replaced: what stands there may be
-    all that has the cells, so the result takes the next free name.
+    A workbook of any kind becomes an xlsx file.  An existing file is never replaced, since it may
+    be the only copy of the cells: the result takes the next free name.
 
     Raises:
         CannotStart: the target exists, cannot be written, or is of a kind that cannot.
@@ -149,6 +163,8 @@ def _write_anew(
     *,
     lang: str,
 ) -> None:
+    from bulkcast.reporter import csv_writer, xlsx_writer
+
     if kind not in _DELIMITERS:
         xlsx_writer.write_workbook(draft, layout, headers, results, grid, lang)
         return
@@ -157,48 +173,52 @@ def _write_anew(
     csv_writer.write_anew(draft, layout, headers, results, grid)
 
 
-def _lost(
+def _loss_remarks(
     draft: Draft, layout: Layout, results: Sequence[ResultRow], grid: Grid, kind: str
 ) -> Iterator[Text]:
-    """What there is to say of what a new file does not have."""
+    """Remarks about what a new file does not contain."""
     if layout.kind in _DELIMITERS:
+        from bulkcast.reporter import csv_writer
+
         if kind in _DELIMITERS:
             yield from csv_writer.encoding_remark(layout)
         return
     words = {"kind": layout.kind, "name": draft.result.path.name}
     is_forced = layout.kind not in _OWN and kind == "xlsx"
-    yield Text(_UNWRITABLE if is_forced else _CELLS_ALONE, words)
+    yield Text(_UNWRITABLE_KIND if is_forced else _CELLS_ALONE, words)
     if grid.is_cut:
-        yield Text(_CUT, words)
-    unmarked = _NO_LONGER_WRONG | (_TYPED if kind in _DELIMITERS else frozenset())
+        yield Text(_COLUMNS_MISSING, words)
+    unmarked = _WORKBOOK_PROBLEMS | (_TYPE_PROBLEMS if kind in _DELIMITERS else frozenset())
     rows = [row.row for row in results if any(i.code in unmarked for i in row.issues)]
     if rows:
         yield Text(_NOW_SOUND, {**words, "n": str(len(rows)), "first": str(rows[0])})
 
 
-_UNWRITABLE: Final = marked(
+_UNWRITABLE_KIND: Final = marked(
     "A .{kind} file cannot be written: {name} is new and has the cells, without formats."
 )
 _CELLS_ALONE: Final = marked(
     "{name} is new and has only the cells: the sheet's formats, formulas and other worksheets are"
     " not in it."
 )
-_CUT: Final = marked("{name} has the columns up to IV; those further to the right are not in it.")
+_COLUMNS_MISSING: Final = marked(
+    "{name} has the columns up to IV; those further to the right are not in it."
+)
 _NOW_SOUND: Final = marked(
     "Rows with cells that were refused for being a number, merged, or a formula without a value,"
     " and that are plain texts in {name}: {n}, the first of them row {first}. Mend them before you"
     " resubmit it, since a text is taken as it stands."
 )
-_NO_LONGER_WRONG: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
-"""Problems of a workbook's cell that a new file does not show."""
-_TYPED: Final = frozenset({"password.numeric", "cell.not_a_text"})
-"""Problems of a cell's type, which a delimited file does not have."""
+_WORKBOOK_PROBLEMS: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
+"""Problems of a workbook's cell that a new file no longer has."""
+_TYPE_PROBLEMS: Final = frozenset({"password.numeric", "cell.not_a_text"})
+"""Problems of a cell's type; a delimited file has no types."""
 
 
 def refuse_other_kind(target: Path, kind: str) -> None:
-    """Raise CannotStart if results of a sheet of this `kind` cannot be a file of that name.
+    """Raise CannotStart if results of a sheet of this `kind` cannot be written as `target`.
 
-    Without a kind: if a new file cannot.
+    With an empty kind: if a new file cannot.
     """
     wanted = _kind(target)
     if wanted not in _NEW and (wanted != kind or wanted not in _OWN):

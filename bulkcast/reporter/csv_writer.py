@@ -1,4 +1,4 @@
-"""Result sheets as csv and tsv: the user's cells as they were, seven columns behind them."""
+"""Writes result sheets as csv and tsv: the user's cells unchanged, and seven columns after them."""
 
 import csv
 import datetime as dt
@@ -20,16 +20,16 @@ from bulkcast.safe_text import guard, unguard
 
 _EXACT_BELOW: Final = 2.0**53
 _AS_STORED: Final = frozenset({"id.display_shortened", "cell.merged"})
-"""Cells of which the file stores all, and shows less."""
+"""Flagged cells that store the whole value and show less."""
 
 _DIGITS: Final = 15
-"""Of a number, as many as a spreadsheet program keeps (Microsoft, Excel specifications)."""
+"""Digits a spreadsheet program keeps of a number (Microsoft, Excel specifications)."""
 
 
 def shown(cell: Cell) -> str:
-    """What a spreadsheet program would show in `cell`, were its column wide enough.
+    """What a spreadsheet program would show in `cell` in a wide column.
 
-    A number that has lost digits is shown so that it still shows.
+    A number that has lost digits is shown in scientific notation, so that the loss stays visible.
 
     >>> shown(True), shown(25096094), shown(0.5), shown(1234567890123456800.0)
     ('TRUE', '25096094', '0.5', '1.23457E+18')
@@ -56,7 +56,7 @@ def _number(number: float) -> str:
 
 
 def _moment(moment: dt.datetime) -> str:
-    """A date without its midnight, a time without seconds that it does not have.
+    """A date and time as text, without a midnight or zero seconds.
 
     >>> _moment(dt.datetime(2027, 3, 1)), _moment(dt.datetime(2027, 3, 1, 8, 29, 59, 999_999))
     ('2027-03-01', '2027-03-01 08:30')
@@ -70,7 +70,7 @@ def _moment(moment: dt.datetime) -> str:
 
 
 _PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
-"""A negative number starts like a formula and is none."""
+"""A negative number begins like a formula but is none."""
 
 
 def write_csv(
@@ -80,13 +80,15 @@ def write_csv(
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
 ) -> None:
-    """Write the draft: `source` and its results.
+    """Write `source` with its results to the draft.
 
     Raises:
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    sheet = _Sheet(layout, len(headers), place(headers, len(headers)), _is_result(headers), results)
+    sheet = _Renderer(
+        layout, len(headers), place(headers, len(headers)), _is_result(headers), results
+    )
     try:
         n_rows = _write(source, draft.path, sheet)
         _verify(draft.path, sheet, n_rows)
@@ -104,20 +106,22 @@ def write_anew(
     results: Mapping[int, ResultRow],
     grid: Grid,
 ) -> None:
-    """Write the draft: a new file with the cells of the sheet, as they are shown, and its results.
+    """Write a new file to the draft: the sheet's cells as they are shown, and its results.
 
-    Hidden rows without a result, which were left out of the run, leave a blank line: here nothing
-    would tell them from rows to send.
+    Hidden rows without a result, which the run left out, become blank lines: a delimited file
+    cannot hide them, so they would look like rows to send.
 
     Raises:
         UnreadableSheet: the source is no longer the file that was read.
 
     """
     columns = place(headers, len(headers))
-    sheet = _Sheet(layout, len(headers), columns, guarded=False, results=results)
+    sheet = _Renderer(layout, len(headers), columns, guarded=False, results=results)
     left_out = {n for n in grid.hidden - results.keys() if n > layout.header_row}
     last = max(grid.cells, default=0)
-    n_rows = _put(draft.path, sheet, _as_shown(grid, last, results, left_out), "", "\r\n")
+    n_rows = _write_records(
+        draft.path, sheet, _shown_records(grid, last, results, left_out), "", "\r\n"
+    )
     _verify(draft.path, sheet, n_rows)
     if left_out:
         words = {"n": str(len(left_out)), "name": draft.result.path.name}
@@ -129,7 +133,7 @@ _LEFT_OUT: Final = marked(
 )
 
 
-def _as_shown(
+def _shown_records(
     grid: Grid, last: int, results: Container[int], left_out: Container[int]
 ) -> Iterator[tuple[int, list[str]]]:
     for number in range(1, last + 1):
@@ -138,7 +142,7 @@ def _as_shown(
 
 
 def encoding_remark(layout: Layout) -> Iterator[Text]:
-    """That the result is in another encoding than the sheet, where it is."""
+    """The remark that the result has another encoding than the sheet, if so."""
     if layout.encoding.lower().replace("_", "-") not in _UTF_8:
         yield Text("Written as UTF-8; the sheet was {encoding}.", {"encoding": layout.encoding})
 
@@ -147,32 +151,32 @@ _UTF_8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
-    """What becomes of each record."""
+class _Renderer:
+    """Converts each record of a sheet to one of the result."""
 
     layout: Layout
     width: int
-    """Columns of the header."""
+    """Number of columns of the header."""
     columns: Mapping[int, str]
     guarded: bool
-    """Whether the source is a result sheet, whose cells carry our marks."""
+    """Whether the source is a result sheet, whose cells are guarded against formulas."""
     results: Mapping[int, ResultRow]
 
     def render(self, number: int, row: Sequence[str]) -> list[str]:
-        """Record `number` as it goes into the result."""
+        """Record `number` of the result."""
         own = [unguard(cell) for cell in row] if self.guarded else list(row)
-        added = self._added(number) if row else {}
+        added = self._result_cells(number) if row else {}
         if not added:
-            return [_safe(cell) for cell in own]
-        # What a row has beyond the header stays beyond it: below a header of ours, or below none
-        # within the table, it would no longer be told from a cell that is meant.
+            return [_guard_cell(cell) for cell in own]
+        # Cells beyond the header stay beyond it: below a result header, or within the table, they
+        # would look like regular cells.
         held, beyond = own[: self.width], own[self.width :]
         filled = held + [""] * (max(self.width, *(i + 1 for i in added)) - len(held))
         for index, text in added.items():
             filled[index] = text
-        return [_safe(cell) for cell in filled + beyond]
+        return [_guard_cell(cell) for cell in filled + beyond]
 
-    def _added(self, number: int) -> dict[int, str]:
+    def _result_cells(self, number: int) -> dict[int, str]:
         if number < self.layout.header_row:
             return {}
         if number == self.layout.header_row:
@@ -187,13 +191,13 @@ class _Sheet:
 
 
 def _is_result(headers: Sequence[str]) -> bool:
-    """Whether the loader took the sheet for one of ours and its cells' guards off."""
+    """Whether the loader took the sheet for a result sheet and removed its cells' guards."""
     return title("status") in {header.strip().casefold() for header in headers}
 
 
 @contextmanager
-def _opened(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
-    """A first line such as `sep=;`, which Excel obeys and does not count, and the lines behind."""
+def _open(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
+    """A first line such as `sep=;`, which Excel obeys but does not count, and the other lines."""
     with path.open(encoding=encoding, newline="") as file:
         first = file.readline().removeprefix("\ufeff")
         if re.fullmatch(r'"?sep=.(?:"?\r?\n)', first, re.IGNORECASE):
@@ -202,10 +206,10 @@ def _opened(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
             yield "", chain([first] if first else [], file)
 
 
-def _ending(source: Path, encoding: str) -> str:
-    """How its lines end: as the user's programs expect it."""
+def _line_ending(source: Path, encoding: str) -> str:
+    """The line ending of the source."""
     found = False
-    with _opened(source, encoding) as (_, lines):
+    with _open(source, encoding) as (_, lines):
         for line in lines:
             if line.endswith("\r\n"):
                 return "\r\n"
@@ -213,39 +217,43 @@ def _ending(source: Path, encoding: str) -> str:
     return "\n" if found else "\r\n"
 
 
-def _write(source: Path, path: Path, sheet: _Sheet) -> int:
-    """Write every record of `source`; how many there were."""
+def _write(source: Path, path: Path, sheet: _Renderer) -> int:
+    """Write every record of `source`; return their number."""
     encoding = sheet.layout.encoding
-    ending = _ending(source, encoding)
-    with _opened(source, encoding) as (announced, lines):
-        return _put(path, sheet, sheet.records(lines), announced, ending)
+    ending = _line_ending(source, encoding)
+    with _open(source, encoding) as (sep_line, lines):
+        return _write_records(path, sheet, sheet.records(lines), sep_line, ending)
 
 
-def _put(
-    path: Path, sheet: _Sheet, records: Iterable[tuple[int, list[str]]], announced: str, ending: str
+def _write_records(
+    path: Path,
+    sheet: _Renderer,
+    records: Iterable[tuple[int, list[str]]],
+    sep_line: str,
+    ending: str,
 ) -> int:
-    """Write the numbered `records` behind a first line that may be empty; how many there were."""
+    """Write `sep_line`, which may be empty, and the numbered `records`; return their number."""
     n_rows = 0
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        file.write(announced)
+        file.write(sep_line)
         out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
         for n_rows, row in records:
             out.writerow(sheet.render(n_rows, row))
     return n_rows
 
 
-def _safe(cell: str) -> str:
-    """The cell, guarded unless it is a plain number; half of a surrogate pair has no UTF-8."""
+def _guard_cell(cell: str) -> str:
+    """The cell, guarded unless it is a plain number; lone surrogates are escaped."""
     if _PLAIN_NUMBER.fullmatch(cell):
         return cell
     return guard(cell.encode("utf-8", "backslashreplace").decode())
 
 
-def _verify(path: Path, sheet: _Sheet, n_rows: int) -> None:
-    """Read the draft again: as many records, and each status in its row."""
+def _verify(path: Path, sheet: _Renderer, n_rows: int) -> None:
+    """Read the draft again: check the number of records, and each status in its row."""
     status = next(index for index, field in sheet.columns.items() if field == "status")
     found = right = 0
-    with _opened(path, "utf-8-sig") as (_, lines):
+    with _open(path, "utf-8-sig") as (_, lines):
         for found, row in sheet.records(lines):
             result = sheet.results.get(found)
             right += bool(result and row[status : status + 1] == [result.status.value])

@@ -1,4 +1,4 @@
-"""How a result file gets its name and comes to stand there: whole or not at all."""
+"""Names result files, and writes them completely or not at all."""
 
 import hashlib
 import os
@@ -17,24 +17,24 @@ from bulkcast.errors import CannotStart
 from bulkcast.model import Text
 
 Existing = Literal["refuse", "replace"]
-"""What to do where the target exists."""
+"""What to do if the target exists."""
 
 WRITABLE: Final = frozenset({".csv", ".tsv", ".xlsx", ".xlsm"})
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that has been written, and what the user should know of it."""
+    """A file that has been written, and what the user should know about it."""
 
     path: Path
-    """Where it is; not the wanted place if a program held that one."""
+    """Its path; another one than requested if a program held that file open."""
     remarks: tuple[Text, ...] = ()
 
 
 def default_name(source: Path, run: str) -> Path:
-    """Where the results of `run` go: beside the source, named after it.
+    """The default path for the results of `run`: beside the source, named after it.
 
-    A source that is a result sheet itself hands its own name on, not a longer one.
+    The name of a source that is a result sheet does not grow longer.
 
     >>> default_name(Path("t.xlsx"), "7f").name, default_name(Path("t.results-7f.csv"), "8a").name
     ('t.results-7f.xlsx', 't.results-8a.csv')
@@ -48,7 +48,7 @@ def default_name(source: Path, run: str) -> Path:
 
 @contextmanager
 def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
-    """A draft beside `target` that takes its place at the end, or vanishes if anything fails.
+    """A draft beside `target` that replaces it at the end, or is deleted if anything fails.
 
     Raises:
         CannotStart: the target exists and may not be replaced, or cannot be written.
@@ -56,7 +56,7 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
     """
     refuse_existing(target, existing)
     _remove_abandoned(target.parent)
-    # Not mkstemp: its files are for the owner alone, and a sheet may lie in a shared folder.
+    # Not mkstemp: only the owner may read its files, and a sheet may be in a shared folder.
     path = _draft_name(target)
     draft = Draft(path, target, existing)
     try:
@@ -71,14 +71,14 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
 
 
 def refuse_existing(target: Path, existing: Existing) -> None:
-    """Raise CannotStart if something stands at `target` that may not be replaced."""
+    """Raise CannotStart if `target` exists and may not be replaced."""
     if not target.exists():
         return
     if existing == "refuse":
         raise CannotStart(
             "{target} exists already; choose another name, or use --force", target=target
         )
-    # A device would be taken away, not written to, and a folder only stops the last step.
+    # A device would be replaced, not written to; a folder would fail only at the end.
     if not target.is_file():
         raise CannotStart(
             "{target} is no file that could be replaced; choose another name", target=target
@@ -86,7 +86,7 @@ def refuse_existing(target: Path, existing: Existing) -> None:
 
 
 def refuse_unwritable(target: Path) -> None:
-    """Raise CannotStart if no file can be made beside `target`; the way to know is to make one."""
+    """Raise CannotStart if no file can be created beside `target`; creates one to find out."""
     if not target.parent.is_dir():
         raise CannotStart(
             "{folder} is no folder, so {name} cannot be written there",
@@ -102,18 +102,18 @@ def refuse_unwritable(target: Path) -> None:
 
 
 def _draft_name(target: Path) -> Path:
-    """A name of our own beside `target`, which says whose it is."""
+    """A name for a draft beside `target`, with its computer and process."""
     whose = f"{_computer()}-{os.getpid()}"
     return target.with_name(f".bulkcast-{whose}-{secrets.token_hex(8)}{target.suffix}")
 
 
 def _computer() -> str:
-    """A mark of the computer: in a shared folder others write too, whose processes are unseen."""
+    """A short hash of the computer's name: in a shared folder other computers write, too."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the drafts that killed processes have left in `folder`."""
+    """Remove drafts of killed processes from `folder`."""
     with suppress(OSError):
         for path in folder.glob(".bulkcast-*"):
             found = _DRAFT.fullmatch(path.name)
@@ -128,13 +128,13 @@ def _is_abandoned(path: Path, name: re.Match[str]) -> bool:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # there, the signal that asks ends the process
+    if os.name == "nt":  # on Windows os.kill ends the process
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
+    except OSError:  # the process is another user's
         return True
     return True
 
@@ -154,7 +154,7 @@ def _unwritable(target: Path, exc: OSError) -> CannotStart:
 
 
 class Draft:
-    """A file in the making; `result` tells where it went once the context has ended."""
+    """A file being written; `result` says where it is once the context has ended."""
 
     def __init__(self, path: Path, target: Path, existing: Existing) -> None:
         self.path = path
@@ -164,11 +164,11 @@ class Draft:
 
     @property
     def result(self) -> Written:
-        """Where the file went, and what there is to say of it."""
+        """Where the file is, and the remarks about it."""
         return Written(self._target, tuple(self.remarks))
 
     def settle(self) -> None:
-        """Make the draft durable and give it its name."""
+        """Flush the draft to disk and give it its name."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         refuse_existing(self._target, self._existing)
@@ -187,12 +187,11 @@ def take_place(
     replace: Callable[[Path, Path], object] = os.replace,
     wait: Callable[[float], object] = time.sleep,
 ) -> Path:
-    """Rename `draft` to `target`, or to the next free `name (2)` where a program holds that one.
+    """Rename `draft` to `target`, or to the next free `name (2)` if a program holds `target` open.
 
-    On Windows an open file cannot be replaced, which shows as PermissionError.  A virus scanner or
-    an indexer lets go within moments, Excel does not: hence a few tries, and only where there is a
-    file to hold.  In a folder that takes no file at all the last try fails too, and that error is
-    raised.
+    On Windows replacing an open file raises PermissionError.  A virus scanner or an indexer closes
+    it within moments, Excel does not: hence a few tries, if `target` exists.  In a folder that
+    cannot be written the last try fails, too, and its error is raised.
     """
     pauses = _PAUSES_S if target.exists() else ()
     for pause_s in (*pauses, None):
@@ -209,7 +208,7 @@ def take_place(
 
 
 _PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
-"""Between tries for a file that is held: 2.5 s in all."""
+"""Pauses between tries, seconds; 2.5 s in all."""
 
 
 def next_free(target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A run as one HTML page to hand on, in both languages."""
+"""Writes a run as one HTML page in both languages, to pass on."""
 
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
@@ -42,7 +42,7 @@ _E: Final = _Elements()
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _ROWS_SHOWN: Final = 12
 _HEIGHT: Final = 100
-"""Of the timeline, in units of its own."""
+"""Height of the timeline in SVG units."""
 
 _MEANINGS: Final = {
     RowStatus.APPLIED: Label("acknowledged by ClassIn", "ClassIn 已确认"),
@@ -74,15 +74,15 @@ _IN_CHINESE: Final = {
 
 
 def write_page(
-    target: Path, account: RunSummary, tz: tzinfo, *, lang: str, existing: Existing
+    target: Path, summary: RunSummary, tz: tzinfo, *, lang: str, existing: Existing
 ) -> Written:
-    """Write `account` as a page to `target`, times in `tz`; it shows `lang` first.
+    """Write `summary` as a page to `target`, times in `tz`; it shows `lang` first.
 
     Raises:
         CannotStart: the target exists and may not be replaced, or cannot be written.
 
     """
-    tree = _page(account, tz, lang)
+    tree = _page(summary, tz, lang)
     with replacing(target, existing) as draft:
         text = etree.tostring(tree, method="html", encoding="unicode", doctype="<!doctype html>")
         draft.path.write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -90,28 +90,28 @@ def write_page(
 
 
 def _both(tag: str, label: Label, **attributes: str) -> Any:
-    """An element that says something in the language chosen."""
+    """An element with a text in both languages; CSS shows the chosen one."""
     halves = (_E.span(_shown(label.say(lang)), lang=lang) for lang in ("zh", "en"))
     return _E(tag, *halves, **attributes)
 
 
 def _shown(text: str) -> str:
-    """Text that may come from anywhere, as a tree can hold it."""
+    """Untrusted text, made safe for the tree."""
     return storable(clean(text))
 
 
-def _page(account: RunSummary, tz: tzinfo, lang: str) -> Any:
+def _page(summary: RunSummary, tz: tzinfo, lang: str) -> Any:
     style = files("bulkcast").joinpath("reporter", "page.css").read_text(encoding="utf-8")
     head = _E.head(
         _E.meta(charset="utf-8"),
         _E.meta({"http-equiv": "Content-Security-Policy", "content": _POLICY}),
         _E.meta(name="viewport", content="width=device-width, initial-scale=1"),
-        _E.title(f"{_shown(account.sheet)} · {account.run}"),
+        _E.title(f"{_shown(summary.sheet)} · {summary.run}"),
         _E.style(style),
     )
     parts = (_title, _stop, _counts, _timeline, _causes)
-    main = _E.main(*(element for part in parts for element in part(account, tz)))
-    return _E.html(head, _E.body(*_switch(lang), main, _foot(account)), lang=lang)
+    main = _E.main(*(element for part in parts for element in part(summary, tz)))
+    return _E.html(head, _E.body(*_switch(lang), main, _foot(summary)), lang=lang)
 
 
 def _switch(lang: str) -> Iterator[Any]:
@@ -121,72 +121,72 @@ def _switch(lang: str) -> Iterator[Any]:
         yield _E.label({"for": tag, "lang": tag}, name)
 
 
-# ------------------------------------------------------------------ what it says
+# ------------------------------------------------------------------ the sections
 
 
-def _title(account: RunSummary, tz: tzinfo) -> Iterator[Any]:
-    yield _E.h1(_shown(account.sheet))
-    until = local_time(account.finished_at, tz)
-    begun = local_time(account.created_at, tz)
-    if is_rehearsal(account.run):
+def _title(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
+    yield _E.h1(_shown(summary.sheet))
+    until = local_time(summary.finished_at, tz)
+    begun = local_time(summary.created_at, tz)
+    if is_rehearsal(summary.run):
         told = Label(
             "A rehearsal in a sandbox: nothing of it was sent to ClassIn.",
             "沙盒中的演练：没有任何内容发送到 ClassIn。",
         )
         yield _E.section(_both("p", told), {"class": "stop"})
     facts = (
-        (Label("Run", "批次"), account.run),
-        (Label("Institution", "机构"), account.sid),
-        (Label("Sent to", "发送到"), account.root_url),
+        (Label("Run", "批次"), summary.run),
+        (Label("Institution", "机构"), summary.sid),
+        (Label("Sent to", "发送到"), summary.root_url),
         (Label("Begun", "开始"), begun),
         (Label("Ended", "结束"), until or "–"),
-        (Label("Rows", "行数"), f"{account.rows:,}"),
-        (Label("Attempts", "发送次数"), f"{account.attempts:,}"),
-        (Label("Times in", "时区"), account.tz),
+        (Label("Rows", "行数"), f"{summary.rows:,}"),
+        (Label("Attempts", "发送次数"), f"{summary.attempts:,}"),
+        (Label("Times in", "时区"), summary.tz),
     )
     yield _E.dl(*(_E.div(_both("dt", name), _E.dd(_shown(value))) for name, value in facts))
 
 
-def _stop(account: RunSummary, _tz: tzinfo) -> Iterator[Any]:
-    if account.stop and account.stopped:
+def _stop(summary: RunSummary, _tz: tzinfo) -> Iterator[Any]:
+    if summary.stop and summary.stopped:
         lead = Label("It ended early.", "提前结束。")
         yield _E.section(
             _both("h2", Label("Stopped", "已停止")),
             _both("p", lead),
-            _both("p", account.stopped),
+            _both("p", summary.stopped),
             {"class": "stop"},
         )
 
 
-def _counts(account: RunSummary, _tz: tzinfo) -> Iterator[Any]:
+def _counts(summary: RunSummary, _tz: tzinfo) -> Iterator[Any]:
     yield _both("h2", Label("How the rows ended", "各行的结果"))
-    if not account.rows:
+    if not summary.rows:
         yield _both("p", Label("The sheet has no rows.", "表格中没有数据行。"))
         return
-    yield _bar(account)
-    lines = [_count(account, status) for status, n in account.counts.items() if n]
+    yield _bar(summary)
+    lines = [_count(summary, status) for status, n in summary.counts.items() if n]
     heads = (Label("Rows", "行数"), Label("Share", "占比"), Label("State", "状态"), Label("", ""))
     head = _E.thead(_E.tr(*(_both("th", head, scope="col") for head in heads)))
     yield _E.div(_E.table(head, _E.tbody(*lines), {"class": "counts"}), {"class": "wide"})
 
 
-def _count(account: RunSummary, status: RowStatus) -> Any:
-    n = account.counts[status]
+def _count(summary: RunSummary, status: RowStatus) -> Any:
+    n = summary.counts[status]
     return _E.tr(
         _E.td(f"{n:,}", {"class": "n"}),
-        _E.td(_share(n, account.rows), {"class": "n"}),
+        _E.td(_share(n, summary.rows), {"class": "n"}),
         _E.td(_E.i({"class": f"key {status.value}"}), _word(status)),
         _both("td", _MEANINGS[status]),
     )
 
 
 def _word(status: RowStatus) -> Any:
-    """A status as the result sheet has it, in Chinese with its meaning before it."""
+    """A status as in the result sheet; the Chinese text has its translation first."""
     return _both("span", Label(status.value, f"{_IN_CHINESE[status]}（{status.value}）"))
 
 
 def _share(n: int, of: int) -> str:
-    """A percentage that is never rounded to all or nothing.
+    """A percentage that is rounded to 0 or 100 only if exact.
 
     >>> _share(1, 20000), _share(19999, 20000), _share(5, 5)
     ('<0.1 %', '>99.9 %', '100 %')
@@ -199,8 +199,8 @@ def _share(n: int, of: int) -> str:
     return ">99.9 %" if share > 99.9 else f"{share:.1f} %"
 
 
-def _causes(account: RunSummary, _tz: tzinfo) -> Iterator[Any]:
-    if not account.causes:
+def _causes(summary: RunSummary, _tz: tzinfo) -> Iterator[Any]:
+    if not summary.causes:
         return
     yield _both("h2", Label("Why rows did not succeed", "没有成功的原因"))
     heads = (
@@ -208,7 +208,7 @@ def _causes(account: RunSummary, _tz: tzinfo) -> Iterator[Any]:
         Label("Which", "哪些行"),
     )  # fmt: skip
     head = _E.thead(_E.tr(*(_both("th", head, scope="col") for head in heads)))
-    lines = [_cause(cause) for cause in account.causes]
+    lines = [_cause(cause) for cause in summary.causes]
     yield _E.div(_E.table(head, _E.tbody(*lines), {"class": "causes"}), {"class": "wide"})
 
 
@@ -225,12 +225,12 @@ def _cause(cause: FailureGroup) -> Any:
     )
 
 
-def _foot(account: RunSummary) -> Any:
+def _foot(summary: RunSummary) -> Any:
     return _both(
         "footer",
         Label(
-            f"Written by bulkcast from its ledger of run {account.run}.",
-            f"由 bulkcast 根据批次 {account.run} 的台账生成。",
+            f"Written by bulkcast from its ledger of run {summary.run}.",
+            f"由 bulkcast 根据批次 {summary.run} 的台账生成。",
         ),
     )
 
@@ -239,7 +239,7 @@ def _foot(account: RunSummary) -> Any:
 
 
 def _drawing(width: float, height: float, name: str, *parts: Any) -> Any:
-    """An SVG that fills its place, without words: those stand beside it and can be read aloud."""
+    """An SVG that fills its container; its text is beside it, for screen readers."""
     box = {"viewBox": f"0 0 {width:g} {height:g}", "preserveAspectRatio": "none"}
     return _E.svg(*parts, {"class": name, "aria-hidden": "true", **box})
 
@@ -251,18 +251,18 @@ def _rect(status: RowStatus, x: float, y: float, width: float, height: float) ->
     )
 
 
-def _bar(account: RunSummary) -> Any:
+def _bar(summary: RunSummary) -> Any:
     parts, x = [], 0.0
-    for status, n in account.counts.items():
-        width = n / account.rows * 1000
+    for status, n in summary.counts.items():
+        width = n / summary.rows * 1000
         if n:
             parts.append(_rect(status, x, 0, width, 10))
         x += width
     return _drawing(1000, 10, "bar", *parts)
 
 
-def _timeline(account: RunSummary, tz: tzinfo) -> Iterator[Any]:
-    found = account.timeline
+def _timeline(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
+    found = summary.timeline
     if not found.slots:
         return
     yield _both("h2", Label("When rows ended", "各行完成的时间"))
@@ -293,6 +293,6 @@ _UNITS: Final[tuple[tuple[int, str, str], ...]] = (
 
 
 def _length(found: Timeline, language: int) -> str:
-    """How long a slot is, in English or (1) Chinese."""
+    """The length of a slot in words; `language` is 0 for English, 1 for Chinese."""
     seconds, *names = next(unit for unit in _UNITS if found.slot_s % unit[0] == 0)
     return f"{found.slot_s // seconds} {names[language]}"

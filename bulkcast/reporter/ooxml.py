@@ -1,4 +1,4 @@
-"""The parts of a workbook that results touch: relationships, styles, ranges, formulas."""
+"""Reads and changes the parts of a workbook: relationships, styles, ranges, formulas, frames."""
 
 import html
 import posixpath
@@ -12,55 +12,54 @@ from zipfile import ZipFile
 
 from lxml import etree
 
+from bulkcast.model import COLUMNS_MAX, column_letters
 from bulkcast.reporter.result_columns import (
-    COLUMNS_MAX,
     FIELDS,
     MARK,
     WIDTHS,
     Area,
     column_index,
-    letters,
     rules,
     title,
 )
 
 PART_MAX: Final = 64 * 2**20
-"""Bytes of a part that is held in memory as a tree; more is refused as hostile."""
+"""Bytes of a part that is parsed as a tree; larger parts are refused as hostile."""
 
 _R: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _R_STRICT: Final = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
 
 
 class Unpatchable(ValueError):
-    """The workbook is put together in a way that is not patched; it has to be written anew."""
+    """The workbook cannot be patched; it has to be written anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a workbook that a result touches, and those that float over its sheet."""
+    """The parts of a workbook that results affect, and the drawings on its sheet."""
 
     workbook: str
     sheet: str
     tab: str
     """The sheet's name."""
     index: int
-    """Of the sheet among all of the workbook's, from 0."""
+    """Index of the sheet in the workbook, from 0."""
     styles: str
     drawings: tuple[str, ...]
     tables: tuple[str, ...]
 
 
 def parse(raw: bytes) -> etree._Element:
-    """The root of one part; no entity is resolved, nothing outside it is read."""
+    """Parse one part; no entities are resolved and nothing outside is read."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     return etree.fromstring(raw, parser)
 
 
 def read(book: ZipFile, part: str) -> bytes:
-    """One small part, whole.
+    """Read one small part.
 
     Raises:
-        Unpatchable: there is no such part, or it is larger than any honest one.
+        Unpatchable: there is no such part, or it is larger than `PART_MAX`.
 
     """
     name = _entry(book, part)
@@ -75,19 +74,19 @@ def _entry(book: ZipFile, part: str) -> str | None:
     """The part's name in the zip, which may differ in letter case and slashes."""
     if part in book.NameToInfo:
         return part
-    wanted = _folded(part)
-    return next((name for name in book.namelist() if _folded(name) == wanted), None)
+    wanted = _fold_name(part)
+    return next((name for name in book.namelist() if _fold_name(name) == wanted), None)
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").casefold()
 
 
 def find_parts(book: ZipFile, tab: str | None) -> Parts:
-    """The parts of the worksheet called `tab`, or of the first one.
+    """The parts of the worksheet called `tab`, or of the first worksheet.
 
     Raises:
-        Unpatchable: they are not where they should be.
+        Unpatchable: a part is missing.
 
     """
     main = _first(book, "", "/officeDocument")
@@ -123,7 +122,7 @@ def _first(book: ZipFile, part: str, kind: str) -> str:
 
 
 def _relations(book: ZipFile, part: str) -> Iterator[_Relation]:
-    """The inner relations of a part; `""` is the package.  A target may begin with a slash."""
+    """The internal relations of a part; `""` is the package.  Targets may begin with a slash."""
     folder, name = posixpath.split(part.replace("\\", "/"))
     rels = posixpath.join(folder, "_rels", f"{name}.rels")
     if _entry(book, rels) is None:
@@ -137,7 +136,7 @@ def _relations(book: ZipFile, part: str) -> Iterator[_Relation]:
 
 
 def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str, str | None]:
-    """Where the sheet stands among all, its name, and the id of its part."""
+    """The index of the sheet, its name, and the relation id of its part."""
     for index, sheet in enumerate(workbook.iter("{*}sheet")):
         if tab is None or sheet.get("name") == tab:
             return index, sheet.get("name", ""), sheet.get(_R) or sheet.get(_R_STRICT)
@@ -145,7 +144,7 @@ def _sheet_id(workbook: etree._Element, tab: str | None) -> tuple[int, str, str 
 
 
 def columns_under_drawings(book: ZipFile, parts: Parts) -> int:
-    """How many columns, from A on, pictures reach over; new widths below would stretch them."""
+    """Columns from A on that drawings cover; new column widths would stretch these."""
     roots = (parse(read(book, drawing)) for drawing in parts.drawings)
     return max(
         (_anchor_reach(anchor) for root in roots for anchor in root.iter(*_ANCHORS)), default=0
@@ -153,11 +152,11 @@ def columns_under_drawings(book: ZipFile, parts: Parts) -> int:
 
 
 _ANCHORS: Final = ("{*}twoCellAnchor", "{*}oneCellAnchor", "{*}absoluteAnchor")
-"""Looked for at any depth: controls, slicers and newer charts stand in an AlternateContent."""
+"""Searched at any depth: controls, slicers and newer charts are in an AlternateContent."""
 
 
 _EMU_PER_COLUMN: Final = 609_600
-"""A column of the default width, 64 pixels, in the unit of drawings."""
+"""Width of a default column, 64 pixels, in the unit of drawings."""
 
 
 def _anchor_reach(anchor: etree._Element) -> int:
@@ -170,7 +169,7 @@ def _anchor_reach(anchor: etree._Element) -> int:
 
 _AFTER_DXFS: Final = ("tableStyles", "colors", "extLst")
 _TEXT_FORMAT: Final = "49"
-"""The built-in number format `@`: what is typed into the cell stays a text."""
+"""Id of the built-in number format `@`, text."""
 
 COLOURS: Final = {
     "problem": ("FFFFC7CE", "FF9C0006"),
@@ -178,21 +177,21 @@ COLOURS: Final = {
     "unsure": ("FFFFEB9C", "FF7F6000"),
     "idle": ("FFE7E6E6", "FF595959"),
 }
-"""Meaning → background and text, as ARGB; the pairs Excel calls bad, good and neutral, and grey."""
+"""Meaning → background and text colour, ARGB: Excel's bad, good and neutral, and grey."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Indices into the patched styles."""
+    """Indices of the formats in the patched styles."""
 
     text: int
-    """Of the cell format for result cells."""
+    """Index of the cell format for result cells."""
     colours: dict[str, int]
-    """Meaning → differential format for conditional formatting."""
+    """Meaning → index of the differential format for conditional formatting."""
 
 
 def extend(root: etree._Element) -> Added:
-    """Add what is missing to `root`, a parsed styles part; a second time it adds nothing.
+    """Add missing formats to `root`, a parsed styles part; a second call adds nothing.
 
     Raises:
         Unpatchable: the part has no cell formats.
@@ -235,14 +234,14 @@ def _dxf(root: etree._Element, background: str, text: str) -> etree._Element:
     pattern = etree.SubElement(
         etree.SubElement(dxf, _tag(root, "fill")), _tag(root, "patternFill"), patternType="solid"
     )
-    # Excel takes the background of a differential fill from bgColor, LibreOffice too.
+    # Excel and LibreOffice take the background of a differential fill from bgColor.
     etree.SubElement(pattern, _tag(root, "fgColor"), rgb=background)
     etree.SubElement(pattern, _tag(root, "bgColor"), rgb=background)
     return dxf
 
 
 def _index(parent: etree._Element, child: etree._Element) -> int:
-    """Where `child` stands in `parent`, appended unless an equal one is there."""
+    """The index of `child` in `parent`; appends it unless there is an equal one."""
     wanted = _shape(child)
     for index, other in enumerate(parent):
         if _shape(other) == wanted:
@@ -274,7 +273,7 @@ class Range:
 
     @classmethod
     def parse(cls, ref: str) -> Self | None:
-        """The block called `ref`; None for what is no plain block, such as whole columns.
+        """Parse `ref`; None if it is no plain block, such as whole columns.
 
         >>> Range.parse("A1:C5")
         Range(first_column=0, first_row=1, last_column=2, last_row=5)
@@ -286,9 +285,9 @@ class Range:
         return cls(column_index(left), int(top), column_index(right or left), int(bottom or top))
 
     def grown(self, header_row: int, columns: Collection[int]) -> Self:
-        """The block up to the last of the `columns` that follow it without a gap.
+        """The block extended over the `columns` that follow it without a gap.
 
-        Itself where its first row is not the header.
+        Unchanged if its first row is not the header.
         """
         last = self.last_column
         while self.first_row == header_row and last + 1 in columns:
@@ -296,13 +295,13 @@ class Range:
         return type(self)(self.first_column, self.first_row, last, self.last_row)
 
     def ref(self, mark: str = "") -> str:
-        """How a workbook spells it; `mark` is `$` within names."""
-        first = f"{mark}{letters(self.first_column)}{mark}{self.first_row}"
-        return f"{first}:{mark}{letters(self.last_column)}{mark}{self.last_row}"
+        """The reference as text; `mark` is `$` in defined names."""
+        first = f"{mark}{column_letters(self.first_column)}{mark}{self.first_row}"
+        return f"{first}:{mark}{column_letters(self.last_column)}{mark}{self.last_row}"
 
 
 def grow(element: etree._Element | None, header_row: int, columns: Collection[int]) -> bool:
-    """Let the `ref` of `element` reach over `columns`; whether that changed it."""
+    """Extend the `ref` of `element` over `columns`; return whether it changed."""
     old = None if element is None else Range.parse(element.get("ref", ""))
     if element is None or old is None:
         return False
@@ -315,7 +314,7 @@ def grow(element: etree._Element | None, header_row: int, columns: Collection[in
 def grow_filter_name(
     workbook: etree._Element, sheet: int, header_row: int, columns: Collection[int]
 ) -> bool:
-    """The hidden name under which Excel keeps the filter of the sheet at index `sheet`, grown."""
+    """Extend Excel's hidden name for the filter of sheet `sheet`; return whether it changed."""
     for name in workbook.iter("{*}definedName"):
         is_filter = name.get("name") == "_xlnm._FilterDatabase"
         if not is_filter or name.get("localSheetId") != str(sheet):
@@ -329,9 +328,9 @@ def grow_filter_name(
 
 
 def grow_table(table: etree._Element, header_row: int, columns: Mapping[int, str]) -> str | None:
-    """Add the result columns beside `table` to it; its name where it had to be left as it is.
+    """Add adjacent result columns to `table`; return its name if it could not be extended.
 
-    A query that fills a table would take the columns out again; below, totals belong to them.
+    A query that fills a table would remove the columns; with totals each column needs one.
     """
     area = Range.parse(table.get("ref", ""))
     held = table.find("{*}tableColumns")
@@ -364,7 +363,7 @@ def _may_grow(table: etree._Element, held: etree._Element, added: Collection[str
 
 
 _PLACE: Final = b"bulkcast:rows:7e1f0c52"
-"""Stands for the rows while they are away; not a thing a worksheet says."""
+"""Placeholder for the rows; no real worksheet contains it."""
 
 _AFTER_FORMATS: Final = frozenset({
     "dataValidations", "hyperlinks", "printOptions", "pageMargins", "pageSetup", "headerFooter",
@@ -372,11 +371,11 @@ _AFTER_FORMATS: Final = frozenset({
     "drawing", "drawingHF", "legacyDrawing", "legacyDrawingHF", "picture", "oleObjects", "controls",
     "webPublishItems", "tableParts", "extLst", "AlternateContent",
 })  # fmt: skip
-"""What follows conditional formats in a worksheet (ECMA-376, part 1, CT_Worksheet)."""
+"""Elements after conditional formats in a worksheet (ECMA-376, part 1, CT_Worksheet)."""
 
 
 _MERGED_MOST: Final = COLUMNS_MAX - len(FIELDS)
-"""Of a row that is merged to its end nothing can be shown; the others have their results."""
+"""Merged ranges that reach further leave no room for results and are ignored."""
 
 
 class Frame:
@@ -388,7 +387,7 @@ class Frame:
             raise Unpatchable("a worksheet that is not UTF-8")
 
     def halves(self) -> tuple[bytes, bytes]:
-        """The XML before and behind the rows."""
+        """The XML before and after the rows."""
         raw = etree.tostring(self._root, xml_declaration=True, encoding="UTF-8", standalone=True)
         head, found, tail = raw.partition(_PLACE)
         if not found or _PLACE in tail:
@@ -405,18 +404,15 @@ class Frame:
         return rows
 
     def stretch(self, columns: Collection[int], last_row: int) -> None:
-        """Make the recorded extent hold `columns` down to `last_row` at least.
-
-        Where no extent is recorded none is made.
-        """
+        """Extend the recorded dimension to `columns` and `last_row`, if there is one."""
         dimension = self._root.find("{*}dimension")
         if dimension is not None:
             recorded = re.search("[0-9]{1,7}$", dimension.get("ref", ""))
             last = max(last_row, int(recorded[0]) if recorded else 1)
-            dimension.set("ref", f"A1:{letters(max(columns))}{last}")
+            dimension.set("ref", f"A1:{column_letters(max(columns))}{last}")
 
     def widen(self, columns: Mapping[int, str]) -> None:
-        """Give result columns their widths, cutting them out of wider definitions."""
+        """Set the widths of result columns; wider column definitions are split."""
         cols = self._root.find("{*}cols")
         if cols is None:
             cols = etree.Element(self._tag("cols"))
@@ -429,9 +425,9 @@ class Frame:
         cols[:] = sorted(cols, key=lambda col: int(col.get("min", "0")))
 
     def reach(self, rows: Sequence[int], width: int) -> int:
-        """Columns up to the end of what is merged out of the first `width` ones in any of `rows`.
+        """Columns up to the end of merged ranges that begin in the first `width` ones.
 
-        What stands in a merged cell beyond its corner no program shows.  `rows` are sorted.
+        No program shows cells inside a merged range.  Only ranges in `rows`, sorted, count.
         """
         reach = width
         for area in self._merged():
@@ -447,13 +443,13 @@ class Frame:
                 yield area
 
     def stretch_filter(self, header_row: int, columns: Collection[int]) -> None:
-        """Let the sheet's filter reach over result columns that stand beside it."""
+        """Extend the sheet's filter over adjacent result columns."""
         grow(self._root.find("{*}autoFilter"), header_row, columns)
 
     def colour(self, area: Area, formats: Mapping[str, int]) -> None:
-        """Put our conditional formats behind the user's own, in place of an earlier run's."""
+        """Add our conditional formats after the user's own; remove those of an earlier run."""
         for old in self._root.findall("{*}conditionalFormatting"):
-            # A spreadsheet program puts rules of the same cells together, the user's among them.
+            # Spreadsheet programs group rules of the same cells, ours with the user's.
             for held in old.findall("{*}cfRule"):
                 if MARK in "".join(map(str, held.itertext())):
                     old.remove(held)
@@ -475,18 +471,18 @@ class Frame:
                 following.addprevious(made)
 
     def _last_priority(self) -> int:
-        """The weakest priority in use, those of newer kinds of rules included."""
+        """The highest priority number in use, including newer kinds of rules."""
         found = (rule.get("priority", "0") for rule in self._root.iter("{*}cfRule"))
         return max((int(p) for p in found), default=0)
 
 
 def _name(element: etree._Element) -> str:
-    """The element's name without its namespace; a comment has none."""
+    """The element's name without its namespace; empty for a comment."""
     return str(element.tag).rpartition("}")[2]
 
 
 def _cut_out(cols: etree._Element, number: int) -> None:
-    """Take column `number`, from 1, out of every definition that spans it."""
+    """Remove column `number`, from 1, from every column definition that includes it."""
     for col in list(cols):
         low, high = int(col.get("min", "0")), int(col.get("max", "0"))
         if not low <= number <= high:
@@ -505,17 +501,17 @@ _FORMULA_MAX: Final = 1 << 17
 """Bytes; a formula has at most 8,192 characters (Microsoft, Excel specifications and limits)."""
 
 _MOST: Final = COLUMNS_MAX - len(FIELDS)
-"""Behind what reaches further, such as `A:XFD`, nothing has room."""
+"""References that reach further, such as `A:XFD`, are ignored: no room is left after them."""
 
 _FORMULAS: Final = re.compile(
     rb"<(?:[\w.-]+:)?(f|formula[12]?|definedName|calculatedColumnFormula)"
     rb"(\s[^<>]*)?(?<!/)>([^<]+)</"
 )
 _OWN_NAME: Final = re.compile(rb'\sname\s*=\s*["\']_xlnm\.')
-"""Names a program keeps for itself: filters, print areas; no value hangs on them."""
+"""Built-in names such as filters and print areas; no value depends on them."""
 _SPREAD: Final = re.compile(rb'\sref\s*=\s*["\']([A-Z]{1,3})[0-9]+:([A-Z]{1,3})[0-9]+["\']')
 
-# Lengths are bounded, so that no formula made for it takes long.
+# Repetitions are bounded, so that no crafted formula takes long.
 _TEXT: Final = re.compile('"[^"]*"')
 _REFERENCE: Final = re.compile(
     r"(?<![\w.$!'\]])(?:(?P<tab>'(?:[^']|''){1,300}'|[^\s'!\"(),;:+*/^&=<>{}-][^\s'!\"(),;+*/^&=<>{}-]{0,300})!)?"
@@ -525,9 +521,9 @@ _REFERENCE: Final = re.compile(
 
 
 def columns_in(xml: bytes, tab: str, *, here: bool) -> int:
-    """Columns, from A on, up to the last one of the sheet `tab` that a formula in `xml` looks at.
+    """Columns up to the last one of the sheet `tab` that a formula in `xml` refers to.
 
-    `here` says that the formulas stand on that sheet, so that `B5` means a cell of it.
+    `here` says that the formulas are on that sheet, so that `B5` means a cell of it.
 
     >>> columns_in(b"<f>AVERAGE(B5:J5)</f>", "Classes", here=True)
     10
@@ -546,14 +542,14 @@ def _formula_reach(found: re.Match[bytes], tab: str, *, here: bool) -> int:
     formula = html.unescape(found[3].decode("utf-8", "replace"))
     reach = 0 if MARK in formula else columns_of(formula, tab, here=here)
     if reach and (spread := _SPREAD.search(attributes)):
-        # A formula that is shared by cells side by side looks further right from the last of them.
+        # The last cell that shares a formula refers further to the right.
         first, last = (column_index(letters.decode()) for letters in spread.groups())
         reach += last - first
     return reach if reach <= _MOST else 0
 
 
 def columns_of(formula: str, tab: str, *, here: bool) -> int:
-    """Columns up to the last one of the sheet `tab` that `formula` looks at.
+    """Columns up to the last one of the sheet `tab` that `formula` refers to.
 
     >>> columns_of("SUM('My ''tab'!B:J, LOG10(ZZ1))", "My 'tab", here=False)
     10
@@ -573,19 +569,19 @@ def _is_of(named: str | None, tab: str, *, here: bool) -> bool:
     if named is None:
         return here
     named = named.strip("'").replace("''", "'")
-    # `First:Last!B5` looks at every sheet between the two; which ones, their order tells.
+    # `First:Last!B5` refers to all sheets between the two, so it may include this one.
     return named.casefold() == tab.casefold() or (":" in named and "[" not in named)
 
 
 def columns_elsewhere(book: ZipFile, sheet: str, tab: str) -> int:
-    """The same for all of the workbook but the part `sheet`, which is that of `tab`."""
+    """Like `columns_in` for all parts of the workbook except `sheet`, the part of `tab`."""
     parts = (i.filename for i in book.infolist() if i.filename.lower().endswith(".xml"))
     chunks = (chunk for part in parts if part != sheet for chunk in _chunks(book, part))
     return max((columns_in(chunk, tab, here=False) for chunk in chunks if b"!" in chunk), default=0)
 
 
 def _chunks(book: ZipFile, part: str) -> Iterator[bytes]:
-    """The part piece by piece; what begins at the end of one is whole in the next."""
+    """The part in overlapping pieces, so that every formula is complete in one of them."""
     with book.open(part) as file:
         held = b""
         while read := file.read(_CHUNK):

@@ -1,21 +1,17 @@
-"""The seven result columns: names, places, texts, and the rules that colour them."""
+"""The seven result columns: names, positions, texts and conditional formats."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
 
-from bulkcast.catalogue import RESULT_PREFIX, Label
-from bulkcast.model import ResultRow, RowStatus
+from bulkcast.catalogue import RESULT_PREFIX, Label, is_result_column
+from bulkcast.model import ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
 """UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
-
-COLUMNS_MAX: Final = 16_384
-"""Columns of a worksheet; the last one is XFD."""
-ROWS_MAX: Final = 1_048_576
-"""Rows of a worksheet."""
 
 WIDTHS: Final = {
     "status": 18, "code": 22, "message": 72, "fix": 56, "attempts": 20, "time": 20, "run": 22,
@@ -45,8 +41,8 @@ MEANINGS: Final = {
     "time": Label("When", "时间"),
     "run": Label("Run", "批次"),
 }
-"""Field → its header in words.  The header itself is the same in both languages: programs read it,
-and so does the next run."""
+"""Field → explanation of its header.  The header itself is the same in both languages, because
+programs and the next run read it."""
 
 
 def title(field: str) -> str:
@@ -54,15 +50,10 @@ def title(field: str) -> str:
     return RESULT_PREFIX + field
 
 
-def is_ours(header: str) -> bool:
-    """Whether `header` is that of a column an earlier run has written."""
-    return header.strip().casefold().startswith(RESULT_PREFIX)
-
-
 def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
-    """Index of column → field: where an earlier run left it, otherwise from `first_free` on.
+    """Column index → field: the columns of an earlier run, others from `first_free` on.
 
-    A field whose header stands there twice is written twice, so that no stale value stays.
+    A field with two columns is written twice, so that no stale value remains.
 
     >>> sorted(place(["id", "bulkcast_status"], 2).items())[:2]
     [(1, 'status'), (2, 'code')]
@@ -75,17 +66,17 @@ def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
 
 
 def texts(result: ResultRow | None) -> dict[str, str]:
-    """Field → what stands in its cell; all empty for a row that has no result."""
+    """Field → text of its cell; all empty for a row without a result."""
     if result is None:
         return dict.fromkeys(FIELDS, "")
     return {field: text(result) for field, text in _TEXTS.items()}
 
 
 def storable(text: str) -> str:
-    r"""`text` as a workbook can store it: what XML may not hold made visible, and not too long.
+    r"""`text` as a workbook can store it: characters forbidden in XML made visible, length limited.
 
-    openpyxl writes U+FFFE or a lone surrogate into a file that nothing opens again; so nothing of
-    the kind reaches a file.  Sources: XML 1.0, production 2 (Char).
+    openpyxl would write U+FFFE or a lone surrogate into a file that no program opens.  Source:
+    XML 1.0, production 2 (Char).
 
     >>> storable("a\x00b\ud800\ufffe")
     'a␀b\\ud800\\ufffe'
@@ -96,8 +87,8 @@ def storable(text: str) -> str:
 def writable(text: str) -> str:
     r"""A user's `text` for XlsxWriter, which spells control characters as Excel does (`_x0007_`).
 
-    What has no such spelling becomes U+001A, the character for what could not be kept, so that a
-    reader which refused the text refuses it still.
+    Characters without such a spelling become U+001A (substitute), so that the loader still refuses
+    the text.
 
     >>> writable("a\x07b\ud800")
     'a\x07b\x1a'
@@ -117,7 +108,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def cut(text: str) -> str:
-    """`text`, or as much of it as a cell holds with an ellipsis at its end."""
+    """`text`, shortened with an ellipsis if a cell cannot hold it."""
     if len(text) * 2 <= CELL_MAX or _units(text) <= CELL_MAX:
         return text
     kept = text.encode("utf-16-le")[: 2 * (CELL_MAX - 1)].decode("utf-16-le", "ignore")
@@ -128,18 +119,9 @@ def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def letters(index: int) -> str:
-    """A column's letters, counted from 0.
-
-    >>> letters(0), letters(25), letters(26), letters(16383)
-    ('A', 'Z', 'AA', 'XFD')
-    """
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(65 + rest) + name
-    return name
+def text_width(text: str) -> int:
+    """Width in characters of a fixed-width font; a Chinese character counts two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 @lru_cache(maxsize=1024)
@@ -158,7 +140,7 @@ def column_index(address: str) -> int:
 
 
 MARK: Final = 'N("bulkcast")=0'
-"""Always true; stands in every rule of ours, so that the next result can take it out again."""
+"""Always true; part of all our rules, so that the next result can find and remove them."""
 
 _MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
     "good": (RowStatus.APPLIED, RowStatus.UNCHANGED),
@@ -170,7 +152,7 @@ _MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Where a result's rules reach: columns counted from 0, rows as a spreadsheet shows them."""
+    """The cells of a result's rules: columns from 0, rows as a spreadsheet shows them."""
 
     header_row: int
     last_row: int
@@ -182,9 +164,9 @@ class Area:
     def of(
         cls, headers: Sequence[str], columns: Mapping[int, str], header_row: int, last_row: int
     ) -> Self:
-        """Of a sheet with these `headers`, whose result columns are `columns`."""
+        """The area of a sheet with these `headers` and result `columns`."""
         at = {field: index for index, field in columns.items()}
-        users = (i for i, header in enumerate(headers) if header and not is_ours(header))
+        users = (i for i, header in enumerate(headers) if header and not is_result_column(header))
         return cls(
             header_row=header_row,
             last_row=last_row,
@@ -196,7 +178,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class ColourRule:
-    """One conditional format: the cells, the condition, and the colour by its meaning."""
+    """One conditional format: cells, condition, and the meaning that gives the colour."""
 
     cells: str
     formula: str
@@ -204,18 +186,18 @@ class ColourRule:
 
 
 def rules(area: Area) -> Iterator[ColourRule]:
-    """One rule that marks the cells a message names, and one for each colour of a status.
+    """One rule for the cells that a message names, and one for each colour of a status.
 
-    In a row that succeeded a message may name a column too, in a warning: nothing is marked there.
-    A message names a column as `i18n.short_header` does: `[Web live] …`.
+    Rows that succeeded are not marked, though a warning may name a column.  Messages name columns
+    by `i18n.short_header`: `[Web live] …`.
     """
     first = area.header_row + 1
     if area.last_row < first:
         return
     if area.user_columns:
-        cells = f"A{first}:{letters(area.user_columns - 1)}{area.last_row}"
+        cells = f"A{first}:{column_letters(area.user_columns - 1)}{area.last_row}"
         yield ColourRule(cells, _names_column(area), "problem")
-    status = letters(area.status)
+    status = column_letters(area.status)
     for meaning in _MEANINGS:
         formula = f"AND({MARK},{_means(area, meaning)})"
         yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
@@ -223,13 +205,16 @@ def rules(area: Area) -> Iterator[ColourRule]:
 
 def _means(area: Area, meaning: str) -> str:
     """The condition that a row's status is one of `meaning`."""
-    cell = f"${letters(area.status)}{area.header_row + 1}"
+    cell = f"${column_letters(area.status)}{area.header_row + 1}"
     is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
     return f"OR({is_one})"
 
 
 def _names_column(area: Area) -> str:
-    header, message = f"A${area.header_row}", f"${letters(area.message)}{area.header_row + 1}"
+    header, message = (
+        f"A${area.header_row}",
+        f"${column_letters(area.message)}{area.header_row + 1}",
+    )
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
     without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
     name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'

@@ -1,4 +1,4 @@
-"""A run in numbers: how many rows ended how, when, and why others failed."""
+"""A run in numbers: how and when rows ended, and why some failed."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,27 +12,27 @@ SLOTS_MOST: Final = 60
 _STEPS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400,
 )  # fmt: skip
-"""Lengths of a slot that a reader can count with."""
+"""Lengths of a slot, seconds: round numbers for the reader."""
 
 _GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Rows that ended alike, for the same reason."""
+    """Rows with the same status and reason."""
 
     status: RowStatus
     code: str
     rows: tuple[int, ...]
     """In sheet order."""
     message: Label
-    """What is said of the first of them."""
+    """The message of the first row."""
     fix: Label
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A stretch of time, and the rows that ended in it."""
+    """An interval of time, and the rows that ended in it."""
 
     begins: float
     counts: Mapping[RowStatus, int]
@@ -40,7 +40,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """When rows ended; slots of equal length without a gap."""
+    """When rows ended, in consecutive slots of equal length."""
 
     slot_s: int
     slots: tuple[Bucket, ...]
@@ -53,7 +53,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run, counted."""
+    """A run in numbers."""
 
     run: str
     sheet: str
@@ -73,9 +73,9 @@ class RunSummary:
     stopped: Label | None
     """Why it ended early."""
     purged_at: float | None = None
-    """When what its rows held was taken away; how they ended is left, without words."""
+    """When its row contents were erased; only how the rows ended is left."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Setting → how the sheet's header calls it."""
+    """Setting → its name in the sheet's header."""
 
     @property
     def rows(self) -> int:
@@ -84,9 +84,9 @@ class RunSummary:
 
 
 def causes(english: Iterable[ResultRow], chinese: Iterable[ResultRow]) -> tuple[FailureGroup, ...]:
-    """The rows that did not succeed by why, told in both languages; the most frequent first.
+    """The rows that did not succeed, grouped by reason, in both languages; largest group first.
 
-    What is wrong in one column is mended otherwise than the same in another.
+    The same problem in different columns makes different groups, since the fixes differ.
     """
     grouped: dict[tuple[RowStatus, str, str], list[tuple[ResultRow, ResultRow]]] = {}
     for pair in zip(english, chinese, strict=True):
@@ -98,7 +98,7 @@ def causes(english: Iterable[ResultRow], chinese: Iterable[ResultRow]) -> tuple[
 
 
 def _column(row: ResultRow) -> str:
-    """The column that the row's code is about, where it is about one."""
+    """The column of the issue behind the row's code; empty if there is none."""
     return next((i.column for i in row.issues if i.code == row.code and i.column), "")
 
 
@@ -126,14 +126,14 @@ def timeline(ended: Iterable[tuple[float, RowStatus]]) -> Timeline:
     counted: dict[int, Counter[RowStatus]] = {}
     for at, status in moments:
         counted.setdefault(int(at // slot_s), Counter())[status] += 1
-    # A run that was resumed after months has no more slots than fit: the gap is cut short.
+    # For a run resumed after months only slots with rows are shown.
     numbers = range(int(first // slot_s), int(last // slot_s) + 1)
     shown = numbers if len(numbers) <= SLOTS_MOST else sorted(counted)[:SLOTS_MOST]
     return Timeline(slot_s, tuple(Bucket(n * slot_s, counted.get(n, Counter())) for n in shown))
 
 
 def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
-    """The first `most` stretches of ascending row numbers, and how many rows are beyond.
+    """The first `most` ranges of ascending row numbers, and the number of remaining rows.
 
     >>> ranges([5, 6, 7, 9, 12, 13], 2)
     ('5-7, 9', 2)
@@ -150,10 +150,10 @@ def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Crosstab:
-    """How many rows of each status there are for each value of a column."""
+    """Number of rows of each status for each value of a column."""
 
     column: str
     statuses: tuple[RowStatus, ...]
-    """Those that occur, in their fixed order."""
+    """The statuses that occur, in their fixed order."""
     counts: tuple[tuple[str, tuple[int, ...]], ...]
     """Value → count for each of `statuses`; values in the order of their first row."""

@@ -1,4 +1,4 @@
-"""The sample term as `demo` uses it: its dates kept in the future, its wrong cells mended."""
+"""Prepares the sample term for `demo`: moves its dates to the future, corrects wrong cells."""
 
 import csv
 from collections.abc import Iterator
@@ -15,13 +15,12 @@ _WEEK: Final = timedelta(weeks=1)
 
 
 def lay_out(source: Path, target: Path, endpoint: Endpoint, *, now: datetime) -> int:
-    """Copy the workbook `source` with its classes in the future; by how many weeks they moved.
+    """Copy the workbook `source` with its classes in the future; return the weeks they moved.
 
-    Whole weeks, so that a Monday's class stays a Monday's.  `now` is local to the sheet, without a
-    zone, as its cells are.
+    Whole weeks, so that weekdays stay.  `now` is local to the sheet, without a zone.
     """
     book = load_workbook(source)
-    moments = list(_moments(book.active, endpoint))
+    moments = list(_start_times(book.active, endpoint))
     first = min((cell.value for cell in moments), default=now + _AHEAD)
     weeks = max(0, -((first - now - _AHEAD) // _WEEK))
     for cell in moments:
@@ -30,7 +29,7 @@ def lay_out(source: Path, target: Path, endpoint: Endpoint, *, now: datetime) ->
     return weeks
 
 
-def _moments(tab: Any, endpoint: Endpoint) -> Iterator[Any]:
+def _start_times(tab: Any, endpoint: Endpoint) -> Iterator[Any]:
     for column in tab.iter_cols():
         setting = endpoint.column_for(str(column[0].value or ""))
         if setting is not None and isinstance(setting.kind, MomentKind):
@@ -38,10 +37,10 @@ def _moments(tab: Any, endpoint: Endpoint) -> Iterator[Any]:
 
 
 def mend(results: Path, table: Path, target: Path, endpoint: Endpoint, *, weeks: int) -> int:
-    """Write the workbook `results` to `target` with the cells of `table` put right; how many rows.
+    """Write the workbook `results` to `target` with the cells in `table` corrected.
 
-    `table` is a csv of row, column (a key of the endpoint) and value; `weeks` is what `lay_out`
-    moved the classes by.
+    `table` is a csv of row, column (a key of the endpoint) and value; `weeks` is the result of
+    `lay_out`.  Returns the number of corrected rows.
     """
     book = load_workbook(results)
     tab: Any = book.active
@@ -61,7 +60,7 @@ def mend(results: Path, table: Path, target: Path, endpoint: Endpoint, *, weeks:
 
 
 def _value(text: str, kind: object, weeks: int) -> str | datetime | None:
-    """A cell's value; empty for a blank cell."""
+    """A cell's value; None for a blank cell."""
     if isinstance(kind, MomentKind):
         return datetime.fromisoformat(text) + weeks * _WEEK
     return text or None

@@ -1,8 +1,7 @@
-"""The workbook to fill in, drawn from the table; takes over the rows of an old sheet."""
+"""Writes the workbook to fill in, also with the rows of an old sheet."""
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,13 +24,14 @@ from bulkcast.catalogue import (
     Role,
     Setting,
     TextKind,
+    is_result_column,
 )
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import LOCKS, blank_said, values_said
 from bulkcast.i18n import marked
-from bulkcast.model import Cell, FlaggedCell, RawRow, Sheet, Text
+from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, RawRow, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import is_ours, letters, writable
+from bulkcast.reporter.result_columns import text_width, writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +40,19 @@ class TemplateColumn:
 
     key: str
     header: str
-    """Both languages, the reader's own above, so that either half and both name the column."""
+    """Both languages, the reader's first."""
     width: int
     """In characters, as spreadsheets count column widths."""
     note: str
-    """What the header's note says."""
+    """Text of the header's note."""
     prompt: str
-    """What a chosen cell says, at most 255 characters."""
+    """Prompt shown at a selected cell, at most 255 characters."""
     words: tuple[str, ...] = ()
-    """The drop-down's words; empty where any value may be typed."""
+    """The drop-down's words; empty if any value may be typed."""
     list_name: str = ""
     """The defined name of the drop-down's list; equal lists share one."""
     number_format: str = "General"
-    """`@` keeps what is typed as text."""
+    """`@` is text."""
     role: Role = Role.SETTING
 
 
@@ -65,7 +65,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
     mark = " *" if s.role is Role.TARGET else ""
     choices = s.kind.choices if isinstance(s.kind, ChoiceKind) else ()
     words = tuple(c.label.pair(lang) for c in choices)
-    longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(_wide, words), 0)
+    longest = max(len(s.label.en) + len(mark), 2 * len(s.label.zh), *map(text_width, words), 0)
     first, second = s.label.ordered(lang)
     return TemplateColumn(
         key=s.key,
@@ -92,11 +92,6 @@ _FORMATS: Final[Mapping[type[Kind], str]] = {
 }  # fmt: skip
 
 
-def _wide(text: str) -> int:
-    """The text's width in characters; a Chinese one is two wide."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
 def _note(s: Setting, lang: str) -> str:
     values = Label("Values", "取值").say(lang)
     lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
@@ -105,17 +100,17 @@ def _note(s: Setting, lang: str) -> str:
 
 
 _TYPED_AS_TEXT: Final = (IdKind, IdListKind, ChoiceKind, IntegerKind)
-"""Kinds whose numbers are only digits: no text of them hides what was wrong."""
+"""Kinds whose integers can be written as text without hiding a problem."""
 
 Value = str | int | float | bool | datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a template takes over from a sheet."""
+    """Headers and rows that a template takes over from a sheet."""
 
     own_headers: tuple[str, ...] = ()
-    """Of the columns that name no setting; they stand behind the template's own."""
+    """Headers of columns that name no setting; they follow the template's own."""
     rows: tuple[tuple[Value | None, ...], ...] = ()
     """A value for each column of the template, then for each of `own_headers`."""
     remarks: tuple[Text, ...] = ()
@@ -138,7 +133,7 @@ def carry(sheet: Sheet, endpoint: Endpoint) -> Carried:
 
 
 def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
-    """Key → the first column that names it; a second one is carried as a column of the user's."""
+    """Key → the first column that names it; a second one becomes a column of the user's own."""
     places: dict[str, int] = {}
     for index, header in enumerate(headers):
         column = endpoint.column_for(header)
@@ -148,22 +143,22 @@ def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
 
 
 def _others(sheet: Sheet) -> Iterator[int]:
-    """The user's columns; those without a header only where they hold anything."""
+    """The user's columns; those without a header only if they have values."""
     for index, header in enumerate(sheet.headers):
         filled = header.strip() or any(row.cells[index] not in (None, "") for row in sheet.rows)
-        if filled and not is_ours(header):
+        if filled and not is_result_column(header):
             yield index
 
 
 def value(cell: Cell, kind: Kind | None) -> Value | None:
-    """The cell as it is written into a column of `kind`, or of the user's own for None.
+    """The value to write for a cell in a column of `kind`, or in a user's column for None.
 
     >>> from bulkcast.catalogue import TextKind
     >>> value(25096094, IdKind()), value(1.2345678901234568e17, IdKind()), value(123, TextKind())
     ('25096094', 1.2345678901234568e+17, 123)
     """
     if isinstance(cell, FlaggedCell):
-        # A number too wide for its column is whole all the same; of others, what is seen counts.
+        # A number too wide for its column is stored completely; else the shown text counts.
         return value(cell.value if cell.code == "id.display_shortened" else cell.shown, kind)
     if isinstance(cell, str):
         return writable(cell) or None
@@ -182,19 +177,16 @@ def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
 
 
 SCHEMA_VERSION: Final = "1"
-"""Of the workbook's build; raised when a reader would have to know."""
+"""Version of the template's structure; increased when readers must distinguish it."""
 
 _CREATED: Final = datetime(2026, 11, 23, tzinfo=UTC).replace(tzinfo=None)
 """Fixed, so that the same table gives the same file."""
 
 _ROWS: Final = 20_001
-"""The last row that filter and colours reach, unless more are carried over; a term is below it."""
-
-_LAST_ROW: Final = 1_048_576
-"""Of a worksheet; drop-downs, formats and hints reach down to it, and cost nothing there."""
+"""Last row of filter and colours, unless more rows are taken over; a term has fewer."""
 
 _OWN_WIDTH: Final = 20
-"""Of a column that was carried over, in characters."""
+"""Width of a user's column, in characters."""
 
 _COMPARED_ROWS: Final = 2_001
 """The last row whose ids are compared with each other; the comparison is quadratic."""
@@ -216,7 +208,7 @@ def write_template(
 ) -> Written:
     """Write the workbook to fill in to `target`; notes and instructions are in `lang`.
 
-    The rows of `filled_from` stand in it already, under the columns they belong to.
+    It contains the rows of `filled_from`, each value under its column.
 
     Raises:
         CannotStart: `target` exists and may not be replaced, cannot be written, or is no .xlsx.
@@ -261,10 +253,10 @@ def _write_classes(
         tab.write_string(0, index, header, _header_format(book, Role.CONTEXT))
     for row, values in enumerate(carried.rows, start=1):
         _write_row(tab, row, values)
-    last = letters(len(columns) - 1)
-    ids = [letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
+    last = column_letters(len(columns) - 1)
+    ids = [column_letters(i) for i, c in enumerate(columns) if c.role is Role.TARGET]
     _mark_ids(book, tab, ids, last, last_row)
-    tab.ignore_errors({"number_stored_as_text": f"A1:{letters(width - 1)}{_LAST_ROW}"})
+    tab.ignore_errors({"number_stored_as_text": f"A1:{column_letters(width - 1)}{ROWS_MAX}"})
     tab.freeze_panes(1, len(ids))
     tab.autofilter(0, 0, last_row - 1, width - 1)
     tab.set_landscape()
@@ -277,7 +269,7 @@ def _write_classes(
 
 
 def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
-    """Each value as what it is: a text that begins with = stays one."""
+    """Write each value by its type; a text that begins with = stays a text."""
     for index, value in enumerate(values):
         match value:
             case None:
@@ -286,7 +278,7 @@ def _write_row(tab: Any, row: int, values: Iterable[Value | None]) -> None:
                 tab.write_boolean(row, index, value)
             case int() | float() if math.isfinite(value):
                 tab.write_number(row, index, value)
-            # A workbook's days begin in 1900; earlier ones are kept as they read.
+            # A workbook's dates begin in 1900; earlier ones become texts.
             case datetime() if value.year >= 1900:
                 tab.write_datetime(row, index, value)
             case _:
@@ -304,13 +296,13 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> No
     if column.words:
         rule = {"validate": "list", "source": f"={column.list_name}"}
     title = column.header.partition("\n")[0][:32]
-    tab.data_validation(1, index, _LAST_ROW - 1, index, rule | {
+    tab.data_validation(1, index, ROWS_MAX - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
-        "error_title": title, "error_message": _listed(column.words),
+        "error_title": title, "error_message": _join_words(column.words),
     })  # fmt: skip
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return " / ".join(words)[:255]
 
 
@@ -322,7 +314,7 @@ def _header_format(book: Any, role: Role) -> Any:
 
 
 def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str, last_row: int) -> None:
-    """Red: an id that is none, or a row that sets something for no classroom.  Amber: twice."""
+    """Red for an invalid id or a row without a classroom, amber for a repeated id."""
     red = book.add_format({"bg_color": "#FFC7CE", "font_color": "#9C0006"})
     amber = book.add_format({"bg_color": "#FFEB9C", "font_color": "#7F6000"})
     blank = ",".join(f'${column}2=""' for column in ids)
@@ -345,29 +337,28 @@ def _mark_ids(book: Any, tab: Any, ids: Sequence[str], last: str, last_row: int)
         })  # fmt: skip
 
 
-# ------------------------------------------------------------------ behind it
+# ------------------------------------------------------------------ hidden worksheets
 
 
 def _write_lists(book: Any, tab: Any, columns: Sequence[TemplateColumn]) -> None:
-    """The drop-downs' words, one list a column, each under a name.
+    """Write the drop-downs' words, one list per column, each with a defined name.
 
-    A name, because Excel moves a direct reference to another sheet into an extension that other
-    programs delete.
+    Excel moves a direct reference to another sheet into an extension that other programs delete.
     """
     lists = {c.list_name: c.words for c in columns if c.words}
     for index, (name, words) in enumerate(lists.items()):
         tab.write_column(0, index, words)
-        column = letters(index)
+        column = column_letters(index)
         book.define_name(name, f"={_LISTS}!${column}$1:${column}${len(words)}")
     tab.hide()
 
 
 def _write_keys(tab: Any, columns: Sequence[TemplateColumn]) -> None:
-    """What a program needs to know the workbook again, whatever became of its headers."""
+    """Write the keys of the columns, so that a program can recognise the workbook later."""
     tab.write_row(0, 0, ("bulkcast.schema", SCHEMA_VERSION))
     tab.write_row(1, 0, ("key", "column", "header"))
     for index, column in enumerate(columns):
-        tab.write_row(index + 2, 0, (column.key, letters(index), column.header))
+        tab.write_row(index + 2, 0, (column.key, column_letters(index), column.header))
     tab.very_hidden()
 
 
@@ -410,7 +401,7 @@ _READ_ME_WIDTHS: Final = (34, 30, 84)
 
 
 def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
-    """One page of what to know; row heights are set, since LibreOffice does not grow them."""
+    """Write the instructions; row heights are set, since LibreOffice does not adjust them."""
     title = book.add_format({"bold": True, "font_size": 16, "font_color": _DARK})
     plain = book.add_format({"text_wrap": True, "valign": "vcenter"})
     for index, width in enumerate(_READ_ME_WIDTHS):

@@ -1,4 +1,4 @@
-"""Result sheets as xlsx and xlsm: cells added inside the user's own workbook."""
+"""Writes result sheets as xlsx and xlsm: adds cells to the user's own workbook."""
 
 import html
 import re
@@ -14,9 +14,10 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from lxml import etree
 
+from bulkcast.catalogue import is_result_column
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import COLUMNS_MAX, Layout, ResultRow, Text, column_letters
 from bulkcast.reporter import xlsx_resaver
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.ooxml import (
@@ -35,12 +36,9 @@ from bulkcast.reporter.ooxml import (
     read,
 )
 from bulkcast.reporter.result_columns import (
-    COLUMNS_MAX,
     FIELDS,
     Area,
     column_index,
-    is_ours,
-    letters,
     place,
     storable,
     texts,
@@ -49,22 +47,22 @@ from bulkcast.reporter.result_columns import (
 
 _ROW: Final = "\x00"
 _TIME: Final = "\x01"
-"""Stand for what is filled in; no XML may hold either, so no text does."""
+"""Placeholders in templates of cells; XML forbids both characters, so no text has them."""
 
 _DISTINCT_MAX: Final = 4096
-"""Outcomes kept ready; a term has a few dozen."""
+"""Outcomes whose cells are cached; a term has a few dozen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The cells of one outcome, not yet of a row."""
+    """The cells of one outcome, with placeholders for row and time."""
 
     by_column: Mapping[int, bytes]
-    """Column, from 0 → its cell; empty where nothing is said."""
+    """Column, from 0 → its cell; empty bytes for a blank one."""
     first: int
     """The leftmost of the columns."""
     joined: bytes
-    """All of them in order."""
+    """All cells in order."""
 
 
 class Added(NamedTuple):
@@ -75,86 +73,88 @@ class Added(NamedTuple):
     time: bytes
 
     def joined(self) -> bytes:
-        """All of them in order."""
-        return self._filled(self.template.joined)
+        """All cells in order."""
+        return self._fill(self.template.joined)
 
     def by_column(self) -> dict[int, bytes]:
-        """Column → cell, `b""` for none."""
-        return {i: self._filled(cell) for i, cell in self.template.by_column.items()}
+        """Column → cell; `b""` for a blank one."""
+        return {i: self._fill(cell) for i, cell in self.template.by_column.items()}
 
-    def _filled(self, cell: bytes) -> bytes:
+    def _fill(self, cell: bytes) -> bytes:
         return cell.replace(b"\x00", self.row).replace(b"\x01", self.time)
 
 
 class ResultCells:
-    """What every row of one result gets; `prefix` is how the sheet spells the namespace."""
+    """Makes the result cells of rows; `prefix` is the sheet's namespace prefix."""
 
     def __init__(self, prefix: str, columns: Mapping[int, str], text_style: int) -> None:
         self._prefix = prefix
         self._columns = columns
         self._style = f' s="{text_style}"'
-        self._template = lru_cache(maxsize=_DISTINCT_MAX)(self._made)
+        self._template = lru_cache(maxsize=_DISTINCT_MAX)(self._make_template)
 
     def titles(self, row: int, style: str | None) -> Added:
-        """The headers, in the format of index `style`."""
+        """The headers, in the format with index `style`."""
         held = f' s="{style}"' if style else ""
         cells = {i: self._text(i, held, escaped(title(f))) for i, f in self._columns.items()}
-        return Added(_together(cells), b"%d" % row, b"")
+        return Added(_join_cells(cells), b"%d" % row, b"")
 
     def of(self, row: int, result: ResultRow | None) -> Added:
-        """The cells of row `row`; all empty without a result."""
+        """The cells of row `row`; all blank without a result."""
         if result is None:
             return Added(self._template(None), b"%d" % row, b"")
         r = result
         alike = (r.status, r.code, r.message, r.fix, r.attempts, r.run, bool(r.time))
         return Added(self._template(alike), b"%d" % row, escaped(r.time).encode())
 
-    def _made(self, alike: tuple[object, ...] | None) -> Template:
+    def _make_template(self, alike: tuple[object, ...] | None) -> Template:
         said = texts(None)
         if alike is not None:
             *fields, timed = alike
             keys = ("status", "code", "message", "fix", "attempts", "run")
             said |= {key: escaped(str(f)) for key, f in zip(keys, fields, strict=True)}
             said["time"] = _TIME if timed else ""
-        return _together({i: self._cell(i, f, said[f]) for i, f in self._columns.items()})
+        return _join_cells({i: self._cell(i, f, said[f]) for i, f in self._columns.items()})
 
     def _cell(self, column: int, field: str, escaped_text: str) -> bytes:
         if field != "attempts" or not escaped_text:
             return self._text(column, self._style, escaped_text)
         p = self._prefix
-        return f'<{p}c r="{letters(column)}{_ROW}"><{p}v>{escaped_text}</{p}v></{p}c>'.encode()
+        return (
+            f'<{p}c r="{column_letters(column)}{_ROW}"><{p}v>{escaped_text}</{p}v></{p}c>'.encode()
+        )
 
     def _text(self, column: int, style: str, escaped_text: str) -> bytes:
-        """A text, whatever it looks like; nothing for an empty one."""
+        """A text cell; empty bytes for an empty text."""
         if not escaped_text:
             return b""
         p = self._prefix
         return (
-            f'<{p}c r="{letters(column)}{_ROW}"{style} t="inlineStr"><{p}is>'
+            f'<{p}c r="{column_letters(column)}{_ROW}"{style} t="inlineStr"><{p}is>'
             f'<{p}t xml:space="preserve">{escaped_text}</{p}t></{p}is></{p}c>'
         ).encode()
 
 
-def _together(cells: Mapping[int, bytes]) -> Template:
+def _join_cells(cells: Mapping[int, bytes]) -> Template:
     return Template(cells, min(cells), b"".join(cells[column] for column in sorted(cells)))
 
 
 @lru_cache(maxsize=_DISTINCT_MAX)
 def escaped(text: str) -> str:
-    """For a text node; `_x0041_` would be read as an `A` (ECMA-376, part 1, ST_Xstring).
+    """Escape a text for XML; `_x0041_` would be read as an `A` (ECMA-376, part 1, ST_Xstring).
 
     >>> escaped("a<b _x0041_")
     'a&lt;b _x005F_x0041_'
     """
-    return html.escape(_LOOKS_ESCAPED.sub("_x005F_", storable(text)), quote=False)
+    return html.escape(_ESCAPE_LIKE.sub("_x005F_", storable(text)), quote=False)
 
 
-_LOOKS_ESCAPED: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+_ESCAPE_LIKE: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 
 
 _CHUNK: Final = 1 << 20
 _TAG_MAX: Final = 1 << 16
-"""Bytes within which a row's tag ends; beyond them what stands there is no row."""
+"""Bytes within which a row's tag must end; otherwise it is no row."""
 
 _ATTRIBUTES: Final = rb"""((?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(/?)>"""
 _SPACE: Final = re.compile(rb"\s*")
@@ -165,7 +165,7 @@ _STYLE: Final = re.compile(rb"""\ss\s*=\s*["']([0-9]+)["']""")
 
 
 class Row(NamedTuple):
-    """One row element: its number, its attributes and what is between its tags, as stored."""
+    """One row element: its number, and its attributes and content as stored."""
 
     number: int
     attributes: bytes
@@ -174,16 +174,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CellXml:
-    """One cell element, and the column, from 0, it stands in."""
+    """One cell element and its column, from 0."""
 
     column: int
     raw: bytes
     end: int
-    """Where it ends in its row's body."""
+    """Position of its end in the row's body."""
 
     @property
     def valued(self) -> bool:
-        """Whether anything but a format is stored in it."""
+        """Whether it stores more than a format."""
         return any(mark in self.raw for mark in (b"v>", b"is>", b"f>", b"<f "))
 
     @property
@@ -194,7 +194,7 @@ class CellXml:
 
 
 class Grammar:
-    """How rows and cells are spelled under one namespace prefix (`x:` or none)."""
+    """Reads and writes rows and cells with one namespace prefix (`x:` or none)."""
 
     def __init__(self, prefix: str) -> None:
         name = prefix.encode()
@@ -210,7 +210,7 @@ class Grammar:
         self._usual_cell = re.compile(self._cell_open + rb' r="([A-Z]{1,3})[0-9]{1,7}"')
 
     def cells(self, row: Row) -> list[CellXml]:
-        """Every cell of the row, in order; one without an address gets the one it implies."""
+        """Every cell of the row, in order; cells without an address get one."""
         found: list[CellXml] = []
         at = column = 0
         while tag := self._cell_tag.match(row.body, _space_end(row.body, at)):
@@ -219,14 +219,14 @@ class Grammar:
             if ref := _CELL_REF.search(tag[1]):
                 column = column_index(ref[1].decode())
             else:
-                address = f' r="{letters(column)}{row.number}"'.encode()
+                address = f' r="{column_letters(column)}{row.number}"'.encode()
                 raw = self._cell_open + address + raw[len(self._cell_open) :]
             found.append(CellXml(column, raw, at))
             column += 1
         return found
 
     def last_cell(self, row: Row) -> CellXml | None:
-        """The row's last cell, found from its end; the others are looked at only if need be."""
+        """The row's last cell; usually found from the end without parsing the others."""
         body = row.body
         start = body.rfind(self._cell_open + b" ")
         usual = self._usual_cell.match(body, start) if start >= 0 else None
@@ -245,7 +245,7 @@ class Grammar:
     def render(self, row: Row, added: Added, last: CellXml | None) -> bytes:
         """The row, whose last cell is `last`, with the cells `added`.
 
-        An empty one takes the old cell away.
+        A blank one removes the old cell.
         """
         if last is None or last.column < added.template.first:
             end = last.end if last else 0
@@ -261,12 +261,12 @@ class Grammar:
         return b"".join(cells[column] for column in sorted(cells)) + row.body[old[-1].end :]
 
     def untouched(self, row: Row) -> bytes:
-        """The row as it was."""
+        """The row as stored."""
         return b"".join((self.row_open, row.attributes, b">", row.body, self.row_close))
 
 
 def _hides_tags(body: bytes) -> bool:
-    """Whether there are comments, CDATA or instructions; single bytes are looked for far faster."""
+    """Whether there are comments, CDATA or instructions; searching single bytes first is faster."""
     return (b"!" in body and b"<!" in body) or (b"?" in body and b"<?" in body)
 
 
@@ -276,10 +276,10 @@ def _space_end(text: bytes, at: int) -> int:
 
 
 class Readable(Protocol):
-    """What a sheet's XML comes from."""
+    """A source of a sheet's XML."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, at most `size`; none at the end."""
+        """The next bytes, at most `size`; empty at the end."""
         ...
 
 
@@ -296,7 +296,7 @@ class RowStream:
         self._buffer = b""
         self._at = 0
         self.tail = b""
-        """From the end tag of the rows on; there once `rows()` is exhausted."""
+        """The XML from the end tag of the rows on; set once `rows()` is exhausted."""
         self.head, prefix = self._read_head()
         self.grammar = Grammar(prefix)
 
@@ -311,7 +311,7 @@ class RowStream:
         return self._buffer[: found.end()], found[1].decode()
 
     def _more(self) -> bool:
-        """Read on, dropping what has been passed; whether there was anything left."""
+        """Read more, dropping consumed bytes; return whether there was anything left."""
         chunk = self._file.read(_CHUNK)
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
@@ -320,7 +320,7 @@ class RowStream:
         return bool(chunk)
 
     def rows(self) -> Iterator[Row]:
-        """Every row element, in file order; a missing number is the one after the last."""
+        """Every row element in file order; a missing number follows the previous one."""
         number = 0
         while (row := self._next_row(number + 1)) is not None:
             number = row.number
@@ -330,10 +330,10 @@ class RowStream:
         self.tail = self._buffer[self._at :]
 
     def _next_row(self, following: int) -> Row | None:
-        """The row that begins here; None at the rows' end."""
+        """The row that begins at the current position; None at the end of the rows."""
         grammar = self.grammar
         while (tag := grammar.row_tag.match(self._buffer, self._at)) is None:
-            if self._ended():
+            if self._at_end():
                 return None
         found = _ROW_REF.search(tag[1])
         number = int(found[1]) if found else following
@@ -348,8 +348,8 @@ class RowStream:
         self._at += length + len(grammar.row_close)
         return Row(number, tag[1], body)
 
-    def _ended(self) -> bool:
-        """Whether the rows end here, where no whole tag of a row stands; if not, reads on."""
+    def _at_end(self) -> bool:
+        """Whether the rows end at the current position; if not, reads more."""
         at = _space_end(self._buffer, self._at)
         if self._buffer.startswith(self.grammar.rows_close, at):
             self._at = at
@@ -359,7 +359,7 @@ class RowStream:
         return False
 
     def _find(self, mark: bytes, offset: int) -> int:
-        """How far from here the next `mark` begins, looked for from `offset` on."""
+        """The distance to the next `mark`, searched from `offset` on."""
         while (found := self._buffer.find(mark, self._at + offset)) < 0:
             offset = max(offset, len(self._buffer) - self._at - len(mark))
             if not self._more():
@@ -370,59 +370,61 @@ class RowStream:
 def verify(
     path: Path, old: ZipFile, part: str, results: Mapping[int, ResultRow], n_rows: int
 ) -> None:
-    """Read the draft of `old` again: same parts, XML in `part`, `n_rows` rows, each its status.
+    """Verify the draft of `old`: same parts, valid XML in `part`, `n_rows` rows with their status.
 
     Raises:
-        Unpatchable: something is missing; the cause is a file unlike any the patch was made for.
+        Unpatchable: something is missing, because the file has a form the patcher does not know.
 
     """
     with ZipFile(path) as new:
         if new.namelist() != old.namelist():
             raise Unpatchable("a part was lost")
         with new.open(part) as file:
-            checked = _Checked(file)
+            checked = _CheckedXml(file)
             stream = RowStream(checked)
-            n_told = sum(_is_told(row, results.get(row.number)) for row in stream.rows())
+            n_with_status = sum(
+                _shows_status(row, results.get(row.number)) for row in stream.rows()
+            )
             checked.end()
-    if n_told != n_rows:
-        raise Unpatchable(f"{n_told} of {n_rows} rows are as written")
+    if n_with_status != n_rows:
+        raise Unpatchable(f"{n_with_status} of {n_rows} rows are as written")
 
 
-def n_told(path: Path, part: str, results: Mapping[int, ResultRow]) -> int:
-    """How many rows of a workbook's `part` have a result and say its status.
+def n_with_status(path: Path, part: str, results: Mapping[int, ResultRow]) -> int:
+    """Number of rows in a workbook's `part` that have a result and show its status.
 
     Raises:
-        Unpatchable: the part is not as a workbook's has to be.
+        Unpatchable: the part is not a valid worksheet.
 
     """
     with ZipFile(path) as new, new.open(part) as file:
-        checked = _Checked(file)
+        checked = _CheckedXml(file)
         rows = RowStream(checked).rows()
-        n = sum(row.number in results and _is_told(row, results[row.number]) for row in rows)
+        n = sum(row.number in results and _shows_status(row, results[row.number]) for row in rows)
         checked.end()
     return n
 
 
-def _is_told(row: Row, result: ResultRow | None) -> bool:
-    """Whether the row says its result's status."""
+def _shows_status(row: Row, result: ResultRow | None) -> bool:
+    """Whether the row shows its result's status."""
     return result is None or f">{result.status.value}</".encode() in row.body
 
 
-class _Checked:
-    """A file of XML that a real parser reads along with: expat, since it builds nothing."""
+class _CheckedXml:
+    """Checks with expat, which builds no tree, that the XML read is well-formed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._parser = expat.ParserCreate()
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, which were XML so far."""
+        """The next bytes, checked."""
         chunk = self._file.read(size)
         self._parse(chunk, is_last=False)
         return chunk
 
     def end(self) -> None:
-        """Whether what was read is a whole document."""
+        """Raise Unpatchable if what was read is not a complete document."""
         self._parse(b"", is_last=True)
 
     def _parse(self, chunk: bytes, *, is_last: bool) -> None:
@@ -438,9 +440,9 @@ _TABLE_APART: Final = marked(
 )
 _FLUSH: Final = 1 << 20
 _FAR: Final = 8
-"""Columns between the table and its results from which on these may be out of sight."""
+"""Columns between the table and its results from which a remark says where they are."""
 _LEVEL: Final = 2
-"""Of compression for the sheet: 0.64 s where the usual 6 took 0.91 s, for a fifth more bytes."""
+"""Compression level of the sheet: 0.64 s instead of 0.91 s at level 6, a fifth more bytes."""
 
 
 def patch_workbook(
@@ -450,11 +452,11 @@ def patch_workbook(
     headers: Sequence[str],
     results: Mapping[int, ResultRow],
 ) -> None:
-    """Write the draft: `source` and its results.
+    """Write `source` with its results to the draft.
 
     Raises:
         CannotStart: the sheet has no room for seven more columns.
-        UnreadableSheet: the source is no workbook any more.
+        UnreadableSheet: the source is no longer a workbook.
 
     """
     try:
@@ -493,19 +495,19 @@ def _patch(
     parts = find_parts(old, layout.tab)
     patch = _Patch(old, parts, layout, headers, results)
     width = max(len(headers), columns_elsewhere(old, parts.sheet, parts.tab))
-    # Values, or cells that formulas look at, may stand right of what was read.  That shows while
-    # the rows are copied, so a sheet without any, nearly every one, is gone through once.
+    # Values, or cells that formulas refer to, may be to the right of what was read.  This shows
+    # only while the rows are copied; most sheets need one pass.
     while (found := patch.into(draft.path, width)) > width:
         width = found
     draft.remarks.extend(patch.remarks)
-    draft.remarks.extend(_where(headers, patch.columns))
+    draft.remarks.extend(_distance_remark(headers, patch.columns))
     verify(draft.path, old, parts.sheet, results, len(patch.numbers))
     if any(name.startswith("_xmlsignatures/") for name in old.namelist()):
         draft.remarks.append(Text("The workbook's digital signature is no longer valid."))
 
 
-def _where(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]:
-    """Where results that stand far from the user's columns are to be found."""
+def _distance_remark(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]:
+    """The remark about results far from the user's columns."""
     users = max((i for i, header in enumerate(headers) if header), default=-1)
     first = min(columns)
     if first - users > _FAR:
@@ -513,11 +515,11 @@ def _where(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]
             "The results begin in column {column}, behind what stands to the right of the table and"
             " what formulas look at."
         )
-        yield Text(said, {"column": letters(first)})
+        yield Text(said, {"column": column_letters(first)})
 
 
 class _Patch:
-    """One workbook on its way into its result."""
+    """Writes one workbook with its results."""
 
     def __init__(
         self,
@@ -535,27 +537,27 @@ class _Patch:
         self.results = results
         self.columns: Mapping[int, str] = {}
         self.numbers: set[int] = set()
-        """Of every row the file holds, once it has been gone through."""
+        """Numbers of all rows in the file, once it was copied."""
         self._styles = parse(read(old, parts.styles))
         self._formats = extend(self._styles)
         self._under_drawings = columns_under_drawings(old, parts)
-        self._told = sorted({layout.header_row, *results})
+        self._result_rows = sorted({layout.header_row, *results})
         self.remarks: list[Text] = []
 
     def into(self, path: Path, width: int) -> int:
-        """Write the result to `path`, taking the sheet to be `width` columns wide; how wide it is.
+        """Write the result to `path`, assuming `width` columns; return the real width.
 
-        Where it is wider than that the file is of no use.
+        If that is larger, the file must be written again.
         """
         first_free = _first_free(width, self._under_drawings, self._headers)
         self.columns = place(self._headers, first_free)
-        changed = {self._parts.styles: _xml(self._styles), **self._stretched()}
+        changed = {self._parts.styles: _xml(self._styles), **self._extended_parts()}
         with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as new:
             for info in self._old.infolist():
                 if info.filename == self._parts.sheet:
                     width = self._copy_sheet(new, info, width)
                 elif info.filename in changed:
-                    new.writestr(_like(info), changed[info.filename])
+                    new.writestr(_same_entry(info), changed[info.filename])
                 else:
                     _copy(self._old, new, info)
         if missing := self.results.keys() - self.numbers:
@@ -564,8 +566,8 @@ class _Patch:
             )
         return width
 
-    def _stretched(self) -> dict[str, bytes]:
-        """Part → what becomes of it: tables, and the filter's name, that reach over new columns."""
+    def _extended_parts(self) -> dict[str, bytes]:
+        """Part → new content, for tables and the filter's name that extend over new columns."""
         self.remarks.clear()
         changed: dict[str, bytes] = {}
         workbook = parse(read(self._old, self._parts.workbook))
@@ -581,7 +583,7 @@ class _Patch:
 
     def _copy_sheet(self, new: ZipFile, info: ZipInfo, width: int) -> int:
         large = _is_large(info)
-        # By its name, not `_like`: only so does the zip's own level of compression hold.
+        # By name, not `_same_entry`: only then the zip's compression level applies.
         with self._old.open(info) as file, new.open(info.filename, "w", force_zip64=large) as out:
             stream = RowStream(file)
             out.write(self._head(stream))
@@ -589,7 +591,7 @@ class _Patch:
             _write_in_blocks(out, map(rows.render, stream.rows()))
             frame = Frame(stream.head, stream.tail)
             rows.width = max(
-                frame.reach(self._told, rows.width),
+                frame.reach(self._result_rows, rows.width),
                 columns_in(stream.head + stream.tail, self._parts.tab, here=True),
             )
             out.write(self._tail(frame, max(rows.numbers, default=self.header_row)))
@@ -599,53 +601,50 @@ class _Patch:
         return rows.width
 
     def _head(self, stream: RowStream) -> bytes:
-        """What stands before the rows; what follows them is not known yet and is left out."""
+        """The XML before the rows; the XML after them is not known yet."""
         frame = Frame(stream.head, stream.grammar.sheet_close)
         frame.stretch(self.columns, max(self.results, default=self.header_row))
         frame.widen({i: f for i, f in self.columns.items() if i >= len(self._headers)})
         return frame.halves()[0]
 
     def _tail(self, frame: Frame, last_row: int) -> bytes:
-        """What follows the rows, the last of which is `last_row`."""
+        """The XML after the rows; the last row is `last_row`."""
         area = Area.of(self._headers, self.columns, self.header_row, last_row)
         frame.stretch_filter(self.header_row, self.columns)
         frame.colour(area, self._formats.colours)
         return frame.halves()[1]
 
     def users_columns(self) -> frozenset[int]:
-        """The columns that have a header of the user's."""
-        return frozenset(i for i, h in enumerate(self._headers) if h and not is_ours(h))
+        """The columns with a header of the user's own."""
+        return frozenset(i for i, h in enumerate(self._headers) if h and not is_result_column(h))
 
     def cells(self, grammar: Grammar) -> ResultCells:
-        """What the rows get."""
+        """The maker of the rows' result cells."""
         return ResultCells(grammar.prefix, self.columns, self._formats.text)
 
 
 def _first_free(width: int, under_drawings: int, headers: Sequence[str]) -> int:
-    """Where new columns may begin: behind all values, and behind pictures if there is room."""
+    """The first column for results: after all values, and after drawings if there is room."""
     most = COLUMNS_MAX - len(FIELDS)
-    if width > most and not any(is_ours(header) for header in headers):
+    if width > most and not any(is_result_column(header) for header in headers):
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
             "columns of results; delete what is far to the right",
-            column=letters(width - 1),
+            column=column_letters(width - 1),
             n=len(FIELDS),
         )
     behind = max(width, under_drawings)
     return behind if behind <= most else width
 
 
-# ------------------------------------------------------------------ writing
-
-
 class _Rows:
-    """What becomes of each row, and what was seen of them on the way."""
+    """Converts rows to rows with results; counts rows and columns on the way."""
 
     def __init__(self, patch: _Patch, grammar: Grammar, width: int) -> None:
         self.numbers: set[int] = set()
         self.count = 0
         self.width = width
-        """Columns up to the last one that holds a value, from the header on, or is referred to."""
+        """Columns up to the last one with a value, from the header row on, or referred to."""
         self._grammar = grammar
         self._cells = patch.cells(grammar)
         self._header_row = patch.header_row
@@ -654,7 +653,7 @@ class _Rows:
         self._results = patch.results
 
     def render(self, row: Row) -> bytes:
-        """The row as it goes into the result."""
+        """The row with its results."""
         self.count += 1
         self.numbers.add(row.number)
         if b"f>" in row.body:
@@ -692,19 +691,22 @@ def _write_in_blocks(out: IO[bytes], rows: Iterable[bytes]) -> None:
 
 def _copy(old: ZipFile, new: ZipFile, info: ZipInfo) -> None:
     if info.is_dir():
-        new.writestr(_like(info), b"")
+        new.writestr(_same_entry(info), b"")
         return
-    with old.open(info) as file, new.open(_like(info), "w", force_zip64=_is_large(info)) as out:
+    with (
+        old.open(info) as file,
+        new.open(_same_entry(info), "w", force_zip64=_is_large(info)) as out,
+    ):
         shutil.copyfileobj(file, out, _FLUSH)
 
 
 def _is_large(info: ZipInfo) -> bool:
-    """Whether the part could pass 2 GiB, from where on a zip needs its newer form."""
+    """Whether the part may exceed 2 GiB, from which on a zip needs zip64."""
     return info.file_size > 2**30
 
 
-def _like(info: ZipInfo) -> ZipInfo:
-    """An entry of the same name, date and compression; sizes and flags are the writer's."""
+def _same_entry(info: ZipInfo) -> ZipInfo:
+    """A zip entry with the same name, date and compression; the writer sets sizes and flags."""
     made = ZipInfo(info.filename, info.date_time)
     made.compress_type = info.compress_type
     made.external_attr = info.external_attr

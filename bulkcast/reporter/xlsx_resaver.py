@@ -1,4 +1,4 @@
-"""The fallback: loads a workbook with openpyxl, adds the results, saves it, says what is lost."""
+"""Fallback: loads a workbook with openpyxl, adds the results, saves it, reports what is lost."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text
+from bulkcast.model import Layout, ResultRow, Text, column_letters
 from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
 from bulkcast.reporter.result_columns import (
     MARK,
     WIDTHS,
     Area,
-    letters,
     place,
     rules,
     storable,
@@ -34,13 +33,13 @@ from bulkcast.reporter.result_columns import (
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Something a workbook may hold, and where it shows."""
+    """A kind of content of a workbook, and how to find it in the package."""
 
     name: str
     folder: str
-    """What the names of its parts begin with."""
+    """Prefix of the names of its parts."""
     mark: bytes = b""
-    """What stands in a part once for each; empty where each is a part of its own."""
+    """Bytes that occur once for each in a part; empty if each is its own part."""
 
 
 _LOSABLE: Final = (
@@ -63,7 +62,7 @@ _LOSABLE: Final = (
     _Kind("sparklines", "xl/worksheets/", b"<x14:sparkline>"),
     _Kind("newer conditional formats", "xl/worksheets/", b"<x14:conditionalFormatting "),
 )
-"""What openpyxl drops, or may drop, when it saves a workbook it has loaded."""
+"""Content that openpyxl loses, or may lose, when it saves a workbook."""
 
 
 def resave_workbook(
@@ -75,7 +74,7 @@ def resave_workbook(
     *,
     why: str,
 ) -> Text:
-    """Write `draft`; what the user should know was lost on the way.
+    """Write `draft`; return the remark about what is lost.
 
     Raises:
         CannotStart: openpyxl cannot write this workbook either.
@@ -83,7 +82,7 @@ def resave_workbook(
     """
     try:
         with warnings.catch_warnings(), source.open("rb") as file:
-            # It warns of some of what it drops; `_lost` tells of all that is known.
+            # openpyxl warns of some losses; `_lost` reports all that are known.
             warnings.simplefilter("ignore")
             book = load_workbook(file, keep_vba=layout.kind == "xlsm")
             tab = book[layout.tab] if layout.tab else book.worksheets[0]
@@ -97,14 +96,14 @@ def resave_workbook(
             why=why,
             exc=exc,
         ) from exc
-    return Text(_SAID_WITH_PARTS if lost else _SAID, {"parts": "; ".join(lost)})
+    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": "; ".join(lost)})
 
 
-_SAID: Final = marked(
+_RESAVED: Final = marked(
     "The workbook had to be written anew: what formulas had computed is gone until it is opened "
     "and saved in a spreadsheet program."
 )
-_SAID_WITH_PARTS: Final = marked(
+_RESAVED_WITH_LOSSES: Final = marked(
     "The workbook had to be written anew: what formulas had computed is gone until it is opened "
     "and saved in a spreadsheet program.  Lost: {parts}."
 )
@@ -122,12 +121,12 @@ def _fill(
     if (last := max(results, default=0)) > tab.max_row:
         raise ValueError(f"the sheet that was checked had a row {last}")
     merged = max((area.max_col for area in tab.merged_cells.ranges), default=0)
-    width = max(len(headers), tab.max_column, merged, _referred(tab.parent, tab))
+    width = max(len(headers), tab.max_column, merged, _referenced_columns(tab.parent, tab))
     columns = place(headers, width)
     for index, field in columns.items():
         _put(tab, layout.header_row, index, title(field))
         if index >= len(headers):
-            tab.column_dimensions[letters(index)].width = WIDTHS[field]
+            tab.column_dimensions[column_letters(index)].width = WIDTHS[field]
     for number in range(layout.header_row + 1, tab.max_row + 1):
         said = texts(results.get(number))
         for index, field in columns.items():
@@ -136,8 +135,8 @@ def _fill(
     _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
 
 
-def _referred(book: Workbook | None, tab: Worksheet) -> int:
-    """Columns up to the last one that a formula or a name of the workbook looks at."""
+def _referenced_columns(book: Workbook | None, tab: Worksheet) -> int:
+    """Columns up to the last one that a formula or a name of the workbook refers to."""
     if book is None:
         return 0
     names = (name.attr_text or "" for name in book.defined_names.values())
@@ -158,7 +157,7 @@ def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str])
 
 
 def _colour(tab: Worksheet, area: Area) -> None:
-    """Put our conditional formats behind the user's own, in place of an earlier run's."""
+    """Add our conditional formats after the user's own; remove those of an earlier run."""
     kept = [
         (str(held.sqref), rule)
         for held in tab.conditional_formatting
@@ -183,14 +182,14 @@ def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
 
 
 def _lost(source: Path, draft: Path) -> list[str]:
-    """What `source` holds more of than `draft`, with how many."""
+    """Kinds of content of which `source` has more than `draft`, with the difference."""
     with ZipFile(source) as old, ZipFile(draft) as new:
         before, after = _counts(old), _counts(new)
     return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
 
 
 def _counts(book: ZipFile) -> dict[str, int]:
-    """Kind of thing → how many of it the workbook holds."""
+    """Kind of content → its number in the workbook."""
     counts = {kind.name: 0 for kind in _LOSABLE}
     for info in book.infolist():
         kinds = [kind for kind in _LOSABLE if info.filename.startswith(kind.folder)]
@@ -202,7 +201,7 @@ def _counts(book: ZipFile) -> dict[str, int]:
 
 
 def _occurrences(book: ZipFile, info: ZipInfo, marks: Mapping[str, bytes]) -> dict[str, int]:
-    """How often each mark stands in a part, which is read in pieces: sheets are long."""
+    """How often each mark occurs in a part, which is read in pieces."""
     found = dict.fromkeys(marks, 0)
     if not marks:
         return found
@@ -210,7 +209,7 @@ def _occurrences(book: ZipFile, info: ZipInfo, marks: Mapping[str, bytes]) -> di
         seen = b""
         while chunk := file.read(_PIECE):
             for name, mark in marks.items():
-                # A mark that ends in this piece may have begun in the last one.
+                # A mark may begin in one piece and end in the next.
                 found[name] += (seen[len(seen) - len(mark) + 1 :] + chunk).count(mark)
             seen = chunk[-_MARK_MAX:]
     return found
@@ -218,4 +217,4 @@ def _occurrences(book: ZipFile, info: ZipInfo, marks: Mapping[str, bytes]) -> di
 
 _PIECE: Final = 1 << 20
 _MARK_MAX: Final = 64
-"""Bytes; longer than any mark."""
+"""Bytes; more than any mark has."""

@@ -1,10 +1,9 @@
-"""New workbooks: results of kinds that cannot be written, and sheets that revert a run."""
+"""Writes new workbooks: results of kinds that cannot be patched, and sheets that revert a run."""
 
 import csv
 import datetime as dt
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,42 +12,51 @@ import xlsxwriter
 
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Cell, FlaggedCell, Grid, Layout, ResultRow, Scalar, Text
+from bulkcast.model import (
+    COLUMNS_MAX,
+    ROWS_MAX,
+    Cell,
+    FlaggedCell,
+    Grid,
+    Layout,
+    ResultRow,
+    Scalar,
+    Text,
+    column_letters,
+)
 from bulkcast.reporter.files import Draft, Existing, Written, replacing
 from bulkcast.reporter.ooxml import COLOURS
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
-    COLUMNS_MAX,
     FIELDS,
     MEANINGS,
-    ROWS_MAX,
     WIDTHS,
     Area,
-    letters,
     place,
     rules,
     storable,
+    text_width,
     texts,
     title,
     writable,
 )
-from bulkcast.reporter.xlsx_patcher import n_told
+from bulkcast.reporter.xlsx_patcher import n_with_status
 
 _WIDTH: Final = 20
-"""Of the user's own columns; the old ones are not known."""
+"""Width of the user's own columns; the original widths are not known."""
 
 _WRAPPED: Final = frozenset({"message", "fix"})
-"""Fields that run to several sentences."""
+"""Fields with long texts, which are wrapped."""
 
 _NOTE: Final = {"author": "bulkcast", "width": 90, "height": 24}
-"""How a comment looks; in pixels."""
+"""Options of a comment; sizes in pixels."""
 
-_LINE: Final = 15
-"""Points; heights are given, since LibreOffice does not grow the rows of a workbook it opens."""
+_LINE_HEIGHT: Final = 15
+"""Height of a line in points; heights are set because LibreOffice does not adjust them."""
 
 _LINES_MOST: Final = 12
-_FILL: Final = 0.9
-"""How much of a line words fill before it is broken."""
+_LINE_FILL: Final = 0.9
+"""Share of a line that words fill on average before it is wrapped."""
 
 _FORMATS: Final = {
     "text": "@",
@@ -56,9 +64,6 @@ _FORMATS: Final = {
     "date": "yyyy-mm-dd",
     "moment": "yyyy-mm-dd hh:mm:ss",
 }
-
-_ROWS_MAX: Final = 1_048_576
-"""Rows of a worksheet (Microsoft, Excel specifications and limits)."""
 
 Cells = Mapping[int, Sequence[Cell]]
 
@@ -71,11 +76,10 @@ def write_workbook(
     grid: Grid,
     lang: str,
 ) -> None:
-    """Write the draft: a new workbook with the cells of the sheet and its results.
+    """Write a new workbook to the draft: the sheet's cells and its results.
 
-    Where `lang` is not that of the result columns' headers, each has a comment with its meaning.
-
-    Cells in error become texts, so that they are refused again and do not pass for blank ones.
+    If `lang` is not English, each result header has a comment with its meaning.  Error cells become
+    texts, so that they are refused again and are not taken for blank ones.
 
     Raises:
         CannotStart: the sheet has no room for seven more columns, or more rows than a worksheet.
@@ -88,11 +92,11 @@ def write_workbook(
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
         )
-    if end > _ROWS_MAX:
+    if end > ROWS_MAX:
         raise CannotStart(
             "The sheet has {n} rows, more than the {most} of a worksheet; use .csv",
             n=end,
-            most=_ROWS_MAX,
+            most=ROWS_MAX,
         )
     table = (row for number, row in cells.items() if number >= layout.header_row)
     width = max(len(headers), *map(_extent, table), 0)
@@ -100,7 +104,7 @@ def write_workbook(
         raise CannotStart(
             "The sheet reaches to column {column}, which leaves no room for the {n} "
             "columns of results; delete what is far to the right",
-            column=letters(width - 1),
+            column=column_letters(width - 1),
             n=len(FIELDS),
         )
     columns = place(headers, width)
@@ -108,9 +112,9 @@ def write_workbook(
     with xlsxwriter.Workbook(draft.path, options) as book:
         tab = book.add_worksheet(_tab_name(layout.tab))
         _set_up(tab, layout.header_row, width, columns, lang)
-        put = _Put(book, tab)
-        for number, row in _filled(cells, layout.header_row, columns, results):
-            height = _LINE * _lines(row, columns, layout.header_row, number)
+        put = _CellWriter(book, tab)
+        for number, row in _rows_with_results(cells, layout.header_row, columns, results):
+            height = _LINE_HEIGHT * _lines(row, columns, layout.header_row, number)
             tab.set_row(number - 1, height, None, {"hidden": number in grid.hidden})
             for column, value in row.items():
                 is_header = number == layout.header_row
@@ -119,7 +123,7 @@ def write_workbook(
         last_row = max(end, layout.header_row)
         tab.autofilter(layout.header_row - 1, 0, last_row - 1, max(width - 1, *columns))
         _colour(book, tab, layout, headers, columns, end)
-    if n_told(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
+    if n_with_status(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
     if put.n_cut:
         words = {"n": str(put.n_cut), "most": f"{CELL_MAX:,}"}
@@ -133,12 +137,12 @@ _CUT: Final = marked(
 
 
 def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
-    """Write `cells` to the file at `path`, which is there: a workbook from which they read alike.
+    """Write `cells` to a workbook at the existing file `path`; reading it gives equal cells.
 
-    Only what a workbook cannot hold becomes a text, a moment with its offset from UTC.
+    Values that a workbook cannot hold become texts; times keep their offset from UTC.
 
     Raises:
-        CannotStart: a worksheet has no room for them and seven columns of results.
+        CannotStart: a worksheet has no room for the cells and seven columns of results.
 
     """
     last, width = max(cells, default=0), max(map(len, cells.values()), default=0)
@@ -156,7 +160,7 @@ def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
         tab = book.add_worksheet(_tab_name(layout.tab))
         tab.set_column(0, max(width - 1, 0), _WIDTH)
         tab.freeze_panes(layout.header_row, 0)
-        put = _Put(book, tab)
+        put = _CellWriter(book, tab)
         for number, row in cells.items():
             for column, value in enumerate(row):
                 is_header = number == layout.header_row
@@ -172,14 +176,14 @@ _NOTHING: Final[tuple[Cell, ...]] = (None, "")
 
 
 def _tab_name(name: str | None) -> str:
-    """`name` as a workbook takes it; other kinds allow longer and stranger ones."""
+    """`name` made valid for a workbook; other kinds of files allow more names."""
     return re.sub(r"[\[\]:*?/\\\x00-\x1f]", "_", name or "")[:31].strip("' ") or "Sheet1"
 
 
-def _filled(
+def _rows_with_results(
     cells: Cells, header_row: int, columns: Mapping[int, str], results: Mapping[int, ResultRow]
 ) -> Iterator[tuple[int, dict[int, Cell]]]:
-    """Each row's number and its cells by column, results among them."""
+    """Each row's number and its cells by column, with results."""
     for number in sorted({*cells, header_row}):
         own = dict(enumerate(cells.get(number, ())))
         if number < header_row:
@@ -187,17 +191,17 @@ def _filled(
             continue
         said = texts(results.get(number))
         at_head = number == header_row
-        added = {i: title(f) if at_head else _told(f, said[f]) for i, f in columns.items()}
+        added = {i: title(f) if at_head else _result_cell(f, said[f]) for i, f in columns.items()}
         yield number, own | added
 
 
 def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
-    """How many lines row `n` takes: a header as it is broken, below it what is wrapped."""
+    """Lines that row `n` needs: of a header its line breaks, below it wrapped texts."""
     if n <= header_row:
-        broken = (_broken(str(v)) for v in row.values() if n == header_row)
+        broken = (_header_lines(str(v)) for v in row.values() if n == header_row)
         return min(max(broken, default=1), _LINES_MOST)
     wrapped = (
-        math.ceil(_cells(line) / (WIDTHS[field] * _FILL))
+        math.ceil(text_width(line) / (WIDTHS[field] * _LINE_FILL))
         for column, field in columns.items()
         if field in _WRAPPED
         for line in [str(row[column])]
@@ -205,26 +209,23 @@ def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int,
     return min(max(1, *wrapped), _LINES_MOST)
 
 
-def _broken(header: str) -> int:
-    """How many lines a header takes in a column of the user's."""
-    return sum(max(1, math.ceil(_cells(line) / (_WIDTH * _FILL))) for line in header.split("\n"))
+def _header_lines(header: str) -> int:
+    """Lines that a header needs in a column of the user's."""
+    return sum(
+        max(1, math.ceil(text_width(line) / (_WIDTH * _LINE_FILL))) for line in header.split("\n")
+    )
 
 
-def _cells(text: str) -> int:
-    """Columns of a fixed-width font; a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _told(field: str, text: str) -> Cell:
+def _result_cell(field: str, text: str) -> Cell:
     return int(text) if field == "attempts" and text else storable(text)
 
 
-class _Put:
-    """Writes cells, each as what it is; nothing becomes a formula or a link."""
+class _CellWriter:
+    """Writes cells by their types; nothing becomes a formula or a link."""
 
     def __init__(self, book: Any, tab: Any) -> None:
         self.n_cut = 0
-        """Texts that were longer than a cell of a worksheet."""
+        """Number of texts that were too long for a cell."""
         self._book, self._tab = book, tab
         self._formats = {
             name: book.add_format({"num_format": code, "valign": "top"})
@@ -239,14 +240,14 @@ class _Put:
         value = _plain(value)
         if value in _NOTHING:
             return
-        write, shown, format_ = self._way(value)
+        write, shown, format_ = self._writer_for(value)
         if padding:
-            format_ = self._padded(padding)
+            format_ = self._padded_format(padding)
         if wrapped:
             format_ = self._wrapped
         write(row - 1, column, shown, self._head if is_header else format_)
 
-    def _way(self, value: Scalar) -> tuple[Callable[..., object], object, object]:
+    def _writer_for(self, value: Scalar) -> tuple[Callable[..., object], object, object]:
         match value:
             case bool():
                 return self._tab.write_boolean, value, None
@@ -255,7 +256,7 @@ class _Put:
                 return self._tab.write_number, value, self._formats["whole"] if whole else None
             case dt.datetime() if value.tzinfo is not None:
                 return self._tab.write_string, _with_offset(value), self._formats["text"]
-            # A workbook's days begin in 1900; earlier ones are kept as they read.
+            # A workbook's dates begin in 1900; earlier ones become texts.
             case dt.datetime() if value.year >= 1900:
                 kind = "date" if value.time() == dt.time() else "moment"
                 return self._tab.write_datetime, value, self._formats[kind]
@@ -264,8 +265,8 @@ class _Put:
                 self.n_cut += len(text) < len(str(value))
                 return self._tab.write_string, text, self._formats["text"]
 
-    def _padded(self, zeros: str) -> object:
-        """The format of numbers that are shown with so many digits."""
+    def _padded_format(self, zeros: str) -> object:
+        """The format of numbers that are shown with so many digits, such as `0000`."""
         if zeros not in self._formats:
             padded = {"num_format": zeros, "valign": "top"}
             self._formats[zeros] = self._book.add_format(padded)
@@ -273,7 +274,7 @@ class _Put:
 
 
 def _padding(cell: Cell) -> str:
-    """The format in which a number is shown with zeros before it; empty for any other cell."""
+    """The number format of a number with leading zeros; empty for any other cell."""
     match cell:
         case FlaggedCell(code="id.display_differs", shown=shown):
             return "0" * len(shown)
@@ -282,14 +283,14 @@ def _padding(cell: Cell) -> str:
 
 
 def _plain(cell: Cell) -> Scalar:
-    """What is stored there; of what cannot be read as it is, what it shows."""
+    """The stored value; of a flagged cell without one, the text it shows."""
     if not isinstance(cell, FlaggedCell):
         return cell
     return cell.shown if cell.value is None else cell.value
 
 
 def _with_offset(moment: dt.datetime) -> str:
-    """As ISO 8601 has it, to the second: an offset of hours and minutes, or UTC."""
+    """ISO 8601 to the second; in UTC if the offset is not whole minutes."""
     offset = moment.utcoffset() or dt.timedelta()
     if offset % dt.timedelta(minutes=1):
         moment = moment.astimezone(dt.UTC)
@@ -297,7 +298,7 @@ def _with_offset(moment: dt.datetime) -> str:
 
 
 def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str], lang: str) -> None:
-    """Widths, what stays in view, what headers mean; before the rows, which are written in turn."""
+    """Set widths, frozen panes and header comments; must come before the rows."""
     for index in range(width):
         tab.set_column(index, index, _WIDTH)
     for index, field in columns.items():
@@ -334,9 +335,9 @@ def write_sheet(
     *,
     existing: Existing,
 ) -> Written:
-    """Write a sheet for its owner alone: it may hold passwords.
+    """Write a sheet that only its owner can read, since it may hold passwords.
 
-    `comments` follow the rows; each has a row to itself and is passed over when the sheet is read.
+    `comments` follow the rows, one comment row each.
 
     Raises:
         CannotStart: `target` exists and may not be replaced, cannot be written, or is of a kind
@@ -350,7 +351,7 @@ def write_sheet(
         )
     lines = [list(headers), *rows, *([f"# {comment}"] for comment in comments)]
     with replacing(target, existing) as draft:
-        draft.path.chmod(0o600)  # before anything is in it
+        draft.path.chmod(0o600)  # before it has content
         if suffix == ".xlsx":
             _write_workbook(draft.path, lines, len(headers), len(rows))
         else:
@@ -370,12 +371,8 @@ def _write_workbook(path: Path, lines: Sequence[Sequence[str]], width: int, n_ro
                     tab.write_string(number, index, writable(cell), bold if not number else text)
         tab.freeze_panes(1, 0)
         tab.autofilter(0, 0, n_rows, width - 1)
-        last = min(len(lines), _FLAGGED_MOST)
+        last = min(len(lines), ROWS_MAX)
         tab.ignore_errors({"number_stored_as_text": f"A1:Z{last}"})
-
-
-_FLAGGED_MOST: Final = int(math.pow(2, 20))
-"""Rows a worksheet has."""
 
 
 def _write_delimited(path: Path, lines: Sequence[Sequence[str]], delimiter: str) -> None:

@@ -1,9 +1,9 @@
-"""A server that answers as ClassIn does, for trying things out, for tests and for the benchmark.
+"""A server that answers as ClassIn does, for rehearsals, tests and the benchmark.
 
     async with Sandbox(World(), secret=SANDBOX_SECRET).serving() as root_url:
         ...
 
-`world` says what institution it plays, `faults` what can go wrong there, `rules` what it refuses.
+`world` describes the institution, `faults` what can go wrong, `rules` what is refused.
 """
 
 from bulkcast.model import SANDBOX_SECRET

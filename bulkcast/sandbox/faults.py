@@ -1,4 +1,4 @@
-"""Bad answers on demand, and the words in which a world file asks for them.
+"""Faults on demand, and how a world file spells them.
 
     NAME[:ARGUMENT][:retry_after=…][:location=…][:applied][*]
 
@@ -8,11 +8,11 @@
     reset · close       the connection is reset, or closed, without an answer
     hang:30             30 s of silence, then closed
     truncated           the connection ends in the middle of the answer
-    slow:0.5            held up for 0.5 s on the way, and only then acted on
+    slow:0.5            delayed by 0.5 s before it is acted on
     ghost:2             reset at once, and acted on 2 s later all the same
     drip:0.5            a right answer, one byte every 0.5 s
     smuggle             a right answer with a second one behind it
-    throttle:3          from now on, and for 3 s, every request is answered 101003001
+    throttle:3          for the next 3 s every request is answered 101003001
     html · empty · cut  a login page, no bytes, half a JSON text; all of them HTTP 200
     redirect:307        to `location`
     wrong_type:text     `code` is not an integer: true, float, text, list, null, missing
@@ -21,7 +21,7 @@
     gzip:1000000        that many bytes once unpacked
 
 `applied` says that the settings take effect although the answer does not say so; an answer that
-claims success is always true.  The `*` of a script's last fault repeats it for ever.
+claims success is always true.  A `*` after a script's last fault repeats it for ever.
 """
 
 import gzip
@@ -43,7 +43,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer in the place of ClassIn's."""
+    """A complete HTTP answer instead of ClassIn's."""
 
     status: int = 200
     body: bytes = b""
@@ -52,7 +52,7 @@ class Answer:
 
 
 class End(Enum):
-    """How a connection ends without a whole answer."""
+    """How a connection ends without a complete answer."""
 
     RESET = "reset"
     CLOSE = "close"
@@ -61,14 +61,14 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Silence, then the end of the connection."""
+    """No answer for some seconds, then the connection is closed."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """The request is held up on its way; the answer is ClassIn's own."""
+    """The request is delayed; the answer is ClassIn's own."""
 
     seconds: float
 
@@ -89,22 +89,22 @@ class Drip:
 
 @dataclass(frozen=True, slots=True)
 class Smuggle:
-    """ClassIn's own answer, and bytes behind it that look like the next one's."""
+    """ClassIn's own answer, followed by bytes that look like another answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """The whole institution is asked to slow down for a while."""
+    """Every request of the institution is throttled for some seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """No fault at all: a place in a script."""
+    """No fault; a placeholder in a script."""
 
 
-Deed = Answer | End | Hang | Slow | Ghost | Drip | Smuggle | Throttle | Plain
+Action = Answer | End | Hang | Slow | Ghost | Drip | Smuggle | Throttle | Plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +112,20 @@ class Fault:
     """What happens to one request."""
 
     spelled: str
-    deed: Deed
+    action: Action
     applied: bool = False
     """Whether the settings take effect although the answer does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Faults met one a request, in order; after them all is well, unless the last one repeats."""
+    """The faults of successive requests; afterwards there are none, unless the last one repeats."""
 
     faults: tuple[Fault, ...] = ()
     repeats_last: bool = False
 
-    def met_by(self, visit: int) -> Fault | None:
-        """The fault that the request number `visit`, counted from 0, meets."""
+    def fault_for(self, visit: int) -> Fault | None:
+        """The fault of request number `visit`, counted from 0."""
         if visit < len(self.faults):
             return self.faults[visit]
         return self.faults[-1] if self.repeats_last else None
@@ -151,14 +151,14 @@ def reply_text(code: int, endpoint: Endpoint) -> bytes:
 
 
 class NoFault(BulkcastError, ValueError):
-    """A text that spells no fault."""
+    """A text that does not spell a fault."""
 
 
 def read_script(texts: list[str], endpoint: Endpoint) -> Script:
     """The script that `texts` spell.
 
     Raises:
-        NoFault: a text is no fault, or one that repeats is not the last.
+        NoFault: a text does not spell a fault, or a repeated one is not the last.
 
     """
     for text in texts[:-1]:
@@ -172,14 +172,14 @@ def read_script(texts: list[str], endpoint: Endpoint) -> Script:
 
 
 def read_fault(text: str, endpoint: Endpoint) -> Fault:
-    """The fault that `text` spells; without the `*`, which belongs to a script.
+    """The fault that `text` spells; a `*` belongs to a script, not to a fault.
 
     >>> from bulkcast.endpoints.webcast import WEBCAST
     >>> read_fault("hang:30:applied", WEBCAST)
-    Fault(spelled='hang:30:applied', deed=Hang(seconds=30.0), applied=True)
+    Fault(spelled='hang:30:applied', action=Hang(seconds=30.0), applied=True)
 
     Raises:
-        NoFault: it spells none; the sentence names the faults there are.
+        NoFault: it spells none; the message lists the known faults.
 
     """
     words = text.removesuffix(":applied")
@@ -190,23 +190,23 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     if maker is None:
         raise NoFault("{text} is no fault; those are {known}", text=text, known=", ".join(_MAKERS))
     try:
-        deed = _with_hints(maker(argument, endpoint), location, retry_after)
+        action = _with_hints(maker(argument, endpoint), location, retry_after)
     except (ValueError, KeyError) as exc:
         raise NoFault(
             "{text} is no fault: {exc} does not fit {name}", text=text, exc=exc, name=name
         ) from exc
-    truthful = isinstance(deed, Answer) and deed.claims_success
-    return Fault(text, deed, applied=text.endswith(":applied") or truthful)
+    is_success = isinstance(action, Answer) and action.claims_success
+    return Fault(text, action, applied=text.endswith(":applied") or is_success)
 
 
-def _with_hints(deed: Deed, location: str, retry_after: str) -> Deed:
+def _with_hints(action: Action, location: str, retry_after: str) -> Action:
     hints = {"Location": location, "Retry-After": retry_after}
     given = {name: value for name, value in hints.items() if value}
     if not given:
-        return deed
-    if not isinstance(deed, Answer) or "\n" in location + retry_after:
+        return action
+    if not isinstance(action, Answer) or "\n" in location + retry_after:
         raise ValueError("a hint")
-    return replace(deed, headers={**deed.headers, **given})
+    return replace(action, headers={**action.headers, **given})
 
 
 def _seconds(argument: str) -> float:
@@ -258,11 +258,11 @@ def _gzip(argument: str, _: Endpoint) -> Answer:
     return Answer(body=packed, headers={**_JSON, "Content-Encoding": "gzip"})
 
 
-def _bare(deed: Deed) -> Callable[[str, Endpoint], Deed]:
-    def make(argument: str, _: Endpoint) -> Deed:
+def _bare(action: Action) -> Callable[[str, Endpoint], Action]:
+    def make(argument: str, _: Endpoint) -> Action:
         if argument:
             raise ValueError(argument)
-        return deed
+        return action
 
     return make
 
@@ -284,7 +284,7 @@ _GARBAGE: Final = {
     "utf8": b'{"code":1,"msg":"\xff\xfe"}',
     "trailing": b'{"code":1}{"code":1}',
 }
-_MAKERS: Final[Mapping[str, Callable[[str, Endpoint], Deed]]] = {
+_MAKERS: Final[Mapping[str, Callable[[str, Endpoint], Action]]] = {
     "ok": _bare(Plain()),
     "http": _status,
     "code": _code,

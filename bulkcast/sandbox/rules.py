@@ -1,7 +1,7 @@
-"""What the sandbox refuses, and with which code: read off the endpoint's table.
+"""What the sandbox refuses, and with which code; derived from the endpoint's table.
 
-Where the vendor has not said which of two refusals comes first, the order here is: form, target,
-time, edition, kind of classroom, settings that do not match.
+The vendor does not document which of two refusals takes precedence; the order here is: form,
+target, time, edition, kind of classroom, settings that do not match.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +37,11 @@ LOCKED: Final = 350
 NOT_DUAL_TEACHER: Final = 121604008
 MISMATCH: Final = 122301037
 _ONLY_DUAL_TEACHER: Final = "rule.main_recording_alone"
-"""The rule whose setting is one of dual-teacher sub-classrooms."""
+"""The rule for a setting that only dual-teacher sub-classrooms have."""
 
 
 class Applied(NamedTuple):
-    """A setting's value, since when it holds, and the number of the request that set it."""
+    """A setting's value, when it was set (Unix seconds), and by which request's number."""
 
     value: object
     at: float
@@ -50,17 +50,17 @@ class Applied(NamedTuple):
 
 @dataclass(slots=True)
 class Room:
-    """A classroom as it stands."""
+    """A classroom and the changes it has received."""
 
     facts: Classroom
     changes: list[tuple[Mapping[str, object], float, int]] = field(default_factory=list)
-    """Each body that took effect, when, and the number of its request; oldest first."""
+    """Each applied body, its time in Unix seconds, its request's number; oldest first."""
     visits: int = 0
-    """How many requests have met its script."""
+    """Requests counted against its script so far."""
 
     @property
     def target(self) -> Target:
-        """The id it is known by."""
+        """The id that identifies it."""
         return self.facts.targets[0]
 
 
@@ -103,7 +103,7 @@ def _form(kind: Kind) -> Callable[[object], bool]:
 
 
 class Rules:
-    """One endpoint's table, made ready to answer for one world."""
+    """Checks requests against one endpoint's table and one world."""
 
     def __init__(self, endpoint: Endpoint, world: World, *, began: float) -> None:
         self._endpoint = endpoint
@@ -115,7 +115,7 @@ class Rules:
 
     @cached_property
     def _missing(self) -> Mapping[str, int]:
-        """Setting the institution lacks → the first code of the table that says so."""
+        """Missing setting → the first code of the table that refuses it."""
         codes = {key: r.code for r in reversed(self._endpoint.replies) for key in r.features}
         return {key: code for key, code in codes.items() if key in self._world.lacks}
 
@@ -134,7 +134,7 @@ class Rules:
         return frozenset(r.key for r in self._clashes if r.code == _ONLY_DUAL_TEACHER)
 
     def target_of(self, body: Mapping[str, object]) -> Target | None:
-        """The classroom that `body` names: by the first of the table's targets it gives."""
+        """The classroom that `body` names, by the first of the table's target keys in it."""
         for key in self._target_keys:
             if key in body:
                 value = body[key]
@@ -142,7 +142,7 @@ class Rules:
         return None
 
     def settings_of(self, room: Room) -> dict[str, Applied]:
-        """What `room` holds; texts are cut as siblings of the endpoint are known to cut them."""
+        """The settings of `room`; texts are cut off where similar endpoints cut them off."""
         return {
             key: Applied(_cut(self._settings[key], value), at, by)
             for body, at, by in room.changes
@@ -151,7 +151,7 @@ class Rules:
         }
 
     def is_malformed(self, body: Mapping[str, object]) -> bool:
-        """Whether a strictly typed reader refuses `body`: its keys, types, values, or emptiness."""
+        """Whether a strict parser refuses `body`: unknown keys, wrong types, no settings."""
         forms = self._forms
         for key, value in body.items():
             form = forms.get(key)
@@ -160,10 +160,9 @@ class Rules:
         return self.target_of(body) is None or self._settings.keys().isdisjoint(body)
 
     def refusal(self, body: Mapping[str, object], room: Room | None, now: float) -> int | None:
-        """The code that refuses `body`, whose form is right, for the classroom it names.
+        """The code that refuses a well-formed `body`; None if it is accepted.
 
-        `room` is None where the institution has no such classroom; None comes back where all
-        is well.
+        `room` is None if the institution has no such classroom.
         """
         if room is None:
             return NOT_THIS_INSTITUTION
@@ -186,7 +185,7 @@ class Rules:
             yield MISMATCH
 
     def _is_mismatched(self, body: Mapping[str, object], room: Room) -> bool:
-        """Whether settings do not match each other, or what the classroom holds already."""
+        """Whether settings contradict each other or the current settings of the classroom."""
         if any(_clash(body, rule) for rule in self._clashes):
             return True
         parts = [g for g in self._groups if g.intersection(body) not in {frozenset(), g}]
@@ -216,7 +215,7 @@ class Rules:
         )
 
     def _is_recorded(self, key: str, room: Room) -> bool:
-        """Whether what setting `key` needs is known to be on; a rule of the table says what."""
+        """Whether the settings that `key` requires by the table's rules are known to be on."""
         if room.facts.recorded:
             return True
         held = self.settings_of(room)

@@ -43,7 +43,7 @@ Pause = Callable[[float], Awaitable[None]]
 
 _SECOND_ANSWER: Final = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}'
 _LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""No lingering: closing a socket so sends a reset.  Windows has shorts in `struct linger`."""
+"""Makes closing the socket send a reset.  Windows has shorts in `struct linger`."""
 
 
 async def deliver(
@@ -54,25 +54,25 @@ async def deliver(
     headers: Mapping[str, str],
     pause: Pause,
 ) -> web.StreamResponse:
-    """Answer `request` as `fault` has it; where it leaves ClassIn's own answer, that is `text`."""
-    match fault.deed if fault else None:
+    """Answer `request` as `fault` says; ClassIn's own answer is `text`."""
+    match fault.action if fault else None:
         case Answer(status, body, own):
             return web.Response(status=status, body=body, headers={**headers, **own})
         case Hang(seconds):
             await pause(seconds)
             return cut_off(request, End.CLOSE)
         case End() as end:
-            return await _ending(request, text, headers, end)
+            return await _end_early(request, text, headers, end)
         case Drip(gap_s):
-            return await _dripping(request, text, headers, gap_s, pause)
+            return await _drip(request, text, headers, gap_s, pause)
         case Smuggle():
-            return await _smuggling(request, text, headers)
+            return await _smuggle(request, text, headers)
         case _:
             return web.Response(body=text, headers=headers)
 
 
 def cut_off(request: web.BaseRequest, end: End) -> web.Response:
-    """End the connection now, with a reset or an orderly close; the response goes nowhere."""
+    """End the connection now, by a reset or a close; the returned response is never sent."""
     transport = request.transport
     if transport is not None and end is End.RESET:
         sock = transport.get_extra_info("socket")
@@ -92,7 +92,7 @@ async def _begin(
     return response
 
 
-async def _ending(
+async def _end_early(
     request: web.BaseRequest, text: bytes, headers: Mapping[str, str], end: End
 ) -> web.StreamResponse:
     if end is not End.TRUNCATED:
@@ -103,19 +103,19 @@ async def _ending(
     return response
 
 
-async def _dripping(
+async def _drip(
     request: web.BaseRequest, text: bytes, headers: Mapping[str, str], gap_s: float, pause: Pause
 ) -> web.StreamResponse:
     response = await _begin(request, text, headers)
     for position in range(len(text)):
-        if request.transport is None:  # whoever asked has gone
+        if request.transport is None:  # the client has disconnected
             return response
         await response.write(text[position : position + 1])
         await pause(gap_s)
     return response
 
 
-async def _smuggling(
+async def _smuggle(
     request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     response = await _begin(request, text, headers)
@@ -134,7 +134,7 @@ TOO_OFTEN: Final = 101003001
 
 
 def _is_defect(record: logging.LogRecord) -> bool:
-    """Whether `record` tells of a fault of ours, not of bytes that were no request."""
+    """Whether `record` reports a defect of ours, not a malformed request."""
     raised = record.exc_info[1] if record.exc_info else None
     return not isinstance(raised, HttpProcessingError | ConnectionError)
 
@@ -144,7 +144,7 @@ _LOG.addFilter(_is_defect)
 
 
 class KeepLog(Enum):
-    """Whether requests are written down; a benchmark does without."""
+    """Whether the sandbox logs requests; benchmarks do not need it."""
 
     ALL = "all"
     NONE = "none"
@@ -152,21 +152,21 @@ class KeepLog(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came, and what was done with it."""
+    """One request and how it was answered."""
 
     number: int
-    """Counts from 1, in the order in which requests were acted on."""
+    """Counted from 1, in the order in which requests were acted on."""
     at: float
-    """When it arrived, by the sandbox's clock."""
+    """When it arrived, in Unix seconds by the sandbox's clock."""
     acted_at: float
-    """When it was acted on: later than `at` where it was held up on its way."""
+    """When it was acted on: later than `at` if it was delayed."""
     sid: str
     timestamp: int | None
     target: Target | None
     body: Mapping[str, Any] | None = field(repr=False)
-    """Its JSON object; None where it was none.  Secret settings stand in it."""
+    """Its JSON object, secret settings included; None if it was none."""
     answer: str
-    """The reply code in digits, or the fault that it met, as its script spells it."""
+    """The reply code in digits, or the fault as its script spells it."""
     applied: bool
 
 
@@ -189,7 +189,7 @@ class _Message:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What becomes of a request: the reply code, the fault it meets, whether it takes effect."""
+    """The reply code of a request, its fault, and whether it is applied."""
 
     code: int
     fault: Fault | None = None
@@ -197,22 +197,22 @@ class _Decision:
 
     @property
     def shown(self) -> str:
-        """The answer in the log's words."""
+        """The answer as the log shows it."""
         hidden = self.fault is not None and _hides_code(self.fault)
         return self.fault.spelled if self.fault and hidden else str(self.code)
 
 
 def _hides_code(fault: Fault) -> bool:
-    """Whether `fault` answers in ClassIn's place."""
-    return isinstance(fault.deed, Answer | End | Hang)
+    """Whether `fault` replaces ClassIn's answer."""
+    return isinstance(fault.action, Answer | End | Hang)
 
 
 class Sandbox:
-    """One institution at one endpoint, and everything that was sent to it.
+    """One institution at one endpoint, and a log of all requests to it.
 
-    `clock` tells Unix seconds, `clock_offset_s` puts the server's clock off it; `window_s` is how
-    far a stamp may be from it.  While `storm` holds a fault, every request meets it, whatever its
-    classroom's script says.  What a `keeper` has is there from the beginning.
+    `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it; a stamp may
+    differ from the server's clock by `window_s`.  While `fault_for_all` is set, every request meets
+    that fault, whatever its classroom's script says.  The changes in `keeper` are applied first.
     """
 
     def __init__(
@@ -227,10 +227,10 @@ class Sandbox:
         keep_log: KeepLog = KeepLog.ALL,
         keeper: Keeper | None = None,
     ) -> None:
-        self.storm: Fault | None = None
+        self.fault_for_all: Fault | None = None
         self.log: list[Received] = []
         self.received = 0
-        """How many requests were acted on; counted even where none is written down."""
+        """Requests acted on so far, logged or not."""
         self._world = world
         self._credentials = Credentials(world.sid, secret)
         self._endpoint = endpoint
@@ -242,7 +242,7 @@ class Sandbox:
         self._rooms = {t: room for c in world.classrooms for room in [Room(c)] for t in c.targets}
         self._admitted: deque[float] = deque()
         self._throttled_until = 0.0
-        self._stamped: tuple[int, dict[str, str]] = (-1, {})
+        self._dated_headers: tuple[int, dict[str, str]] = (-1, {})
         self._texts: dict[int, bytes] = {}
         self._closing = asyncio.Event()
         self._acted = asyncio.Event()
@@ -252,23 +252,23 @@ class Sandbox:
                 room.changes.append((body, at, 0))
 
     def now(self) -> float:
-        """The server's own time, Unix seconds."""
+        """The server's time, Unix seconds."""
         return self._clock() + self._offset_s
 
     @property
     def state(self) -> dict[Target, dict[str, Applied]]:
-        """Every classroom that was set, by its first id, and what it holds."""
+        """Every changed classroom, by its first id, and its settings."""
         changed = [room for room in self._rooms.values() if room.changes]
         return {room.target: self._rules.settings_of(room) for room in changed}
 
     def settings_of(self, target: Target) -> dict[str, object]:
-        """The values that classroom `target` holds; empty where nothing was set."""
+        """The settings of classroom `target`; empty if nothing was set."""
         room = self._rooms.get(target)
         held = self._rules.settings_of(room) if room else {}
         return {key: applied.value for key, applied in held.items()}
 
     async def until(self, received: int) -> None:
-        """Wait until that many requests were acted on since the sandbox began."""
+        """Wait until `received` requests have been acted on."""
         while self.received < received:
             self._acted.clear()
             await self._acted.wait()
@@ -277,7 +277,7 @@ class Sandbox:
 
     @asynccontextmanager
     async def serving(self, *, port: int = 0) -> AsyncIterator[str]:
-        """The sandbox at work, as its root URL; port 0 is any free one.
+        """Serve while the block runs; yields the root URL.  Port 0 picks a free port.
 
         Raises:
             CannotStart: the port is taken.
@@ -296,7 +296,7 @@ class Sandbox:
             await runner.cleanup()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than the sandbox is open."""
+        """Sleep, or less if the sandbox is closed."""
         if seconds <= 0:
             return
         try:
@@ -313,15 +313,15 @@ class Sandbox:
         if request.method != "POST":
             return web.Response(status=405, text="405: Method Not Allowed")
         message = self._read(request, await request.read())
-        refused = self._refused_at_the_door(message) or self._refused_by_pace(self.now())
+        refused = self._access_refusal(message) or self._limit_refusal(self.now())
         fault = None if refused else self._next_fault(message)
         if self._world.latency_s:
             await self._pause(self._world.latency_s)
-        if fault and isinstance(fault.deed, Slow | Ghost):
-            await self._hold_up(request, fault.deed)
-            if self._closing.is_set():  # it never got here
+        if fault and isinstance(fault.action, Slow | Ghost):
+            await self._hold_up(request, fault.action)
+            if self._closing.is_set():  # the request counts as lost on its way
                 return cut_off(request, End.CLOSE)
-            refused = self._refused_at_the_door(message)  # its stamp may have expired
+            refused = self._access_refusal(message)  # its stamp may have expired
         decision = self._decide(message, fault, refused)
         self._record(message, decision)
         return await deliver(
@@ -340,15 +340,15 @@ class Sandbox:
         target = None if body is None else self._rules.target_of(body)
         return _Message(self.now(), request.headers, body, target)
 
-    async def _hold_up(self, request: web.BaseRequest, deed: Slow | Ghost) -> None:
-        if isinstance(deed, Ghost):
+    async def _hold_up(self, request: web.BaseRequest, action: Slow | Ghost) -> None:
+        if isinstance(action, Ghost):
             cut_off(request, End.RESET)
-        await self._pause(deed.seconds)
+        await self._pause(action.seconds)
 
-    # -------------------------------------------------------------- who asks, and when
+    # -------------------------------------------------------------- access and limit
 
-    def _refused_at_the_door(self, message: _Message) -> int | None:
-        """The code that refuses a request before what it asks for is looked at."""
+    def _access_refusal(self, message: _Message) -> int | None:
+        """The code that refuses a request's stamp, form or signature; None if all are right."""
         if not message.headers.get("X-EEO-TS"):
             return NO_STAMP
         stamp = message.timestamp
@@ -364,12 +364,12 @@ class Sandbox:
             return False
         try:
             right = protocol.signature(body, self._credentials, stamp, self._world.counts)
-        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8 to sign
+        except UnicodeEncodeError:  # a lone surrogate has no UTF-8 to sign
             return False
         return message.headers.get("X-EEO-SIGN") == right
 
-    def _refused_by_pace(self, now: float) -> int | None:
-        """The code that asks to slow down, if one more is too many; otherwise it is counted."""
+    def _limit_refusal(self, now: float) -> int | None:
+        """The code that throttles a request above the limit; otherwise count it and return None."""
         if now < self._throttled_until:
             return TOO_OFTEN
         limit = self._world.limit
@@ -382,23 +382,31 @@ class Sandbox:
         self._admitted.append(now)
         return None
 
-    # -------------------------------------------------------------- what goes wrong
+    # -------------------------------------------------------------- faults
 
     def _next_fault(self, message: _Message) -> Fault | None:
         room = self._room(message.target)
         if room is None:
-            return self.storm
+            return self.fault_for_all
         visit = room.visits
         room.visits += 1
-        return self.storm or room.facts.script.met_by(visit) or self._weather(room, visit)
+        return (
+            self.fault_for_all
+            or room.facts.script.fault_for(visit)
+            or self._random_fault(room, visit)
+        )
 
-    def _weather(self, room: Room, visit: int) -> Fault | None:
+    def _random_fault(self, room: Room, visit: int) -> Fault | None:
         if not self._world.fault_rate:
             return None
-        dice = random.Random(f"{self._world.seed}/{room.target}/{visit}")  # noqa: S311 - weather
-        return dice.choice(self._world.weather) if dice.random() < self._world.fault_rate else None
+        dice = random.Random(f"{self._world.seed}/{room.target}/{visit}")  # noqa: S311 - reproducible faults
+        return (
+            dice.choice(self._world.random_faults)
+            if dice.random() < self._world.fault_rate
+            else None
+        )
 
-    # -------------------------------------------------------------- what is asked
+    # -------------------------------------------------------------- decision
 
     def _room(self, target: Target | None) -> Room | None:
         if target is None:
@@ -409,29 +417,29 @@ class Sandbox:
         return room
 
     def _decide(self, message: _Message, fault: Fault | None, refused: int | None) -> _Decision:
-        """What becomes of a request; where it takes effect, it has when this returns."""
+        """Decide on a request, and apply it if it takes effect."""
         now = self.now()
         if refused is not None:
             return _Decision(refused)
-        if fault and isinstance(fault.deed, Throttle):
-            self._throttled_until = now + fault.deed.seconds
+        if fault and isinstance(fault.action, Throttle):
+            self._throttled_until = now + fault.action.seconds
             return _Decision(TOO_OFTEN)
         code = self._judge(message, now)
         if fault is None or not _hides_code(fault):
             return _Decision(code or SUCCESS, fault, applied=self._apply(message, code, now))
-        if code and isinstance(fault.deed, Answer) and fault.deed.claims_success:
+        if code and isinstance(fault.action, Answer) and fault.action.claims_success:
             return _Decision(code)
         return _Decision(SUCCESS, fault, applied=fault.applied and self._apply(message, code, now))
 
     def _judge(self, message: _Message, now: float) -> int | None:
-        """The code that refuses what `message` asks for; None where nothing does."""
+        """The code that refuses the settings of `message`; None if they are accepted."""
         body = message.body
         if body is None or self._rules.is_malformed(body):
             return PARAMETER_ERROR
         return self._rules.refusal(body, self._room(message.target), now)
 
     def _apply(self, message: _Message, code: int | None, now: float) -> bool:
-        """Let `message` take effect, unless `code` refuses it."""
+        """Apply `message`, unless `code` refuses it; return whether it was applied."""
         room = self._room(message.target)
         if code is not None or room is None or message.body is None:
             return False
@@ -458,7 +466,7 @@ class Sandbox:
         )
         self.log.append(received)
 
-    # -------------------------------------------------------------- what is answered
+    # -------------------------------------------------------------- answer
 
     def _text(self, code: int) -> bytes:
         if code not in self._texts:
@@ -467,10 +475,10 @@ class Sandbox:
 
     def _headers(self) -> Mapping[str, str]:
         second = int(self.now())
-        if self._stamped[0] != second:
+        if self._dated_headers[0] != second:
             date = formatdate(second, usegmt=True)
-            self._stamped = second, {"Content-Type": "application/json", "Date": date}
-        return self._stamped[1]
+            self._dated_headers = second, {"Content-Type": "application/json", "Date": date}
+        return self._dated_headers[1]
 
 
 async def _listen(site: web.TCPSite, port: int) -> None:

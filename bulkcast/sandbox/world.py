@@ -1,4 +1,4 @@
-"""The institution that a sandbox plays, and how it is kept between commands."""
+"""The institution that a sandbox plays, and the file that keeps it between commands."""
 
 import json
 import math
@@ -28,39 +28,39 @@ from bulkcast.sandbox.faults import (
 
 
 class Keeper:
-    """The changes of a world, in the file `path`."""
+    """Stores the changes of a world in the file `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> Iterator[tuple[Target, dict[str, Any], float]]:
-        """Each classroom that was set, with what and when; the oldest first."""
+        """Each change: classroom, settings, time in Unix seconds; oldest first."""
         try:
             lines = self._path.read_bytes().splitlines()
         except OSError:
             return
         for line in lines:
-            with suppress(ValueError, TypeError, LookupError):  # the last one may be cut off
+            with suppress(ValueError, TypeError, LookupError):  # the last line may be truncated
                 (key, number), body, at = json.loads(line)
                 yield Target(str(key), int(number)), dict(body), float(at)
 
     def add(self, target: Target, body: Mapping[str, object], at: float) -> None:
-        """Keep a change; a disk that is full costs the next rehearsal its past, not this one."""
+        """Store a change; ignore a full disk, which affects later rehearsals only."""
         line = json.dumps([[target.key, target.id], dict(body), at]).encode()
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(file, b"\n" + line)  # first: the line before may be cut off
+                os.write(file, b"\n" + line)  # first: the line before may be truncated
             finally:
                 os.close(file)
 
 
 SANDBOX_SID: Final = "99000001"
 CLASS_S: Final = 45 * 60.0
-"""How long a class lasts whose end the world does not tell."""
+"""Seconds a class lasts if the world does not say when it ends."""
 
-_WEATHER: Final = (
+_RANDOM_FAULTS: Final = (
     "http:500", "http:503", "code:104", "code:104:applied", "reset", "reset:applied",
     "truncated:applied", "html",
 )  # fmt: skip
@@ -68,24 +68,24 @@ _WEATHER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PointInTime:
-    """A point in time: Unix seconds, or seconds after the sandbox began."""
+    """A point in time: Unix seconds, or seconds after the sandbox started."""
 
     seconds: float
     since_start: bool = False
 
     def resolve(self, began: float) -> float:
-        """The moment in Unix seconds, in a sandbox that began at `began`."""
+        """The time in Unix seconds, in a sandbox that started at `began`."""
         return self.seconds + began if self.since_start else self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Classroom:
-    """One classroom and what is true of it."""
+    """One classroom and its properties."""
 
     targets: tuple[Target, ...]
-    """Every id it can be named by; the first one names its state."""
+    """Every id it can be named by; the first one identifies it."""
     context: tuple[tuple[str, int], ...] = ()
-    """Ids that go with it, such as its course's."""
+    """Ids related to it, such as its course's."""
     starts: PointInTime | None = None
     ends: PointInTime | None = None
     deleted: bool = False
@@ -94,30 +94,30 @@ class Classroom:
     dual_teacher: bool = False
     """Whether it is a dual-teacher sub-classroom."""
     recorded: bool = False
-    """Whether recording was switched on before the sandbox began."""
+    """Whether recording was switched on before the sandbox started."""
     script: Script = NO_FAULTS
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """An institution, its classrooms, its weather."""
+    """An institution, its classrooms, and the faults of its server."""
 
     sid: str = SANDBOX_SID
     lacks: frozenset[str] = frozenset()
-    """Keys of settings it cannot switch on."""
+    """Keys of the settings that it cannot switch on."""
     open: bool = True
-    """Whether an id that is not listed is a plain classroom."""
+    """Whether an id that is not listed counts as an ordinary classroom."""
     first_whole: bool = True
-    """Whether settings that belong together are refused in part until a classroom has them all."""
+    """Whether a classroom's first request must contain all settings that belong together."""
     whole_groups: bool = False
-    """Whether settings that belong together are refused in part; siblings' pages say so."""
+    """Whether every request must contain them all; pages of similar endpoints say so."""
     counts: Counting = "bytes"
-    """What the 1024 of the signature rule counts; two official samples count characters."""
+    """What the signature rule's limit of 1024 counts; two official samples count characters."""
     latency_s: float = 0.0
     limit: Limit | None = WEBCAST.limit
     fault_rate: float = 0.0
     seed: int = 0
-    weather: tuple[Fault, ...] = tuple(read_fault(text, WEBCAST) for text in _WEATHER)
+    random_faults: tuple[Fault, ...] = tuple(read_fault(text, WEBCAST) for text in _RANDOM_FAULTS)
     classrooms: tuple[Classroom, ...] = ()
 
 
@@ -125,14 +125,14 @@ class World:
 
 
 class _Wrong(BulkcastError):
-    """A part of a world that cannot be: where it is, and what would be right."""
+    """A part of a world file is wrong; says where, and what is expected."""
 
 
 def read_world(path: Path, *, endpoint: Endpoint = WEBCAST) -> World:
     """The world in the file `path`.
 
     Raises:
-        CannotStart: the file cannot be read, or is no world.
+        CannotStart: the file cannot be read, or does not describe a world.
 
     """
     try:
@@ -148,7 +148,7 @@ def parse_world(text: str, *, name: str, endpoint: Endpoint = WEBCAST) -> World:
     """The world that `text`, the JSON text of a file called `name`, describes.
 
     Raises:
-        CannotStart: it is no world; the sentence says where and what would be right.
+        CannotStart: it does not describe a world; the message says where and what is expected.
 
     """
     try:
@@ -227,7 +227,7 @@ def _moment(value: Any, where: str) -> PointInTime:
 
 
 class _World:
-    """The fields of a world and of its classrooms, each with its reader."""
+    """Parses a world; maps each key to its field and parser."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -242,7 +242,7 @@ class _World:
             "limit": ("limit", _limit),
             "fault_rate": ("fault_rate", lambda v, at: _number(v, at, 0, 1)),
             "seed": ("seed", lambda v, at: int(_number(v, at, 0, 2**53))),
-            "weather": ("weather", lambda v, at: self._script(v, at).faults),
+            "weather": ("random_faults", lambda v, at: self._script(v, at).faults),
             "classrooms": ("classrooms", self._classrooms),
         }
         self.facts: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {

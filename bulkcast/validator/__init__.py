@@ -1,19 +1,17 @@
-"""Checks a sheet: every row becomes a `Change`, or an `Invalid` with all that is wrong with it."""
+"""Checks a sheet: every row becomes a `Change`, or an `Invalid` with all its errors."""
 
 from collections.abc import Iterator
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
-from bulkcast.validator.duplicates import Claims, Turn
+from bulkcast.validator.duplicates import Claims
 from bulkcast.validator.sheet import SheetCheck
-from bulkcast.validator.sheet_check import CheckRules, Validated, Validator
+from bulkcast.validator.sheet_check import CheckRules, Validator
 
 __all__ = [
     "CheckRules",
     "Claims",
     "SheetCheck",
-    "Turn",
-    "Validated",
     "Validator",
     "all_issues",
     "check",
@@ -21,7 +19,7 @@ __all__ = [
 
 
 def check(sheet: Sheet, endpoint: Endpoint, rules: CheckRules) -> Checked:
-    """Every row of `sheet`, checked, as `SheetCheck` does."""
+    """Check a whole sheet in memory."""
     checking = SheetCheck(sheet.headers, sheet.layout.header_row, endpoint, rules)
     checking.take(sheet.rows)
     return checking.result(sheet.issues)

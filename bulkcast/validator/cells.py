@@ -1,4 +1,4 @@
-"""Reads choices, switches and integers; picks the reader for each column."""
+"""Reads choices, switches and integers; chooses the reader for each column."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,6 @@ from bulkcast.catalogue import (
     fold,
 )
 from bulkcast.model import Cell, Severity
-from bulkcast.validator.datetimes import moment_reader
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
@@ -25,12 +24,12 @@ from bulkcast.validator.parsing import (
     Plain,
     Reader,
     Reading,
-    are_digits,
-    cleaned,
-    guarding,
-    nothing_plain,
+    cleaned_finding,
+    is_digits,
+    never_plain,
     plain,
     refused,
+    with_common_cells,
 )
 from bulkcast.validator.texts import plain_text, text_reader
 
@@ -43,11 +42,11 @@ _NUMBER_LAST: Final = re.compile(
 
 _BETWEEN: Final = re.compile(r"[\s/|、,;:()\[\]【】-]+")
 _STOPS: Final = "。，、,.;!"
-"""What may stand behind a word, folded, and says nothing."""
+"""Punctuation that may follow a folded word and is ignored."""
 
 
 def choice_reader(kind: ChoiceKind) -> Reader:
-    """The reader of one of `kind`'s values, or of a word for one."""
+    """A reader of the values of `kind` and of the words for them."""
     values = frozenset(choice.value for choice in kind.choices)
     words = kind.by_word
     shown = ", ".join(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
@@ -60,24 +59,24 @@ def choice_reader(kind: ChoiceKind) -> Reader:
             return Reading(int(cell)) if cell in values else wrong
         if not isinstance(cell, str):
             return wrong
-        value = words.get(fold(cell), _both_said(cell, words))
+        value = words.get(fold(cell), _number_and_word(cell, words))
         if value is None:
-            value = words.get(fold(cell).rstrip(_STOPS), _said_by_all(cell, words))
+            value = words.get(fold(cell).rstrip(_STOPS), _agreeing_words(cell, words))
         return _with_point(cell) if value is None else Reading(value)
 
     def _with_point(cell: str) -> Reading:
-        """A choice as data tools write it once a column has blanks: `1.0`."""
+        """A choice written as `1.0`, as data tools do in a column with blanks."""
         whole = POINT_ZERO.fullmatch(cell.strip())
         value = words.get(whole[1]) if whole else None
         if value is None:
             return wrong
-        return Reading(value, (cleaned(cell, value, Severity.WARNING),))
+        return Reading(value, (cleaned_finding(cell, value, Severity.WARNING),))
 
     return read
 
 
-def _both_said(cell: str, words: Mapping[str, int]) -> int | None:
-    """The choice that both a number and a word name, as in `1-开` and `开(1)`."""
+def _number_and_word(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that a number and a word both name, as in `1-开` and `开(1)`."""
     text = plain(cell)
     found = _NUMBER_FIRST.fullmatch(text) or _NUMBER_LAST.fullmatch(text)
     if found is None:
@@ -86,11 +85,11 @@ def _both_said(cell: str, words: Mapping[str, int]) -> int | None:
     return value if value == words.get(found["number"]) else None
 
 
-def _said_by_all(cell: str, words: Mapping[str, int]) -> int | None:
-    """The choice that each of several words names, as in `Yes/是` and `否，不录`."""
+def _agreeing_words(cell: str, words: Mapping[str, int]) -> int | None:
+    """The choice that all of several words name, as in `Yes/是` and `否，不录`."""
     parts = [part for part in _BETWEEN.split(plain(cell)) if part]
     values = {words.get(fold(part)) for part in parts}
-    if len(parts) < 2 or len(values) > 1 or all(map(are_digits, parts)):
+    if len(parts) < 2 or len(values) > 1 or all(map(is_digits, parts)):
         return None
     return values.pop()
 
@@ -111,7 +110,7 @@ def read_integer(cell: Cell) -> Reading:
 
 
 def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
-    """What reads `column`'s cells; `tz` is where times without an offset are meant."""
+    """A caching reader of `column`'s cells; times without an offset are in `tz`."""
     return Memory(_reader_for(column, tz), _plain_for(column))
 
 
@@ -124,22 +123,24 @@ def _plain_for(column: Setting) -> Plain:
         case TextKind() as kind:
             return plain_text(kind)
         case _:
-            return nothing_plain
+            return never_plain
 
 
 def _reader_for(column: Setting, tz: tzinfo) -> Reader:
     match column.kind:
         case IdKind():
-            return guarding(read_id, column)
+            return with_common_cells(read_id, column)
         case ChoiceKind() as kind:
-            return guarding(choice_reader(kind), column)
+            return with_common_cells(choice_reader(kind), column)
         case IntegerKind():
-            return guarding(read_integer, column)
+            return with_common_cells(read_integer, column)
         case TextKind() as kind:
             return text_reader(kind)
         case IdListKind():
-            return guarding(read_ids, column)
+            return with_common_cells(read_ids, column)
         case MomentKind():
-            return guarding(moment_reader(tz), column)
+            from bulkcast.validator.datetimes import moment_reader
+
+            return with_common_cells(moment_reader(tz), column)
         case _ as never:
             assert_never(never)

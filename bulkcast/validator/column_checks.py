@@ -1,4 +1,4 @@
-"""What only a whole column shows: ids that are well one by one and look wrong together."""
+"""Whole-column checks: ids that are valid one by one but suspicious together."""
 
 from array import array
 from collections import Counter
@@ -15,15 +15,16 @@ from bulkcast.validator.columns import address
 from bulkcast.validator.rows import Column, Lines
 
 _LONG_ENOUGH: Final = 10**15
-"""From 16 digits on a spreadsheet number ends in zeros whatever was typed."""
+"""From 16 digits on spreadsheets replace the last digits of a number by zeros."""
 _TOO_LONG: Final = 10**18
-"""Ids of 19 digits are no example of any other."""
+"""Ids of 19 digits are not checked."""
 _MOST_ZEROS: Final = 0.01
-"""Of a hundred ids one in ten thousandth ends in 000 by chance; a rounded column all do."""
+"""Share of ids ending in 000 above which a column looks rounded; by chance it is 0.001."""
 _FEWEST_TO_COMPARE: Final = 10
 _FEWEST_IN_A_RUN: Final = 5
 
 _ALIKE: Final = frozenset({bool, FlaggedCell})
+"""Types whose cells compare equal to cells with another content."""
 
 Cells = Sequence[Cell]
 Names = tuple[Cell, ...]
@@ -40,9 +41,9 @@ class _Ids:
     rounded: int = 0
     first_rounded: int = 0
     run: list[tuple[int, int, Names]] = field(default_factory=list)
-    """The rows, ids and names of a run that counts up by one while the names stay."""
+    """Row, id and names of consecutive rows whose ids count up by one and whose names are equal."""
     longest_run: tuple[int, int] = (0, 0)
-    """How many rows, and the first of them."""
+    """Number of rows in the longest run, and its first row."""
 
     def see(self, numbers: Sequence[int], ids: Sequence[int | None]) -> None:
         rows, found = numbers, [i for i in ids if i is not None]
@@ -75,18 +76,18 @@ class _Ids:
     def see_run(
         self, numbers: Sequence[int], ids: Sequence[int | None], named: Sequence[Cells]
     ) -> None:
-        """Follow runs of ids that count up; `named` is what else the rows say of their classes."""
+        """Follow runs of ids that count up; `named` has the columns that identify a class."""
         last = len(ids) - 1
         if last < 1 or _has_pairs(ids, named):
             for place, value in enumerate(ids):
-                self._follow(numbers[place], value, tuple([column[place] for column in named]))
+                self._extend_run(numbers[place], value, tuple([column[place] for column in named]))
             return
-        # No row goes on where the one before it ends: only those at the edges touch other blocks.
-        self._follow(numbers[0], ids[0], tuple([column[0] for column in named]))
+        # No run within this block: only its first and last row can belong to one.
+        self._extend_run(numbers[0], ids[0], tuple([column[0] for column in named]))
         self.run = []
-        self._follow(numbers[last], ids[last], tuple([column[last] for column in named]))
+        self._extend_run(numbers[last], ids[last], tuple([column[last] for column in named]))
 
-    def _follow(self, number: int, value: int | None, names: Names) -> None:
+    def _extend_run(self, number: int, value: int | None, names: Names) -> None:
         if value is None:
             self.run = []
             return
@@ -104,7 +105,7 @@ class _Ids:
 
 
 def _plain_ids(lines: Lines, key: str) -> list[int | None]:
-    """The ids of a column that stand there as they should; None for any other cell."""
+    """The ids of a column that were read without findings; None for any other cell."""
     ids: list[int | None] = lines.values[key][:]
     for place, found in lines.remarkable.items():
         if any(key == other for other, _ in found):
@@ -114,15 +115,15 @@ def _plain_ids(lines: Lines, key: str) -> list[int | None]:
     return ids
 
 
-def _told_apart(cells: Cells) -> Cells:
-    """The cells, None for those that say what equal ones do not: True is 1, but not in a cell."""
+def _comparable(cells: Cells) -> Cells:
+    """The cells, with None for those that compare equal to different cells: True equals 1."""
     if _ALIKE.isdisjoint(map(type, cells)):
         return cells
     return [None if cell.__class__ in _ALIKE else cell for cell in cells]
 
 
 def _has_pairs(ids: Sequence[int | None], named: Sequence[Cells]) -> bool:
-    """Whether some row has the next id after that of the row before it, and the same names."""
+    """Whether some row has the previous row's id plus one, and the same names."""
     if None in ids:
         return True
     whole = cast("Sequence[int]", ids)
@@ -131,8 +132,8 @@ def _has_pairs(ids: Sequence[int | None], named: Sequence[Cells]) -> bool:
     return any(map(all, zip(steps, *same, strict=True)))
 
 
-class Suspicions:
-    """Looks at the ids of a sheet block by block."""
+class ColumnChecks:
+    """Checks the ids of a sheet, block by block."""
 
     def __init__(self, read: Sequence[Column], names: Sequence[int]) -> None:
         targets = [c for c in read if c.setting.role is Role.TARGET]
@@ -143,14 +144,14 @@ class Suspicions:
         self._targets = [_Ids(column) for column in targets]
         self._contexts = [_Ids(column) for column in contexts]
         self._names = (*names, *schedule)
-        self._alike: Counter[tuple[int, int]] = Counter()
-        self._first_alike: dict[tuple[int, int], int] = {}
+        self._equal: Counter[tuple[int, int]] = Counter()
+        self._first_equal: dict[tuple[int, int], int] = {}
 
     def see(self, lines: Lines) -> None:
-        """Take in some consecutive rows."""
+        """Examine some consecutive rows."""
         numbers, columns = lines.block.numbers, lines.block.columns
         read = {ids.column.index: _plain_ids(lines, ids.column.setting.key) for ids in self._all()}
-        named = [_told_apart(columns[index]) for index in self._names]
+        named = [_comparable(columns[index]) for index in self._names]
         for ids in self._all():
             ids.see(numbers, read[ids.column.index])
         for ids in self._targets:
@@ -158,12 +159,12 @@ class Suspicions:
                 ids.see_run(numbers, read[ids.column.index], named)
             for other in self._contexts:
                 pair = (ids.column.index, other.column.index)
-                self._see_alike(pair, numbers, read[pair[0]], read[pair[1]])
+                self._see_equal_ids(pair, numbers, read[pair[0]], read[pair[1]])
 
     def _all(self) -> Sequence[_Ids]:
         return (*self._targets, *self._contexts)
 
-    def _see_alike(
+    def _see_equal_ids(
         self,
         pair: tuple[int, int],
         numbers: Sequence[int],
@@ -174,17 +175,15 @@ class Suspicions:
             return
         alike = [n for n, x, y in zip(numbers, a, b, strict=True) if x is not None and x == y]
         if alike:
-            self._first_alike.setdefault(pair, alike[0])
-            self._alike[pair] += len(alike)
-
-    # -------------------------------------------------------------- what is said
+            self._first_equal.setdefault(pair, alike[0])
+            self._equal[pair] += len(alike)
 
     def issues(self, weigh: Callable[[Severity], Severity]) -> tuple[Issue, ...]:
-        """What looks wrong about the columns; complete once all rows were seen."""
-        found = [said for ids in self._all() for said in self._about(ids, weigh)]
-        return (*found, *self._swapped(weigh), *self._said_alike(weigh))
+        """The issues of the columns; complete once all rows were seen."""
+        found = [said for ids in self._all() for said in self._id_issues(ids, weigh)]
+        return (*found, *self._swapped(weigh), *self._same_ids(weigh))
 
-    def _about(self, ids: _Ids, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+    def _id_issues(self, ids: _Ids, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
         n, total = ids.rounded, len(ids.values)
         if n > 1 and n > _MOST_ZEROS * total:
             yield _issue("column.rounded", ids.column, ids.first_rounded, weigh, n=str(n))
@@ -200,7 +199,7 @@ class Suspicions:
             yield _issue("column.counts_up", ids.column, first, weigh, n=str(length))
 
     def _swapped(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
-        """Many classes belong to one course: the other way round the columns are swapped."""
+        """Issues for swapped columns: course ids repeat, class ids do not."""
         for target in self._targets:
             for context in self._contexts:
                 n = len(target.values)
@@ -210,12 +209,12 @@ class Suspicions:
                     other = context.column.header
                     yield _issue("column.swapped", target.column, None, weigh, other=other)
 
-    def _said_alike(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+    def _same_ids(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
         for target in self._targets:
             for context in self._contexts:
                 pair = (target.column.index, context.column.index)
-                if n := self._alike[pair]:
-                    row, other = self._first_alike[pair], context.column.header
+                if n := self._equal[pair]:
+                    row, other = self._first_equal[pair], context.column.header
                     yield _issue("column.same_id", target.column, row, weigh, n=str(n), other=other)
 
 

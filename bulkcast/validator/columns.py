@@ -3,35 +3,34 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, Setting, bare_names, fold
+from bulkcast.catalogue import Endpoint, Role, Setting, bare_names, fold, is_result_column
 from bulkcast.i18n import marked
 from bulkcast.messages import issue
-from bulkcast.model import Issue, Severity
+from bulkcast.model import Issue, Severity, column_letters
 
-_NEAR: Final = 0.87
-"""difflib's ratio from which on a header is a slip of the pen: two letters swapped in a word of
-eight are one (0.875); another word with the same ending, such as "Record date" beside
-"recordState" or 下课时间 beside 上课时间, is not (0.857, 0.75)."""
-_ALIKE: Final = 0.5
-"""difflib's ratio from which on a header is worth a suggestion where no classroom is named."""
+_MISSPELT: Final = 0.87
+"""difflib's ratio from which a header counts as misspelt: two letters swapped in a word of eight
+give 0.875; a different word, such as "Record date" for "recordState" or 下课时间 for 上课时间,
+gives 0.857 and 0.75."""
+_SIMILAR: Final = 0.5
+"""difflib's ratio from which a header is suggested if no column names the classroom."""
 _ID_ENDING: Final = re.compile(r"(?P<stem>.*?)(?P<ending>u?id)s?")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The header row, understood."""
+    """Which columns of the sheet hold which settings."""
 
     held: Mapping[int, Setting] = field(default_factory=dict)
-    """Index of a column → what it holds."""
+    """Index of a column → the setting it holds."""
     ignored: tuple[str, ...] = ()
     issues: tuple[Issue, ...] = ()
 
     @property
     def can_be_read(self) -> bool:
-        """Whether it is known what each column holds, if only by what its header nearly says."""
+        """Whether it is known what each column holds, misspelt headers included."""
         return all(
             issue.code == "header.near_miss" or issue.severity is not Severity.ERROR
             for issue in self.issues
@@ -41,13 +40,8 @@ class Columns:
 def resolve(
     headers: tuple[str, ...], header_row: int, endpoint: Endpoint, mapping: Mapping[str, str]
 ) -> Columns:
-    """What each column holds; `mapping` (header → setting) goes before what headers say."""
-    return _Resolving(headers, header_row, endpoint, mapping).columns()
-
-
-def is_result(header: str) -> bool:
-    """Whether the column is an earlier run's, never data."""
-    return header.strip().casefold().startswith(RESULT_PREFIX)
+    """Find the setting of each column; `mapping` (header → setting) comes before the headers."""
+    return _Resolver(headers, header_row, endpoint, mapping).columns()
 
 
 def address(index: int, row: int) -> str:
@@ -56,19 +50,10 @@ def address(index: int, row: int) -> str:
     >>> address(7, 7), address(26, 1), address(701, 2)
     ('H7', 'AA1', 'ZZ2')
     """
-    return f"{letters(index)}{row}"
+    return f"{column_letters(index)}{row}"
 
 
-def letters(index: int) -> str:
-    """A column's letters; `index` counts from 0."""
-    name, rest = "", index + 1
-    while rest:
-        rest, letter = divmod(rest - 1, 26)
-        name = chr(ord("A") + letter) + name
-    return name
-
-
-class _Resolving:
+class _Resolver:
     def __init__(
         self,
         headers: tuple[str, ...],
@@ -86,26 +71,22 @@ class _Resolving:
     def columns(self) -> Columns:
         self._check_mapping()
         for index, header in enumerate(self._headers):
-            if header.strip() and not is_result(header):
+            if header.strip() and not is_result_column(header):
                 self._place(index, header)
         if all(i.code in {"header.near_miss", "header.unread_setting"} for i in self._issues):
             self._issues.extend(self._missing())
         return Columns(self._held, tuple(self._ignored), tuple(self._issues))
 
     def _place(self, index: int, header: str) -> None:
-        column = self._named(header)
+        column = self._endpoint.mapped_column(header, self._mapping)
         if column is not None:
-            self._hold(index, header, column)
+            self._assign(index, header, column)
         elif candidates := self._endpoint.candidates(header):
             self._ambiguous(index, header, candidates)
         else:
-            self._place_stranger(index, header)
+            self._place_unknown(index, header)
 
-    def _named(self, header: str) -> Setting | None:
-        mapped = self._endpoint.column_for(self._mapping.get(fold(header), ""))
-        return mapped or self._endpoint.column_for(header)
-
-    def _hold(self, index: int, header: str, column: Setting) -> None:
+    def _assign(self, index: int, header: str, column: Setting) -> None:
         other = next((i for i, held in self._held.items() if held is column), None)
         self._held[index] = column
         if other is not None:
@@ -113,7 +94,7 @@ class _Resolving:
                 "header.duplicate", index, header, other=self._headers[other], setting=column.key
             )
 
-    def _place_stranger(self, index: int, header: str) -> None:
+    def _place_unknown(self, index: int, header: str) -> None:
         near = self._nearest(header)
         column = None if near is None else self._endpoint.by_header.get(near)
         if near is None:
@@ -123,24 +104,26 @@ class _Resolving:
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
-            self._wrong("header.near_miss", index, header, suggestion=_spelled(column, near))
+            self._wrong("header.near_miss", index, header, suggestion=_spelling(column, near))
             if column not in self._held.values():
-                # So that what is wrong in its cells is told as well.
+                # So that errors in its cells are reported as well.
                 self._held[index] = column
 
     def _nearest(self, header: str) -> str | None:
-        """The folded header that `header` is a slip of the pen for.
+        """The folded known header that `header` misspells.
 
-        Whether a name ends in ID is no slip: "Course" beside "Course ID" is the course's name.
+        A missing ID is no misspelling: "Course" beside "Course ID" is the course's name.
         """
         names = dict.fromkeys((fold(header), *map(fold, bare_names(header))))
         return next(filter(None, map(self._nearest_to, names)), None)
 
     def _nearest_to(self, folded: str) -> str | None:
+        from difflib import get_close_matches
+
         stem, ending = _split(folded)
         known = {*self._endpoint.by_header, *self._endpoint.ambiguous_headers}
         same_ending = {s: name for name in sorted(known) for s, e in (_split(name),) if e == ending}
-        close = get_close_matches(stem, same_ending, n=1, cutoff=_NEAR)
+        close = get_close_matches(stem, same_ending, n=1, cutoff=_MISSPELT)
         return same_ending[close[0]] if close else None
 
     def _ambiguous(self, index: int, header: str, candidates: tuple[str, ...]) -> None:
@@ -148,7 +131,7 @@ class _Resolving:
         self._wrong("header.ambiguous", index, header, candidates=said, first=candidates[0])
 
     def _check_mapping(self) -> None:
-        present = {fold(header) for header in self._headers if not is_result(header)}
+        present = {fold(header) for header in self._headers if not is_result_column(header)}
         for header, key in self._mapping_as_given.items():
             if fold(header) not in present:
                 self._unknown(header, marked("no column of the sheet"))
@@ -162,7 +145,7 @@ class _Resolving:
         roles = {column.role for column in self._held.values()}
         if Role.TARGET not in roles:
             targets = " or ".join(column.key for column in self._endpoint.targets)
-            near = self._like_a_target()
+            near = self._most_similar_to_target()
             yield issue(
                 "header.no_target",
                 row=self._row,
@@ -174,15 +157,17 @@ class _Resolving:
         if Role.SETTING not in roles:
             yield issue("header.no_setting", row=self._row)
 
-    def _like_a_target(self) -> str | None:
-        """The header that is most like one of a column which names classrooms."""
+    def _most_similar_to_target(self) -> str | None:
+        """The ignored header most similar to one of a target column."""
+        from difflib import SequenceMatcher
+
         known = [fold(s) for column in self._endpoint.targets for s in column.spellings()]
         likeness = {
             header: max(SequenceMatcher(None, fold(header), name).ratio() for name in known)
             for header in self._ignored
         }
         best = max(likeness, key=likeness.__getitem__, default=None)
-        return best if best is not None and likeness[best] >= _ALIKE else None
+        return best if best is not None and likeness[best] >= _SIMILAR else None
 
     def _wrong(self, code: str, index: int, header: str, /, **args: str) -> None:
         self._issues.append(
@@ -198,12 +183,12 @@ class _Resolving:
         )
 
 
-def _spelled(column: Setting, folded: str) -> str:
-    """The header that was probably meant, as it is written."""
+def _spelling(column: Setting, folded: str) -> str:
+    """The spelling of `column` whose folded form is `folded`."""
     return next((s for s in column.spellings() if fold(s) == folded), column.key)
 
 
 def _split(folded: str) -> tuple[str, str]:
-    """A folded header without its ending ID or UID, and the ending."""
+    """A folded header split into its stem and its ending ID or UID."""
     found = _ID_ENDING.fullmatch(folded)
     return (found["stem"], found["ending"]) if found else (folded, "")

@@ -10,8 +10,8 @@ from bulkcast.validator.parsing import (
     Finding,
     Reader,
     Reading,
-    are_digits,
-    cleaned,
+    cleaned_finding,
+    is_digits,
     make_finding,
     plain,
     refused,
@@ -23,14 +23,14 @@ _HALF_ZH: Final = f"下午|中午|正午|凌晨|傍晚|{_MORNING}|{_EVENING}"
 _HALF: Final = rf"{_HALF_ZH}|[ap]\.?m\.?"
 _HALVES: Final[Mapping[str, tuple[range, range]]] = {
     **dict.fromkeys(_MORNING.split("|"), (range(0), range(12))),
-    # Past midnight it is the evening of one day or of the next.
+    # After midnight it is unclear which day's evening is meant.
     **dict.fromkeys(_EVENING.split("|"), (range(12), range(17, 24))),
     **dict.fromkeys(("下午", "pm"), (range(12), range(12, 24))),
     **dict.fromkeys(("中午", "正午"), (range(3), range(11, 15))),
     "傍晚": (range(12), range(16, 20)),
     "凌晨": (range(0), range(6)),
 }
-"""Part of the day → hours of 12 that are past noon in it, and the hours of 24 that it has."""
+"""Part of the day → hours (of 12) to which 12 is added, and the hours (of 24) that it has."""
 _TIME: Final = (
     rf"(?P<before>{_HALF})?\s*"
     r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d{2})(?:\s*:\s*(?P<second>\d{2})(?:\.0+)?)?"
@@ -53,7 +53,7 @@ _DIGITS_ONLY: Final = re.compile(
     r"(?P<zone>Z)?|(?P<rest>[T\s]?\D.*|[T\s]+\d{1,2}\D.*))?",
     re.IGNORECASE,
 )
-"""A date without separators, and what stands behind it; 9 to 11 digits are Unix seconds."""
+"""A date without separators, and what follows; 9 to 11 digits alone are Unix seconds."""
 _MONTHS: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTH_IN_WORDS: Final = re.compile(
     rf"(?:(?P<day_name>{_DAY_NAMES})[a-z]*\.?,?\s+)?"
@@ -76,9 +76,9 @@ _ISO_WITH_OFFSET: Final = re.compile(
     r"|\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:Z|\+\d{2}:?\d{2})",
     re.IGNORECASE,
 )
-"""A time with an offset from UTC that cannot be a span: 08:00-09:30 behind a space is lessons."""
+"""A time with an offset from UTC; after a space 08:00-09:30 is a lesson, not an offset."""
 _ISO_PLAIN: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}(?::\d{2}:\d{2}[.,]\d+)?", re.IGNORECASE)
-"""What else of ISO 8601 is read.  Python reads far more, some of it as what nobody meant: any one
+"""Other ISO 8601 forms that are read.  Python accepts more, some with a surprising meaning: any
 character before the time, and 08.30 as 8 hours and 0.3 seconds."""
 _ANY_ORDER: Final = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(\D.*)?")
 _ONLY_A_TIME: Final = re.compile(_TIME, re.IGNORECASE)
@@ -87,20 +87,20 @@ _DAY_S: Final = 86_400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SERIAL: Final = datetime(1899, 12, 30)  # noqa: DTZ001  # a spreadsheet's days have no zone
 _SERIALS: Final = range(36_526, 109_575)
-"""The numbers that a spreadsheet stores for the days of those years."""
+"""The numbers that a spreadsheet stores for dates from 2000 to 2199."""
 _EARLIEST: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _LATEST: Final = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
-"""No class begins outside these years; a number that says so is something else."""
+"""No class begins outside these years; such a number means something else."""
 
 
 def moment_reader(tz: tzinfo) -> Reader:
-    """The reader of a point in time; one without an offset is meant in `tz`."""
+    """A reader of points in time; times without an offset are in `tz`."""
 
     def read(cell: Cell) -> Reading:
-        said = _said(cell)
+        said = _normalise(cell)
         seconds = _seconds_of(said, tz)
         if seconds is not None and _EARLIEST <= seconds < _LATEST:
-            return Reading(seconds, tuple(_doubts(said, seconds, tz)))
+            return Reading(seconds, tuple(_findings(said, seconds, tz)))
         if serial := _day_of_serial(cell):
             return refused("time.date_number", read=serial)
         return _read_unusual(cell, said, tz) if isinstance(said, str) else _NO_TIME
@@ -111,17 +111,17 @@ def moment_reader(tz: tzinfo) -> Reader:
 _NO_TIME: Final = refused("time.not_a_time")
 
 
-def _said(cell: Cell) -> Cell:
-    """`cell` as it is read: a text is plain, and its date has separators."""
+def _normalise(cell: Cell) -> Cell:
+    """Prepare `cell` for reading: texts normalised, dates with separators."""
     if isinstance(cell, int) and not isinstance(cell, bool) and len(str(cell)) in {8, 12, 14}:
         cell = str(cell)
-    return _written_out(plain(cell)) if isinstance(cell, str) else cell
+    return _with_separators(plain(cell)) if isinstance(cell, str) else cell
 
 
-def _written_out(text: str) -> str:
-    """`text` with the year, the month and the day of its date in numbers, separated.
+def _with_separators(text: str) -> str:
+    """`text` with its date as year, month and day in numbers, separated by dashes.
 
-    >>> _written_out("20270301 8:00"), _written_out("1 March 2027, 8:00 AM")
+    >>> _with_separators("20270301 8:00"), _with_separators("1 March 2027, 8:00 AM")
     ('2027-03-01 8:00', '2027-03-01 , 8:00 AM')
     """
     if found := _DIGITS_ONLY.fullmatch(text):
@@ -156,7 +156,7 @@ def _seconds_of(said: Cell, tz: tzinfo) -> int | None:
 
 
 def _day_of_serial(cell: Cell) -> str | None:
-    """The date and time that `cell` is the number of in a spreadsheet; None if it is no number."""
+    """The date and time whose spreadsheet number is in `cell`; None for any other cell."""
     text = plain(cell) if isinstance(cell, str) else ""
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         text = str(cell)
@@ -167,23 +167,25 @@ def _day_of_serial(cell: Cell) -> str | None:
 
 
 def _read_unusual(cell: Cell, text: str, tz: tzinfo) -> Reading:
-    """A text that is no point in time as it stands."""
+    """Read a text as a span or as a date in another order; else say what is wrong."""
     if span := _start_of_span(text, tz):
         start, seconds = span
         if _EARLIEST <= seconds < _LATEST:
-            return Reading(seconds, (cleaned(str(cell), start), *_doubts(start, seconds, tz)))
+            return Reading(
+                seconds, (cleaned_finding(str(cell), start), *_findings(start, seconds, tz))
+            )
     if orders := _in_either_order(text, tz):
         (read, seconds), *others = orders
         if others or not _EARLIEST <= seconds < _LATEST:
             return refused("time.ambiguous")
-        return Reading(seconds, (cleaned(str(cell), read), *_doubts(read, seconds, tz)))
+        return Reading(seconds, (cleaned_finding(str(cell), read), *_findings(read, seconds, tz)))
     return refused(_why_not(text))
 
 
 def _why_not(text: str) -> str:
-    """The code that says best why `text` is no point in time."""
+    """The problem code that best explains why `text` is no point in time."""
     starts = [text, *(text[: dash.start()].strip() for dash in _DASHES.finditer(text))]
-    if any((found := _MOMENT.fullmatch(s)) and _leaves_half_open(found) for s in starts):
+    if any((found := _MOMENT.fullmatch(s)) and _is_half_ambiguous(found) for s in starts):
         return "time.half_of_day"
     if any((found := _MOMENT.fullmatch(s)) and _is_on_another_day(found) for s in starts):
         return "time.weekday"
@@ -193,8 +195,8 @@ def _why_not(text: str) -> str:
     return "time.no_year" if _WITHOUT_YEAR.fullmatch(text) else "time.not_a_time"
 
 
-def _doubts(said: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:
-    """What is odd about a moment that can be read."""
+def _findings(said: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:
+    """Findings about a point in time that can be read."""
     if not _has_time_of_day(said):
         yield make_finding("time.without_a_time")
     if _is_absolute(said):
@@ -214,22 +216,22 @@ def _has_time_of_day(said: Cell) -> bool:
 
 
 def _is_absolute(said: Cell) -> bool:
-    """Whether it is the same moment in every time zone."""
+    """Whether it means the same moment in every time zone."""
     if isinstance(said, datetime):
         return said.tzinfo is not None
     if not isinstance(said, str):
         return True
-    return are_digits(said) or (_OFFSET.search(said) is not None and not _MOMENT.fullmatch(said))
+    return is_digits(said) or (_OFFSET.search(said) is not None and not _MOMENT.fullmatch(said))
 
 
 def _is_skipped(said: Cell, here: datetime) -> bool:
-    """Whether no clock in `tz` ever showed the time in `said`, which was taken for `here`."""
+    """Whether the time in `said`, read as `here`, is skipped when clocks are put forward."""
     as_if_utc = _unix(said, UTC) if isinstance(said, datetime) else _read_moment(str(said), UTC)
     return as_if_utc is not None and as_if_utc != _unix(here.replace(tzinfo=UTC), UTC)
 
 
 def _start_of_span(text: str, tz: tzinfo) -> tuple[str, int] | None:
-    """The start of a span of time, as text and in Unix seconds; None for anything else."""
+    """The start of a time span, as text and in Unix seconds; None if `text` is no span."""
     for dash in _DASHES.finditer(text):
         start, end = text[: dash.start()].strip(), text[dash.end() :].strip()
         parts = _MOMENT.fullmatch(start)
@@ -245,12 +247,12 @@ def _start_of_span(text: str, tz: tzinfo) -> tuple[str, int] | None:
 
 
 def _is_lesson(start: str, end: str, begun: int, tz: tzinfo) -> bool:
-    """Whether a span ends within half a day: 08:00-05:00 is rather an offset from UTC."""
+    """Whether a span ends within half a day; 08:00-05:00 rather has an offset from UTC."""
     seconds = _read_moment(end, tz)
     if re.search("[时時点點]", end):
-        return True  # no offset is written so
+        return True  # an offset has no such sign
     if seconds is None and re.search(_HALF, start, re.IGNORECASE):
-        return True  # its end is of either half of the day
+        return True  # the end has no half of the day
     if seconds is None:
         day = datetime.fromtimestamp(begun, tz).date().isoformat()
         seconds = _read_moment(f"{day} {end}", tz)
@@ -261,7 +263,7 @@ def _is_lesson(start: str, end: str, begun: int, tz: tzinfo) -> bool:
 
 
 def _in_either_order(text: str, tz: tzinfo) -> list[tuple[str, int]]:
-    """What a date with its year at the end may be: the day first, the month first, or neither."""
+    """The readings of a date with its year at the end: day first, month first, or both."""
     found = _ANY_ORDER.fullmatch(text)
     if found is None:
         return []
@@ -277,12 +279,12 @@ def _in_either_order(text: str, tz: tzinfo) -> list[tuple[str, int]]:
 
 
 def _read_moment(text: str, tz: tzinfo) -> int | None:
-    if are_digits(text) and 9 <= len(text) <= 11:
+    if is_digits(text) and 9 <= len(text) <= 11:
         return int(text)
     try:
         if parts := _MOMENT.fullmatch(text):
             return _read_parts(parts, tz)
-        # 2027-03-01 08:00-09:30 is a lesson, not a time far west.
+        # 2027-03-01 08:00-09:30 is a lesson, not a time with an offset.
         if _ISO_WITH_OFFSET.fullmatch(text) or _ISO_PLAIN.fullmatch(text):
             return _unix(datetime.fromisoformat(text), tz)
     except (ValueError, OverflowError):
@@ -295,18 +297,17 @@ def _read_parts(parts: re.Match[str], tz: tzinfo) -> int | None:
         int(parts[name] or "0") for name in ("year", "month", "day", "hour", "minute", "second")
     )
     hour_of_day = _hour(hour, parts["before"] or "", parts["after"] or "")
-    if hour_of_day is None or _leaves_half_open(parts):
+    if hour_of_day is None or _is_half_ambiguous(parts):
         return None
     minute += 30 if parts["half"] else int(parts["part"] or "0")
     moment = datetime(year, month, day, hour_of_day, minute, second, tzinfo=tz)
     return _unix(moment, tz) if _is_on(parts, moment.weekday()) else None
 
 
-def _leaves_half_open(parts: re.Match[str]) -> bool:
-    """Whether the hour may be of either half of the day.
+def _is_half_ambiguous(parts: re.Match[str]) -> bool:
+    """Whether the hour may be before or after noon.
 
-    3点半 is told by the half of the day that everybody knows, which a cell does not; 08点 and 0点
-    are of a clock that counts to 24.
+    3点半 is ambiguous; 08点 and 0点 are hours of a 24-hour clock.
     """
     if not parts["mark"] or parts["mark"] not in "点點" or parts["before"] or parts["after"]:
         return False
@@ -314,7 +315,7 @@ def _leaves_half_open(parts: re.Match[str]) -> bool:
 
 
 def _is_on_another_day(parts: re.Match[str]) -> bool:
-    """Whether a date that exists does not fall on the day of the week that is named."""
+    """Whether a valid date does not fall on the named day of the week."""
     try:
         day = date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
     except ValueError:
@@ -323,7 +324,7 @@ def _is_on_another_day(parts: re.Match[str]) -> bool:
 
 
 def _is_on(parts: re.Match[str], weekday: int) -> bool:
-    """Whether the day of the week that is named, if any, is that one; Monday is 0."""
+    """Whether the named day of the week, if any, is `weekday`; Monday is 0."""
     named, english = (parts["weekday"] or "").replace("天", "日"), parts["day_name"]
     if english and _DAY_NAMES.split("|")[weekday] != english.lower():
         return False
@@ -331,7 +332,7 @@ def _is_on(parts: re.Match[str], weekday: int) -> bool:
 
 
 def _hour(hour: int, before: str, after: str) -> int | None:
-    """The hour of the day; None where the half of the day contradicts it, or leaves it open.
+    """The hour of the day; None if it contradicts the part of the day.
 
     12 AM is midnight, but 上午12点 is midnight to a spreadsheet and noon to most people.
     """

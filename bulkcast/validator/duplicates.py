@@ -1,4 +1,4 @@
-"""Rows that set the same classroom, in this sheet or in what was sent of it before."""
+"""Rows that set the same classroom, and rows that contradict rows sent earlier."""
 
 from array import array
 from collections import defaultdict
@@ -15,12 +15,12 @@ Name = tuple[str, int]
 """A classroom's name: the key of the body that holds its id, and the id."""
 
 _NEVER: Final = 2**63 - 1
-"""In place of the moment in which a row locks that nothing is known to lock."""
+"""Lock time of a row without a known lock time."""
 _NO_OTHER: Final[Mapping[Name, Name]] = {}
 
 
 class Turn(NamedTuple):
-    """One request to come, as far as its time goes."""
+    """One future request with the fields that a forecast needs."""
 
     rows: tuple[int, ...]
     target: Target
@@ -29,9 +29,9 @@ class Turn(NamedTuple):
 
 
 class Claims:
-    """The valid rows of a sheet; a row's place among them counts from 0.
+    """The valid rows of a sheet and the classrooms they set; places count from 0.
 
-    Its turns are those that `plan.make` would plan of the rows where nothing is known of their
+    Iterating gives the requests that `planner.make` would plan if nothing is known about the
     classrooms, once duplicates are settled.
     """
 
@@ -40,11 +40,11 @@ class Claims:
         self.rows, self._ids, self.wishes = array("q"), array("q"), array("q")
         self._keys, self._locks = array("b"), array("q")
         self.same: dict[Name, Name] = {}
-        """The other name of a classroom → the one that is used, where a row gives both."""
+        """Second name of a classroom → the name that is used, from rows that give both."""
         self._gone: set[int] = set()
 
     def add(self, row: int, key: int, id_: int, wish: int, locks_at: int | None) -> None:
-        """Take in a row; `key` is its place among the keys of targets, `wish` what it asks for."""
+        """Add a row; `key` is the index of its target key, `wish` a hash of its settings."""
         self.rows.append(row)
         self._keys.append(key)
         self._ids.append(id_)
@@ -52,16 +52,19 @@ class Claims:
         self._locks.append(_NEVER if locks_at is None else locks_at)
 
     def drop(self, place: int) -> None:
-        """Take a row out: it is not valid after all."""
+        """Remove a row that turned out to be invalid."""
         self._gone.add(place)
 
     def follow(self, place: int, other: int) -> None:
-        """Let a row ask for what another one does."""
+        """Give a row the classroom and settings of another one."""
         for column in (self._keys, self._ids, self.wishes, self._locks):
             column[place] = column[other]
 
     def together(self, same: Mapping[Name, Name] = _NO_OTHER) -> Iterator[list[int]]:
-        """The places of the rows of each classroom that several rows set; `same` as above."""
+        """The places of the rows of each classroom that several rows set.
+
+        `same` maps second names of classrooms, as the attribute does.
+        """
         suspects = {a for a, b in pairwise(sorted(self._ids)) if a == b}
         suspects.update(id_ for names in same.items() for _, id_ in names)
         if not suspects:
@@ -73,18 +76,16 @@ class Claims:
                 found[same.get(name, name)].append(place)
         yield from (places for places in found.values() if len(places) > 1)
 
-    # -------------------------------------------------------------- the turns
-
     def is_doubled(self) -> bool:
-        """Whether some classroom is named by more than one row."""
+        """Whether more than one row sets some classroom."""
         return any(True for _ in self.together())
 
     def dated(self) -> int:
-        """Rows of which it is known when they lock."""
+        """Number of rows with a known lock time."""
         return sum(len(turn.rows) for turn in self if turn.locks_at is not None)
 
     def __iter__(self) -> Iterator[Turn]:
-        """Every turn in the order of sending; each time anew."""
+        """The requests in sending order; computed anew each time."""
         locks, shared, rest = self._locks[:], {}, set(self._gone)
         for places in self.together():
             first = places[0]
@@ -103,31 +104,31 @@ _MOST_NAMED: Final = 10
 
 
 class Settled(NamedTuple):
-    """What becomes of a row that contradicts another one."""
+    """How a row that contradicts another one is treated."""
 
     place: int
-    """Among the claims."""
+    """The row's place in the claims."""
     found: Issue
-    """In no row yet."""
+    """The issue, without a row number."""
     instead: int | None
-    """The place of the row whose change is sent in its stead; None where it is refused."""
+    """The place of the row whose settings are sent instead; None if the row is invalid."""
 
 
 def settled(claims: Claims, treatment: Treatment) -> Iterator[Settled]:
-    """The rows that contradict each other, treated as asked.
+    """Treat the rows that set one classroom differently.
 
-    Rows that want the same of a classroom never contradict each other.
+    Rows with equal settings for a classroom do not contradict each other.
     """
     if treatment == "in-order":
         return
-    settle = _refuse if treatment == "error" else _overrule
+    settle = _refuse if treatment == "error" else _replace_by_last
     for places in claims.together(claims.same):
         if len({claims.wishes[place] for place in places}) > 1:
             yield from settle(claims, places)
 
 
 def wish(change: Change) -> Body:
-    """All that a change asks for, but for the name of the classroom."""
+    """A change's body without the id of the classroom."""
     return tuple(pair for pair in change.body if pair[0] != change.target.key)
 
 
@@ -141,7 +142,7 @@ def _refuse(claims: Claims, places: list[int]) -> Iterator[Settled]:
         yield Settled(place, issue("target.duplicate", others=named, n=str(n)), None)
 
 
-def _overrule(claims: Claims, places: list[int]) -> Iterator[Settled]:
+def _replace_by_last(claims: Claims, places: list[int]) -> Iterator[Settled]:
     last = places[-1]
     for place in places[:-1]:
         if claims.wishes[place] != claims.wishes[last]:
@@ -151,11 +152,11 @@ def _overrule(claims: Claims, places: list[int]) -> Iterator[Settled]:
 
 @dataclass(frozen=True, slots=True)
 class SentRows:
-    """Rows to be sent, beside those that were."""
+    """Rows to send, after a comparison with rows sent earlier."""
 
     rows: tuple[CheckedRow, ...]
     overtaken: Mapping[int, int] = field(default_factory=dict)
-    """Row not to be sent → the row further down that was sent already."""
+    """Row not to send → the row further down that was sent already."""
 
 
 def resolve_with_sent(
@@ -164,10 +165,14 @@ def resolve_with_sent(
     same: Mapping[Name, Name],
     treatment: Treatment,
 ) -> SentRows:
-    """What becomes of `rows`, which were settled among themselves.
+    """Resolve conflicts between the rows to send and rows that were sent earlier.
 
-    `sent` are rows of the sheet that are kept as an earlier run left them; `same` leads from a
-    classroom's other name to the one that is used.
+    Args:
+        rows: the rows to send; conflicts among them are resolved already.
+        sent: rows of the sheet that an earlier run has sent.
+        same: second name of a classroom → the name that is used.
+        treatment: what the user chose for duplicates.
+
     """
     if not sent:
         return SentRows(rows)
@@ -184,22 +189,22 @@ def resolve_with_sent(
     instead: dict[int, CheckedRow] = {}
     overtaken: dict[int, int] = {}
     for name, changes in rivals.items():
-        for change in _differing(changes, last[name]):
-            # With `last` all rows of a classroom are sent as its last one.
+        for change in _conflicting(changes, last[name]):
+            # With `last` all rows of a classroom have the settings of the last one.
             place = changes[-1].row if treatment == "last" else change.row
             if treatment != "error" and place < last[name].row:
                 overtaken[change.row] = last[name].row
             else:
-                instead[change.row] = _told(change, last[name], treatment)
+                instead[change.row] = _with_conflict_issue(change, last[name], treatment)
     return SentRows(tuple([instead.get(row.row, row) for row in rows]), overtaken)
 
 
-def _differing(changes: Iterable[Change], sent: Change) -> Iterator[Change]:
+def _conflicting(changes: Iterable[Change], sent: Change) -> Iterator[Change]:
     return (change for change in changes if wish(change) != wish(sent))
 
 
-def _told(change: Change, sent: Change, treatment: Treatment) -> CheckedRow:
-    """The row, and that another one was sent that wants something else."""
+def _with_conflict_issue(change: Change, sent: Change, treatment: Treatment) -> CheckedRow:
+    """The row with the issue that another row with different settings was sent."""
     other = str(sent.row)
     if treatment == "error":
         found = issue("target.sent_already", row=change.row, other=other)

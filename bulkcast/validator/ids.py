@@ -1,4 +1,4 @@
-"""Reads ids and lists of ids, and recognises what spreadsheets make of them."""
+"""Reads ids and lists of ids, and recognises damage done by spreadsheets."""
 
 import re
 import unicodedata
@@ -14,8 +14,8 @@ from bulkcast.validator.parsing import (
     EXACT_BELOW,
     Finding,
     Reading,
-    are_digits,
-    cleaned,
+    cleaned_finding,
+    is_digits,
     make_finding,
     plain,
     refused,
@@ -30,14 +30,14 @@ _NEGATIVE: Final = re.compile(r"-\d+")
 _LABELLED: Final = re.compile(r"(?:id|uid|编号)\s*[:#]\s*(\d+)", re.IGNORECASE)
 _AS_FORMULA: Final = re.compile(r"=\s*[\"“”](.*)[\"“”]")
 _NUMBER_LIKE: Final = frozenset({"No", "Nl"})
-"""Categories of ², ① and Ⅳ: NFKC turns them into digits, but a footnote is no part of an id."""
+"""Unicode categories of ², ① and Ⅳ, which NFKC would turn into digits or letters of an id."""
 _PLAIN_ID: Final = re.compile(r"[1-9][0-9]{0,17}").fullmatch
 _PLAIN_IDS: Final = re.compile(r"[1-9][0-9]{0,17}(?:,[1-9][0-9]{0,17})*").fullmatch
 _BETWEEN_IDS: Final = re.compile(r"[\s,;、，；﹐﹑﹔､\u200b\ufeff]+")
 
 
 def read_id(cell: Cell) -> Reading:
-    """An id: ASCII digits after NFKC and trimming, and never a repaired one."""
+    """Read an id: ASCII digits after NFKC and trimming; damaged ids are refused, not repaired."""
     if isinstance(cell, str):
         return _read_id_text(cell)
     if isinstance(cell, int | float) and not isinstance(cell, bool):
@@ -48,12 +48,12 @@ def read_id(cell: Cell) -> Reading:
 
 
 def plain_id(cell: str) -> int | None:
-    """The id in a cell that is digits and nothing else, as nearly all are; None for any other."""
+    """The id in a cell of digits only, the usual case; None for any other cell."""
     return int(cell) if _PLAIN_ID(cell) else None
 
 
 def plain_ids(cell: str) -> tuple[int, ...] | None:
-    """The ids in a list of such, each once, with nothing but commas between them."""
+    """The different ids in a comma-separated list of digits; None for any other cell."""
     if not _PLAIN_IDS(cell):
         return None
     ids = tuple(map(int, cell.split(",")))
@@ -76,28 +76,28 @@ def _read_id_text(cell: str) -> Reading:
     digits, note = digits_of(cell)
     if digits is None:
         return refused(_why_no_id(plain(cell)))
-    # More digits than Int64 has are out of range whatever they are, and may be a megabyte long.
+    # More digits than Int64 has are out of range; int() of a megabyte of digits would be slow.
     number = int(digits) if len(digits) <= 19 else 0
     return _in_range(number, (note,) if note else ())
 
 
 def digits_of(cell: str) -> tuple[str | None, Finding | None]:
-    """The ASCII digits that `cell` means, and how they were found if not as they stand."""
+    """The ASCII digits that `cell` stands for, and a finding if the cell reads differently."""
     if any(unicodedata.category(c) in _NUMBER_LIKE for c in cell):
         return None, None
     text = plain(cell)
-    if are_digits(text):
+    if is_digits(text):
         number = text.lstrip("0") or "0"
-        return number, None if number == cell else cleaned(cell, number)
-    peeled = _peeled(text)
-    if are_digits(peeled):
-        number = peeled.lstrip("0") or "0"
-        return number, cleaned(cell, number, Severity.WARNING)
+        return number, None if number == cell else cleaned_finding(cell, number)
+    unwrapped = _unwrap(text)
+    if is_digits(unwrapped):
+        number = unwrapped.lstrip("0") or "0"
+        return number, cleaned_finding(cell, number, Severity.WARNING)
     return None, None
 
 
-def _peeled(text: str) -> str:
-    """`text` without what spreadsheets and people wrap numbers in."""
+def _unwrap(text: str) -> str:
+    """`text` without quotes, labels, a text formula, `.0` and thousands separators."""
     inner = text.lstrip("'’‘`").strip()
     if wrapped := _AS_FORMULA.fullmatch(inner):
         inner = wrapped[1].strip()
@@ -109,18 +109,18 @@ def _peeled(text: str) -> str:
 
 
 def _why_no_id(text: str) -> str:
-    peeled = _peeled(text)
+    unwrapped = _unwrap(text)
     reasons = (
         (_SCIENTIFIC, "id.scientific"),
         (_NEGATIVE, "id.out_of_range"),
         (_FRACTION, "id.fraction"),
     )
-    found = (code for pattern, code in reasons if pattern.fullmatch(peeled))
+    found = (code for pattern, code in reasons if pattern.fullmatch(unwrapped))
     return next(found, "id.not_a_number")
 
 
 def read_ids(cell: Cell) -> Reading:
-    """A list of ids, each once, in the order given."""
+    """Read a list of ids, each once, in the given order."""
     if not isinstance(cell, str):
         one = read_id(cell)
         return Reading((one.value,), one.findings) if isinstance(one.value, int) else one

@@ -1,4 +1,4 @@
-"""What reading a cell gives, and what the readers of all kinds of cells share."""
+"""The result types of cell readers, and helpers that all cell readers share."""
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
 
 
 class Finding(NamedTuple):
-    """Something about a cell, wherever it stands."""
+    """A problem or note about a cell, without its place."""
 
     code: str
     args: Mapping[str, str]
@@ -19,59 +19,59 @@ class Finding(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a cell says: a value, nothing (blank), or findings of which one is an error."""
+    """What a reader found in a cell: a value, None (blank), or findings with an error."""
 
     value: SettingValue | None
     findings: tuple[Finding, ...] = ()
 
     @property
     def is_unread(self) -> bool:
-        """Whether something stands there that cannot be read."""
+        """Whether the cell holds something that cannot be read."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 Reader = Callable[[Cell], Reading]
 Plain = Callable[[str], SettingValue | None]
-"""Gives the value that a reader gives, without a finding, of texts of the commonest make; None for
-any other."""
+"""A fast reader of texts in the usual form: gives the reader's value if that has no findings; None
+for any other text."""
 
 BLANK: Final = Reading(None)
 
 EXACT_BELOW: Final = 10**15
-"""A spreadsheet number keeps 15 digits; what stands behind them is not what was typed."""
+"""Spreadsheet numbers keep 15 digits; further digits are not what was typed."""
 _CLEARS: Final = frozenset(map(fold, CLEAR_WORDS))
 _CLEAR_SIGN: Final = "("
-"""In every clear word of ASCII characters, of which folding changes none but letters."""
+"""Every clear word in ASCII contains this character, which folding keeps."""
 _LONGEST_CLEAR: Final = 16
-"""Characters of a clear word with spaces and invisible marks in it; folding a text is slow."""
+"""Characters a clear word has at most, with spaces and invisible marks; folding is slow."""
 ERROR_WORDS: Final = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 )
-"""What a broken formula shows; in a delimited file that is all that is left of it."""
+"""What a broken formula shows; a delimited file has only this text."""
 _REMEMBERED: Final = 1 << 20
-"""Characters of one column's cells that are remembered; each cell counts for some more."""
+"""Characters of one column's cells to cache, with `_ENTRY` more for each cell."""
 _ENTRY: Final = 64
 _TOLD_APART: Final = frozenset({str, int, datetime, type(None)})
-"""Types of which equal cells say the same; 1, 1.0 and True are one key to a dict, not one cell."""
+"""Types whose equal cells mean the same; 1, 1.0 and True are equal keys but different cells."""
 
 
-def nothing_plain(_: str, /) -> None:
-    """`Plain` of a column whose cells repeat."""
+def never_plain(_: str, /) -> None:
+    """The `Plain` for a column without a fast reader."""
 
 
 class Memory(dict[Cell, Any]):
-    """What the cells of one column say, read once for each that repeats, as long as there is room.
+    """A cache of the readings of one column's cells, limited in size.
 
-    Holds the value of a cell, or its whole reading where that has findings.
+    Maps a cell to its value, or to its whole reading if that has findings.
     """
 
-    def __init__(self, read: Reader, plain: Plain = nothing_plain) -> None:
-        """`plain` spares `read` what hardly ever repeats and nearly always is as it should be."""
+    def __init__(self, read: Reader, plain: Plain = never_plain) -> None:
+        """`plain` is a fast reader for cells that rarely repeat and are nearly always valid."""
         super().__init__()
         self._read, self._plain = read, plain
         self._room = _REMEMBERED
         self._is_clean = True
-        """Whether no cell was read so far of which something is to be said."""
+        """Whether no cell so far had findings."""
 
     def __missing__(self, cell: Cell) -> Any:
         said: Any = self._plain(cell) if isinstance(cell, str) else None
@@ -86,7 +86,7 @@ class Memory(dict[Cell, Any]):
         return said
 
     def look(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
-        """The values of `cells`, None where there is none; the readings with findings, by place."""
+        """The values of `cells`, None for blank ones; and place → reading with findings."""
         recall = self.__getitem__
         if _TOLD_APART.issuperset(map(type, cells)):
             values = list(map(recall, cells))
@@ -103,8 +103,8 @@ class Memory(dict[Cell, Any]):
         return values, remarkable
 
 
-def guarding(read: Reader, column: Setting) -> Reader:
-    """`read`, spared the cells that no kind but a text reads: blank, broken, flagged, clearing."""
+def with_common_cells(read: Reader, column: Setting) -> Reader:
+    """Wrap `read`: blank, broken, flagged and clearing cells are handled here."""
     cleared = Reading((), ()) if column.clearable else refused("cell.not_clearable")
 
     def guarded(cell: Cell) -> Reading:
@@ -125,7 +125,7 @@ def guarding(read: Reader, column: Setting) -> Reader:
 
 
 def is_clear(word: str) -> bool:
-    """Whether a stripped cell text asks to empty its setting."""
+    """Whether a stripped cell text is a word for emptying the setting."""
     if word.isascii() and _CLEAR_SIGN not in word:
         return False
     return len(word) <= _LONGEST_CLEAR and fold(word) in _CLEARS
@@ -140,7 +140,7 @@ def _read_flagged(cell: FlaggedCell, read: Reader) -> Reading:
 
 
 def make_finding(code: str, severity: Severity | None = None, /, **args: str) -> Finding:
-    """The finding `code`; it weighs what the problem does unless `severity` says otherwise."""
+    """The finding `code`, with the problem's severity unless one is given."""
     return Finding(code, args, severity or PROBLEMS[code].severity)
 
 
@@ -149,13 +149,13 @@ def refused(code: str, /, **args: str) -> Reading:
     return Reading(None, (make_finding(code, **args),))
 
 
-def cleaned(shown: str, read: object, severity: Severity = Severity.NOTE) -> Finding:
-    """The finding that `shown` was read as something that looks different."""
+def cleaned_finding(shown: str, read: object, severity: Severity = Severity.NOTE) -> Finding:
+    """The finding that `shown` was read as `read`, which looks different."""
     return make_finding("read.cleaned", severity, shown=visible(shown), read=str(read))
 
 
 def visible(text: str) -> str:
-    r"""`text` with every character that cannot be seen spelled out.
+    r"""`text` with invisible characters replaced by their code points.
 
     >>> visible("12\u00a0\u200b")
     '12<U+00A0><U+200B>'
@@ -165,13 +165,13 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
 
 
-def are_digits(text: str) -> bool:
-    """Whether `text` is ASCII digits and nothing else, at least one."""
+def is_digits(text: str) -> bool:
+    """Whether `text` consists of ASCII digits, at least one."""
     return text.isascii() and text.isdigit()
 
 
 def plain(cell: str) -> str:
-    """`cell` after NFKC, without white space around it and without marks that have no width."""
+    """`cell` after NFKC, stripped, without zero-width characters."""
     if cell.isascii():
         return cell.strip()
     text = unicodedata.normalize("NFKC", cell)

@@ -1,4 +1,4 @@
-"""From one row of cells to a `Change`, or to everything that is wrong with it."""
+"""Checks rows one by one: each becomes a `Change`, or an `Invalid` with all its errors."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -34,9 +34,10 @@ from bulkcast.model import (
     Severity,
     Target,
     Text,
+    column_letters,
 )
-from bulkcast.safe_text import masked
-from bulkcast.validator.columns import address, letters
+from bulkcast.safe_text import MASK, masked
+from bulkcast.validator.columns import address
 from bulkcast.validator.parsing import Finding, Memory, Reading, visible
 
 Values = Mapping[str, SettingValue]
@@ -48,19 +49,19 @@ class Breach(NamedTuple):
     code: str
     severity: Severity
     key: str | None
-    """The setting at fault; None where it is the row as a whole."""
+    """The setting at fault; None if it is the row as a whole."""
     args: Mapping[str, str]
     keys: tuple[str, ...]
-    """All settings the rule looks at."""
+    """All keys the rule uses."""
 
 
 _REMEMBERED: Final = 4096
 Case = tuple[SettingValue | None, ...]
-"""What a row sets, for each of the keys that rules look at."""
+"""A row's values of the keys that rules use."""
 
 
 class Breaches(dict[Case, tuple[Breach, ...]]):
-    """Which rules a row's settings break, found once for rows that are alike."""
+    """A cache: a row's values → the rules they break."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class Breaches(dict[Case, tuple[Breach, ...]]):
 
 
 def rule_keys(rule: Rule) -> tuple[str, ...]:
-    """The settings that a rule looks at."""
+    """The keys that a rule uses."""
     match rule:
         case Clash():
             return (rule.key, rule.other)
@@ -118,13 +119,12 @@ def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
         yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))
 
 
-_MASK: Final = "•••"
-_QUOTING: Final = frozenset({"value", "part", "shown", "read", "stored"})
-"""Arguments of sentences that repeat what stands in a cell."""
+_QUOTED_ARGS: Final = frozenset({"value", "part", "shown", "read", "stored"})
+"""Arguments of messages that quote a cell."""
 _SHORTEST_HIDDEN: Final = 2
 _LONGEST_SHOWN: Final = 120
 _FEWEST_NAMES: Final = 2
-"""Columns that a header names, of which one names the classroom."""
+"""Columns a row must name to count as a repeated header, one of them the classroom's."""
 _LONGEST_HEADER: Final = 80
 _GRAVEST_FIRST: Final = {severity: place for place, severity in enumerate(Severity)}
 
@@ -140,32 +140,32 @@ class Column:
 
 
 class RowCheck(NamedTuple):
-    """A row, judged by itself."""
+    """A checked row, without comparison with others."""
 
     number: int
     values: tuple[Any, ...]
-    """For each column in the checker's order; None where nothing is said."""
+    """The values in the checker's order; None for blank cells."""
     target: int | None
-    """Which of them names the classroom; None for a row that is invalid."""
+    """Index of the value that names the classroom; None for an invalid row."""
     issues: tuple[Issue, ...] = ()
-    """As they would be said of any row; `at` places them."""
+    """Issues without a row number; `at` adds it."""
     also: int | None = None
-    """Which of them names the same classroom by its other id."""
+    """Index of the value with the classroom's other id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A block of rows whose cells were read."""
+    """A block of rows with the values of their cells."""
 
     block: Block
     values: Mapping[str, list[Any]]
     """Setting key → the values of its column."""
     remarkable: Mapping[int, list[tuple[str, Reading]]]
-    """Place of a row → its readings with findings, and whose they are."""
+    """Place of a row → keys and readings of its cells with findings."""
 
 
 class RowChecker:
-    """The check of rows, each by itself."""
+    """Checks rows one by one."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class RowChecker:
         endpoint: Endpoint,
         weigh: Callable[[Severity], Severity],
     ) -> None:
-        """`columns` are in the table's order, `weigh` is how strict the check is."""
+        """`columns` are in the table's order; `weigh` adjusts severities if the check is strict."""
         self._columns = {column.setting.key: column for column in columns}
         self._weigh = weigh
         self._breaches = Breaches(endpoint.rules)
@@ -205,13 +205,11 @@ class RowChecker:
         }
         self._all_targets = frozenset(t.key for t in endpoint.targets)
         self.other_tables: dict[int, Issue] = {}
-        """By the row of its header, each further table whose columns stand elsewhere, so far met:
-        what is below it cannot be read by the first header."""
+        """Row of a further header whose columns differ → its issue; the rows below it cannot be
+        read with the first header."""
         self._known: dict[tuple[object, ...], Issue] = {}
         self._quoted: dict[int, int] = {}
-        """`id` of a known issue → how many characters at most it repeats of a cell."""
-
-    # -------------------------------------------------------------- a block of rows
+        """`id` of a known issue → length of the longest argument that quotes a cell."""
 
     def read(self, block: Block) -> Lines:
         """Read the cells of some rows, column by column."""
@@ -224,15 +222,15 @@ class RowChecker:
         return Lines(block, values, remarkable)
 
     def judge(self, lines: Lines) -> Iterator[RowCheck]:
-        """Each row in its turn: what it says, or its errors; all of them, not the first."""
+        """Check each row; an invalid one gets all its errors, not just the first."""
         numbers, remarkable, extra = lines.block.numbers, lines.remarkable, lines.block.extra
         first, nothing, one = self._first_setting, self._nothing, len(self.targets) - 1
         breaches = map(self._breaches.__getitem__, self._cases(lines))
-        rows = _in_rows([lines.values[key] for key in self._order], len(numbers))
+        rows = _transpose([lines.values[key] for key in self._order], len(numbers))
         for place, (number, values, broken) in enumerate(zip(numbers, rows, breaches, strict=True)):
             given = values[: one + 1]
             if extra and number in extra:
-                shifted = self._shifted(len(lines.block.columns), extra[number])
+                shifted = self._extra_cells_issue(len(lines.block.columns), extra[number])
                 header = self._header_again(lines, place, values)
                 yield header or RowCheck(number, values, None, (shifted,))
             elif (
@@ -243,10 +241,10 @@ class RowChecker:
             ):
                 yield self._judge(lines, place, values, broken)
             else:
-                yield RowCheck(number, values, 0 if given[0] is not None else _second(given))
+                yield RowCheck(number, values, 0 if given[0] is not None else _first_given(given))
 
     def _cases(self, lines: Lines) -> Iterable[Case]:
-        """Of each row what rules look at: of a list or a text no more than whether it is empty."""
+        """Each row's values of the keys that rules use; lists and texts only as empty or not."""
         n = len(lines.block.numbers)
         columns: list[Iterable[Any]] = []
         for key in self._breaches.keys_of_case:
@@ -257,33 +255,33 @@ class RowChecker:
                 columns.append([value and _SOMETHING for value in lines.values[key]])
             else:
                 columns.append(lines.values[key])
-        return _in_rows(columns, n)
+        return _transpose(columns, n)
 
     def _judge(
         self, lines: Lines, place: int, values: tuple[Any, ...], broken: Sequence[Breach]
     ) -> RowCheck:
-        """A row of which something is to be said."""
+        """Check a row that has findings, broken rules or missing values."""
         cells = _Cells(lines.block, place)
         remarkable = lines.remarkable.get(place, ())
         given = [i for i in range(len(self.targets)) if values[i] is not None]
         if not given and (header := self._header_again(lines, place, values)):
             return header
         issues = [
-            self._at(cells, key, finding)
+            self._cell_issue(cells, key, finding)
             for key, reading in remarkable
             for finding in reading.findings
         ]
         unread = frozenset(key for key, reading in remarkable if reading.is_unread)
-        issues += self._of_rules(cells, broken, unread)
+        issues += self._rule_issues(cells, broken, unread)
         if len(given) > 1:
             both = Finding("target.both", {}, Severity.NOTE)
-            issues.append(self._at(cells, self.targets[given[1]], both))
+            issues.append(self._cell_issue(cells, self.targets[given[1]], both))
         elif not given and not any(key in self.targets for key, _ in remarkable):
-            issues.append(self._of_row("target.missing", targets=" or ".join(self.targets)))
+            issues.append(self._row_issue("target.missing", targets=" or ".join(self.targets)))
         if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
-            issues.append(self._of_row("row.nothing_to_set"))
+            issues.append(self._row_issue("row.nothing_to_set"))
         if self._secrets:
-            issues = self._hiding(cells, issues)
+            issues = self._mask_secrets(cells, issues)
         if len(issues) > 1:
             issues.sort(key=_gravity)
         found = tuple(issues)
@@ -293,7 +291,7 @@ class RowChecker:
         return RowCheck(lines.block.numbers[place], values, given[0], found, also)
 
     def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> RowCheck | None:
-        """The judgement of a row that is a header; None of any other."""
+        """The result for a row that repeats a header; None for any other row."""
         number = lines.block.numbers[place]
         row = [column[place] for column in lines.block.columns]
         cells = (*row, *lines.block.extra.get(number, ()))
@@ -309,43 +307,41 @@ class RowChecker:
         held = {column.index: key for key, column in self._columns.items()}
         moved = [i for i, key in named.items() if held.get(i) != key]
         if not moved:
-            return RowCheck(number, values, None, (self._of_row("row.header_again"),))
+            return RowCheck(number, values, None, (self._row_issue("row.header_again"),))
         cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
         self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
         return RowCheck(number, values, None)
 
-    # -------------------------------------------------------------- what is to be said
-
-    def _of_rules(
+    def _rule_issues(
         self, cells: "_Cells", broken: Sequence[Breach], unread: Set[str]
     ) -> Iterator[Issue]:
         for breach in broken:
             if not unread.isdisjoint(breach.keys):
-                # What is missing here was given, but cannot be read: that is said already.
+                # The missing value was given but cannot be read; that has its own issue.
                 continue
             finding = Finding(breach.code, breach.args, breach.severity)
             if breach.key is None:
-                yield self._of_row(breach.code, breach.severity, **breach.args)
+                yield self._row_issue(breach.code, breach.severity, **breach.args)
             else:
-                yield self._at(cells, breach.key, finding)
+                yield self._cell_issue(cells, breach.key, finding)
 
-    def _hiding(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
-        """The issues, with the row's secrets masked where they stand in other cells too."""
+    def _mask_secrets(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
+        """Mask the row's secrets in issues that quote other cells."""
         secrets = [text(cells[index]).strip() for index in self._secrets]
         shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
         if not shown:
             return issues
-        # No form of a secret is shorter than the secret.
+        # Every encoded form of a secret is at least as long as the secret.
         least = min(map(len, shown))
-        return [_hidden(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
+        return [_masked_issue(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
 
-    def _at(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
-        """The issue that `finding` is, in the cell of `key`."""
+    def _cell_issue(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
+        """The issue for `finding` in the cell of `key`."""
         column = self._columns[key]
         value = _shown(cells[column.index], column.setting)
         return self._issue(finding.code, self._weigh(finding.severity), column, value, finding.args)
 
-    def _of_row(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
+    def _row_issue(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
         weight = None if severity is None else self._weigh(severity)
         return self._issue(code, weight, None, None, args)
 
@@ -357,28 +353,28 @@ class RowChecker:
         value: str | None,
         args: Mapping[str, str],
     ) -> Issue:
-        """The issue, in no row yet: the same one for all rows of which the same is said."""
+        """The issue without a row number; rows with the same issue share one object."""
         index = None if column is None else column.index
         what = (code, severity, index, value, *args.items())
         known = self._known.get(what)
         if known is None:
             header = None if column is None else column.header
-            cell = None if column is None else letters(column.index)
+            cell = None if column is None else column_letters(column.index)
             known = issue(
                 code, row=None, column=header, cell=cell, value=value, severity=severity, **args
             )
             self._known[what] = known
             said = known.message.args.items()
-            self._quoted[id(known)] = max(len(words) for name, words in said if name in _QUOTING)
+            self._quoted[id(known)] = max(
+                len(words) for name, words in said if name in _QUOTED_ARGS
+            )
         return known
 
-    def _shifted(self, width: int, extra: Sequence[Cell]) -> Issue:
-        """The issue of a row with more cells than headers; any of them may hold a secret."""
+    def _extra_cells_issue(self, width: int, extra: Sequence[Cell]) -> Issue:
+        """The issue of a row with more cells than headers; any cell may hold a secret."""
         held = ", ".join(text(cell) for cell in extra)
-        value = _MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
-        return issue("row.extra_cells", cell=letters(width), value=value)
-
-    # -------------------------------------------------------------- what a row comes to
+        value = MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
+        return issue("row.extra_cells", cell=column_letters(width), value=value)
 
     def row(self, judged: RowCheck) -> CheckedRow:
         """The row's change, or its errors."""
@@ -388,9 +384,9 @@ class RowChecker:
             return Invalid(number, issues)
         settings = zip(self._settings, values[self._first_setting :], strict=True)
         given = (pair for pair in settings if pair[1] is not None)
-        wanted = [_once(pair) if _is_switch(pair) else pair for pair in given]
+        wanted = [_shared_pair(pair) if _is_switch(pair) else pair for pair in given]
         named = [
-            (key, values[i]) if i == target else _once((key, values[i]))
+            (key, values[i]) if i == target else _shared_pair((key, values[i]))
             for i, key in self._names
             if i != also and values[i] is not None
         ]
@@ -404,14 +400,14 @@ class RowChecker:
         return Target(self.targets[place], judged.values[place])
 
     def wish(self, judged: RowCheck) -> int:
-        """What a row asks for, but for the classroom's name: the same for rows that ask the same.
+        """A hash of a row's body without the classroom: equal for rows with equal settings.
 
-        64 bits of it: for two of a few million rows to share them by chance is out of the question.
+        With 64 bits a collision among a few million rows is practically impossible.
         """
         return hash(judged.values[self._wish :])
 
     def locks_at(self, judged: RowCheck) -> int | None:
-        """When the first setting of a row locks, as `deadlines.locks_at` has it of a change."""
+        """When the first setting of a row locks, like `planner.deadlines.locks_at` for a change."""
         values = judged.values
         start: int | None = None if self._starts is None else values[self._starts]
         if start is not None:
@@ -436,11 +432,11 @@ class _Cells:
 _SOMETHING: Final = "1"
 
 
-def _in_rows(columns: Sequence[Iterable[Any]], n: int) -> Iterable[tuple[Any, ...]]:
+def _transpose(columns: Sequence[Iterable[Any]], n: int) -> Iterable[tuple[Any, ...]]:
     return zip(*columns, strict=True) if columns else repeat((), n)
 
 
-def _second(given: Sequence[object]) -> int:
+def _first_given(given: Sequence[object]) -> int:
     return next(place for place, value in enumerate(given) if value is not None)
 
 
@@ -449,7 +445,7 @@ def _gravity(found: Issue) -> int:
 
 
 def at(found: Issue, row: int) -> Issue:
-    """An issue in no row yet, in that row."""
+    """An issue without a row number, placed in `row`."""
     cell = None if found.cell is None else f"{found.cell}{row}"
     return Issue(
         found.code, found.severity, row, found.column, cell, found.value, found.message, found.fix
@@ -460,26 +456,25 @@ _Pair = tuple[str, SettingValue]
 
 
 def _is_switch(pair: _Pair) -> bool:
-    return pair[1].__class__ is int and pair[1] in _SMALL
+    return pair[1].__class__ is int and pair[1] in _SHARED_INTEGERS
 
 
-def _once(pair: _Pair) -> _Pair:
-    """A pair that many rows have alike, such as a switch or a course: kept once for all."""
+def _shared_pair(pair: _Pair) -> _Pair:
+    """Share one object for a pair that many rows have, such as a switch or a course."""
     if len(_PAIRS) >= _PAIRS_MOST:
         return _PAIRS.get(pair, pair)
     return _PAIRS.setdefault(pair, pair)
 
 
-_SMALL: Final = range(100)
+_SHARED_INTEGERS: Final = range(100)
 _PAIRS_MOST: Final = 10_000
 _PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 
-# ------------------------------------------------------------------ how a cell is shown
-
-
-def _hidden(found: Issue, secrets: Collection[str]) -> Issue:
-    args = {k: masked(v, secrets) if k in _QUOTING else v for k, v in found.message.args.items()}
+def _masked_issue(found: Issue, secrets: Collection[str]) -> Issue:
+    args = {
+        k: masked(v, secrets) if k in _QUOTED_ARGS else v for k, v in found.message.args.items()
+    }
     return replace(
         found,
         value=None if found.value is None else masked(found.value, secrets),
@@ -491,13 +486,13 @@ def _hidden(found: Issue, secrets: Collection[str]) -> Issue:
 def _shown(cell: Cell, setting: Setting) -> str | None:
     shown = text(cell)
     if setting.secret and shown:
-        return _MASK
+        return MASK
     short = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
     return visible(short)
 
 
 def text(cell: Cell) -> str:
-    """A cell as a spreadsheet would show it."""
+    """A cell's text as a spreadsheet would show it."""
     match cell:
         case str():
             return cell

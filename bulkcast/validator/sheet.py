@@ -1,4 +1,4 @@
-"""The check of a sheet that is planned: its rows come in parts, and only what they say is kept."""
+"""Checks a sheet for planning, part by part, together with rows sent earlier."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +10,10 @@ from bulkcast.validator.sheet_check import CheckRules, Validator
 
 
 class SheetCheck:
-    """Every row of a sheet, checked; the header first.
+    """Checks the header, then every row of a sheet.
 
-    Where the header is wrong every row is `Invalid` with the header's issues; cells are looked at
-    where it is known what each column holds.  `all_issues` gives each issue once.
+    With an error in the header every row is `Invalid` with the header's issues; cells are checked
+    only if it is known what each column holds.  `all_issues` gives each issue once.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class SheetCheck:
     def take(self, rows: Sequence[RawRow], sent: Sequence[RawRow] = ()) -> None:
         """Check the next rows of the sheet.
 
-        `sent` are further ones, which an earlier run has sent: nothing is found in them, but no
-        other row may contradict them unsaid.
+        `sent` are further rows, which an earlier run has sent: they get no issues, but rows that
+        contradict them do.
         """
         self._rows.take_rows(rows)
         self._sent.take_rows(sent)
 
     def result(self, of_file: Sequence[Issue]) -> Checked:
-        """What was found, once all rows were taken; `of_file` are the issues of the file itself."""
+        """The result once all rows were taken; `of_file` are the issues of the file itself."""
         found = self._rows.result(of_file)
         of_sheet = found.of_sheet
         if any(issue.severity is Severity.ERROR for issue in of_sheet):

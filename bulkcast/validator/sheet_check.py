@@ -1,4 +1,4 @@
-"""The check of a whole sheet, whose rows come in blocks."""
+"""Checks a whole sheet, block by block, in memory that hardly grows with its rows."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,29 +8,29 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final, overload
 
-from bulkcast.catalogue import Endpoint, Role
+from bulkcast.catalogue import Endpoint, Role, is_result_column
 from bulkcast.model import Block, Change, CheckedRow, Invalid, Issue, RawRow, Severity
 from bulkcast.validator import duplicates
 from bulkcast.validator.cells import memory_for
-from bulkcast.validator.column_checks import Suspicions
-from bulkcast.validator.columns import Columns, is_result, resolve
+from bulkcast.validator.column_checks import ColumnChecks
+from bulkcast.validator.columns import Columns, resolve
 from bulkcast.validator.duplicates import Claims, Name, Settled, Treatment
 from bulkcast.validator.rows import Column, RowCheck, RowChecker, at
 
 
 class IssueLog(Sequence[Issue]):
-    """The issues of a sheet: those of the sheet as a whole first, then in the order of its rows."""
+    """The issues of a sheet: first those of the sheet as a whole, then in row order."""
 
     def __init__(self) -> None:
         self.of_sheet: tuple[Issue, ...] = ()
         self._kinds: list[Issue] = []
         self._known: dict[int, int] = {}
-        """`id` of an issue of any row → its place among the kinds, which keep it alive."""
+        """`id` of an issue → its index in `_kinds`, which keeps the issue alive."""
         self._rows, self._which = array("q"), array("q")
         self._late: list[tuple[int, int, Issue]] = []
 
     def add(self, row: int, issues: Sequence[Issue]) -> None:
-        """Add a row's issues, which are in no row yet; rows come in their order."""
+        """Add a row's issues, which have no row number; rows must come in order."""
         for found in issues:
             which = self._known.setdefault(id(found), len(self._kinds))
             if which == len(self._kinds):
@@ -39,7 +39,7 @@ class IssueLog(Sequence[Issue]):
             self._which.append(which)
 
     def add_late(self, row: int, found: Issue, *, is_first: bool) -> None:
-        """Add an issue before or behind the others of its row."""
+        """Add an issue before or after the others of its row."""
         self._late.append((row, 0 if is_first else 2, found))
 
     def has_errors(self) -> bool:
@@ -68,20 +68,20 @@ class IssueLog(Sequence[Issue]):
 
 @dataclass(frozen=True, slots=True)
 class CheckRules:
-    """What the user decides about a check."""
+    """The user's choices for a check."""
 
     tz: tzinfo
-    """Where times that name no offset are meant."""
+    """The time zone of times without an offset."""
     strict: bool = False
     """Whether a warning keeps a row from being sent."""
     duplicates: Treatment = "error"
-    """What becomes of rows that set the same classroom differently."""
+    """How to treat rows that set the same classroom differently."""
     mapping: Mapping[str, str] = field(default_factory=dict)
     """Header as the user wrote it → key of the setting it holds."""
 
 
-class Checking:
-    """A sheet's header, understood, and the check of its rows."""
+class SheetRules:
+    """The resolved header of a sheet, and the checkers of its rows and columns."""
 
     def __init__(
         self, headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
@@ -93,32 +93,34 @@ class Checking:
             Column(index, headers[index], setting, memory_for(setting, tz=rules.tz))
             for index, setting in held
         ]
-        self.weigh: Callable[[Severity], Severity] = _strictly if rules.strict else _as_declared
+        self.weigh: Callable[[Severity], Severity] = (
+            _warnings_as_errors if rules.strict else _unchanged
+        )
         self.rows = RowChecker(self.read, endpoint, self.weigh)
         self._names = [
             index
             for index, header in enumerate(headers)
-            if index not in self.columns.held and header.strip() and not is_result(header)
+            if index not in self.columns.held and header.strip() and not is_result_column(header)
         ]
 
-    def weighed(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
-        """Issues of the file, as grave as they are here."""
+    def with_severity(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
+        """Issues with their severity adjusted to the strictness of the check."""
         return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
 
     def other_tables(self) -> tuple[Issue, ...]:
-        """The headers among the rows checked so far that are not the sheet's own."""
+        """The issues of further tables found so far."""
         return tuple(found for _, found in sorted(self.rows.other_tables.items()))
 
-    def suspicions(self) -> Suspicions:
-        """A fresh look at the ids of the sheet as a whole."""
-        return Suspicions(self.read, self._names)
+    def column_checks(self) -> ColumnChecks:
+        """A new check of the sheet's id columns."""
+        return ColumnChecks(self.read, self._names)
 
 
-def _as_declared(severity: Severity) -> Severity:
+def _unchanged(severity: Severity) -> Severity:
     return severity
 
 
-def _strictly(severity: Severity) -> Severity:
+def _warnings_as_errors(severity: Severity) -> Severity:
     return Severity.ERROR if severity is Severity.WARNING else severity
 
 
@@ -127,26 +129,25 @@ _AT_ONCE: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """A whole sheet, checked."""
+    """The result of checking a whole sheet."""
 
     rows: int
     valid: int
     issues: Sequence[Issue]
-    """The sheet's as a whole, then those of its rows, unless the rows were kept."""
+    """Issues of the sheet as a whole, then those of its rows, unless rows were kept."""
     of_sheet: tuple[Issue, ...]
     kept: tuple[CheckedRow, ...]
-    """Every row with its issues, where rows were to be kept."""
+    """Every row with its issues, if rows were kept."""
     ignored_columns: tuple[str, ...]
     has_errors: bool
     timetable: Claims | None
-    """When the valid rows lock, where a column says when classes begin."""
+    """The valid rows with their lock times, if a column has start times."""
 
 
 class Validator:
-    """One sheet's check: `take` every block of its rows, then ask for the `result`.
+    """Checks one sheet: `take` every block of its rows, then call `result`.
 
-    Rows are kept, each with its issues, where that is asked for; else there are only a few bytes
-    for each, whatever stands in it.
+    With `keep` all rows are kept with their issues; otherwise each takes only a few bytes.
     """
 
     def __init__(
@@ -158,11 +159,11 @@ class Validator:
         *,
         keep: bool = False,
     ) -> None:
-        self._checking = Checking(headers, header_row, endpoint, rules)
+        self._sheet = SheetRules(headers, header_row, endpoint, rules)
         self._treatment = rules.duplicates
-        self._suspicions = self._checking.suspicions()
-        self._claims = Claims(self._checking.rows.targets)
-        self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._checking.read)
+        self._column_checks = self._sheet.column_checks()
+        self._claims = Claims(self._sheet.rows.targets)
+        self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._sheet.read)
         self._log = IssueLog()
         self._kept: list[CheckedRow] | None = [] if keep else None
         self._rows = self._invalid = 0
@@ -170,25 +171,25 @@ class Validator:
     @property
     def columns(self) -> Mapping[str, int]:
         """Setting key → index of its column."""
-        return {column.setting.key: column.index for column in self._checking.read}
+        return {column.setting.key: column.index for column in self._sheet.read}
 
     @property
     def same(self) -> dict[Name, Name]:
-        """The other name of a classroom → the one that is used, where a row gives both."""
+        """Second name of a classroom → the name that is used, from rows that give both."""
         return self._claims.same
 
     def take(self, block: Block) -> None:
         """Check some consecutive rows."""
         self._rows += len(block.numbers)
-        if not self._checking.columns.can_be_read:
+        if not self._sheet.columns.can_be_read:
             if self._kept is not None:
                 self._kept += (Invalid(number, ()) for number in block.numbers)
             return
-        lines = self._checking.rows.read(block)
-        self._suspicions.see(lines)
-        for judged in self._checking.rows.judge(lines):
+        lines = self._sheet.rows.read(block)
+        self._column_checks.see(lines)
+        for judged in self._sheet.rows.judge(lines):
             if self._kept is not None:
-                self._kept.append(self._checking.rows.row(judged))
+                self._kept.append(self._sheet.rows.row(judged))
             elif judged.issues:
                 self._log.add(judged.number, judged.issues)
             if judged.target is None:
@@ -197,7 +198,7 @@ class Validator:
                 self._claim(judged, judged.target)
 
     def take_rows(self, rows: Sequence[RawRow]) -> None:
-        """Check all rows of a sheet that is held."""
+        """Check rows that are in memory."""
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             columns = list(zip(*(row.cells for row in some), strict=True))
@@ -205,26 +206,24 @@ class Validator:
             self.take(Block([row.number for row in some], columns, extra))
 
     def _claim(self, judged: RowCheck, target: int) -> None:
-        checker, values = self._checking.rows, judged.values
+        checker, values = self._sheet.rows, judged.values
         locks_at = checker.locks_at(judged) if self._has_times else None
         self._claims.add(judged.number, target, values[target], checker.wish(judged), locks_at)
         if judged.also is not None:
             other = checker.targets[judged.also], values[judged.also]
             self._claims.same[other] = checker.targets[target], values[target]
 
-    # -------------------------------------------------------------- the end
-
     def result(self, of_file: Sequence[Issue] = ()) -> Validated:
-        """What was found, `of_file` included; every block was taken."""
+        """The result once every block was taken; `of_file` are the issues of the file itself."""
         self._settle()
         self._log.of_sheet = (
-            *self._checking.weighed(of_file),
-            *self._checking.weighed(self._checking.columns.issues),
-            *self._suspicions.issues(self._checking.weigh),
-            *self._checking.other_tables(),
+            *self._sheet.with_severity(of_file),
+            *self._sheet.with_severity(self._sheet.columns.issues),
+            *self._column_checks.issues(self._sheet.weigh),
+            *self._sheet.other_tables(),
         )
         if any(found.severity is Severity.ERROR for found in self._log.of_sheet):
-            # No column can be trusted: no row is sent, whatever it says.
+            # No column can be trusted, so no row is sent.
             self._invalid = self._rows
         return Validated(
             self._rows,
@@ -232,7 +231,7 @@ class Validator:
             self._log,
             self._log.of_sheet,
             tuple(self._kept or ()),
-            self._checking.columns.ignored,
+            self._sheet.columns.ignored,
             self._log.has_errors(),
             self._claims if self._has_times else None,
         )

@@ -1,4 +1,4 @@
-"""Reads texts and passwords: exactly as they stand, or not at all."""
+"""Reads texts and passwords exactly as they are in the cell; finds unusual characters."""
 
 import re
 import unicodedata
@@ -33,31 +33,31 @@ _NAMED: Final = {
     "\u200b": marked("a zero-width space"),
     "\ufeff": marked("a byte order mark"),
 }
-_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and marks that are drawn as nothing: Unicode, Default_Ignorable_Code_Point and U+2800."""
-_UNSEEN: Final = frozenset({"Cf", "Zs", "Zl", "Zp"})
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks without a visible shape: Unicode Default_Ignorable_Code_Point, and U+2800."""
+_INVISIBLE_CATEGORIES: Final = frozenset({"Cf", "Zs", "Zl", "Zp"})
 _VARIATION: Final = re.compile("[\ufe00-\ufe0f]")
 _DIRECTION: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def is_unseen(password: str) -> bool:
-    """Whether nothing of it can be seen.
+def is_invisible(password: str) -> bool:
+    """Whether a password consists of invisible characters only.
 
-    >>> is_unseen(" \u200b"), is_unseen(" x")
+    >>> is_invisible(" \u200b"), is_invisible(" x")
     (True, False)
     """
-    return all(c.isspace() or _is_unseen(c) for c in password)
+    return all(c.isspace() or _is_invisible(c) for c in password)
 
 
-def oddities(password: str) -> Iterator[Finding]:
-    """The warning about characters that are unseen, or taken for others, if there are any."""
+def character_warnings(password: str) -> Iterator[Finding]:
+    """The warning about invisible or confusable characters, if there are any."""
     if password.isascii() and password.isprintable() and password == password.strip():
         return
     has_latin = re.search("[A-Za-z]", password) is not None
     found = [
         (place, what)
         for place, character in enumerate(password, start=1)
-        if (what := _odd(character, password, place, has_latin=has_latin))
+        if (what := _unusual(character, password, place, has_latin=has_latin))
     ]
     if found:
         named = [str(place) for place, _ in found[:_MOST_NAMED]]
@@ -67,8 +67,8 @@ def oddities(password: str) -> Iterator[Finding]:
         )
 
 
-def _odd(character: str, password: str, place: int, *, has_latin: bool) -> str | None:
-    """What is odd about the character at a place of a password, from 1; None for nothing."""
+def _unusual(character: str, password: str, place: int, *, has_latin: bool) -> str | None:
+    """What is unusual about the character at `place`, from 1, of a password; else None."""
     if character == " ":
         at_edge = not password[: place - 1].strip() or not password[place:].strip()
         return _NAMED[" "] if at_edge else None
@@ -76,17 +76,19 @@ def _odd(character: str, password: str, place: int, *, has_latin: bool) -> str |
         return _NAMED[character]
     if _DIRECTION.fullmatch(character):
         return marked("a mark of writing direction")
-    if _is_unseen(character):
+    if _is_invisible(character):
         return marked("a character that cannot be seen")
-    return _mistaken(character, has_latin=has_latin)
+    return _confusable(character, has_latin=has_latin)
 
 
-def _is_unseen(character: str) -> bool:
-    is_mark = character in _BLANK or _VARIATION.fullmatch(character) is not None
-    return is_mark or (character != " " and unicodedata.category(character) in _UNSEEN)
+def _is_invisible(character: str) -> bool:
+    is_mark = character in _INVISIBLE or _VARIATION.fullmatch(character) is not None
+    return is_mark or (
+        character != " " and unicodedata.category(character) in _INVISIBLE_CATEGORIES
+    )
 
 
-def _mistaken(character: str, *, has_latin: bool) -> str | None:
+def _confusable(character: str, *, has_latin: bool) -> str | None:
     if character.isascii():
         return None
     plain = unicodedata.normalize("NFKC", character)
@@ -104,14 +106,14 @@ _LONGEST_TEXT: Final = 32_767
 LONGEST_PASSWORD: Final = 20
 """Characters of a password: a private description of the vendor's table, not its own page."""
 _SIGNED_EVERYWHERE: Final = 1023
-"""Bytes up to which all official samples sign a text alike."""
+"""Bytes up to which all official samples sign a text the same way."""
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What no cell shows: control characters but for tab and line breaks, halves of surrogate pairs,
-and the two characters that XML cannot hold, so that no result workbook could."""
+"""Characters no cell can show: control characters except tab and line breaks, lone surrogates, and
+the two characters that XML, and so a result workbook, cannot hold."""
 
 
 def text_reader(kind: TextKind) -> Reader:
-    """The reader of a text: exactly as it stands, or not at all."""
+    """A reader of texts, exactly as they are in the cell."""
 
     def read(cell: Cell) -> Reading:
         match cell:
@@ -128,9 +130,9 @@ def text_reader(kind: TextKind) -> Reader:
 
 
 def plain_text(kind: TextKind) -> Callable[[str], str | None]:
-    """What gives a text back of which nothing is to be said for sure, and None for any other.
+    """A fast reader: gives a text back that certainly has no findings, None for any other.
 
-    It begins with a letter or a digit, as no word for clearing does, and has no sign unseen.
+    Such a text is printable ASCII and begins with a letter or digit, as no clear word does.
     """
     longest = LONGEST_PASSWORD if kind.secret else _SIGNED_EVERYWHERE
     most = min(kind.cut_at or longest, longest)
@@ -140,7 +142,7 @@ def plain_text(kind: TextKind) -> Callable[[str], str | None]:
 
 def _read_text(cell: str, kind: TextKind) -> Reading:
     word = cell.strip()
-    if not word or (kind.secret and is_unseen(word)):
+    if not word or (kind.secret and is_invisible(word)):
         is_told = kind.secret and cell
         return Reading(None, (make_finding("password.only_spaces"),)) if is_told else BLANK
     if word in ERROR_WORDS:
@@ -151,7 +153,7 @@ def _read_text(cell: str, kind: TextKind) -> Reading:
         return refused("cell.control_character", what=f"U+{ord(unsendable[0]):04X}")
     if len(cell) > _LONGEST_TEXT:
         return refused("cell.too_long", n=str(len(cell)), most=str(_LONGEST_TEXT))
-    odd = [*oddities(cell)] if kind.secret else []
+    odd = [*character_warnings(cell)] if kind.secret else []
     if kind.secret and len(cell) > LONGEST_PASSWORD:
         odd.append(make_finding("password.long", n=str(len(cell)), most=str(LONGEST_PASSWORD)))
     return Reading(cell, (*odd, *_lengths(cell, kind)))
@@ -168,14 +170,14 @@ def _lengths(text: str, kind: TextKind) -> Iterator[Finding]:
 def _read_flagged_text(cell: FlaggedCell, kind: TextKind) -> Reading:
     if PROBLEMS[cell.code].severity is Severity.ERROR:
         return refused(cell.code, **cell.args)
-    # A number that does not look like what is stored: whichever is meant, it is no text.
+    # A number that is shown differently from what is stored; neither is a text.
     return refused(
         "password.numeric" if kind.secret else "cell.not_a_text", what=marked("a number")
     )
 
 
 def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
-    """A cell that is stored as something else than a text."""
+    """Read a cell that is stored as another type than text."""
     number = isinstance(cell, int | float) and not isinstance(cell, bool)
     if number and kind.secret:
         return refused("password.numeric")

@@ -19,7 +19,7 @@ from bulkcast.cli.params import Duration
 from bulkcast.cli.streams import BrokenPipeSafeStream
 from bulkcast.sandbox import parse_world
 from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
-from tests.source_files import HEAVY, ROOT
+from tests.source_files import HEAVY, ROOT, UNUSED_BY_VALIDATE
 
 COMMANDS = (
     "demo", "template", "validate", "plan", "apply", "resubmit", "resume", "runs", "results",
@@ -50,6 +50,33 @@ def test_help_loads_nothing_heavy() -> None:
 
     assert said.returncode == 0
     assert said.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--lang", "zh")])
+@pytest.mark.parametrize(
+    "sheet", ["activityId,recordState\n10001,1\n", "activityId,recordState\nx,2\n"]
+)
+def test_validate_of_a_csv_loads_nothing_it_does_not_use(
+    tmp_path: Path, sheet: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "ten.csv"
+    path.write_text(sheet, encoding="utf-8")
+    program = (
+        "import sys; from bulkcast.cli import run; run(['validate', *sys.argv[1:]]);"
+        f"print([m for m in {UNUSED_BY_VALIDATE!r} if m in sys.modules])"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-c", program, path, *options],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=30,
+        encoding="utf-8",
+    )
+
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use(cli: CliRunner) -> None:

@@ -19,7 +19,7 @@ from bulkcast.messages import explain, explain_stop
 from bulkcast.model import Credentials, NoReply, Reply, ReplyClass, RowStatus, Stop, Verdict
 from bulkcast.protocol import judge
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
-from tests.dispatcher_harness import dispatch, met, request, requests, storm
+from tests.dispatcher_harness import dispatch, fault_between, met, request, requests
 from tests.server_answers import ANSWERS, NOT_TO_ACT_ON
 
 PYTHON = re.compile(r"(?!ClassIn)\b_?[A-Z][a-z]+[A-Z]\w+|Error\b|[Ee]rrno|Exception|\w+\.\w+\(|\('")
@@ -131,7 +131,7 @@ def test_an_outage_that_ends_a_run_says_what_was_seen(
     tmp_path: Path, fault: str, what: str
 ) -> None:
     dispatched = dispatch(
-        tmp_path, requests(30), max_outage_s=300.0, schedule=storm(fault, 0.0, 9e9)
+        tmp_path, requests(30), max_outage_s=300.0, schedule=fault_between(fault, 0.0, 9e9)
     )
 
     assert dispatched.stopped is not None

@@ -1,4 +1,4 @@
-"""The weather: alone until proven, parked when many rows stay dark, fair when ClassIn answers."""
+"""The circuit breaker: half-open until access is proven, open in an outage, else closed."""
 
 import math
 
@@ -26,139 +26,142 @@ def key(n: int) -> RequestKey:
     return RequestKey(str(n))
 
 
-def weather(*verdicts: Verdict, same_row: bool = False) -> CircuitBreaker:
-    """What so many answers, a second apart, of different rows make of it."""
-    made = CircuitBreaker()
+def breaker_after(*verdicts: Verdict, same_row: bool = False) -> CircuitBreaker:
+    """The breaker after these answers, a second apart, of different rows."""
+    breaker = CircuitBreaker()
     for n, verdict in enumerate(verdicts):
-        made.observe(key(0 if same_row else n), verdict, float(n), 0.0)
-    return made
+        breaker.observe(key(0 if same_row else n), verdict, float(n), 0.0)
+    return breaker
 
 
-def fair() -> CircuitBreaker:
-    return weather(OK)
+def closed_breaker() -> CircuitBreaker:
+    return breaker_after(OK)
 
 
-# ------------------------------------------------------------------ proving
+# ------------------------------------------------------------------ half-open
 
 
 def test_at_first_requests_go_alone() -> None:
-    begun = CircuitBreaker()
+    breaker = CircuitBreaker()
 
-    assert begun.state is BreakerState.HALF_OPEN
-    assert begun.probe_at == -math.inf
-    assert begun.open_for(100.0) == 0.0
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.probe_at == -math.inf
+    assert breaker.open_for(100.0) == 0.0
 
 
 @pytest.mark.parametrize("verdict", [OK, REFUSED, UNKNOWN_ERROR])
-def test_any_answer_that_shows_the_credentials_to_be_right_clears_the_sky(
+def test_any_answer_that_proves_access_closes_the_breaker(
     verdict: Verdict,
 ) -> None:
-    assert weather(verdict).state is BreakerState.CLOSED
+    assert breaker_after(verdict).state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize("verdict", [WRONG_SECRET, THROTTLED, SILENT, UNREACHABLE])
-def test_an_answer_that_proves_nothing_leaves_it_as_it_was(verdict: Verdict) -> None:
-    assert weather(verdict, verdict).state is BreakerState.HALF_OPEN
+def test_an_answer_that_proves_nothing_leaves_it_half_open(verdict: Verdict) -> None:
+    assert breaker_after(verdict, verdict).state is BreakerState.HALF_OPEN
 
 
-def test_five_different_dark_canaries_are_an_outage_and_one_row_again_and_again_is_not() -> None:
-    assert weather(*[SILENT] * 4).state is BreakerState.HALF_OPEN
-    assert weather(*[SILENT] * 5).state is BreakerState.OPEN
-    assert weather(*[SILENT] * 50, same_row=True).state is BreakerState.HALF_OPEN
+def test_five_different_unanswered_canaries_are_an_outage_and_one_row_repeated_is_not() -> None:
+    assert breaker_after(*[SILENT] * 4).state is BreakerState.HALF_OPEN
+    assert breaker_after(*[SILENT] * 5).state is BreakerState.OPEN
+    assert breaker_after(*[SILENT] * 50, same_row=True).state is BreakerState.HALF_OPEN
 
 
-def test_an_outage_before_anything_was_proven_ends_in_proving() -> None:
-    dark = [SILENT] * 5
+def test_an_outage_before_access_was_proven_ends_half_open() -> None:
+    outage = [SILENT] * 5
 
-    assert weather(*dark, THROTTLED).state is BreakerState.HALF_OPEN
-    assert weather(*dark, THROTTLED, OK).state is BreakerState.CLOSED
-
-
-# ------------------------------------------------------------------ parking
+    assert breaker_after(*outage, THROTTLED).state is BreakerState.HALF_OPEN
+    assert breaker_after(*outage, THROTTLED, OK).state is BreakerState.CLOSED
 
 
-def test_many_different_rows_in_the_dark_are_an_outage() -> None:
-    assert weather(OK, *[SILENT] * 11).state is BreakerState.CLOSED
-    assert weather(OK, *[SILENT] * 12).state is BreakerState.OPEN
+# ------------------------------------------------------------------ opening
 
 
-def test_a_few_rows_that_alone_keep_failing_are_none() -> None:
-    made = fair()
+def test_many_different_unanswered_rows_are_an_outage() -> None:
+    assert breaker_after(OK, *[SILENT] * 11).state is BreakerState.CLOSED
+    assert breaker_after(OK, *[SILENT] * 12).state is BreakerState.OPEN
+
+
+def test_a_few_rows_that_keep_failing_are_no_outage() -> None:
+    breaker = closed_breaker()
     for n in range(200):
-        made.observe(key(n % 9), SILENT, float(n), 0.0)
+        breaker.observe(key(n % 9), SILENT, float(n), 0.0)
 
-    assert made.state is BreakerState.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_four_in_ten_unanswered_is_a_brown_out_not_an_outage() -> None:
     pattern = [SILENT, OK, SILENT, OK, OK, SILENT, OK, OK, SILENT, OK]
 
-    assert weather(*pattern * 30).state is BreakerState.CLOSED
+    assert breaker_after(*pattern * 30).state is BreakerState.CLOSED
 
 
 def test_answers_of_classins_own_are_no_outage_however_bad() -> None:
     assert not is_unanswered(UNKNOWN_ERROR)
-    assert weather(OK, *[UNKNOWN_ERROR, THROTTLED, REFUSED] * 50).state is BreakerState.CLOSED
+    assert breaker_after(OK, *[UNKNOWN_ERROR, THROTTLED, REFUSED] * 50).state is BreakerState.CLOSED
 
 
 def test_five_failed_connections_in_a_row_are_an_outage() -> None:
-    assert weather(OK, *[UNREACHABLE] * 4).state is BreakerState.CLOSED
-    assert weather(OK, *[UNREACHABLE] * 5).state is BreakerState.OPEN
-    assert weather(OK, *[UNREACHABLE] * 4, SILENT, *[UNREACHABLE] * 4).state is BreakerState.CLOSED
+    assert breaker_after(OK, *[UNREACHABLE] * 4).state is BreakerState.CLOSED
+    assert breaker_after(OK, *[UNREACHABLE] * 5).state is BreakerState.OPEN
+    assert (
+        breaker_after(OK, *[UNREACHABLE] * 4, SILENT, *[UNREACHABLE] * 4).state
+        is BreakerState.CLOSED
+    )
 
 
 @pytest.mark.parametrize("before", [[], [OK]])
-def test_maintenance_parks_at_once(before: list[Verdict]) -> None:
-    assert weather(*before, MAINTENANCE).state is BreakerState.OPEN
+def test_maintenance_opens_the_breaker_at_once(before: list[Verdict]) -> None:
+    assert breaker_after(*before, MAINTENANCE).state is BreakerState.OPEN
 
 
 # ------------------------------------------------------------------ probing
 
 
 def test_probes_come_after_five_seconds_then_twice_as_late_up_to_a_minute() -> None:
-    parked = weather(OK, MAINTENANCE)
+    breaker = breaker_after(OK, MAINTENANCE)
     now, gaps = 1.0, []
     for n in range(7):
-        gaps.append(parked.probe_at - now)
-        now = parked.probe_at
-        parked.observe(key(n), SILENT, now, 0.0)
+        gaps.append(breaker.probe_at - now)
+        now = breaker.probe_at
+        breaker.observe(key(n), SILENT, now, 0.0)
 
     assert gaps == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
-    assert parked.open_for(now) == now - 1.0
+    assert breaker.open_for(now) == now - 1.0
 
 
 @given(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 2000))
 def test_a_probe_waits_between_half_and_the_whole_of_its_gap(chance: float, failed: int) -> None:
-    parked = weather(OK, MAINTENANCE)
+    breaker = breaker_after(OK, MAINTENANCE)
     for n in range(failed):
-        parked.observe(key(n), SILENT, 100.0, chance)
-    parked.observe(key(-1), SILENT, 100.0, chance)
+        breaker.observe(key(n), SILENT, 100.0, chance)
+    breaker.observe(key(-1), SILENT, 100.0, chance)
 
-    assert 2.5 <= parked.probe_at - 100.0 <= 60.0
+    assert 2.5 <= breaker.probe_at - 100.0 <= 60.0
 
 
-def test_one_answer_ends_an_outage_and_the_dark_is_forgotten() -> None:
-    parked = weather(OK, *[SILENT] * 12)
-    parked.observe(key(99), OK, 60.0, 0.0)
+def test_one_answer_ends_an_outage_and_resets_the_counts() -> None:
+    breaker = breaker_after(OK, *[SILENT] * 12)
+    breaker.observe(key(99), OK, 60.0, 0.0)
 
-    assert (parked.state, parked.open_for(61.0)) == (BreakerState.CLOSED, 0.0)
+    assert (breaker.state, breaker.open_for(61.0)) == (BreakerState.CLOSED, 0.0)
     for n in range(11):
-        parked.observe(key(n), SILENT, 70.0, 0.0)
-    assert parked.state is BreakerState.CLOSED
+        breaker.observe(key(n), SILENT, 70.0, 0.0)
+    assert breaker.state is BreakerState.CLOSED
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), ANY, st.floats(0.0, 0.99)), max_size=120))
-def test_whatever_comes_the_sky_is_told_consistently(
+def test_whatever_comes_state_and_times_are_consistent(
     answers: list[tuple[int, Verdict, float]],
 ) -> None:
-    made = CircuitBreaker()
+    breaker = CircuitBreaker()
     for n, (row, verdict, chance) in enumerate(answers):
         now = float(n)
-        made.observe(key(row), verdict, now, chance)
-        parked = made.state is BreakerState.OPEN
-        assert (made.opened_at <= now) == parked
-        assert (now < made.probe_at <= now + 60.0) or not (parked and is_unanswered(verdict))
-        assert not parked or is_unanswered(verdict)
-        assert made.state is not BreakerState.CLOSED or any(
+        breaker.observe(key(row), verdict, now, chance)
+        is_open = breaker.state is BreakerState.OPEN
+        assert (breaker.opened_at <= now) == is_open
+        assert (now < breaker.probe_at <= now + 60.0) or not (is_open and is_unanswered(verdict))
+        assert not is_open or is_unanswered(verdict)
+        assert breaker.state is not BreakerState.CLOSED or any(
             v.proves_access for _, v, _ in answers[: n + 1]
         )

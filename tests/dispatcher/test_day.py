@@ -1,4 +1,4 @@
-"""Hours of weather in seconds: who is given up, what is wasted, and how fast it ever was."""
+"""Hours of faults, simulated in seconds: rows given up, sends wasted, and the highest rate."""
 
 import random
 from collections import Counter
@@ -13,13 +13,13 @@ from bulkcast.model import Request, RequestKey, RowStatus, Target
 from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
 from tests.audit import LIMIT, WINDOW_S, most_in_window
 from tests.measured_figures import Record
-from tests.modelled_server import FAIR, WEATHERS, Memory, Model, Spell, a_day
+from tests.modelled_server import HEALTHY, SCENARIOS, Memory, Model, Period, mixed_periods
 from tests.virtual_loop import VirtualLoop, run
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What came of a simulation."""
+    """The results of a simulation."""
 
     model: Model
     hours: float
@@ -28,7 +28,7 @@ class Simulated:
     left: int
     """Rows that an outage of more than 45 minutes left for a resume."""
     false: int
-    """Rows claimed that the server never acknowledged, and sends that no intent was for."""
+    """Rows claimed applied without an acknowledgement, and sends without an intent."""
     most_sends: int
 
     @property
@@ -41,7 +41,7 @@ class Simulated:
 
     @property
     def violations(self) -> int:
-        """Minutes that held more than the limit, and false words."""
+        """Minutes with more requests than the limit, and false claims."""
         return self.false + (most_in_window(self.model.arrivals, WINDOW_S) > LIMIT)
 
 
@@ -54,13 +54,15 @@ def term(rows: int) -> list[Request]:
     ]
 
 
-def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: int = 1) -> Simulated:
+def simulate(
+    periods: Sequence[Period], rows: int, *, hours: float = 0.0, seed: int = 1
+) -> Simulated:
     """Send sheets of so many rows, one after another, until so many hours are over."""
 
     random.seed(seed)  # tenacity's own dice
 
     async def main(loop: VirtualLoop) -> Simulated:
-        model = Model([*spells, FAIR], loop.time, seed)
+        model = Model([*periods, HEALTHY], loop.time, seed)
         requests, statuses = term(rows), Counter[RowStatus]()
         total = false = most = left = 0
         earlier: list[float] = []
@@ -97,40 +99,40 @@ def simulate(spells: Sequence[Spell], rows: int, *, hours: float = 0.0, seed: in
 
 ROWS = 20_000
 GIVEN_UP = {"30 % brown-out": 5}
-"""Rows of 20,000 that a weather may cost; otherwise none."""
+"""Rows of 20,000 that a scenario may cost; otherwise none."""
 SENDS = {"30 % brown-out": 1.6, "limit cut to 300": 1.1, "limit shared": 1.1}
-"""Sends for each row that a weather may take; otherwise 1.01."""
+"""Sends for each row that a scenario may take; otherwise 1.01."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weather", WEATHERS)
-def test_twenty_thousand_rows_come_through_any_weather(
-    weather: str, record_property: Record
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_twenty_thousand_rows_come_through_any_scenario(
+    scenario: str, record_property: Record
 ) -> None:
-    done = simulate(WEATHERS[weather], ROWS)
+    done = simulate(SCENARIOS[scenario], ROWS)
 
-    record_property(f"rows of 20,000 given up, {weather}", done.given_up)
-    record_property(f"sends for each row, {weather}", f"{done.sends_per_row:.3f}")
+    record_property(f"rows of 20,000 given up, {scenario}", done.given_up)
+    record_property(f"sends for each row, {scenario}", f"{done.sends_per_row:.3f}")
     record_property("simulated hours", done.hours)
     record_property("limit violations over simulated hours", done.violations)
-    assert done.given_up <= GIVEN_UP.get(weather, 0)
-    assert done.sends_per_row <= SENDS.get(weather, 1.01)
+    assert done.given_up <= GIVEN_UP.get(scenario, 0)
+    assert done.sends_per_row <= SENDS.get(scenario, 1.01)
     assert done.violations == 0
 
 
 @pytest.mark.slow
-def test_three_hours_of_mixed_weather_break_no_promise(record_property: Record) -> None:
+def test_three_hours_of_mixed_faults_break_no_promise(record_property: Record) -> None:
     day(seed=7, record_property=record_property, hours=3.0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [7, *range(100, 109)])
-def test_days_of_mixed_weather_break_no_promise(seed: int, record_property: Record) -> None:
+def test_days_of_mixed_faults_break_no_promise(seed: int, record_property: Record) -> None:
     day(seed=seed, record_property=record_property)
 
 
 def day(*, seed: int, record_property: Record, hours: float = 24.0) -> None:
-    done = simulate(a_day(hours, seed), 20_000, hours=hours, seed=seed)
+    done = simulate(mixed_periods(hours, seed), 20_000, hours=hours, seed=seed)
 
     record_property("simulated hours", done.hours)
     record_property("limit violations over simulated hours", done.violations)

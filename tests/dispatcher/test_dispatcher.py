@@ -23,9 +23,9 @@ from tests.dispatcher_harness import (
     Schedule,
     classroom,
     dispatch,
+    fault_between,
     request,
     requests,
-    storm,
 )
 from tests.virtual_loop import EPOCH, VirtualLoop
 
@@ -42,7 +42,7 @@ ENDS = {
 
 
 def assert_honest(dispatched: Dispatched) -> None:
-    """Nothing is claimed that the server did not acknowledge; the ledger says what was said."""
+    """No row counts as applied without the server's acknowledgement; the ledger agrees."""
     acknowledged = {
         r.target for r in dispatched.log if r.applied and r.answer in {"1", "121601002"}
     }
@@ -117,8 +117,8 @@ def test_a_row_that_never_gets_an_answer_ends_unconfirmed_within_its_bound(
 
 
 @pytest.mark.parametrize("code", ["121601031", "121601005", "101001001", "350", "987654"])
-def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
-    """The first try may have been applied, and no answer to the second one speaks of it."""
+def test_a_refusal_after_an_unanswered_attempt_stays_unconfirmed(tmp_path: Path, code: str) -> None:
+    """The first attempt may have been applied, and no answer to the second one tells."""
     world = World(classrooms=(classroom(4, "hang:60:applied", f"code:{code}*"),))
     dispatched = dispatch(tmp_path, requests(6), world)
 
@@ -129,7 +129,7 @@ def test_a_refusal_takes_no_doubt_away(tmp_path: Path, code: str) -> None:
 
 
 def test_a_tail_of_rows_that_alone_keep_failing_is_no_outage(tmp_path: Path) -> None:
-    """Three hanging rows at the end end within minutes, and park nothing."""
+    """Three hanging rows at the end finish within minutes, and open no breaker."""
     tail = tuple(classroom(row, "hang:60*") for row in (39, 40, 41))
     dispatched = dispatch(tmp_path, requests(40), World(classrooms=tail))
 
@@ -193,7 +193,7 @@ def test_one_row_refused_for_its_signature_after_successes_is_that_rows_matter(
 @pytest.mark.parametrize("fault", ["code:901", "http:901"])
 def test_maintenance_that_outlasts_the_wait_is_told_as_such(tmp_path: Path, fault: str) -> None:
     dispatched = dispatch(
-        tmp_path, requests(40), schedule=storm(fault, 0.0, 1e9), max_outage_s=600.0
+        tmp_path, requests(40), schedule=fault_between(fault, 0.0, 1e9), max_outage_s=600.0
     )
 
     assert dispatched.stopped == Stop("maintenance", "run.maintenance", {"minutes": "10"}, 5)
@@ -212,7 +212,7 @@ def test_maintenance_of_hours_is_waited_out_where_that_is_wanted(
     dispatched = dispatch(
         tmp_path,
         requests(40),
-        schedule=storm("code:901", 1.0, hours * 3600.0),
+        schedule=fault_between("code:901", 1.0, hours * 3600.0),
         max_outage_s=(hours + 1) * 3600.0,
     )
 
@@ -298,7 +298,7 @@ def test_a_clock_that_is_set_again_during_the_run_is_corrected_again(tmp_path: P
 
 
 def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(50), schedule=storm("redirect", 0.0, math.inf))
+    dispatched = dispatch(tmp_path, requests(50), schedule=fault_between("redirect", 0.0, math.inf))
 
     assert dispatched.stopped is not None
     assert (dispatched.stopped.reason, dispatched.stopped.exit_status) == ("refused", 6)
@@ -306,7 +306,7 @@ def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
     assert dispatched.statuses == {RowStatus.UNCONFIRMED: 1, RowStatus.NOT_SENT: 49}
 
 
-# ------------------------------------------------------------------ guards
+# ------------------------------------------------------------------ stop conditions
 
 
 def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_twenty_equal_refusals_in_a_row_stop_the_run(tmp_path: Path) -> None:
     assert len(dispatched.log) == 20
 
 
-# ------------------------------------------------------------------ weather
+# ------------------------------------------------------------------ throttling and outages
 
 
 def test_a_throttle_slows_everyone_and_the_pace_recovers(tmp_path: Path) -> None:
@@ -435,22 +435,24 @@ def test_a_code_that_asks_for_fewer_requests_slows_everyone(tmp_path: Path, code
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["http:503", "hang:60", "reset", "code:901", "http:901", "html"])
 def test_half_an_hours_outage_is_waited_out(tmp_path: Path, fault: str) -> None:
-    dispatched = dispatch(tmp_path, requests(600), schedule=storm(fault, 10.0, 10.0 + 1800.0))
+    dispatched = dispatch(
+        tmp_path, requests(600), schedule=fault_between(fault, 10.0, 10.0 + 1800.0)
+    )
 
     assert dispatched.statuses == {RowStatus.APPLIED: 600}
     assert len(dispatched.log) <= 600 + 120
     assert_honest(dispatched)
 
 
-def test_probes_of_an_outage_are_no_tries_of_their_rows(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(5), schedule=storm("http:503", 0.0, 43 * 60.0))
+def test_probes_of_an_outage_do_not_count_as_sends(tmp_path: Path) -> None:
+    dispatched = dispatch(tmp_path, requests(5), schedule=fault_between("http:503", 0.0, 43 * 60.0))
 
     assert max(dispatched.sends(row) for row in range(2, 7)) > SENDS_MOST
     assert dispatched.statuses == {RowStatus.APPLIED: 5}
 
 
 def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(600), schedule=storm("http:503", 10.0, 130.0))
+    dispatched = dispatch(tmp_path, requests(600), schedule=fault_between("http:503", 10.0, 130.0))
 
     begun = dispatched.log[0].at
     answered = next(r.at for r in dispatched.log if r.at - begun > 125.0 and r.answer == "1")
@@ -461,7 +463,7 @@ def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> 
 def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> None:
     def schedule(loop: VirtualLoop, sandbox: Sandbox, dispatcher: Dispatcher) -> None:
         for begins in (60.0, 230.0):
-            storm("http:429", begins, begins + 70.0)(loop, sandbox, dispatcher)
+            fault_between("http:429", begins, begins + 70.0)(loop, sandbox, dispatcher)
 
     dispatched = dispatch(tmp_path, requests(400), rate=2.0, max_outage_s=120.0, schedule=schedule)
 
@@ -469,8 +471,10 @@ def test_throttling_counts_anew_once_anything_went_through(tmp_path: Path) -> No
     assert dispatched.statuses[RowStatus.APPLIED] == 400
 
 
-def test_an_outage_from_the_first_request_on_parks_and_ends_for_later(tmp_path: Path) -> None:
-    dispatched = dispatch(tmp_path, requests(300), schedule=storm("http:503", 0.0, math.inf))
+def test_an_outage_from_the_first_request_on_ends_the_run_for_later(tmp_path: Path) -> None:
+    dispatched = dispatch(
+        tmp_path, requests(300), schedule=fault_between("http:503", 0.0, math.inf)
+    )
 
     assert dispatched.stopped is not None
     assert (dispatched.stopped.reason, dispatched.stopped.exit_status) == ("outage", 5)
@@ -493,7 +497,9 @@ def test_twenty_thousand_rows_in_a_brown_out_leave_at_most_five_unconfirmed(
 def test_half_an_hours_outage_wastes_one_send_in_a_hundred_at_most(
     tmp_path: Path, fault: str
 ) -> None:
-    dispatched = dispatch(tmp_path, requests(20_000), schedule=storm(fault, 60.0, 60.0 + 1800.0))
+    dispatched = dispatch(
+        tmp_path, requests(20_000), schedule=fault_between(fault, 60.0, 60.0 + 1800.0)
+    )
 
     assert dispatched.statuses == {RowStatus.APPLIED: 20_000}
     assert len(dispatched.log) <= 20_000 * 1.01
@@ -570,7 +576,9 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
 
 def test_silence_asked_for_in_place_of_the_time_is_kept(tmp_path: Path) -> None:
     wanted = [request(2, locks_at=int(EPOCH) - 1), request(3)]
-    dispatched = dispatch(tmp_path, wanted, schedule=storm("http:429:retry_after=40", 0.0, 1.0))
+    dispatched = dispatch(
+        tmp_path, wanted, schedule=fault_between("http:429:retry_after=40", 0.0, 1.0)
+    )
 
     asked, again, sent = dispatched.log
     assert again.at - asked.at == pytest.approx(40.0, abs=1.0)
@@ -578,7 +586,7 @@ def test_silence_asked_for_in_place_of_the_time_is_kept(tmp_path: Path) -> None:
     assert dispatched.outcome(3).status is RowStatus.APPLIED
 
 
-def test_a_follower_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
+def test_a_dependent_waits_for_the_row_before_it_on_the_same_classroom(tmp_path: Path) -> None:
     on, off = (("recordState", 1),), (("recordState", 0),)
     first = request(2, on)
     second = request(2, off)

@@ -1,4 +1,4 @@
-"""ClassIn's clock: what is corrected, when the user hears of it, and when it is given up."""
+"""ClassIn's clock: what is corrected, when the user is told, and when the run gives up."""
 
 import pytest
 from hypothesis import given
@@ -56,17 +56,17 @@ def test_the_corrected_time_is_never_further_off_than_what_is_tolerated(
 def test_only_a_stamp_made_after_the_correction_speaks_against_it() -> None:
     clock = ServerClock()
 
-    assert not clock.refused(stamped_at=10.0, now=11.0)
-    assert not clock.refused(stamped_at=10.5, now=11.5), "it was on its way already"
-    assert clock.refused(stamped_at=11.0, now=12.0)
+    assert not clock.stamp_refused(stamped_at=10.0, now=11.0)
+    assert not clock.stamp_refused(stamped_at=10.5, now=11.5), "it was on its way already"
+    assert clock.stamp_refused(stamped_at=11.0, now=12.0)
 
 
 def test_an_accepted_stamp_clears_the_record() -> None:
     clock = ServerClock()
-    clock.refused(stamped_at=10.0, now=11.0)
-    clock.accepted()
+    clock.stamp_refused(stamped_at=10.0, now=11.0)
+    clock.stamp_accepted()
 
-    assert not clock.refused(stamped_at=5000.0, now=5001.0)
+    assert not clock.stamp_refused(stamped_at=5000.0, now=5001.0)
 
 
 @pytest.mark.parametrize(
@@ -83,23 +83,23 @@ def test_how_far_off_the_clock_is_is_told_in_seconds_or_minutes(skew: float, wor
 def test_what_time_it_is_there_is_told_by_the_answer_that_knows_best() -> None:
     clock = ServerClock()
 
-    assert clock.at_least(10.0) is None
+    assert clock.lower_bound(10.0) is None
     for date, now in ((WALL, 10.9), (WALL + 1, 11.05), (WALL + 1, 11.9), (WALL + 1, 13.0)):
-        clock.seen(date, now)
-    assert clock.at_least(20.0) == pytest.approx(WALL + 9.95)
+        clock.observe(date, now)
+    assert clock.lower_bound(20.0) == pytest.approx(WALL + 9.95)
 
 
 @pytest.mark.parametrize("leap", [-3600.0, -6.0, 31.0, 7200.0])
 def test_another_time_altogether_counts_once_a_second_answer_tells_it_too(leap: float) -> None:
     clock = ServerClock()
-    clock.seen(WALL, 10.0)
+    clock.observe(WALL, 10.0)
 
-    clock.seen(WALL + leap, 10.0)
-    assert clock.at_least(10.0) == WALL, "it may be of a machine whose clock is wrong"
-    clock.seen(WALL + 1, 11.0)
-    clock.seen(WALL + 2 + leap, 12.0)
-    assert clock.at_least(10.0) == WALL, "and not twice running"
-    clock.seen(WALL + 3 + leap, 13.0)
-    assert clock.at_least(13.0) == WALL + 3 + leap, "this computer slept, or it was set there"
-    clock.seen(WALL + 4 + leap, 14.0)
-    assert clock.at_least(14.0) == WALL + 4 + leap
+    clock.observe(WALL + leap, 10.0)
+    assert clock.lower_bound(10.0) == WALL, "it may be of a machine whose clock is wrong"
+    clock.observe(WALL + 1, 11.0)
+    clock.observe(WALL + 2 + leap, 12.0)
+    assert clock.lower_bound(10.0) == WALL, "and not twice running"
+    clock.observe(WALL + 3 + leap, 13.0)
+    assert clock.lower_bound(13.0) == WALL + 3 + leap, "this computer slept, or it was set there"
+    clock.observe(WALL + 4 + leap, 14.0)
+    assert clock.lower_bound(14.0) == WALL + 4 + leap

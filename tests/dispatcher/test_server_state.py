@@ -1,4 +1,4 @@
-"""What answers teach a run of ClassIn's time: whose answers count, and what one alone is worth."""
+"""What answers tell about ClassIn's time: whose count, and when a single one does."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,15 +19,15 @@ HOUR = 3600.0
 T = TypeVar("T")
 
 
-def conditions() -> ServerState:
+def server_state() -> ServerState:
     pacer = Pacer(1.0, None)
     return ServerState(
         WEBCAST, pacer, wall=lambda: WALL, chance=lambda: 0.0, max_throttled_s=2700.0
     )
 
 
-def ask_of(known: ServerState, reply: Reply) -> Stop | None:
-    return known.learn_the_time(judge(reply, WEBCAST, now=WALL), reply, 0.0)
+def ask_of(server: ServerState, reply: Reply) -> Stop | None:
+    return server.learn_time(judge(reply, WEBCAST, now=WALL), reply, 0.0)
 
 
 def says(code: int, date: float | None = WALL) -> Reply:
@@ -35,10 +35,10 @@ def says(code: int, date: float | None = WALL) -> Reply:
 
 
 def shown(ask: Callable[[ServerState], T]) -> T:
-    """What `ask` finds out while an event loop runs, whose clock the conditions go by."""
+    """What `ask` returns inside an event loop, whose clock the server state uses."""
 
     async def main() -> T:
-        return ask(conditions())
+        return ask(server_state())
 
     return asyncio.run(main())
 
@@ -54,30 +54,30 @@ def shown(ask: Callable[[ServerState], T]) -> T:
     ],
     ids=lambda reply: str(reply.status),
 )
-def test_the_clock_of_whoever_answers_in_classins_place_is_nobodys_measure(foreign: Reply) -> None:
-    def ask(known: ServerState) -> list[object]:
-        ask_of(known, foreign)
-        entry = RequestState(request(2, locks_at=int(WALL + 600)))
-        known.learn(entry, judge(foreign, WEBCAST, now=WALL), foreign, 0.0, alone=True)
-        return [known.server_time, known.clock.offset, known.ends_already(entry, 0.0)]
+def test_the_clock_of_whoever_answers_in_classins_place_is_does_not_count(foreign: Reply) -> None:
+    def ask(server: ServerState) -> list[object]:
+        ask_of(server, foreign)
+        state = RequestState(request(2, locks_at=int(WALL + 600)))
+        server.learn(state, judge(foreign, WEBCAST, now=WALL), foreign, 0.0, is_probe=True)
+        return [server.server_time, server.clock.offset, server.outcome_without_sending(state, 0.0)]
 
     assert shown(ask) == [WALL, 0.0, None]
 
 
 @pytest.mark.parametrize("code", [1, 101002006, 101002005, 121601031])
 def test_what_classin_says_itself_tells_its_time(code: int) -> None:
-    def ask(known: ServerState) -> float:
-        ask_of(known, says(code, WALL + HOUR))
-        return known.server_time
+    def ask(server: ServerState) -> float:
+        ask_of(server, says(code, WALL + HOUR))
+        return server.server_time
 
     assert shown(ask) == pytest.approx(WALL + HOUR, abs=1.0)
 
 
-def test_a_clock_that_jumps_for_ever_is_not_told_of_for_ever() -> None:
-    def ask(known: ServerState) -> list[Text]:
+def test_remarks_on_a_clock_that_keeps_jumping_are_limited() -> None:
+    def ask(server: ServerState) -> list[Text]:
         for n in range(500):
-            ask_of(known, says(1, WALL + HOUR * (n % 2)))
-        return known.remarks
+            ask_of(server, says(1, WALL + HOUR * (n % 2)))
+        return server.remarks
 
     remarks = shown(ask)
 
@@ -86,8 +86,8 @@ def test_a_clock_that_jumps_for_ever_is_not_told_of_for_ever() -> None:
 
 
 def test_a_stamp_refused_by_one_who_tells_no_time_stops_the_run_before_rows_are_too_late() -> None:
-    def ask(known: ServerState) -> Stop | None:
-        return ask_of(known, says(101002006, date=None))
+    def ask(server: ServerState) -> Stop | None:
+        return ask_of(server, says(101002006, date=None))
 
     stop = shown(ask)
     assert stop is not None
@@ -95,14 +95,14 @@ def test_a_stamp_refused_by_one_who_tells_no_time_stops_the_run_before_rows_are_
 
 
 @pytest.mark.parametrize("off", [HOUR, -HOUR])
-def test_one_answer_with_another_time_makes_no_row_late_and_lets_none_out(off: float) -> None:
-    def ask(known: ServerState) -> list[RowStatus | None]:
+def test_one_answer_with_another_time_changes_no_rows_outcome(off: float) -> None:
+    def ask(server: ServerState) -> list[RowStatus | None]:
         late, soon = (
             RequestState(request(n, locks_at=int(WALL + s))) for n, s in ((2, -60), (3, 600))
         )
         for date in (WALL, WALL + 1, WALL + off):
-            ask_of(known, says(1, date))
-        ended = [known.ends_already(entry, 0.0) for entry in (late, soon)]
+            ask_of(server, says(1, date))
+        ended = [server.outcome_without_sending(state, 0.0) for state in (late, soon)]
         return [outcome.status if outcome else None for outcome in ended]
 
     assert shown(ask) == [RowStatus.TOO_LATE, None]

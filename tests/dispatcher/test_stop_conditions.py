@@ -1,4 +1,4 @@
-"""The guards: how many refusals stop a run, and which ones stop only the rows they speak of."""
+"""Stop conditions: how many refusals stop a run, and which ones stop only some rows."""
 
 import pytest
 from hypothesis import given
@@ -35,10 +35,11 @@ UNNAMED = [
 
 
 def told(*verdicts: Verdict, settings: Body = LIVE) -> tuple[StopConditions, list[Stop | None]]:
-    """What the guards said to so many answers of different rows."""
-    guards = StopConditions(WEBCAST)
-    return guards, [
-        guards.observe(request(row, settings), verdict) for row, verdict in enumerate(verdicts, 2)
+    """The stop conditions, and what they returned for each of these answers of different rows."""
+    conditions = StopConditions(WEBCAST)
+    return conditions, [
+        conditions.observe(request(row, settings), verdict)
+        for row, verdict in enumerate(verdicts, 2)
     ]
 
 
@@ -72,17 +73,17 @@ def test_silence_between_refusals_does_not_excuse_them() -> None:
 
 def test_a_run_that_ends_on_its_only_refusal_says_so_with_that_code() -> None:
     for verdict in (WRONG_SECRET, NO_CONTRACT):
-        guards, _ = told(verdict)
-        assert guards.credentials_refused() == Stop("credentials", verdict.code)
+        conditions, _ = told(verdict)
+        assert conditions.credentials_refused() == Stop("credentials", verdict.code)
 
 
 @pytest.mark.parametrize("verdicts", [[], [OK], [OK, WRONG_SECRET], [SILENT]])
 def test_a_run_that_was_let_in_or_told_nothing_ends_without_a_word(
     verdicts: list[Verdict],
 ) -> None:
-    guards, _ = told(*verdicts)
+    conditions, _ = told(*verdicts)
 
-    assert guards.credentials_refused() is None
+    assert conditions.credentials_refused() is None
 
 
 # ------------------------------------------------------------------ the same refusal
@@ -127,34 +128,34 @@ def test_five_refusals_of_a_feature_keep_back_the_rows_that_switch_it_on(
     with_it: Body = ((feature, 1), ("customColumn", "x"))
     without: Body = ((feature, 0), ("customColumn", "x"))
     four, said = told(*[lacks(code)] * (FEATURE_REFUSALS - 1), settings=with_it)
-    assert four.blocks(request(99, with_it)) is None
+    assert four.outcome_if_blocked(request(99, with_it)) is None
 
     five, _ = told(*[lacks(code)] * FEATURE_REFUSALS, settings=with_it)
 
     args = {"feature": feature, "n": "5", "code": str(code)}
-    assert five.blocks(request(99, with_it)) == Outcome(
+    assert five.outcome_if_blocked(request(99, with_it)) == Outcome(
         RowStatus.NOT_SENT, "run.feature_missing", args
     )
-    assert five.blocks(request(99, without)) is None
+    assert five.outcome_if_blocked(request(99, without)) is None
     assert said == [None] * 4
 
 
 def test_a_row_that_got_the_feature_through_begins_the_count_anew() -> None:
     code = next(code for code, feature in FEATURES if feature == "liveState")
-    guards, _ = told(*[*[lacks(code)] * 4, OK] * 5)
+    conditions, _ = told(*[*[lacks(code)] * 4, OK] * 5)
 
-    assert guards.blocks(request(99, LIVE)) is None
+    assert conditions.outcome_if_blocked(request(99, LIVE)) is None
 
 
 def test_a_success_without_the_feature_says_nothing_about_it() -> None:
     code = next(code for code, feature in FEATURES if feature == "liveState")
-    guards = StopConditions(WEBCAST)
+    conditions = StopConditions(WEBCAST)
     for row in range(2, 7):
-        guards.observe(request(row, LIVE), lacks(code))
-        guards.observe(request(row + 100, PLAIN), OK)
+        conditions.observe(request(row, LIVE), lacks(code))
+        conditions.observe(request(row + 100, PLAIN), OK)
 
-    assert guards.blocks(request(99, LIVE)) is not None
-    assert guards.blocks(request(99, PLAIN)) is None
+    assert conditions.outcome_if_blocked(request(99, LIVE)) is not None
+    assert conditions.outcome_if_blocked(request(99, PLAIN)) is None
 
 
 def test_refusals_of_a_feature_never_stop_the_run() -> None:

@@ -1,4 +1,4 @@
-"""The ghost write: nothing older may land on a classroom after something newer was acknowledged."""
+"""Write ordering: no older request may be applied after a newer one was acknowledged."""
 
 import asyncio
 import random
@@ -32,8 +32,8 @@ ROOM = Target("activityId", 7)
 SECONDS = st.floats(0.0, 1e7)
 
 
-class Open(PendingWrites):
-    """No fence at all: what happens without one."""
+class NeverWaits(PendingWrites):
+    """Never waits: shows what happens without write ordering."""
 
     def opens_at(self, target: Target, body: Body) -> float:
         return 0.0
@@ -75,7 +75,7 @@ def test_a_stamp_is_as_far_ahead_as_classins_clock_is_behind_it(
 
 
 def pairs(rows: Iterable[int]) -> Iterator[Request]:
-    """For each classroom a request, and one that must follow it and says otherwise."""
+    """For each classroom a request, and a dependent one with other settings."""
     for row in rows:
         first = request(row, ON)
         yield first
@@ -88,12 +88,12 @@ def pairs(rows: Iterable[int]) -> Iterator[Request]:
 
 
 def stale(log: Sequence[Received]) -> list[Target]:
-    """Classrooms at which something older was carried out after something newer was answered."""
+    """Classrooms at which an older request was applied after a newer one was acknowledged."""
     held = {r.target: dict(r.body or {})["recordState"] for r in log if r.applied and r.target}
     return [target for target, state in held.items() if state != 0]
 
 
-def test_a_follower_waits_until_the_older_request_can_no_longer_arrive(tmp_path: Path) -> None:
+def test_a_dependent_waits_until_the_older_request_can_no_longer_arrive(tmp_path: Path) -> None:
     world = World(first_whole=False, classrooms=(classroom(3, "ghost:200"),))
     dispatched = dispatch(tmp_path, [request(2, OFF), *pairs([3])], world)
 
@@ -107,7 +107,7 @@ def test_a_follower_waits_until_the_older_request_can_no_longer_arrive(tmp_path:
     assert (said.args["n"], said.args["longest"]) == ("1", "5")
 
 
-def test_whoever_waits_at_the_fence_holds_up_nobody_else(tmp_path: Path) -> None:
+def test_a_request_that_waits_for_an_older_one_delays_no_other(tmp_path: Path) -> None:
     target = request(3).target
     dispatched = dispatch(
         tmp_path,
@@ -165,8 +165,8 @@ def test_of_ten_thousand_delayed_requests_none_is_the_last_word(
 
 
 @pytest.mark.slow
-def test_without_the_fence_many_are(tmp_path: Path) -> None:
-    assert len(stale(delayed(tmp_path, Open(), seed=4, n=300))) > 100
+def test_without_write_ordering_many_are(tmp_path: Path) -> None:
+    assert len(stale(delayed(tmp_path, NeverWaits(), seed=4, n=300))) > 100
 
 
 # ------------------------------------------------------------------ from one run to the next
@@ -232,7 +232,7 @@ def test_a_run_torn_down_in_flight_is_waited_for_too(tmp_path: Path) -> None:
     assert [dict(r.body or {})["recordState"] for r in log] == [1, 0]
 
 
-def test_whoever_watches_is_told_how_long_and_why(tmp_path: Path) -> None:
+def test_progress_tells_how_long_requests_wait_and_why(tmp_path: Path) -> None:
     older, newer = sheet(tmp_path / "1.csv", [2, 3], 1), sheet(tmp_path / "2.csv", [2, 3], 0)
     seen: list[Progress] = []
 
@@ -253,7 +253,7 @@ def test_whoever_watches_is_told_how_long_and_why(tmp_path: Path) -> None:
     )
 
 
-# ------------------------------------------------------------------ overtaken
+# ------------------------------------------------------------------ superseded
 
 
 def test_a_row_that_a_newer_run_has_set_is_not_sent_again(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
 from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.ledger.store import FILE_NAME
+from bulkcast.ledger.database import FILE_NAME
 from bulkcast.model import (
     Attempt,
     Credentials,

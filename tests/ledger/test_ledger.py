@@ -29,8 +29,7 @@ from bulkcast.ledger.codec import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.database import VERSION
-from bulkcast.ledger.store import FILE_NAME
+from bulkcast.ledger.database import FILE_NAME, VERSION
 from bulkcast.messages import issue
 from bulkcast.model import (
     Attempt,

@@ -145,7 +145,7 @@ def test_what_another_home_sent_unanswered_is_waited_for(tmp_path: Path, answere
             first = await apply(
                 prepare(sheet(tmp_path / "1.csv", 1)), one, SendOptions(), wall=loop.wall
             )
-            sandbox.storm = None
+            sandbox.fault_for_all = None
             begun = loop.time()
             second = await apply(
                 prepare(sheet(tmp_path / "2.csv", 1, 0)), two, SendOptions(), wall=loop.wall

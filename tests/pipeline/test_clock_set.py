@@ -76,8 +76,8 @@ def test_a_moment_of_bad_weather_leaves_no_row_to_the_judgement_of_a_wrong_clock
 ) -> None:
     async def main(harness: Harness) -> RunReport:
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=1400.0))
-        harness.sandbox.storm = read_fault(fault, WEBCAST)
-        harness.loop.call_at(0.9, setattr, harness.sandbox, "storm", None)
+        harness.sandbox.fault_for_all = read_fault(fault, WEBCAST)
+        harness.loop.call_at(0.9, setattr, harness.sandbox, "fault_for_all", None)
         return await apply(
             sheet, harness.config, SendOptions(rate=5), wall=set_by(harness, 280.0, at=0.0)
         )
@@ -90,7 +90,7 @@ def test_a_login_page_on_the_way_stops_the_run_before_it_calls_rows_too_late(
 ) -> None:
     async def main(harness: Harness) -> RunReport:
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=600.0))
-        harness.sandbox.storm = read_fault("redirect:302", WEBCAST)
+        harness.sandbox.fault_for_all = read_fault("redirect:302", WEBCAST)
         return await apply(sheet, harness.config, SendOptions(rate=5), wall=harness.loop.wall)
 
     report = with_sandbox(tmp_path, main)

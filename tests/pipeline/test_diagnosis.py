@@ -77,7 +77,7 @@ def test_the_clock_of_whatever_answers_in_classins_place_is_not_taken_for_its_ow
     tmp_path: Path, fault: str
 ) -> None:
     async def main(harness: Harness) -> Diagnosis:
-        harness.sandbox.storm = read_fault(fault, WEBCAST)
+        harness.sandbox.fault_for_all = read_fault(fault, WEBCAST)
         return await doctor(harness.config, wall=harness.loop.wall)
 
     diagnosis = with_sandbox(tmp_path, main, clock_offset_s=200.0)
@@ -100,7 +100,7 @@ def test_a_server_that_is_not_classin_as_we_know_it_accepts_no_credentials(
     tmp_path: Path, fault: str, ends: int
 ) -> None:
     async def main(harness: Harness) -> Diagnosis:
-        harness.sandbox.storm = read_fault(fault, WEBCAST)
+        harness.sandbox.fault_for_all = read_fault(fault, WEBCAST)
         return await doctor(harness.config, wall=harness.loop.wall)
 
     diagnosis = with_sandbox(tmp_path, main)

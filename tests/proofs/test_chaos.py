@@ -49,7 +49,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
         latency_s=dice.choice([0.0, 0.1, 0.8]),
         fault_rate=dice.choice([0.1, 0.3, 0.5]),
         seed=seed,
-        weather=tuple(read_fault(text, WEBCAST) for text in WEATHER),
+        random_faults=tuple(read_fault(text, WEBCAST) for text in WEATHER),
     )
     return run_scenario(
         folder,
@@ -84,7 +84,7 @@ def test_whatever_happens_five_hundred_times(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_fence_the_same_dice_find_ghosts(tmp_path: Path) -> None:
+def test_without_write_ordering_the_same_seeds_find_late_writes(tmp_path: Path) -> None:
     found = [
         violation
         for seed in range(4)

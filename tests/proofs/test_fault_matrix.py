@@ -296,8 +296,8 @@ def test_f46_f47_half_an_hour_without_an_answer_costs_no_row(
     fault: str, begins: float, tmp_path: Path
 ) -> None:
     def direct(loop: VirtualLoop, sandbox: Sandbox) -> None:
-        loop.call_at(begins, setattr, sandbox, "storm", read_fault(fault, WEBCAST))
-        loop.call_at(begins + 1800.0, setattr, sandbox, "storm", None)
+        loop.call_at(begins, setattr, sandbox, "fault_for_all", read_fault(fault, WEBCAST))
+        loop.call_at(begins + 1800.0, setattr, sandbox, "fault_for_all", None)
 
     term = sheet(tmp_path / "term.csv", 60)
     evidence = run_scenario(tmp_path, [Program(term)], World(latency_s=0.1), direct=direct)
@@ -309,8 +309,8 @@ def test_f46_f47_half_an_hour_without_an_answer_costs_no_row(
 
 def test_f46_the_probes_of_an_outage_are_shared_by_its_rows(tmp_path: Path) -> None:
     def direct(loop: VirtualLoop, sandbox: Sandbox) -> None:
-        sandbox.storm = read_fault("close", WEBCAST)
-        loop.call_at(1800.0, setattr, sandbox, "storm", None)
+        sandbox.fault_for_all = read_fault("close", WEBCAST)
+        loop.call_at(1800.0, setattr, sandbox, "fault_for_all", None)
 
     term = sheet(tmp_path / "term.csv", 60)
     evidence = run_scenario(tmp_path, [Program(term)], World(latency_s=0.1), direct=direct)

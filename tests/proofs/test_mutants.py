@@ -16,7 +16,7 @@ import pytest
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
 from bulkcast.ledger import Ledger, Timestamp
-from bulkcast.ledger.store import FILE_NAME
+from bulkcast.ledger.database import FILE_NAME
 from bulkcast.model import Target
 from bulkcast.pipeline import Parts
 from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script
@@ -55,11 +55,13 @@ def killed_in_a_brown_out(folder: Path, parts: Parts) -> Evidence:
     return run_scenario(folder, programs, world, parts=parts, open_rows=1)
 
 
-def a_row_that_stays_dark(folder: Path, parts: Parts) -> Evidence:
+def a_row_that_stays_unanswered(folder: Path, parts: Parts) -> Evidence:
     """Rows that take effect although no answer ever says so, and one that is cut off."""
     term = sheet(folder / "term.csv", 20)
-    dark = (classroom(5, "code:104:applied*"), classroom(9, "reset:applied*"))
-    return run_scenario(folder, [Program(term)], World(classrooms=dark), parts=parts, open_rows=2)
+    unanswered = (classroom(5, "code:104:applied*"), classroom(9, "reset:applied*"))
+    return run_scenario(
+        folder, [Program(term)], World(classrooms=unanswered), parts=parts, open_rows=2
+    )
 
 
 def refused_rows(folder: Path, parts: Parts) -> Evidence:
@@ -85,8 +87,8 @@ def held_up(folder: Path, parts: Parts) -> Evidence:
     term = sheet(folder / "term.csv", 60)
 
     def direct(loop: VirtualLoop, sandbox: Sandbox) -> None:
-        loop.call_at(2.0, setattr, sandbox, "storm", read_fault("http:503", WEBCAST))
-        loop.call_at(422.0, setattr, sandbox, "storm", None)
+        loop.call_at(2.0, setattr, sandbox, "fault_for_all", read_fault("http:503", WEBCAST))
+        loop.call_at(422.0, setattr, sandbox, "fault_for_all", None)
 
     return run_scenario(folder, [Program(term)], World(), parts=parts, direct=direct)
 
@@ -136,13 +138,13 @@ MUTANTS: Mapping[str, Mutant] = {
     "no intent": Mutant(killed_in_a_brown_out, keeping(IntendsNothing), "I3"),
     "HTTP 200 is success": Mutant(killed_in_a_brown_out, Parts(client=BelievesStatus), "I2"),
     "pace kept only in memory": Mutant(a_quick_run_before, Parts(ledger=Forgets), "I5"),
-    "no fence": Mutant(ghosts, Parts(dispatcher=Impatient), "I4"),
+    "no write ordering": Mutant(ghosts, Parts(dispatcher=Impatient), "I4"),
     "redirects followed": Mutant(turned_away, Parts(client=FollowsRedirects), "I9"),
     "stale stamp": Mutant(held_up, Parts(client=SignsOnce), "I10"),
     "retry of permanent codes": Mutant(refused_rows, Parts(dispatcher=RepeatsRefusals), "I3"),
     "cancellation swallowed": Mutant(told_to_end, Parts(dispatcher=WillNotDie), "I7"),
-    "unknown as failed": Mutant(a_row_that_stays_dark, keeping(CallsItFailed), "I2"),
-    "secret in an error": Mutant(a_row_that_stays_dark, Parts(client=Gossips), "I6"),
+    "unknown as failed": Mutant(a_row_that_stays_unanswered, keeping(CallsItFailed), "I2"),
+    "secret in an error": Mutant(a_row_that_stays_unanswered, Parts(client=Gossips), "I6"),
 }
 SCENARIOS = sorted({mutant.scenario for mutant in MUTANTS.values()}, key=lambda s: s.__name__)
 

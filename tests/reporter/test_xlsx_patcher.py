@@ -25,14 +25,13 @@ from bulkcast import loader
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import short_header
-from bulkcast.model import Layout, ResultRow, RowStatus
+from bulkcast.model import Layout, ResultRow, RowStatus, column_letters
 from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
     FIELDS,
     MARK,
     column_index,
-    letters,
     storable,
     title,
 )
@@ -675,7 +674,7 @@ def test_a_row_that_is_gone_since_the_check_is_one_sentence(tmp_path: Path) -> N
 
 @given(st.integers(0, 16_383))
 def test_column_letters_and_indexes_are_inverse(index: int) -> None:
-    assert column_index(f"{letters(index)}7") == index
+    assert column_index(f"{column_letters(index)}7") == index
 
 
 # ------------------------------------------------------------------ LibreOffice as judge
@@ -741,7 +740,7 @@ def test_a_message_marks_its_own_column_however_the_header_is_spelled(tmp_path: 
     )
     for row in range(2, len(names) + 2):
         for column in range(len(names)):
-            here = re.sub(r"\bA\$1\b", f"{letters(column)}$1", formula).replace("$2", "2")
+            here = re.sub(r"\bA\$1\b", f"{column_letters(column)}$1", formula).replace("$2", "2")
             here = re.sub(r"(\$[A-Z]+)2\b", rf"\g<1>{row}", here)
             sheet.cell(row, 40 + column).value = "=" + here
     book.save(tmp_path / "c.xlsx")

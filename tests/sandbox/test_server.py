@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: what it accepts, refuses, keeps and writes down, and its faults."""
+"""The sandbox over real HTTP: what it accepts, refuses, stores and logs, and its faults."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ PARAMETER_ERROR, FOREIGN, DELETED, LOCKED, ENDED = 101001001, 121601031, 1216010
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is told."""
+    """A clock that tests set by hand."""
 
     now: float = NOW
 
@@ -71,7 +71,7 @@ class LoopClock(Clock):
 
 @dataclass
 class Visitor:
-    """Somebody who sends requests to a sandbox."""
+    """A client that sends requests to a sandbox."""
 
     sandbox: Sandbox
     root_url: str
@@ -128,7 +128,7 @@ def scripted(*faults: str, **facts: Any) -> World:
     return World(classrooms=(room,))
 
 
-# ------------------------------------------------------------------ who asks, and when
+# ------------------------------------------------------------------ access and limit
 
 
 async def test_a_rightly_signed_request_is_applied_and_written_down() -> None:
@@ -224,7 +224,7 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
             await second.serving(port=port).__aenter__()
 
 
-# ------------------------------------------------------------------ what is asked
+# ------------------------------------------------------------------ form and rules
 
 WRONG_FOR_EVERY_KIND: list[object] = [True, False, None, 1.0, [1.0], {}, {"a": 1}, [True], [[1]]]
 
@@ -322,7 +322,7 @@ async def test_long_texts_are_cut_without_a_word() -> None:
         assert kept == {key: cut or 2000 for key, cut in texts.items()}
 
 
-# ------------------------------------------------------------------ what is true of a classroom
+# ------------------------------------------------------------------ classrooms
 
 
 async def test_ids_that_are_not_listed_are_plain_classrooms_only_in_an_open_world() -> None:
@@ -455,7 +455,7 @@ async def test_more_than_the_limit_in_any_window_is_refused() -> None:
         assert [r.applied for r in visitor.sandbox.log] == [code == 1 for code in codes]
 
 
-# ------------------------------------------------------------------ what goes wrong
+# ------------------------------------------------------------------ faults
 
 LOST = aiohttp.ClientError
 APPLIED = [True, False]
@@ -533,7 +533,7 @@ async def test_a_script_is_met_step_by_step_and_only_its_star_repeats() -> None:
         assert [await visitor.code(BODY) for _ in range(3)] == [104, 1, 1]
 
 
-async def test_a_request_refused_at_the_door_leaves_the_script_where_it_was() -> None:
+async def test_a_request_without_access_does_not_advance_the_script() -> None:
     async with visiting(scripted("code:104")) as visitor:
         await visitor.code(BODY, headers={"X-EEO-SIGN": "0"})
 
@@ -600,17 +600,17 @@ async def test_a_throttle_asks_everybody_for_silence() -> None:
         assert codes == [1, 101003001, 101003001, 101003001, 1, 104]
 
 
-async def test_a_storm_is_met_by_all_until_it_is_over() -> None:
+async def test_a_fault_for_all_is_met_by_every_request_until_it_is_cleared() -> None:
     async with visiting() as visitor:
-        visitor.sandbox.storm = read_fault("http:503", WEBCAST)
-        stormy = await visitor.post(BODY)
-        visitor.sandbox.storm = None
+        visitor.sandbox.fault_for_all = read_fault("http:503", WEBCAST)
+        faulty = await visitor.post(BODY)
+        visitor.sandbox.fault_for_all = None
 
-        assert stormy[0] == 503
+        assert faulty[0] == 503
         assert await visitor.code(BODY) == 1
 
 
-async def weather_of(world: World, order: list[int]) -> dict[int, list[str]]:
+async def random_faults_of(world: World, order: list[int]) -> dict[int, list[str]]:
     async with visiting(world) as visitor:
         for target in order:
             await visitor.code(BODY | {"activityId": target})
@@ -618,16 +618,16 @@ async def weather_of(world: World, order: list[int]) -> dict[int, list[str]]:
     return {t: [r.answer for r in log if r.target == Target("activityId", t)] for t in set(order)}
 
 
-async def test_random_weather_depends_on_seed_and_classroom_not_on_order() -> None:
+async def test_random_faults_depend_on_seed_and_classroom_not_on_order() -> None:
     codes = tuple(read_fault(text, WEBCAST) for text in ("code:104", "code:253:applied"))
-    world = World(fault_rate=0.3, seed=7, weather=codes)
+    world = World(fault_rate=0.3, seed=7, random_faults=codes)
     order = [target for target in range(1, 41) for _ in range(5)]
     backwards = order[::-1]
 
-    straight = await weather_of(world, order)
+    straight = await random_faults_of(world, order)
 
-    assert straight == await weather_of(world, backwards)
-    assert straight != await weather_of(replace(world, seed=8), order)
+    assert straight == await random_faults_of(world, backwards)
+    assert straight != await random_faults_of(replace(world, seed=8), order)
     bad = sum(answer != "1" for answers in straight.values() for answer in answers)
     assert 40 <= bad <= 80
 
@@ -722,7 +722,7 @@ def test_a_world_file_says_all_that_a_world_can(tmp_path: Path) -> None:
         limit=Limit(10, 1.0, "the world"),
         fault_rate=0.25,
         seed=9,
-        weather=(read_fault("code:104", WEBCAST),),
+        random_faults=(read_fault("code:104", WEBCAST),),
         classrooms=(
             Classroom(
                 (Target("activityId", 1), Target("classId", 2)),
