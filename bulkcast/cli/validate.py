@@ -34,7 +34,7 @@ def validate(sheet: Path, options: ValidateOptions) -> int:
     report = pipeline.check_sheet(
         sheet,
         options.sheet,
-        home=context.home(Destination(sandbox=False)),
+        home=lambda: context.home(Destination(sandbox=False)),
         account=_anyone,
     )
     found, foreseen = report.validation, report.schedule

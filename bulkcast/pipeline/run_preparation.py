@@ -217,7 +217,7 @@ def check_sheet(
     sheet: Path,
     options: SheetOptions,
     *,
-    home: Path,
+    home: Callable[[], Path],
     account: Account,
     wall: Callable[[], float] = time.time,
 ) -> SheetReport:
@@ -237,5 +237,5 @@ def check_sheet(
         prepared = prepare_sheet(sheet, options, Selection(statuses=RESUBMITTED))
         is_of_rehearsal = is_rehearsed(prepared)
         if not is_of_rehearsal:
-            require_sendable(prepared, home, account())
+            require_sendable(prepared, home(), account())
     return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)

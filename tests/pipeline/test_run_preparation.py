@@ -95,7 +95,7 @@ def test_a_sheet_that_a_rehearsal_came_to_is_told_apart(tmp_path: Path) -> None:
         await harness.apply(prepare(sheet), rate=1e3, results=out)
         home = harness.config.home
         reports = [
-            check_sheet(path, SheetOptions(), home=home, account=lambda: None)
+            check_sheet(path, SheetOptions(), home=lambda: home, account=lambda: None)
             for path in (sheet, out)
         ]
         return [report.is_rehearsed for report in reports]
