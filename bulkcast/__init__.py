@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RESUBMITTED,
         Control,
         Diagnosis,
+        PlanOptions,
         Prepared,
         RunReport,
         Selection,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         validate,
         write_plan,
     )
+    from bulkcast.planner.summary import PlanSummary
 
 __version__ = VERSION
 
@@ -68,10 +70,11 @@ _HOMES: Final = {
     "bulkcast.loader": ("ReadOptions",),
     "bulkcast.model": ("Issue", "ResultRow", "RowStatus", "Severity", "Stop"),
     "bulkcast.pipeline": (
-        "RESUBMITTED", "Control", "Diagnosis", "Prepared", "RunReport", "Selection", "SendOptions",
-        "SheetOptions", "Validation", "apply", "doctor", "prepare", "read_plan", "recall", "replan",
-        "results", "resume", "runs", "undo", "validate", "write_plan",
+        "RESUBMITTED", "Control", "Diagnosis", "PlanOptions", "Prepared", "RunReport", "Selection",
+        "SendOptions", "SheetOptions", "Validation", "apply", "doctor", "prepare", "read_plan",
+        "recall", "replan", "results", "resume", "runs", "undo", "validate", "write_plan",
     ),
+    "bulkcast.planner.summary": ("PlanSummary",),
 }  # fmt: skip
 _look_up: Final = lazy.attributes(__name__, _HOMES)
 
@@ -86,6 +89,8 @@ __all__ = [
     "Issue",
     "LedgerDamaged",
     "NeedsHuman",
+    "PlanOptions",
+    "PlanSummary",
     "Prepared",
     "ReadOptions",
     "ResultRow",

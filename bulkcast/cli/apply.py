@@ -33,8 +33,8 @@ from bulkcast.cli.language import calling, said, tr, trn
 from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus, Severity
-from bulkcast.pipeline import Control, Prepared, RunReport, Watch
+from bulkcast.model import Institution, RowStatus, Severity
+from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, Watch
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -169,15 +169,16 @@ def apply(sheet: Path, options: ApplyOptions) -> int:
     _refuse_to_hang(options)
     if pipeline.is_plan(sheet):
         return _apply_plan(told, sheet, options)
-    prepared = pipeline.prepare(sheet, options.sheet, options.selection, keep_cells=False)
-    if options.selection.statuses:
-        validate.require_results(prepared)
-    elif prepared.is_results and (
-        options.destination.sandbox or not pipeline.is_rehearsed(prepared)
-    ):
-        _ask_for_resubmit(told, prepared, options)
-    prepared = pipeline.lean(prepared)
-    return _apply(told, prepared, options)
+
+    def review(prepared: Prepared) -> None:
+        if options.selection.statuses:
+            validate.require_results(prepared)
+        elif prepared.is_results and (
+            options.destination.sandbox or not pipeline.is_rehearsed(prepared)
+        ):
+            _ask_for_resubmit(told, prepared, options)
+
+    return _apply(told, sheet, options, review)
 
 
 def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
@@ -203,15 +204,20 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -
 def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
     """Send exactly the plan of a plan file, or nothing."""
     context.require_plain(options.sheet, options.selection, options.recall)
-    prepared, institution = pipeline.read_plan(path)
-    config = _config(options)
-    if config is None or options.destination.sandbox:
+
+    def tried_out(institution: Institution) -> None:
         where = render.institution_said(institution)
         told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
-        return _carry_on(told, prepared, config, options)
-    pipeline.require_for(institution, config.institution, path)
-    prepared = pipeline.recall(prepared, config.home, config.institution)
-    return _carry_on(told, prepared, config, options)
+
+    run = pipeline.prepare_planned(
+        path,
+        home=context.home(options.destination),
+        account=lambda: _config(options),
+        tried_out=tried_out,
+        is_sandbox=options.destination.sandbox,
+        sending=None if options.dry_run else options.send,
+    )
+    return _carry_on(told, run, options)
 
 
 def resubmit(sheet: Path, options: ApplyOptions) -> int:
@@ -220,10 +226,7 @@ def resubmit(sheet: Path, options: ApplyOptions) -> int:
     _refuse_to_hang(options)
     chosen = replace(options.selection, statuses=pipeline.RESUBMITTED)
     options = replace(options, selection=chosen)
-    prepared = pipeline.prepare(sheet, options.sheet, options.selection, keep_cells=False)
-    validate.require_results(prepared)
-    prepared = pipeline.lean(prepared)
-    return _apply(told, prepared, options)
+    return _apply(told, sheet, options, validate.require_results)
 
 
 def resume(run: str, options: ResumeOptions) -> int:
@@ -243,10 +246,20 @@ def resume(run: str, options: ResumeOptions) -> int:
     return _tell(told, report)
 
 
-def _apply(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
-    config = _config(options)
-    prepared = context.recalled(prepared, config, options.recall, options.destination)
-    return _carry_on(told, prepared, config, options)
+def _apply(
+    told: Output, sheet: Path, options: ApplyOptions, review: Callable[[Prepared], None]
+) -> int:
+    run = pipeline.prepare_run(
+        sheet,
+        options.sheet,
+        options.selection,
+        context.plan_options(options.recall),
+        home=context.home(options.destination),
+        account=lambda: _config(options),
+        review=review,
+        sending=None if options.dry_run else options.send,
+    )
+    return _carry_on(told, run, options)
 
 
 def _config(options: ApplyOptions) -> Config | None:
@@ -259,14 +272,11 @@ def _config(options: ApplyOptions) -> Config | None:
         raise
 
 
-def _carry_on(
-    told: Output, prepared: Prepared, config: Config | None, options: ApplyOptions
-) -> int:
+def _carry_on(told: Output, run: PreparedRun, options: ApplyOptions) -> int:
+    prepared, config = run.prepared, run.config
     calling(prepared.names)
-    pipeline.require_sendable(prepared, context.home(options.destination), config)
     if config is None or options.dry_run:
         return _dry_run(told, prepared, options)
-    pipeline.require_place(prepared, options.send)
     _show_warnings(told, prepared, options)
     planned = _show_plan(told, prepared, options.send.rate)
     validate.show_where_wrong(told, prepared)

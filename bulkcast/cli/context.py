@@ -16,7 +16,7 @@ from bulkcast.cli.language import tr
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
-from bulkcast.pipeline import Prepared, Selection, SheetOptions
+from bulkcast.pipeline import PlanOptions, Selection, SheetOptions
 
 if TYPE_CHECKING:
     from bulkcast.sandbox import World
@@ -55,23 +55,12 @@ def _spelled(option: str, value: object) -> Iterator[str]:
             yield from (option, str(value))
 
 
-def recalled(
-    prepared: Prepared, config: Config | None, recall: RecallOptions, destination: Destination
-) -> Prepared:
-    """Plan again with the last known settings; a new sandbox has none."""
-    prepared = pipeline.with_doubts(prepared, home(destination))
-    if config is not None:
-        prepared = pipeline.recall(prepared, config.home, config.institution)
-    elif not recall.is_asked:
-        return prepared
-    prepared = pipeline.replan(
-        prepared,
+def plan_options(recall: RecallOptions) -> PlanOptions:
+    """How what the ledger knows changes the plan."""
+    return PlanOptions(
         unchanged="skip" if recall.changed_only else "send",
         once_locked="send_free" if recall.send_free else "refuse",
     )
-    if config is None:
-        return prepared
-    return pipeline.spare_overtaken(prepared, config.home, config.institution)
 
 
 def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptions) -> None:

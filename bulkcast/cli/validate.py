@@ -19,7 +19,7 @@ from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, Validation, zone
+from bulkcast.pipeline import Prepared, Validation, zone
 
 if TYPE_CHECKING:
     from bulkcast.planner.summary import PlanSummary, Schedule
@@ -31,51 +31,47 @@ Checked = Prepared | Validation
 def validate(sheet: Path, options: ValidateOptions) -> int:
     """List every problem of the sheet; return the exit status."""
     told = output(options.output)
-    found = pipeline.validate(sheet, options.sheet)
+    report = pipeline.check_sheet(
+        sheet,
+        options.sheet,
+        home=lambda: context.home(Destination(sandbox=False)),
+        account=_anyone,
+    )
+    found, foreseen = report.validation, report.schedule
     calling(found.names)
-    if found.is_results:
-        _require_resubmittable(told, sheet, options.sheet)
+    if report.is_rehearsed:
+        _tell_rehearsed(told, sheet)
     if told.as_json:
         from bulkcast.cli import json_output
 
-        foreseen = _foreseen(found, options.sheet)
         document = json_output.validation(found, foreseen.forecast if foreseen else None)
         told.document(json_output.dump(document))
         return found.exit_status
     show_remarks(told, found)
     show_problems(told, found, most=None if options.lists_all else render.PROBLEMS_MOST)
     show_verdict(told, found)
-    foreseen = _foreseen(found, options.sheet)
     if foreseen:
         _foresee(told, foreseen, options.sheet.tz)
     told.say(_next(found, found.valid - (foreseen.locked if foreseen else 0)))
     return found.exit_status
 
 
-def _require_resubmittable(told: Output, sheet: Path, options: SheetOptions) -> None:
-    """Refuse a result sheet that `resubmit` would refuse with this configuration."""
-    prepared = pipeline.prepare(sheet, options, Selection(statuses=RESUBMITTED))
-    if pipeline.is_rehearsed(prepared):
-        said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
-        told.say(
-            whole(
-                f"{tr(said, name=shown(sheet.name))} ",
-                command("bulkcast", "apply", sheet, *context.typed(*context.OF_SHEET)),
-            )
-        )
-        return
+def _anyone() -> Config | None:
+    """Whoever is configured here; `validate` does without an account."""
     try:
-        config = configuration.load(os.environ)
-    except CannotStart:  # validate needs no account
-        config = None
-    pipeline.require_sendable(prepared, context.home(Destination(sandbox=False)), config)
-
-
-def _foreseen(found: Validation, options: SheetOptions) -> "Schedule | None":
-    """Show what would be too late if the valid rows were sent now."""
-    if found.timetable is None or not found.valid:  # what plans a sheet takes long to load
+        return configuration.load(os.environ)
+    except CannotStart:
         return None
-    return pipeline.schedule_of(found, options, now=time.time())
+
+
+def _tell_rehearsed(told: Output, sheet: Path) -> None:
+    said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
+    told.say(
+        whole(
+            f"{tr(said, name=shown(sheet.name))} ",
+            command("bulkcast", "apply", sheet, *context.typed(*context.OF_SHEET)),
+        )
+    )
 
 
 def _foresee(told: Output, foreseen: "Schedule", tz: str) -> None:
@@ -156,11 +152,16 @@ def plan(sheet: Path, options: PlanOptions) -> int:
 
     told = output(options.output)
     config = _institution(options)
-    prepared = pipeline.prepare(sheet, options.sheet, options.selection)
-    if options.selection.statuses:
-        require_results(prepared)
-    prepared = context.recalled(prepared, config, options.recall, options.destination)
-    pipeline.require_sendable(prepared, context.home(options.destination), config)
+    prepared = pipeline.prepare_run(
+        sheet,
+        options.sheet,
+        options.selection,
+        context.plan_options(options.recall),
+        home=context.home(options.destination),
+        account=lambda: config,
+        review=require_results if options.selection.statuses else None,
+        keep_cells=True,
+    ).prepared
     calling(prepared.names)
     now = time.time()
     planned = prepared.summary(rate=options.rate, now=now)

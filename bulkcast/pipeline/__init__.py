@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         STATUS_COLUMN,
         Control,
         Diagnosis,
+        PlanOptions,
         Prepared,
         RunReport,
         Selection,
@@ -31,15 +32,7 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import (
-        lean,
-        prepare,
-        recall,
-        replan,
-        schedule_of,
-        validate,
-        zone,
-    )
+    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
     from bulkcast.pipeline.reports import (
         account,
         crosstab,
@@ -49,15 +42,17 @@ if TYPE_CHECKING:
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import (
-        is_rehearsed,
-        require_sendable,
-        spare_overtaken,
-        with_doubts,
-    )
+    from bulkcast.pipeline.resubmission import is_rehearsed
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
-    from bulkcast.pipeline.run_creation import require_place
+    from bulkcast.pipeline.run_preparation import (
+        PreparedRun,
+        SheetReport,
+        check_sheet,
+        prepare,
+        prepare_planned,
+        prepare_run,
+    )
 
 __all__ = [
     "RESUBMITTED",
@@ -65,11 +60,14 @@ __all__ = [
     "Control",
     "Diagnosis",
     "Parts",
+    "PlanOptions",
     "Prepared",
+    "PreparedRun",
     "RunReport",
     "Selection",
     "SendOptions",
     "SheetOptions",
+    "SheetReport",
     "Undone",
     "Unrecoverable",
     "UnrecoverableGroup",
@@ -77,6 +75,7 @@ __all__ = [
     "Watch",
     "account",
     "apply",
+    "check_sheet",
     "crosstab",
     "doctor",
     "doctor_without",
@@ -87,6 +86,8 @@ __all__ = [
     "outcomes",
     "page",
     "prepare",
+    "prepare_planned",
+    "prepare_run",
     "purge",
     "purgeable",
     "read_plan",
@@ -94,17 +95,12 @@ __all__ = [
     "replan",
     "require_expected",
     "require_for",
-    "require_place",
-    "require_sendable",
     "results",
     "resume",
     "runs",
     "runs_called",
-    "schedule_of",
-    "spare_overtaken",
     "undo",
     "validate",
-    "with_doubts",
     "write_plan",
     "zone",
 ]
@@ -113,25 +109,23 @@ _HOMES: Final = {
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
-        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "Prepared", "RunReport",
-        "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
+        "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
-    "bulkcast.pipeline.preparation": (
-        "lean", "prepare", "recall", "replan", "schedule_of", "validate", "zone",
-    ),
+    "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
     "bulkcast.pipeline.reports": (
         "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
     ),
-    "bulkcast.pipeline.resubmission": (
-        "is_rehearsed", "require_sendable", "spare_overtaken", "with_doubts",
-    ),
+    "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.run_creation": ("require_place",),
     "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_preparation": (
+        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+    ),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

@@ -83,6 +83,16 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """How what ClassIn is known to hold changes a plan."""
+
+    unchanged: planning.Unchanged = "send"
+    """What becomes of rows that are known to be so already."""
+    once_locked: planning.OnceLocked = "refuse"
+    """What becomes of rows of which only settings that stay free are new."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendOptions:
     """How to send."""
 

@@ -11,7 +11,7 @@ from bulkcast.i18n import marked
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Change, Institution, RowStatus, Sheet
 from bulkcast.pipeline.options import Prepared, Selection, SheetOptions
-from bulkcast.pipeline.preparation import one_spelling, prepare, rows_named
+from bulkcast.pipeline.preparation import one_spelling, prepare_sheet, rows_named
 from bulkcast.planner import plan_file
 from bulkcast.planner.deadlines import is_refused
 from bulkcast.planner.plan_file import PlanFile, row_hashes
@@ -96,7 +96,7 @@ def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
     frozen = plan_file.loads(_text(path), name=path.name)
     sheet = _sheet(frozen, path)
     options, selection = _read_as(frozen.reading)
-    prepared = prepare(sheet, options, selection)
+    prepared = prepare_sheet(sheet, options, selection)
     _require_same(prepared.sheet, frozen, path)
     _require_meant(prepared, frozen, path)
     return replace(prepared, plan=frozen.plan), frozen.institution

@@ -84,11 +84,7 @@ def source_of(
     )
 
 
-if TYPE_CHECKING:
-    from bulkcast.frames import DataFrame
-
-
-def prepare(
+def prepare_sheet(
     source: "Path | str | DataFrame",
     options: SheetOptions | None = None,
     selection: Selection | None = None,
@@ -97,18 +93,7 @@ def prepare(
     name: str = FRAME_NAME,
     keep_cells: bool = True,
 ) -> Prepared:
-    """Read, check and plan a sheet, offline.
-
-    Args:
-        source: the path of a file, or a pandas DataFrame, of which the row at position 0 is row 2
-            as if its labels stood in row 1; `bulkcast.frames.sheet_of` says how it is read.
-        options: how to read and check it.
-        selection: the rows to send; None for all.
-        endpoint: what the rows are checked against.
-        name: what a DataFrame is called; its results go to `NAME.results-RUN.xlsx`.
-        keep_cells: False to keep the sheet without the cells that sending it does not need: most
-            of what it takes up.  They stay in rows of which an earlier run has written how they
-            ended.
+    """Read, check and plan a sheet, offline; `run_preparation.prepare` says of what and how.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -229,7 +214,7 @@ def schedule_of(
         return None
     if options.duplicates == "in-order" and turns.is_doubled():
         # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = prepare(found.path, options, endpoint=endpoint)
+        prepared = prepare_sheet(found.path, options, endpoint=endpoint)
         is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
         return prepared.summary(rate=rate, now=now).schedule if is_dated else None
     return schedule(turns, Pace(rate, endpoint.limit), now=now) if turns.dated() else None
