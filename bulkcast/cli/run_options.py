@@ -1,4 +1,4 @@
-"""What the commands that send no sheet were asked; made as those of `options` are."""
+"""Typed options of the commands that send no sheet, made from click's parameters."""
 
 from dataclasses import dataclass
 from datetime import date

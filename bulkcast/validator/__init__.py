@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
 from bulkcast.validator.duplicates import Claims
-from bulkcast.validator.sheet import SheetCheck
-from bulkcast.validator.sheet_check import CheckRules, Validator
+from bulkcast.validator.sheet_check import CheckRules, SheetCheck, Validator
 
 __all__ = [
     "CheckRules",
