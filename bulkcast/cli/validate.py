@@ -160,7 +160,7 @@ def plan(sheet: Path, options: PlanOptions) -> int:
         home=context.home(options.destination),
         account=lambda: config,
         review=require_results if options.selection.statuses else None,
-        keep_cells=True,
+        keep_cells=options.out is not None,
     ).prepared
     calling(prepared.names)
     now = time.time()
