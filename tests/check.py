@@ -200,7 +200,9 @@ def make_environment(options: argparse.Namespace) -> None:
     if LOWEST:
         pip_install("uv")  # pip always installs the newest versions
         uv = (BIN / "uv", "pip", "install", "--quiet", "--python", PYTHON)
-        if run((*uv, "--resolution", "lowest-direct", *wants)).returncode:
+        # Like pip, it is to trust what the system trusts: a school's proxy signs for itself.
+        trust = {"UV_SYSTEM_CERTS": "true"}
+        if run((*uv, "--resolution", "lowest-direct", *wants), extra=trust).returncode:
             stop("uv could not install the lowest versions; its own words stand above")
     else:
         pip_install(*wants)

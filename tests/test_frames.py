@@ -132,7 +132,7 @@ def test_an_object_is_taken_as_it_is(value: object, cell: Cell) -> None:
 @pytest.mark.parametrize(
     "blank",
     [None, float("nan"), pd.NA, pd.NaT, np.float64("nan"), np.float32("nan"), Decimal("nan"),
-     np.datetime64("NaT")],
+     np.datetime64("NaT", "ns")],
     ids=repr,
 )  # fmt: skip
 def test_what_is_missing_is_a_blank_cell(blank: object) -> None:
