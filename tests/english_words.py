@@ -1,11 +1,7 @@
 """Which words of a text are English, where all of it should be Chinese."""
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
 import click
 
@@ -15,21 +11,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.messages import PROBLEMS
 from bulkcast.model import RowStatus
 from bulkcast.reporter.result_columns import FIELDS
-
-
-def load_translations() -> ModuleType:
-    """The script `tests/translations.py`, as a module."""
-    path = Path(__file__).with_name("translations.py")
-    spec = importlib.util.spec_from_file_location("translations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["translations"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-translations = load_translations()
+from tests import translations
 
 
 def strings(message: object) -> tuple[str, ...]:

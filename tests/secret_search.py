@@ -19,7 +19,6 @@ _WHOLE_MOST: Final = 64 << 20
 _ZIPPED: Final = {".xlsx", ".xlsm", ".xlsb", ".ods", ".zip", ".whl"}
 _DAMAGED: Final = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError,
-    NotImplementedError,
 )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ OBJECTS: Sequence[tuple[object, Cell]] = (
     (np.datetime64("2027-03-01T08:00"), MORNING),
     (pd.Timestamp("2027-03-01 08:00", tz="Asia/Shanghai"),
      dt.datetime(2027, 3, 1, 8, 0, tzinfo=SHANGHAI)),
-    (dt.date(2027, 3, 1), dt.datetime(2027, 3, 1)),  # noqa: DTZ001
+    (dt.date(2027, 3, 1), dt.datetime(2027, 3, 1)),  # noqa: DTZ001 - cells have no zone
     (dt.time(8, 0), FlaggedCell("cell.only_a_time", "08:00:00")),
     (pd.Timedelta(hours=1), FlaggedCell("cell.only_a_time", "0 days 01:00:00")),
 )  # fmt: skip
@@ -310,7 +310,7 @@ TEXTS = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="_\ufffe"),
     max_size=8,
 )
-MOMENTS = st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2030, 1, 1)).map(  # noqa: DTZ001
+MOMENTS = st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2030, 1, 1)).map(  # noqa: DTZ001 - cells have no zone
     lambda moment: moment.replace(microsecond=0)
 )
 

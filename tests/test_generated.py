@@ -1,10 +1,7 @@
 """What is committed is what the table gives."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from zipfile import ZipFile
 
@@ -14,20 +11,8 @@ from openpyxl import load_workbook
 
 from bulkcast.endpoints import WEBCAST
 from bulkcast.reporter import write_template
+from tests import regenerate
 
-
-def _load() -> ModuleType:
-    path = Path(__file__).with_name("regenerate.py")
-    spec = importlib.util.spec_from_file_location("regenerate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["regenerate"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-regenerate = _load()
 STALE = f"is not what the table gives; run: {regenerate.COMMAND}"
 
 

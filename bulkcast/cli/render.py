@@ -182,7 +182,6 @@ def _place(alike: Alike, most: int) -> str:
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
-
     listed, beyond = ranges(rows, stretches)
     told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
     return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told

@@ -462,6 +462,7 @@ def patch_workbook(
     try:
         with ZipFile(source) as old:
             _patch(old, draft, layout, headers, results)
+    # zipfile raises NotImplementedError for a compression that it does not know.
     except (Unpatchable, etree.XMLSyntaxError, ValueError, NotImplementedError) as exc:
         _write_anew(source, draft, layout, headers, results, why=exc)
     except (BadZipFile, zlib.error, EOFError, RuntimeError) as exc:

@@ -23,12 +23,12 @@ from bulkcast.languages import FOLDERS, of_terminal, translator
 from bulkcast.messages import issue
 from bulkcast.model import Severity, Text
 from bulkcast.write_ordering import WAITED
+from tests import translations
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx
-from tests.english_words import english_in, load_translations
+from tests.english_words import english_in
 from tests.english_words import strings as _strings
 from tests.source_files import ROOT
 
-translations = load_translations()
 STALE = f"run: {translations.COMMAND}"
 LANGS = tuple(FOLDERS)
 
@@ -61,7 +61,7 @@ def test_a_translation_has_the_same_blanks_as_its_sentence(lang: str) -> None:
         message.id
         for message in translations.read(lang)
         if message.id
-        for template in [message.id[-1] if isinstance(message.id, tuple) else message.id]
+        for template in [message.id if isinstance(message.id, str) else message.id[-1]]
         if any(_fields(told) != _fields(template) for told in _strings(message))
     ]
 

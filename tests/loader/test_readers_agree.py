@@ -205,7 +205,7 @@ def test_both_readers_agree_on_what_libreoffice_writes(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.active
     assert isinstance(sheet, Worksheet)
-    sheet.append(["activityId", "录课", "=1+1", "=1/0", True, datetime(2027, 3, 1, 8)])  # noqa: DTZ001
+    sheet.append(["activityId", "录课", "=1+1", "=1/0", True, datetime(2027, 3, 1, 8)])  # noqa: DTZ001 - cells have no zone
     sheet.append([1234567890123456, 0.1, time(8, 30), timedelta(hours=30), "_x0041_", " a\nb "])
     sheet.append(["００１", "=NA()", '=""', None, "x", "<&>"])
     sheet["A1"].number_format = "00000000"

@@ -202,7 +202,7 @@ def test_an_old_workbook_says_what_it_says_when_saved_anew(name: str) -> None:
 
     assert [row.cells[:4] for row in sheet.rows] == [
         (25096094, "高一数学", datetime(2027, 3, 1, 8), "开"),  # noqa: DTZ001  # a cell has no zone
-        ("25096095", "高一英语", datetime(2027, 3, 2, 8), "关"),  # noqa: DTZ001
+        ("25096095", "高一英语", datetime(2027, 3, 2, 8), "关"),  # noqa: DTZ001 - cells have no zone
     ]
     assert bodies(sheet)[0] == {
         "activityId": 25096094, "recordState": 1, "webcastIntroduce": "第一课",
@@ -221,7 +221,7 @@ def test_dates_are_counted_from_the_day_the_workbook_says() -> None:
         if isinstance(a, datetime) and isinstance(b, datetime)
     ]
     assert new == [
-        datetime(2027, 3, 1, 8), "2027-03-01 08:00", datetime(2027, 3, 1),  # noqa: DTZ001
+        datetime(2027, 3, 1, 8), "2027-03-01 08:00", datetime(2027, 3, 1),  # noqa: DTZ001 - cells have no zone
     ]  # fmt: skip
     assert days == [1462, 1462], "1904-01-01 is day 0 of the one and day 1462 of the other"
 
