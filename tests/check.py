@@ -6,7 +6,7 @@ fails, and closes with pytest's own last line.  The exit status is 0 where every
 1.  `--all-pythons` does so on the oldest and the newest supported Python that the computer has, and
 once with the lowest versions that pyproject.toml allows.
 
-There are three tiers.  `--fast` leaves out the tests marked slow, for about two minutes on two cores.
+There are three tiers.  `--fast` leaves out the tests marked slow: about two minutes on two cores.
 Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
 `--long` adds the proofs marked long: a thousand kills, days of simulated faults.
 """

@@ -159,14 +159,14 @@ async def carry_out(
     left: RemainingWork,
     config: Config,
     options: SendOptions,
-    doors: RunContext,
+    context: RunContext,
 ) -> RunReport:
     """Send the rest of a run, then report the whole run."""
     started = asyncio.get_running_loop().time()
-    stop, requests, remarks = await _send(ledger, run, left, config, options, doors)
+    stop, requests, remarks = await _send(ledger, run, left, config, options, context)
     if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
         stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
-    remarks += _finish(ledger, run, stop, doors.wall())
+    remarks += _finish(ledger, run, stop, context.wall())
     elapsed = asyncio.get_running_loop().time() - started
     return report(
         ledger, run, options, stop=stop, requests=requests, elapsed_s=elapsed, remarks=remarks
@@ -189,16 +189,16 @@ async def _send(
     left: RemainingWork,
     config: Config,
     options: SendOptions,
-    doors: RunContext,
+    context: RunContext,
 ) -> tuple[Stop | None, int, list[Text]]:
     """Send the open requests; return why it ended early, the number of attempts, and remarks."""
     if not left.requests and not left.overtaken:
         return None, 0, []
     try:
-        return await _sent(ledger, run, left, config, options, doors)
+        return await _sent(ledger, run, left, config, options, context)
     except asyncio.CancelledError:
         # Cancelled by a second interrupt: the intents on disk say what was under way.
-        return doors.control.torn_down()
+        return context.control.torn_down()
 
 
 async def _sent(
@@ -207,32 +207,32 @@ async def _sent(
     left: RemainingWork,
     config: Config,
     options: SendOptions,
-    doors: RunContext,
+    context: RunContext,
 ) -> tuple[Stop | None, int, list[Text]]:
-    async with _client(config, options, doors.parts) as client:
-        with ledger.journal(run, doors.steady, doors.sends) as journal:
+    async with _client(config, options, context.parts) as client:
+        with ledger.journal(run, context.steady, context.sends) as journal:
             await journal.record(left.overtaken)
-            dispatcher = doors.parts.dispatcher(
+            dispatcher = context.parts.dispatcher(
                 WEBCAST,
                 client.send,
                 journal,
-                _pacer(ledger, config, options, doors),
-                wall=doors.wall,
+                _pacer(ledger, config, options, context),
+                wall=context.wall,
                 concurrency=options.concurrency,
                 max_outage_s=options.max_outage_s,
-                pending_writes=_pending_writes(ledger, config, left, doors),
+                pending_writes=_pending_writes(ledger, config, left, context),
                 send_by_characters=client.send_by_characters,
             )
-            doors.control.attach(dispatcher)
+            context.control.attach(dispatcher)
             try:
-                async with _watched(dispatcher, doors.watch, options.rate):
+                async with _watched(dispatcher, context.watch, options.rate):
                     await dispatcher.run(left.requests, left.history, also_secret=left.secrets)
             except ExceptionGroup as group:
                 plain = _told_plainly(group, run)
                 if plain is None:
                     raise
                 raise plain from group
-            doors.control.detach()
+            context.control.detach()
             unused = of_proxy(config)
             remarks = [*((unused,) if unused else ()), *dispatcher.remarks]
             return dispatcher.stopped, dispatcher.requests, remarks
@@ -268,28 +268,28 @@ def _client(config: Config, options: SendOptions, parts: Parts) -> http.Client:
     )
 
 
-def _pacer(ledger: Ledger, config: Config, options: SendOptions, doors: RunContext) -> Pacer:
+def _pacer(ledger: Ledger, config: Config, options: SendOptions, context: RunContext) -> Pacer:
     """The institution's pacer, which counts what earlier processes sent within the window."""
     cap = pacing.cap_for(WEBCAST.limit, options.rate)
     if cap is None:
         return Pacer(options.rate, None)
-    loop_now, now = asyncio.get_running_loop().time(), doors.now()
+    loop_now, now = asyncio.get_running_loop().time(), context.now()
     ages = ledger.sent_lately(config.institution, now, cap.window_s)
-    if doors.sends:
-        ages = sorted([*ages, *doors.sends.lately(now, cap.window_s)], reverse=True)
+    if context.sends:
+        ages = sorted([*ages, *context.sends.lately(now, cap.window_s)], reverse=True)
     return Pacer(options.rate, cap, (loop_now - age for age in ages))
 
 
 def _pending_writes(
-    ledger: Ledger, config: Config, left: RemainingWork, doors: RunContext
+    ledger: Ledger, config: Config, left: RemainingWork, context: RunContext
 ) -> PendingWrites:
     """Attempts of earlier processes for the institution that may still arrive."""
-    loop_now, now = asyncio.get_running_loop().time(), doors.now()
+    loop_now, now = asyncio.get_running_loop().time(), context.now()
     pending_writes = PendingWrites(
         UnansweredAttempt(sent.target, sent.body, loop_now - sent.age_s, sent.ahead_s)
         for sent in ledger.unanswered(config.institution, now)
     )
-    for sent in doors.sends.unanswered(now, left.requests) if doors.sends else ():
+    for sent in context.sends.unanswered(now, left.requests) if context.sends else ():
         # Its settings are unknown here, so it counts as different from any body.
         pending_writes.add(UnansweredAttempt(sent.target, (), loop_now - sent.age_s, sent.ahead_s))
     return pending_writes
@@ -356,10 +356,10 @@ async def apply(
             header = header_of(prepared, config, run=run, created_at=started, target=target)
             freeze(ledger, header, prepared)
             left = RemainingWork(prepared.plan.requests, {})
-            doors = RunContext(
+            context = RunContext(
                 control or Control(), watch, wall, steady or own_clock(wall), parts, sends
             )
-            done = await carry_out(ledger, run, left, config, options, doors)
+            done = await carry_out(ledger, run, left, config, options, context)
             return replace(
                 done,
                 issues=prepared.checked.issues,
@@ -416,10 +416,10 @@ async def resume(
             if told_before := as_told(ledger, record, options):
                 return replace(told_before, remarks=told)
             clock = steady or own_clock(wall)
-            doors = RunContext(control or Control(), watch, wall, clock, parts, sends)
+            context = RunContext(control or Control(), watch, wall, clock, parts, sends)
             left = RemainingWork.of(ledger.load(header.run), ledger.superseded(header.run))
             ledger.reopen(header.run)
-            done = await carry_out(ledger, header.run, left, config, options, doors)
+            done = await carry_out(ledger, header.run, left, config, options, context)
             return replace(done, remarks=(*done.remarks, *told))
 
 
