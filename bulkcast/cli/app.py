@@ -371,3 +371,17 @@ def sandbox(**given: Any) -> int:
     from bulkcast.cli import demo, run_options
 
     return demo.sandbox(run_options.of_sandbox(given))
+
+
+@bulkcast.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="8355 unless given; 0 for any free one."
+)
+@click.option("--no-open", is_flag=True, help="Open no browser.")
+@params.voice
+def serve(port: int | None, *, no_open: bool, **given: Any) -> int:
+    """Open the page: upload, check, plan, apply and results in the browser."""
+    from bulkcast.cli import command_options
+    from bulkcast.cli import serve as page
+
+    return page.serve(command_options.output_options(given), port=port, opens=not no_open)

@@ -1,0 +1,60 @@
+"""Joins the screens into one application."""
+
+import logging
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from bulkcast.errors import BulkcastError
+from bulkcast.web import home_screen, rendering, security
+from bulkcast.web.page_state import STATE, PageState
+
+_SCREENS: Final = (home_screen,)
+UPLOAD_MOST: Final = 1 << 20
+"""Bytes of a form; files are streamed and have a limit of their own."""
+
+_log = logging.getLogger(__name__)
+
+
+def make(state: PageState) -> web.Application:
+    """The application with every screen."""
+    guard = security.guard(state.sessions, lambda: state.port)
+    app = web.Application(middlewares=[guard, errors_told], client_max_size=UPLOAD_MOST)
+    app[STATE] = state
+    rendering.set_up(app)
+    app.on_response_prepare.append(security.add_headers)
+    app.router.add_static("/static/", Path(str(files("bulkcast.web") / "static")))
+    app.cleanup_ctx.append(_rehearsals)
+    for screen in _SCREENS:
+        app.router.add_routes(screen.ROUTES)
+    return app
+
+
+async def _rehearsals(app: web.Application) -> AsyncIterator[None]:
+    async with app[STATE].accounts.rehearsals():
+        yield
+
+
+@web.middleware
+async def errors_told(request: web.Request, handler: security.Handler) -> web.StreamResponse:
+    """Show an error as a screen, never as a traceback."""
+    try:
+        return await handler(request)
+    except web.HTTPException as exc:
+        if exc.status < 400:
+            raise
+        return _told(request, exc.status, "")
+    except BulkcastError as exc:
+        return _told(request, 400, rendering.speaker(request).error(exc))
+    except Exception:  # noqa: BLE001 - the door: no traceback reaches the browser
+        _log.exception("a defect of bulkcast")
+        return _told(request, 500, "")
+
+
+def _told(request: web.Request, status: int, sentence: str) -> web.Response:
+    return rendering.render(
+        request, "error.html", status=status, code=status, sentence=sentence, screen="error"
+    )

@@ -1,0 +1,32 @@
+"""What the screens share while the page runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from bulkcast.web.accounts import Accounts
+from bulkcast.web.security import Sessions
+
+
+@dataclass(slots=True)
+class PageState:
+    """What the screens share."""
+
+    home: Path
+    """BULKCAST_HOME."""
+    environ: Mapping[str, str]
+    sessions: Sessions
+    accounts: Accounts
+    port: int = 0
+    """0 until the page listens."""
+
+    @property
+    def address(self) -> str:
+        """Where the page is, without a token."""
+        return f"http://127.0.0.1:{self.port}/"
+
+
+STATE: Final = web.AppKey("state", PageState)
