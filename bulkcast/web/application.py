@@ -1,7 +1,6 @@
 """Joins the screens into one application."""
 
 import logging
-from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -27,15 +26,9 @@ def make(state: PageState) -> web.Application:
     rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
     app.router.add_static("/static/", Path(str(files("bulkcast.web") / "static")))
-    app.cleanup_ctx.append(_rehearsals)
     for screen in _SCREENS:
         app.router.add_routes(screen.ROUTES)
     return app
-
-
-async def _rehearsals(app: web.Application) -> AsyncIterator[None]:
-    async with app[STATE].accounts.rehearsals():
-        yield
 
 
 @web.middleware

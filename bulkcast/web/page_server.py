@@ -54,13 +54,14 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
     await runner.setup()
     try:
         state.port = await _listen(runner, options.port)
-        place = home / _FILE
-        written = {"url": state.address, "key": state.sessions.key}
-        write_private(place, json.dumps(written))
-        try:
-            yield link(state.address, state.sessions.new_link())
-        finally:
-            _forget(place, state.sessions.key)
+        async with accounts.rehearsals():
+            place = home / _FILE
+            written = {"url": state.address, "key": state.sessions.key}
+            write_private(place, json.dumps(written))
+            try:
+                yield link(state.address, state.sessions.new_link())
+            finally:
+                _forget(place, state.sessions.key)
     finally:
         await runner.cleanup()
 
