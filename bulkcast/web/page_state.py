@@ -1,13 +1,14 @@
 """What the screens share while the page runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from bulkcast.web.accounts import Accounts
+from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.security import Sessions
 
 
@@ -20,6 +21,7 @@ class PageState:
     environ: Mapping[str, str]
     sessions: Sessions
     accounts: Accounts
+    runs: LiveRuns = field(default_factory=LiveRuns)
     port: int = 0
     """0 until the page listens."""
 
