@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
+    from bulkcast.loader import ReadOptions, require_kind
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
     from bulkcast.pipeline.options import (
@@ -49,20 +50,68 @@ if TYPE_CHECKING:
         PreparedRun,
         SheetReport,
         check_sheet,
+        compare_with_ledger,
         prepare,
         prepare_planned,
         prepare_run,
     )
+    from bulkcast.pipeline.sheet_columns import (
+        CERTAIN,
+        ColumnUse,
+        Match,
+        Meanings,
+        OddWord,
+        applicable,
+        cell_text,
+        columns_of,
+        edits_for,
+        odd_words,
+    )
+    from bulkcast.pipeline.sheet_comparison import (
+        Comparison,
+        compare_problems,
+    )
+    from bulkcast.pipeline.sheet_editing import (
+        EditedCopy,
+        Edits,
+        edited_copy,
+        prepare_edited,
+        repeated,
+        with_edits,
+        written,
+    )
+    from bulkcast.pipeline.sheet_marking import (
+        mark_up,
+    )
+    from bulkcast.pipeline.sheet_preview import (
+        DELIMITERS,
+        ENCODINGS,
+        Preview,
+        is_certain,
+        preview,
+    )
 
 __all__ = [
+    "CERTAIN",
+    "DELIMITERS",
+    "ENCODINGS",
     "RESUBMITTED",
     "STATUS_COLUMN",
+    "ColumnUse",
+    "Comparison",
     "Control",
     "Diagnosis",
+    "EditedCopy",
+    "Edits",
+    "Match",
+    "Meanings",
+    "OddWord",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
+    "Preview",
+    "ReadOptions",
     "RunReport",
     "Selection",
     "SendOptions",
@@ -74,34 +123,50 @@ __all__ = [
     "Validation",
     "Watch",
     "account",
+    "applicable",
     "apply",
+    "cell_text",
     "check_sheet",
+    "columns_of",
+    "compare_problems",
+    "compare_with_ledger",
     "crosstab",
     "doctor",
     "doctor_without",
+    "edited_copy",
+    "edits_for",
+    "is_certain",
     "is_plan",
     "is_rehearsed",
     "lean",
     "left_to_send",
+    "mark_up",
+    "odd_words",
     "outcomes",
     "page",
     "prepare",
+    "prepare_edited",
     "prepare_planned",
     "prepare_run",
+    "preview",
     "purge",
     "purgeable",
     "read_plan",
     "recall",
+    "repeated",
     "replan",
     "require_expected",
     "require_for",
+    "require_kind",
     "results",
     "resume",
     "runs",
     "runs_called",
     "undo",
     "validate",
+    "with_edits",
     "write_plan",
+    "written",
     "zone",
 ]
 
@@ -124,8 +189,27 @@ _HOMES: Final = {
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
     "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.run_preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+        "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
+        "prepare_planned", "prepare_run",
     ),
+    "bulkcast.pipeline.sheet_columns": (
+        "CERTAIN", "ColumnUse", "Match", "Meanings", "OddWord",
+        "applicable", "cell_text", "columns_of", "edits_for",
+        "odd_words",
+    ),
+    "bulkcast.pipeline.sheet_comparison": (
+        "Comparison", "compare_problems",
+    ),
+    "bulkcast.pipeline.sheet_editing": (
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
+    ),
+    "bulkcast.pipeline.sheet_preview": (
+        "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
+    ),
+    "bulkcast.pipeline.sheet_marking": (
+        "mark_up",
+    ),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above
