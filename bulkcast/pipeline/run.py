@@ -162,6 +162,7 @@ async def carry_out(
     context: RunContext,
 ) -> RunReport:
     """Send the rest of a run, then report the whole run."""
+    context.control.begun(run)
     started = asyncio.get_running_loop().time()
     stop, requests, remarks = await _send(ledger, run, left, config, options, context)
     if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
