@@ -91,7 +91,7 @@ class ServerState:
         return None
 
     def excuse(self, since: float, until: float) -> None:
-        """Count the time between, in which the user paused the run, as neither outage nor throttling."""
+        """Count the time between, a pause of the user, as neither outage nor throttling."""
         self.breaker.excuse(since, until)
         if self._throttled_since < until:
             self._throttled_since += until - max(since, self._throttled_since)
