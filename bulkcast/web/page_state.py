@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from bulkcast.web.accounts import Accounts
+from bulkcast.web.drafts import Drafts
 from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.security import Sessions
 
@@ -21,6 +22,7 @@ class PageState:
     environ: Mapping[str, str]
     sessions: Sessions
     accounts: Accounts
+    drafts: Drafts = field(default_factory=Drafts)
     runs: LiveRuns = field(default_factory=LiveRuns)
     port: int = 0
     """0 until the page listens."""
