@@ -37,7 +37,7 @@ def said(text: Text) -> str:
 def spell(seconds: float) -> str:
     """A duration in words.
 
-    >>> spell(0.2), spell(32), spell(96), spell(5400), spell(math.inf)
+    >>> spell(0.2), spell(32), spell(96), spell(5400), spell(float("inf"))
     ('less than a second', '32 s', '1 min 36 s', '1 h 30 min', 'a while')
     """
     return _spoken.get().duration(seconds)

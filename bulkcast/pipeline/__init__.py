@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
+    from bulkcast.dispatcher import Progress
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -53,21 +55,37 @@ if TYPE_CHECKING:
         prepare_planned,
         prepare_run,
     )
+    from bulkcast.pipeline.run_overview import (
+        Base,
+        FailedRow,
+        RunState,
+        SomeRuns,
+        newest_failures,
+        run_state,
+        some_runs,
+    )
 
 __all__ = [
     "RESUBMITTED",
     "STATUS_COLUMN",
+    "Base",
     "Control",
     "Diagnosis",
+    "FailedRow",
+    "Figures",
+    "Gauge",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
+    "Progress",
     "RunReport",
+    "RunState",
     "Selection",
     "SendOptions",
     "SheetOptions",
     "SheetReport",
+    "SomeRuns",
     "Undone",
     "Unrecoverable",
     "UnrecoverableGroup",
@@ -77,12 +95,15 @@ __all__ = [
     "apply",
     "check_sheet",
     "crosstab",
+    "delay",
     "doctor",
     "doctor_without",
     "is_plan",
     "is_rehearsed",
+    "lateness",
     "lean",
     "left_to_send",
+    "newest_failures",
     "outcomes",
     "page",
     "prepare",
@@ -97,8 +118,11 @@ __all__ = [
     "require_for",
     "results",
     "resume",
+    "run_state",
     "runs",
     "runs_called",
+    "some_runs",
+    "time_left",
     "undo",
     "validate",
     "write_plan",
@@ -106,6 +130,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
@@ -125,6 +151,9 @@ _HOMES: Final = {
     "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+    ),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
     ),
 }  # fmt: skip
 

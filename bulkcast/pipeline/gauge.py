@@ -118,16 +118,20 @@ def lateness(progress: Progress, speaks: Translator) -> str:
     )
 
 
+def _pause(progress: Progress, speaks: Translator) -> str:
+    if not progress.under_way:
+        return speaks.tell("Paused: nothing is sent until you continue")
+    return speaks.count(
+        "Pausing: the answer to {n} request is awaited",
+        "Pausing: the answers to {n} requests are awaited",
+        progress.under_way,
+    )
+
+
 def delay(progress: Progress, speaks: Translator) -> str:
     """What delays the run, and for how long; empty if nothing does."""
-    if progress.paused and progress.under_way:
-        return speaks.count(
-            "Pausing: the answer to {n} request is awaited",
-            "Pausing: the answers to {n} requests are awaited",
-            progress.under_way,
-        )
     if progress.paused:
-        return speaks.tell("Paused: nothing is sent until you continue")
+        return _pause(progress, speaks)
     if progress.breaker_state is BreakerState.OPEN:
         waited = speaks.duration(progress.open_s)
         if progress.maintained:

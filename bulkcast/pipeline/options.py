@@ -107,6 +107,8 @@ class SendOptions:
     """Where the result sheet is written; None for beside the sheet."""
     existing: Literal["refuse", "replace"] = "refuse"
     lang: str = "en"
+    name: str = ""
+    """What the user calls the sheet, if its file has another name."""
 
 
 class Control:

@@ -354,7 +354,9 @@ async def apply(
             require_unchanged(ledger, config.institution, prepared)
             require_as_done(ledger, config, prepared)
             prepared = without_overtaken(ledger, config.institution, prepared)
-            header = header_of(prepared, config, run=run, created_at=started, target=target)
+            header = header_of(
+                prepared, config, run=run, created_at=started, target=target, name=options.name
+            )
             freeze(ledger, header, prepared)
             left = RemainingWork(prepared.plan.requests, {})
             context = RunContext(
