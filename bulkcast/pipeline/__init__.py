@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
+    from bulkcast.dispatcher import Progress
     from bulkcast.loader import ReadOptions, require_kind
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -46,6 +48,15 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.resubmission import is_rehearsed
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.run_overview import (
+        Base,
+        FailedRow,
+        RunState,
+        SomeRuns,
+        newest_failures,
+        run_state,
+        some_runs,
+    )
     from bulkcast.pipeline.run_preparation import (
         PreparedRun,
         SheetReport,
@@ -57,6 +68,7 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
+        MASK,
         ColumnUse,
         Match,
         Meanings,
@@ -95,14 +107,19 @@ __all__ = [
     "CERTAIN",
     "DELIMITERS",
     "ENCODINGS",
+    "MASK",
     "RESUBMITTED",
     "STATUS_COLUMN",
+    "Base",
     "ColumnUse",
     "Comparison",
     "Control",
     "Diagnosis",
     "EditedCopy",
     "Edits",
+    "FailedRow",
+    "Figures",
+    "Gauge",
     "Match",
     "Meanings",
     "OddWord",
@@ -111,12 +128,15 @@ __all__ = [
     "Prepared",
     "PreparedRun",
     "Preview",
+    "Progress",
     "ReadOptions",
     "RunReport",
+    "RunState",
     "Selection",
     "SendOptions",
     "SheetOptions",
     "SheetReport",
+    "SomeRuns",
     "Undone",
     "Unrecoverable",
     "UnrecoverableGroup",
@@ -131,6 +151,7 @@ __all__ = [
     "compare_problems",
     "compare_with_ledger",
     "crosstab",
+    "delay",
     "doctor",
     "doctor_without",
     "edited_copy",
@@ -138,9 +159,11 @@ __all__ = [
     "is_certain",
     "is_plan",
     "is_rehearsed",
+    "lateness",
     "lean",
     "left_to_send",
     "mark_up",
+    "newest_failures",
     "odd_words",
     "outcomes",
     "page",
@@ -160,8 +183,11 @@ __all__ = [
     "require_kind",
     "results",
     "resume",
+    "run_state",
     "runs",
     "runs_called",
+    "some_runs",
+    "time_left",
     "undo",
     "validate",
     "with_edits",
@@ -171,6 +197,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
@@ -192,22 +220,25 @@ _HOMES: Final = {
         "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
         "prepare_planned", "prepare_run",
     ),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
     "bulkcast.pipeline.sheet_columns": (
-        "CERTAIN", "ColumnUse", "Match", "Meanings", "OddWord",
-        "applicable", "cell_text", "columns_of", "edits_for",
-        "odd_words",
+        "CERTAIN", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "cell_text", "columns_of", "edits_for", "odd_words",
     ),
     "bulkcast.pipeline.sheet_comparison": (
         "Comparison", "compare_problems",
     ),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
-    ),
-    "bulkcast.pipeline.sheet_preview": (
-        "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits",
+        "written",
     ),
     "bulkcast.pipeline.sheet_marking": (
         "mark_up",
+    ),
+    "bulkcast.pipeline.sheet_preview": (
+        "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
 }  # fmt: skip

@@ -56,7 +56,7 @@ def report(
         told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
     return RunReport(
         run=run,
-        input=frozen.header.sheet,
+        input=frozen.header.name or frozen.header.sheet,
         requests=requests,
         elapsed_s=elapsed_s,
         results=path,
@@ -100,7 +100,7 @@ def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunRepor
     statuses = {some.status for some in ended if some.is_chosen}
     return RunReport(
         run=run,
-        input=header.sheet,
+        input=header.name or header.sheet,
         requests=0,
         elapsed_s=0.0,
         results=place,
@@ -208,7 +208,7 @@ def _write_chosen(
     )
     words = {
         "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
-        "sheet": Path(header.sheet).name,
+        "sheet": header.title,
     }  # fmt: skip
     return replace(written, remarks=(Text(_CHOSEN, words), *told, *written.remarks))
 
@@ -369,7 +369,7 @@ def results(
             _keep_private(frozen.header, path)
     return RunReport(
         run=frozen.header.run,
-        input=frozen.header.sheet,
+        input=frozen.header.name or frozen.header.sheet,
         requests=0,
         elapsed_s=0.0,
         results=path,
@@ -482,7 +482,7 @@ def _told(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, 
         counts[row.status] += 1
     found = RunSummary(
         run=header.run,
-        sheet=header.sheet.replace("\\", "/").rpartition("/")[2],
+        sheet=header.title,
         sid=header.institution.sid,
         root_url=header.institution.root_url,
         tz=header.tz,

@@ -61,6 +61,7 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
             try:
                 yield link(state.address, state.sessions.new_link())
             finally:
+                await state.runs.close()
                 _forget(place, state.sessions.key)
     finally:
         await runner.cleanup()
