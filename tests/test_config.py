@@ -293,7 +293,7 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path, profile: str) ->
         ("[profiles]\ndefault = 7\n", "must hold texts in quotes only"),
         ("[profiles.default]\nnested = {sid = '1'}\n", "must hold texts in quotes only"),
         (f'[profiles.default]\nsecret = "{CANARY}"\n', "put it in a file of its own"),
-        ('[profiles.default]\nSID = "1"\n', "has 'SID'; it may have root_url, secret_file, sid"),
+        ('[profiles.default]\nSID = "1"\n', "has 'SID'; it may have root_url, secret_file, secret_in, sid"),
     ],
 )
 def test_a_config_file_that_makes_no_sense_is_refused(

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 def make(state: PageState) -> web.Application:
     """The application with every screen."""
     guard = security.guard(state.sessions, lambda: state.port)
-    app = web.Application(middlewares=[guard, errors_told], client_max_size=UPLOAD_MOST)
+    app = web.Application(middlewares=[guard, errors_told, account_read], client_max_size=UPLOAD_MOST)
     app[STATE] = state
     rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
@@ -45,6 +45,13 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
     except Exception:  # noqa: BLE001 - the door: no traceback reaches the browser
         _log.exception("a defect of bulkcast")
         return _told(request, 500, "")
+
+
+@web.middleware
+async def account_read(request: web.Request, handler: security.Handler) -> web.StreamResponse:
+    """Read the account beside the event loop: a keyring may take its time."""
+    await request.app[STATE].accounts.refresh()
+    return await handler(request)
 
 
 def _told(request: web.Request, status: int, sentence: str) -> web.Response:

@@ -1,12 +1,13 @@
 """What the screens share while the page runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from bulkcast.notification import Recipients
 from bulkcast.web.accounts import Accounts
 from bulkcast.web.security import Sessions
 
@@ -20,6 +21,8 @@ class PageState:
     environ: Mapping[str, str]
     sessions: Sessions
     accounts: Accounts
+    recipients: Recipients = field(default_factory=Recipients)
+    """Who is told when a run ends; see `notification.notify`."""
     port: int = 0
     """0 until the page listens."""
 

@@ -17,7 +17,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from bulkcast.web.private_files import write_private
+from bulkcast.private_files import write_private
 
 IDLE_S: Final = 8 * 3600
 """Seconds after which an unused session ends."""
