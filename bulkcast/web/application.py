@@ -21,7 +21,9 @@ _log = logging.getLogger(__name__)
 def make(state: PageState) -> web.Application:
     """The application with every screen."""
     guard = security.guard(state.sessions, lambda: state.port)
-    app = web.Application(middlewares=[guard, errors_told, account_read], client_max_size=UPLOAD_MOST)
+    app = web.Application(
+        middlewares=[guard, errors_told, account_read], client_max_size=UPLOAD_MOST
+    )
     app[STATE] = state
     rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
