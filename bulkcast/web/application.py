@@ -23,7 +23,6 @@ def make(state: PageState) -> web.Application:
     guard = security.guard(state.sessions, lambda: state.port)
     app = web.Application(middlewares=[guard, errors_told], client_max_size=UPLOAD_MOST)
     app[STATE] = state
-    rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
     app.router.add_static("/static/", Path(str(files("bulkcast.web") / "static")))
     for screen in _SCREENS:
