@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final
 
 import click
+import jinja2
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from jinja2.ext import extract_from_ast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -86,6 +88,8 @@ def sentences() -> tuple[Sentence, ...]:
     found: dict[Sentence, None] = {}
     for path in sorted(CODE.rglob("*.py")):
         found |= dict.fromkeys(_of_module(ast.parse(path.read_text("utf-8"))))
+    for path in sorted(CODE.rglob("*.html")):
+        found |= dict.fromkeys(_of_template(path.read_text("utf-8")))
     found |= dict.fromkeys(_of_problems())
     found |= dict.fromkeys(_of_commands(bulkcast))
     found |= dict.fromkeys(_OF_CLICK)
@@ -100,6 +104,15 @@ def _of_module(tree: ast.Module) -> Iterator[Sentence]:
         for node in ast.walk(scope):
             if isinstance(node, ast.Call):
                 yield from _of_call(node, texts)
+
+
+def _of_template(source: str) -> Iterator[Sentence]:
+    tree = jinja2.Environment(autoescape=True).parse(source)
+    for _, name, told in extract_from_ast(tree, ("tell", "count")):
+        arguments = told if isinstance(told, tuple) else (told,)
+        texts = tuple(text for text in arguments[: _TEMPLATES[name]] if text)
+        if len(texts) == _TEMPLATES[name]:
+            yield texts
 
 
 def _named(nodes: Iterable[ast.AST]) -> dict[str, str]:

@@ -25,7 +25,6 @@ def make(state: PageState) -> web.Application:
         middlewares=[guard, errors_told, account_read], client_max_size=UPLOAD_MOST
     )
     app[STATE] = state
-    rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
     app.router.add_static("/static/", Path(str(files("bulkcast.web") / "static")))
     for screen in _SCREENS:
