@@ -45,7 +45,8 @@ def listed(home: Path) -> tuple[Profile, ...]:
         CannotStart: config.toml cannot be read.
 
     """
-    return tuple(_profile(name, found) for name, found in profiles_of(home / FILE).items())
+    found = profiles_of(home / FILE)
+    return tuple(_profile(name, settings) for name, settings in found.items() if name)
 
 
 def _profile(name: str, found: Any) -> Profile:
@@ -125,8 +126,10 @@ def checked_secret(text: str) -> Secret:
 # ------------------------------------------------------------------ changes
 
 
-def save(home: Path, profile: Profile, secret: Secret) -> Profile:
+def save(home: Path, profile: Profile, secret: Secret | None) -> Profile:
     """Add a profile or change it, and keep its secret: in the keyring if there is one.
+
+    `secret` is None to leave it where it is.
 
     Raises:
         CannotStart: config.toml cannot be changed so, or the keyring does not take the secret.
@@ -134,7 +137,11 @@ def save(home: Path, profile: Profile, secret: Secret) -> Profile:
     """
     document = _read(home / FILE)
     before = next((p for p in listed(home) if p.name == profile.name), None)
-    kept = _keep(home, profile, secret)
+    if secret is not None:
+        kept = _keep(home, profile, secret)
+    else:
+        places = before or profile
+        kept = replace(profile, secret_in=places.secret_in, secret_file=places.secret_file)
     _write(home / FILE, document, kept.name, _settings(kept))
     if before:
         _forget(home, before, kept)
@@ -208,28 +215,40 @@ def _write(
 
     """
     wanted = document.unwrap()
-    try:
-        _change(wanted.setdefault("profiles", {}), name, settings)
-        _change(_table(document), name, settings)
-        text = document.as_string()
-        same = tomllib.loads(text) == wanted
-    except (TypeError, ValueError, AttributeError):
-        same = False
-    if not same:
-        raise CannotStart(
-            "{path} is written in a way that bulkcast cannot change; change [profiles.{name}] with"
-            " an editor",
-            path=path,
-            name=name,
-        )
-    write_private(path.resolve(), text)
+    before = wanted.setdefault("profiles", {})
+    is_new = isinstance(before, dict) and name not in before
+    ways = (_appended, _edited) if is_new and settings is not None else (_edited,)
+    for way in ways:
+        try:
+            _change(before, name, settings)
+            text = way(document, name, settings)
+            is_so = {"profiles": {}, **tomllib.loads(text)} == wanted
+        except (TypeError, ValueError, AttributeError):
+            continue
+        if is_so:
+            write_private(path.resolve(), text)
+            return
+    raise CannotStart(
+        "{path} is written in a way that bulkcast cannot change; change [profiles.{name}] with an"
+        " editor",
+        path=path,
+        name=name,
+    )
 
 
-def _table(document: TOMLDocument) -> Any:
-    """The table of profiles, which is added if there is none."""
+def _appended(document: TOMLDocument, name: str, settings: Mapping[str, str] | None) -> str:
+    """The document with a profile behind everything else."""
+    text = document.as_string()
+    gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    return f"{text}{gap}{tomlkit.dumps({'profiles': {name: dict(settings or {})}})}"
+
+
+def _edited(document: TOMLDocument, name: str, settings: Mapping[str, str] | None) -> str:
+    """The document with a profile changed in its place."""
     if "profiles" not in document:
         document["profiles"] = tomlkit.table(is_super_table=True)
-    return document["profiles"]
+    _change(document["profiles"], name, settings)
+    return document.as_string()
 
 
 def _change(profiles: Any, name: str, settings: Mapping[str, str] | None) -> None:

@@ -79,15 +79,36 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """Credentials that were tried and wait to be saved."""
+class Examined:
+    """What `doctor` found of an account."""
 
-    profile: Profile
-    secret: Secret
     diagnosis: Diagnosis
     lang: str
     """The language of the diagnosis."""
     at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is of no use any more."""
+        return time.monotonic() - self.at > _TRIED_S
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Credentials that were tried and wait to be saved."""
+
+    profile: Profile
+    secret: Secret | None
+    """None for the one that the profile has."""
+    examined: Examined
+
+    @property
+    def is_well(self) -> bool:
+        """Whether ClassIn accepts them; a run under way is no fault of theirs."""
+        return self.examined.diagnosis.exit_status in {0, _BUSY}
+
+
+_BUSY: Final = 7
 
 
 class Accounts:
@@ -106,6 +127,7 @@ class Accounts:
         self._demo: Config | None = None
         self._loaded: tuple[object, Account] | None = None
         self._tried: dict[str, Tried] = {}
+        self._examined: tuple[Choice, Examined] | None = None
         file = environ.get("BULKCAST_SECRET_FILE", "").strip()
         self._watched = [home / profiles.FILE, home / _FILE, *([Path(file)] if file else [])]
 
@@ -154,8 +176,13 @@ class Accounts:
 
         """
         named = [Choice("profile", profile.name) for profile in self.profiles()]
-        own = [ENVIRONMENT] if configuration.is_in_environment(self._environ) else []
+        own = [ENVIRONMENT] if self.has_environment else []
         return [DEMO, *own, *named]
+
+    @property
+    def has_environment(self) -> bool:
+        """Whether the environment names credentials."""
+        return configuration.is_in_environment(self._environ)
 
     def profiles(self) -> Sequence[Profile]:
         """The profiles of config.toml.
@@ -201,7 +228,7 @@ class Accounts:
             choice = choice_of(str(remembered["use"]))
         except (OSError, ValueError, TypeError, KeyError):
             choice = None
-        is_set = configuration.is_in_environment(self._environ)
+        is_set = self.has_environment
         if choice and (choice != ENVIRONMENT or is_set):
             return choice
         return ENVIRONMENT if is_set else self._usual()
@@ -216,32 +243,64 @@ class Accounts:
 
     # ------------------------------------------------------------------ changing profiles
 
+    async def examine(self, lang: str) -> None:
+        """Have `doctor` look at the account in use; `examined` has what it finds.
+
+        Raises:
+            CannotStart: its credentials cannot be read.
+
+        """
+        self.reload()
+        await self.refresh()
+        account = self.current()
+        if account.config is None:
+            raise account.problem or CannotStart("there is no such profile any more")
+        diagnosis = await pipeline.doctor(account.config, lang=lang)
+        self._examined = (account.choice, Examined(diagnosis, lang))
+
+    def examined(self, lang: str) -> Examined | None:
+        """What `doctor` found lately of the account in use, if that was told in `lang`."""
+        if self._examined is None or self._examined[0] != self.current().choice:
+            return None
+        found = self._examined[1]
+        return None if found.is_old or found.lang != lang else found
+
     async def try_out(self, profile: Profile, secret: Secret | None, lang: str) -> str:
         """Have `doctor` try credentials; returns a name under which they wait to be saved.
 
         `secret` is None for the one that the profile has.
 
         Raises:
-            CannotStart: the profile has none, or an entry is not valid.
+            CannotStart: the profile has none.
 
         """
-        known = secret
-        if known is None:
-            known = await asyncio.to_thread(self._secret_of, profile.name)
-        self._learn(known)
-        config = configuration.entered(
-            self._environ, sid=profile.sid, root_url=profile.root_url, secret=known
-        )
-        diagnosis = await pipeline.doctor(config, lang=lang)
         name = secrets.token_hex(8)
-        self._forget_old()
-        self._tried[name] = Tried(profile, known, diagnosis, lang)
+        self._tried = {n: t for n, t in self._tried.items() if not t.examined.is_old}
+        self._tried[name] = Tried(profile, secret, await self._examination(profile, secret, lang))
         return name
+
+    async def retold(self, name: str, lang: str) -> Tried | None:
+        """The same as `tried`; if that was told in another language, it is tried again."""
+        found = self.tried(name)
+        if found is None or found.examined.lang == lang:
+            return found
+        examined = await self._examination(found.profile, found.secret, lang)
+        self._tried[name] = replace(found, examined=examined)
+        return self._tried[name]
+
+    async def _examination(self, profile: Profile, secret: Secret | None, lang: str) -> Examined:
+        if secret is None:
+            secret = await asyncio.to_thread(self._secret_of, profile.name)
+        self._learn(secret)
+        config = configuration.entered(
+            self._environ, sid=profile.sid, root_url=profile.root_url, secret=secret
+        )
+        return Examined(await pipeline.doctor(config, lang=lang), lang)
 
     def tried(self, name: str) -> Tried | None:
         """Credentials that were tried; None if they were saved or the wait was too long."""
-        self._forget_old()
-        return self._tried.get(name)
+        found = self._tried.get(name)
+        return None if found is None or found.examined.is_old else found
 
     async def save(self, name: str) -> Profile:
         """Save credentials that were tried, and work for them from now on.
@@ -252,31 +311,29 @@ class Accounts:
         """
         tried = self.tried(name)
         if tried is None:
-            raise CannotStart("the credentials are not kept any more; enter them again")
+            raise CannotStart("what was entered is not kept any more; enter it again")
         saved = await asyncio.to_thread(profiles.save, self._home, tried.profile, tried.secret)
         self._tried.pop(name, None)
-        self.choose(Choice("profile", saved.name))
+        choice = Choice("profile", saved.name)
+        self.choose(choice)
+        self._examined = (choice, tried.examined)
         return saved
 
     async def remove(self, name: str) -> None:
         """Remove a profile with its secret; where it was in use, DEMO takes its place.
 
         Raises:
-            CannotStart: config.toml cannot be written so.
+            CannotStart: config.toml cannot be changed so.
 
         """
-        in_use = self.current().choice == Choice("profile", name)
+        was_in_use = self.current().choice == Choice("profile", name)
         await asyncio.to_thread(profiles.remove, self._home, name)
-        if in_use:
+        if was_in_use:
             self.choose(DEMO)
         self.reload()
 
     def _secret_of(self, name: str) -> Secret:
         return self._config(Choice("profile", name)).credentials.secret
-
-    def _forget_old(self) -> None:
-        now = time.monotonic()
-        self._tried = {n: t for n, t in self._tried.items() if now - t.at < _TRIED_S}
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
