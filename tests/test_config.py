@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load, of_proxy
+from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, Config, home, load, of_proxy
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, Secret
 from tests.file_keyring import FileKeyring, LockedKeyring, using
@@ -296,7 +296,10 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path, profile: str) ->
         ("[profiles]\ndefault = 7\n", "must hold texts in quotes only"),
         ("[profiles.default]\nnested = {sid = '1'}\n", "must hold texts in quotes only"),
         (f'[profiles.default]\nsecret = "{CANARY}"\n', "put it in a file of its own"),
-        ('[profiles.default]\nSID = "1"\n', "has 'SID'; it may have root_url, secret_file, secret_in, sid"),
+        (
+            '[profiles.default]\nSID = "1"\n',
+            "has 'SID'; it may have root_url, secret_file, secret_in, sid",
+        ),
     ],
 )
 def test_a_config_file_that_makes_no_sense_is_refused(
@@ -370,7 +373,7 @@ def test_a_secret_is_taken_from_the_keyring_that_the_profile_names(tmp_path: Pat
         of_file = load(environment(tmp_path, BULKCAST_SECRET_FILE=str(file)))
 
     assert config.credentials.secret == Secret("of the keyring")
-    assert config.origins["secret"] == "keyring"
+    assert config.origins["secret"] == KEYRING
     assert own.credentials.secret == Secret("of the environment")
     assert of_file.credentials.secret == Secret("of a file")
 

@@ -163,7 +163,7 @@ class Accounts:
             CannotStart: there is no such account.
 
         """
-        if choice not in self.choices():
+        if choice != DEMO and choice not in self.choices():
             raise CannotStart("there is no such profile any more")
         write_private(self._home / _FILE, json.dumps({"use": str(choice)}))
         self.reload()
@@ -246,17 +246,14 @@ class Accounts:
     async def examine(self, lang: str) -> None:
         """Have `doctor` look at the account in use; `examined` has what it finds.
 
-        Raises:
-            CannotStart: its credentials cannot be read.
-
+        The credentials are read again first, as a keyring may have been unlocked.
         """
         self.reload()
         await self.refresh()
         account = self.current()
-        if account.config is None:
-            raise account.problem or CannotStart("there is no such profile any more")
-        diagnosis = await pipeline.doctor(account.config, lang=lang)
-        self._examined = (account.choice, Examined(diagnosis, lang))
+        if account.config is not None:
+            diagnosis = await pipeline.doctor(account.config, lang=lang)
+            self._examined = (account.choice, Examined(diagnosis, lang))
 
     def examined(self, lang: str) -> Examined | None:
         """What `doctor` found lately of the account in use, if that was told in `lang`."""
