@@ -9,12 +9,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import launch
+from tests.browser import CHROMIUM, launch
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium")
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser

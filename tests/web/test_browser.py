@@ -11,6 +11,8 @@ from playwright.sync_api import Browser
 
 from tests.browser import PHONE, accessibility_problems, screen, served, tab
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
