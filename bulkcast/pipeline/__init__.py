@@ -8,11 +8,28 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.dispatcher import Progress
-    from bulkcast.loader import ReadOptions, require_kind
-    from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.erasure import purge, purgeable
-    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
+    from bulkcast.dispatcher import (
+        Progress,
+    )
+    from bulkcast.loader import (
+        ReadOptions,
+        require_kind,
+    )
+    from bulkcast.pipeline.diagnosis import (
+        doctor,
+        doctor_without,
+    )
+    from bulkcast.pipeline.erasure import (
+        purge,
+        purgeable,
+    )
+    from bulkcast.pipeline.gauge import (
+        Figures,
+        Gauge,
+        delay,
+        lateness,
+        time_left,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -27,7 +44,9 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.parts import (
+        Parts,
+    )
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -35,19 +54,38 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
+    from bulkcast.pipeline.preparation import (
+        lean,
+        recall,
+        replan,
+        validate,
+        zone,
+    )
     from bulkcast.pipeline.reports import (
+        NextStep,
         account,
         crosstab,
+        next_step,
         outcomes,
         page,
         results,
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import is_rehearsed
-    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.resubmission import (
+        is_rehearsed,
+    )
+    from bulkcast.pipeline.reversal import (
+        Undone,
+        Unrecoverable,
+        UnrecoverableGroup,
+        undo,
+    )
+    from bulkcast.pipeline.run import (
+        apply,
+        left_to_send,
+        resume,
+    )
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -66,8 +104,21 @@ if TYPE_CHECKING:
         prepare_planned,
         prepare_run,
     )
+    from bulkcast.pipeline.run_results import (
+        HandedOut,
+        ProblemGroup,
+        ResultTable,
+        result_file,
+        result_table,
+        summary_file,
+        undo_file,
+    )
+    from bulkcast.pipeline.sample_sheet import (
+        sample_term,
+    )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
+        IGNORE,
         MASK,
         ColumnUse,
         Match,
@@ -102,14 +153,25 @@ if TYPE_CHECKING:
         is_certain,
         preview,
     )
+    from bulkcast.pipeline.status_words import (
+        REASON_WORDS,
+        STATE_WORDS,
+        STATUS_MEANINGS,
+        STATUS_WORDS,
+    )
 
 __all__ = [
     "CERTAIN",
     "DELIMITERS",
     "ENCODINGS",
+    "IGNORE",
     "MASK",
+    "REASON_WORDS",
     "RESUBMITTED",
+    "STATE_WORDS",
     "STATUS_COLUMN",
+    "STATUS_MEANINGS",
+    "STATUS_WORDS",
     "Base",
     "ColumnUse",
     "Comparison",
@@ -120,16 +182,20 @@ __all__ = [
     "FailedRow",
     "Figures",
     "Gauge",
+    "HandedOut",
     "Match",
     "Meanings",
+    "NextStep",
     "OddWord",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
     "Preview",
+    "ProblemGroup",
     "Progress",
     "ReadOptions",
+    "ResultTable",
     "RunReport",
     "RunState",
     "Selection",
@@ -164,6 +230,7 @@ __all__ = [
     "left_to_send",
     "mark_up",
     "newest_failures",
+    "next_step",
     "odd_words",
     "outcomes",
     "page",
@@ -181,14 +248,19 @@ __all__ = [
     "require_expected",
     "require_for",
     "require_kind",
+    "result_file",
+    "result_table",
     "results",
     "resume",
     "run_state",
     "runs",
     "runs_called",
+    "sample_term",
     "some_runs",
+    "summary_file",
     "time_left",
     "undo",
+    "undo_file",
     "validate",
     "with_edits",
     "write_plan",
@@ -198,49 +270,53 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
+    "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
     "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
     "bulkcast.pipeline.reports": (
-        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs",
+        "runs_called",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
         "prepare_planned", "prepare_run",
     ),
-    "bulkcast.pipeline.run_overview": (
-        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    "bulkcast.pipeline.run_results": (
+        "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
+        "undo_file",
     ),
+    "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
-        "CERTAIN", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
         "cell_text", "columns_of", "edits_for", "odd_words",
     ),
-    "bulkcast.pipeline.sheet_comparison": (
-        "Comparison", "compare_problems",
-    ),
+    "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits",
-        "written",
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
     ),
-    "bulkcast.pipeline.sheet_marking": (
-        "mark_up",
-    ),
+    "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.loader": ("ReadOptions", "require_kind"),
+    "bulkcast.pipeline.status_words": (
+        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
+    ),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

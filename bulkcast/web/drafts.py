@@ -30,8 +30,8 @@ from bulkcast.pipeline import (
     prepare_edited,
     require_kind,
 )
+from bulkcast.private_files import make_private, write_private
 from bulkcast.web.accounts import Account
-from bulkcast.web.private_files import make_private, write_private
 
 FOLDER: Final = "uploads"
 _FILE: Final = "draft.json"
@@ -115,6 +115,8 @@ class Drafts:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.receiving = asyncio.Lock()
+        """Held while a file arrives: one at a time."""
         self._read: OrderedDict[str, asyncio.Task[Prepared]] = OrderedDict()
 
     # -------------------------------------------------------------- files
