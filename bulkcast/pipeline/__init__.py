@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
     from bulkcast.pipeline.reports import (
+        NextStep,
         account,
         crosstab,
+        next_step,
         outcomes,
         page,
         results,
@@ -63,22 +65,44 @@ if TYPE_CHECKING:
         newest_failures,
         run_state,
         some_runs,
+    )    from bulkcast.pipeline.run_results import (
+        HandedOut,
+        ProblemGroup,
+        ResultTable,
+        result_file,
+        result_table,
+        summary_file,
+        undo_file,
+    )
+    from bulkcast.pipeline.status_words import (
+        REASON_WORDS,
+        STATE_WORDS,
+        STATUS_MEANINGS,
+        STATUS_WORDS,
     )
 
 __all__ = [
+    "REASON_WORDS",
     "RESUBMITTED",
+    "STATE_WORDS",
     "STATUS_COLUMN",
+    "STATUS_MEANINGS",
+    "STATUS_WORDS",
     "Base",
     "Control",
     "Diagnosis",
     "FailedRow",
     "Figures",
     "Gauge",
+    "HandedOut",
+    "NextStep",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
+    "ProblemGroup",
     "Progress",
+    "ResultTable",
     "RunReport",
     "RunState",
     "Selection",
@@ -104,6 +128,7 @@ __all__ = [
     "lean",
     "left_to_send",
     "newest_failures",
+    "next_step",
     "outcomes",
     "page",
     "prepare",
@@ -116,14 +141,18 @@ __all__ = [
     "replan",
     "require_expected",
     "require_for",
+    "result_file",
+    "result_table",
     "results",
     "resume",
     "run_state",
     "runs",
     "runs_called",
     "some_runs",
+    "summary_file",
     "time_left",
     "undo",
+    "undo_file",
     "validate",
     "write_plan",
     "zone",
@@ -143,7 +172,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
     "bulkcast.pipeline.reports": (
-        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs", "runs_called",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
@@ -154,6 +183,13 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.run_overview": (
         "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
+    "bulkcast.pipeline.run_results": (
+        "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
+        "undo_file",
+    ),
+    "bulkcast.pipeline.status_words": (
+        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
     ),
 }  # fmt: skip
 
