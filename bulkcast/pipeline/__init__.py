@@ -65,7 +65,8 @@ if TYPE_CHECKING:
         newest_failures,
         run_state,
         some_runs,
-    )    from bulkcast.pipeline.run_results import (
+    )
+    from bulkcast.pipeline.run_results import (
         HandedOut,
         ProblemGroup,
         ResultTable,
@@ -172,7 +173,8 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
     "bulkcast.pipeline.reports": (
-        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs", "runs_called",
+        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs",
+        "runs_called",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
