@@ -49,14 +49,6 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.resubmission import is_rehearsed
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
-    from bulkcast.pipeline.run_preparation import (
-        PreparedRun,
-        SheetReport,
-        check_sheet,
-        prepare,
-        prepare_planned,
-        prepare_run,
-    )
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -65,6 +57,14 @@ if TYPE_CHECKING:
         newest_failures,
         run_state,
         some_runs,
+    )
+    from bulkcast.pipeline.run_preparation import (
+        PreparedRun,
+        SheetReport,
+        check_sheet,
+        prepare,
+        prepare_planned,
+        prepare_run,
     )
     from bulkcast.pipeline.run_results import (
         HandedOut,
