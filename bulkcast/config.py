@@ -1,7 +1,7 @@
 """Reads the configuration: the institution, its credentials, and the home directory.
 
 The environment comes first, then a profile.  `config.toml` is in `BULKCAST_HOME` and never contains
-a secret, only the path of its file:
+a secret, only the path of its file, or that it is in the operating system's keyring:
 
     [profiles.default]
     sid = "1000082"
@@ -11,10 +11,13 @@ a secret, only the path of its file:
     sid = "1000083"
     root_url = "https://api.eeo.cn"
     secret_file = "C:/Users/me/branch.secret"
+
+    [profiles.college]
+    sid = "1000084"
+    secret_in = "keyring"
 """
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +26,15 @@ from typing import Any, Final
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
+from bulkcast.secret_storage import printable, read_file, read_keyring
 
 DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"
-_KEYS: Final = frozenset({"sid", "root_url", "secret_file"})
+OF_CREDENTIALS: Final = ("BULKCAST_SID", "BULKCAST_SECRET", "BULKCAST_SECRET_FILE")
+"""The variables that say who sends."""
+KEYRING: Final = "keyring"
+"""The value of a profile's `secret_in`."""
+_KEYS: Final = frozenset({"sid", "root_url", "secret_file", "secret_in"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +113,45 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
         raise CannotStart(
             "the SID from {origin} should be digits, such as 1000082", origin=origins["sid"]
         )
-    secret = _secret(environ, settings, folder, origins)
+    secret = _secret(environ, settings, (folder, name, sid), origins)
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
+    return _config(environ, sid, root_url, secret, origins)
+
+
+def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secret) -> Config:
+    """The configuration of credentials that were just entered and are kept nowhere yet.
+
+    Raises:
+        CannotStart: BULKCAST_HOME or BULKCAST_STATE names the folder of a user who does not exist.
+
+    """
+    return _config(environ, sid, root_url, secret, {})
+
+
+def is_in_environment(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says, at least in part, who sends."""
+    return any(environ.get(name, "").strip() for name in OF_CREDENTIALS)
+
+
+def _config(
+    environ: Mapping[str, str],
+    sid: str,
+    root_url: str,
+    secret: Secret,
+    origins: Mapping[str, str],
+) -> Config:
     institution = Institution((root_url or DEFAULT_ROOT_URL).rstrip("/"), sid)
     proxy = next((name for name in _PROXIES if environ.get(name, "").strip()), "")
     if not institution.root_url.startswith("https:"):
         proxy = ""  # this computer itself
     return Config(
-        institution, Credentials(sid, secret), folder, origins, proxy, state=state(environ)
+        institution,
+        Credentials(sid, secret),
+        home(environ),
+        origins,
+        proxy,
+        state=state(environ),
     )
 
 
@@ -145,23 +183,33 @@ def _value(
 
 
 def _profile(path: Path, name: str, *, asked: bool) -> Mapping[str, str]:
-    import tomllib
-
-    try:
-        found: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        found = {}
-    except (OSError, ValueError) as exc:
-        raise CannotStart("{path} cannot be read as TOML: {exc}", path=path, exc=exc) from exc
-    profiles = found.get("profiles", {})
-    settings = profiles.get(name) if isinstance(profiles, dict) else None
-    if settings is None:
+    found = profiles_of(path).get(name)
+    if found is None:
         if asked:
             raise CannotStart(
                 "{path} has no profile {name!r}; add [profiles.{name}]", path=path, name=name
             )
         return {}
-    return _require_valid(settings, path, name)
+    return _require_valid(found, path, name)
+
+
+def profiles_of(path: Path) -> Mapping[str, Any]:
+    """The profiles in a config.toml, as they stand there; none if there is no such file.
+
+    Raises:
+        CannotStart: it cannot be read as TOML.
+
+    """
+    import tomllib
+
+    try:
+        found: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as exc:
+        raise CannotStart("{path} cannot be read as TOML: {exc}", path=path, exc=exc) from exc
+    profiles = found.get("profiles", {})
+    return profiles if isinstance(profiles, dict) else {}
 
 
 def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
@@ -175,6 +223,14 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
             "name that with secret_file",
             name=name,
             path=path,
+        )
+    if settings.get("secret_in", KEYRING) != KEYRING:
+        raise CannotStart(
+            "profile {name!r} in {path} has an unknown secret_in; it may be {keyring!r}, or name a"
+            " file with secret_file",
+            name=name,
+            path=path,
+            keyring=KEYRING,
         )
     strange = sorted(settings.keys() - _KEYS)
     if strange:
@@ -192,13 +248,17 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
 def _secret(
     environ: Mapping[str, str],
     settings: Mapping[str, str],
-    folder: Path,
+    profile: tuple[Path, str, str],
     origins: dict[str, str],
 ) -> Secret:
+    folder, name, sid = profile
     direct = environ.get("BULKCAST_SECRET", "").strip()
     if direct:
         origins["secret"] = "BULKCAST_SECRET"  # noqa: S105 - the name of a variable
-        return _text(direct, "BULKCAST_SECRET")
+        return printable(direct, "BULKCAST_SECRET")
+    if settings.get("secret_in") and not environ.get("BULKCAST_SECRET_FILE", "").strip():
+        origins["secret"] = KEYRING
+        return read_keyring(name, sid)
     named = _value("BULKCAST_SECRET_FILE", "secret_file", environ, settings, origins)
     if not named:
         raise CannotStart(
@@ -208,7 +268,7 @@ def _secret(
     origins["secret"] = origins.pop("secret_file")
     # A path in the environment is relative to the current folder, as in a shell.
     beside = folder if origins["secret"] == "config.toml" else Path()  # noqa: S105 - a file's name
-    return _read_secret(beside / _expand_user(named))
+    return read_file(beside / _expand_user(named))
 
 
 def _expand_user(named: str) -> Path:
@@ -218,31 +278,3 @@ def _expand_user(named: str) -> Path:
         raise CannotStart(
             "{named!r} names the folder of a user who is not known here", named=named
         ) from None
-
-
-def _read_secret(path: Path) -> Secret:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is no text in UTF-8"
-        raise CannotStart(
-            "the secret's file {path} cannot be read: {why}", path=path, why=reason
-        ) from exc
-    # Windows has no such bits; the user's profile folder is private there.
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CannotStart(
-            "others can read the secret's file {path}; run chmod 600 on it", path=path
-        )
-    if not text or "\n" in text:
-        raise CannotStart("the secret's file {path} must hold one line: the secret", path=path)
-    return _text(text, f"the secret's file {path}")
-
-
-def _text(text: str, where: str) -> Secret:
-    """The secret, if all its characters are printable."""
-    if not text.isprintable():
-        raise CannotStart(
-            "{where} holds characters that cannot be typed; copy the secret again", where=where
-        )
-    return Secret(text)

@@ -57,6 +57,7 @@ class Check(NamedTuple):
 
 PROGRAMS = (
     Program("soffice", "libreoffice-calc", "the tests that open sheets in a spreadsheet program"),
+    Program("chromium", "chromium", "the tests of the page in a browser"),
     *((Program("strace", "strace", "the test of what is synced to disk before a request leaves"),)
       if sys.platform == "linux" else ()),
 )  # fmt: skip

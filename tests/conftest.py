@@ -22,6 +22,9 @@ settings.load_profile("house")
 os.environ["LC_ALL"] = "C.UTF-8"
 os.environ.pop("LANGUAGE", None)
 
+# No test asks the keyring of whoever runs it.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
 # A runner under nohup, or in the background of a shell, hands on signals that are ignored; programs
 # that tests start inherit that, and a user's are not started so.
 if threading.current_thread() is threading.main_thread():

@@ -1,15 +1,18 @@
 """Configuration: which value wins, what is refused in which words, and that secrets stay secret."""
 
 import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from bulkcast.config import DEFAULT_ROOT_URL, Config, home, load, of_proxy
+from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, Config, home, load, of_proxy
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, Secret
+from tests.file_keyring import FileKeyring, LockedKeyring, using
 
 CANARY = "canary-Mb7SR6H"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes mean little here")
@@ -293,7 +296,10 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path, profile: str) ->
         ("[profiles]\ndefault = 7\n", "must hold texts in quotes only"),
         ("[profiles.default]\nnested = {sid = '1'}\n", "must hold texts in quotes only"),
         (f'[profiles.default]\nsecret = "{CANARY}"\n', "put it in a file of its own"),
-        ('[profiles.default]\nSID = "1"\n', "has 'SID'; it may have root_url, secret_file, sid"),
+        (
+            '[profiles.default]\nSID = "1"\n',
+            "has 'SID'; it may have root_url, secret_file, secret_in, sid",
+        ),
     ],
 )
 def test_a_config_file_that_makes_no_sense_is_refused(
@@ -347,3 +353,60 @@ def test_no_print_of_a_configuration_shows_the_secret(tmp_path: Path) -> None:
     for shown in (repr(config), str(config), f"{config.credentials}", f"{config.credentials!r}"):
         assert CANARY not in shown
         assert "•••" in shown
+
+
+# ------------------------------------------------------------------ the keyring
+
+
+IN_KEYRING = '[profiles.default]\nsid = "1000083"\nsecret_in = "keyring"\n'
+
+
+def test_a_secret_is_taken_from_the_keyring_that_the_profile_names(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_KEYRING)
+    ring = FileKeyring(tmp_path / "ring.json")
+    ring.set_password("bulkcast", "default/1000083", "of the keyring")
+
+    with using(ring):
+        config = load(environment(tmp_path))
+        own = load(environment(tmp_path, BULKCAST_SECRET="of the environment"))  # noqa: S106
+        file = secret_file(tmp_path / "s", b"of a file")
+        of_file = load(environment(tmp_path, BULKCAST_SECRET_FILE=str(file)))
+
+    assert config.credentials.secret == Secret("of the keyring")
+    assert config.origins["secret"] == KEYRING
+    assert own.credentials.secret == Secret("of the environment")
+    assert of_file.credentials.secret == Secret("of a file")
+
+
+def test_a_keyring_that_is_gone_locked_or_empty_is_told_in_a_sentence(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_KEYRING)
+    environ = environment(tmp_path)
+
+    assert "no keyring can be used here" in refused(environ)
+    with using(LockedKeyring(tmp_path / "r")):
+        assert "(KeyringLocked); unlock it and try again" in refused(environ)
+    with using(FileKeyring(tmp_path / "r")):
+        assert "has no secret for profile 'default' and institution 1000083" in refused(environ)
+    ring = FileKeyring(tmp_path / "ring.json")
+    ring.set_password("bulkcast", "default/1000083", "two\nlines")
+    with using(ring):
+        assert "the keyring holds characters that cannot be typed" in refused(environ)
+
+
+def test_a_secret_is_nowhere_else_than_in_a_file_or_the_keyring(tmp_path: Path) -> None:
+    profiles(tmp_path, '[profiles.default]\nsid = "1"\nsecret_in = "the cupboard"\n')
+
+    assert "has an unknown secret_in; it may be 'keyring'" in refused(complete(tmp_path))
+
+
+def test_without_a_profile_in_the_keyring_no_keyring_is_loaded(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from bulkcast.config import load; load(os.environ);"
+        "print('keyring' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **complete(tmp_path)},
+        capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+
+    assert done.stdout.strip() == "False"

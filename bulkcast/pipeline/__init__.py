@@ -9,6 +9,7 @@ from bulkcast import lazy
 
 if TYPE_CHECKING:
     from bulkcast.dispatcher import Progress
+    from bulkcast.loader import ReadOptions, require_kind
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
     from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         PreparedRun,
         SheetReport,
         check_sheet,
+        compare_with_ledger,
         prepare,
         prepare_planned,
         prepare_run,
@@ -83,6 +85,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CERTAIN",
+    "DELIMITERS",
+    "ENCODINGS",
+    "MASK",
     "REASON_WORDS",
     "RESUBMITTED",
     "STATE_WORDS",
@@ -90,19 +96,28 @@ __all__ = [
     "STATUS_MEANINGS",
     "STATUS_WORDS",
     "Base",
+    "ColumnUse",
+    "Comparison",
     "Control",
     "Diagnosis",
+    "EditedCopy",
+    "Edits",
     "FailedRow",
     "Figures",
     "Gauge",
     "HandedOut",
+    "Match",
+    "Meanings",
     "NextStep",
+    "OddWord",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
+    "Preview",
     "ProblemGroup",
     "Progress",
+    "ReadOptions",
     "ResultTable",
     "RunReport",
     "RunState",
@@ -116,32 +131,53 @@ __all__ = [
     "UnrecoverableGroup",
     "Validation",
     "Watch",
+    ")",
+    "__all__ = [",
     "account",
+    "applicable",
     "apply",
+    "cell_text",
     "check_sheet",
+    "columns_of",
+    "compare_problems",
+    "compare_with_ledger",
     "crosstab",
     "delay",
     "doctor",
     "doctor_without",
+    "edited_copy",
+    "edits_for",
+    "from bulkcast.pipeline.sheet_columns import (",
+    "from bulkcast.pipeline.sheet_comparison import (",
+    "from bulkcast.pipeline.sheet_editing import (",
+    "from bulkcast.pipeline.sheet_marking import (",
+    "from bulkcast.pipeline.sheet_preview import (",
+    "is_certain",
     "is_plan",
     "is_rehearsed",
     "lateness",
     "lean",
     "left_to_send",
+    "mark_up",
     "newest_failures",
     "next_step",
+    "odd_words",
     "outcomes",
     "page",
     "prepare",
+    "prepare_edited",
     "prepare_planned",
     "prepare_run",
+    "preview",
     "purge",
     "purgeable",
     "read_plan",
     "recall",
+    "repeated",
     "replan",
     "require_expected",
     "require_for",
+    "require_kind",
     "result_file",
     "result_table",
     "results",
@@ -155,7 +191,9 @@ __all__ = [
     "undo",
     "undo_file",
     "validate",
+    "with_edits",
     "write_plan",
+    "written",
     "zone",
 ]
 
@@ -181,7 +219,8 @@ _HOMES: Final = {
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
     "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.run_preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+        "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
+        "prepare_planned", "prepare_run",
     ),
     "bulkcast.pipeline.run_overview": (
         "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
@@ -193,6 +232,24 @@ _HOMES: Final = {
     "bulkcast.pipeline.status_words": (
         "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
     ),
+    "bulkcast.pipeline.sheet_columns": (
+        "CERTAIN", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "cell_text", "columns_of", "edits_for", "odd_words",
+    ),
+    "bulkcast.pipeline.sheet_comparison": (
+        "Comparison", "compare_problems",
+    ),
+    "bulkcast.pipeline.sheet_editing": (
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits",
+        "written",
+    ),
+    "bulkcast.pipeline.sheet_marking": (
+        "mark_up",
+    ),
+    "bulkcast.pipeline.sheet_preview": (
+        "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
+    ),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

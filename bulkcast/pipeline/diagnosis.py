@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bulkcast import protocol
 from bulkcast.client import Client
-from bulkcast.config import Config, of_proxy
+from bulkcast.config import KEYRING, Config, of_proxy
 from bulkcast.dispatcher.circuit_breaker import seen
 from bulkcast.dispatcher.server_clock import SKEW_TOLD_S, clock_off
 from bulkcast.endpoints import WEBCAST
@@ -46,7 +46,7 @@ async def doctor(
     """
     speaks = translator(lang)
     config = replace(config, institution=one_spelling(config.institution))
-    findings = [*await _of_classin(config, speaks, wall)]
+    findings = [*_of_origins(config.origins, speaks), *await _of_classin(config, speaks, wall)]
     unused = of_proxy(config)
     if unused:
         findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
@@ -67,6 +67,24 @@ def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
     worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
     told = tuple((name, not status, sentence) for name, status, sentence in findings)
     return Diagnosis(told, exit_status=worst)
+
+
+def _of_origins(origins: Mapping[str, str], speaks: Translator) -> Iterator[_Finding]:
+    """Where the credentials are from, unless they were just entered."""
+    if not {"sid", "secret"} <= origins.keys():
+        return
+    sid, secret = origins["sid"], origins["secret"]
+    told = _ORIGINS.get(secret, marked("The SID is from {sid}, the secret from {secret}."))
+    yield _Finding(marked("configuration"), 0, speaks.tell(told, sid=sid, secret=secret))
+
+
+_ORIGINS: Final = {
+    KEYRING: marked("The SID is from {sid}, the secret from the keyring."),
+    "config.toml": marked(
+        "The SID is from {sid}, the secret from the file that config.toml names."
+    ),
+}
+"""Where a secret is from → how that is said."""
 
 
 # ------------------------------------------------------------------ ClassIn

@@ -438,6 +438,7 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
         encoding=None if layout.tab else layout.encoding,
         delimiter=None if layout.tab else layout.delimiter,
         mapping=header.mapping,
+        header_row=layout.header_row,
     )
     source, _ = _source(ledger, header)
     if source is None:

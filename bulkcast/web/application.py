@@ -8,10 +8,10 @@ from typing import Final
 from aiohttp import web
 
 from bulkcast.errors import BulkcastError
-from bulkcast.web import home_screen, rendering, security
+from bulkcast.web import home_screen, rendering, security, settings_screen
 from bulkcast.web.page_state import STATE, PageState
 
-_SCREENS: Final = (home_screen,)
+_SCREENS: Final = (home_screen, settings_screen)
 UPLOAD_MOST: Final = 1 << 20
 """Bytes of a form; files are streamed and have a limit of their own."""
 
@@ -21,9 +21,10 @@ _log = logging.getLogger(__name__)
 def make(state: PageState) -> web.Application:
     """The application with every screen."""
     guard = security.guard(state.sessions, lambda: state.port)
-    app = web.Application(middlewares=[guard, errors_told], client_max_size=UPLOAD_MOST)
+    app = web.Application(
+        middlewares=[guard, errors_told, account_read], client_max_size=UPLOAD_MOST
+    )
     app[STATE] = state
-    rendering.set_up(app)
     app.on_response_prepare.append(security.add_headers)
     app.router.add_static("/static/", Path(str(files("bulkcast.web") / "static")))
     for screen in _SCREENS:
@@ -45,6 +46,13 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
     except Exception:  # noqa: BLE001 - the door: no traceback reaches the browser
         _log.exception("a defect of bulkcast")
         return _told(request, 500, "")
+
+
+@web.middleware
+async def account_read(request: web.Request, handler: security.Handler) -> web.StreamResponse:
+    """Read the account beside the event loop: a keyring may take its time."""
+    await request.app[STATE].accounts.refresh()
+    return await handler(request)
 
 
 def _told(request: web.Request, status: int, sentence: str) -> web.Response:

@@ -4,9 +4,9 @@ One page serves one BULKCAST_HOME: where it runs already, it is asked for a new 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +15,12 @@ from aiohttp import web
 
 from bulkcast import config
 from bulkcast.errors import CannotStart
+from bulkcast.model import Secret
+from bulkcast.notification import Recipients
+from bulkcast.private_files import write_private
 from bulkcast.web import application, security
 from bulkcast.web.accounts import Accounts
 from bulkcast.web.page_state import PageState
-from bulkcast.web.private_files import write_private
 from bulkcast.web.security import Sessions
 
 HOST: Final = "127.0.0.1"
@@ -30,6 +32,10 @@ _SHUTDOWN_S: Final = 5.0
 _ANSWER_S: Final = 3.0
 
 
+def _learn_nothing(_secret: Secret) -> None:
+    """Nothing is logged."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """How to serve the page."""
@@ -37,6 +43,9 @@ class ServeOptions:
     environ: Mapping[str, str]
     port: int | None = None
     """None for the usual one, or any free one where that is taken; 0 for any free one."""
+    recipients: Recipients = field(default_factory=Recipients)
+    learn: Callable[[Secret], None] = _learn_nothing
+    """Is given each secret that is used, to keep it out of logs."""
 
 
 @asynccontextmanager
@@ -48,8 +57,9 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
 
     """
     home = config.home(options.environ)
-    accounts = Accounts(home, options.environ)
-    state = PageState(home, options.environ, Sessions(home / _SESSIONS), accounts)
+    accounts = Accounts(home, options.environ, options.learn)
+    sessions = Sessions(home / _SESSIONS)
+    state = PageState(home, options.environ, sessions, accounts, options.recipients)
     runner = web.AppRunner(application.make(state), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from bulkcast.notification import Recipients
 from bulkcast.web.accounts import Accounts
 from bulkcast.web.drafts import Drafts
 from bulkcast.web.live_runs import LiveRuns
@@ -24,6 +25,8 @@ class PageState:
     accounts: Accounts
     drafts: Drafts = field(default_factory=Drafts)
     runs: LiveRuns = field(default_factory=LiveRuns)
+    recipients: Recipients = field(default_factory=Recipients)
+    """Who is told when a run ends; see `notification.notify`."""
     port: int = 0
     """0 until the page listens."""
 

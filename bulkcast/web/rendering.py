@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
@@ -16,18 +15,13 @@ LANG_COOKIE: Final = "bulkcast-lang"
 LANG_KEY: Final = "lang"
 
 
-def set_up(app: web.Application) -> None:
-    """Give the application its templates."""
-    aiohttp_jinja2.setup(
-        app,
-        loader=jinja2.PackageLoader("bulkcast.web"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        context_processors=[_words],
-        trim_blocks=True,
-        lstrip_blocks=True,
-        filters={"n": number},
-    )
+_TEMPLATES: Final = jinja2.Environment(
+    loader=jinja2.PackageLoader("bulkcast.web"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 def language(request: web.Request) -> Lang:
@@ -53,9 +47,29 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-async def _words(request: web.Request) -> dict[str, Any]:
+def render(
+    request: web.Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> web.Response:
+    """A screen; `template` is a file of `templates/`.
+
+    `headers` names settings as a sheet does, see `speaker`.
+    """
+    words = _words(request, headers) | context
+    return web.Response(
+        text=_TEMPLATES.get_template(template).render(words),
+        content_type="text/html",
+        status=status,
+    )
+
+
+def _words(request: web.Request, headers: Mapping[str, str] | None) -> dict[str, Any]:
     """What every template may use."""
-    spoken = speaker(request)
+    spoken = speaker(request, headers)
     return {
         "lang": spoken.lang,
         "tell": spoken.tell,
@@ -67,8 +81,4 @@ async def _words(request: web.Request) -> dict[str, Any]:
     }
 
 
-def render(
-    request: web.Request, template: str, *, status: int = 200, **context: Any
-) -> web.Response:
-    """A screen; `template` is a file of `templates/`."""
-    return aiohttp_jinja2.render_template(template, request, context, status=status)
+_TEMPLATES.filters["n"] = number

@@ -1,4 +1,4 @@
-"""Files of the page: private, and written whole or not at all."""
+"""Private files: only their owner reads them; they are written whole or not at all."""
 
 import os
 import tempfile
