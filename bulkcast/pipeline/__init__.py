@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.sample_sheet import (
         sample_term,
+        template_workbook,
     )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
@@ -258,6 +259,7 @@ __all__ = [
     "sample_term",
     "some_runs",
     "summary_file",
+    "template_workbook",
     "time_left",
     "undo",
     "undo_file",
@@ -301,7 +303,7 @@ _HOMES: Final = {
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
         "undo_file",
     ),
-    "bulkcast.pipeline.sample_sheet": ("sample_term",),
+    "bulkcast.pipeline.sample_sheet": ("sample_term", "template_workbook"),
     "bulkcast.pipeline.sheet_columns": (
         "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
         "cell_text", "columns_of", "edits_for", "odd_words",

@@ -8,8 +8,11 @@ from typing import Final
 
 from aiohttp import BodyPartReader, web
 
+from bulkcast.catalogue import fold
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
+from bulkcast.model import column_letters
 from bulkcast.pipeline import (
     CERTAIN,
     DELIMITERS,
@@ -28,6 +31,7 @@ from bulkcast.pipeline import (
     prepare_edited,
     preview,
     sample_term,
+    template_workbook,
 )
 from bulkcast.web import remembered
 from bulkcast.web.accounts import Account
@@ -304,11 +308,22 @@ async def _shown(request: web.Request, draft: Draft, error: str = "") -> web.Res
         delimiter_names=DELIMITER_NAMES,
         encoding_names=ENCODING_NAMES,
         options=draft.options.read,
+        letters=column_letters,
+        secret=_secret_columns(seen, draft),
         following=next_after_preview(draft, base),
         width=max((len(cells) for _, cells in seen.lines), default=0),
         issues=[] if base is None else [i for i in base.checked.issues if i.code in _READING],
         status=400 if error else 200,
     )
+
+
+def _secret_columns(seen: Preview, draft: Draft) -> frozenset[int]:
+    """The columns whose cells are not shown."""
+    row = draft.options.read.header_row or seen.header_row
+    named = next((cells for number, cells in seen.lines if number == row), ())
+    mapping = {fold(header): key for header, key in draft.options.read.mapping.items()}
+    settings = (WEBCAST.mapped_column(header, mapping) for header in named)
+    return frozenset(i for i, setting in enumerate(settings) if setting and setting.secret)
 
 
 _READING: Final = frozenset({"file.encoding_guessed", "file.encoding_doubtful", "cell.holds_rows"})
@@ -383,6 +398,17 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{draft.address}/check" if back == "check" else draft.address)
 
 
+async def template(request: web.Request) -> web.StreamResponse:
+    """Hand out the workbook to fill in."""
+    lang = request.match_info["lang"]
+    made = await asyncio.to_thread(template_workbook, "zh" if lang == "zh" else "en")
+    headers = {"Content-Disposition": f'attachment; filename="bulkcast-{lang}.xlsx"'}
+    return web.Response(body=made, content_type=_XLSX, headers=headers)
+
+
+_XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
 async def discard(request: web.Request) -> web.StreamResponse:
     """Remove a draft."""
     state = request.app[STATE]
@@ -406,6 +432,7 @@ ROUTES: Final = [
     web.get("/upload", ask),
     web.post("/upload", receive),
     web.post("/sample", add_sample),
+    web.get("/template/{lang:en|zh}.xlsx", template),
     web.get(DRAFT, show),
     web.post(f"{DRAFT}/reading", read_again),
     web.post(f"{DRAFT}/discard", discard),
