@@ -77,6 +77,37 @@ if TYPE_CHECKING:
         summary_file,
         undo_file,
     )
+    from bulkcast.pipeline.sheet_columns import (
+        CERTAIN,
+        MASK,
+        ColumnUse,
+        Match,
+        Meanings,
+        OddWord,
+        applicable,
+        cell_text,
+        columns_of,
+        edits_for,
+        odd_words,
+    )
+    from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
+    from bulkcast.pipeline.sheet_editing import (
+        EditedCopy,
+        Edits,
+        edited_copy,
+        prepare_edited,
+        repeated,
+        with_edits,
+        written,
+    )
+    from bulkcast.pipeline.sheet_marking import mark_up
+    from bulkcast.pipeline.sheet_preview import (
+        DELIMITERS,
+        ENCODINGS,
+        Preview,
+        is_certain,
+        preview,
+    )
     from bulkcast.pipeline.status_words import (
         REASON_WORDS,
         STATE_WORDS,
@@ -131,8 +162,6 @@ __all__ = [
     "UnrecoverableGroup",
     "Validation",
     "Watch",
-    ")",
-    "__all__ = [",
     "account",
     "applicable",
     "apply",
@@ -147,11 +176,6 @@ __all__ = [
     "doctor_without",
     "edited_copy",
     "edits_for",
-    "from bulkcast.pipeline.sheet_columns import (",
-    "from bulkcast.pipeline.sheet_comparison import (",
-    "from bulkcast.pipeline.sheet_editing import (",
-    "from bulkcast.pipeline.sheet_marking import (",
-    "from bulkcast.pipeline.sheet_preview import (",
     "is_certain",
     "is_plan",
     "is_rehearsed",

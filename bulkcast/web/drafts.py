@@ -30,8 +30,8 @@ from bulkcast.pipeline import (
     prepare_edited,
     require_kind,
 )
+from bulkcast.private_files import make_private, write_private
 from bulkcast.web.accounts import Account
-from bulkcast.web.private_files import make_private, write_private
 
 FOLDER: Final = "uploads"
 _FILE: Final = "draft.json"
