@@ -9,10 +9,11 @@ from bulkcast import lazy
 
 if TYPE_CHECKING:
     from bulkcast.dispatcher import Progress
+    from bulkcast.ledger import RunRecord
     from bulkcast.loader import ReadOptions, require_kind
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
-    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
+    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, slowness, time_left
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -75,7 +76,9 @@ if TYPE_CHECKING:
         result_file,
         result_table,
         summary_file,
+        template_file,
         undo_file,
+        undo_outlook,
     )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
@@ -150,6 +153,7 @@ __all__ = [
     "Progress",
     "ReadOptions",
     "ResultTable",
+    "RunRecord",
     "RunReport",
     "RunState",
     "Selection",
@@ -209,11 +213,14 @@ __all__ = [
     "run_state",
     "runs",
     "runs_called",
+    "slowness",
     "some_runs",
     "summary_file",
+    "template_file",
     "time_left",
     "undo",
     "undo_file",
+    "undo_outlook",
     "validate",
     "with_edits",
     "write_plan",
@@ -223,7 +230,8 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
+    "bulkcast.ledger": ("RunRecord",),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
@@ -251,7 +259,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
-        "undo_file",
+        "template_file", "undo_file", "undo_outlook",
     ),
     "bulkcast.pipeline.status_words": (
         "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
