@@ -30,6 +30,8 @@ from bulkcast.secret_storage import printable, read_file, read_keyring
 
 DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"
+SANDBOX_FOLDER: Final = "sandbox"
+"""The folder under BULKCAST_HOME for rehearsals, apart from real runs."""
 OF_CREDENTIALS: Final = ("BULKCAST_SID", "BULKCAST_SECRET", "BULKCAST_SECRET_FILE")
 """The variables that say who sends."""
 KEYRING: Final = "keyring"

@@ -21,6 +21,7 @@ from bulkcast.languages import of_terminal
 @params.results
 @params.force
 @params.sending
+@params.notifying
 @params.profile
 @params.sandbox
 @params.world
@@ -273,6 +274,7 @@ def plan(sheet: Path, **given: Any) -> int:
 @params.choosing
 @params.remembering
 @params.sending
+@params.notifying
 @params.profile
 @params.sandbox
 @params.world
@@ -298,6 +300,7 @@ def apply(sheet: Path, **given: Any) -> int:
 @params.choosing
 @params.remembering
 @params.sending
+@params.notifying
 @params.profile
 @params.sandbox
 @params.world
@@ -378,10 +381,28 @@ def sandbox(**given: Any) -> int:
     "--port", type=click.IntRange(0, 65535), help="8355 unless given; 0 for any free one."
 )
 @click.option("--no-open", is_flag=True, help="Open no browser.")
+@params.notifying
+@click.option(
+    "--install",
+    "installs",
+    is_flag=True,
+    help="Write a desktop entry that starts the page and opens the browser, and end.",
+)
+@click.option("--uninstall", "uninstalls", is_flag=True, help="Remove the desktop entry, and end.")
+@params.force
 @params.voice
-def serve(port: int | None, *, no_open: bool, **given: Any) -> int:
+def serve(**given: Any) -> int:
     """Open the page: upload, check, plan, apply and results in the browser."""
-    from bulkcast.cli import command_options
     from bulkcast.cli import serve as page
+    from bulkcast.cli.command_options import existing, of_notifying, output_options
 
-    return page.serve(command_options.output_options(given), port=port, opens=not no_open)
+    options = page.PageOptions(
+        output=output_options(given),
+        port=given["port"],
+        opens=not given["no_open"],
+        recipients=of_notifying(given),
+        installs=given["installs"],
+        uninstalls=given["uninstalls"],
+        force=existing(given) == "replace",
+    )
+    return page.serve(options)

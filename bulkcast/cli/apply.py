@@ -34,6 +34,7 @@ from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, RowStatus, Severity
+from bulkcast.notification import Recipients, notify
 from bulkcast.pipeline import Control, NextStep, Prepared, PreparedRun, RunReport, Watch
 from bulkcast.planner.summary import PlanSummary
 
@@ -242,7 +243,10 @@ def resume(run: str, options: ResumeOptions) -> int:
     report = asyncio.run(_carry_out(during, config, options.send.rate, destination, use))
     if is_over:
         told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
-    return _tell(told, report)
+        return _tell(told, report)
+    status = _tell(told, report)
+    _notify(told, report, options.recipients)
+    return status
 
 
 def _apply(
@@ -287,7 +291,9 @@ def _carry_on(told: Output, run: PreparedRun, options: ApplyOptions) -> int:
 
     during = told if planned.sent else _silent(told)
     report = asyncio.run(_carry_out(during, config, options.send.rate, options.destination, use))
-    return _tell(told, report)
+    status = _tell(told, report)
+    _notify(told, report, options.recipients)
+    return status
 
 
 def _silent(told: Output) -> Output:
@@ -391,6 +397,18 @@ def _tell(told: Output, report: RunReport) -> int:
         told.say(next_step(report))
     _tell_unwritten(told, report)
     return report.exit_status
+
+
+def _notify(told: Output, report: RunReport, recipients: Recipients) -> None:
+    """Tell others that the run has ended; whatever comes of that, the exit status stays."""
+    if not (recipients.command or recipients.webhook):
+        return
+    try:
+        remarks = asyncio.run(notify(recipients, report, os.environ))
+    except KeyboardInterrupt:
+        return
+    for remark in remarks:
+        told.warn(shown(said(remark)))
 
 
 def _tell_unwritten(told: Output, report: RunReport) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bulkcast.languages import Lang
 from bulkcast.loader import ReadOptions
+from bulkcast.notification import Recipients, recipients
 from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import Selection, SendOptions, SheetOptions
 
@@ -95,6 +96,7 @@ class ApplyOptions:
     """The most rows to send, or the most of the sheet's in percent."""
     approve: str | None
     """The fingerprint of a plan that `max_changes` held."""
+    recipients: Recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class ResumeOptions:
     output: OutputOptions
     send: SendOptions
     destination: Destination
+    recipients: Recipients
 
 
 # ------------------------------------------------------------------ of click's parameters
@@ -152,6 +155,7 @@ def of_apply(given: Parameters) -> ApplyOptions:
         lists_all=given["all_"],
         max_changes=given["max_changes"],
         approve=given["approve"],
+        recipients=of_notifying(given),
     )
 
 
@@ -162,7 +166,9 @@ def of_resume(given: Parameters) -> ResumeOptions:
         CannotStart: --rate is no rate.
 
     """
-    return ResumeOptions(output_options(given), _send(given), destination(given))
+    return ResumeOptions(
+        output_options(given), _send(given), destination(given), of_notifying(given)
+    )
 
 
 # ------------------------------------------------------------------ groups
@@ -229,6 +235,16 @@ def _send(given: Parameters) -> SendOptions:
         existing=existing(given),
         lang=given["lang"],
     )
+
+
+def of_notifying(given: Parameters) -> Recipients:
+    """Who is told when a run ends.
+
+    Raises:
+        CannotStart: --notify-command or --webhook is not valid.
+
+    """
+    return recipients(given["notify_command"], given["webhook"])
 
 
 def existing(given: Parameters) -> Existing:

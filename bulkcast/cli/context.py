@@ -13,16 +13,12 @@ from bulkcast import config as configuration
 from bulkcast import pipeline
 from bulkcast.cli.command_options import Destination, RecallOptions
 from bulkcast.cli.language import tr
-from bulkcast.config import Config
+from bulkcast.config import SANDBOX_FOLDER, Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pipeline import PlanOptions, Selection, SheetOptions
 
 if TYPE_CHECKING:
     from bulkcast.sandbox import World
-
-SANDBOX_HOME: Final = "sandbox"
-"""The folder under BULKCAST_HOME for rehearsals, apart from real runs."""
 
 
 OF_READING: Final = ("tab", "mapping", "hidden", "delimiter", "duplicates", "strict", "tz")
@@ -82,7 +78,7 @@ def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptio
 def home(destination: Destination) -> Path:
     """The home folder of the runs."""
     folder = configuration.home(os.environ)
-    return folder / SANDBOX_HOME if destination.sandbox else folder
+    return folder / SANDBOX_FOLDER if destination.sandbox else folder
 
 
 def located(run: str, destination: Destination) -> tuple[str, Destination]:
@@ -95,7 +91,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
     if destination.sandbox or not run:
         return run, destination
     real = pipeline.runs_called(home(destination), run)
-    tried = pipeline.runs_called(home(destination) / SANDBOX_HOME, run)
+    tried = pipeline.runs_called(home(destination) / SANDBOX_FOLDER, run)
     if run in real or not tried:
         return run, destination
     if real and run not in tried:
@@ -128,7 +124,9 @@ def config(destination: Destination) -> Config:
         return found
     if destination.profile:
         raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
-    return sandbox_config(_world(destination).sid, home(destination))
+    from bulkcast.sandbox.rehearsal import config_of
+
+    return config_of(_world(destination).sid, home(destination))
 
 
 @asynccontextmanager
@@ -141,31 +139,13 @@ async def connected(config: Config, destination: Destination) -> AsyncIterator[C
     if not destination.sandbox:
         yield config
         return
-    from bulkcast.sandbox import Keeper, Sandbox
+    from bulkcast.sandbox.rehearsal import rehearsing
 
-    keeper = Keeper(config.home / WORLD.format(sid=config.institution.sid))
-    sandbox = Sandbox(_world(destination), secret=SANDBOX_SECRET, keeper=keeper)
-    async with sandbox.serving() as root_url:
-        yield replace(config, address=root_url)
-
-
-WORLD: Final = "world-{sid}.jsonl"
-"""The file in which an embedded sandbox stores changes, beside its runs."""
+    async with rehearsing(config, _world(destination)) as found:
+        yield found
 
 
 def _world(destination: Destination) -> "World":
     from bulkcast.sandbox import World, read_world
 
     return read_world(destination.world) if destination.world else World()
-
-
-def sandbox_config(sid: str, home: Path, address: str = "") -> Config:
-    """The configuration for a sandbox whose runs are in `home`.
-
-    Its port changes each time, but the institution stays the same.
-    """
-    import hashlib
-
-    mark = hashlib.sha256(os.fspath(home.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
-    institution = Institution(f"https://sandbox-{mark[:8]}.localhost", sid)
-    return Config(institution, Credentials(sid, SANDBOX_SECRET), home, address=address)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.catalogue import Limit
-from bulkcast.cli import apply, context, json_output, signals, validate
+from bulkcast.cli import apply, json_output, signals, validate
 from bulkcast.cli.command_options import OutputOptions
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, tr, trn
@@ -42,6 +42,7 @@ from bulkcast.pipeline import (
 from bulkcast.reporter import sample
 from bulkcast.reporter.result_columns import FIELDS
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
+from bulkcast.sandbox.rehearsal import config_of
 
 
 def sandbox(options: SandboxOptions) -> int:
@@ -203,7 +204,7 @@ async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
     """Send and correct the term; return the exit status of an interrupted run, or 0."""
     world = replace(read_world(stage.folder / _WORLD), limit=None)
     async with Sandbox(world, secret=SANDBOX_SECRET).serving() as root_url:
-        config = context.sandbox_config(world.sid, stage.folder / _HOME, root_url)
+        config = config_of(world.sid, stage.folder / _HOME, root_url)
         first = await _apply(stage, prepared, config)
         if first.stop:
             return first.exit_status

@@ -254,12 +254,13 @@ def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
     from bulkcast.cli import context
     from bulkcast.cli.command_options import Destination
+    from bulkcast.config import SANDBOX_FOLDER
     from bulkcast.errors import BulkcastError
     from bulkcast.pipeline import runs_called
 
     try:
         real = context.home(Destination(sandbox=bool(ctx.params.get("sandbox"))))
-        tried = real / context.SANDBOX_HOME
+        tried = real / SANDBOX_FOLDER
         found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
     except (BulkcastError, OSError):  # completion cannot show an error
         return []
@@ -413,6 +414,15 @@ sending = _together(
         "--max-outage", type=Duration("m", 0, 86400), default="45m", show_default=True,
         help="How long to wait while ClassIn is out of reach or maintained: its maintenance has"
         " lasted 5 to 7 hours; 8h waits for that.",
+    ),
+)  # fmt: skip
+notifying = _together(
+    click.option(
+        "--notify-command", metavar="CMD",
+        help="Run CMD when a run has ended; it gets the counts as JSON on its standard input.",
+    ),
+    click.option(
+        "--webhook", metavar="URL", help="POST the same JSON to URL: https, or this computer."
     ),
 )  # fmt: skip
 agreeing = _together(

@@ -33,6 +33,7 @@ from bulkcast.cli.run_options import (
     UndoOptions,
 )
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
+from bulkcast.config import SANDBOX_FOLDER
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import COMMA, short_header
@@ -217,8 +218,10 @@ def purge(options: PurgeOptions) -> int:
         many = "Take away what the rows of {n} runs held, for good?"
         confirm(trn(one, many, len(found)))
     if found:
+        from bulkcast.sandbox.rehearsal import WORLD
+
         pipeline.purge(home, found)
-        for kept in home.glob(context.WORLD.format(sid="*")):
+        for kept in home.glob(WORLD.format(sid="*")):
             kept.unlink(missing_ok=True)  # a sandbox's changes are contents of those rows
     names = [record.header.run for record in found]
     if told.as_json:
@@ -406,7 +409,7 @@ def runs(options: RunsOptions) -> int:
 def _runs(destination: Destination) -> list[RunRecord]:
     """All runs, rehearsals too; with --sandbox only those."""
     home = context.home(destination)
-    tried = home / context.SANDBOX_HOME
+    tried = home / SANDBOX_FOLDER
     found = pipeline.runs(home)
     if not destination.sandbox and pipeline.runs_called(tried, ""):
         found += pipeline.runs(tried)

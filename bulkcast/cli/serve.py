@@ -3,35 +3,73 @@
 import asyncio
 import os
 import webbrowser
+from dataclasses import dataclass
 
+import click
 from rich.text import Text
 
-from bulkcast import config
+from bulkcast import config, desktop_entry
 from bulkcast.cli import signals
 from bulkcast.cli.command_options import OutputOptions
-from bulkcast.cli.console import Output, output
+from bulkcast.cli.console import Output, output, shown, whole
 from bulkcast.cli.language import tr
+from bulkcast.cli.log_redaction import keep_out_of_logs
+from bulkcast.notification import Recipients
 from bulkcast.web.page_server import ServeOptions, link_of_another, serving
 
 
-def serve(options: OutputOptions, *, port: int | None, opens: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """Of `serve`."""
+
+    output: OutputOptions
+    port: int | None
+    opens: bool
+    """Whether a browser is opened."""
+    recipients: Recipients
+    installs: bool = False
+    uninstalls: bool = False
+    force: bool = False
+
+
+def serve(options: PageOptions) -> int:
     """Serve the page until a signal arrives; return the exit status."""
-    return asyncio.run(_serve(output(options), port, opens=opens))
+    if options.installs or options.uninstalls:
+        return _install(output(options.output), options)
+    return asyncio.run(_serve(output(options.output), options))
 
 
-async def _serve(told: Output, port: int | None, *, opens: bool) -> int:
+def _install(told: Output, options: PageOptions) -> int:
+    """Write what starts the page from the desktop, or take it away."""
+    if options.installs and options.uninstalls:
+        raise click.UsageError(tr("--install and --uninstall exclude each other"))
+    made = desktop_entry.starter(os.environ, port=options.port)
+    if options.uninstalls:
+        was_there = desktop_entry.uninstall(made, force=options.force)
+        said = tr("Removed: ") if was_there else tr("There is none: ")
+    else:
+        was_there = desktop_entry.install(made, force=options.force)
+        said = tr("Replaced: ") if was_there else tr("Written: ")
+    told.say(whole(said, shown(made.path)))
+    if options.installs:
+        told.say(Text(tr("It opens the page and a window; closing the window ends the page.")))
+    return 0
+
+
+async def _serve(told: Output, options: PageOptions) -> int:
     there = await link_of_another(config.home(os.environ))
     if there:
         told.document(there)
         told.say(Text(tr("The page is open already; this is a new link to it.")))
-        _open(there, opens=opens)
+        _open(there, opens=options.opens)
         return 0
-    async with serving(ServeOptions(os.environ, port)) as link:
+    page = ServeOptions(os.environ, options.port, options.recipients, keep_out_of_logs)
+    async with serving(page) as link:
         ending = _Ending()
         with signals.heeding(ending, lambda _: None):
             told.document(link)
             told.say(Text(tr("The page is open at this link, which works once. Ctrl-C ends it.")))
-            _open(link, opens=opens)
+            _open(link, opens=options.opens)
             return await ending.status()
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from bulkcast.dispatcher import (
         Progress,
     )
+    from bulkcast.ledger import (
+        RunRecord,
+    )
     from bulkcast.loader import (
         ReadOptions,
         require_kind,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         Gauge,
         delay,
         lateness,
+        slowness,
         time_left,
     )
     from bulkcast.pipeline.options import (
@@ -111,11 +115,12 @@ if TYPE_CHECKING:
         result_file,
         result_table,
         summary_file,
+        template_file,
         undo_file,
+        undo_outlook,
     )
     from bulkcast.pipeline.sample_sheet import (
         sample_term,
-        template_workbook,
     )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
@@ -160,6 +165,10 @@ if TYPE_CHECKING:
         STATUS_MEANINGS,
         STATUS_WORDS,
     )
+    from bulkcast.planner.summary import (
+        PlanSummary,
+        SettingSummary,
+    )
 
 __all__ = [
     "CERTAIN",
@@ -190,6 +199,7 @@ __all__ = [
     "OddWord",
     "Parts",
     "PlanOptions",
+    "PlanSummary",
     "Prepared",
     "PreparedRun",
     "Preview",
@@ -197,10 +207,12 @@ __all__ = [
     "Progress",
     "ReadOptions",
     "ResultTable",
+    "RunRecord",
     "RunReport",
     "RunState",
     "Selection",
     "SendOptions",
+    "SettingSummary",
     "SheetOptions",
     "SheetReport",
     "SomeRuns",
@@ -257,12 +269,14 @@ __all__ = [
     "runs",
     "runs_called",
     "sample_term",
+    "slowness",
     "some_runs",
     "summary_file",
-    "template_workbook",
+    "template_file",
     "time_left",
     "undo",
     "undo_file",
+    "undo_outlook",
     "validate",
     "with_edits",
     "write_plan",
@@ -272,10 +286,11 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.ledger": ("RunRecord",),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
@@ -301,9 +316,9 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
-        "undo_file",
+        "template_file", "undo_file", "undo_outlook",
     ),
-    "bulkcast.pipeline.sample_sheet": ("sample_term", "template_workbook"),
+    "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
         "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
         "cell_text", "columns_of", "edits_for", "odd_words",
@@ -319,6 +334,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.status_words": (
         "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
     ),
+    "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

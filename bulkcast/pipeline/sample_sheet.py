@@ -1,4 +1,4 @@
-"""The sample term, and the template: for who has no sheet of their own yet."""
+"""The sample term, for who has no sheet of their own yet."""
 
 import time
 from collections.abc import Iterator
@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline.options import SheetOptions
@@ -25,15 +23,6 @@ def sample_term(target: Path, *, now: float | None = None) -> int:
     local = datetime.fromtimestamp(at, zone(SheetOptions().tz)).replace(tzinfo=None)
     with samples() as folder:
         return sample.lay_out(folder / "term.xlsx", target, WEBCAST, now=local)
-
-
-def template_workbook(lang: Literal["en", "zh"]) -> bytes:
-    """The workbook to fill in, with notes and instructions in `lang`."""
-    from bulkcast.reporter import write_template
-
-    with TemporaryDirectory(prefix="bulkcast-") as folder:
-        made = write_template(Path(folder) / "template.xlsx", WEBCAST, lang)
-        return made.path.read_bytes()
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.sandbox.server import Sandbox
 from bulkcast.sandbox.world import Keeper, World
 
-FOLDER: Final = "sandbox"
-"""The folder under BULKCAST_HOME for rehearsals, apart from real runs."""
-_WORLD: Final = "world-{sid}.jsonl"
+WORLD: Final = "world-{sid}.jsonl"
 """The file in which an embedded sandbox stores changes, beside its runs."""
 
 
@@ -35,6 +33,6 @@ async def rehearsing(config: Config, world: World) -> AsyncIterator[Config]:
 
     It keeps the changes of earlier sandboxes under the same home.
     """
-    keeper = Keeper(config.home / _WORLD.format(sid=config.institution.sid))
+    keeper = Keeper(config.home / WORLD.format(sid=config.institution.sid))
     async with Sandbox(world, secret=SANDBOX_SECRET, keeper=keeper).serving() as root_url:
         yield replace(config, address=root_url)

@@ -15,14 +15,14 @@ from typing import Final, Literal, NamedTuple
 
 from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
-from bulkcast.config import Config
+from bulkcast.config import SANDBOX_FOLDER, Config
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Secret
 from bulkcast.pipeline import Diagnosis
 from bulkcast.private_files import write_private
 from bulkcast.profiles import Profile
 from bulkcast.sandbox import World
-from bulkcast.sandbox.rehearsal import FOLDER, config_of, rehearsing
+from bulkcast.sandbox.rehearsal import config_of, rehearsing
 
 _FILE: Final = "page-account.json"
 _TRIED_S: Final = 600.0
@@ -134,7 +134,7 @@ class Accounts:
     @asynccontextmanager
     async def rehearsals(self) -> AsyncIterator[None]:
         """Have the sandbox answer while the block runs."""
-        folder = self._home / FOLDER
+        folder = self._home / SANDBOX_FOLDER
         async with rehearsing(config_of(World().sid, folder), World()) as self._demo:
             yield
 
@@ -200,7 +200,7 @@ class Accounts:
     def _load(self) -> Account:
         choice = self._chosen()
         if choice == DEMO:
-            return Account(is_demo=True, config=None, home=self._home / FOLDER, choice=DEMO)
+            return Account(is_demo=True, config=None, home=self._home / SANDBOX_FOLDER, choice=DEMO)
         try:
             found = self._config(choice)
         except BulkcastError as exc:

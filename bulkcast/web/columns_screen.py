@@ -127,9 +127,7 @@ def _chosen(column: ColumnUse) -> str:
 def _header_issues(base: Prepared) -> list[Issue]:
     """What the table of columns does not show by itself."""
     shown = {"header.no_target", "header.no_setting", "header.unknown_map", "header.second_table"}
-    return [
-        i for i in base.checked.issues if i.code in shown and i.severity is not Severity.NOTE
-    ]
+    return [i for i in base.checked.issues if i.code in shown and i.severity is not Severity.NOTE]
 
 
 async def save(request: web.Request) -> web.StreamResponse:

@@ -47,6 +47,16 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def page_number(query: Mapping[str, str]) -> int:
+    """The page that a query string asks for; 1 for anything that is no page.
+
+    >>> page_number({"page": "3"}), page_number({"page": "-1"}), page_number({})
+    (3, 1, 1)
+    """
+    page = query.get("page", "")
+    return max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1
+
+
 def render(
     request: web.Request,
     template: str,

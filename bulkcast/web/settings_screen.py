@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from bulkcast import profiles
-from bulkcast.errors import CannotStart
+from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Secret
 from bulkcast.profiles import Profile
 from bulkcast.web.accounts import DEMO, ENVIRONMENT, Accounts, Choice, choice_of
@@ -22,6 +22,13 @@ def _accounts(request: web.Request) -> Accounts:
     return request.app[STATE].accounts
 
 
+def _sentence(request: web.Request, exc: BulkcastError) -> str:
+    """An error as a sentence of its own; in a terminal it stands behind the program's name."""
+    spoken = speaker(request)
+    told = spoken.tell("{why}.", why=spoken.error(exc))
+    return told[:1].upper() + told[1:]
+
+
 # ------------------------------------------------------------------ the accounts
 
 
@@ -32,7 +39,7 @@ async def settings(request: web.Request) -> web.Response:
     try:
         found = accounts.profiles()
     except CannotStart as exc:
-        found, problem = (), speaker(request).error(exc)
+        found, problem = (), _sentence(request, exc)
     account = accounts.current()
     return render(
         request,
@@ -43,7 +50,7 @@ async def settings(request: web.Request) -> web.Response:
         environment=ENVIRONMENT if accounts.has_environment else None,
         choice_of_profile=lambda profile: Choice("profile", profile.name),
         unreadable=problem,
-        problem=speaker(request).error(account.problem) if account.problem else None,
+        problem=_sentence(request, account.problem) if account.problem else None,
         examined=accounts.examined(language(request)),
         recipients=request.app[STATE].recipients,
     )
@@ -111,7 +118,7 @@ def _known(request: web.Request, name: str) -> Profile | None:
 
 
 def _form(request: web.Request, entry: _Entry) -> web.Response:
-    wrong = {key: speaker(request).error(exc) for key, exc in entry.wrong.items()}
+    wrong = {key: _sentence(request, exc) for key, exc in entry.wrong.items()}
     return render(
         request,
         "settings_profile.html",

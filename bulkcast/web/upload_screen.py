@@ -31,7 +31,6 @@ from bulkcast.pipeline import (
     prepare_edited,
     preview,
     sample_term,
-    template_workbook,
 )
 from bulkcast.web import remembered
 from bulkcast.web.accounts import Account
@@ -398,17 +397,6 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{draft.address}/check" if back == "check" else draft.address)
 
 
-async def template(request: web.Request) -> web.StreamResponse:
-    """Hand out the workbook to fill in."""
-    lang = request.match_info["lang"]
-    made = await asyncio.to_thread(template_workbook, "zh" if lang == "zh" else "en")
-    headers = {"Content-Disposition": f'attachment; filename="bulkcast-{lang}.xlsx"'}
-    return web.Response(body=made, content_type=_XLSX, headers=headers)
-
-
-_XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-
 async def discard(request: web.Request) -> web.StreamResponse:
     """Remove a draft."""
     state = request.app[STATE]
@@ -432,7 +420,6 @@ ROUTES: Final = [
     web.get("/upload", ask),
     web.post("/upload", receive),
     web.post("/sample", add_sample),
-    web.get("/template/{lang:en|zh}.xlsx", template),
     web.get(DRAFT, show),
     web.post(f"{DRAFT}/reading", read_again),
     web.post(f"{DRAFT}/discard", discard),

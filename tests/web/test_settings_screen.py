@@ -141,7 +141,7 @@ async def test_a_profile_is_changed_without_entering_the_secret_again(tmp_path: 
             "/settings/profile", filled("https://evil.example", secret="", change="yes")
         )
         assert other.status == 400
-        assert errors(other)["secret"].startswith("enter the secret again")
+        assert errors(other)["secret"].startswith("Enter the secret again")
         another = filled(root_url, sid="1000099", secret="", change="yes")
         assert "secret" in errors(await client.post("/settings/profile", another))
 
