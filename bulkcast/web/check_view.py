@@ -220,6 +220,11 @@ class CheckView:
         return len(self._invalid)
 
     @cached_property
+    def troubled(self) -> int:
+        """Rows with an error or a warning."""
+        return len({problem.row for problem in self.problems})
+
+    @cached_property
     def warned(self) -> int:
         """Rows that would be sent and have a warning."""
         return len({p.row for p in self.problems} - self._invalid)

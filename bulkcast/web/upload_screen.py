@@ -73,7 +73,7 @@ def _asked(request: web.Request, **errors: str) -> web.Response:
         request,
         "upload.html",
         screen="upload",
-        errors=errors,
+        errors={"file": "", "pasted": "", **errors},
         status=400 if errors else 200,
         text_most=TEXT_MOST,
         workbook_most=WORKBOOK_MOST,
@@ -393,8 +393,19 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     except CannotStart as exc:
         return await _shown(request, draft_of(request), speaker(request).error(exc))
     request.app[STATE].drafts.save(draft)
-    back = str(form.get("back", ""))
-    raise web.HTTPSeeOther(f"{draft.address}/check" if back == "check" else draft.address)
+    if form.get("back") == "check":
+        raise web.HTTPSeeOther(f"{draft.address}/check")
+    if form.get("then") == "next":
+        raise web.HTTPSeeOther(await _led_on(request, draft))
+    raise web.HTTPSeeOther(draft.address)
+
+
+async def _led_on(request: web.Request, draft: Draft) -> str:
+    """The screen that follows once it is said how the file is read."""
+    try:
+        return next_address(draft, await request.app[STATE].drafts.base(draft))
+    except CannotStart:
+        return draft.address
 
 
 async def discard(request: web.Request) -> web.StreamResponse:

@@ -66,6 +66,8 @@ if (form) {
 }
 
 for (const resent of document.querySelectorAll("[data-resend]")) {
-  resent.querySelector("[data-resend-button]").hidden = true;
-  resent.addEventListener("change", () => resent.requestSubmit());
+  const button = resent.querySelector("[data-resend-button]");
+  if (button) button.hidden = true;
+  // Sent without the button that would also lead on.
+  resent.addEventListener("change", () => resent.submit());
 }
