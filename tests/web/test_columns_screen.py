@@ -7,8 +7,14 @@ from bulkcast.catalogue import fold
 from tests.page_client import Answer, page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
 
-SHEET = "activityId,recrodState,Lehrer\n25096094,1,x\n25096095,0,y\n".encode()
+SHEET = b"activityId,recrodState,Lehrer\n25096094,1,x\n25096095,0,y\n"
 WORDS = "activityId,recordState\n1,开播\n2,on\n3,开播\n4,停播\n".encode()
+
+
+def memory(home: Path) -> Path:
+    """The file in which an institution's columns are kept."""
+    (kept,) = home.rglob("columns.json")
+    return kept
 
 
 def matches(answer: Answer) -> dict[str, str]:
@@ -35,7 +41,7 @@ async def test_an_answer_is_applied_and_remembered_for_the_next_sheet(tmp_path: 
         assert any("recrodState" in banner for banner in banners(again))
         shown = await client.get(f"{path_of(again)}/columns")
         assert matches(shown)["B"] == "mapped"
-    (kept,) = tmp_path.rglob("columns.json")
+    kept = memory(tmp_path)
     assert kept.stat().st_mode & 0o077 == 0
     assert json.loads(kept.read_text())["mapping"] == {fold("recrodState"): "recordState"}
 
@@ -53,7 +59,7 @@ async def test_what_was_said_can_be_taken_back(tmp_path: Path) -> None:
 
 
 async def test_a_sheet_whose_headers_were_all_said_before_is_read_at_once(tmp_path: Path) -> None:
-    content = "Semester 1\nRaum,Aufnahme\n25096094,1\n".encode()
+    content = b"Semester 1\nRaum,Aufnahme\n25096094,1\n"
     async with page(tmp_path) as client:
         answer = await upload(client, "plan.csv", content)
         told = {**fields(answer, "/reading"), "header_row": "2", "then": "next"}
@@ -102,6 +108,5 @@ async def test_a_damaged_memory_is_no_obstacle(tmp_path: Path) -> None:
     async with page(tmp_path) as client:
         answer = await upload(client, "term.csv", SHEET)
         await client.post(f"{path_of(answer)}/columns", fields(answer, "/columns"))
-        (kept,) = tmp_path.rglob("columns.json")
-        kept.write_text('{"mapping": []')
+        memory(tmp_path).write_text('{"mapping": []')
         assert (await upload(client, "term.csv", SHEET)).screen == "columns"
