@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,25 +84,34 @@ async def until(true: Callable[[], object], within_s: float = 30.0) -> None:
         await asyncio.sleep(0.01)
 
 
+def environ_of(home: Path, root_url: str) -> dict[str, str]:
+    """What a program is started with that sends to a sandbox."""
+    return {
+        "BULKCAST_HOME": str(home),
+        "BULKCAST_STATE": str(home / "state"),
+        "BULKCAST_ROOT_URL": root_url,
+        "BULKCAST_SID": SANDBOX_SID,
+        "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
+    }
+
+
 @asynccontextmanager
-async def run_page(
-    home: Path, world: World | None = None, environ: Mapping[str, str] | None = None
-) -> AsyncIterator[Page]:
+async def client_of(state: PageState) -> AsyncIterator[PageClient]:
+    """A browser that has opened a link of a page."""
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address, too
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        client = PageClient(session, link(state.address, state.sessions.new_link()))
+        await client.sign_in()
+        yield client
+
+
+@asynccontextmanager
+async def run_page(home: Path, world: World | None = None) -> AsyncIterator[Page]:
     """The page with the credentials of a sandbox of the test's own."""
     sandbox = Sandbox(world or World(first_whole=False, limit=None), secret=SANDBOX_SECRET)
     async with sandbox.serving() as url:
-        own = {
-            "BULKCAST_HOME": str(home),
-            "BULKCAST_STATE": str(home / "state"),
-            "BULKCAST_ROOT_URL": url,
-            "BULKCAST_SID": SANDBOX_SID,
-            "BULKCAST_SECRET": SANDBOX_SECRET.reveal(),
-        }
-        options = ServeOptions({**own, **(environ or {})}, port=0)
-        jar = aiohttp.CookieJar(unsafe=True)
-        async with opened(options) as state, aiohttp.ClientSession(cookie_jar=jar) as session:
-            client = PageClient(session, link(state.address, state.sessions.new_link()))
-            await client.sign_in()
+        options = ServeOptions(environ_of(home, url), port=0)
+        async with opened(options) as state, client_of(state) as client:
             yield Page(client, state, sandbox)
 
 
