@@ -312,7 +312,7 @@ async def test_events_are_whole_rise_and_end_with_the_run(tmp_path: Path) -> Non
     assert last["address"] == f"/runs/{run}/results"
     assert last["counts_said"] == "89 applied, 1 rejected"
     middle = seen[len(seen) // 2][1]
-    assert "a minute" in middle["pace"]
+    assert "a minute" in middle["speed"]
 
 
 async def test_a_dropped_stream_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -97,9 +97,8 @@ async def test_the_screen_has_numbers_one_next_step_and_the_files_own_name(tmp_p
     assert answer.tree.xpath("//*[@aria-current='step']/text()") == ["Apply"]
     (progress,) = answer.tree.xpath("//progress")
     assert 5 <= int(progress.get("value")) < 100
-    assert "a minute" in answer.words or "–" in answer.words
     assert "The classroom does not belong to this institution" in answer.words
-    assert f"activityId {FIRST_ID + 3}" in answer.words
+    assert str(FIRST_ID + 3) in answer.words
 
 
 async def test_at_most_twenty_failures_are_listed_the_newest_first(tmp_path: Path) -> None:
@@ -216,12 +215,12 @@ async def test_the_results_begin_with_what_happened_and_what_to_do(tmp_path: Pat
 
     assert answer.screen == "results"
     assert answer.url.endswith(f"/runs/{run}/results")
-    assert answer.tree.xpath("string(//h1)") == "5 of 8 rows are done, 3 need mending"
+    assert answer.tree.xpath("string(//h1)") == "5 of 8 rows are done, 3 need fixing"
     assert "what is done stays done" in answer.words.lower()
     assert NAME in answer.words
     assert figures(answer) == {"All rows": 8, "applied": 5, "invalid": 1, "rejected": 2}
     assert rows(answer) == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert next_steps(answer) == ["Mend and send 3 rows again"]
+    assert next_steps(answer) == ["Fix and resubmit 3 rows"]
     assert next_action(answer) == f"/runs/{run}/resubmit"
     assert "`bulkcast" not in answer.words  # nobody needs a terminal
 
@@ -405,10 +404,10 @@ async def test_cells_names_and_answers_are_only_ever_text(tmp_path: Path) -> Non
     async with run_page(tmp_path / "home") as page:
         sheet = write_rows(tmp_path / "sheet.xlsx", HEAD, lines)
         run = await page.done(sheet, name=f"{XSS}.xlsx")
-        own = f"/runs/{run}"
+        own, odd = f"/runs/{run}", quote(XSS)
         answers = [
             await page.client.get(path)
-            for path in ("/", f"{own}/results", f"{own}/undo", f"{own}/results?problem={quote(XSS)}")
+            for path in ("/", f"{own}/results", f"{own}/undo", f"{own}/results?problem={odd}")
         ]  # fmt: skip
         file = await page.client.get(f"/runs/{run}/results.sheet")
 
