@@ -9,6 +9,8 @@ from aiohttp import web
 
 from bulkcast.notification import Recipients
 from bulkcast.web.accounts import Accounts
+from bulkcast.web.drafts import Drafts
+from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.security import Sessions
 
 
@@ -21,6 +23,8 @@ class PageState:
     environ: Mapping[str, str]
     sessions: Sessions
     accounts: Accounts
+    drafts: Drafts = field(default_factory=Drafts)
+    runs: LiveRuns = field(default_factory=LiveRuns)
     recipients: Recipients = field(default_factory=Recipients)
     """Who is told when a run ends; see `notification.notify`."""
     port: int = 0
