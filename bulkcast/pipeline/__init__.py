@@ -8,11 +8,28 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.dispatcher import Progress
-    from bulkcast.loader import ReadOptions, require_kind
-    from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.erasure import purge, purgeable
-    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, time_left
+    from bulkcast.dispatcher import (
+        Progress,
+    )
+    from bulkcast.loader import (
+        ReadOptions,
+        require_kind,
+    )
+    from bulkcast.pipeline.diagnosis import (
+        doctor,
+        doctor_without,
+    )
+    from bulkcast.pipeline.erasure import (
+        purge,
+        purgeable,
+    )
+    from bulkcast.pipeline.gauge import (
+        Figures,
+        Gauge,
+        delay,
+        lateness,
+        time_left,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -27,7 +44,9 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.parts import (
+        Parts,
+    )
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -35,7 +54,13 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
+    from bulkcast.pipeline.preparation import (
+        lean,
+        recall,
+        replan,
+        validate,
+        zone,
+    )
     from bulkcast.pipeline.reports import (
         NextStep,
         account,
@@ -47,9 +72,20 @@ if TYPE_CHECKING:
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import is_rehearsed
-    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.resubmission import (
+        is_rehearsed,
+    )
+    from bulkcast.pipeline.reversal import (
+        Undone,
+        Unrecoverable,
+        UnrecoverableGroup,
+        undo,
+    )
+    from bulkcast.pipeline.run import (
+        apply,
+        left_to_send,
+        resume,
+    )
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -77,8 +113,12 @@ if TYPE_CHECKING:
         summary_file,
         undo_file,
     )
+    from bulkcast.pipeline.sample_sheet import (
+        sample_term,
+    )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
+        IGNORE,
         MASK,
         ColumnUse,
         Match,
@@ -90,7 +130,10 @@ if TYPE_CHECKING:
         edits_for,
         odd_words,
     )
-    from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
+    from bulkcast.pipeline.sheet_comparison import (
+        Comparison,
+        compare_problems,
+    )
     from bulkcast.pipeline.sheet_editing import (
         EditedCopy,
         Edits,
@@ -100,7 +143,9 @@ if TYPE_CHECKING:
         with_edits,
         written,
     )
-    from bulkcast.pipeline.sheet_marking import mark_up
+    from bulkcast.pipeline.sheet_marking import (
+        mark_up,
+    )
     from bulkcast.pipeline.sheet_preview import (
         DELIMITERS,
         ENCODINGS,
@@ -119,6 +164,7 @@ __all__ = [
     "CERTAIN",
     "DELIMITERS",
     "ENCODINGS",
+    "IGNORE",
     "MASK",
     "REASON_WORDS",
     "RESUBMITTED",
@@ -209,6 +255,7 @@ __all__ = [
     "run_state",
     "runs",
     "runs_called",
+    "sample_term",
     "some_runs",
     "summary_file",
     "time_left",
@@ -223,13 +270,15 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
+    "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
@@ -241,39 +290,33 @@ _HOMES: Final = {
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
         "prepare_planned", "prepare_run",
-    ),
-    "bulkcast.pipeline.run_overview": (
-        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
         "undo_file",
     ),
-    "bulkcast.pipeline.status_words": (
-        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
-    ),
+    "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
-        "CERTAIN", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
         "cell_text", "columns_of", "edits_for", "odd_words",
     ),
-    "bulkcast.pipeline.sheet_comparison": (
-        "Comparison", "compare_problems",
-    ),
+    "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits",
-        "written",
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
     ),
-    "bulkcast.pipeline.sheet_marking": (
-        "mark_up",
-    ),
+    "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.loader": ("ReadOptions", "require_kind"),
+    "bulkcast.pipeline.status_words": (
+        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
+    ),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above
