@@ -80,8 +80,10 @@ if TYPE_CHECKING:
         undo_file,
         undo_outlook,
     )
+    from bulkcast.pipeline.sample_sheet import sample_term
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
+        IGNORE,
         MASK,
         ColumnUse,
         Match,
@@ -104,24 +106,20 @@ if TYPE_CHECKING:
         written,
     )
     from bulkcast.pipeline.sheet_marking import mark_up
-    from bulkcast.pipeline.sheet_preview import (
-        DELIMITERS,
-        ENCODINGS,
-        Preview,
-        is_certain,
-        preview,
-    )
+    from bulkcast.pipeline.sheet_preview import DELIMITERS, ENCODINGS, Preview, is_certain, preview
     from bulkcast.pipeline.status_words import (
         REASON_WORDS,
         STATE_WORDS,
         STATUS_MEANINGS,
         STATUS_WORDS,
     )
+    from bulkcast.planner.summary import PlanSummary, SettingSummary
 
 __all__ = [
     "CERTAIN",
     "DELIMITERS",
     "ENCODINGS",
+    "IGNORE",
     "MASK",
     "REASON_WORDS",
     "RESUBMITTED",
@@ -146,6 +144,7 @@ __all__ = [
     "OddWord",
     "Parts",
     "PlanOptions",
+    "PlanSummary",
     "Prepared",
     "PreparedRun",
     "Preview",
@@ -158,6 +157,7 @@ __all__ = [
     "RunState",
     "Selection",
     "SendOptions",
+    "SettingSummary",
     "SheetOptions",
     "SheetReport",
     "SomeRuns",
@@ -213,6 +213,7 @@ __all__ = [
     "run_state",
     "runs",
     "runs_called",
+    "sample_term",
     "slowness",
     "some_runs",
     "summary_file",
@@ -231,13 +232,15 @@ __all__ = [
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
     "bulkcast.ledger": ("RunRecord",),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
+    "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
@@ -249,39 +252,34 @@ _HOMES: Final = {
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
         "prepare_planned", "prepare_run",
-    ),
-    "bulkcast.pipeline.run_overview": (
-        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
         "template_file", "undo_file", "undo_outlook",
     ),
-    "bulkcast.pipeline.status_words": (
-        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
-    ),
+    "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
-        "CERTAIN", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
         "cell_text", "columns_of", "edits_for", "odd_words",
     ),
-    "bulkcast.pipeline.sheet_comparison": (
-        "Comparison", "compare_problems",
-    ),
+    "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits",
-        "written",
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
     ),
-    "bulkcast.pipeline.sheet_marking": (
-        "mark_up",
-    ),
+    "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.loader": ("ReadOptions", "require_kind"),
+    "bulkcast.pipeline.status_words": (
+        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
+    ),
+    "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

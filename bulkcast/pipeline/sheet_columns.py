@@ -13,8 +13,10 @@ from bulkcast.model import Cell, FlaggedCell, Sheet, column_letters
 from bulkcast.pipeline.options import Prepared
 from bulkcast.pipeline.sheet_editing import Edits
 from bulkcast.reporter.csv_writer import shown
-from bulkcast.validator.columns import resolve
+from bulkcast.validator import columns
 
+IGNORE: Final = columns.IGNORE
+"""What a header is mapped to whose column is not to be read."""
 MASK: Final = "•••"
 _SAMPLES: Final = 3
 _LONGEST: Final = 80
@@ -60,7 +62,7 @@ def columns_of(
     sheet: Sheet, mapping: Mapping[str, str], endpoint: Endpoint = WEBCAST
 ) -> tuple[ColumnUse, ...]:
     """Every column with a header, but those of results; `mapping` is header → setting."""
-    found = resolve(sheet.headers, sheet.layout.header_row, endpoint, mapping)
+    found = columns.resolve(sheet.headers, sheet.layout.header_row, endpoint, mapping)
     doubts = {issue.cell: issue for issue in found.issues if issue.cell}
     mapped = frozenset(fold(header) for header in mapping)
 
@@ -70,7 +72,7 @@ def columns_of(
         issue = doubts.get(f"{letters}{sheet.layout.header_row}")
         code = issue.code if issue else ""
         match = _MATCHES.get(code, Match.IGNORED if held is None else Match.EXACT)
-        if match is Match.EXACT and fold(header) in mapped:
+        if match in {Match.EXACT, Match.IGNORED} and fold(header) in mapped:
             match = Match.MAPPED
         candidates = endpoint.candidates(header)
         if code == "header.near_miss" and issue:
@@ -106,7 +108,8 @@ def _samples(
     cells = (row.cells[index] for row in sheet.rows if index < len(row.cells))
     texts = (said for cell in cells if (said := cell_text(cell).strip()))
     different = list(islice(dict.fromkeys(islice(texts, 1000)), _SAMPLES))
-    near = {held.key} if held else set(candidates)
+    named = held or endpoint.column_for(sheet.headers[index])
+    near = {*candidates, *([named.key] if named else [])}
     if any(endpoint.by_key[key].secret for key in near if key in endpoint.by_key):
         return (MASK,) * len(different)
     return tuple(s if len(s) <= _LONGEST else f"{s[:_LONGEST]}…" for s in different)
@@ -136,14 +139,14 @@ class OddWord:
 
 def odd_words(prepared: Prepared, endpoint: Endpoint = WEBCAST) -> tuple[OddWord, ...]:
     """The words that no column of choices knows, the most frequent of a column first."""
-    columns = {
+    chosen = {
         index: key
         for key, index in prepared.checked.columns.items()
         if isinstance(endpoint.by_key[key].kind, ChoiceKind)
     }
     found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
     cells = {row.number: row.cells for row in prepared.sheet.rows}
-    places = {column_letters(index): index for index in columns}
+    places = {column_letters(index): index for index in chosen}
     for row in prepared.checked.rows:
         for issue in row.issues:
             if issue.code != "cell.not_a_choice" or not issue.cell:
@@ -152,7 +155,7 @@ def odd_words(prepared: Prepared, endpoint: Endpoint = WEBCAST) -> tuple[OddWord
             if index is not None:
                 found[index, cell_text(cells[row.row][index])].append(row.row)
     ordered = sorted(found.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
-    return tuple(OddWord(i, columns[i], word, tuple(rows)) for (i, word), rows in ordered)
+    return tuple(OddWord(i, chosen[i], word, tuple(rows)) for (i, word), rows in ordered)
 
 
 Meanings = Mapping[str, Mapping[str, str]]
@@ -171,13 +174,13 @@ def edits_for(words: Iterable[OddWord], meanings: Meanings) -> Edits:
 
 
 def applicable(
-    mapping: Mapping[str, str], sheet: Sheet, endpoint: Endpoint = WEBCAST
+    mapping: Mapping[str, str], headers: Iterable[str], endpoint: Endpoint = WEBCAST
 ) -> dict[str, str]:
-    """Of an earlier mapping, what says of this sheet's headers more than they say themselves."""
-    known = {fold(header): key for header, key in mapping.items()}
+    """Of an earlier mapping, folded header → setting, what says more than these headers do."""
     return {
-        header: known[fold(header)]
-        for header in sheet.headers
-        if fold(header) in known and not is_result_column(header)
+        header: mapping[fold(header)]
+        for header in headers
+        if fold(header) in mapping
+        and not is_result_column(header)
         and endpoint.column_for(header) is None
-    }  # fmt: skip
+    }

@@ -118,8 +118,8 @@ def _record(
 # ------------------------------------------------------------------ workbooks
 
 _CHAIN: Final = "xl/calcChain.xml"
-"""The order in which formulas are computed.  Programs make a new one where there is none, but a file
-whose order names a cell without a formula they call damaged."""
+"""The order in which formulas are computed.  Programs make a new one where there is none; one that
+names a cell without a formula they call damage."""
 _OF_CHAIN: Final = re.compile(rb"<(?:Override|Relationship)\s[^<>]*calcChain[^<>]*/>")
 _NAMING_CHAIN: Final = frozenset({"[Content_Types].xml", "xl/_rels/workbook.xml.rels"})
 _LEVEL: Final = 2

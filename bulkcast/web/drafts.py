@@ -115,6 +115,8 @@ class Drafts:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.receiving = asyncio.Lock()
+        """Held while a file arrives: one at a time."""
         self._read: OrderedDict[str, asyncio.Task[Prepared]] = OrderedDict()
 
     # -------------------------------------------------------------- files
