@@ -11,8 +11,6 @@ from aiohttp import web
 from bulkcast.notification import Recipients, notify
 from bulkcast.pipeline import RunReport
 from bulkcast.web.accounts import Accounts
-from bulkcast.web.drafts import Drafts
-from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.result_tables import ResultTables
 from bulkcast.web.security import Sessions
 
@@ -31,8 +29,6 @@ class PageState:
     tables: ResultTables = field(default_factory=ResultTables)
     recipients: Recipients = field(default_factory=Recipients)
     """Who is told when a run ends; see `notification.notify`."""
-    drafts: Drafts = field(default_factory=Drafts)
-    runs: LiveRuns = field(default_factory=LiveRuns)
     port: int = 0
     """0 until the page listens."""
 

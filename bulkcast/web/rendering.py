@@ -6,7 +6,7 @@ from typing import Any, Final
 import jinja2
 from aiohttp import web
 
-from bulkcast.i18n import Translator
+from bulkcast.i18n import Translator, short_header
 from bulkcast.languages import LANGS, Lang, translator
 from bulkcast.version import VERSION
 from bulkcast.web.page_state import STATE
@@ -91,4 +91,8 @@ def _words(request: web.Request, headers: Mapping[str, str] | None) -> dict[str,
     }
 
 
-_TEMPLATES.filters["n"] = number
+_TEMPLATES.filters |= {
+    "n": number,
+    "first_line": short_header,
+    "merged": lambda first, second: {**first, **second},
+}
