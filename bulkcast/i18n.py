@@ -1,5 +1,6 @@
 """Sentences as templates with arguments, and a `Translator` that formats them in one language."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,27 @@ class Translator:
         ('1 row', '1,200 rows')
         """
         return self._fill(self.look_up_many(one, many, n), {"n": f"{n:,}", **words})
+
+    def duration(self, seconds: float) -> str:
+        """A duration in words.
+
+        >>> ENGLISH.duration(0.2), ENGLISH.duration(96), ENGLISH.duration(5400)
+        ('less than a second', '1 min 36 s', '1 h 30 min')
+        """
+        if not math.isfinite(seconds):
+            return self.tell("a while")
+        if seconds < 1:
+            return self.tell("less than a second")
+        whole = round(seconds)
+        if whole < 60:
+            return self.tell("{n} s", n=whole)
+        if whole < 3600:
+            high, low = divmod(whole, 60)
+            if low:
+                return self.tell("{n} min {low} s", n=high, low=low)
+            return self.tell("{n} min", n=high)
+        high, low = divmod(round(seconds / 60), 60)
+        return self.tell("{n} h {low} min", n=high, low=low) if low else self.tell("{n} h", n=high)
 
     def say(self, text: Text) -> str:
         """Format a `Text`."""

@@ -35,7 +35,7 @@ from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, RowStatus, Severity
 from bulkcast.notification import Recipients, notify
-from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, Watch
+from bulkcast.pipeline import Control, NextStep, Prepared, PreparedRun, RunReport, Watch
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -86,7 +86,6 @@ def _wait_for_a_line() -> None:
 
 
 _WELL: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-_RESUMED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
 
 def show_ended(told: Output, report: RunReport) -> None:
@@ -140,8 +139,6 @@ def next_step(report: RunReport) -> Text:
     of_run = tuple(context.typed(*context.OF_RUN))
     if not report.rows:
         return Text(tr(validate.NO_ROWS))
-    unfinished = any(report.counts[status] for status in _RESUMED)
-    to_fix = any(report.counts[status] for status in pipeline.RESUBMITTED - _RESUMED)
     again = command(
         "bulkcast",
         "resubmit",
@@ -150,15 +147,17 @@ def next_step(report: RunReport) -> Text:
         *of_run,
     )
     go_on = command("bulkcast", "resume", report.run, *of_run)
-    if report.stop and report.stop.code != "run.ledger_gone" and unfinished:
-        return whole(tr("Next, to go on where it stopped: "), go_on)
-    if to_fix:
-        return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
-    if unfinished and sum(report.counts[s] for s in _RESUMED) == _left_out(report):
-        return whole(tr("Next, to send the rest: "), again)
-    if unfinished:
-        return whole(tr("Next, to send those rows again: "), again)
-    return Text(tr("Nothing is left to do."))
+    match pipeline.next_step(report.counts, report.stop, left_out=_left_out(report)):
+        case NextStep.RESUME:
+            return whole(tr("Next, to go on where it stopped: "), go_on)
+        case NextStep.MEND:
+            return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
+        case NextStep.SEND_REST:
+            return whole(tr("Next, to send the rest: "), again)
+        case NextStep.SEND_AGAIN:
+            return whole(tr("Next, to send those rows again: "), again)
+        case NextStep.NOTHING:
+            return Text(tr("Nothing is left to do."))
 
 
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]

@@ -189,7 +189,7 @@ def _record(record: "RunRecord") -> Document:
         "run": header.run,
         "created_at": header.created_at,
         "finished_at": record.finished_at,
-        "input": header.sheet,
+        "input": header.name or header.sheet,
         "institution": {"root_url": header.institution.root_url, "sid": header.institution.sid},
         "rows": header.n_rows,
         "counts": _counts(record.counts),
@@ -247,11 +247,7 @@ def page(path: Path) -> Document:
 
 def state(record: "RunRecord") -> str:
     """One word for the state of a run."""
-    if record.purged_at is not None:
-        return "purged"
-    if record.finished_at is None:
-        return "running" if record.under_way else "crashed"
-    return "stopped" if record.stop else "finished"
+    return record.state
 
 
 def crosstab(table: "Crosstab") -> Document:

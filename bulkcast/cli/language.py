@@ -1,7 +1,6 @@
 """The language of the command line: every message goes through `tr` or `trn`."""
 
 import gettext
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,21 +37,10 @@ def said(text: Text) -> str:
 def spell(seconds: float) -> str:
     """A duration in words.
 
-    >>> spell(0.2), spell(32), spell(96), spell(5400), spell(math.inf)
+    >>> spell(0.2), spell(32), spell(96), spell(5400), spell(float("inf"))
     ('less than a second', '32 s', '1 min 36 s', '1 h 30 min', 'a while')
     """
-    if not math.isfinite(seconds):
-        return tr("a while")
-    if seconds < 1:
-        return tr("less than a second")
-    whole = round(seconds)
-    if whole < 60:
-        return tr("{n} s", n=whole)
-    if whole < 3600:
-        high, low = divmod(whole, 60)
-        return tr("{n} min {low} s", n=high, low=low) if low else tr("{n} min", n=high)
-    high, low = divmod(round(seconds / 60), 60)
-    return tr("{n} h {low} min", n=high, low=low) if low else tr("{n} h", n=high)
+    return _spoken.get().duration(seconds)
 
 
 def calling(headers: Mapping[str, str]) -> None:

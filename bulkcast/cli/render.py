@@ -22,6 +22,7 @@ from bulkcast.i18n import marked, short_header
 from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
+from bulkcast.pipeline.status_words import STATUS_MEANINGS
 from bulkcast.planner.summary import Content, SummaryValue
 from bulkcast.reporter.run_summary import ranges
 
@@ -220,23 +221,22 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     return Group(table)
 
 
-_SAID: Final[Mapping[RowStatus, tuple[str, str, str]]] = {
-    RowStatus.APPLIED: ("good", "green", marked("ClassIn acknowledged them")),
-    RowStatus.UNCHANGED: ("good", "green", marked("skipped: they would have changed nothing")),
-    RowStatus.INVALID: ("bad", "red", marked("the sheet is wrong there; never sent")),
-    RowStatus.TOO_LATE: ("bad", "red", marked("their settings are locked")),
-    RowStatus.REJECTED: ("bad", "red", marked("ClassIn refused them")),
-    RowStatus.UNCONFIRMED: (
-        "unknown", "yellow", marked("sent without an answer to trust; safe to send again"),
-    ),
-    RowStatus.NOT_SENT: ("left", "yellow", marked("the reason stands beside each")),
-    RowStatus.SUPERSEDED: ("left", "", marked("a newer run has set them since")),
-}  # fmt: skip
+_LOOKS: Final[Mapping[RowStatus, tuple[str, str]]] = {
+    RowStatus.APPLIED: ("good", "green"),
+    RowStatus.UNCHANGED: ("good", "green"),
+    RowStatus.INVALID: ("bad", "red"),
+    RowStatus.TOO_LATE: ("bad", "red"),
+    RowStatus.REJECTED: ("bad", "red"),
+    RowStatus.UNCONFIRMED: ("unknown", "yellow"),
+    RowStatus.NOT_SENT: ("left", "yellow"),
+    RowStatus.SUPERSEDED: ("left", ""),
+}
+"""The symbol and the colour of a status."""
 
 
 def style_of(status: RowStatus) -> str:
     """The colour that goes with a status."""
-    return _SAID[status][1]
+    return _LOOKS[status][1]
 
 
 def before(rows: Iterable[ResultRow], run: str) -> Mapping[RowStatus, int]:
@@ -255,11 +255,11 @@ def outcome(
     table.add_column(justify="right")
     for _ in range(3):
         table.add_column()
-    for status, (mark, style, meaning) in _SAID.items():
+    for status, (mark, style) in _LOOKS.items():
         n = counts[status]
         if n:
             symbol = Text(getattr(symbols, mark), style)
-            said = tr(meaning) + _when(n, earlier.get(status, 0))
+            said = tr(STATUS_MEANINGS[status]) + _when(n, earlier.get(status, 0))
             word = Text(status_written(status), style)
             table.add_row(f"{n:,}", symbol, word, Text(said, "dim", overflow="fold"))
     return table

@@ -167,7 +167,7 @@ def _line(record: RunRecord, *, named: bool, whose: bool) -> tuple[Text, ...]:
     return (
         Text(header.run),
         Text(f"{begun} {header.tz}" if named else begun),
-        Text(shown(header.sheet.replace("\\", "/").rpartition("/")[2])),
+        Text(shown(header.title)),
         *school,
         _brief(record.counts),
         Text(_state(record)),
@@ -425,7 +425,7 @@ def _is_wanted(record: RunRecord, options: RunsOptions) -> bool:
     name = (options.name or "").casefold()
     return (
         options.state in {None, json_output.state(record)}
-        and name in Path(header.sheet.replace("\\", "/")).name.casefold()
+        and name in header.title.casefold()
         and (since is None or since <= day)
         and (until is None or day <= until)
     )

@@ -8,41 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bulkcast.cli.language import current_translator, tr
-from bulkcast.i18n import marked
 from bulkcast.languages import LANGS, translator
 from bulkcast.model import RowStatus
+from bulkcast.pipeline.status_words import REASON_WORDS, STATE_WORDS, STATUS_WORDS
 
-_STATUSES: Final[Mapping[str, str]] = {
-    RowStatus.APPLIED: marked("applied"),
-    RowStatus.UNCHANGED: marked("unchanged"),
-    RowStatus.INVALID: marked("invalid"),
-    RowStatus.TOO_LATE: marked("too late"),
-    RowStatus.REJECTED: marked("rejected"),
-    RowStatus.UNCONFIRMED: marked("unconfirmed"),
-    RowStatus.NOT_SENT: marked("not sent"),
-    RowStatus.SUPERSEDED: marked("superseded"),
-}
-_STATES: Final[Mapping[str, str]] = {
-    "finished": marked("finished"),
-    "stopped": marked("stopped"),
-    "running": marked("running"),
-    "crashed": marked("cut off"),
-    "purged": marked("purged"),
-}
-STATES: Final = tuple(_STATES)
+STATES: Final = tuple(STATE_WORDS)
 """The states of a run, in the words of `runs --json`."""
-
-_REASONS: Final[Mapping[str, str]] = {
-    "outage": marked("outage"),
-    "throttled": marked("throttled"),
-    "maintenance": marked("maintenance"),
-    "credentials": marked("credentials"),
-    "clock": marked("clock"),
-    "refused": marked("refused"),
-    "guard": marked("guard"),
-    "ledger": marked("ledger"),
-    "interrupted": marked("interrupted"),
-}
 
 
 def status_said(status: RowStatus) -> str:
@@ -51,7 +22,7 @@ def status_said(status: RowStatus) -> str:
     >>> status_said(RowStatus.TOO_LATE)
     'too late'
     """
-    return tr(_STATUSES[status])
+    return tr(STATUS_WORDS[status])
 
 
 def status_written(status: RowStatus) -> str:
@@ -66,22 +37,22 @@ def status_written(status: RowStatus) -> str:
 
 def state_said(state: str) -> str:
     """The state of a run in the current language."""
-    return tr(_STATES[state])
+    return tr(STATE_WORDS[state])
 
 
 def reason_said(reason: str) -> str:
     """Why a run stopped, in one word of the current language."""
-    return tr(_REASONS.get(reason, reason))
+    return tr(REASON_WORDS.get(reason, reason))
 
 
 def statuses() -> tuple[str, ...]:
     """Every status as it can be typed, in the current language."""
-    return _offered(RowStatus, _STATUSES)
+    return _offered(RowStatus, STATUS_WORDS)
 
 
 def states() -> tuple[str, ...]:
     """Every state of a run as it can be typed, in the current language."""
-    return _offered(STATES, _STATES)
+    return _offered(STATES, STATE_WORDS)
 
 
 def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
@@ -94,13 +65,13 @@ def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
 
 def status_of(word: str) -> RowStatus | None:
     """The status that a written or displayed word means, in any language; None if unknown."""
-    found = _meant(word, _STATUSES)
+    found = _meant(word, STATUS_WORDS)
     return None if found is None else RowStatus(found)
 
 
 def state_of(word: str) -> str | None:
     """The state of a run that a word means, in any language; None if unknown."""
-    return _meant(word, _STATES)
+    return _meant(word, STATE_WORDS)
 
 
 def _meant(word: str, words: Mapping[str, str]) -> str | None:

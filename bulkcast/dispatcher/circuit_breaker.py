@@ -134,6 +134,11 @@ class CircuitBreaker:
         self._probes += 1
         self.probe_at = now + gap * (0.5 + 0.5 * chance)
 
+    def excuse(self, since: float, until: float) -> None:
+        """Do not count the time between as part of an outage: nobody could have answered."""
+        if self.opened_at < until:
+            self.opened_at += until - max(since, self.opened_at)
+
     def open_for(self, now: float) -> float:
         """Seconds since ClassIn stopped answering; 0 when it answers."""
         return max(0.0, now - self.opened_at)

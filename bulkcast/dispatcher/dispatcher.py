@@ -45,7 +45,7 @@ def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
 
 
 class Admission:
-    """Makes each request wait for the circuit breaker, then for a slot of the pacer."""
+    """Makes each request wait for the user, the circuit breaker, then a slot of the pacer."""
 
     def __init__(self, server_state: ServerState, shutdown: Shutdown, max_outage_s: float) -> None:
         self._server_state = server_state
@@ -54,6 +54,35 @@ class Admission:
         self._probe_under_way = False
         self._waiting: dict[RequestKey, RequestState] = {}
         self._next_probe: RequestState | None = None
+        self._paused_at: float | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user has paused the run."""
+        return self._paused_at is not None
+
+    def pause(self) -> None:
+        """Let no request through until `go_on`."""
+        self._paused_at = now() if self._paused_at is None else self._paused_at
+
+    def go_on(self) -> None:
+        """Let requests through again; a pause is neither outage nor throttling."""
+        if self._paused_at is not None:
+            self._server_state.excuse(self._paused_at, now())
+            self._paused_at = None
+            self._shutdown.notify()
+
+    async def wait_while_paused(self) -> None:
+        """Wait for the end of a pause.
+
+        Raises:
+            RunStopped: the run is ending.
+
+        """
+        while self.is_paused and not self._shutdown.stopped:
+            await self._shutdown.wait_for_change(until=None)
+        if self._shutdown.stopped:
+            raise RunStopped
 
     async def acquire_probe(self, state: RequestState) -> bool:
         """Wait until the circuit breaker allows a request; return whether it is a probe.
@@ -75,7 +104,9 @@ class Admission:
     async def _wait_for_breaker(self, state: RequestState) -> bool:
         breaker = self._server_state.breaker
         while not self._shutdown.stopped:
-            if breaker.state is BreakerState.CLOSED:
+            if self.is_paused:
+                await self.wait_while_paused()
+            elif breaker.state is BreakerState.CLOSED:
                 return False
             if breaker.open_for(now()) > self._max_outage_s:
                 self._shutdown.request(self._outage_stop())
@@ -114,7 +145,7 @@ class Admission:
         self._shutdown.notify()
 
     async def acquire_slot(self, state: RequestState) -> Outcome | None:
-        """Wait for a slot of the pacer; take another one if ClassIn asked for a pause meanwhile.
+        """Wait for a slot of the pacer; take another if ClassIn or the user paused meanwhile.
 
         Returns the outcome of a request that need not be sent, and None otherwise: a row that
         would be too late by then leaves the slot to the next one.
@@ -134,7 +165,9 @@ class Admission:
                 await self._shutdown.sleep(slot - moment)
             if self._shutdown.stopped:
                 raise RunStopped
-            if pacer.stands(slot):
+            if self.is_paused:
+                await self.wait_while_paused()
+            elif pacer.stands(slot):
                 return self._server_state.outcome_without_sending(state, 0.0)
 
 
@@ -190,6 +223,7 @@ class Dispatcher:
         self._queue: deque[Request] = deque()
         self._dependents: dict[RequestKey, Request] = {}
         self._repeating: set[RequestKey] = set()
+        self._under_way = 0
         self._listener = Listener()
 
     # -------------------------------------------------------------- public
@@ -228,6 +262,14 @@ class Dispatcher:
         """Send nothing more; requests under way may finish.  The first reason stays."""
         self._shutdown.request(why)
 
+    def pause(self) -> None:
+        """Send nothing more until `go_on`; requests under way may finish."""
+        self._admission.pause()
+
+    def go_on(self) -> None:
+        """Send again after a pause."""
+        self._admission.go_on()
+
     @property
     def stopped(self) -> Stop | None:
         """Why the run ends early; None if it does not."""
@@ -260,6 +302,8 @@ class Dispatcher:
             slowed=self._pacer.is_slowed(moment),
             held_back=len(self._pending_writes.held),
             held_back_s=max(self._pending_writes.held.values(), default=moment) - moment,
+            paused=self._admission.is_paused,
+            under_way=self._under_way,
         )
 
     @property
@@ -289,6 +333,7 @@ class Dispatcher:
             return
         for gap_s in _ASKED_AGAIN_S:
             await self._shutdown.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
+            await self._admission.wait_while_paused()
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
             verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)
             stop = self._server_state.learn_time(verdict, reply, now())
@@ -393,7 +438,11 @@ class Dispatcher:
         send = self._send
         if self._send_by_characters and state.counting == "characters":
             send = self._send_by_characters
-        return await send(state.request.body, state.signed)
+        self._under_way += 1
+        try:
+            return await send(state.request.body, state.signed)
+        finally:
+            self._under_way -= 1
 
     def _choose_counting(self, state: RequestState) -> None:
         """Choose what the signature counts: as ClassIn last did, or once the other, if refused."""

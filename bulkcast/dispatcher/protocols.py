@@ -53,3 +53,7 @@ class Progress:
     """Seconds until the last of them may be sent."""
     late: int = 0
     """Rows not yet sent that will have locked by the time the present pace reaches them."""
+    paused: bool = False
+    """Whether the user has paused the run."""
+    under_way: int = 0
+    """Requests sent and not answered yet."""

@@ -90,6 +90,12 @@ class ServerState:
         state.request = deadlines.only_free(request, self._endpoint)
         return None
 
+    def excuse(self, since: float, until: float) -> None:
+        """Count the time between, a pause of the user, as neither outage nor throttling."""
+        self.breaker.excuse(since, until)
+        if self._throttled_since < until:
+            self._throttled_since += until - max(since, self._throttled_since)
+
     # -------------------------------------------------------------- after an attempt
 
     def learn(

@@ -170,7 +170,7 @@ class RunHeader:
     institution: Institution
     created_at: float
     sheet: str
-    """The path of the user's file as given."""
+    """The path of the file as given."""
     snapshot: str
     """The name, under the run's folder, of the copy of that file as it was read."""
     sha256: str
@@ -185,6 +185,13 @@ class RunHeader:
     """Header → setting, as the user mapped them."""
     parent: str = ""
     """The run that this one resumes or resubmits; empty for a first run."""
+    name: str = ""
+    """What the user calls the sheet, if its file has another name."""
+
+    @property
+    def title(self) -> str:
+        """What the user calls the sheet."""
+        return self.name or self.sheet.replace("\\", "/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,15 @@ class RunRecord:
     """Whether a program is working on it now."""
     purged_at: float | None = None
     """When its row contents were erased; only how the rows ended is left."""
+
+    @property
+    def state(self) -> str:
+        """One word: purged, running, crashed, stopped or finished."""
+        if self.purged_at is not None:
+            return "purged"
+        if self.finished_at is None:
+            return "running" if self.under_way else "crashed"
+        return "stopped" if self.stop else "finished"
 
 
 @dataclass(frozen=True, slots=True)

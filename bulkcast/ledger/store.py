@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.ledger import database, history, retention, run_records
+from bulkcast.ledger import database, history, retention, run_progress, run_records
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
 from bulkcast.ledger.database import (
     FILE_NAME,
@@ -247,6 +247,39 @@ class Ledger:
         with self._snapshot() as connection:
             names = run_records.names(connection)
             return [run_records.record(connection, self.home, run) for run in names]
+
+    def some_runs(
+        self, institution: Institution | None, first: int, most: int
+    ) -> tuple[list[RunRecord], int]:
+        """Some runs, newest first from the one at position `first`, and how many there are.
+
+        `institution` is whose runs are meant; None for all.
+        """
+        place = (institution.root_url, institution.sid) if institution else None
+        with self._snapshot() as connection:
+            names, total = run_progress.newest(connection, place, first, most)
+            return [run_records.record(connection, self.home, run) for run in names], total
+
+    def record(self, run: str) -> RunRecord | None:
+        """The run of exactly this name; None if there is none."""
+        with self._snapshot() as connection:
+            found = connection.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
+            return run_records.record(connection, self.home, run) if found else None
+
+    def standing(self, run: str) -> run_progress.Standing:
+        """How many rows of a run ended how, so far."""
+        with self._snapshot() as connection:
+            return run_progress.standing(connection, self._id(run))
+
+    def failures(self, run: str, most: int) -> list[run_progress.FailedRequest]:
+        """The requests of a run that failed last, newest first."""
+        with self._snapshot() as connection:
+            return run_progress.failures(connection, self._id(run), most)
+
+    def targets(self, run: str) -> dict[int, Target]:
+        """Row → its classroom, for the rows of a run that had a request."""
+        with self._snapshot() as connection:
+            return run_progress.targets(connection, self._id(run))
 
     def names(self) -> list[str]:
         """The names of all runs, newest first."""

@@ -14,12 +14,23 @@ from bulkcast.catalogue import RESULT_PREFIX, Endpoint, is_result_column
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import csv_reader, table
-from bulkcast.loader.stream import ReadOptions, Stream
+from bulkcast.loader.stream import Head, ReadOptions, Stream
 from bulkcast.loader.table import Chunk
 from bulkcast.model import Grid, Layout, Sheet
 from bulkcast.planner import plan_file
 
-__all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
+__all__ = [
+    "Head",
+    "ReadOptions",
+    "Stream",
+    "chosen",
+    "first_lines",
+    "grid",
+    "previous_results",
+    "read",
+    "require_kind",
+    "stream",
+]
 
 _Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
 
@@ -104,6 +115,23 @@ def _too_large(path: Path) -> UnreadableSheet:
     return UnreadableSheet("{name} is too large for this computer's memory.", name=path.name)
 
 
+def first_lines(path: Path, *, endpoint: Endpoint, options: ReadOptions) -> Head:
+    """The first lines of the file at `path`, also where no header is among them.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet, whatever the options.
+        CannotStart: an option makes no sense by itself.
+
+    """
+    _opener(path)
+    with _name_errors(path):
+        if path.suffix.lower().lstrip(".") in _DELIMITED:
+            return csv_reader.first_lines(path, endpoint, options)
+        from bulkcast.loader import workbook
+
+        return workbook.first_lines(path, endpoint, options)
+
+
 def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
     """Read the whole sheet in the file at `path`; the file is not changed.
 
@@ -126,15 +154,38 @@ def _with_name(refusal: BulkcastError, path: Path) -> BulkcastError:
 
 
 def _opener(path: Path) -> _Opener:
-    suffix = path.suffix.lower()
+    _refuse_mark(path)
+    _require_file(path)
+    _refuse_plan(path)
+    _require_suffix(path)
+    return _OPENERS[path.suffix.lower()]
+
+
+def require_kind(name: str) -> None:
+    """Refuse a file by its name alone.
+
+    Raises:
+        UnreadableSheet: no file of that name is a sheet that can be read.
+
+    """
+    path = Path(name)
+    _refuse_mark(path)
+    if path.suffix.lower() == plan_file.SUFFIX:
+        raise _plan(path)
+    _require_suffix(path)
+
+
+def _refuse_mark(path: Path) -> None:
     if path.name.startswith("~$"):
         raise UnreadableSheet(
             "{name} is the mark Excel leaves beside an open workbook; give {book} itself.",
             name=path.name,
             book=path.name.removeprefix("~$"),
         )
-    _require_file(path)
-    _refuse_plan(path)
+
+
+def _require_suffix(path: Path) -> None:
+    suffix = path.suffix.lower()
     if suffix in _UNSUPPORTED_KINDS:
         raise UnreadableSheet(
             "{name} is {what}; save it as .xlsx and give that file.",
@@ -146,16 +197,19 @@ def _opener(path: Path) -> _Opener:
         raise UnreadableSheet(
             "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
         )
-    return _OPENERS[suffix]
 
 
 def _refuse_plan(path: Path) -> None:
     with _name_errors(path), path.open("rb") as file:
         is_plan = plan_file.is_one(file.read(4096))
     if is_plan or path.suffix.lower() == plan_file.SUFFIX:
-        raise UnreadableSheet(
-            "{name} is a plan and no sheet; `bulkcast apply` sends it as it is.", name=path.name
-        )
+        raise _plan(path)
+
+
+def _plan(path: Path) -> UnreadableSheet:
+    return UnreadableSheet(
+        "{name} is a plan and no sheet; `bulkcast apply` sends it as it is.", name=path.name
+    )
 
 
 def _require_file(path: Path) -> None:

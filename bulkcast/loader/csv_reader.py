@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TextIO, cast
@@ -14,7 +14,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import encoding, filetype, table
 from bulkcast.loader.encoding import EncodingConfidence
-from bulkcast.loader.stream import ReadOptions, Stream
+from bulkcast.loader.stream import Head, ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
 from bulkcast.messages import issue
 from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
@@ -117,6 +117,24 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
         yield stream
 
 
+def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
+    """The first lines of a csv or tsv file."""
+    _refuse_other_files(path)
+    guess = _DelimiterGuess(path.name, endpoint, options, _USUAL_DELIMITER[path.suffix.lower()])
+    found = encoding.detect(path, encoding=options.encoding, score=guess.best_score)
+    declared, _ = _sep_line(found.head)
+    delimiter = _requested_delimiter(options) or declared or guess.guess(found.head)
+    with path.open(encoding=found.encoding, newline="") as file:
+        records = _Records(path, file, found.encoding, delimiter, skipped=1 if declared else 0)
+        with closing(records.chunks()) as chunks:
+            first = next(chunks, (range(0), []))
+    lines = list(zip(*first, strict=True))
+    header = table.find_header(lines, endpoint, options.mapping, options.header_row)
+    return Head(
+        lines, header.number if header else None, encoding=found.encoding, delimiter=delimiter
+    )
+
+
 def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
     """Row → its cells, of a file read before."""
     with path.open(encoding=layout.encoding, newline="") as file:
@@ -155,7 +173,9 @@ def _stream(
 ) -> Stream:
     chunks = records.chunks()
     numbers, head = next(chunks, (range(0), []))
-    header = table.find_header(zip(numbers, head, strict=True), endpoint, options.mapping)
+    header = table.find_header(
+        zip(numbers, head, strict=True), endpoint, options.mapping, options.header_row
+    )
     if header is None:
         raise table.no_header(path.name, endpoint, zip(numbers, head, strict=True))
     table.require_one_row_header(zip(numbers, head, strict=True), header, endpoint, options.mapping)
@@ -316,7 +336,7 @@ class _Records:
         for _ in range(skipped):
             file.readline()
 
-    def chunks(self) -> Iterator[Records]:
+    def chunks(self) -> Generator[Records, None, None]:
         """The first few lines, then some hundreds at a time.
 
         Raises:

@@ -22,6 +22,23 @@ class ReadOptions:
     """Header as the user wrote it → key of the setting it holds."""
     hidden: Literal["include", "skip"] = "include"
     """Whether hidden rows are read."""
+    header_row: int | None = None
+    """The header's row, which must be within the first ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first lines of a sheet, and how they were read."""
+
+    lines: Sequence[Line]
+    header_row: int | None
+    """None if no line names a column."""
+    tabs: Sequence[tuple[str, bool]] = ()
+    """The worksheets of a workbook, and whether each is visible."""
+    tab: str | None = None
+    """The worksheet that the lines are of."""
+    encoding: str = ""
+    delimiter: str = ""
 
 
 @dataclass(slots=True)

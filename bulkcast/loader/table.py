@@ -48,18 +48,20 @@ def is_results(names: Iterable[str]) -> bool:
 
 
 def find_header(
-    head: Iterable[Line], endpoint: Endpoint, mapping: Mapping[str, str]
+    head: Iterable[Line], endpoint: Endpoint, mapping: Mapping[str, str], row: int | None = None
 ) -> Header | None:
     """The line of `head` that names the most columns, or None if no line names any.
 
     The first of equal lines wins.  `head` may be the whole sheet: lines after `HEADER_WITHIN` are
-    ignored.
+    ignored.  With `row` it is the line of this number, whatever it names.
     """
     known = frozenset(fold(header) for header in mapping)
     found = [
         Header(number, names, _matches(names, endpoint, known))
         for number, names in ((n, _names(cells)) for n, cells in head if n <= HEADER_WITHIN)
     ]
+    if row is not None:
+        return next((header for header in found if header.number == row and header.names), None)
     best = max(found, key=lambda header: header.matches, default=None)
     return best if best is not None and best.matches else None
 

@@ -17,7 +17,7 @@ from bulkcast.i18n import marked
 from bulkcast.loader import annotations, filetype, table, xlsx_fast, xlsx_package
 from bulkcast.loader.annotations import Merged
 from bulkcast.loader.isolation import IsolatedReader
-from bulkcast.loader.stream import ReadOptions, Stream
+from bulkcast.loader.stream import Head, ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
 from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
 from bulkcast.loader.xlsx_package import Package
@@ -70,12 +70,7 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
     """The sheet in a workbook."""
     filetype.require_workbook(path)
     with ExitStack() as stack:
-        if path.suffix.lower() in _OLD_KINDS:
-            book: _Workbook = _LegacyWorkbook(
-                stack.enter_context(IsolatedReader(path, "foreign")), path.suffix.lower()
-            )
-        else:
-            book = _xlsx(path, stack)
+        book = _open(path, stack)
         tab = _choose(path.name, book, endpoint, options)
         hidden: set[int] = set()
         layout = Layout(
@@ -89,6 +84,31 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
             remarks=(*_remarks(tab), *_hidden_columns(book, tab, endpoint, options)),
             late_remarks=book.remarks, notes_beside=True,
         )  # fmt: skip
+
+
+def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
+    """The first lines of the worksheet asked for, else of the only likely or first visible one."""
+    filetype.require_workbook(path)
+    with ExitStack() as stack:
+        book = _open(path, stack)
+        names = [name for name, visible in book.tabs if visible] or [n for n, _ in book.tabs]
+        chosen = options.tab if options.tab in {name for name, _ in book.tabs} else None
+        if chosen is None and not names:
+            raise UnreadableSheet("The workbook has no worksheet.")
+        if chosen is None:
+            found, _ = _tabs_with_header(names[:_MOST_TABS], book, endpoint, options)
+            best = max(found, key=lambda tab: tab.header.matches, default=None)
+            chosen = best.name if best else names[0]
+        tab = _tab(book, chosen, endpoint, options)
+        lines = tab.head if tab else book.head(chosen)
+        return Head(lines, tab.header.number if tab else None, tuple(book.tabs), chosen)
+
+
+def _open(path: Path, stack: ExitStack) -> _Workbook:
+    suffix = path.suffix.lower()
+    if suffix in _OLD_KINDS:
+        return _LegacyWorkbook(stack.enter_context(IsolatedReader(path, "foreign")), suffix)
+    return _xlsx(path, stack)
 
 
 def grid(path: Path, tab: str) -> Grid:
@@ -270,10 +290,10 @@ def _name_list(names: Sequence[str]) -> str | Text:
 
 def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) -> _Tab | None:
     head = book.head(title)
-    header = table.find_header(head, endpoint, options.mapping)
+    header = table.find_header(head, endpoint, options.mapping, options.header_row)
     if header is not None and table.second_header_row(head, header, endpoint, options.mapping):
         head = book.unmerged(title, head)
-        header = table.find_header(head, endpoint, options.mapping)
+        header = table.find_header(head, endpoint, options.mapping, options.header_row)
     return None if header is None else _Tab(title, header, head)
 
 

@@ -8,8 +8,28 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.dispatcher import (
+        Progress,
+    )
+    from bulkcast.loader import (
+        ReadOptions,
+        require_kind,
+    )
+    from bulkcast.pipeline.diagnosis import (
+        doctor,
+        doctor_without,
+    )
+    from bulkcast.pipeline.erasure import (
+        purge,
+        purgeable,
+    )
+    from bulkcast.pipeline.gauge import (
+        Figures,
+        Gauge,
+        delay,
+        lateness,
+        time_left,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -24,7 +44,9 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.parts import (
+        Parts,
+    )
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -32,99 +54,268 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
+    from bulkcast.pipeline.preparation import (
+        lean,
+        recall,
+        replan,
+        validate,
+        zone,
+    )
     from bulkcast.pipeline.reports import (
+        NextStep,
         account,
         crosstab,
+        next_step,
         outcomes,
         page,
         results,
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import is_rehearsed
-    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.resubmission import (
+        is_rehearsed,
+    )
+    from bulkcast.pipeline.reversal import (
+        Undone,
+        Unrecoverable,
+        UnrecoverableGroup,
+        undo,
+    )
+    from bulkcast.pipeline.run import (
+        apply,
+        left_to_send,
+        resume,
+    )
+    from bulkcast.pipeline.run_overview import (
+        Base,
+        FailedRow,
+        RunState,
+        SomeRuns,
+        newest_failures,
+        run_state,
+        some_runs,
+    )
     from bulkcast.pipeline.run_preparation import (
         PreparedRun,
         SheetReport,
         check_sheet,
+        compare_with_ledger,
         prepare,
         prepare_planned,
         prepare_run,
     )
+    from bulkcast.pipeline.run_results import (
+        HandedOut,
+        ProblemGroup,
+        ResultTable,
+        result_file,
+        result_table,
+        summary_file,
+        undo_file,
+    )
+    from bulkcast.pipeline.sample_sheet import (
+        sample_term,
+    )
+    from bulkcast.pipeline.sheet_columns import (
+        CERTAIN,
+        IGNORE,
+        MASK,
+        ColumnUse,
+        Match,
+        Meanings,
+        OddWord,
+        applicable,
+        cell_text,
+        columns_of,
+        edits_for,
+        odd_words,
+    )
+    from bulkcast.pipeline.sheet_comparison import (
+        Comparison,
+        compare_problems,
+    )
+    from bulkcast.pipeline.sheet_editing import (
+        EditedCopy,
+        Edits,
+        edited_copy,
+        prepare_edited,
+        repeated,
+        with_edits,
+        written,
+    )
+    from bulkcast.pipeline.sheet_marking import (
+        mark_up,
+    )
+    from bulkcast.pipeline.sheet_preview import (
+        DELIMITERS,
+        ENCODINGS,
+        Preview,
+        is_certain,
+        preview,
+    )
+    from bulkcast.pipeline.status_words import (
+        REASON_WORDS,
+        STATE_WORDS,
+        STATUS_MEANINGS,
+        STATUS_WORDS,
+    )
 
 __all__ = [
+    "CERTAIN",
+    "DELIMITERS",
+    "ENCODINGS",
+    "IGNORE",
+    "MASK",
+    "REASON_WORDS",
     "RESUBMITTED",
+    "STATE_WORDS",
     "STATUS_COLUMN",
+    "STATUS_MEANINGS",
+    "STATUS_WORDS",
+    "Base",
+    "ColumnUse",
+    "Comparison",
     "Control",
     "Diagnosis",
+    "EditedCopy",
+    "Edits",
+    "FailedRow",
+    "Figures",
+    "Gauge",
+    "HandedOut",
+    "Match",
+    "Meanings",
+    "NextStep",
+    "OddWord",
     "Parts",
     "PlanOptions",
     "Prepared",
     "PreparedRun",
+    "Preview",
+    "ProblemGroup",
+    "Progress",
+    "ReadOptions",
+    "ResultTable",
     "RunReport",
+    "RunState",
     "Selection",
     "SendOptions",
     "SheetOptions",
     "SheetReport",
+    "SomeRuns",
     "Undone",
     "Unrecoverable",
     "UnrecoverableGroup",
     "Validation",
     "Watch",
     "account",
+    "applicable",
     "apply",
+    "cell_text",
     "check_sheet",
+    "columns_of",
+    "compare_problems",
+    "compare_with_ledger",
     "crosstab",
+    "delay",
     "doctor",
     "doctor_without",
+    "edited_copy",
+    "edits_for",
+    "is_certain",
     "is_plan",
     "is_rehearsed",
+    "lateness",
     "lean",
     "left_to_send",
+    "mark_up",
+    "newest_failures",
+    "next_step",
+    "odd_words",
     "outcomes",
     "page",
     "prepare",
+    "prepare_edited",
     "prepare_planned",
     "prepare_run",
+    "preview",
     "purge",
     "purgeable",
     "read_plan",
     "recall",
+    "repeated",
     "replan",
     "require_expected",
     "require_for",
+    "require_kind",
+    "result_file",
+    "result_table",
     "results",
     "resume",
+    "run_state",
     "runs",
     "runs_called",
+    "sample_term",
+    "some_runs",
+    "summary_file",
+    "time_left",
     "undo",
+    "undo_file",
     "validate",
+    "with_edits",
     "write_plan",
+    "written",
     "zone",
 ]
 
 _HOMES: Final = {
+    "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
+    "bulkcast.pipeline.parts": ("Parts",),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
     "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
     "bulkcast.pipeline.reports": (
-        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs",
+        "runs_called",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.run_overview": (
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+    ),
     "bulkcast.pipeline.run_preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+        "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
+        "prepare_planned", "prepare_run",
+    ),
+    "bulkcast.pipeline.run_results": (
+        "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
+        "undo_file",
+    ),
+    "bulkcast.pipeline.sample_sheet": ("sample_term",),
+    "bulkcast.pipeline.sheet_columns": (
+        "CERTAIN", "IGNORE", "MASK", "ColumnUse", "Match", "Meanings", "OddWord", "applicable",
+        "cell_text", "columns_of", "edits_for", "odd_words",
+    ),
+    "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
+    "bulkcast.pipeline.sheet_editing": (
+        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
+    ),
+    "bulkcast.pipeline.sheet_marking": ("mark_up",),
+    "bulkcast.pipeline.sheet_preview": (
+        "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
+    ),
+    "bulkcast.pipeline.status_words": (
+        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
     ),
 }  # fmt: skip
 

@@ -107,14 +107,19 @@ class SendOptions:
     """Where the result sheet is written; None for beside the sheet."""
     existing: Literal["refuse", "replace"] = "refuse"
     lang: str = "en"
+    name: str = ""
+    """What the user calls the sheet, if its file has another name."""
 
 
 class Control:
-    """How a door ends a run early; safe to use from the event loop's own thread only."""
+    """How a door pauses a run or ends it early; for use in the thread of the run's event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Callable[[str], None] | None = None) -> None:
+        """`begun` is called with the run's name once the ledger has it and sending begins."""
+        self.begun = begun or (lambda _: None)
         self._dispatcher: Dispatcher | None = None
         self._early: Stop | None = None
+        self._paused = False
 
     def stop(self, exit_status: int) -> None:
         """Send nothing more, let requests under way finish, and write the result sheet."""
@@ -123,9 +128,23 @@ class Control:
         if self._dispatcher:
             self._dispatcher.stop(why)
 
+    def pause(self) -> None:
+        """Send nothing more until `go_on`; requests under way finish."""
+        self._paused = True
+        if self._dispatcher:
+            self._dispatcher.pause()
+
+    def go_on(self) -> None:
+        """Send again after a pause."""
+        self._paused = False
+        if self._dispatcher:
+            self._dispatcher.go_on()
+
     def attach(self, dispatcher: "Dispatcher") -> None:
         """Control this run; it ends at once if it was stopped before it started."""
         self._dispatcher = dispatcher
+        if self._paused:
+            dispatcher.pause()
         if self._early:
             dispatcher.stop(self._early)
 

@@ -105,6 +105,25 @@ def prepare_sheet(
     given = source_of(source, name, endpoint, options.read)
     # First, so that a change during reading is noticed.
     sha256 = _fingerprint(given.path) if given.cells is None else ""
+    return prepare_given(given, sha256, options, selection, endpoint, keep_cells=keep_cells)
+
+
+def prepare_given(
+    given: Source,
+    sha256: str,
+    options: SheetOptions,
+    selection: Selection,
+    endpoint: Endpoint,
+    *,
+    keep_cells: bool = True,
+) -> Prepared:
+    """Check and plan what a source gives; `sha256` is the fingerprint of its file.
+
+    Raises:
+        UnreadableSheet: it cannot be read as a sheet.
+        CannotStart: an option makes no sense, or none of the rows it names is there.
+
+    """
     choice = _Choice(selection)
     sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
     _require_chosen_rows(sheet, selection)
@@ -438,6 +457,17 @@ def require_unchanged(ledger: "Ledger", institution: Institution, prepared: Prep
             "classrooms since; plan again",
             rows=rows_named(stale),
         )
+
+
+def compared_rows(first: Checked, second: Checked) -> list[int]:
+    """The rows of which not the same would be sent, in sheet order."""
+    wanted, found = (
+        {row.row: row.body if isinstance(row, Change) else None for row in checked.rows}
+        for checked in (first, second)
+    )
+    absent = object()
+    rows = sorted(wanted.keys() | found.keys())
+    return [row for row in rows if wanted.get(row, absent) != found.get(row, absent)]
 
 
 def _stale(skipped: list[Change], known: Known) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -56,7 +57,7 @@ def report(
         told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
     return RunReport(
         run=run,
-        input=frozen.header.sheet,
+        input=frozen.header.name or frozen.header.sheet,
         requests=requests,
         elapsed_s=elapsed_s,
         results=path,
@@ -76,6 +77,28 @@ _NOWHERE: Final = marked(
     "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
     " to {last} ended is written nowhere."
 )
+
+
+class NextStep(Enum):
+    """What is to be done after a run."""
+
+    RESUME = "go on where it stopped"
+    MEND = "mend rows and send them again"
+    SEND_REST = "send the rows that were left out"
+    SEND_AGAIN = "send rows again as they are"
+    NOTHING = "nothing"
+
+
+def next_step(counts: Mapping[RowStatus, int], stop: Stop | None, *, left_out: int = 0) -> NextStep:
+    """What is to be done after a run with these counts; `left_out` rows an option left out."""
+    unfinished = sum(counts.get(status, 0) for status in _UNFINISHED)
+    if stop and stop.code != "run.ledger_gone" and unfinished:
+        return NextStep.RESUME
+    if any(counts.get(status) for status in _TO_FIX):
+        return NextStep.MEND
+    if unfinished:
+        return NextStep.SEND_REST if unfinished == left_out else NextStep.SEND_AGAIN
+    return NextStep.NOTHING
 
 
 def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
@@ -100,7 +123,7 @@ def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunRepor
     statuses = {some.status for some in ended if some.is_chosen}
     return RunReport(
         run=run,
-        input=header.sheet,
+        input=header.name or header.sheet,
         requests=0,
         elapsed_s=0.0,
         results=place,
@@ -208,7 +231,7 @@ def _write_chosen(
     )
     words = {
         "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
-        "sheet": Path(header.sheet).name,
+        "sheet": header.title,
     }  # fmt: skip
     return replace(written, remarks=(Text(_CHOSEN, words), *told, *written.remarks))
 
@@ -369,7 +392,7 @@ def results(
             _keep_private(frozen.header, path)
     return RunReport(
         run=frozen.header.run,
-        input=frozen.header.sheet,
+        input=frozen.header.name or frozen.header.sheet,
         requests=0,
         elapsed_s=0.0,
         results=path,
@@ -415,6 +438,7 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
         encoding=None if layout.tab else layout.encoding,
         delimiter=None if layout.tab else layout.delimiter,
         mapping=header.mapping,
+        header_row=layout.header_row,
     )
     source, _ = _source(ledger, header)
     if source is None:
@@ -470,18 +494,18 @@ def _loaded(config_home: Path, run: str) -> FrozenRun:
 def _told(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
     header = frozen.header
     rows: Mapping[str, tuple[ResultRow, ...]] = {
-        lang: _without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
+        lang: without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
     }
     ended = frozen.by_row().values()
     why = {
-        lang: _without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
+        lang: without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
     }
     counts = no_counts()
     for row in rows["en"]:
         counts[row.status] += 1
     found = RunSummary(
         run=header.run,
-        sheet=header.sheet.replace("\\", "/").rpartition("/")[2],
+        sheet=header.title,
         sid=header.institution.sid,
         root_url=header.institution.root_url,
         tz=header.tz,
@@ -508,7 +532,7 @@ def _errors_only(frozen: FrozenRun) -> FrozenRun:
     return replace(frozen, issues=errors)
 
 
-def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
+def without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
     """The rows of a purged run without the messages whose arguments were erased."""
     if frozen.purged_at is None:
         return rows

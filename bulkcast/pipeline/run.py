@@ -162,6 +162,7 @@ async def carry_out(
     context: RunContext,
 ) -> RunReport:
     """Send the rest of a run, then report the whole run."""
+    context.control.begun(run)
     started = asyncio.get_running_loop().time()
     stop, requests, remarks = await _send(ledger, run, left, config, options, context)
     if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
@@ -353,7 +354,9 @@ async def apply(
             require_unchanged(ledger, config.institution, prepared)
             require_as_done(ledger, config, prepared)
             prepared = without_overtaken(ledger, config.institution, prepared)
-            header = header_of(prepared, config, run=run, created_at=started, target=target)
+            header = header_of(
+                prepared, config, run=run, created_at=started, target=target, name=options.name
+            )
             freeze(ledger, header, prepared)
             left = RemainingWork(prepared.plan.requests, {})
             context = RunContext(

@@ -43,7 +43,7 @@ def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
 
 
 def header_of(
-    prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path
+    prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path, name: str
 ) -> RunHeader:
     """The run's header for the ledger."""
     return RunHeader(
@@ -60,6 +60,7 @@ def header_of(
         target=str(target),
         tz=prepared.options.tz,
         mapping=dict(prepared.options.read.mapping),
+        name=name,
     )
 
 

@@ -160,7 +160,7 @@ _ATTRIBUTES: Final = rb"""((?:\s+[^\s=<>"'/]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(
 _SPACE: Final = re.compile(rb"\s*")
 _ROW_REF: Final = re.compile(rb"""\sr\s*=\s*["']([0-9]{1,7})["']""")
 _CELL_REF: Final = re.compile(rb"""\sr\s*=\s*["']([A-Z]{1,3})[0-9]{1,7}["']""")
-_SPANS: Final = re.compile(rb"""\sspans\s*=\s*(?:"[^"]*"|'[^']*')""")
+SPANS: Final = re.compile(rb"""\sspans\s*=\s*(?:"[^"]*"|'[^']*')""")
 _STYLE: Final = re.compile(rb"""\ss\s*=\s*["']([0-9]+)["']""")
 
 
@@ -252,7 +252,7 @@ class Grammar:
             body = b"".join((row.body[:end], added.joined(), row.body[end:]))
         else:
             body = self._merged(row, added)
-        attributes = _SPANS.sub(b"", row.attributes)
+        attributes = SPANS.sub(b"", row.attributes)
         return b"".join((self.row_open, attributes, b">", body, self.row_close))
 
     def _merged(self, row: Row, added: Added) -> bytes:
@@ -560,7 +560,7 @@ class _Patch:
                 elif info.filename in changed:
                     new.writestr(_same_entry(info), changed[info.filename])
                 else:
-                    _copy(self._old, new, info)
+                    copy_entry(self._old, new, info)
         if missing := self.results.keys() - self.numbers:
             raise UnreadableSheet(
                 "The sheet that was checked had a row {row}; this has none", row=min(missing)
@@ -589,7 +589,7 @@ class _Patch:
             stream = RowStream(file)
             out.write(self._head(stream))
             rows = _Rows(self, stream.grammar, width)
-            _write_in_blocks(out, map(rows.render, stream.rows()))
+            write_in_blocks(out, map(rows.render, stream.rows()))
             frame = Frame(stream.head, stream.tail)
             rows.width = max(
                 frame.reach(self._result_rows, rows.width),
@@ -677,7 +677,8 @@ class _Rows:
         return next((c.style for c in cells if c.column in self._users), None)
 
 
-def _write_in_blocks(out: IO[bytes], rows: Iterable[bytes]) -> None:
+def write_in_blocks(out: IO[bytes], rows: Iterable[bytes]) -> None:
+    """Write rows, about a megabyte at a time."""
     held: list[bytes] = []
     n_bytes = 0
     for row in rows:
@@ -690,7 +691,8 @@ def _write_in_blocks(out: IO[bytes], rows: Iterable[bytes]) -> None:
     out.write(b"".join(held))
 
 
-def _copy(old: ZipFile, new: ZipFile, info: ZipInfo) -> None:
+def copy_entry(old: ZipFile, new: ZipFile, info: ZipInfo) -> None:
+    """Copy one part of a workbook."""
     if info.is_dir():
         new.writestr(_same_entry(info), b"")
         return

@@ -10,6 +10,8 @@ from bulkcast.i18n import marked
 from bulkcast.messages import issue
 from bulkcast.model import Issue, Severity, column_letters
 
+IGNORE: Final = ""
+"""What a header is mapped to whose column is not to be read."""
 _MISSPELT: Final = 0.87
 """difflib's ratio from which a header counts as misspelt: two letters swapped in a word of eight
 give 0.875; a different word, such as "Record date" for "recordState" or 下课时间 for 上课时间,
@@ -78,6 +80,9 @@ class _Resolver:
         return Columns(self._held, tuple(self._ignored), tuple(self._issues))
 
     def _place(self, index: int, header: str) -> None:
+        if self._mapping.get(fold(header)) == IGNORE:
+            self._ignored.append(header)
+            return
         column = self._endpoint.mapped_column(header, self._mapping)
         if column is not None:
             self._assign(index, header, column)
@@ -135,7 +140,7 @@ class _Resolver:
         for header, key in self._mapping_as_given.items():
             if fold(header) not in present:
                 self._unknown(header, marked("no column of the sheet"))
-            if self._endpoint.column_for(key) is None:
+            if key != IGNORE and self._endpoint.column_for(key) is None:
                 self._unknown(key, marked("no setting"))
 
     def _unknown(self, value: str, what: str) -> None:

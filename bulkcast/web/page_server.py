@@ -59,7 +59,7 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
     home = config.home(options.environ)
     accounts = Accounts(home, options.environ, options.learn)
     sessions = Sessions(home / _SESSIONS)
-    state = PageState(home, options.environ, sessions, accounts, options.recipients)
+    state = PageState(home, options.environ, sessions, accounts, recipients=options.recipients)
     runner = web.AppRunner(application.make(state), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
@@ -71,6 +71,7 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
             try:
                 yield link(state.address, state.sessions.new_link())
             finally:
+                await state.runs.close()
                 _forget(place, state.sessions.key)
     finally:
         await runner.cleanup()

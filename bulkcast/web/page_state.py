@@ -9,6 +9,8 @@ from aiohttp import web
 
 from bulkcast.notification import Recipients
 from bulkcast.web.accounts import Accounts
+from bulkcast.web.drafts import Drafts
+from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.security import Sessions
 
 
@@ -23,6 +25,8 @@ class PageState:
     accounts: Accounts
     recipients: Recipients = field(default_factory=Recipients)
     """Who is told when a run ends; see `notification.notify`."""
+    drafts: Drafts = field(default_factory=Drafts)
+    runs: LiveRuns = field(default_factory=LiveRuns)
     port: int = 0
     """0 until the page listens."""
 

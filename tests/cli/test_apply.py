@@ -10,7 +10,7 @@ import jsonschema
 import openpyxl
 import pytest
 
-from bulkcast.cli.progress import Gauge
+from bulkcast.cli.progress import Display
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.ledger import FILE_NAME
@@ -496,6 +496,6 @@ def test_rows_that_a_stopping_run_gives_back_are_left_and_not_failed() -> None:
     counts = {RowStatus.APPLIED: 5, RowStatus.REJECTED: 1, RowStatus.NOT_SENT: 14}
     seen = Progress(counts, 20, 6, 0.0, 0, BreakerState.HALF_OPEN, 0.0, 0.0)
 
-    figures, _ = Gauge(1.0, lambda: 0.0).words(seen)
+    figures, _ = Display(1.0, lambda: 0.0).words(seen)
 
     assert figures.startswith("5 applied, 1 failed, 14 left")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from bulkcast.catalogue import Limit
-from bulkcast.cli.progress import Gauge
+from bulkcast.cli.progress import Display
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.model import RowStatus
@@ -23,23 +23,23 @@ class Clock:
         return self.now
 
 
-def told(gauge: Gauge, requests: int, **more: object) -> str:
+def told(display: Display, requests: int, **more: object) -> str:
     """What is said when that many of 10,000 rows have been sent."""
     values: dict[str, object] = {
         "counts": {RowStatus.APPLIED: requests}, "rows": 10_000, "requests": requests,
         "rate": RATE, "retrying": 0, "breaker_state": BreakerState.CLOSED,
         "held_s": 0.0, "open_s": 0.0,
     }  # fmt: skip
-    return ". ".join(gauge.words(Progress(**{**values, **more})))  # type: ignore[arg-type] # test data
+    return ". ".join(display.words(Progress(**{**values, **more})))  # type: ignore[arg-type] # test data
 
 
 def test_time_left_is_told_at_an_even_pace() -> None:
     clock = Clock()
-    gauge = Gauge(RATE, clock)
-    told(gauge, 0)
+    display = Display(RATE, clock)
+    told(display, 0)
     clock.now = 10.0
 
-    assert "about 10 min " in told(gauge, 158)
+    assert "about 10 min " in told(display, 158)
 
 
 @pytest.mark.parametrize(
@@ -53,29 +53,29 @@ def test_time_left_is_told_at_an_even_pace() -> None:
 )  # fmt: skip
 def test_nobody_foretells_the_end_of_a_pause(held_up: Mapping[str, object]) -> None:
     clock = Clock()
-    gauge = Gauge(RATE, clock)
-    told(gauge, 0)
+    display = Display(RATE, clock)
+    told(display, 0)
     clock.now = 5.0
-    assert "to go" not in told(gauge, 100, **held_up)
+    assert "to go" not in told(display, 100, **held_up)
     clock.now = 200.0
-    assert "to go" not in told(gauge, 100, **held_up)
+    assert "to go" not in told(display, 100, **held_up)
     clock.now = 210.0
 
-    assert "about 10 min " in told(gauge, 258)
+    assert "about 10 min " in told(display, 258)
 
 
 def test_a_request_more_by_chance_is_no_breach() -> None:
     clock = Clock()
-    gauge = Gauge(RATE, clock)
-    told(gauge, 0)
+    display = Display(RATE, clock)
+    told(display, 0)
     clock.now = 10.0
 
-    assert "950 of 950 a minute" in told(gauge, 159)
+    assert "950 of 950 a minute" in told(display, 159)
 
 
 def test_maintenance_is_told_as_such() -> None:
     said = told(
-        Gauge(RATE, Clock()), 5, open_s=90.0, breaker_state=BreakerState.OPEN, maintained=True
+        Display(RATE, Clock()), 5, open_s=90.0, breaker_state=BreakerState.OPEN, maintained=True
     )
 
     assert "ClassIn is under maintenance" in said

@@ -1,0 +1,107 @@
+"""Reads how far a run has come without loading its rows: cheap enough to ask every second."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from bulkcast.ledger.codec import outcome_crc, unpack_outcome, unpack_rows
+from bulkcast.ledger.integrity import damaged
+from bulkcast.model import Outcome, RowStatus, Target, Text
+
+
+class Standing(NamedTuple):
+    """How many rows of a run ended how, so far."""
+
+    settled: Mapping[RowStatus, int]
+    """Rows that needed no request."""
+    requested: Mapping[RowStatus, int]
+    """Rows whose request has ended; those of a resumed run keep an earlier end until the next."""
+    waiting: int
+    """Rows whose request has not ended."""
+
+
+class FailedRequest(NamedTuple):
+    """A request that did not succeed."""
+
+    rows: tuple[int, ...]
+    target: Target
+    outcome: Outcome
+
+
+def standing(connection: sqlite3.Connection, run_id: int) -> Standing:
+    """How far a run has come."""
+    requested: Counter[RowStatus] = Counter()
+    waiting = 0
+    for status, n in connection.execute(_REQUESTED, (run_id,)):
+        if status is None:
+            waiting += n
+        else:
+            requested[RowStatus(status)] += n
+    settled = connection.execute(_SETTLED, (run_id,))
+    return Standing({RowStatus(status): n for status, n in settled}, requested, waiting)
+
+
+_REQUESTED: Final = """
+    SELECT status, SUM(n_rows) FROM requests LEFT JOIN outcomes USING (run_id, seq)
+    WHERE run_id = ? GROUP BY status
+"""
+_SETTLED: Final = """
+    SELECT status, COUNT(*) FROM settled WHERE run_id = ? AND status IS NOT NULL GROUP BY status
+"""
+
+
+def failures(connection: sqlite3.Connection, run_id: int, most: int) -> list[FailedRequest]:
+    """The requests that failed last, newest first; those never tried are no failures.
+
+    Raises:
+        LedgerDamaged: a checksum does not match.
+
+    """
+    found = []
+    for seq, rows, target, packed, check in connection.execute(_FAILURES, (run_id, most)):
+        if outcome_crc(run_id, seq, packed) != check:
+            raise damaged(Text("an outcome"))
+        failed = FailedRequest(unpack_rows(rows), _target(target), unpack_outcome(packed))
+        found.append(failed)
+    return found
+
+
+_FAILURES: Final = """
+    SELECT seq, rows, target, outcome, o.crc
+    FROM outcomes AS o JOIN requests USING (run_id, seq)
+    WHERE run_id = ? AND status IN ('rejected', 'too_late', 'unconfirmed')
+    ORDER BY json_extract(outcome, '$[4]') DESC, seq DESC LIMIT ?
+"""
+
+
+def targets(connection: sqlite3.Connection, run_id: int) -> dict[int, Target]:
+    """Row → its classroom, for the rows that had a request."""
+    found = connection.execute("SELECT rows, target FROM requests WHERE run_id = ?", (run_id,))
+    return {row: target for rows, target in _decoded(found) for row in rows}
+
+
+def _decoded(found: Iterable[tuple[str, str]]) -> Iterable[tuple[tuple[int, ...], Target]]:
+    return ((unpack_rows(rows), _target(target)) for rows, target in found)
+
+
+def _target(packed: str) -> Target:
+    return Target(*json.loads(packed))
+
+
+def newest(
+    connection: sqlite3.Connection, institution: tuple[str, str] | None, first: int, most: int
+) -> tuple[list[str], int]:
+    """The names of some runs, newest first from position `first` on, and how many there are.
+
+    `institution` is a root URL and a SID; None for every institution.
+    """
+    where = "" if institution is None else "WHERE root_url = ? AND sid = ?"
+    place = institution or ()
+    (total,) = connection.execute(f"SELECT COUNT(*) FROM runs {where}", place).fetchone()  # noqa: S608 - constants
+    names = connection.execute(
+        f"SELECT run FROM runs {where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - constants
+        (*place, most, first),
+    )
+    return [name for (name,) in names], int(total)

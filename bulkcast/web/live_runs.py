@@ -1,0 +1,352 @@
+"""The runs that this page has started, and what is known of any run under way.
+
+Each runs in an event loop of its own, in a thread: freezing 50,000 rows and writing their workbook
+take seconds, in which the page has to answer.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from bulkcast import pipeline
+from bulkcast.config import Config
+from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.model import RowStatus, Text
+from bulkcast.pipeline import (
+    Base,
+    Control,
+    FailedRow,
+    Figures,
+    Gauge,
+    Prepared,
+    Progress,
+    RunReport,
+    RunState,
+    SendOptions,
+    Watch,
+)
+from bulkcast.web.accounts import Account
+
+_log = logging.getLogger(__name__)
+
+_Use = Callable[[Control, Watch], Awaitable[RunReport]]
+Phase = Literal["running", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"]
+"""What a run is about; `elsewhere` is under way in another program."""
+_INTERRUPTED: Final = 130
+_LOOK_EVERY_S: Final = 1.0
+"""How often the ledger is asked about a run, however many tabs show it."""
+_KEPT_MOST: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run at one moment, whoever has it under way."""
+
+    state: RunState
+    phase: Phase
+    counts: dict[RowStatus, int]
+    """Of all its rows."""
+    figures: Figures
+    pace: Gauge
+    progress: Progress | None = None
+    """None unless this page has it under way."""
+    failure: BaseException | None = None
+    """What broke it off."""
+
+    @property
+    def failed(self) -> int:
+        """How many rows have failed in ways that `newest_failures` lists."""
+        return sum(self.counts[status] for status in _LISTED)
+
+    @property
+    def held_by(self) -> Text | None:
+        """What holds its institution."""
+        return self.state.held_by
+
+
+_LISTED: Final = (RowStatus.REJECTED, RowStatus.TOO_LATE, RowStatus.UNCONFIRMED)
+
+
+@dataclass(slots=True, eq=False)
+class LiveRun:
+    """A run under way; its own thread sets what it has come to, and the page reads it."""
+
+    home: Path
+    config: Config
+    options: SendOptions
+    run: str = ""
+    """Its name, once the ledger has it."""
+    is_paused: bool = False
+    is_stopping: bool = False
+    begun: Future[str] = field(default_factory=Future)
+    ended: Future[RunReport] = field(default_factory=Future)
+    _at_begin: tuple[RunState, Base] | None = None
+    _seen: tuple[Progress, Figures] | None = None
+    _gauge: Gauge = field(init=False)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _task: asyncio.Task[Any] | None = None
+    _control: Control | None = None
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(self.options.rate, time.monotonic)
+
+    def start(self, use: _Use) -> None:
+        """Begin, in a thread."""
+        threading.Thread(target=self._work, args=(use,), name="bulkcast run").start()
+
+    def _work(self, use: _Use) -> None:
+        try:
+            report = asyncio.run(self._carry_out(use))
+        except BaseException as exc:  # noqa: BLE001 - raised where the run is awaited
+            self.ended.set_exception(exc)
+        else:
+            self.ended.set_result(report)
+
+    async def _carry_out(self, use: _Use) -> RunReport:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._control = Control(self._note_begin)
+        if self.is_stopping:
+            self._control.stop(_INTERRUPTED)
+        return await use(self._control, self._watch)
+
+    def _note_begin(self, run: str) -> None:
+        state = pipeline.run_state(self.home, run)
+        self.run = run
+        self._at_begin = (state, Base.of(state.standing)) if state else None
+        self.begun.set_result(run)
+
+    def _watch(self, progress: Progress) -> None:
+        self._seen = (progress, self._gauge.figures(progress))
+
+    def view(self) -> RunView | None:
+        """The run now; None as long as nothing is known."""
+        if self._at_begin is None:
+            return None
+        state, base = self._at_begin
+        seen = self._seen
+        if seen is None:
+            figures = Figures(0, 0, base.open, 0, 0.0, None)
+            return RunView(state, self._phase(None), base.plus({}, base.open), figures, self._gauge)
+        progress, figures = seen
+        counts = base.plus(progress.counts, progress.rows)
+        return RunView(state, self._phase(progress), counts, figures, self._gauge, progress)
+
+    def _phase(self, progress: Progress | None) -> Phase:
+        if self.is_stopping:
+            return "stopping"
+        if self.is_paused:
+            return "pausing" if progress and progress.under_way else "paused"
+        return "running"
+
+    def pause(self) -> None:
+        """Send nothing more until `go_on`."""
+        self.is_paused = True
+        self._call(lambda control: control.pause())
+
+    def go_on(self) -> None:
+        """Send again."""
+        self.is_paused = False
+        self._call(lambda control: control.go_on())
+
+    def stop(self) -> None:
+        """Send nothing more, and write the results."""
+        self.is_stopping = True
+        self._call(lambda control: control.stop(_INTERRUPTED))
+
+    def cancel(self) -> None:
+        """End at once; rows that are on their way end unconfirmed."""
+        if self._loop and self._task and not self.ended.done():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _call(self, do: Callable[[Control], None]) -> None:
+        if self._loop and self._control and not self.ended.done():
+            self._loop.call_soon_threadsafe(do, self._control)
+
+
+@dataclass(slots=True)
+class _Observed:
+    """A run that the ledger is asked about."""
+
+    gauge: Gauge = field(default_factory=lambda: Gauge(math.inf, time.monotonic))
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    at: float = -math.inf
+    view: RunView | None = None
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The newest failures of a run in one language."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    at: float = -math.inf
+    n: int = 0
+    rows: list[FailedRow] = field(default_factory=list)
+
+
+class LiveRuns:
+    """Starts, pauses and stops runs, one for each institution at a time, and looks at all."""
+
+    def __init__(self) -> None:
+        self._live: list[LiveRun] = []
+        self._broken: dict[str, BaseException] = {}
+        self._observed: dict[tuple[Path, str], _Observed] = {}
+        self._failures: dict[tuple[Path, str, str], _Failures] = {}
+        self.closing = asyncio.Event()
+        """Set when the page ends."""
+
+    # -------------------------------------------------------------- starting and steering
+
+    async def start(
+        self, account: Account, prepared: Prepared, options: SendOptions, *, name: str
+    ) -> str:
+        """Begin to send a prepared sheet, and return the run's name once the ledger has it.
+
+        `name` is what the user calls the sheet; it is only ever shown.
+
+        Raises:
+            InstitutionBusy: another run holds the institution.
+            CannotStart: the sheet has changed since it was read, or there are no credentials.
+
+        """
+        config = _usable(account)
+        options = replace(options, name=name)
+
+        async def use(control: Control, watch: Watch) -> RunReport:
+            return await pipeline.apply(prepared, config, options, control=control, watch=watch)
+
+        return await self._begin(LiveRun(account.home, config, options), use)
+
+    async def resume(self, account: Account, run: str, options: SendOptions | None = None) -> str:
+        """Go on with a run that ended early, and return its name once it is under way again.
+
+        Raises:
+            InstitutionBusy: another run, or this one, holds the institution.
+            CannotStart: there is no such run, or it belongs to another institution.
+
+        """
+        config = _usable(account)
+        chosen = options or SendOptions()
+
+        async def use(control: Control, watch: Watch) -> RunReport:
+            return await pipeline.resume(config, run, chosen, control=control, watch=watch)
+
+        return await self._begin(LiveRun(account.home, config, chosen), use)
+
+    async def _begin(self, live: LiveRun, use: _Use) -> str:
+        if self.closing.is_set():
+            raise CannotStart("the page is being closed")
+        self._live.append(live)
+        live.start(use)
+        begun, ended = asyncio.wrap_future(live.begun), asyncio.wrap_future(live.ended)
+        ended.add_done_callback(lambda future: self._note_end(live, future))
+        either: set[asyncio.Future[Any]] = {begun, ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if begun.done():
+            self._broken.pop(live.run, None)
+            return live.run
+        return ended.result().run  # it had nothing left to send; or raises why it cannot begin
+
+    def _note_end(self, live: LiveRun, ended: "asyncio.Future[RunReport]") -> None:
+        self._live.remove(live)
+        self._observed.pop((live.home, live.run), None)  # it was true before the end
+        why = None if ended.cancelled() else ended.exception()
+        if why is not None and live.run:
+            self._broken[live.run] = why
+            if not isinstance(why, BulkcastError):
+                _log.error("a defect of bulkcast ended run %s", live.run, exc_info=why)
+
+    def find(self, run: str) -> LiveRun | None:
+        """The run of this name, if this page has it under way."""
+        return next((live for live in self._live if live.run == run), None)
+
+    def pause(self, run: str) -> None:
+        """Send nothing more until `go_on`; what is under way finishes."""
+        if live := self.find(run):
+            live.pause()
+
+    def go_on(self, run: str) -> None:
+        """Send again."""
+        if live := self.find(run):
+            live.go_on()
+
+    def stop(self, run: str) -> None:
+        """Send nothing more; what is under way finishes, then the results are written."""
+        if live := self.find(run):
+            live.stop()
+
+    async def close(self) -> None:
+        """Stop every run, and wait until its outcomes are in the ledger and its sheet is written.
+
+        If this is cancelled, by a second signal, they end at once.
+        """
+        self.closing.set()
+        live = list(self._live)
+        for each in live:
+            each.stop()
+        ended = [asyncio.wrap_future(each.ended) for each in live]
+        try:
+            await asyncio.gather(*ended, return_exceptions=True)
+        except asyncio.CancelledError:
+            for each in live:
+                each.cancel()
+            raise
+
+    # -------------------------------------------------------------- looking
+
+    async def look(self, account: Account, run: str) -> RunView | None:
+        """The run now, whoever has it under way; None if there is none of this name.
+
+        Raises:
+            LedgerDamaged: the ledger is not what was written.
+
+        """
+        live = self.find(run)
+        if live and (view := live.view()):
+            return view
+        seen = self._observed.setdefault((account.home, run), _Observed())
+        _forget_oldest(self._observed)
+        async with seen.lock:
+            if time.monotonic() - seen.at >= _LOOK_EVERY_S:
+                shared = account.config.state if account.config else None
+                state = await asyncio.to_thread(pipeline.run_state, account.home, run, shared)
+                seen.view = _viewed(state, seen.gauge, self._broken.get(run)) if state else None
+                seen.at = time.monotonic()
+        return seen.view
+
+    async def failures(self, home: Path, view: RunView, lang: str) -> list[FailedRow]:
+        """The rows that failed last; read again at most once a second, and if there are more."""
+        run = view.state.record.header.run
+        known = self._failures.setdefault((home, run, lang), _Failures())
+        _forget_oldest(self._failures)
+        async with known.lock:
+            is_old = time.monotonic() - known.at >= _LOOK_EVERY_S
+            if is_old and view.failed != known.n:
+                known.rows = await asyncio.to_thread(pipeline.newest_failures, home, run, lang=lang)
+                known.at, known.n = time.monotonic(), view.failed
+        return known.rows
+
+
+def _viewed(state: RunState, gauge: Gauge, broken: BaseException | None) -> RunView:
+    """A run as the ledger has it."""
+    phases: dict[str, Phase] = {"running": "elsewhere", "crashed": "interrupted"}
+    phase = phases.get(state.record.state, "finished")
+    figures = gauge.figures(state.progress)
+    return RunView(state, phase, dict(state.record.counts), figures, gauge, failure=broken)
+
+
+def _forget_oldest(known: dict[Any, Any]) -> None:
+    while len(known) > _KEPT_MOST:
+        del known[next(iter(known))]
+
+
+def _usable(account: Account) -> Config:
+    if account.config is not None:
+        return account.config
+    raise account.problem or CannotStart("there are no credentials; enter them in the settings")
