@@ -26,6 +26,8 @@ class PageState:
     environ: Mapping[str, str]
     sessions: Sessions
     accounts: Accounts
+    drafts: Drafts = field(default_factory=Drafts)
+    runs: LiveRuns = field(default_factory=LiveRuns)
     tables: ResultTables = field(default_factory=ResultTables)
     recipients: Recipients = field(default_factory=Recipients)
     """Who is told when a run ends; see `notification.notify`."""
