@@ -11,6 +11,8 @@ from aiohttp import web
 from bulkcast.notification import Recipients, notify
 from bulkcast.pipeline import RunReport
 from bulkcast.web.accounts import Accounts
+from bulkcast.web.drafts import Drafts
+from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.result_tables import ResultTables
 from bulkcast.web.security import Sessions
 
