@@ -97,7 +97,6 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
     from bulkcast.pipeline.sheet_editing import (
-        EditedCopy,
         Edits,
         edited_copy,
         prepare_edited,
@@ -132,7 +131,6 @@ __all__ = [
     "Comparison",
     "Control",
     "Diagnosis",
-    "EditedCopy",
     "Edits",
     "FailedRow",
     "Figures",
@@ -270,7 +268,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
+        "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
