@@ -125,15 +125,28 @@ async def test_without_javascript_the_screen_asks_again_by_itself(tmp_path: Path
     assert answer.tree.xpath("//noscript//a[.='Refresh']")
 
 
-async def test_both_languages(tmp_path: Path) -> None:
+async def test_in_chinese_no_english_is_left(tmp_path: Path) -> None:
     async with run_page(tmp_path / "home", MIXED) as page:
         page.client.session.headers["Accept-Language"] = "zh-CN"
+        empty = await page.client.get("/")
         run = await mixed(page, tmp_path)
-        answer = await page.client.get(f"/runs/{run}")
+        other = await page.start(plain(tmp_path / "b.xlsx", 60), SendOptions(rate=20.0))
+        await until(lambda: len(page.sandbox.log) > 12)
+        paths = ("/", f"/runs/{run}", f"/runs/{run}/undo", f"/runs/{other}")
+        answers = [empty, *[await page.client.get(path) for path in paths]]
+        file = await page.client.get(f"/runs/{run}/results.sheet")
 
-    assert answer.tree.xpath("//html/@lang") == ["zh-CN"]
-    assert "result" not in answer.words.replace("results", "")
-    assert re.search("[\u4e00-\u9fff]", answer.tree.xpath("string(//h1)"))
+    assert answers[2].tree.xpath("string(//h1)") == "共 8 行，已完成 5 行，3 行需要修改"
+    for answer in answers:
+        assert answer.tree.xpath("//html/@lang") == ["zh-CN"]
+        words = answer.words.replace(run, "").replace(other, "").replace(NAME, "")
+        left = set(re.findall(r"[A-Za-z]{3,}", words)) - _SPELLED
+        assert not left, left
+    assert "课堂不属于该机构" in str(book(file)[2]["bulkcast_message"])
+
+
+_SPELLED = frozenset({"ClassIn", "bulkcast", "CSV", "Asia", "Shanghai", "perhaps", *HEAD})
+"""Names, and what stands in the sheet."""
 
 
 # ------------------------------------------------------------------ restarts
