@@ -125,7 +125,6 @@ def _entry(words: Sequence[str], carried: Mapping[str, str]) -> str:
     icon = files("bulkcast.web") / "static" / "icon.svg"
     lines = {
         "Type": "Application",
-        "Version": "1.5",
         "Name": "bulkcast",
         "Comment": "Apply a spreadsheet of ClassIn webcast settings",
         "Comment[zh_CN]": "把一张 ClassIn 网页直播设置表批量提交给 ClassIn",

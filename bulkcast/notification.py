@@ -3,11 +3,7 @@
 What is told: name, state, exit status, counts and duration of the run; no cell, no secret.
 """
 
-import asyncio
-import json
 import os
-import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +46,8 @@ def recipients(command: str | None, webhook: str | None) -> Recipients:
 
 
 def _words(command: str) -> tuple[str, ...]:
+    import shlex
+
     try:
         # In POSIX mode the backslashes of Windows' paths would be taken for quotes.
         words = shlex.split(command, posix=os.name != "nt")
@@ -92,6 +90,8 @@ async def notify(
     told: Recipients, report: "RunReport", environ: Mapping[str, str]
 ) -> Sequence[Text]:
     """Tell everybody; returns a remark for each who could not be told."""
+    import json
+
     text = json.dumps(document(report)).encode("ascii")
     remarks = []
     if told.command:
@@ -106,6 +106,9 @@ async def notify(
 
 async def _run(words: Sequence[str], text: bytes, environ: Mapping[str, str]) -> Text | None:
     """Run a command without a shell; its output goes to stderr, as stdout is for results."""
+    import asyncio
+    import subprocess
+
     environ = {name: value for name, value in environ.items() if name != _HIDDEN}
     try:
         process = await asyncio.create_subprocess_exec(

@@ -20,7 +20,7 @@ class FileKeyring(KeyringBackend):
     priority = 5
 
     def __init__(self, path: Path | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # the library's
         self.path = path or Path(os.environ[VARIABLE])
 
     def get_password(self, service: str, username: str) -> str | None:

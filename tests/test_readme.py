@@ -19,8 +19,8 @@ PICTURE_MOST_BYTES = 150_000
 README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / PAGES).glob("*.md"))]
 HEADINGS = [
-    "Two commands", "中文快速上手", "What is not known of ClassIn", "A term in five steps",
-    "Rehearse", "Mend and resubmit", "When something stops", "Exit codes",
+    "Two commands", "The page", "中文快速上手", "What is not known of ClassIn",
+    "A term in five steps", "Rehearse", "Mend and resubmit", "When something stops", "Exit codes",
     "Scripting and library", "Windows", "For developers", "Links",
 ]  # fmt: skip
 

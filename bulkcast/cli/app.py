@@ -392,7 +392,10 @@ def sandbox(**given: Any) -> int:
 @params.force
 @params.voice
 def serve(**given: Any) -> int:
-    """Open the page: upload, check, plan, apply and results in the browser."""
+    """Open the page: all of this in the browser.
+
+    It is for this computer alone, and ends with Ctrl-C.
+    """
     from bulkcast.cli import serve as page
     from bulkcast.cli.command_options import existing, of_notifying, output_options
 

@@ -8,32 +8,12 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.dispatcher import (
-        Progress,
-    )
-    from bulkcast.ledger import (
-        RunRecord,
-    )
-    from bulkcast.loader import (
-        ReadOptions,
-        require_kind,
-    )
-    from bulkcast.pipeline.diagnosis import (
-        doctor,
-        doctor_without,
-    )
-    from bulkcast.pipeline.erasure import (
-        purge,
-        purgeable,
-    )
-    from bulkcast.pipeline.gauge import (
-        Figures,
-        Gauge,
-        delay,
-        lateness,
-        slowness,
-        time_left,
-    )
+    from bulkcast.dispatcher import Progress
+    from bulkcast.ledger import RunRecord
+    from bulkcast.loader import ReadOptions, require_kind
+    from bulkcast.pipeline.diagnosis import doctor, doctor_without
+    from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, slowness, time_left
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -48,9 +28,7 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import (
-        Parts,
-    )
+    from bulkcast.pipeline.parts import Parts
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -58,13 +36,7 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import (
-        lean,
-        recall,
-        replan,
-        validate,
-        zone,
-    )
+    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
     from bulkcast.pipeline.reports import (
         NextStep,
         account,
@@ -76,20 +48,9 @@ if TYPE_CHECKING:
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import (
-        is_rehearsed,
-    )
-    from bulkcast.pipeline.reversal import (
-        Undone,
-        Unrecoverable,
-        UnrecoverableGroup,
-        undo,
-    )
-    from bulkcast.pipeline.run import (
-        apply,
-        left_to_send,
-        resume,
-    )
+    from bulkcast.pipeline.resubmission import is_rehearsed
+    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
+    from bulkcast.pipeline.run import apply, left_to_send, resume
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -119,9 +80,7 @@ if TYPE_CHECKING:
         undo_file,
         undo_outlook,
     )
-    from bulkcast.pipeline.sample_sheet import (
-        sample_term,
-    )
+    from bulkcast.pipeline.sample_sheet import sample_term
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
         IGNORE,
@@ -136,10 +95,7 @@ if TYPE_CHECKING:
         edits_for,
         odd_words,
     )
-    from bulkcast.pipeline.sheet_comparison import (
-        Comparison,
-        compare_problems,
-    )
+    from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
     from bulkcast.pipeline.sheet_editing import (
         Edits,
         edited_copy,
@@ -148,26 +104,15 @@ if TYPE_CHECKING:
         with_edits,
         written,
     )
-    from bulkcast.pipeline.sheet_marking import (
-        mark_up,
-    )
-    from bulkcast.pipeline.sheet_preview import (
-        DELIMITERS,
-        ENCODINGS,
-        Preview,
-        is_certain,
-        preview,
-    )
+    from bulkcast.pipeline.sheet_marking import mark_up
+    from bulkcast.pipeline.sheet_preview import DELIMITERS, ENCODINGS, Preview, is_certain, preview
     from bulkcast.pipeline.status_words import (
         REASON_WORDS,
         STATE_WORDS,
         STATUS_MEANINGS,
         STATUS_WORDS,
     )
-    from bulkcast.planner.summary import (
-        PlanSummary,
-        SettingSummary,
-    )
+    from bulkcast.planner.summary import PlanSummary, SettingSummary
 
 __all__ = [
     "CERTAIN",

@@ -15,7 +15,7 @@ from bulkcast.i18n import header_names
 from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, RunRecord
 from bulkcast.messages import explain_stop
-from bulkcast.model import ResultRow, RowStatus, no_counts
+from bulkcast.model import ResultRow, RowStatus, Target, no_counts
 from bulkcast.pipeline import reports
 from bulkcast.pipeline.preparation import zone
 from bulkcast.pipeline.reports import NextStep, next_step, result_rows, without_gaps
@@ -49,8 +49,8 @@ class ResultTable:
 
     record: RunRecord
     rows: Sequence[ResultRow]
-    classrooms: Mapping[int, str]
-    """Row → its classroom, such as `activityId 25096094`; missing where none was read."""
+    classrooms: Mapping[int, Target]
+    """Row → its classroom; missing where none was read."""
     stop: tuple[str, str]
     """Why the run ended early, and what to do; empty if it did not."""
 
@@ -104,8 +104,7 @@ def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
     speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     rows = without_gaps(result_rows(frozen, lang=lang), frozen)
     stop = explain_stop(frozen.stop, record.counts, WEBCAST, speaks) if frozen.stop else ("", "")
-    classrooms = {row: speaks.target(target) for row, target in targets.items()}
-    return ResultTable(record, rows, classrooms, stop)
+    return ResultTable(record, rows, targets, stop)
 
 
 # ------------------------------------------------------------------ files

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 
 from bulkcast.i18n import Translator
 from bulkcast.web.page_state import STATE
@@ -44,17 +45,24 @@ async def events(request: web.Request) -> web.StreamResponse:
     if "once" in request.query:
         return web.json_response(found)
     async with sse_response(request, ping_interval=_PING_S) as stream:
-        number, sent = _last_id(request), None
-        closing = request.app[STATE].runs.closing
-        while found is not None and stream.is_connected():
-            if found != sent:
-                number += 1
-                await stream.send(json.dumps(found), id=str(number))
-                sent = found
-            if found["is_over"] or not await _waited(closing):
-                break
-            found = await seen_now(request, run, speaks)
+        with suppress(ConnectionResetError):  # the tab is closed
+            await _send(stream, request, run, found)
     return stream
+
+
+async def _send(
+    stream: EventSourceResponse, request: web.Request, run: str, now: Snapshot | None
+) -> None:
+    speaks, closing = speaker(request), request.app[STATE].runs.closing
+    number, sent = _last_id(request), None
+    while now is not None and stream.is_connected():
+        if now != sent:
+            number += 1
+            await stream.send(json.dumps(now), id=str(number))
+            sent = now
+        if now["is_over"] or not await _waited(closing):
+            return
+        now = await seen_now(request, run, speaks)
 
 
 async def _waited(closing: asyncio.Event) -> bool:

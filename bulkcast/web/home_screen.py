@@ -35,6 +35,9 @@ async def home(request: web.Request) -> web.Response:
         first=(page - 1) * PAGE_RUNS,
         most=PAGE_RUNS,
     )
+    last = max(1, -(-found.total // PAGE_RUNS))
+    if page > last:
+        raise web.HTTPSeeOther(f"/?page={last}")
     drafts = await asyncio.to_thread(state.drafts.newest, account) if page == 1 else []
     return render(
         request,
@@ -44,7 +47,7 @@ async def home(request: web.Request) -> web.Response:
         total=found.total,
         drafts=[_draft(draft) for draft in drafts[:_DRAFTS_MOST]],
         page=page,
-        last=max(1, -(-found.total // PAGE_RUNS)),
+        last=last,
         address=lambda number: f"/?page={number}",
     )
 
@@ -72,9 +75,9 @@ def _line(record: RunRecord, speaks: Translator) -> dict[str, Any]:
     if record.state == "crashed":
         word = speaks.tell("interrupted")
     elif record.state == "finished" and step is NextStep.MEND:
-        word, look = speaks.tell("to be mended"), "rejected"
+        word, look = speaks.tell("needs fixing"), "rejected"
     elif record.state == "finished" and step is not NextStep.NOTHING:
-        word, look = speaks.tell("to be sent again"), "unconfirmed"
+        word, look = speaks.tell("can be sent again"), "unconfirmed"
     return {
         "run": header.run,
         "title": header.title,

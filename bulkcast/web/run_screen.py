@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bulkcast import pipeline
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.i18n import Translator
+from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
 from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.pipeline import (
@@ -161,6 +161,7 @@ async def _results(request: web.Request, run: str, refusal: str = "") -> web.Res
         explanation=_explanation(table, speaks),
         step=table.next_step.name,
         again=_again(table),
+        to_fix=sum(table.counts[status] for status in _TO_MEND),
         counts=counted(dict(table.counts), speaks),
         pairs=[(status.value, n) for status, n in table.counts.items()],
         on_page=lambda text: on_page(text, speaks),
@@ -219,8 +220,8 @@ def _verdict(table: ResultTable, speaks: Translator) -> str:
         case NextStep.MEND:
             to_mend = sum(table.counts[status] for status in _TO_MEND)
             return speaks.count(
-                "{done} of {rows} rows are done, {n} needs mending",
-                "{done} of {rows} rows are done, {n} need mending",
+                "{done} of {rows} rows are done, {n} needs fixing",
+                "{done} of {rows} rows are done, {n} need fixing",
                 to_mend, done=f"{done:,}", rows=f"{rows:,}",
             )  # fmt: skip
         case NextStep.SEND_REST:
@@ -240,15 +241,15 @@ def _verdict(table: ResultTable, speaks: Translator) -> str:
 def _explanation(table: ResultTable, speaks: Translator) -> str:
     """What to do, and why the run stopped if it did."""
     message, fix = table.stop
-    told = [on_page(message, speaks), on_page(fix, speaks)]
+    stop = table.record.stop
+    told = [on_page(message, speaks)]
+    if stop and stop.reason != "interrupted":
+        told.append(on_page(fix, speaks))
     match table.next_step:
+        case NextStep.RESUME:
+            told.append(speaks.tell("Continue to send the rest; what is done stays done."))
         case NextStep.MEND:
-            told.append(
-                speaks.tell(
-                    "Mend the rows here or in the result sheet, and send only those again. What is"
-                    " done stays done."
-                )
-            )
+            told.append(speaks.tell(_FIXED_WHERE))
         case NextStep.SEND_REST | NextStep.SEND_AGAIN:
             told.append(speaks.tell("Only those are sent; what is done stays done."))
         case _:
@@ -256,6 +257,9 @@ def _explanation(table: ResultTable, speaks: Translator) -> str:
     return speaks.joined([sentence for sentence in told if sentence])
 
 
+_FIXED_WHERE: Final = marked(
+    "Fix the rows here or in the result sheet; only those are sent again. What is done stays done."
+)
 _COMMAND: Final = re.compile(r"`bulkcast (resume|resubmit|apply)\b[^`]*`")
 
 
@@ -263,7 +267,7 @@ def on_page(text: str, speaks: Translator) -> str:
     """A sentence of the command line with the page's buttons in place of its commands."""
     buttons = {
         "resume": speaks.tell("Continue"),
-        "resubmit": speaks.tell("Mend and send again"),
+        "resubmit": speaks.tell("Fix and resubmit"),
         "apply": speaks.tell("New upload"),
     }
     return _COMMAND.sub(lambda found: speaks.tell("“{button}”", button=buttons[found[1]]), text)

@@ -76,10 +76,10 @@ function showFailures(failures) {
       state.append(element("span", `state state-${status}`, word));
       line.append(
         element("td", "num", row),
-        element("td", "", classroom),
+        element("td", "num", classroom),
         state,
         element("td", "", message),
-        element("td", "", time),
+        element("td", "num", time),
       );
       return line;
     }),
