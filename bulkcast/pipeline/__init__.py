@@ -8,28 +8,12 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.dispatcher import (
-        Progress,
-    )
-    from bulkcast.loader import (
-        ReadOptions,
-        require_kind,
-    )
-    from bulkcast.pipeline.diagnosis import (
-        doctor,
-        doctor_without,
-    )
-    from bulkcast.pipeline.erasure import (
-        purge,
-        purgeable,
-    )
-    from bulkcast.pipeline.gauge import (
-        Figures,
-        Gauge,
-        delay,
-        lateness,
-        time_left,
-    )
+    from bulkcast.dispatcher import Progress
+    from bulkcast.ledger import RunRecord
+    from bulkcast.loader import ReadOptions, require_kind
+    from bulkcast.pipeline.diagnosis import doctor, doctor_without
+    from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, slowness, time_left
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -44,9 +28,7 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import (
-        Parts,
-    )
+    from bulkcast.pipeline.parts import Parts
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -54,13 +36,7 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import (
-        lean,
-        recall,
-        replan,
-        validate,
-        zone,
-    )
+    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
     from bulkcast.pipeline.reports import (
         NextStep,
         account,
@@ -72,20 +48,9 @@ if TYPE_CHECKING:
         runs,
         runs_called,
     )
-    from bulkcast.pipeline.resubmission import (
-        is_rehearsed,
-    )
-    from bulkcast.pipeline.reversal import (
-        Undone,
-        Unrecoverable,
-        UnrecoverableGroup,
-        undo,
-    )
-    from bulkcast.pipeline.run import (
-        apply,
-        left_to_send,
-        resume,
-    )
+    from bulkcast.pipeline.resubmission import is_rehearsed
+    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
+    from bulkcast.pipeline.run import apply, left_to_send, resume
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -111,11 +76,11 @@ if TYPE_CHECKING:
         result_file,
         result_table,
         summary_file,
+        template_file,
         undo_file,
+        undo_outlook,
     )
-    from bulkcast.pipeline.sample_sheet import (
-        sample_term,
-    )
+    from bulkcast.pipeline.sample_sheet import sample_term
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
         IGNORE,
@@ -130,12 +95,8 @@ if TYPE_CHECKING:
         edits_for,
         odd_words,
     )
-    from bulkcast.pipeline.sheet_comparison import (
-        Comparison,
-        compare_problems,
-    )
+    from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
     from bulkcast.pipeline.sheet_editing import (
-        EditedCopy,
         Edits,
         edited_copy,
         prepare_edited,
@@ -143,22 +104,15 @@ if TYPE_CHECKING:
         with_edits,
         written,
     )
-    from bulkcast.pipeline.sheet_marking import (
-        mark_up,
-    )
-    from bulkcast.pipeline.sheet_preview import (
-        DELIMITERS,
-        ENCODINGS,
-        Preview,
-        is_certain,
-        preview,
-    )
+    from bulkcast.pipeline.sheet_marking import mark_up
+    from bulkcast.pipeline.sheet_preview import DELIMITERS, ENCODINGS, Preview, is_certain, preview
     from bulkcast.pipeline.status_words import (
         REASON_WORDS,
         STATE_WORDS,
         STATUS_MEANINGS,
         STATUS_WORDS,
     )
+    from bulkcast.planner.summary import PlanSummary, SettingSummary
 
 __all__ = [
     "CERTAIN",
@@ -177,7 +131,6 @@ __all__ = [
     "Comparison",
     "Control",
     "Diagnosis",
-    "EditedCopy",
     "Edits",
     "FailedRow",
     "Figures",
@@ -189,6 +142,7 @@ __all__ = [
     "OddWord",
     "Parts",
     "PlanOptions",
+    "PlanSummary",
     "Prepared",
     "PreparedRun",
     "Preview",
@@ -196,10 +150,12 @@ __all__ = [
     "Progress",
     "ReadOptions",
     "ResultTable",
+    "RunRecord",
     "RunReport",
     "RunState",
     "Selection",
     "SendOptions",
+    "SettingSummary",
     "SheetOptions",
     "SheetReport",
     "SomeRuns",
@@ -256,11 +212,14 @@ __all__ = [
     "runs",
     "runs_called",
     "sample_term",
+    "slowness",
     "some_runs",
     "summary_file",
+    "template_file",
     "time_left",
     "undo",
     "undo_file",
+    "undo_outlook",
     "validate",
     "with_edits",
     "write_plan",
@@ -270,10 +229,11 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.ledger": ("RunRecord",),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
-    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "time_left"),
+    "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
         "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
@@ -299,7 +259,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
-        "undo_file",
+        "template_file", "undo_file", "undo_outlook",
     ),
     "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
@@ -308,7 +268,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "EditedCopy", "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
+        "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
@@ -317,6 +277,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.status_words": (
         "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
     ),
+    "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

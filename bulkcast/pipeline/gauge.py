@@ -118,6 +118,17 @@ def lateness(progress: Progress, speaks: Translator) -> str:
     )
 
 
+def slowness(progress: Progress, speaks: Translator) -> str:
+    """That requests are sent more slowly than asked for; empty if they are not."""
+    if not progress.slowed or progress.paused:
+        return ""
+    return speaks.tell(
+        "Going more slowly, {n} a minute at most: ClassIn asked for it, or as many requests as it"
+        " allows were sent just now",
+        n=f"{progress.rate * 60:,.0f}",
+    )
+
+
 def _pause(progress: Progress, speaks: Translator) -> str:
     if not progress.under_way:
         return speaks.tell("Paused: nothing is sent until you continue")

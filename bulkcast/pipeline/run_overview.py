@@ -14,7 +14,7 @@ from bulkcast.i18n import header_names
 from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, RunRecord, Standing, holder, is_begun
 from bulkcast.messages import result_row
-from bulkcast.model import Institution, ResultRow, RowStatus, Text, no_counts
+from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
 from bulkcast.pipeline.preparation import one_spelling, zone
 
 
@@ -115,8 +115,7 @@ _OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 class FailedRow:
     """A row that did not succeed."""
 
-    classroom: str
-    """The classroom as a sentence part, such as `activityId 25096094`."""
+    classroom: Target
     row: ResultRow
 
 
@@ -132,7 +131,7 @@ def newest_failures(home: Path, run: str, *, most: int = 20, lang: str = "en") -
     tz = zone(header.tz)
     return [
         FailedRow(
-            speaks.target(target),
+            target,
             result_row(rows[0], outcome, (), endpoint=WEBCAST, run=run, tz=tz, tongue=speaks),
         )
         for rows, target, outcome in failed

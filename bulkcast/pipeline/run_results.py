@@ -4,10 +4,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bulkcast import reporter
 from bulkcast.endpoints import WEBCAST
@@ -15,7 +15,7 @@ from bulkcast.i18n import header_names
 from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, RunRecord
 from bulkcast.messages import explain_stop
-from bulkcast.model import ResultRow, RowStatus, no_counts
+from bulkcast.model import ResultRow, RowStatus, Target, no_counts
 from bulkcast.pipeline import reports
 from bulkcast.pipeline.preparation import zone
 from bulkcast.pipeline.reports import NextStep, next_step, result_rows, without_gaps
@@ -49,8 +49,8 @@ class ResultTable:
 
     record: RunRecord
     rows: Sequence[ResultRow]
-    classrooms: Mapping[int, str]
-    """Row → its classroom, such as `activityId 25096094`; missing where none was read."""
+    classrooms: Mapping[int, Target]
+    """Row → its classroom; missing where none was read."""
     stop: tuple[str, str]
     """Why the run ended early, and what to do; empty if it did not."""
 
@@ -104,8 +104,7 @@ def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
     speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
     rows = without_gaps(result_rows(frozen, lang=lang), frozen)
     stop = explain_stop(frozen.stop, record.counts, WEBCAST, speaks) if frozen.stop else ("", "")
-    classrooms = {row: speaks.target(target) for row, target in targets.items()}
-    return ResultTable(record, rows, classrooms, stop)
+    return ResultTable(record, rows, targets, stop)
 
 
 # ------------------------------------------------------------------ files
@@ -166,10 +165,8 @@ def summary_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOu
 
 
 @contextmanager
-def undo_file(
-    home: Path, run: str, *, lang: str = "en"
-) -> Iterator[tuple[Undone, HandedOut | None]]:
-    """What can be taken back of a run, and the sheet that does it; None if nothing can.
+def undo_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOut | None]:
+    """The sheet that takes a run back, written for this once; None if nothing can be taken back.
 
     Raises:
         CannotStart: there is no such run, or it was purged.
@@ -182,11 +179,26 @@ def undo_file(
         kind = kind if kind in {".csv", ".tsv"} else ".xlsx"
         found = undo(home, run, target=folder / f"undo{kind}", lang=lang)
         name = f"{Path(header.title).stem}.undo-{run}{kind}"
-        yield found, HandedOut(found.path, name) if found.path else None
+        yield HandedOut(found.path, name) if found.path else None
+
+
+def undo_outlook(home: Path, run: str, *, lang: str = "en") -> Undone:
+    """What could be taken back of a run, and what could not; raises what `undo_file` does."""
+    with _folder(home) as folder:
+        return replace(undo(home, run, target=folder / "undo.xlsx", lang=lang), path=None)
+
+
+@contextmanager
+def template_file(home: Path, *, lang: Literal["en", "zh"] = "en") -> Iterator[HandedOut]:
+    """The workbook to fill in, written for this once."""
+    with _folder(home) as folder:
+        written = reporter.write_template(folder / "template.xlsx", WEBCAST, lang)
+        yield HandedOut(written.path, "webcast-settings.xlsx")
 
 
 @contextmanager
 def _folder(home: Path) -> Iterator[Path]:
     """A private folder for a file that is handed out."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".handed-out-") as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""The sample term, for who wants to see everything without a sheet of their own."""
+"""The sample term, for who has no sheet of their own yet."""
 
 import time
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import Final, cast
 from bulkcast import loader
 from bulkcast.errors import CannotStart
 from bulkcast.model import Cell, FlaggedCell, Layout, RawRow, Sheet
-from bulkcast.pipeline.options import Prepared, Selection, SheetOptions
+from bulkcast.pipeline.options import Prepared, Selection
 from bulkcast.pipeline.preparation import (
     Source,
     compared_rows,
@@ -84,26 +84,20 @@ class _Reread:
         yield replace(whole, rows=())
 
 
-@dataclass(frozen=True, slots=True)
-class EditedCopy:
-    """A copy of a sheet with the edits, which is used like any sheet."""
-
-    path: Path
-    options: SheetOptions
-    """How it is read and checked."""
-
-
-def edited_copy(base: Prepared, edits: Edits, target: Path) -> EditedCopy:
-    """Write a copy of the sheet in which the edited cells have their new texts.
+def edited_copy(
+    base: Prepared, edits: Edits, target: Path, checked: Prepared | None = None
+) -> Prepared:
+    """Write a copy of the sheet in which the edited cells have their new texts, and read it.
 
     csv and tsv files keep their delimiter and encoding, workbooks their formats and other
     worksheets; kinds of files that cannot be written, and workbooks that cannot be patched, become
-    a new workbook.  The copy is read again and compared with what was checked.
+    a new workbook.  What is read of the copy is compared with what was checked.
 
     Args:
         base: the sheet as it was read, without the edits.
         edits: the texts.
         target: the copy's path; its suffix is replaced where another kind of file is written.
+        checked: what `prepare_edited` gives for all rows, if that is known already.
 
     Raises:
         UnreadableSheet: the file is no longer the one that was read.
@@ -121,10 +115,10 @@ def edited_copy(base: Prepared, edits: Edits, target: Path) -> EditedCopy:
     else:
         target, tab = _copy_of_workbook(base, own, target, layout)
         read = replace(read, tab=tab)
-    read = replace(read, header_row=layout.header_row)
-    copy = EditedCopy(target, replace(base.options, read=read))
-    _require_same(base, edits, copy)
-    return copy
+    options = replace(base.options, read=replace(read, header_row=layout.header_row))
+    made = prepare_sheet(target, options, None, base.endpoint)
+    _require_same(checked or prepare_edited(base, edits), made)
+    return made
 
 
 _DELIMITED: Final = frozenset({"csv", "tsv"})
@@ -151,12 +145,9 @@ def _copy_of_workbook(
     return new, None
 
 
-def _require_same(base: Prepared, edits: Edits, copy: EditedCopy) -> None:
+def _require_same(checked: Prepared, copy: Prepared) -> None:
     """Refuse a copy of which other rows would be sent than were checked."""
-    everything = Selection()
-    checked = prepare_edited(base, edits, everything)
-    reread = prepare_sheet(copy.path, copy.options, everything, base.endpoint, keep_cells=False)
-    other = compared_rows(checked.checked, reread.checked)
+    other = compared_rows(checked.checked, copy.checked)
     if other:
         copy.path.unlink(missing_ok=True)
         raise CannotStart(

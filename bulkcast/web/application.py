@@ -8,10 +8,28 @@ from typing import Final
 from aiohttp import web
 
 from bulkcast.errors import BulkcastError
-from bulkcast.web import home_screen, rendering, security, settings_screen
+from bulkcast.web import (
+    check_screen,
+    columns_screen,
+    home_screen,
+    plan_screen,
+    rendering,
+    run_screen,
+    security,
+    settings_screen,
+    upload_screen,
+)
 from bulkcast.web.page_state import STATE, PageState
 
-_SCREENS: Final = (home_screen, settings_screen)
+_SCREENS: Final = (
+    home_screen,
+    upload_screen,
+    columns_screen,
+    check_screen,
+    plan_screen,
+    run_screen,
+    settings_screen,
+)
 UPLOAD_MOST: Final = 1 << 20
 """Bytes of a form; files are streamed and have a limit of their own."""
 

@@ -20,7 +20,6 @@ from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Text
 from bulkcast.pipeline import (
     RESUBMITTED,
-    EditedCopy,
     Prepared,
     ReadOptions,
     Selection,
@@ -244,7 +243,10 @@ class Drafts:
         base = await self.base(draft)
         if not draft.steps:
             return base
-        return await self._shared(draft, f"final {draft.steps}", lambda: _copied(draft, base))
+        checked = None if draft.resubmits else await self.checked(draft)
+        return await self._shared(
+            draft, f"final {draft.steps}", lambda: _copied(draft, base, checked)
+        )
 
     async def _shared(self, draft: Draft, what: str, make: Callable[[], Prepared]) -> Prepared:
         """What `make` gives, made once in a thread however many ask for it at a time."""
@@ -294,13 +296,13 @@ def _renamed_sheet(prepared: Prepared, draft: Draft) -> Prepared:
     return replace(prepared, sheet=replace(prepared.sheet, name=draft.name))
 
 
-def _copied(draft: Draft, base: Prepared) -> Prepared:
+def _copied(draft: Draft, base: Prepared, checked: Prepared | None) -> Prepared:
     """The copy with the edits, read again."""
     mark = hashlib.sha256(repr(draft.steps).encode()).hexdigest()[:8]
     for old in draft.folder.glob("edited-*"):
         old.unlink(missing_ok=True)
-    made: EditedCopy = edited_copy(base, draft.edits, draft.folder / f"edited-{mark}{draft.suffix}")
-    return _read(draft, made.path, made.options)
+    target = draft.folder / f"edited-{mark}{draft.suffix}"
+    return _renamed_sheet(edited_copy(base, draft.edits, target, checked), draft)
 
 
 def renamed(exc: BulkcastError, draft: Draft) -> BulkcastError:

@@ -200,6 +200,9 @@ class LiveRuns:
         self._failures: dict[tuple[Path, str, str], _Failures] = {}
         self.closing = asyncio.Event()
         """Set when the page ends."""
+        self.on_end: Callable[[RunReport], Awaitable[None]] | None = None
+        """Is told of each run of the page that has ended."""
+        self._telling: set[asyncio.Task[None]] = set()
 
     # -------------------------------------------------------------- starting and steering
 
@@ -257,6 +260,10 @@ class LiveRuns:
         self._live.remove(live)
         self._observed.pop((live.home, live.run), None)  # it was true before the end
         why = None if ended.cancelled() else ended.exception()
+        if why is None and self.on_end and live.run:
+            telling = asyncio.ensure_future(self.on_end(ended.result()))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
         if why is not None and live.run:
             self._broken[live.run] = why
             if not isinstance(why, BulkcastError):
@@ -293,6 +300,7 @@ class LiveRuns:
         ended = [asyncio.wrap_future(each.ended) for each in live]
         try:
             await asyncio.gather(*ended, return_exceptions=True)
+            await asyncio.gather(*self._telling, return_exceptions=True)
         except asyncio.CancelledError:
             for each in live:
                 each.cancel()

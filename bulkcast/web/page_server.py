@@ -56,6 +56,16 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
         CannotStart: the port is taken.
 
     """
+    async with opened(options) as state:
+        yield link(state.address, state.sessions.new_link())
+
+
+@asynccontextmanager
+async def opened(options: ServeOptions) -> AsyncIterator[PageState]:
+    """The same; gives what the screens share.
+
+    At the end runs are stopped, while their sandbox still answers, and then the screens.
+    """
     home = config.home(options.environ)
     accounts = Accounts(home, options.environ, options.learn)
     sessions = Sessions(home / _SESSIONS)
@@ -69,7 +79,7 @@ async def serving(options: ServeOptions) -> AsyncIterator[str]:
             written = {"url": state.address, "key": state.sessions.key}
             write_private(place, json.dumps(written))
             try:
-                yield link(state.address, state.sessions.new_link())
+                yield state
             finally:
                 await state.runs.close()
                 _forget(place, state.sessions.key)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import jinja2
 from aiohttp import web
 
-from bulkcast.i18n import Translator
+from bulkcast.i18n import Translator, short_header
 from bulkcast.languages import LANGS, Lang, translator
 from bulkcast.version import VERSION
 from bulkcast.web.page_state import STATE
@@ -47,6 +47,16 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def page_number(query: Mapping[str, str]) -> int:
+    """The page that a query string asks for; 1 for anything that is no page.
+
+    >>> page_number({"page": "3"}), page_number({"page": "-1"}), page_number({})
+    (3, 1, 1)
+    """
+    page = query.get("page", "")
+    return max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1
+
+
 def render(
     request: web.Request,
     template: str,
@@ -81,4 +91,8 @@ def _words(request: web.Request, headers: Mapping[str, str] | None) -> dict[str,
     }
 
 
-_TEMPLATES.filters["n"] = number
+_TEMPLATES.filters |= {
+    "n": number,
+    "first_line": short_header,
+    "merged": lambda first, second: {**first, **second},
+}

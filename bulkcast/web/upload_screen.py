@@ -8,8 +8,11 @@ from typing import Final
 
 from aiohttp import BodyPartReader, web
 
+from bulkcast.catalogue import fold
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
+from bulkcast.model import column_letters
 from bulkcast.pipeline import (
     CERTAIN,
     DELIMITERS,
@@ -70,7 +73,7 @@ def _asked(request: web.Request, **errors: str) -> web.Response:
         request,
         "upload.html",
         screen="upload",
-        errors=errors,
+        errors={"file": "", "pasted": "", **errors},
         status=400 if errors else 200,
         text_most=TEXT_MOST,
         workbook_most=WORKBOOK_MOST,
@@ -304,11 +307,22 @@ async def _shown(request: web.Request, draft: Draft, error: str = "") -> web.Res
         delimiter_names=DELIMITER_NAMES,
         encoding_names=ENCODING_NAMES,
         options=draft.options.read,
+        letters=column_letters,
+        secret=_secret_columns(seen, draft),
         following=next_after_preview(draft, base),
         width=max((len(cells) for _, cells in seen.lines), default=0),
         issues=[] if base is None else [i for i in base.checked.issues if i.code in _READING],
         status=400 if error else 200,
     )
+
+
+def _secret_columns(seen: Preview, draft: Draft) -> frozenset[int]:
+    """The columns whose cells are not shown."""
+    row = draft.options.read.header_row or seen.header_row
+    named = next((cells for number, cells in seen.lines if number == row), ())
+    mapping = {fold(header): key for header, key in draft.options.read.mapping.items()}
+    settings = (WEBCAST.mapped_column(header, mapping) for header in named)
+    return frozenset(i for i, setting in enumerate(settings) if setting and setting.secret)
 
 
 _READING: Final = frozenset({"file.encoding_guessed", "file.encoding_doubtful", "cell.holds_rows"})
@@ -379,8 +393,19 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     except CannotStart as exc:
         return await _shown(request, draft_of(request), speaker(request).error(exc))
     request.app[STATE].drafts.save(draft)
-    back = str(form.get("back", ""))
-    raise web.HTTPSeeOther(f"{draft.address}/check" if back == "check" else draft.address)
+    if form.get("back") == "check":
+        raise web.HTTPSeeOther(f"{draft.address}/check")
+    if form.get("then") == "next":
+        raise web.HTTPSeeOther(await _led_on(request, draft))
+    raise web.HTTPSeeOther(draft.address)
+
+
+async def _led_on(request: web.Request, draft: Draft) -> str:
+    """The screen that follows once it is said how the file is read."""
+    try:
+        return next_address(draft, await request.app[STATE].drafts.base(draft))
+    except CannotStart:
+        return draft.address
 
 
 async def discard(request: web.Request) -> web.StreamResponse:

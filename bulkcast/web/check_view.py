@@ -1,0 +1,406 @@
+"""What the check screen shows of a checked sheet: filters with counts, a page of rows, a cell."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlencode
+
+from bulkcast.catalogue import ChoiceKind, Setting, is_result_column
+from bulkcast.model import (
+    Cell,
+    FlaggedCell,
+    Invalid,
+    Issue,
+    RawRow,
+    Severity,
+    column_letters,
+)
+from bulkcast.pipeline import MASK, Edits, Prepared, cell_text
+
+ROWS_AT_ONCE: Final = 100
+"""Rows of one page."""
+_CELL_MOST: Final = 300
+"""Characters of a cell that are shown in the grid."""
+
+
+class Place(NamedTuple):
+    """A cell: its row as a spreadsheet shows it, and its column from 0."""
+
+    row: int
+    column: int
+
+    @property
+    def address(self) -> str:
+        """As a spreadsheet shows it."""
+        return f"{column_letters(self.column)}{self.row}"
+
+
+def place_of(address: str) -> Place | None:
+    """The inverse of `Place.address`; None for anything else.
+
+    >>> place_of("H7"), place_of("AA10"), place_of("7H"), place_of("")
+    (Place(row=7, column=7), Place(row=10, column=26), None, None)
+    """
+    letters = address.rstrip("0123456789")
+    digits = address[len(letters) :]
+    if not (1 <= len(letters) <= 3 and letters.isascii() and letters.isalpha()):
+        return None
+    if not 1 <= len(digits) <= 7:
+        return None
+    column = 0
+    for letter in letters.upper():
+        column = column * 26 + ord(letter) - ord("A") + 1
+    return Place(int(digits), column - 1)
+
+
+class Problem(NamedTuple):
+    """An error or a warning, and where it stands."""
+
+    row: int
+    column: int | None
+    """None if it is about the row as a whole."""
+    issue: Issue
+
+    @property
+    def place(self) -> Place:
+        """The cell to look at."""
+        return Place(self.row, self.column or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewColumn:
+    """A column of the user's."""
+
+    index: int
+    letters: str
+    header: str
+    setting: Setting | None
+    is_secret: bool
+
+    @property
+    def choices(self) -> ChoiceKind | None:
+        """What there is to choose from, if it is a column of choices."""
+        kind = self.setting.kind if self.setting else None
+        return kind if isinstance(kind, ChoiceKind) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A filter, and how many rows it would show."""
+
+    value: str
+    name: str
+    severity: Severity
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are shown."""
+
+    problem: str = ""
+    """A problem's code."""
+    column: int | None = None
+    rows: Literal["problems", "all"] = "problems"
+
+    def query(self, **more: object) -> str:
+        """As the query of an address."""
+        said = {
+            "problem": self.problem,
+            "column": "" if self.column is None else column_letters(self.column),
+            "rows": self.rows if self.rows == "all" else "",
+            **more,
+        }
+        return urlencode({name: value for name, value in said.items() if value})
+
+    def takes(self, problem: Problem) -> bool:
+        """Whether it shows the row of this problem."""
+        return self.problem in {"", problem.issue.code} and (
+            self.column is None or self.column == problem.column
+        )
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it asks for some problems only."""
+        return bool(self.problem) or self.column is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """A cell of the grid."""
+
+    place: Place
+    text: str
+    kind: Literal["", "bad", "warn", "edited"]
+    issue: Issue | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """A row of the grid."""
+
+    number: int
+    state: Literal["ready", "bad", "done", "left"]
+    issue: Issue | None
+    """What is wrong with the row as a whole."""
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows."""
+
+    rows: tuple[RowView, ...]
+    number: int
+    last: int
+    total: int
+    """Rows that the filter shows."""
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """A checked sheet, indexed so that a page of it is quickly found."""
+
+    prepared: Prepared
+    edits: Edits
+    _of_row: Mapping[int, Sequence[Issue]] = field(init=False, repr=False)
+    _invalid: frozenset[int] = field(init=False, repr=False)
+    problems: tuple[Problem, ...] = field(init=False, repr=False)
+    """Row by row; a row's own problems before those of its cells."""
+
+    def __post_init__(self) -> None:
+        checked = self.prepared.checked.rows
+        of_row = {row.row: row.issues for row in checked if row.issues}
+        invalid = frozenset(row.row for row in checked if isinstance(row, Invalid))
+        found = [
+            Problem(row, _column_of(issue), issue)
+            for row, issues in of_row.items()
+            for issue in issues
+            if issue.severity is not Severity.NOTE
+        ]
+        found.sort(key=lambda p: (p.row, -1 if p.column is None else p.column))
+        object.__setattr__(self, "_of_row", of_row)
+        object.__setattr__(self, "_invalid", invalid)
+        object.__setattr__(self, "problems", tuple(found))
+
+    # -------------------------------------------------------------- the sheet as a whole
+
+    @cached_property
+    def columns(self) -> tuple[ViewColumn, ...]:
+        """The user's columns."""
+        endpoint = self.prepared.endpoint
+        held = {index: endpoint.by_key[key] for key, index in self.prepared.checked.columns.items()}
+        return tuple(
+            _view_column(index, header, held.get(index), endpoint.column_for(header))
+            for index, header in enumerate(self.prepared.sheet.headers)
+            if not is_result_column(header)
+        )
+
+    @cached_property
+    def by_index(self) -> Mapping[int, ViewColumn]:
+        """The same by their index."""
+        return {column.index: column for column in self.columns}
+
+    @cached_property
+    def rows(self) -> Mapping[int, RawRow]:
+        """The rows by their number."""
+        return {row.number: row for row in self.prepared.sheet.rows}
+
+    @cached_property
+    def ready(self) -> int:
+        """Rows that would be sent."""
+        return sum(len(request.rows) for request in self.prepared.plan.requests)
+
+    @property
+    def bad(self) -> int:
+        """Rows that need fixing."""
+        return len(self._invalid)
+
+    @cached_property
+    def troubled(self) -> int:
+        """Rows with an error or a warning."""
+        return len({problem.row for problem in self.problems})
+
+    @cached_property
+    def warned(self) -> int:
+        """Rows that would be sent and have a warning."""
+        return len({p.row for p in self.problems} - self._invalid)
+
+    @property
+    def edited(self) -> int:
+        """Cells with another text."""
+        return sum(map(len, self.edits.values()))
+
+    def sheet_issues(self) -> tuple[Issue, ...]:
+        """What is wrong with the sheet as a whole."""
+        return tuple(i for i in self.prepared.checked.issues if i.severity is not Severity.NOTE)
+
+    # -------------------------------------------------------------- filters
+
+    def facets(self, chosen: Filter) -> tuple[Facet, ...]:
+        """A filter for each problem, the errors first; counted within the chosen column."""
+        rows: defaultdict[str, set[int]] = defaultdict(set)
+        weights: dict[str, Severity] = {}
+        for problem in self.problems:
+            if chosen.column in {None, problem.column}:
+                code = problem.issue.code
+                rows[code].add(problem.row)
+                if weights.get(code) is not Severity.ERROR:
+                    weights[code] = problem.issue.severity
+        found = [Facet(code, code, weights[code], len(own)) for code, own in rows.items()]
+        return tuple(sorted(found, key=lambda f: (f.severity is not Severity.ERROR, -f.rows)))
+
+    def column_facets(self, chosen: Filter) -> tuple[Facet, ...]:
+        """A filter for each column with problems, in sheet order; counted within the problem."""
+        rows: defaultdict[int, set[int]] = defaultdict(set)
+        bad: Counter[int] = Counter()
+        for problem in self.problems:
+            if problem.column in self.by_index and chosen.problem in {"", problem.issue.code}:
+                rows[problem.column or 0].add(problem.row)
+                bad[problem.column or 0] += problem.issue.severity is Severity.ERROR
+        return tuple(
+            Facet(
+                column_letters(index),
+                self.by_index[index].header,
+                Severity.ERROR if bad[index] else Severity.WARNING,
+                len(rows[index]),
+            )
+            for index in sorted(rows)
+        )
+
+    def shown(self, chosen: Filter) -> Sequence[int]:
+        """The rows that a filter shows, in sheet order."""
+        if chosen.rows == "all" and not chosen.is_narrow:
+            return [row.number for row in self.prepared.sheet.rows]
+        found = dict.fromkeys(p.row for p in self.problems if chosen.takes(p))
+        return [row for row in found if row in self.rows]
+
+    # -------------------------------------------------------------- a page
+
+    def page(self, chosen: Filter, number: int) -> Page:
+        """The rows of a page; one that does not exist becomes the nearest that does."""
+        rows = self.shown(chosen)
+        last = max(1, -(-len(rows) // ROWS_AT_ONCE))
+        number = min(max(1, number), last)
+        some = rows[(number - 1) * ROWS_AT_ONCE : number * ROWS_AT_ONCE]
+        return Page(tuple(self._row(n) for n in some), number, last, len(rows))
+
+    def page_with(self, chosen: Filter, row: int) -> int:
+        """The number of the page that shows a row, or the rows nearest to it."""
+        rows = self.shown(chosen)
+        return max(0, bisect_right(rows, row) - 1) // ROWS_AT_ONCE + 1
+
+    def _row(self, number: int) -> RowView:
+        raw = self.rows[number]
+        issues = self._of_row.get(number, ())
+        by_column: dict[int | None, Issue] = {}
+        for issue in issues:
+            by_column.setdefault(_column_of(issue), issue)
+        edited = self.edits.get(number, {})
+        own = by_column.get(None) or next(
+            (i for c, i in by_column.items() if c is not None and c not in self.by_index), None
+        )
+        cells = tuple(
+            self._cell(raw, column, by_column.get(column.index), is_edited=column.index in edited)
+            for column in self.columns
+        )
+        return RowView(number, self.state_of(number), own, cells)
+
+    def state_of(self, number: int) -> Literal["ready", "bad", "done", "left"]:
+        """What becomes of a row."""
+        if number in self._invalid:
+            return "bad"
+        if number in self.prepared.kept:
+            return "done"
+        return "left" if number in self.prepared.plan.settled else "ready"
+
+    def _cell(
+        self, raw: RawRow, column: ViewColumn, issue: Issue | None, *, is_edited: bool
+    ) -> CellView:
+        text = self.shown_text(raw, column)
+        kind: Literal["", "bad", "warn", "edited"] = "edited" if is_edited else ""
+        if issue is not None and issue.severity is Severity.ERROR:
+            kind = "bad"
+        elif issue is not None and issue.severity is Severity.WARNING:
+            kind = "warn"
+        return CellView(Place(raw.number, column.index), text[:_CELL_MOST], kind, issue)
+
+    def shown_text(self, raw: RawRow, column: ViewColumn) -> str:
+        """A cell as a spreadsheet shows it; a secret one is masked."""
+        text = cell_text(raw.cells[column.index])
+        return MASK if column.is_secret and text else text
+
+    # -------------------------------------------------------------- problems, one after another
+
+    def following(self, chosen: Filter, place: Place | None, *, back: bool = False) -> Place | None:
+        """The place of the next problem that a filter takes, after a place; None at the end."""
+        places = self._places(chosen)
+        if place is None:
+            return places[0] if places else None
+        if back:
+            before = [p for p in places if p < place]
+            return before[-1] if before else None
+        return next((p for p in places if p > place), None)
+
+    def at_or_after(self, chosen: Filter, place: Place) -> Place | None:
+        """The place of a problem at a place, else of the next, else of the first."""
+        places = self._places(chosen)
+        found = next((p for p in places if p >= place), None)
+        return found or (places[0] if places else None)
+
+    def _places(self, chosen: Filter) -> list[Place]:
+        return list(dict.fromkeys(p.place for p in self.problems if chosen.takes(p)))
+
+    def issues_at(self, place: Place) -> tuple[Issue, ...]:
+        """What is said of a cell, and of its row as a whole."""
+        found = self._of_row.get(place.row, ())
+        return tuple(
+            i
+            for i in found
+            if _column_of(i) in {None, place.column} or _column_of(i) not in self.by_index
+        )
+
+    def same(self, place: Place, code: str, *, any_value: bool) -> tuple[Place, ...]:
+        """The cells of a column with the same problem and, unless `any_value`, the same content."""
+        if place.row not in self.rows or place.column not in self.by_index:
+            return ()
+        wanted = _comparable(self.rows[place.row].cells[place.column])
+        return tuple(
+            problem.place
+            for problem in self.problems
+            if problem.column == place.column
+            and problem.issue.code == code
+            and (any_value or self._content(problem.place) == wanted)
+        )
+
+    def _content(self, place: Place) -> object:
+        return _comparable(self.rows[place.row].cells[place.column])
+
+
+def _comparable(cell: Cell) -> object:
+    if isinstance(cell, FlaggedCell):
+        return (cell.code, cell.shown, repr(cell.value))
+    return (type(cell).__name__, cell)
+
+
+def _column_of(issue: Issue) -> int | None:
+    if issue.cell is None:
+        return None
+    found = place_of(issue.cell)
+    return found.column if found else None
+
+
+def _view_column(
+    index: int, header: str, held: Setting | None, named: Setting | None
+) -> ViewColumn:
+    is_secret = any(setting is not None and setting.secret for setting in (held, named))
+    return ViewColumn(index, column_letters(index), header, held, is_secret)
+
+
+def texts_in(places: Iterable[Place], rows: Mapping[int, RawRow]) -> Iterable[tuple[Place, str]]:
+    """Places, and the texts of their cells."""
+    for place in places:
+        yield place, cell_text(rows[place.row].cells[place.column])

@@ -1,0 +1,162 @@
+"""A run at one moment as the screen shows it: words and numbers, rendered once or sent as an event.
+
+Each is whole, so that a tab that missed some is right again with the next.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bulkcast import pipeline
+from bulkcast.i18n import Translator, marked
+from bulkcast.model import RowStatus
+from bulkcast.pipeline import STATUS_WORDS, FailedRow, Progress
+from bulkcast.web.live_runs import RunView
+
+Snapshot = dict[str, Any]
+"""What templates and `run.js` read; only text, numbers, lists and flags."""
+
+_ANNOUNCED: Final = 25
+"""Screen readers are told each time this many percent more are done."""
+
+
+def snapshot(view: RunView, failures: Sequence[FailedRow], speaks: Translator) -> Snapshot:
+    """The snapshot of a run in one language."""
+    record, figures = view.state.record, view.figures
+    run, name = record.header.run, record.header.title
+    heading = _heading(view, speaks)
+    percent = figures.percent
+    said = speaks.tell("{percent} %", percent=percent)
+    return {
+        "run": run,
+        "phase": view.phase,
+        "heading": heading,
+        "title": f"{said} · {heading} · {name}",
+        "name": name,
+        "ended": speaks.tell("{name} is over", name=name),
+        "percent": percent,
+        "percent_said": said,
+        "done": f"{figures.done:,}",
+        "left": f"{figures.left:,}",
+        "retrying": f"{figures.retrying:,}",
+        "failed": f"{view.failed:,}",
+        "speed": _speed(view, speaks),
+        "counts": counted(view.counts, speaks),
+        "pairs": [(status.value, n) for status, n in view.counts.items() if n],
+        "counts_said": counts_said(view.counts, speaks),
+        "banners": [{"kind": kind, "text": text} for kind, text in _banners(view, speaks)],
+        "failures": [_failure(failed, speaks) for failed in failures],
+        "announcement": _announcement(heading, percent, speaks),
+        "can_continue": view.phase == "interrupted" and view.held_by is None,
+        "is_over": view.phase == "finished",
+        "address": f"/runs/{run}/results" if view.phase == "finished" else f"/runs/{run}",
+    }  # fmt: skip
+
+
+def counted(counts: dict[RowStatus, int], speaks: Translator) -> list[dict[str, Any]]:
+    """The statuses that occur, with their numbers and words."""
+    return [
+        {
+            "status": status.value,
+            "n": n,
+            "text": f"{n:,}",
+            "word": speaks.tell(STATUS_WORDS[status]),
+        }
+        for status, n in counts.items()
+        if n
+    ]
+
+
+def counts_said(counts: dict[RowStatus, int], speaks: Translator) -> str:
+    """The counts as a sentence part, such as `454 applied, 23 rejected`."""
+    return speaks.listed(
+        speaks.tell("{n} {status}", n=f"{n:,}", status=speaks.tell(STATUS_WORDS[status]))
+        for status, n in counts.items()
+        if n
+    )
+
+
+def _speed(view: RunView, speaks: Translator) -> str:
+    """The pace and the time left; a space that does not break where nobody can tell."""
+    told = (view.pace.pace(view.figures, speaks), pipeline.time_left(view.figures, speaks))
+    return " · ".join(filter(None, told)) or "\N{NO-BREAK SPACE}"
+
+
+def _heading(view: RunView, speaks: Translator) -> str:
+    if view.phase == "running" and not view.figures.left:
+        return speaks.tell("Writing the results")
+    return speaks.tell(_HEADINGS[view.phase])
+
+
+_HEADINGS: Final[Mapping[str, str]] = {
+    "running": marked("Sending"),
+    "elsewhere": marked("Sending"),
+    "pausing": marked("Pausing"),
+    "paused": marked("Paused"),
+    "stopping": marked("Stopping"),
+    "interrupted": marked("Interrupted"),
+    "finished": marked("Finished"),
+}
+_STOPPING: Final = marked(
+    "No more rows are sent. What is under way is finished; then the results are written."
+)
+_BROKEN: Final = marked("The run broke off: {why}.")
+_INTERRUPTED: Final = marked(
+    "The program that sent this run ended before the run did. Each answer of ClassIn so far is"
+    " recorded. Continue to send the rest; a row that was on its way is sent again, which does no"
+    " harm."
+)
+_OCCUPIED: Final = marked(
+    "It can continue when another run for the same institution has ended: {what}."
+)
+_ELSEWHERE: Final = marked(
+    "Another program on this computer sends it: {what}. It is stopped where it was started."
+)
+
+
+def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
+    """What the user should know now, the weightiest first; kind and sentence."""
+    if view.phase == "interrupted":
+        yield from _interruption(view, speaks)
+    elif view.phase == "elsewhere":
+        what = view.held_by or speaks.tell("another run")
+        yield "info", speaks.tell(_ELSEWHERE, what=what)
+    elif view.phase == "stopping":
+        yield "info", speaks.tell(_STOPPING)
+    elif view.progress is not None:
+        yield from _delays(view.progress, speaks)
+
+
+def _interruption(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
+    if view.failure is not None:
+        yield "error", speaks.tell(_BROKEN, why=speaks.error(view.failure))
+    yield "warning", speaks.tell(_INTERRUPTED)
+    if view.held_by is not None:
+        yield "info", speaks.tell(_OCCUPIED, what=view.held_by)
+
+
+def _delays(progress: Progress, speaks: Translator) -> Iterator[tuple[str, str]]:
+    delayed = pipeline.delay(progress, speaks) or pipeline.slowness(progress, speaks)
+    for sentence in (delayed, pipeline.lateness(progress, speaks)):
+        if sentence:
+            kind = "info" if progress.paused else "warning"
+            yield kind, speaks.tell("{sentence}.", sentence=sentence)
+
+
+def _failure(failed: FailedRow, speaks: Translator) -> dict[str, Any]:
+    row = failed.row
+    return {
+        "row": f"{row.row:,}",
+        "classroom": str(failed.classroom.id),
+        "status": row.status.value,
+        "word": speaks.tell(STATUS_WORDS[row.status]),
+        "message": row.message,
+        "time": row.time[11:],
+    }
+
+
+def _announcement(heading: str, percent: int, speaks: Translator) -> str:
+    """What a screen reader is told; it changes rarely."""
+    quarter = percent // _ANNOUNCED * _ANNOUNCED
+    if not quarter:
+        return heading
+    return speaks.tell("{heading}: {percent} % done", heading=heading, percent=quarter)
