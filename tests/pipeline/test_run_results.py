@@ -1,5 +1,6 @@
 """The results of a run as a table, and as files that are written for this once."""
 
+import os
 from pathlib import Path
 
 import openpyxl
@@ -18,6 +19,7 @@ from bulkcast.pipeline import (
     prepare,
     purge,
     purgeable,
+    remove_handed_out,
     result_file,
     result_table,
     summary_file,
@@ -162,3 +164,16 @@ def test_a_purged_run_has_its_counts_and_no_file(tmp_path: Path, home: Path) -> 
     assert not any("perhaps" in row.message for row in table.rows)
     with pytest.raises(CannotStart, match="purged"), result_file(home, run):
         pass
+
+
+def test_what_a_killed_program_left_is_removed(home: Path) -> None:
+    old, new = home / ".handed-out-old", home / ".handed-out-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "results.csv").touch()
+    os.utime(old, (0, 0))
+    remove_handed_out(home)
+
+    assert not old.exists()
+    assert new.exists()  # another program may be writing it
+    remove_handed_out(home / "nothing")
