@@ -264,8 +264,8 @@ _HOMES: Final = {
         "prepare_planned", "prepare_run",
     ),
     "bulkcast.pipeline.run_results": (
-        "HandedOut", "ProblemGroup", "ResultTable", "remove_handed_out", "result_file", "result_table", "summary_file",
-        "template_file", "undo_file", "undo_outlook",
+        "HandedOut", "ProblemGroup", "ResultTable", "remove_handed_out", "result_file",
+        "result_table", "summary_file", "template_file", "undo_file", "undo_outlook",
     ),
     "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (
