@@ -8,12 +8,13 @@ from bulkcast.ledger.database import FILE_NAME, refuse_network_drive
 from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.lock import Sends, claim, holder
-from bulkcast.ledger.run_progress import FailedRequest, Standing
+from bulkcast.ledger.run_progress import End, FailedRequest, Standing
 from bulkcast.ledger.run_records import Ended, matching
 from bulkcast.ledger.store import Ledger, is_begun
 
 __all__ = [
     "FILE_NAME",
+    "End",
     "Ended",
     "FailedRequest",
     "FrozenRun",

@@ -30,6 +30,21 @@ class FailedRequest(NamedTuple):
     outcome: Outcome
 
 
+class End(NamedTuple):
+    """When a run ended, and when it was purged, in Unix seconds; None if it has not."""
+
+    finished_at: float | None
+    purged_at: float | None
+
+
+def end(connection: sqlite3.Connection, run: str) -> End | None:
+    """The end of the run of exactly this name; None if there is no such run."""
+    found = connection.execute(
+        "SELECT finished_at, purged_at FROM runs WHERE run = ?", (run,)
+    ).fetchone()
+    return None if found is None else End(*found)
+
+
 def standing(connection: sqlite3.Connection, run_id: int) -> Standing:
     """How far a run has come."""
     requested: Counter[RowStatus] = Counter()

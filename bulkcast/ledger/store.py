@@ -266,6 +266,11 @@ class Ledger:
             found = connection.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
             return run_records.record(connection, self.home, run) if found else None
 
+    def end(self, run: str) -> run_progress.End | None:
+        """When a run ended, without counting its rows; None if there is no such run."""
+        with self._reading() as connection:
+            return run_progress.end(connection, run)
+
     def standing(self, run: str) -> run_progress.Standing:
         """How many rows of a run ended how, so far."""
         with self._snapshot() as connection:

@@ -9,7 +9,7 @@ from bulkcast import lazy
 
 if TYPE_CHECKING:
     from bulkcast.dispatcher import Progress
-    from bulkcast.ledger import RunRecord
+    from bulkcast.ledger import End, RunRecord
     from bulkcast.loader import ReadOptions, require_kind
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         RunState,
         SomeRuns,
         newest_failures,
+        run_end,
         run_state,
         some_runs,
     )
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         HandedOut,
         ProblemGroup,
         ResultTable,
+        remove_handed_out,
         result_file,
         result_table,
         summary_file,
@@ -132,6 +134,7 @@ __all__ = [
     "Control",
     "Diagnosis",
     "Edits",
+    "End",
     "FailedRow",
     "Figures",
     "Gauge",
@@ -199,6 +202,7 @@ __all__ = [
     "purgeable",
     "read_plan",
     "recall",
+    "remove_handed_out",
     "repeated",
     "replan",
     "require_expected",
@@ -208,6 +212,7 @@ __all__ = [
     "result_table",
     "results",
     "resume",
+    "run_end",
     "run_state",
     "runs",
     "runs_called",
@@ -229,7 +234,7 @@ __all__ = [
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
-    "bulkcast.ledger": ("RunRecord",),
+    "bulkcast.ledger": ("End", "RunRecord"),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
@@ -251,15 +256,16 @@ _HOMES: Final = {
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
     "bulkcast.pipeline.run_overview": (
-        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_state", "some_runs",
+        "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_end", "run_state",
+        "some_runs",
     ),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
         "prepare_planned", "prepare_run",
     ),
     "bulkcast.pipeline.run_results": (
-        "HandedOut", "ProblemGroup", "ResultTable", "result_file", "result_table", "summary_file",
-        "template_file", "undo_file", "undo_outlook",
+        "HandedOut", "ProblemGroup", "ResultTable", "remove_handed_out", "result_file",
+        "result_table", "summary_file", "template_file", "undo_file", "undo_outlook",
     ),
     "bulkcast.pipeline.sample_sheet": ("sample_term",),
     "bulkcast.pipeline.sheet_columns": (

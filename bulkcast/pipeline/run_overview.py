@@ -12,7 +12,7 @@ from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import Ledger, RunRecord, Standing, holder, is_begun
+from bulkcast.ledger import End, Ledger, RunRecord, Standing, holder, is_begun
 from bulkcast.messages import result_row
 from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
 from bulkcast.pipeline.preparation import one_spelling, zone
@@ -40,6 +40,14 @@ def some_runs(
     with Ledger(home) as ledger:
         records, total = ledger.some_runs(whose, first, most)
     return SomeRuns(tuple(records), total)
+
+
+def run_end(home: Path, run: str) -> End | None:
+    """When the run of exactly this name ended; None if there is none.  It counts no rows."""
+    if not is_begun(home):
+        return None
+    with Ledger(home) as ledger:
+        return ledger.end(run)
 
 
 @dataclass(frozen=True, slots=True)

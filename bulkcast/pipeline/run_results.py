@@ -1,9 +1,11 @@
 """The results of a run, to be looked through, and as files to be handed out."""
 
+import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +100,7 @@ def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
     """
     with Ledger(home) as ledger:
         frozen = ledger.remains(run)
-        record = ledger.newest(run)
+        record = ledger.newest(run)  # of this name, as `remains` has found it
         targets = ledger.targets(run)
     header = frozen.header
     speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
@@ -196,9 +198,22 @@ def template_file(home: Path, *, lang: Literal["en", "zh"] = "en") -> Iterator[H
         yield HandedOut(written.path, "webcast-settings.xlsx")
 
 
+def remove_handed_out(home: Path) -> None:
+    """Remove the files that a program has left which was killed as it wrote them."""
+    with suppress(OSError):
+        for folder in home.glob(f"{_HANDED_OUT}*"):
+            if time.time() - folder.stat().st_mtime > _LEFT_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+_HANDED_OUT: Final = ".handed-out-"
+_LEFT_S: Final = 3600.0
+"""Seconds after which nobody writes such a file any more."""
+
+
 @contextmanager
 def _folder(home: Path) -> Iterator[Path]:
     """A private folder for a file that is handed out."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix=".handed-out-") as folder:
+    with tempfile.TemporaryDirectory(dir=home, prefix=_HANDED_OUT) as folder:
         yield Path(folder)

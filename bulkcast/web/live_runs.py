@@ -196,6 +196,7 @@ class LiveRuns:
     def __init__(self) -> None:
         self._live: list[LiveRun] = []
         self._broken: dict[str, BaseException] = {}
+        self._options: dict[str, SendOptions] = {}
         self._observed: dict[tuple[Path, str], _Observed] = {}
         self._failures: dict[tuple[Path, str, str], _Failures] = {}
         self.closing = asyncio.Event()
@@ -226,8 +227,11 @@ class LiveRuns:
 
         return await self._begin(LiveRun(account.home, config, options), use)
 
-    async def resume(self, account: Account, run: str, options: SendOptions | None = None) -> str:
+    async def resume(self, account: Account, run: str, *, lang: str = "en") -> str:
         """Go on with a run that ended early, and return its name once it is under way again.
+
+        It has the pace it had before, if this page has sent it, else the usual one; its messages
+        are in `lang`.
 
         Raises:
             InstitutionBusy: another run, or this one, holds the institution.
@@ -235,7 +239,7 @@ class LiveRuns:
 
         """
         config = _usable(account)
-        chosen = options or SendOptions()
+        chosen = replace(self._options.get(run, SendOptions()), lang=lang)
 
         async def use(control: Control, watch: Watch) -> RunReport:
             return await pipeline.resume(config, run, chosen, control=control, watch=watch)
@@ -258,6 +262,8 @@ class LiveRuns:
 
     def _note_end(self, live: LiveRun, ended: "asyncio.Future[RunReport]") -> None:
         self._live.remove(live)
+        self._options[live.run] = live.options
+        _forget_oldest(self._options)
         self._observed.pop((live.home, live.run), None)  # it was true before the end
         why = None if ended.cancelled() else ended.exception()
         if why is None and self.on_end and live.run:

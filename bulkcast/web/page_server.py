@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from bulkcast import config
+from bulkcast import config, pipeline
 from bulkcast.errors import CannotStart
 from bulkcast.model import Secret
 from bulkcast.notification import Recipients
@@ -70,6 +70,8 @@ async def opened(options: ServeOptions) -> AsyncIterator[PageState]:
     accounts = Accounts(home, options.environ, options.learn)
     sessions = Sessions(home / _SESSIONS)
     state = PageState(home, options.environ, sessions, accounts, recipients=options.recipients)
+    pipeline.remove_handed_out(home)
+    pipeline.remove_handed_out(home / config.SANDBOX_FOLDER)
     runner = web.AppRunner(application.make(state), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bulkcast import pipeline
-from bulkcast.pipeline import ResultTable, RunRecord
+from bulkcast.pipeline import End, ResultTable
 
 _KEPT_MOST: Final = 3
 """Runs; one of 50,000 rows takes 60 MB."""
@@ -18,15 +18,14 @@ class ResultTables:
     def __init__(self) -> None:
         self._read: OrderedDict[tuple[object, ...], asyncio.Task[ResultTable]] = OrderedDict()
 
-    async def get(self, home: Path, record: RunRecord, lang: str) -> ResultTable:
+    async def get(self, home: Path, run: str, end: End, lang: str) -> ResultTable:
         """The results of a run that is over, read once however many ask for them.
 
         Raises:
             LedgerDamaged: the ledger is not what was written.
 
         """
-        run = record.header.run
-        key = (home, run, record.finished_at, record.purged_at, lang)
+        key = (home, run, end, lang)
         task = self._read.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             read = asyncio.to_thread(pipeline.result_table, home, run, lang=lang)

@@ -18,10 +18,11 @@ from bulkcast.pipeline import (
     RESUBMITTED,
     STATUS_MEANINGS,
     STATUS_WORDS,
+    End,
     HandedOut,
     NextStep,
     ResultTable,
-    RunState,
+    RunRecord,
     zone,
 )
 from bulkcast.web.accounts import Account
@@ -66,11 +67,10 @@ def _steering(steer: Callable[[web.Request, str], None]) -> Callable[[web.Reques
 async def resume(request: web.Request) -> web.StreamResponse:
     """Go on with a run that ended early; where that is not possible, the screen says why."""
     state, run = request.app[STATE], request.match_info["run"]
-    await _record(request, run)
+    await _end(request, run)
     try:
-        name = await state.runs.resume(
-            state.accounts.current(), run, pipeline.SendOptions(lang=language(request))
-        )
+        account = state.accounts.current()
+        name = await state.runs.resume(account, run, lang=language(request))
     except BulkcastError as exc:
         return await _refused(request, run, speaker(request).error(exc))
     raise web.HTTPSeeOther(f"/runs/{name}")
@@ -115,15 +115,15 @@ class _Filter(NamedTuple):
         return f"/runs/{run}/results{'?' if query else ''}{query}"
 
 
-async def _record(request: web.Request, run: str) -> RunState:
-    """The state of a run of the account in use.
+async def _end(request: web.Request, run: str) -> End:
+    """The end of a run of the account in use.
 
     Raises:
-        HTTPNotFound: there is none.
+        HTTPNotFound: there is no such run.
 
     """
     account = request.app[STATE].accounts.current()
-    found = await asyncio.to_thread(pipeline.run_state, account.home, run)
+    found = await asyncio.to_thread(pipeline.run_end, account.home, run)
     if found is None:
         raise web.HTTPNotFound
     return found
@@ -135,12 +135,12 @@ async def results(request: web.Request) -> web.StreamResponse:
 
 
 async def _results(request: web.Request, run: str, refusal: str = "") -> web.Response:
-    state = await _record(request, run)
-    if state.record.finished_at is None:
+    end = await _end(request, run)
+    if end.finished_at is None:
         raise web.HTTPSeeOther(f"/runs/{run}")
     account, speaks = request.app[STATE].accounts.current(), speaker(request)
-    table = await request.app[STATE].tables.get(account.home, state.record, speaks.lang)
-    wanted = _Filter.of(request.query)
+    table = await request.app[STATE].tables.get(account.home, run, end, speaks.lang)
+    record, wanted = table.record, _Filter.of(request.query)
     statuses = frozenset({RowStatus(wanted.status)} if wanted.status else ())
     rows = table.chosen(statuses, wanted.problem)
     last = max(1, -(-len(rows) // PAGE_ROWS))
@@ -153,9 +153,9 @@ async def _results(request: web.Request, run: str, refusal: str = "") -> web.Res
         status=_CONFLICT if refusal else 200,
         refusal=refusal,
         run=run,
-        record=state.record,
-        title=state.record.header.title,
-        when=_when(state, speaks),
+        record=record,
+        title=record.header.title,
+        when=_when(record, speaks),
         is_rehearsal=is_rehearsal(run),
         verdict=_verdict(table, speaks),
         explanation=_explanation(table, speaks),
@@ -182,12 +182,12 @@ async def _results(request: web.Request, run: str, refusal: str = "") -> web.Res
         last=last,
         address=lambda **changed: wanted.address(run, **changed),
         failed=",".join(s.value for s in RowStatus if s in RESUBMITTED and table.counts[s]),
-        can_undo=bool(table.counts[RowStatus.APPLIED]) and state.record.purged_at is None,
+        can_undo=bool(table.counts[RowStatus.APPLIED]) and record.purged_at is None,
     )
 
 
-def _when(state: RunState, speaks: Translator) -> str:
-    header, ended = state.record.header, state.record.finished_at
+def _when(record: RunRecord, speaks: Translator) -> str:
+    header, ended = record.header, record.finished_at
     tz = zone(header.tz)
     begun = local_time(header.created_at, tz)[:16]
     if ended is None:
@@ -285,7 +285,7 @@ def _chosen_statuses(query: Mapping[str, str]) -> frozenset[RowStatus]:
 async def result_sheet(request: web.Request) -> web.StreamResponse:
     """Hand out the result sheet: whole, or only some rows; in the sheet's kind, or another."""
     run, kind = request.match_info["run"], request.query.get("kind", "")
-    await _record(request, run)
+    await _end(request, run)
     only = _chosen_statuses(request.query)
     home, lang = request.app[STATE].accounts.current().home, language(request)
     return await handed_out(
@@ -301,7 +301,7 @@ _KINDS: Final = frozenset({"csv", "tsv", "xlsx"})
 async def summary(request: web.Request) -> web.StreamResponse:
     """Hand out the report of a run as one HTML file."""
     run = request.match_info["run"]
-    await _record(request, run)
+    await _end(request, run)
     home, lang = request.app[STATE].accounts.current().home, language(request)
     return await handed_out(lambda: pipeline.summary_file(home, run, lang=lang))
 
@@ -312,7 +312,7 @@ async def summary(request: web.Request) -> web.StreamResponse:
 async def resubmit(request: web.Request) -> web.StreamResponse:
     """Make a draft of the result sheet, of which only what needs it is sent again."""
     run = request.match_info["run"]
-    await _record(request, run)
+    await _end(request, run)
     account, lang = request.app[STATE].accounts.current(), language(request)
     return await _as_draft(
         request, account, lambda: pipeline.result_file(account.home, run, lang=lang),
@@ -322,9 +322,11 @@ async def resubmit(request: web.Request) -> web.StreamResponse:
 
 async def ask_undo(request: web.Request) -> web.StreamResponse:
     """Show what of a run can be taken back, and what cannot."""
-    run = request.match_info["run"]
-    state = await _record(request, run)
-    home, speaks = request.app[STATE].accounts.current().home, speaker(request)
+    run, speaks = request.match_info["run"], speaker(request)
+    home = request.app[STATE].accounts.current().home
+    state = await asyncio.to_thread(pipeline.run_state, home, run)
+    if state is None:
+        raise web.HTTPNotFound
     undone = await asyncio.to_thread(pipeline.undo_outlook, home, run, lang=speaks.lang)
     speaks = speaks.calling(undone.names)
     return render(
@@ -351,7 +353,7 @@ async def ask_undo(request: web.Request) -> web.StreamResponse:
 async def undo(request: web.Request) -> web.StreamResponse:
     """Make a draft of the sheet that takes a run back."""
     run = request.match_info["run"]
-    await _record(request, run)
+    await _end(request, run)
     account, lang = request.app[STATE].accounts.current(), language(request)
     return await _as_draft(
         request, account, lambda: pipeline.undo_file(account.home, run, lang=lang), resubmits=False

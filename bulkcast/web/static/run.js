@@ -86,7 +86,8 @@ function showFailures(failures) {
   );
 }
 
-function show(now) {
+/** Show a snapshot. */
+export function show(now) {
   document.title = `${now.title} · bulkcast`;
   for (const node of document.querySelectorAll("[data-text]")) {
     if (node.dataset.text in now) put(node, now[node.dataset.text]);
