@@ -1,6 +1,7 @@
 """Check: what is wrong with a sheet, cell by cell, and mending it."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from bulkcast.web.drafts import Draft, Step
 from bulkcast.web.page_state import STATE
 from bulkcast.web.problem_names import PROBLEM_NAMES
 from bulkcast.web.rendering import language, render, speaker
-from bulkcast.web.resubmitted import resubmitted
+from bulkcast.web.resubmitted import Resubmitted, resubmitted
 from bulkcast.web.upload_screen import DRAFT, draft_of
 
 _VIEWS_MOST: Final = 4
@@ -120,10 +121,7 @@ async def check(request: web.Request) -> web.Response:
         first = page.rows[0].number if page.rows else 0
         place = view.at_or_after(chosen, Place(first, 0))
     panel = _panel(view, place, chosen) if place else None
-    account = request.app[STATE].accounts.current()
-    again = (
-        await asyncio.to_thread(resubmitted, view.prepared, account) if draft.resubmits else None
-    )
+    again = await _again(request, draft, view.prepared)
     return render(
         request,
         "check.html",
@@ -248,6 +246,26 @@ def _panel(view: CheckView, place: Place, chosen: Filter) -> _Panel | None:
         or (code == "password.numeric"),
         tuple((Place(place.row, c.index), c.header or c.letters) for c in view.columns),
     )
+
+
+async def _again(request: web.Request, draft: Draft, prepared: Prepared) -> Resubmitted | None:
+    """How the rows of a result sheet divide; looked up in the ledger every few seconds at most."""
+    if not draft.resubmits:
+        return None
+    account = request.app[STATE].accounts.current()
+    now = time.monotonic()
+    known = _divided.get(id(prepared))
+    if known is None or known[0] is not prepared or now - known[1] > _LOOKED_UP_S:
+        found = await asyncio.to_thread(resubmitted, prepared, account)
+        known = (prepared, now, found)
+        _divided[id(prepared)] = known
+        while len(_divided) > _VIEWS_MOST:
+            _divided.pop(next(iter(_divided)))
+    return known[2]
+
+
+_LOOKED_UP_S: Final = 10.0
+_divided: dict[int, tuple[Prepared, float, Resubmitted]] = {}
 
 
 async def _compared(request: web.Request, draft: Draft, now: Prepared) -> Comparison | None:
