@@ -150,9 +150,12 @@ def _user(profile: str, sid: str) -> str:
 
 
 def _backend() -> "KeyringBackend | None":
+    """The keyring, if there is one that keeps secrets."""
     try:
         import keyring
-    except ImportError:
+
+        found = keyring.get_keyring()
+        is_usable = found.priority >= _USABLE
+    except Exception:  # noqa: BLE001 - none is installed, or the one that is set cannot be used
         return None
-    found = keyring.get_keyring()
-    return found if found.priority >= _USABLE else None
+    return found if is_usable else None

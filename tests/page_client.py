@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 from lxml import html
 
+from bulkcast.notification import Recipients
 from bulkcast.web.page_server import ServeOptions, serving
 
 SAME_ORIGIN: Mapping[str, str] = {"Sec-Fetch-Site": "same-origin"}
@@ -73,9 +74,12 @@ class PageClient:
 
 
 @asynccontextmanager
-async def page(home: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[PageClient]:
+async def page(
+    home: Path, environ: Mapping[str, str] | None = None, told: Recipients | None = None
+) -> AsyncIterator[PageClient]:
     """The page with a home of its own, and a client that has signed in."""
-    options = ServeOptions({"BULKCAST_HOME": str(home), **(environ or {})}, port=0)
+    own = {"BULKCAST_HOME": str(home), **(environ or {})}
+    options = ServeOptions(own, port=0, recipients=told or Recipients())
     jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address, too
     async with serving(options) as link, aiohttp.ClientSession(cookie_jar=jar) as session:
         client = PageClient(session, link)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyring.backends import null
 
 from bulkcast.config import KEYRING, load
 from bulkcast.errors import CannotStart
@@ -172,6 +173,25 @@ def test_without_a_keyring_the_secret_lies_in_a_file_and_is_loaded_from_there(
     found = load({"BULKCAST_HOME": str(tmp_path)}, profile="branch")
     assert found.credentials.secret == SECRET
     assert found.origins["secret"].startswith("config.toml")
+
+
+class Broken(FileKeyring):
+    """One that cannot be used here, as without a session bus."""
+
+    @property
+    def priority(self) -> float:  # type: ignore[override] # of the class there, or of an object
+        """None."""
+        raise RuntimeError("no bus")
+
+
+def test_a_keyring_that_keeps_nothing_or_cannot_be_used_counts_as_none(tmp_path: Path) -> None:
+    keeps_nothing = null.Keyring()  # type: ignore[no-untyped-call] # the library's
+    for number, ring in enumerate((keeps_nothing, Broken(tmp_path / "r"))):
+        with using(ring):
+            saved = save(tmp_path, Profile(f"branch {number}", "5"), SECRET)
+
+        assert saved.secret_file == own_file(saved.name)
+    assert not (tmp_path / "r").exists()
 
 
 def test_with_a_keyring_the_secret_is_in_no_file_of_bulkcast(tmp_path: Path) -> None:

@@ -405,8 +405,8 @@ def _notify(told: Output, report: RunReport, recipients: Recipients) -> None:
         return
     try:
         remarks = asyncio.run(notify(recipients, report, os.environ))
-    except KeyboardInterrupt:
-        return
+    except (KeyboardInterrupt, signals.Terminated):
+        return  # nobody waits for it any more; the run has ended before
     for remark in remarks:
         told.warn(shown(said(remark)))
 

@@ -262,6 +262,11 @@ def crosstab(table: "Crosstab") -> Document:
     }
 
 
+def desktop_entry(path: Path, done: str) -> Document:
+    """What became of the desktop entry: written, replaced, removed, or none."""
+    return {"schema": "bulkcast.desktop_entry/1", "path": _path(path), "done": done}
+
+
 def diagnosis(found: Diagnosis) -> Document:
     """What `doctor` found."""
     return {

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from bulkcast import config, desktop_entry
-from bulkcast.cli import signals
+from bulkcast.cli import json_output, signals
 from bulkcast.cli.command_options import OutputOptions
 from bulkcast.cli.console import Output, output, shown, whole
 from bulkcast.cli.language import tr
@@ -46,10 +46,12 @@ def _install(told: Output, options: PageOptions) -> int:
     made = desktop_entry.starter(os.environ, port=options.port)
     if options.uninstalls:
         was_there = desktop_entry.uninstall(made, force=options.force)
-        said = tr("Removed: ") if was_there else tr("There is none: ")
+        said, done = (tr("Removed: "), "removed") if was_there else (tr("There is none: "), "none")
     else:
         was_there = desktop_entry.install(made, force=options.force)
-        said = tr("Replaced: ") if was_there else tr("Written: ")
+        said, done = (tr("Replaced: "), "replaced") if was_there else (tr("Written: "), "written")
+    if told.as_json:
+        told.document(json_output.dump(json_output.desktop_entry(made.path, done)))
     told.say(whole(said, shown(made.path)))
     if options.installs:
         told.say(Text(tr("It opens the page and a window; closing the window ends the page.")))

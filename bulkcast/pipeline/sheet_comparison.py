@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from bulkcast.catalogue import fold
 from bulkcast.model import Issue, Severity
@@ -21,13 +22,14 @@ class Comparison:
 def compare_problems(before: Prepared, after: Prepared) -> Comparison:
     """Compare the errors of two sheets.
 
-    A problem is the same if it stands in the same cell, or else in the same column with the same
-    value, so that rows may have been added or removed.
+    A problem is the same if it stands in the same cell or, as rows may have been added or removed,
+    in the same column with the same value.
     """
-    old, new = _errors(before.issues), _errors(after.issues)
-    old, new, left = _without_equal(old, new, lambda i: (i.code, i.row, _column(i)))
-    old, new, moved = _without_equal(old, new, lambda i: (i.code, _column(i), i.value))
-    return Comparison(len(old), left + moved, len(new))
+    old, new, left = _errors(before.issues), _errors(after.issues), 0
+    for same in _SAME:
+        old, new, n = _without_equal(old, new, same)
+        left += n
+    return Comparison(len(old), left, len(new))
 
 
 def _errors(issues: Iterable[Issue]) -> list[Issue]:
@@ -36,6 +38,14 @@ def _errors(issues: Iterable[Issue]) -> list[Issue]:
 
 def _column(issue: Issue) -> str:
     return fold(issue.column or "")
+
+
+_SAME: Final[tuple[Callable[[Issue], Hashable], ...]] = (
+    lambda i: (i.code, _column(i), i.value, i.row),
+    lambda i: (i.code, _column(i), i.value),
+    lambda i: (i.code, _column(i), i.row),
+)
+"""What two issues have in common that are the same, the surest first."""
 
 
 def _without_equal(

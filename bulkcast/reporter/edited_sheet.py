@@ -55,11 +55,15 @@ def write_edited_text(
         try:
             _copy_text(source, draft.path, layout, edits, layout.encoding, guarded=guarded)
         except UnicodeEncodeError:
-            layout = replace(layout, encoding="utf-8-sig")
-            _copy_text(source, draft.path, layout, edits, layout.encoding, guarded=guarded)
+            _copy_text(source, draft.path, layout, edits, _ANY_TEXT, guarded=guarded)
+            layout = replace(layout, encoding=_ANY_TEXT)
         except (UnicodeDecodeError, csv.Error) as exc:
             raise _changed(source, exc) from exc
     return layout
+
+
+_ANY_TEXT: Final = "utf-8-sig"
+"""The encoding that holds every text; Excel knows it by its first bytes."""
 
 
 def _copy_text(

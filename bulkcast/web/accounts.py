@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Final, Literal, NamedTuple
 
 from bulkcast import config as configuration
@@ -130,6 +131,8 @@ class Accounts:
         self._examined: tuple[Choice, Examined] | None = None
         file = environ.get("BULKCAST_SECRET_FILE", "").strip()
         self._watched = [home / profiles.FILE, home / _FILE, *([Path(file)] if file else [])]
+        self._secret_file: Path | None = None
+        self._loading = Lock()
 
     @asynccontextmanager
     async def rehearsals(self) -> AsyncIterator[None]:
@@ -142,15 +145,17 @@ class Accounts:
 
     def current(self) -> Account:
         """The account in use; it is read again only when its files have changed."""
-        state = self._state()
-        if self._loaded is None or self._loaded[0] != state:
-            self._loaded = (state, self._load())
-        found = self._loaded[1]
+        with self._loading:  # a keyring that is locked is asked once, not by each thread
+            state = self._state()
+            if self._loaded is None or self._loaded[0] != state:
+                self._loaded = (state, self._load())
+            found = self._loaded[1]
         return replace(found, config=self._demo) if found.is_demo else found
 
     async def refresh(self) -> None:
         """Read the account now, so that `current` need not wait, as for a keyring."""
-        await asyncio.to_thread(self.current)
+        if self._loaded is None or self._loaded[0] != self._state():
+            await asyncio.to_thread(self.current)
 
     def reload(self) -> None:
         """Read the account again when it is asked for next, as after a keyring was unlocked."""
@@ -195,10 +200,12 @@ class Accounts:
 
     def _state(self) -> object:
         """What differs when a file has changed that the account is read from."""
-        return tuple(_stamp(place) for place in self._watched)
+        own = [self._secret_file] if self._secret_file else []
+        return tuple(_stamp(place) for place in (*self._watched, *own))
 
     def _load(self) -> Account:
         choice = self._chosen()
+        self._secret_file = self._file_of(choice)
         if choice == DEMO:
             return Account(is_demo=True, config=None, home=self._home / SANDBOX_FOLDER, choice=DEMO)
         try:
@@ -215,11 +222,22 @@ class Accounts:
 
     def _environ_of(self, name: str) -> Mapping[str, str]:
         """The environment without credentials: what it names is an account of its own."""
-        own = next((p for p in self.profiles() if p.name == name), None)
+        own = self._profile(name)
         left_out = {*configuration.OF_CREDENTIALS, "BULKCAST_PROFILE"}
         if own and own.root_url:
             left_out.add("BULKCAST_ROOT_URL")
         return {key: value for key, value in self._environ.items() if key not in left_out}
+
+    def _profile(self, name: str) -> Profile | None:
+        return next((p for p in self.profiles() if p.name == name), None)
+
+    def _file_of(self, choice: Choice) -> Path | None:
+        """The file of a profile's secret, which is read again when it changes."""
+        try:
+            own = self._profile(choice.profile) if choice.profile else None
+        except CannotStart:
+            return None
+        return self._home / own.secret_file if own and own.secret_file else None
 
     def _chosen(self) -> Choice:
         """The account that was chosen, else the one that a command in the terminal would use."""

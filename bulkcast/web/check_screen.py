@@ -371,9 +371,10 @@ async def _saved(request: web.Request, step: Step, place: Place, form: Mapping[s
     chosen = filter_of(dict(parse_qsl(str(form.get("back", "")))))
     if chosen.is_narrow and not view.shown(chosen):
         chosen = Filter(rows=chosen.rows)
-    following = view.at_or_after(chosen, place)
-    stays = chosen.rows == "all" or following is None
-    return _address(draft, chosen).cell(place if stays else following or place)
+    onward = place if view.is_bad(place) else view.following(chosen, place)
+    onward = onward or view.following(chosen, None)
+    stays = chosen.rows == "all" or onward is None
+    return _address(draft, chosen).cell(place if stays else onward or place)
 
 
 def _back(draft: Draft, form: Mapping[str, object]) -> str:

@@ -9,6 +9,8 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from bulkcast.catalogue import ChoiceKind, Setting, is_result_column
+from bulkcast.endpoints import WEBCAST
+from bulkcast.i18n import COMMA
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -53,7 +55,7 @@ def place_of(address: str) -> Place | None:
     column = 0
     for letter in letters.upper():
         column = column * 26 + ord(letter) - ord("A") + 1
-    return Place(int(digits), column - 1)
+    return Place(int(digits), column - 1) if int(digits) else None
 
 
 class Problem(NamedTuple):
@@ -63,11 +65,13 @@ class Problem(NamedTuple):
     column: int | None
     """None if it is about the row as a whole."""
     issue: Issue
+    at: int
+    """The column to look at."""
 
     @property
     def place(self) -> Place:
         """The cell to look at."""
-        return Place(self.row, self.column or 0)
+        return Place(self.row, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,19 +173,21 @@ class CheckView:
     _of_row: Mapping[int, Sequence[Issue]] = field(init=False, repr=False)
     _invalid: frozenset[int] = field(init=False, repr=False)
     problems: tuple[Problem, ...] = field(init=False, repr=False)
-    """Row by row; a row's own problems before those of its cells."""
+    """Row by row, from left to right."""
 
     def __post_init__(self) -> None:
         checked = self.prepared.checked.rows
         of_row = {row.row: row.issues for row in checked if row.issues}
         invalid = frozenset(row.row for row in checked if isinstance(row, Invalid))
-        found = [
-            Problem(row, _column_of(issue), issue)
-            for row, issues in of_row.items()
-            for issue in issues
-            if issue.severity is not Severity.NOTE
-        ]
-        found.sort(key=lambda p: (p.row, -1 if p.column is None else p.column))
+        held = self.prepared.checked.columns
+        found = []
+        for row, issues in of_row.items():
+            for issue in issues:
+                if issue.severity is not Severity.NOTE:
+                    column = _column_of(issue)
+                    at = _looked_at(issue, held) if column is None else column
+                    found.append(Problem(row, column, issue, at))
+        found.sort(key=lambda p: (p.row, p.at))
         object.__setattr__(self, "_of_row", of_row)
         object.__setattr__(self, "_invalid", invalid)
         object.__setattr__(self, "problems", tuple(found))
@@ -354,6 +360,11 @@ class CheckView:
     def _places(self, chosen: Filter) -> list[Place]:
         return list(dict.fromkeys(p.place for p in self.problems if chosen.takes(p)))
 
+    def is_bad(self, place: Place) -> bool:
+        """Whether a cell holds an error."""
+        found = self._of_row.get(place.row, ())
+        return any(i.severity is Severity.ERROR and _column_of(i) == place.column for i in found)
+
     def issues_at(self, place: Place) -> tuple[Issue, ...]:
         """What is said of a cell, and of its row as a whole."""
         found = self._of_row.get(place.row, ())
@@ -391,6 +402,19 @@ def _column_of(issue: Issue) -> int | None:
         return None
     found = place_of(issue.cell)
     return found.column if found else None
+
+
+def _looked_at(issue: Issue, held: Mapping[str, int]) -> int:
+    """The column in which a problem of a whole row is mended, as far as that can be told."""
+    args = issue.message.args
+    given = frozenset(args.get("given", "").split(COMMA))
+    named = [key for said in args.values() for key in said.split(COMMA) if key in held]
+    fit = [key for key in named if key not in given] or named
+    if not fit and issue.code.startswith("target."):
+        fit = [target.key for target in WEBCAST.targets if target.key in held]
+    if not fit:
+        fit = [setting.key for setting in WEBCAST.settings if setting.key in held]
+    return held[fit[0]] if fit else 0
 
 
 def _view_column(

@@ -36,8 +36,11 @@ FOLDER: Final = "uploads"
 _FILE: Final = "draft.json"
 _NAME_MOST: Final = 120
 _ID: Final = re.compile(r"[a-z0-9-]{1,64}")
+_COPY: Final = re.compile(r"edited-[0-9a-f]{8}\.[a-z]{3,4}")
 _KEPT_S: Final = 30 * 86400
 """Seconds after which a draft that no run was made of is removed."""
+_CUT_OFF_S: Final = 86400
+"""Seconds after which an upload that never came to its end is removed."""
 _IN_MEMORY: Final = 4
 """Sheets that are kept in memory; one of 50,000 rows takes up to 200 MB."""
 
@@ -206,6 +209,10 @@ class Drafts:
         for draft in self.newest(account):
             if self._clock() - draft.uploaded_at > _KEPT_S:
                 self.discard(account, draft)
+        for folder in (account.home / FOLDER).glob("*"):
+            is_begun = not (folder / _FILE).exists()  # and was cut off, if that is long ago
+            if is_begun and self._clock() - folder.stat().st_mtime > _CUT_OFF_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
     # -------------------------------------------------------------- reading
 
@@ -299,8 +306,9 @@ def _renamed_sheet(prepared: Prepared, draft: Draft) -> Prepared:
 def _copied(draft: Draft, base: Prepared, checked: Prepared | None) -> Prepared:
     """The copy with the edits, read again."""
     mark = hashlib.sha256(repr(draft.steps).encode()).hexdigest()[:8]
-    for old in draft.folder.glob("edited-*"):
-        old.unlink(missing_ok=True)
+    for old in draft.folder.iterdir():
+        if _COPY.fullmatch(old.name):  # results lie beside it and stay
+            old.unlink(missing_ok=True)
     target = draft.folder / f"edited-{mark}{draft.suffix}"
     return _renamed_sheet(edited_copy(base, draft.edits, target, checked), draft)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from bulkcast.catalogue import fold
 from bulkcast.endpoints import WEBCAST
@@ -128,7 +129,7 @@ async def _received(request: web.Request, account: Account) -> tuple[Draft | Non
             elif part.name == "pasted" and draft is None:
                 is_pasted = True
                 draft = await _pasted(request, part, account)
-    except ValueError as exc:  # a form that is cut off
+    except (ValueError, BadHttpMessage) as exc:  # a form that is damaged or cut off
         _forget(draft)
         raise web.HTTPBadRequest from exc
     except BaseException:

@@ -128,6 +128,11 @@ def test_install_writes_a_desktop_entry_and_uninstall_removes_it(cli: CliRunner)
     assert not entry.exists()
     assert f"There is none: {entry}" in cli.call("serve", "--uninstall").err
 
+    told = cli.call("serve", "--uninstall", "--json").document
+    assert told == {
+        "schema": "bulkcast.desktop_entry/1", "path": str(entry), "done": "none",
+    }  # fmt: skip
+
     entry.write_text("mine", "utf-8")
     refused = cli.call("serve", "--install")
     assert refused.status == 2

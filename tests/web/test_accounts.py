@@ -1,15 +1,18 @@
 """Which account the page works for: what was chosen, else what a command in the terminal uses."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from bulkcast.errors import CannotStart
 from bulkcast.model import Secret
-from bulkcast.profiles import Profile, save
+from bulkcast.profiles import Profile, own_file, save
 from bulkcast.web import accounts as module
 from bulkcast.web.accounts import DEMO, ENVIRONMENT, Accounts, Choice, choice_of
+from tests.file_keyring import LockedKeyring, using
 
 SECRET = Secret("school-secret-77")
 SET = {"BULKCAST_SID": "1000082", "BULKCAST_SECRET": "of-the-environment"}
@@ -166,15 +169,53 @@ def test_the_account_is_read_again_only_when_its_files_have_changed(tmp_path: Pa
     chosen = Accounts(tmp_path, {"BULKCAST_HOME": str(tmp_path)}, learnt.append)
     chosen.choose(profile(tmp_path, "branch"))
 
+    chosen.current()
+    chosen.current()
+    before = len(learnt)
     for _ in range(3):
         chosen.current()
-    assert learnt == [SECRET]
+    assert len(learnt) == before
 
     save(tmp_path, Profile("branch", "6"), Secret("another-secret-78"))
     found = chosen.current().config
     assert found is not None
     assert found.institution.sid == "6"
-    assert learnt == [SECRET, Secret("another-secret-78")]
+    assert set(learnt) == {SECRET, Secret("another-secret-78")}
+
+
+def test_a_secret_that_is_changed_with_an_editor_is_used_from_then_on(tmp_path: Path) -> None:
+    chosen = accounts(tmp_path)
+    chosen.choose(profile(tmp_path, "branch"))
+    chosen.current()
+    chosen.current()
+
+    (tmp_path / own_file("branch")).write_text("edited-secret-79\n", "utf-8")
+
+    config = chosen.current().config
+    assert config is not None
+    assert config.credentials.secret == Secret("edited-secret-79")
+
+
+def test_a_keyring_that_is_locked_is_asked_once_by_however_many_requests(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Slow(LockedKeyring):
+        def get_password(self, service: str, username: str) -> str | None:
+            asked.append(username)
+            sleep(0.1)
+            return super().get_password(service, username)
+
+    (tmp_path / "config.toml").write_text(
+        '[profiles.default]\nsid = "5"\nsecret_in = "keyring"\n', "utf-8"
+    )
+    waiting = accounts(tmp_path)
+    with using(Slow(tmp_path / "r")), ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: waiting.current(), range(8)))
+        waiting.reload()
+        waiting.current()
+
+    assert asked == ["default/5"] * 2
+    assert all("unlock it" in str(one.problem) for one in found)
 
 
 async def test_what_was_tried_waits_ten_minutes_and_is_forgotten_then(

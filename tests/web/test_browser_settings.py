@@ -53,7 +53,7 @@ def test_a_wrong_secret_is_mended_and_saved_in_the_browser(
         assert not accessibility_problems(seen)
         fill(seen, root_url, live, "mistyped")
         seen.locator("[data-next]").click()
-        expect(seen.locator("[data-findings] .banner-error")).to_have_count(1)
+        expect(seen.locator("[data-findings] .state-rejected")).to_have_count(1)
         assert not accessibility_problems(seen)
 
         seen.locator("main a[href*='tried=']").click()

@@ -98,7 +98,7 @@ async def test_credentials_that_classin_refuses_are_saved_only_if_the_user_says_
 
         assert "/settings/tried/" in answer.url
         assert "North campus is not saved yet" in answer.words
-        assert answer.tree.xpath("//*[@data-findings]//*[contains(@class, 'banner-error')]")
+        assert answer.tree.xpath("//*[@data-findings]//*[contains(@class, 'state-rejected')]")
         assert next_step(answer) == "Save all the same"
         assert not (tmp_path / "config.toml").exists()
         require_secret_kept(answer, tmp_path, places=set())

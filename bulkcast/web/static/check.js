@@ -44,7 +44,7 @@ function addressOf(cell) {
   const query = new URLSearchParams(location.search);
   query.delete("page");
   query.set("cell", cell.dataset.cell);
-  return `${location.pathname}?${query}#cell`;
+  return `${location.pathname}?${query}${isBeside ? "" : "#cell"}`;
 }
 
 // A cell is edited in place by the panel's own form, which also knows its choices and its scope.
@@ -83,8 +83,16 @@ function editInPlace(cell, form, field) {
   });
 }
 
+// Beside the grid the panel is always in sight; below it, on a narrow screen, links lead to it.
+const isBeside = matchMedia("(min-width: 64rem)").matches;
+
 if (grid) {
   document.querySelector("[data-keys]").hidden = false;
+  if (isBeside) {
+    for (const link of document.querySelectorAll("a[href$='#cell']")) {
+      link.href = link.href.replace("#cell", "");
+    }
+  }
   const current = grid.querySelector("[data-current]");
   const scroller = document.querySelector("[data-grid-scroll]");
   if (current) {
@@ -94,11 +102,18 @@ if (grid) {
     if (box.right > frame.right || box.left < frame.left + 60) {
       scroller.scrollLeft += box.left - frame.left - frame.width / 2;
     }
-    if (location.hash === "#cell") {
-      scrollTo({ top: Number(sessionStorage.getItem("check-top") ?? 0) });
-      current.focus({ preventScroll: true });
-    }
-    if (sessionStorage.getItem("edit") === current.dataset.cell) edit(current);
+    const isAsked = new URLSearchParams(location.search).has("cell");
+    const edits = sessionStorage.getItem("edit") === current.dataset.cell;
+    const settle = () => {
+      if (isAsked && isBeside) {
+        scrollTo({ top: Number(sessionStorage.getItem("check-top") ?? 0) });
+        current.focus({ preventScroll: true });
+      }
+      if (edits) edit(current);
+    };
+    // After the browser has gone to the fragment of a form's answer.
+    if (document.readyState === "complete") settle();
+    else addEventListener("load", () => requestAnimationFrame(settle));
   } else {
     const first = grid.querySelector("td[data-cell]");
     if (first) first.tabIndex = 0;
