@@ -21,8 +21,8 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.i18n import ENGLISH, Translator, marked
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import ReplyClass, RowStatus
+from bulkcast.problems import PROBLEMS
 
 LOCKS: Final[Mapping[Lock, Label]] = {
     Lock.NEVER: Label("–", "–"),

@@ -36,6 +36,7 @@ from bulkcast.model import (
     Request,
     ResultRow,
     RowStatus,
+    Series,
     SettingValue,
     Sheet,
 )
@@ -123,7 +124,7 @@ def lines_of(
         raise UnreadableSheet(
             "No column of {name} names a setting or a classroom, such as {examples}.",
             name=name,
-            examples=", ".join(column.key for column in endpoint.columns[:5]),
+            examples=Series(tuple(column.key for column in endpoint.columns[:5])),
         )
     mapped = {fold(header): key for header, key in options.mapping.items()}
     columns = [
@@ -404,7 +405,7 @@ def _column(sheet: Sheet, column: str, endpoint: Endpoint) -> int:
     wanted = fold(column)
     index = next((i for i, h in enumerate(sheet.headers) if h and fold(h) == wanted), None)
     if index is None:
-        known = ", ".join(header for header in sheet.headers if header)
+        known = Series(tuple(header for header in sheet.headers if header))
         raise CannotStart(
             "{name} has no column {column}; it has {known}",
             name=sheet.name,

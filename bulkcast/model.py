@@ -8,7 +8,7 @@ unless a name ends in a unit.  Row numbers are those a spreadsheet shows: the fi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Literal, NewType
 
@@ -48,6 +48,71 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingNames:
+    """Settings in a sentence, by key; shown by their column in the sheet, else by their label."""
+
+    keys: tuple[str, ...]
+    either: bool = False
+    """Whether they are joined by "or" instead of commas."""
+    by_label: bool = False
+    """Whether to show the label in any case, since the header is wrong."""
+
+    def __str__(self) -> str:
+        return (" or " if self.either else ", ").join(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Words or numbers in a sentence, joined by commas and shown as they are.
+
+    >>> str(Series(("5", "9"), more=3)), str(Series(("activityId", "classId"), either=True))
+    ('5, 9 and 3 more', 'activityId or classId')
+    """
+
+    items: tuple[str, ...]
+    more: int = 0
+    """How many rows are left out after the last one."""
+    either: bool = False
+    """Whether they are joined by "or" instead of commas."""
+
+    def __str__(self) -> str:
+        joined = (" or " if self.either else ", ").join(self.items)
+        return f"{joined} and {self.more:,} more" if self.more else joined
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Kinds of things and how many there are of each: `charts (2); notes (1)`."""
+
+    of: tuple[tuple[str, int], ...]
+    """Phrase to translate, and number."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{phrase} ({n})" for phrase, n in self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time in a sentence; shown to the minute, in the reader's time zone."""
+
+    at: float
+
+    def __str__(self) -> str:
+        return datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The classroom a row changes: the body key that names it, and its id."""
+
+    key: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A sentence as a template and its arguments, so that it can be translated.
 
@@ -56,17 +121,22 @@ class Text:
     """
 
     template: str
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: "Mapping[str, Argument]" = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
-        return self.template.format_map(_Words(self.args))
+        return self.template.format_map(_SettingKeys(self.args))
 
 
-class _Words(dict[str, str]):
+class _SettingKeys(dict[str, object]):
     """Arguments of a template; a missing one is a setting's key and shown as such."""
 
     def __missing__(self, name: str) -> str:
         return name
+
+
+Argument = str | int | float | Text | SettingNames | Series | Counts | Moment | Target
+"""What a sentence may be filled with; `i18n.Translator` shows each type in the reader's language, a
+text or number as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,17 +321,6 @@ Body = tuple[tuple[str, SettingValue], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The classroom a row changes: the body key that names it, and its id."""
-
-    key: str
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.key} {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """A valid row: the settings to send for one classroom."""
 
@@ -380,7 +439,7 @@ class NoReply:
     """A problem of `messages.PROBLEMS`, such as `send.timeout`."""
     sent: bool
     """Whether the request had left this machine, so that ClassIn may have acted on it."""
-    detail: str = ""
+    detail: Argument = ""
     fatal: bool = False
     """Whether every other row would fail, too, as with an invalid certificate."""
 
@@ -409,7 +468,7 @@ class Verdict:
     kind: ReplyClass
     code: str
     """ClassIn's reply code in digits, or a dotted problem code if there is none."""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
     ambiguous: bool = False
     """Whether the setting may have been applied nevertheless."""
@@ -462,7 +521,7 @@ class Outcome:
 
     status: RowStatus
     code: str = ""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     attempts: int = 0
     at: float | None = None
 
@@ -500,5 +559,5 @@ class Stop:
     ledger, interrupted."""
     code: str
     """ClassIn's code or a dotted one."""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     exit_status: int = 6

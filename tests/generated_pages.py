@@ -18,8 +18,8 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.explanations import FATES, HERE, LOCKS, SIBLINGS, STATES, values_said
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import Severity
+from bulkcast.problems import PROBLEMS
 
 
 def json_schema(endpoint: Endpoint) -> dict[str, Any]:

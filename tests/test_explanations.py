@@ -18,8 +18,9 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import values_said
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
-from bulkcast.messages import PROBLEMS, SAID_MAX, explain, issue, result_row
+from bulkcast.messages import SAID_MAX, explain, result_row
 from bulkcast.model import Outcome, ResultRow, RowStatus, Severity
+from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.template import template_columns
 from tests.generated_pages import codes_table, json_schema, problems_table, settings_table
 

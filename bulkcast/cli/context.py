@@ -15,7 +15,7 @@ from bulkcast.cli.command_options import Destination, RecallOptions
 from bulkcast.cli.language import tr
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
+from bulkcast.model import SANDBOX_SECRET, Credentials, Institution, Series
 from bulkcast.pipeline import PlanOptions, Selection, SheetOptions
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
             run=run,
-            runs=", ".join([*real, *tried][:_NAMED_MOST]),
+            runs=Series((*real, *tried)[:_NAMED_MOST]),
         )
     context = click.get_current_context()
     context.params["sandbox"] = True  # so that the next command has it, too

@@ -20,7 +20,7 @@ from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked, short_header
 from bulkcast.messages import explain_stop
-from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
+from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Series, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
 from bulkcast.planner.summary import Content, SummaryValue
 from bulkcast.reporter.run_summary import ranges
@@ -183,7 +183,7 @@ def _place(alike: Alike, most: int) -> str:
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
     listed, beyond = ranges(rows, stretches)
-    told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
+    told = trn("row {rows}", "rows {rows}", len(rows), rows=Series(listed))
     return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told
 
 

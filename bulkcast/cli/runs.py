@@ -35,10 +35,10 @@ from bulkcast.cli.run_options import (
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.i18n import COMMA, short_header
+from bulkcast.i18n import short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import local_time
-from bulkcast.model import ResultRow, RowStatus, Severity, Sheet, is_rehearsal
+from bulkcast.model import ResultRow, RowStatus, Series, SettingNames, Severity, Sheet, is_rehearsal
 from bulkcast.pipeline import Diagnosis, Undone, UnrecoverableGroup, zone
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges
@@ -110,7 +110,7 @@ def _cause(cause: FailureGroup, symbols: Symbols) -> Iterable[RenderableType]:
         fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
         yield Padding(fix, (0, 0, 0, 4), expand=False)
     listed, beyond = ranges(cause.rows, _STRETCHES)
-    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=listed)
+    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=Series(listed))
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     yield Padding(Text(line + more, "dim"), (0, 0, 0, 4), expand=False)
 
@@ -310,16 +310,14 @@ def _lost(found: Undone, symbols: Symbols) -> Iterable[Text]:
 
 
 def _places(stays: UnrecoverableGroup) -> str:
-    rows, beyond = ranges(stays.rows, _MOST_STRETCHES)
-    more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     where = trn("{n} classroom", "{n} classrooms", stays.classrooms)
     return trn(
         "{keys}: {where}, row {rows}",
         "{keys}: {where}, rows {rows}",
         len(stays.rows),
-        keys=COMMA.join(stays.keys),
+        keys=SettingNames(stays.keys),
         where=where,
-        rows=rows + more,
+        rows=Series(*ranges(stays.rows, _MOST_STRETCHES)),
     )
 
 

@@ -12,7 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged, LedgerUnwritable
+from bulkcast.errors import (
+    BulkcastError,
+    CannotStart,
+    LedgerDamaged,
+    LedgerUnwritable,
+    system_reason,
+)
 
 FILE_NAME: Final = "ledger.sqlite3"
 _MOUNTS: Final = Path("/proc/self/mounts")
@@ -114,7 +120,7 @@ def prepare(path: Path) -> None:
         raise CannotStart(
             "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
             folder=path.parent,
-            why=exc.strerror,
+            why=system_reason(exc),
         ) from exc
     with suppress(OSError):
         (path.parent / _OLD_RESERVE).unlink()
@@ -136,7 +142,7 @@ def require_room(folder: Path) -> None:
         raise LedgerUnwritable(
             "nothing can be written in {folder} ({why}); make room there",
             folder=folder,
-            why=exc.strerror,
+            why=system_reason(exc),
         ) from exc
 
 

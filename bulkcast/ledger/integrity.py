@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from bulkcast.errors import LedgerDamaged, LedgerUnwritable
 from bulkcast.ledger.database import UNREADABLE
-from bulkcast.model import Text
+from bulkcast.model import Series, Text
 
 COUNTER_FILE: Final = "mark"
 """Name of the side file with a run's counts, in the run's folder."""
@@ -217,7 +217,7 @@ def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
 
 def _run_names(gaps: list[_Gap]) -> Text:
     runs = [gap.folder.name for gap in gaps]
-    names = ", ".join(runs[-_NAMED_MOST:])
+    names = Series(tuple(runs[-_NAMED_MOST:]))
     if len(runs) > _NAMED_MOST:
         more = str(len(runs) - _NAMED_MOST)
         return Text("runs {runs} and {n} more", {"runs": names, "n": more})

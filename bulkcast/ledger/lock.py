@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable
+from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable, system_reason
 from bulkcast.ledger.codec import pack_target
 from bulkcast.ledger.database import FILE_NAME
 from bulkcast.ledger.history import Timestamp, age
@@ -175,7 +175,7 @@ class Sends:
         except OSError as exc:
             raise LedgerUnwritable(
                 "what other users of this computer must know of a request cannot be written: {why}",
-                why=exc.strerror,
+                why=system_reason(exc),
             ) from exc
 
 
@@ -287,7 +287,7 @@ def _open_file(path: Path) -> int:
             descriptor = _create_file(path, flags)
         found = os.fstat(descriptor)
     except OSError as exc:
-        raise _unusable(path, exc.strerror or type(exc).__name__) from exc
+        raise _unusable(path, system_reason(exc)) from exc
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
         raise _unusable(path, "it is a link or no file")
@@ -317,7 +317,7 @@ def _create_file(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _unusable(path: Path, why: str) -> CannotStart:
+def _unusable(path: Path, why: Text | str) -> CannotStart:
     return CannotStart(
         "{path}, where the users of this computer see what each other send, cannot be used ({why});"
         " set BULKCAST_STATE to a folder that all of them can write",

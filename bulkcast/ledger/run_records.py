@@ -40,6 +40,7 @@ from bulkcast.model import (
     Request,
     RequestKey,
     RowStatus,
+    Series,
     Stop,
     Text,
     no_counts,
@@ -314,7 +315,7 @@ def chosen(known: Sequence[str], run: str, path: Path) -> str:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
             run=run,
-            runs=", ".join(found[:_NAMED_MOST]),
+            runs=Series(tuple(found[:_NAMED_MOST])),
         )
     return run if run in found else found[0]
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, is_result_column
-from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.i18n import marked
+from bulkcast.errors import BulkcastError, UnreadableSheet, system_reason
 from bulkcast.loader import csv_reader, table
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import Chunk
-from bulkcast.model import Grid, Layout, Sheet
+from bulkcast.model import Grid, Layout, Sheet, Text
 from bulkcast.planner import plan_file
 
 __all__ = ["ReadOptions", "Stream", "chosen", "grid", "previous_results", "read", "stream"]
@@ -42,9 +41,9 @@ _OPENERS: Final[Mapping[str, _Opener]] = {
     ".ods": _workbook,
 }
 _UNSUPPORTED_KINDS: Final = {
-    ".numbers": marked("a Numbers spreadsheet"),
-    ".et": marked("a WPS spreadsheet"),
-    ".gsheet": marked("only a link to a Google sheet"),
+    ".numbers": Text("a Numbers spreadsheet"),
+    ".et": Text("a WPS spreadsheet"),
+    ".gsheet": Text("only a link to a Google sheet"),
 }
 
 
@@ -86,7 +85,9 @@ def _name_errors(path: Path) -> Iterator[None]:
         raise _with_name(exc, path) from exc
     except OSError as exc:
         raise UnreadableSheet(
-            "{name} cannot be read: {why}.", name=path.name, why=exc.strerror or exc
+            "{name} cannot be read: {why}.",
+            name=path.name,
+            why=system_reason(exc),
         ) from exc
     except MemoryError as exc:
         raise _too_large(path) from exc

@@ -16,8 +16,8 @@ from bulkcast.loader import encoding, filetype, table
 from bulkcast.loader.encoding import EncodingConfidence
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
-from bulkcast.messages import issue
 from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
+from bulkcast.problems import issue
 from bulkcast.safe_text import unguard
 
 _ID: Final = re.compile(r"\s*\"?[0-9]{4,19}\"?\s*")
@@ -84,11 +84,11 @@ _RECORDS_AT_ONCE: Final = 512
 _SAMPLE_BYTES: Final = 4096
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
-    (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
-    (b"%PDF", marked("a PDF document; give the spreadsheet it was made from")),
+    (b"PK\x03\x04", Text("a zip archive, perhaps a workbook; rename it to .xlsx")),
+    (b"%PDF", Text("a PDF document; give the spreadsheet it was made from")),
     (
         b"\xd0\xcf\x11\xe0",
-        marked("an old or encrypted workbook; save it as .xlsx without a password"),
+        Text("an old or encrypted workbook; save it as .xlsx without a password"),
     ),
 )
 

@@ -13,8 +13,8 @@ from typing import Final
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.loader.table import Cells
-from bulkcast.messages import issue
 from bulkcast.model import Issue, Text
+from bulkcast.problems import issue
 
 _SIMPLIFIED: Final = (
     "一是人了不在有大中国和为这上他个地年来我会以到时要出的生学说道民家子也成行下们于后就发自"

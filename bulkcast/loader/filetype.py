@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
+from bulkcast.model import Text
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -220,9 +221,9 @@ def _require_package(path: Path) -> None:
 
 
 _KIND_NAMES: Final = {
-    ".xlsx": marked("an .xlsx workbook"),
-    ".xlsb": marked("a binary workbook"),
-    ".ods": marked("an OpenDocument spreadsheet"),
+    ".xlsx": Text("an .xlsx workbook"),
+    ".xlsb": Text("a binary workbook"),
+    ".ods": Text("an OpenDocument spreadsheet"),
 }
 
 
@@ -248,14 +249,14 @@ _OTHER_KINDS: Final = tuple(
     for pattern, what in (
         (
             rb"(?:\xef\xbb\xbf)?\s*<\?xml.*urn:schemas-microsoft-com:office:spreadsheet",
-            marked("a workbook saved as XML"),
+            Text("a workbook saved as XML"),
         ),
-        (rb"MIME-Version:", marked("a web archive")),
-        (rb"ID;P(?:WXL|CALC)", marked("a SYLK file")),
-        (rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"", marked("a JSON file")),
-        (rb"\{\\rtf", marked("a text document")),
-        (rb"\x1f\x8b|Rar!\x1a|7z\xbc\xaf", marked("a packed archive")),
-        (rb"\x89PNG|\xff\xd8\xff|GIF8", marked("a picture")),
+        (rb"MIME-Version:", Text("a web archive")),
+        (rb"ID;P(?:WXL|CALC)", Text("a SYLK file")),
+        (rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"", Text("a JSON file")),
+        (rb"\{\\rtf", Text("a text document")),
+        (rb"\x1f\x8b|Rar!\x1a|7z\xbc\xaf", Text("a packed archive")),
+        (rb"\x89PNG|\xff\xd8\xff|GIF8", Text("a picture")),
     )
 )
 """First bytes of other kinds of files that users named like sheets, and what they are."""

@@ -17,6 +17,7 @@ from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
 from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell
+from bulkcast.text_json import dump_args, load_args
 
 if TYPE_CHECKING:
     from bulkcast.loader.legacy_readers import LegacyWorkbook
@@ -99,7 +100,7 @@ class IsolatedReader:
             raise UnreadableSheet(
                 "{name}: {sentence}",
                 name=self._name,
-                sentence=UnreadableSheet(answer["refused"], **answer["words"]),
+                sentence=UnreadableSheet(answer["refused"], **load_args(answer["words"])),
             )
         return answer
 
@@ -165,8 +166,7 @@ def _send(answer: object) -> None:
 
 def _refuse(refusal: BulkcastError) -> None:
     # Template and arguments are sent separately, so that the parent can translate the sentence.
-    words = {name: str(word) for name, word in refusal.words.items()}
-    _send({"refused": refusal.template, "words": words})
+    _send({"refused": refusal.text.template, "words": dump_args(refusal.text.args)})
 
 
 def _serve(kind: str, path: str) -> None:

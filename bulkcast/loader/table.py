@@ -8,7 +8,7 @@ from typing import Final, Literal, cast
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
+from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Series, Text
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
@@ -154,7 +154,7 @@ def no_header(
                 row=header.number,
                 cell=repr(delimiter.join(header.names[:3])),
             )
-    examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
+    examples = Series(tuple(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5]))
     return UnreadableSheet(
         "{place} has no header row within its first {n} rows: none of "
         "them names a column such as {examples}; `bulkcast template` writes a sheet "

@@ -21,7 +21,7 @@ from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
 from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
 from bulkcast.loader.xlsx_package import Package
-from bulkcast.model import FlaggedCell, Grid, Layout, Text
+from bulkcast.model import FlaggedCell, Grid, Layout, Series, Text
 
 _FEWEST_HEADERS: Final = 2
 """A header names at least the classroom and one setting; a help page may name one per row."""
@@ -145,7 +145,7 @@ def _remarks(tab: "_Tab") -> Iterator[Text]:
     yield from table.header_remark(tab.header)
     if tab.passed_over:
         said = "What cannot be read in the workbook was passed over: the worksheet {known}."
-        yield Text(said, {"known": str(_name_list(tab.passed_over))})
+        yield Text(said, {"known": _name_list(tab.passed_over)})
 
 
 def _hidden_columns(
@@ -160,7 +160,7 @@ def _hidden_columns(
     ]
     if names:
         said = _HIDDEN_COLUMN if len(names) == 1 else _HIDDEN_COLUMNS
-        yield Text(said, {"known": ", ".join(names)})
+        yield Text(said, {"known": Series(tuple(names))})
 
 
 _HIDDEN_COLUMN: Final = marked(
@@ -261,9 +261,9 @@ def _place(name: str, tab: str | None) -> str | Text:
     return Text("The worksheet {tab} of {name}", {"tab": repr(tab), "name": name})
 
 
-def _name_list(names: Sequence[str]) -> str | Text:
+def _name_list(names: Sequence[str]) -> Series | Text:
     """The names as one text; of many only the first `_MOST_NAMED`."""
-    shown = ", ".join(map(repr, names[:_MOST_NAMED]))
+    shown = Series(tuple(map(repr, names[:_MOST_NAMED])))
     more = len(names) - _MOST_NAMED
     return Text("{names}, {n} more", {"names": shown, "n": str(more)}) if more > 0 else shown
 

@@ -266,7 +266,7 @@ class Validation:
         """
         from bulkcast import frames
 
-        return frames.issues_frame(self.issues, translator(lang).calling(self.names))
+        return frames.issues_frame(self.issues, translator(lang).with_headers(self.names))
 
     @property
     def invalid(self) -> int:

@@ -23,6 +23,7 @@ from bulkcast.model import (
     RawRow,
     ResultRow,
     RowStatus,
+    Series,
     Sheet,
     Text,
 )
@@ -455,7 +456,7 @@ def rows_named(rows: list[int]) -> Text:
     >>> str(rows_named([7])), str(rows_named([5, 9, 12]))
     ('row 7', 'rows 5, 9, 12')
     """
-    shown = ", ".join(str(row) for row in rows[:_NAMED_MOST])
+    shown = Series(tuple(map(str, rows[:_NAMED_MOST])))
     if len(rows) > _NAMED_MOST:
         more = f"{len(rows) - _NAMED_MOST:,}"
         return Text("rows {rows} and {n} more", {"rows": shown, "n": more})

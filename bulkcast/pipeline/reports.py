@@ -11,7 +11,7 @@ from bulkcast import loader, reporter
 from bulkcast.catalogue import Label
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.i18n import UNTOLD, header_names, marked
+from bulkcast.i18n import MISSING, header_names, marked
 from bulkcast.languages import LANGS, translator
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
 from bulkcast.messages import explain_stop, local_time, result_row
@@ -268,7 +268,7 @@ def _is_as_read(path: Path, header: RunHeader) -> bool:
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run as the result sheet shows it, in sheet order."""
     header = frozen.header
-    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
     told: dict[tuple[object, ...], ResultRow] = {}
 
@@ -300,11 +300,11 @@ def _kept(row: int, outcome: Outcome) -> ResultRow:
         row=row,
         status=outcome.status,
         code=outcome.code,
-        message=args["message"],
-        fix=args["fix"],
+        message=str(args["message"]),
+        fix=str(args["fix"]),
         attempts=outcome.attempts,
-        time=args["time"],
-        run=args["run"],
+        time=str(args["time"]),
+        run=str(args["run"]),
     )
 
 
@@ -513,7 +513,8 @@ def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[Resul
     if frozen.purged_at is None:
         return rows
     return tuple(
-        replace(row, message="", fix="") if UNTOLD in row.message + row.fix else row for row in rows
+        replace(row, message="", fix="") if MISSING in row.message + row.fix else row
+        for row in rows
     )
 
 

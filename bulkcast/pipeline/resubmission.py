@@ -13,7 +13,6 @@ from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger, holder, is_begun
-from bulkcast.messages import issue
 from bulkcast.model import (
     Body,
     Change,
@@ -22,6 +21,7 @@ from bulkcast.model import (
     Outcome,
     ResultRow,
     RowStatus,
+    Series,
     SettingValue,
     Severity,
     Target,
@@ -38,6 +38,7 @@ from bulkcast.pipeline.preparation import (
 )
 from bulkcast.pipeline.reports import sheet_as_read
 from bulkcast.planner.last_known import Acknowledgement, already_set, replay
+from bulkcast.problems import issue
 
 
 def spare_overtaken(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
@@ -144,7 +145,7 @@ def with_doubts(prepared: Prepared, home: Path) -> Prepared:
     if not unknown:
         return prepared
     names = sorted(unknown)
-    runs = ", ".join([*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]])
+    runs = Series((*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]))
     n = sum(row.run in unknown for row in kept)
     weight = Severity.ERROR if prepared.options.strict else Severity.WARNING
     found = issue("results.unknown_run", severity=weight, n=str(n), runs=runs)

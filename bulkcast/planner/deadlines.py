@@ -1,10 +1,11 @@
 """When settings lock, and which settings of a row can still be sent then."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from bulkcast.catalogue import Clash, Endpoint, Lock, Role
-from bulkcast.model import Body, Change, Outcome, Request, RowStatus
+from bulkcast.model import Argument, Body, Change, Moment, Outcome, Request, RowStatus, SettingNames
 from bulkcast.planner.last_known import Holdings, already_set
 
 LOCK_MARGIN_S: Final = 30
@@ -79,8 +80,11 @@ def refusal(request: Request, endpoint: Endpoint) -> Outcome:
     # If only playback is locked, recording was known to be off when the request was planned.
     lockable = [k for k, _ in request.body if endpoint.by_key[k].lock is not Lock.NEVER]
     locked = locked_settings(request.body, endpoint) or lockable
-    args = {"settings": ", ".join(locked), "locked_at": str(request.locks_at)}
-    if request.free:
-        args["free"] = ", ".join(request.free)
-        return Outcome(RowStatus.TOO_LATE, "plan.too_late_but_so", args)
-    return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+    args: Mapping[str, Argument] = {
+        "settings": SettingNames(tuple(locked)),
+        "locked_at": Moment(request.locks_at or 0),
+    }
+    if not request.free:
+        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+    free = SettingNames(request.free)
+    return Outcome(RowStatus.TOO_LATE, "plan.too_late_but_so", {**args, "free": free})

@@ -221,7 +221,7 @@ def _cause(cause: FailureGroup) -> Any:
         _E.td(f"{len(cause.rows):,}", {"class": "n"}),
         _E.td(key, _word(cause.status), _E.br(), _E.code(_shown(cause.code))),
         _E.td(_both("div", cause.message), *fix),
-        _E.td(_both("b", Label("Rows ", "行 ")), listed, *rest),
+        _E.td(_both("b", Label("Rows ", "行 ")), ", ".join(listed), *rest),
     )
 
 

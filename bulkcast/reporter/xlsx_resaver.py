@@ -17,7 +17,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text, column_letters
+from bulkcast.model import Counts, Layout, ResultRow, Text, column_letters
 from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
 from bulkcast.reporter.result_columns import (
     MARK,
@@ -96,7 +96,7 @@ def resave_workbook(
             why=why,
             exc=exc,
         ) from exc
-    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": "; ".join(lost)})
+    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": Counts(tuple(lost))})
 
 
 _RESAVED: Final = marked(
@@ -181,11 +181,11 @@ def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
         cell.data_type = "s"
 
 
-def _lost(source: Path, draft: Path) -> list[str]:
+def _lost(source: Path, draft: Path) -> list[tuple[str, int]]:
     """Kinds of content of which `source` has more than `draft`, with the difference."""
     with ZipFile(source) as old, ZipFile(draft) as new:
         before, after = _counts(old), _counts(new)
-    return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
+    return [(name, n - after[name]) for name, n in before.items() if n > after[name]]
 
 
 def _counts(book: ZipFile) -> dict[str, int]:

@@ -33,7 +33,7 @@ from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import BulkcastError
-from bulkcast.model import ReplyClass
+from bulkcast.model import ReplyClass, Series
 
 SECONDS_MAX: Final = 3600.0
 BYTES_MAX: Final = 1 << 30
@@ -188,7 +188,9 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     name, _, argument = words.partition(":")
     maker = _MAKERS.get(name)
     if maker is None:
-        raise NoFault("{text} is no fault; those are {known}", text=text, known=", ".join(_MAKERS))
+        raise NoFault(
+            "{text} is no fault; those are {known}", text=text, known=Series(tuple(_MAKERS))
+        )
     try:
         action = _with_hints(maker(argument, endpoint), location, retry_after)
     except (ValueError, KeyError) as exc:

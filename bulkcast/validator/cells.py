@@ -16,7 +16,7 @@ from bulkcast.catalogue import (
     TextKind,
     fold,
 )
-from bulkcast.model import Cell, Severity
+from bulkcast.model import Cell, Series, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
@@ -49,8 +49,8 @@ def choice_reader(kind: ChoiceKind) -> Reader:
     """A reader of the values of `kind` and of the words for them."""
     values = frozenset(choice.value for choice in kind.choices)
     words = kind.by_word
-    shown = ", ".join(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
-    wrong = refused("cell.not_a_choice", choices=shown)
+    choices = tuple(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
+    wrong = refused("cell.not_a_choice", choices=Series(choices))
 
     def read(cell: Cell) -> Reading:
         if isinstance(cell, bool):

@@ -9,8 +9,8 @@ from operator import eq, sub
 from typing import Final, cast
 
 from bulkcast.catalogue import IdKind, Role
-from bulkcast.messages import issue
 from bulkcast.model import Cell, FlaggedCell, Issue, Severity
+from bulkcast.problems import issue
 from bulkcast.validator.columns import address
 from bulkcast.validator.rows import Column, Lines
 

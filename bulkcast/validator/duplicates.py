@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
-from bulkcast.i18n import AND_MORE
-from bulkcast.messages import issue
-from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Target
+from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Series, Target
+from bulkcast.problems import issue
 
 Name = tuple[str, int]
 """A classroom's name: the key of the body that holds its id, and the id."""
@@ -135,11 +134,9 @@ def wish(change: Change) -> Body:
 def _refuse(claims: Claims, places: list[int]) -> Iterator[Settled]:
     n = len(places) - 1
     for place in places:
-        others = (str(claims.rows[other]) for other in places if other != place)
-        named = ", ".join(islice(others, _MOST_NAMED))
-        if n > _MOST_NAMED:
-            named = AND_MORE.format(rows=named, n=n - _MOST_NAMED)
-        yield Settled(place, issue("target.duplicate", others=named, n=str(n)), None)
+        named = (str(claims.rows[other]) for other in places if other != place)
+        others = Series(tuple(islice(named, _MOST_NAMED)), more=max(0, n - _MOST_NAMED))
+        yield Settled(place, issue("target.duplicate", others=others, n=str(n)), None)
 
 
 def _replace_by_last(claims: Claims, places: list[int]) -> Iterator[Settled]:

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
-from bulkcast.messages import PROBLEMS
-from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
+from bulkcast.model import Argument, Cell, FlaggedCell, SettingValue, Severity
+from bulkcast.problems import PROBLEMS
 
 
 class Finding(NamedTuple):
     """A problem or note about a cell, without its place."""
 
     code: str
-    args: Mapping[str, str]
+    args: Mapping[str, Argument]
     severity: Severity
 
 
@@ -139,12 +139,12 @@ def _read_flagged(cell: FlaggedCell, read: Reader) -> Reading:
     return Reading(inner.value, (finding, *inner.findings))
 
 
-def make_finding(code: str, severity: Severity | None = None, /, **args: str) -> Finding:
+def make_finding(code: str, severity: Severity | None = None, /, **args: Argument) -> Finding:
     """The finding `code`, with the problem's severity unless one is given."""
     return Finding(code, args, severity or PROBLEMS[code].severity)
 
 
-def refused(code: str, /, **args: str) -> Reading:
+def refused(code: str, /, **args: Argument) -> Reading:
     """The reading of a cell that cannot be read."""
     return Reading(None, (make_finding(code, **args),))
 

@@ -21,8 +21,8 @@ from bulkcast.catalogue import (
     TooFew,
     fold,
 )
-from bulkcast.messages import issue
 from bulkcast.model import (
+    Argument,
     Block,
     Cell,
     Change,
@@ -30,12 +30,14 @@ from bulkcast.model import (
     FlaggedCell,
     Invalid,
     Issue,
+    SettingNames,
     SettingValue,
     Severity,
     Target,
     Text,
     column_letters,
 )
+from bulkcast.problems import issue
 from bulkcast.safe_text import MASK, masked
 from bulkcast.validator.columns import address
 from bulkcast.validator.parsing import Finding, Memory, Reading, visible
@@ -50,7 +52,7 @@ class Breach(NamedTuple):
     severity: Severity
     key: str | None
     """The setting at fault; None if it is the row as a whole."""
-    args: Mapping[str, str]
+    args: Mapping[str, Argument]
     keys: tuple[str, ...]
     """All keys the rule uses."""
 
@@ -97,18 +99,22 @@ def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
     match rule:
         case Clash():
             if values.get(rule.key) in rule.values and values.get(rule.other) in rule.other_values:
-                yield Breach(rule.code, rule.severity, rule.key, {"other": rule.other}, keys)
+                yield Breach(
+                    rule.code, rule.severity, rule.key, {"other": SettingNames((rule.other,))}, keys
+                )
         case Together():
             given = [key for key in rule.keys if key in values]
             if given and len(given) < len(rule.keys):
-                said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
-                yield Breach(rule.code, rule.severity, None, said, keys)
+                args = {"given": SettingNames(tuple(given)), "keys": SettingNames(rule.keys)}
+                yield Breach(rule.code, rule.severity, None, args, keys)
         case TooFew():
             yield from _too_few(rule, values)
         case Needs():
             first = next((key for key in rule.keys if values.get(key)), None)
             if first is not None and values.get(rule.other) != rule.value:
-                yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
+                yield Breach(
+                    rule.code, rule.severity, first, {"other": SettingNames((rule.other,))}, keys
+                )
         case _ as never:
             assert_never(never)
 
@@ -277,7 +283,9 @@ class RowChecker:
             both = Finding("target.both", {}, Severity.NOTE)
             issues.append(self._cell_issue(cells, self.targets[given[1]], both))
         elif not given and not any(key in self.targets for key, _ in remarkable):
-            issues.append(self._row_issue("target.missing", targets=" or ".join(self.targets)))
+            issues.append(
+                self._row_issue("target.missing", targets=SettingNames(self.targets, either=True))
+            )
         if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
             issues.append(self._row_issue("row.nothing_to_set"))
         if self._secrets:
@@ -341,7 +349,7 @@ class RowChecker:
         value = _shown(cells[column.index], column.setting)
         return self._issue(finding.code, self._weigh(finding.severity), column, value, finding.args)
 
-    def _row_issue(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
+    def _row_issue(self, code: str, severity: Severity | None = None, /, **args: Argument) -> Issue:
         weight = None if severity is None else self._weigh(severity)
         return self._issue(code, weight, None, None, args)
 
@@ -351,7 +359,7 @@ class RowChecker:
         severity: Severity | None,
         column: Column | None,
         value: str | None,
-        args: Mapping[str, str],
+        args: Mapping[str, Argument],
     ) -> Issue:
         """The issue without a row number; rows with the same issue share one object."""
         index = None if column is None else column.index
@@ -366,7 +374,7 @@ class RowChecker:
             self._known[what] = known
             said = known.message.args.items()
             self._quoted[id(known)] = max(
-                len(words) for name, words in said if name in _QUOTED_ARGS
+                len(str(words)) for name, words in said if name in _QUOTED_ARGS
             )
         return known
 
@@ -473,7 +481,8 @@ _PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 def _masked_issue(found: Issue, secrets: Collection[str]) -> Issue:
     args = {
-        k: masked(v, secrets) if k in _QUOTED_ARGS else v for k, v in found.message.args.items()
+        k: masked(str(v), secrets) if k in _QUOTED_ARGS else v
+        for k, v in found.message.args.items()
     }
     return replace(
         found,

@@ -20,8 +20,8 @@ from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
 from bulkcast.i18n import ENGLISH
 from bulkcast.languages import FOLDERS, of_terminal, translator
-from bulkcast.messages import issue
 from bulkcast.model import Severity, Text
+from bulkcast.problems import issue
 from bulkcast.write_ordering import WAITED
 from tests import translations
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx

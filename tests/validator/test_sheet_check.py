@@ -239,6 +239,8 @@ def test_a_classroom_by_both_of_its_ids_contradicts_rows_with_either(tmp_path: P
 
     found = validate(path)
 
-    told = [(i.row, i.message.args["others"]) for i in found.issues if i.code == "target.duplicate"]
+    told = [
+        (i.row, str(i.message.args["others"])) for i in found.issues if i.code == "target.duplicate"
+    ]
     assert told == [(2, "3, 5"), (3, "2, 5"), (5, "2, 3")]
     assert found.valid == 1
