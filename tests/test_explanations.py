@@ -19,7 +19,7 @@ from bulkcast.explanations import values_said
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
 from bulkcast.messages import SAID_MAX, explain, result_row
-from bulkcast.model import Outcome, ResultRow, RowStatus, Severity
+from bulkcast.model import Argument, Moment, Outcome, ResultRow, RowStatus, SettingNames, Severity
 from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.template import template_columns
 from tests.generated_pages import codes_table, json_schema, problems_table, settings_table
@@ -135,7 +135,8 @@ def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colou
 
 
 def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:
-    warned = issue("rule.partial_group", row=7, given="liveState", keys="liveState, openState")
+    given, both = SettingNames(("liveState",)), SettingNames(("liveState", "openState"))
+    warned = issue("rule.partial_group", row=7, given=given, keys=both)
 
     row = ended(Outcome(RowStatus.REJECTED, "122301037", {"said": ""}, attempts=2), warned)
 
@@ -288,9 +289,11 @@ def test_only_targets_are_starred() -> None:
 
 
 def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time() -> None:
-    outcome = Outcome(
-        RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
-    )
+    args: dict[str, Argument] = {
+        "settings": SettingNames(("liveState",)),
+        "locked_at": Moment(1803859200),
+    }
+    outcome = Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
 
     row = result_row(7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)))
 
