@@ -273,7 +273,7 @@ def _number(number: float, exact_below: float) -> Cell:
 # ------------------------------------------------------------------ results as frames
 
 
-def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
+def issues_frame(issues: Iterable[Issue], speaks: Translator) -> DataFrame:
     """A row for each issue, in the order and with the fields of `--json`.
 
     `row` is Int64, missing where an issue is about the sheet as a whole; all others are texts.
@@ -285,8 +285,8 @@ def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
         "value": [i.value for i in found],
         "code": [i.code for i in found],
         "severity": [i.severity.value for i in found],
-        "message": [tongue.say(i.message) for i in found],
-        "fix": [tongue.say(i.fix) for i in found],
+        "message": [speaks.say(i.message) for i in found],
+        "fix": [speaks.say(i.fix) for i in found],
     }
     return DataFrame({"row": _whole_column([i.row for i in found]), **_text_columns(texts)})
 

@@ -115,28 +115,28 @@ class Translator:
         return ("" if self.lang == "zh" else " ").join(sentences)
 
 
-def _setting_names(tongue: Translator, names: SettingNames) -> str:
-    name_of = tongue.label_of if names.by_label else tongue.name_of
-    return _joined(tongue, (name_of(key) or key for key in names.keys), either=names.either)
+def _setting_names(translator: Translator, names: SettingNames) -> str:
+    name_of = translator.label_of if names.by_label else translator.name_of
+    return _joined(translator, (name_of(key) or key for key in names.keys), either=names.either)
 
 
-def _series(tongue: Translator, series: Series) -> str:
-    items = _joined(tongue, series.items, either=series.either)
+def _series(translator: Translator, series: Series) -> str:
+    items = _joined(translator, series.items, either=series.either)
     if not series.more:
         return items
-    return tongue.tell("{rows} and {n} more", rows=items, n=f"{series.more:,}")
+    return translator.tell("{rows} and {n} more", rows=items, n=f"{series.more:,}")
 
 
-def _counts(tongue: Translator, counts: Counts) -> str:
-    return "; ".join(f"{tongue.look_up(phrase)} ({n})" for phrase, n in counts.of)
+def _counts(translator: Translator, counts: Counts) -> str:
+    return "; ".join(f"{translator.look_up(phrase)} ({n})" for phrase, n in counts.of)
 
 
-def _moment(tongue: Translator, moment: Moment) -> str:
-    return datetime.fromtimestamp(moment.at, tongue.tz).strftime("%Y-%m-%d %H:%M")
+def _moment(translator: Translator, moment: Moment) -> str:
+    return datetime.fromtimestamp(moment.at, translator.tz).strftime("%Y-%m-%d %H:%M")
 
 
-def _joined(tongue: Translator, names: Iterable[str], *, either: bool) -> str:
-    return tongue.look_up(OR).join(names) if either else tongue.listed(names)
+def _joined(translator: Translator, names: Iterable[str], *, either: bool) -> str:
+    return translator.look_up(OR).join(names) if either else translator.listed(names)
 
 
 _SHOWN_BY_TYPE: Final[Mapping[type, Callable[[Translator, Any], str]]] = {

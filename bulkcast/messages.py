@@ -41,7 +41,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def explain(
-    code: str, args: Mapping[str, Argument], endpoint: Endpoint, tongue: Translator = ENGLISH
+    code: str, args: Mapping[str, Argument], endpoint: Endpoint, translator: Translator = ENGLISH
 ) -> tuple[str, str]:
     """Message and fix for a reply code in digits or a dotted problem code.
 
@@ -54,18 +54,21 @@ def explain(
     number = int(code) if code.isascii() and code.isdigit() and len(code) <= 18 else None
     reply = None if number is None else endpoint.by_code.get(number)
     if reply is not None and LONG_TEXT in args:
-        return _fill(PROBLEMS["reply.long_text"], args, tongue)
+        return _fill(PROBLEMS["reply.long_text"], args, translator)
     if reply is not None:
-        return _explain_reply(reply, clean(str(args.get("said", ""))), tongue.lang)
+        return _explain_reply(reply, clean(str(args.get("said", ""))), translator.lang)
     if number is not None:
         unknown = PROBLEMS["reply.unknown_code"]
-        return _fill(unknown, {"said": "", "number": code, **args}, tongue)
+        return _fill(unknown, {"said": "", "number": code, **args}, translator)
     problem = PROBLEMS.get(code)
-    return _fill(problem, args, tongue) if problem else (code, "")
+    return _fill(problem, args, translator) if problem else (code, "")
 
 
 def explain_stop(
-    stop: Stop, counts: Mapping[RowStatus, int], endpoint: Endpoint, tongue: Translator = ENGLISH
+    stop: Stop,
+    counts: Mapping[RowStatus, int],
+    endpoint: Endpoint,
+    translator: Translator = ENGLISH,
 ) -> tuple[str, str]:
     """Message and fix for a run that ended early; `counts` are its rows by status.
 
@@ -73,8 +76,8 @@ def explain_stop(
     """
     problem = STOPS.get(stop.code)
     if problem is None:
-        return explain(stop.code, stop.args, endpoint, tongue)
-    message, fix = _fill(problem, stop.args, tongue)
+        return explain(stop.code, stop.args, endpoint, translator)
+    message, fix = _fill(problem, stop.args, translator)
     left = counts.get(RowStatus.NOT_SENT, 0) + counts.get(RowStatus.UNCONFIRMED, 0)
     return message, fix if left else ""
 
@@ -93,16 +96,18 @@ def _bare(sentence: str) -> str:
     return sentence.casefold().rstrip(".。")
 
 
-def _fill(problem: Problem, args: Mapping[str, Argument], tongue: Translator) -> tuple[str, str]:
-    shown = {name: clean(str(tongue.argument(value))) for name, value in args.items()}
-    message = tongue.tell(problem.template(args), **shown).rstrip(" :：")
-    return message, tongue.tell(problem.fix, **shown)
+def _fill(
+    problem: Problem, args: Mapping[str, Argument], translator: Translator
+) -> tuple[str, str]:
+    shown = {name: clean(str(translator.argument(value))) for name, value in args.items()}
+    message = translator.tell(problem.template(args), **shown).rstrip(" :：")
+    return message, translator.tell(problem.fix, **shown)
 
 
-def issue_sentence(issue: Issue, tongue: Translator = ENGLISH) -> str:
+def issue_sentence(issue: Issue, translator: Translator = ENGLISH) -> str:
     """The issue's message, with its column, if any, in brackets before it."""
     name = short_header(issue.column or "")
-    sentence = clean(tongue.say(issue.message))
+    sentence = clean(translator.say(issue.message))
     return f"[{name}] {sentence}" if name else sentence
 
 
@@ -114,31 +119,32 @@ def result_row(
     endpoint: Endpoint,
     run: str,
     tz: tzinfo,
-    tongue: Translator = ENGLISH,
+    translator: Translator = ENGLISH,
 ) -> ResultRow:
     """How `row` ended, in the words of the result sheet.
 
     The message has the reason for the status with all errors, then warnings, marked as such, and
     last the notes about cells that were read differently.
     """
-    told = [i for i in issues if i.severity is not Severity.NOTE]
-    told.sort(key=lambda i: i.severity is not Severity.ERROR)
-    errors = [i for i in told if i.severity is Severity.ERROR]
+    shown = [i for i in issues if i.severity is not Severity.NOTE]
+    shown.sort(key=lambda i: i.severity is not Severity.ERROR)
+    errors = [i for i in shown if i.severity is Severity.ERROR]
     code = outcome.code or (errors[0].code if errors else "")
-    tongue = replace(tongue, tz=tz)
-    message, fix = _own_words(outcome, code, errors, endpoint, tongue)
-    reasons = [message, *(issue_sentence(i, tongue) for i in errors)]
-    warnings = (i for i in told if i.severity is Severity.WARNING)
+    translator = replace(translator, tz=tz)
+    message, fix = _outcome_sentences(outcome, code, errors, endpoint, translator)
+    reasons = [message, *(issue_sentence(i, translator) for i in errors)]
+    warnings = (i for i in shown if i.severity is Severity.WARNING)
     warned = (
-        tongue.tell("Warning: {sentence}", sentence=issue_sentence(i, tongue)) for i in warnings
+        translator.tell("Warning: {sentence}", sentence=issue_sentence(i, translator))
+        for i in warnings
     )
-    sentences = [*reasons, *warned, *_notes(issues, tongue)]
+    sentences = [*reasons, *warned, *_notes(issues, translator)]
     return ResultRow(
         row=row,
         status=outcome.status,
         code=code,
-        message=_join(sentences, tongue),
-        fix=_join([fix, *(clean(tongue.say(i.fix)) for i in told)], tongue),
+        message=_join(sentences, translator),
+        fix=_join([fix, *(clean(translator.say(i.fix)) for i in shown)], translator),
         attempts=outcome.attempts,
         time=local_time(outcome.at, tz),
         run=run,
@@ -147,7 +153,7 @@ def result_row(
     )
 
 
-def _notes(issues: Iterable[Issue], tongue: Translator) -> Iterator[str]:
+def _notes(issues: Iterable[Issue], translator: Translator) -> Iterator[str]:
     """The first `NOTES_MAX` notes of a row.
 
     Without brackets, which would colour the cell: nothing needs fixing.  Applied rows have notes,
@@ -156,34 +162,34 @@ def _notes(issues: Iterable[Issue], tongue: Translator) -> Iterator[str]:
     notes = [issue for issue in issues if issue.severity is Severity.NOTE]
     for note in notes[:NOTES_MAX]:
         name = short_header(note.column or "")
-        sentence = clean(tongue.say(note.message))
+        sentence = clean(translator.say(note.message))
         if name:
-            yield tongue.tell("Note on {name}: {sentence}", name=name, sentence=sentence)
+            yield translator.tell("Note on {name}: {sentence}", name=name, sentence=sentence)
         else:
-            yield tongue.tell("Note: {sentence}", sentence=sentence)
+            yield translator.tell("Note: {sentence}", sentence=sentence)
     if (more := len(notes) - NOTES_MAX) > 0:
-        yield tongue.count("And {n} more note.", "And {n} more notes.", more)
+        yield translator.count("And {n} more note.", "And {n} more notes.", more)
 
 
 NOTES_MAX: Final = 3
 """Notes a message repeats; `validate` lists all of them."""
 
 
-def _own_words(
-    outcome: Outcome, code: str, errors: Sequence[Issue], endpoint: Endpoint, tongue: Translator
+def _outcome_sentences(
+    outcome: Outcome, code: str, errors: Sequence[Issue], endpoint: Endpoint, translator: Translator
 ) -> tuple[str, str]:
     """Message and fix of the outcome; empty if its status or issues say the same."""
-    said_by_issue = any(i.code == code for i in errors)
-    if not code or said_by_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
+    is_issue = any(i.code == code for i in errors)
+    if not code or is_issue or (outcome.status is RowStatus.APPLIED and code == "1"):
         return "", ""
-    message, fix = explain(code, outcome.args, endpoint, tongue)
-    if outcome.status is RowStatus.UNCONFIRMED and not _mentions_doubt(code, endpoint):
-        doubt, _ = explain("send.earlier", {}, endpoint, tongue)
-        message = tongue.joined([message, doubt])
+    message, fix = explain(code, outcome.args, endpoint, translator)
+    if outcome.status is RowStatus.UNCONFIRMED and not _says_unconfirmed(code, endpoint):
+        unconfirmed, _ = explain("send.earlier", {}, endpoint, translator)
+        message = translator.joined([message, unconfirmed])
     return message, fix
 
 
-def _mentions_doubt(code: str, endpoint: Endpoint) -> bool:
+def _says_unconfirmed(code: str, endpoint: Endpoint) -> bool:
     """Whether a code's message says that the row may have been applied."""
     if code.isdigit():
         reply = endpoint.by_code.get(int(code))
@@ -191,8 +197,8 @@ def _mentions_doubt(code: str, endpoint: Endpoint) -> bool:
     return not code.startswith(("plan.", "run."))
 
 
-def _join(sentences: Iterable[str], tongue: Translator) -> str:
-    return tongue.joined(list(dict.fromkeys(s for s in sentences if s)))
+def _join(sentences: Iterable[str], translator: Translator) -> str:
+    return translator.joined(list(dict.fromkeys(s for s in sentences if s)))
 
 
 def local_time(at: float | None, tz: tzinfo) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import bulkcast
 from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.endpoints import WEBCAST
-from bulkcast.explanations import values_said
+from bulkcast.explanations import allowed_values
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
 from bulkcast.messages import SAID_MAX, explain, result_row
@@ -27,7 +27,7 @@ from tests.generated_pages import codes_table, json_schema, problems_table, sett
 
 def ended(outcome: Outcome, *issues: Any, lang: str = "en") -> ResultRow:
     return result_row(
-        7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, tongue=translator(lang)
+        7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, translator=translator(lang)
     )
 
 
@@ -276,7 +276,7 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_a_choice_may_be_copied_as_instructions_and_messages_list_it(lang: str) -> None:
     for setting in WEBCAST.settings:
         if isinstance(setting.kind, ChoiceKind):
-            listed = re.split(", |，", values_said(setting.kind, lang))
+            listed = re.split(", |，", allowed_values(setting.kind, lang))
             told = [f"{c.value} ({c.label.both})" for c in setting.kind.choices]
             values = [choice.value for choice in setting.kind.choices]
             assert [setting.kind.by_word[fold(word)] for word in listed] == values

@@ -12,7 +12,7 @@ from bulkcast.i18n import ENGLISH, Translator
 from bulkcast.languages import DOMAIN, FOLDERS, LANGS, LOCALES, Lang, translator
 from bulkcast.model import Text
 
-_spoken: ContextVar[Translator] = ContextVar("tongue", default=ENGLISH)
+_spoken: ContextVar[Translator] = ContextVar("translator", default=ENGLISH)
 
 
 def current_translator() -> Translator:

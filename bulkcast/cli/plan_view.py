@@ -9,9 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.catalogue import Label
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, spell, tr, trn
-from bulkcast.cli.render import label_said, rows_said, value_said
+from bulkcast.cli.render import rows_said, value_label
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import marked
 from bulkcast.messages import local_time
@@ -60,10 +61,12 @@ def _settings(planned: PlanSummary, symbols: Symbols) -> Table:
     for title in titles:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
-        becomes = current_translator().listed(
-            _times(value_said(setting.key, value), n) for value, n in setting.values.items()
+        translator = current_translator()
+        becomes = translator.listed(
+            _times(value_label(setting.key, value, translator), n)
+            for value, n in setting.values.items()
         )
-        before = current_translator().listed(
+        before = translator.listed(
             _transition(setting.key, step, symbols) for step in setting.transitions
         )
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
@@ -79,7 +82,7 @@ def _times(said: str, n: int) -> str:
 
 
 def _transition(key: str, step: Transition, symbols: Symbols) -> str:
-    new = value_said(key, step.new)
+    new = value_label(key, step.new, current_translator())
     if step.is_same:
         return _times(tr("{value} already", value=new), step.rows)
     return _times(f"{_old(key, step.old)} {symbols.arrow} {new}", step.rows)
@@ -87,7 +90,7 @@ def _transition(key: str, step: Transition, symbols: Symbols) -> str:
 
 def _old(key: str, value: SummaryValue | None) -> str:
     """The last known value of a setting, or that it is unknown."""
-    return tr("unknown") if value is None else value_said(key, value)
+    return tr("unknown") if value is None else value_label(key, value, current_translator())
 
 
 def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
@@ -112,7 +115,8 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
 def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str]:
     holdings = prepared.known.get(change.target, {})
     for key, step in transitions(change, prepared.endpoint, holdings):
-        name, new = current_translator().name_of(key), value_said(key, step.new)
+        translator = current_translator()
+        name, new = translator.name_of(key), value_label(key, step.new, translator)
         if step.is_same:
             yield f"{name} {tr('{value} already', value=new)}"
         else:
@@ -121,7 +125,7 @@ def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str
 
 def bill(planned: PlanSummary) -> Iterable[RenderableType]:
     """The billed features that are switched on."""
-    by: dict[str, list[str]] = {}
+    by: dict[Label, list[str]] = {}
     for item in planned.billed:
         switched = trn(
             "{label} in {n} classroom",
@@ -129,12 +133,12 @@ def bill(planned: PlanSummary) -> Iterable[RenderableType]:
             item.classrooms,
             label=shown(current_translator().name_of(item.key)),
         )
-        label = WEBCAST.by_key[item.key].billed
-        by.setdefault(label.en if label else "", []).append(switched)
+        unit = WEBCAST.by_key[item.key].billed or Label("", "")
+        by.setdefault(unit, []).append(switched)
     if by:
         yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
-    for what, items in by.items():
-        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{label_said(what)}")
+    for unit, items in by.items():
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{unit.say(current_translator().lang)}")
         yield Padding(line, (0, 0, 0, 4), expand=False)
 
 

@@ -18,7 +18,7 @@ from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, said, spell, tr, trn
 from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import marked, short_header
+from bulkcast.i18n import Translator, marked, short_header
 from bulkcast.messages import explain_stop
 from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Series, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
@@ -307,20 +307,10 @@ _CONTENTS: Final[Mapping[Content, str]] = {
 }
 
 
-def value_in_english(key: str, value: SummaryValue) -> str:
-    """A setting's value as `--json` and an English screen have it: a choice by its label."""
+def value_label(key: str, value: SummaryValue, translator: Translator) -> str:
+    """A setting's value: a choice by its label; of a text or list, what becomes of it."""
     if isinstance(value, Content):
-        return _CONTENTS[value]
+        return translator.tell(_CONTENTS[value])
     kind = WEBCAST.by_key[key].kind
     choices = kind.choices if isinstance(kind, ChoiceKind) else ()
-    return next((c.label.en for c in choices if c.value == value), str(value))
-
-
-def value_said(key: str, value: SummaryValue) -> str:
-    """The same in the language spoken."""
-    return label_said(value_in_english(key, value))
-
-
-def label_said(english: str) -> str:
-    """A label of the endpoint's table, or a word for a text or a list, in the language spoken."""
-    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english
+    return next((c.label.say(translator.lang) for c in choices if c.value == value), str(value))

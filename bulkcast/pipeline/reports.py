@@ -282,7 +282,7 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
             at, attempts = outcome.at, outcome.attempts
             return replace(told[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at)
         found = result_row(
-            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, translator=speaks
         )
         if not issues and len(told) < _TOLD_MOST:
             told[alike] = found

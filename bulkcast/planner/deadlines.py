@@ -2,10 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from bulkcast.catalogue import Clash, Endpoint, Lock, Role
-from bulkcast.model import Argument, Body, Change, Moment, Outcome, Request, RowStatus, SettingNames
+from bulkcast.model import (
+    Argument,
+    Body,
+    Change,
+    Moment,
+    Outcome,
+    Request,
+    RowStatus,
+    SettingNames,
+    Target,
+)
 from bulkcast.planner.last_known import Holdings, already_set
 
 LOCK_MARGIN_S: Final = 30
@@ -63,7 +73,27 @@ def is_late(locks_at: int | None, at: float) -> bool:
     return locks_at is not None and at >= locks_at - LOCK_MARGIN_S
 
 
-def is_refused(request: Request, at: float) -> bool:
+class ForecastRequest(Protocol):
+    """The part of a `model.Request` that a forecast needs."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows that share it."""
+
+    @property
+    def target(self) -> Target:
+        """The classroom."""
+
+    @property
+    def locks_at(self) -> int | None:
+        """When it locks, Unix seconds, if known."""
+
+    @property
+    def once_locked(self) -> Literal["refuse", "send_free"]:
+        """What to do with it after the lock."""
+
+
+def is_refused(request: ForecastRequest, at: float) -> bool:
     """Whether a request would not be sent at `at` because it is too late as a whole."""
     return request.once_locked == "refuse" and is_late(request.locks_at, at)
 

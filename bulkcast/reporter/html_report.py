@@ -10,6 +10,7 @@ from typing import Any, Final
 from lxml import etree
 
 from bulkcast.catalogue import Label
+from bulkcast.explanations import STATUS_LABELS
 from bulkcast.messages import clean, local_time
 from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.reporter.files import Existing, Written, replacing
@@ -58,18 +59,6 @@ _MEANINGS: Final = {
         "the run ended first, or was told to", "批次先结束了，或按要求没有发送"
     ),
     RowStatus.SUPERSEDED: Label("set again by a newer run", "之后的批次又设置了它们"),
-}
-
-
-_IN_CHINESE: Final = {
-    RowStatus.APPLIED: "已应用",
-    RowStatus.UNCHANGED: "未变",
-    RowStatus.INVALID: "无效",
-    RowStatus.TOO_LATE: "太迟",
-    RowStatus.REJECTED: "被拒绝",
-    RowStatus.UNCONFIRMED: "未确认",
-    RowStatus.NOT_SENT: "未发送",
-    RowStatus.SUPERSEDED: "已被取代",
 }
 
 
@@ -182,7 +171,7 @@ def _count(summary: RunSummary, status: RowStatus) -> Any:
 
 def _word(status: RowStatus) -> Any:
     """A status as in the result sheet; the Chinese text has its translation first."""
-    return _both("span", Label(status.value, f"{_IN_CHINESE[status]}（{status.value}）"))
+    return _both("span", Label(status.value, f"{STATUS_LABELS[status].zh}（{status.value}）"))
 
 
 def _share(n: int, of: int) -> str:

@@ -20,7 +20,7 @@ from bulkcast.model import Cell, Series, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
-    Memory,
+    CellCache,
     Plain,
     Reader,
     Reading,
@@ -109,9 +109,9 @@ def read_integer(cell: Cell) -> Reading:
     return Reading(int(digits), (note,) if note else ())
 
 
-def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
+def cell_cache(column: Setting, *, tz: tzinfo) -> CellCache:
     """A caching reader of `column`'s cells; times without an offset are in `tz`."""
-    return Memory(_reader_for(column, tz), _plain_for(column))
+    return CellCache(_reader_for(column, tz), _plain_for(column))
 
 
 def _plain_for(column: Setting) -> Plain:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulkcast.catalogue import Endpoint, Role, Setting, bare_names, fold, is_result_column
+from bulkcast.catalogue import Endpoint, Role, Setting, fold, is_result_column
+from bulkcast.header_hints import bare_names
 from bulkcast.model import Argument, Issue, SettingNames, Severity, Text, column_letters
 from bulkcast.problems import issue
 
@@ -90,7 +91,7 @@ class _Resolver:
         self._held[index] = column
         if other is not None:
             setting = SettingNames((column.key,), by_label=True)
-            self._wrong(
+            self._add_issue(
                 "header.duplicate", index, header, other=self._headers[other], setting=setting
             )
 
@@ -101,11 +102,11 @@ class _Resolver:
             self._ignored.append(header)
             if mentioned := self._endpoint.mentioned(header):
                 setting = SettingNames((mentioned.key,), by_label=True)
-                self._wrong("header.unread_setting", index, header, setting=setting)
+                self._add_issue("header.unread_setting", index, header, setting=setting)
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
-            self._wrong("header.near_miss", index, header, suggestion=_spelling(column, near))
+            self._add_issue("header.near_miss", index, header, suggestion=_spelling(column, near))
             if column not in self._held.values():
                 # So that errors in its cells are reported as well.
                 self._held[index] = column
@@ -129,7 +130,7 @@ class _Resolver:
 
     def _ambiguous(self, index: int, header: str, candidates: tuple[str, ...]) -> None:
         named = SettingNames(candidates, either=True, by_label=True)
-        self._wrong("header.ambiguous", index, header, candidates=named, first=candidates[0])
+        self._add_issue("header.ambiguous", index, header, candidates=named, first=candidates[0])
 
     def _check_mapping(self) -> None:
         present = {fold(header) for header in self._headers if not is_result_column(header)}
@@ -170,7 +171,7 @@ class _Resolver:
         best = max(likeness, key=likeness.__getitem__, default=None)
         return best if best is not None and likeness[best] >= _SIMILAR else None
 
-    def _wrong(self, code: str, index: int, header: str, /, **args: Argument) -> None:
+    def _add_issue(self, code: str, index: int, header: str, /, **args: Argument) -> None:
         self._issues.append(
             issue(
                 code,

@@ -142,8 +142,8 @@ def plain_text(kind: TextKind) -> Callable[[str], str | None]:
 def _read_text(cell: str, kind: TextKind) -> Reading:
     word = cell.strip()
     if not word or (kind.secret and is_invisible(word)):
-        is_told = kind.secret and cell
-        return Reading(None, (make_finding("password.only_spaces"),)) if is_told else BLANK
+        is_noted = kind.secret and cell
+        return Reading(None, (make_finding("password.only_spaces"),)) if is_noted else BLANK
     if word in ERROR_WORDS:
         return refused("cell.formula_error")
     if is_clear(word):
