@@ -99,11 +99,11 @@ class Choice:
     label: Label
     words: tuple[str, ...] = ()
 
-    def or_said(self, *words: str) -> "Choice":
+    def with_words(self, *words: str) -> "Choice":
         """The same choice with more words for it."""
         return replace(self, words=(*self.words, *words))
 
-    def but_not(self, *words: str) -> "Choice":
+    def without_words(self, *words: str) -> "Choice":
         """The same choice without some of its words."""
         return replace(self, words=tuple(word for word in self.words if word not in words))
 
