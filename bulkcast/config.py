@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart, system_reason
 from bulkcast.i18n import marked
-from bulkcast.model import Credentials, Institution, Secret, Series, Text
+from bulkcast.model import Credentials, Institution, Secret, Text
 
 DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pandas as pd
 from pandas import DataFrame
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import (
     ChoiceKind,
     Endpoint,
@@ -36,7 +37,6 @@ from bulkcast.model import (
     Request,
     ResultRow,
     RowStatus,
-    Series,
     SettingValue,
     Sheet,
 )

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
+from bulkcast.arguments import Counts, Moment, Series, SettingNames
 from bulkcast.catalogue import Endpoint, Setting, fold, is_result_column
 from bulkcast.errors import BulkcastError
-from bulkcast.model import Counts, Moment, Series, SettingNames, Target, Text
+from bulkcast.model import Target, Text
 
 OR: Final = " or "
 MISSING: Final = "…"

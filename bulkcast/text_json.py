@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from bulkcast.model import Argument, Counts, Moment, Series, SettingNames, Target, Text
+from bulkcast.arguments import Counts, Moment, Series, SettingNames
+from bulkcast.model import Argument, Target, Text
 
 _TYPES: Final[Mapping[str, type[Any]]] = {
     "text": Text,

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bulkcast
+from bulkcast.arguments import Moment, SettingNames
 from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import allowed_values
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
 from bulkcast.messages import SAID_MAX, explain, result_row
-from bulkcast.model import Argument, Moment, Outcome, ResultRow, RowStatus, SettingNames, Severity
+from bulkcast.model import Argument, Outcome, ResultRow, RowStatus, Severity
 from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.template import template_columns
 from tests.generated_pages import codes_table, json_schema, problems_table, settings_table

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from bulkcast.arguments import Counts, Moment, Series, SettingNames
 from bulkcast.languages import translator
-from bulkcast.model import Argument, Counts, Moment, Series, SettingNames, Target, Text
+from bulkcast.model import Argument, Target, Text
 from bulkcast.text_json import dump_args, load_args
 
 ARGUMENTS: list[Argument] = [

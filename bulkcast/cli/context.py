@@ -11,11 +11,12 @@ import click
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
+from bulkcast.arguments import Series
 from bulkcast.cli.command_options import Destination, RecallOptions
 from bulkcast.cli.language import tr
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import SANDBOX_SECRET, Credentials, Institution, Series
+from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pipeline import PlanOptions, Selection, SheetOptions
 
 if TYPE_CHECKING:

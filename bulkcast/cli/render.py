@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import ChoiceKind
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, said, spell, tr, trn
@@ -20,7 +21,7 @@ from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import Translator, marked, short_header
 from bulkcast.messages import explain_stop
-from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Series, Severity, Stop
+from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
 from bulkcast.pipeline import Diagnosis, RunReport
 from bulkcast.planner.summary import Content, SummaryValue
 from bulkcast.reporter.run_summary import ranges

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcast import loader, pipeline, reporter
+from bulkcast.arguments import Series, SettingNames
 from bulkcast.cli import apply, context, json_output, render, streams
 from bulkcast.cli.apply import confirm
 from bulkcast.cli.command_options import Destination, Existing
@@ -38,7 +39,7 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import local_time
-from bulkcast.model import ResultRow, RowStatus, Series, SettingNames, Severity, Sheet, is_rehearsal
+from bulkcast.model import ResultRow, RowStatus, Severity, Sheet, is_rehearsal
 from bulkcast.pipeline import Diagnosis, Undone, UnrecoverableGroup, zone
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint
 from bulkcast.i18n import marked
 from bulkcast.model import (
@@ -15,7 +16,6 @@ from bulkcast.model import (
     Request,
     RequestKey,
     RowStatus,
-    SettingNames,
     Stop,
     Text,
     Verdict,

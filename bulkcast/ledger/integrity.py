@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bulkcast.arguments import Series
 from bulkcast.errors import LedgerDamaged, LedgerUnwritable
 from bulkcast.ledger.database import UNREADABLE
-from bulkcast.model import Series, Text
+from bulkcast.model import Text
 
 COUNTER_FILE: Final = "mark"
 """Name of the side file with a run's counts, in the run's folder."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart, LedgerDamaged
 from bulkcast.ledger.codec import (
     FrozenRun,
@@ -40,7 +41,6 @@ from bulkcast.model import (
     Request,
     RequestKey,
     RowStatus,
-    Series,
     Stop,
     Text,
     no_counts,

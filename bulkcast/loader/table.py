@@ -5,10 +5,11 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Series, Text
+from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from zipfile import BadZipFile, ZipFile
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
@@ -21,7 +22,7 @@ from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
 from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
 from bulkcast.loader.xlsx_package import Package
-from bulkcast.model import FlaggedCell, Grid, Layout, Series, Text
+from bulkcast.model import FlaggedCell, Grid, Layout, Text
 
 _FEWEST_HEADERS: Final = 2
 """A header names at least the classroom and one setting; a help page may name one per row."""

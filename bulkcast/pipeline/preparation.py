@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
 from bulkcast import planner as planning
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -23,7 +24,6 @@ from bulkcast.model import (
     RawRow,
     ResultRow,
     RowStatus,
-    Series,
     Sheet,
     Text,
 )

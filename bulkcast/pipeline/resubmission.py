@@ -9,6 +9,7 @@ from typing import Final
 
 from bulkcast import loader, validator
 from bulkcast import planner as planning
+from bulkcast.arguments import Series
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
@@ -21,7 +22,6 @@ from bulkcast.model import (
     Outcome,
     ResultRow,
     RowStatus,
-    Series,
     SettingValue,
     Severity,
     Target,

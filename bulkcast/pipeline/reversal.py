@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, assert_never
 
 from bulkcast import reporter
+from bulkcast.arguments import Series, SettingNames
 from bulkcast.catalogue import (
     CLEAR_WORDS,
     ChoiceKind,
@@ -24,7 +25,7 @@ from bulkcast.errors import InstitutionBusy
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
-from bulkcast.model import Body, Request, Series, SettingNames, SettingValue, Target
+from bulkcast.model import Body, Request, SettingValue, Target
 from bulkcast.pipeline.plans import require_place
 from bulkcast.pipeline.preparation import zone
 from bulkcast.planner.last_known import Acknowledgement, Reversal, reversal

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bulkcast.arguments import Moment
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import (
     Argument,
@@ -12,7 +13,6 @@ from bulkcast.model import (
     CheckedRow,
     Invalid,
     Issue,
-    Moment,
     Outcome,
     Request,
     RequestKey,

@@ -4,18 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Literal, Protocol
 
+from bulkcast.arguments import Moment, SettingNames
 from bulkcast.catalogue import Clash, Endpoint, Lock, Role
-from bulkcast.model import (
-    Argument,
-    Body,
-    Change,
-    Moment,
-    Outcome,
-    Request,
-    RowStatus,
-    SettingNames,
-    Target,
-)
+from bulkcast.model import Argument, Body, Change, Outcome, Request, RowStatus, Target
 from bulkcast.planner.last_known import Holdings, already_set
 
 LOCK_MARGIN_S: Final = 30

@@ -15,9 +15,10 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.worksheet.worksheet import Worksheet
 
+from bulkcast.arguments import Counts
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Counts, Layout, ResultRow, Text, column_letters
+from bulkcast.model import Layout, ResultRow, Text, column_letters
 from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
 from bulkcast.reporter.result_columns import (
     MARK,

@@ -31,9 +31,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import BulkcastError
-from bulkcast.model import ReplyClass, Series
+from bulkcast.model import ReplyClass
 
 SECONDS_MAX: Final = 3600.0
 BYTES_MAX: Final = 1 << 30

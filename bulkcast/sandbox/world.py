@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.model import Series, Target
+from bulkcast.model import Target
 from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
     NO_FAULTS,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Final, assert_never
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import (
     INT64_MAX,
     ChoiceKind,
@@ -16,7 +17,7 @@ from bulkcast.catalogue import (
     TextKind,
     fold,
 )
-from bulkcast.model import Cell, Series, Severity
+from bulkcast.model import Cell, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint, Role, Setting, fold, is_result_column
 from bulkcast.header_hints import bare_names
-from bulkcast.model import Argument, Issue, SettingNames, Severity, Text, column_letters
+from bulkcast.model import Argument, Issue, Severity, Text, column_letters
 from bulkcast.problems import issue
 
 _MISSPELT: Final = 0.87

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
-from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Series, Target
+from bulkcast.arguments import Series
+from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Target
 from bulkcast.problems import issue
 
 Name = tuple[str, int]

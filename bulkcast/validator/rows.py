@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import repeat
 from typing import Any, Final, NamedTuple, assert_never
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import (
     Clash,
     Endpoint,
@@ -30,7 +31,6 @@ from bulkcast.model import (
     FlaggedCell,
     Invalid,
     Issue,
-    SettingNames,
     SettingValue,
     Severity,
     Target,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import TextKind
-from bulkcast.model import Cell, FlaggedCell, Series, Severity, Text
+from bulkcast.model import Cell, FlaggedCell, Severity, Text
 from bulkcast.problems import PROBLEMS
 from bulkcast.validator.parsing import (
     BLANK,

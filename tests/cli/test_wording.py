@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from bulkcast.arguments import SettingNames
 from bulkcast.cli import language, states
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import translator
-from bulkcast.model import RowStatus, SettingNames, Target, Text
+from bulkcast.model import RowStatus, Target, Text
 from bulkcast.problems import PROBLEMS, issue
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv
 

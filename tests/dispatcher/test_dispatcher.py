@@ -8,21 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import ReplyCode
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.tracker import SENDS_MOST, THROTTLES_MOST
 from bulkcast.endpoints import WEBCAST
 from bulkcast.messages import explain
-from bulkcast.model import (
-    History,
-    ReplyClass,
-    Request,
-    RequestKey,
-    RowStatus,
-    Secret,
-    SettingNames,
-    Stop,
-)
+from bulkcast.model import History, ReplyClass, Request, RequestKey, RowStatus, Secret, Stop
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.protocol import COUNTINGS
 from bulkcast.sandbox import Sandbox, World

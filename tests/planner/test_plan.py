@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcast.arguments import Moment
 from bulkcast.catalogue import Lock
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import (
@@ -17,7 +18,6 @@ from bulkcast.model import (
     Change,
     CheckedRow,
     Invalid,
-    Moment,
     Outcome,
     Request,
     RequestKey,
