@@ -1,8 +1,8 @@
-"""Reads an xlsx package: its worksheets, number formats, and cell values by format."""
+"""Office Open XML: the parts of a package, the worksheets of a workbook, cell values by format."""
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -105,7 +105,7 @@ def _zero_padded(value: int, digits: int) -> Cell:
 
 
 _STRICT: Final = "http://purl.oclc.org/ooxml"
-_LARGEST_PART: Final = 8 * 2**20
+LARGEST_PART: Final = 8 * 2**20
 """Bytes of a part that is parsed as one tree; in real workbooks it has some kilobytes."""
 _TRUE: Final = frozenset({"1", "true"})
 
@@ -118,6 +118,8 @@ class Tab:
     is_visible: bool
     part: str
     """Empty if the file does not contain it."""
+    index: int
+    """Its place among all sheets, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,8 @@ def read_package(packed: ZipFile) -> Package:
         UnreadableSheet: the workbook is of a kind that cannot be read reliably.
 
     """
-    (workbook,) = filter(None, related(packed, "", "officeDocument").values())
-    tree = _parse(packed, workbook)
+    workbook = workbook_part(packed)
+    tree = parse_part(packed, workbook)
     if tree.tag.startswith(f"{{{_STRICT}"):
         raise UnreadableSheet(
             "The workbook is saved as Strict Open XML; save it as an ordinary .xlsx workbook."
@@ -156,39 +158,60 @@ def read_package(packed: ZipFile) -> Package:
     mac = properties is not None and properties.get("date1904") in _TRUE
     recalculated = any(p.get("fullCalcOnLoad") in _TRUE for p in tree.iterfind("{*}calcPr"))
     return Package(
-        tuple(_tabs(tree, related(packed, workbook, "worksheet"))),
+        tuple(tabs(tree, related(packed, workbook, "worksheet"))),
         CALENDAR_MAC_1904 if mac else CALENDAR_WINDOWS_1900,
         "0" if recalculated else None,
-        _formats(packed, _related_part(packed, workbook, "styles")),
-        _related_part(packed, workbook, "sharedStrings"),
+        _formats(packed, first_related(packed, workbook, "styles")),
+        first_related(packed, workbook, "sharedStrings"),
     )
 
 
-def _related_part(packed: ZipFile, source: str, wanted: str) -> str | None:
-    return next(filter(None, related(packed, source, wanted).values()), None)
+def workbook_part(packed: ZipFile) -> str:
+    """The part with the structure of the workbook.
+
+    Raises:
+        ValueError: there is none, or there are several.
+
+    """
+    (part,) = filter(None, related(packed, "", "officeDocument").values())
+    return part
 
 
-def _tabs(tree: Any, parts: Mapping[str, str]) -> list[Tab]:
-    tabs = []
-    for sheet in tree.iterfind("{*}sheets/{*}sheet"):
+def tabs(workbook: Any, parts: Mapping[str, str]) -> Iterator[Tab]:
+    """The worksheets that `workbook`, a parsed part, names; `parts` are those related to it."""
+    for index, sheet in enumerate(workbook.iterfind("{*}sheets/{*}sheet")):
         relation = next((value for name, value in sheet.items() if name.endswith("}id")), "")
         if relation in parts:
             visible = sheet.get("state", "visible") == "visible"
-            tabs.append(Tab(sheet.get("name", ""), visible, parts[relation]))
-    return tabs
+            yield Tab(sheet.get("name", ""), visible, parts[relation], index)
 
 
-def related(packed: ZipFile, source: str, wanted: str) -> dict[str, str]:
-    """Relation id → part, for the relations of `source` whose type ends in `wanted`."""
+def first_related(packed: ZipFile, source: str, wanted: str) -> str | None:
+    """The first part that `related` finds; None if there is none."""
+    return next(filter(None, related(packed, source, wanted).values()), None)
+
+
+def related(
+    packed: ZipFile, source: str, wanted: str, largest: int = LARGEST_PART
+) -> dict[str, str]:
+    """Relation id → part, for the relations of `source` whose type ends in `wanted`.
+
+    `source` is `""` for the package itself.  A part that the file does not contain is `""`.
+
+    Raises:
+        KeyError: `source` has no relations.
+        UnreadableSheet: they are longer than `largest` bytes.
+
+    """
     folder, name = posixpath.split(source.replace("\\", "/"))
+    held = entries(packed)
     parts: dict[str, str] = {}
-    for relation in _parse(packed, posixpath.join(folder, "_rels", f"{name}.rels")):
+    for relation in parse_part(packed, posixpath.join(folder, "_rels", f"{name}.rels"), largest):
         if str(relation.get("Type", "")).endswith(f"/{wanted}"):
             named = str(relation.get("Target", "")).replace("\\", "/")
-            target = posixpath.join("/", folder, named)
-            parts[str(relation.get("Id", ""))] = posixpath.normpath(target).lstrip("/")
-    held = entries(packed)
-    return {key: held.get(folded(part), "") for key, part in parts.items()}
+            target = posixpath.normpath(posixpath.join("/", folder, named))
+            parts[str(relation.get("Id", ""))] = held.get(folded(target), "")
+    return parts
 
 
 def entries(packed: ZipFile) -> Mapping[str, str]:
@@ -208,7 +231,7 @@ def folded(name: str) -> str:
 def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
     if styles is None:
         return ("General",)
-    tree = _parse(packed, styles)
+    tree = parse_part(packed, styles)
     own = {
         int(f.get("numFmtId")): f.get("formatCode", "")
         for f in tree.iterfind("{*}numFmts/{*}numFmt")
@@ -217,15 +240,31 @@ def _formats(packed: ZipFile, styles: str | None) -> tuple[str, ...]:
     return tuple(own.get(i) or by_id(i) for i in ids) or ("General",)
 
 
-def _parse(packed: ZipFile, name: str) -> Any:
+def parse_part(packed: ZipFile, name: str, largest: int = LARGEST_PART) -> Any:
+    """Parse the part `name` as a tree; nothing outside the part is read.
+
+    Raises:
+        KeyError: there is no such part.
+        UnreadableSheet: it is longer than `largest` bytes, or has a document type.
+
+    """
     name = entries(packed).get(folded(name), name)
-    if packed.getinfo(name).file_size > _LARGEST_PART:
+    if packed.getinfo(name).file_size > largest:
         raise UnreadableSheet(
             "The workbook's part {name} is too large to be one of a sheet.", name=name
         )
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    with packed.open(name) as part:
-        tree: Any = etree.parse(part, parser)
-    if tree.docinfo.doctype:
+    root = parse(packed.read(name))
+    if root.getroottree().docinfo.doctype:
         raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
-    return tree.getroot()
+    return root
+
+
+def parse(raw: bytes) -> Any:
+    """Parse XML as a tree, without resolving entities or reading anything outside."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    return etree.fromstring(raw, parser)
+
+
+def serialized(root: Any) -> bytes:
+    """The XML of a part."""
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
