@@ -4,11 +4,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Self
 
 from bulkcast.catalogue import RESULT_PREFIX, Label, is_result_column
-from bulkcast.model import ResultRow, RowStatus, column_letters
+from bulkcast.errors import CannotStart
+from bulkcast.model import COLUMNS_MAX, ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
 """UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
@@ -31,6 +31,8 @@ _TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
 FIELDS: Final = tuple(_TEXTS)
 """Status, code, message, fix, attempts, time, run: the columns in their order."""
 
+USER_COLUMNS_MAX: Final = COLUMNS_MAX - len(FIELDS)
+"""Columns of a worksheet that leave room for the results."""
 
 MEANINGS: Final = {
     "status": Label("How the row ended", "状态"),
@@ -63,6 +65,17 @@ def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
     kept = {index: field for index, field in seen if field is not None}
     missing = [field for field in FIELDS if field not in kept.values()]
     return kept | dict(enumerate(missing, start=first_free))
+
+
+def refuse_too_wide(width: int) -> None:
+    """Raise CannotStart if results have no room behind `width` columns of a worksheet."""
+    if width > USER_COLUMNS_MAX:
+        raise CannotStart(
+            "The sheet reaches to column {column}, which leaves no room for the {n} "
+            "columns of results; delete what is far to the right",
+            column=column_letters(width - 1),
+            n=len(FIELDS),
+        )
 
 
 def texts(result: ResultRow | None) -> dict[str, str]:
@@ -124,21 +137,6 @@ def text_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-@lru_cache(maxsize=1024)
-def column_index(address: str) -> int:
-    """The column of a cell's address, counted from 0.
-
-    >>> column_index("A1"), column_index("XFD1048576")
-    (0, 16383)
-    """
-    index = 0
-    for letter in address:
-        if not letter.isalpha():
-            break
-        index = index * 26 + ord(letter) - 64
-    return index - 1
-
-
 MARK: Final = 'N("bulkcast")=0'
 """Always true; part of all our rules, so that the next result can find and remove them."""
 
@@ -148,6 +146,15 @@ _MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
     "unsure": (RowStatus.UNCONFIRMED, RowStatus.NOT_SENT),
     "idle": (RowStatus.SUPERSEDED,),
 }
+
+
+COLOURS: Final = {
+    "problem": ("FFFFC7CE", "FF9C0006"),
+    "good": ("FFC6EFCE", "FF006100"),
+    "unsure": ("FFFFEB9C", "FF7F6000"),
+    "idle": ("FFE7E6E6", "FF595959"),
+}
+"""Meaning → background and text colour, ARGB: Excel's bad, good and neutral, and grey."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Layout, ResultRow, Text, column_letters
-from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
 from bulkcast.reporter.result_columns import (
+    COLOURS,
     MARK,
     WIDTHS,
     Area,
@@ -29,6 +29,7 @@ from bulkcast.reporter.result_columns import (
     texts,
     title,
 )
+from bulkcast.reporter.workbook_parts import columns_of, extended
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _fill(
         said = texts(results.get(number))
         for index, field in columns.items():
             _put(tab, number, index, storable(said[field]))
-    _stretch_filter(tab, layout.header_row, columns)
+    own = tab.auto_filter.ref or ""
+    tab.auto_filter.ref = extended(own, layout.header_row, columns) or own or None
     _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
 
 
@@ -149,11 +151,6 @@ def _referenced_columns(book: Workbook | None, tab: Worksheet) -> int:
     )
     formulas = [*cells, *((name, False) for name in names)]
     return max((columns_of(formula, tab.title, here=here) for formula, here in formulas), default=0)
-
-
-def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str]) -> None:
-    if area := Range.parse(tab.auto_filter.ref or ""):
-        tab.auto_filter.ref = area.grown(header_row, columns).ref()
 
 
 def _colour(tab: Worksheet, area: Area) -> None:

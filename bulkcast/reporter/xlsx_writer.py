@@ -22,17 +22,17 @@ from bulkcast.model import (
     ResultRow,
     Scalar,
     Text,
-    column_letters,
 )
 from bulkcast.reporter.files import Draft, Existing, Written, replacing
-from bulkcast.reporter.ooxml import COLOURS
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
-    FIELDS,
+    COLOURS,
     MEANINGS,
+    USER_COLUMNS_MAX,
     WIDTHS,
     Area,
     place,
+    refuse_too_wide,
     rules,
     storable,
     text_width,
@@ -40,7 +40,7 @@ from bulkcast.reporter.result_columns import (
     title,
     writable,
 )
-from bulkcast.reporter.xlsx_patcher import n_with_status
+from bulkcast.reporter.worksheet_xml import count_rows
 
 _WIDTH: Final = 20
 """Width of the user's own columns; the original widths are not known."""
@@ -100,13 +100,7 @@ def write_workbook(
         )
     table = (row for number, row in cells.items() if number >= layout.header_row)
     width = max(len(headers), *map(_extent, table), 0)
-    if width > COLUMNS_MAX - len(FIELDS):
-        raise CannotStart(
-            "The sheet reaches to column {column}, which leaves no room for the {n} "
-            "columns of results; delete what is far to the right",
-            column=column_letters(width - 1),
-            n=len(FIELDS),
-        )
+    refuse_too_wide(width)
     columns = place(headers, width)
     options = {"constant_memory": True, "nan_inf_to_errors": False}
     with xlsxwriter.Workbook(draft.path, options) as book:
@@ -123,7 +117,8 @@ def write_workbook(
         last_row = max(end, layout.header_row)
         tab.autofilter(layout.header_row - 1, 0, last_row - 1, max(width - 1, *columns))
         _colour(book, tab, layout, headers, columns, end)
-    if n_with_status(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
+    _, n_with_status = count_rows(draft.path, "xl/worksheets/sheet1.xml", results)
+    if n_with_status != len(results):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
     if put.n_cut:
         words = {"n": str(put.n_cut), "most": f"{CELL_MAX:,}"}
@@ -146,7 +141,7 @@ def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
 
     """
     last, width = max(cells, default=0), max(map(len, cells.values()), default=0)
-    if last > ROWS_MAX or width > COLUMNS_MAX - len(FIELDS):
+    if last > ROWS_MAX or width > USER_COLUMNS_MAX:
         raise CannotStart(
             "A worksheet has {rows} rows and {columns} columns, too few for {n} rows of {width}"
             " columns and their results; send them in parts",
