@@ -4,11 +4,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Label, is_result_column
 from bulkcast.errors import CannotStart
-from bulkcast.model import COLUMNS_MAX, ResultRow, RowStatus, column_letters
+from bulkcast.model import COLUMNS_MAX, Layout, ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
 """UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
@@ -76,6 +76,30 @@ def refuse_too_wide(width: int) -> None:
             column=column_letters(width - 1),
             n=len(FIELDS),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Outcomes to write, and the sheet that they belong to."""
+
+    layout: Layout
+    headers: Sequence[str]
+    """One for each column from A on, as the loader read them."""
+    by_row: Mapping[int, ResultRow]
+
+    @property
+    def last_row(self) -> int:
+        """The last row with a result; 0 if there is none."""
+        return max(self.by_row, default=0)
+
+    def cells(self, row: int, columns: Mapping[int, str]) -> dict[int, str]:
+        """Column → text of the result cells of a row, headers included; none above the header."""
+        if row < self.layout.header_row:
+            return {}
+        if row == self.layout.header_row:
+            return {index: title(field) for index, field in columns.items()}
+        said = texts(self.by_row.get(row))
+        return {index: storable(said[field]) for index, field in columns.items()}
 
 
 def texts(result: ResultRow | None) -> dict[str, str]:
@@ -158,32 +182,6 @@ COLOURS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
-    """The cells of a result's rules: columns from 0, rows as a spreadsheet shows them."""
-
-    header_row: int
-    last_row: int
-    user_columns: int
-    status: int
-    message: int
-
-    @classmethod
-    def of(
-        cls, headers: Sequence[str], columns: Mapping[int, str], header_row: int, last_row: int
-    ) -> Self:
-        """The area of a sheet with these `headers` and result `columns`."""
-        at = {field: index for index, field in columns.items()}
-        users = (i for i, header in enumerate(headers) if header and not is_result_column(header))
-        return cls(
-            header_row=header_row,
-            last_row=last_row,
-            user_columns=max(users, default=-1) + 1,
-            status=at["status"],
-            message=at["message"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class ColourRule:
     """One conditional format: cells, condition, and the meaning that gives the colour."""
 
@@ -192,39 +190,40 @@ class ColourRule:
     meaning: str
 
 
-def rules(area: Area) -> Iterator[ColourRule]:
+def rules(results: Results, columns: Mapping[int, str], last_row: int) -> Iterator[ColourRule]:
     """One rule for the cells that a message names, and one for each colour of a status.
 
-    Rows that succeeded are not marked, though a warning may name a column.  Messages name columns
-    by `i18n.short_header`: `[Web live] …`.
+    They cover the rows below the header, to `last_row`; `columns` are those of the results.  Rows
+    that succeeded are not marked, though a warning may name a column.  Messages name columns by
+    `i18n.short_header`: `[Web live] …`.
     """
-    first = area.header_row + 1
-    if area.last_row < first:
+    header_row = results.layout.header_row
+    first = header_row + 1
+    if last_row < first:
         return
-    if area.user_columns:
-        cells = f"A{first}:{column_letters(area.user_columns - 1)}{area.last_row}"
-        yield ColourRule(cells, _names_column(area), "problem")
-    status = column_letters(area.status)
+    letters = {field: column_letters(index) for index, field in columns.items()}
+    status = letters["status"]
+    headers = enumerate(results.headers)
+    users = [i for i, header in headers if header and not is_result_column(header)]
+    if users:
+        named = _names_column(f"A${header_row}", f"${letters['message']}{first}")
+        formula = f"AND({MARK},{_means(f'${status}{first}', 'problem')},{named})"
+        yield ColourRule(f"A{first}:{column_letters(users[-1])}{last_row}", formula, "problem")
     for meaning in _MEANINGS:
-        formula = f"AND({MARK},{_means(area, meaning)})"
-        yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
+        formula = f"AND({MARK},{_means(f'${status}{first}', meaning)})"
+        yield ColourRule(f"{status}{first}:{status}{last_row}", formula, meaning)
 
 
-def _means(area: Area, meaning: str) -> str:
-    """The condition that a row's status is one of `meaning`."""
-    cell = f"${column_letters(area.status)}{area.header_row + 1}"
+def _means(cell: str, meaning: str) -> str:
+    """The condition that the status in `cell` is one of `meaning`."""
     is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
     return f"OR({is_one})"
 
 
-def _names_column(area: Area) -> str:
-    header, message = (
-        f"A${area.header_row}",
-        f"${column_letters(area.message)}{area.header_row + 1}",
-    )
+def _names_column(header: str, message: str) -> str:
+    """The condition that the message in a cell names the column of a header."""
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
     without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
     name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
     # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
-    needs_work = _means(area, "problem")
-    return f'AND({MARK},{needs_work},{header}<>"",ISNUMBER(FIND({name},{message})))'
+    return f'{header}<>"",ISNUMBER(FIND({name},{message}))'

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from openpyxl.utils import column_index_from_string
 
 from bulkcast import ooxml
 from bulkcast.model import ResultRow, column_letters
-from bulkcast.reporter.result_columns import MARK, USER_COLUMNS_MAX, WIDTHS, Area, rules
+from bulkcast.reporter.result_columns import MARK, USER_COLUMNS_MAX, WIDTHS, ColourRule
 from bulkcast.reporter.workbook_parts import PART_MAX, Unpatchable, block, extend, maker
 
 _CHUNK: Final = 1 << 20
@@ -346,7 +346,7 @@ class Worksheet:
         """Extend the sheet's filter over adjacent result columns."""
         extend(self._root.find("{*}autoFilter"), header_row, columns)
 
-    def add_rules(self, area: Area, colours: Mapping[str, int]) -> None:
+    def add_rules(self, rules: Iterable[ColourRule], colours: Mapping[str, int]) -> None:
         """Add our conditional formats after the user's own; remove those of an earlier run."""
         for old in self._root.findall("{*}conditionalFormatting"):
             # Spreadsheet programs group rules of the same cells, ours with the user's.
@@ -358,7 +358,7 @@ class Worksheet:
         priority = self._last_priority()
         behind = self._rows().itersiblings("*")
         following = next((c for c in behind if etree.QName(c).localname in _AFTER_RULES), None)
-        for number, rule in enumerate(rules(area), start=priority + 1):
+        for number, rule in enumerate(rules, start=priority + 1):
             ours = self._make.cfRule(
                 self._make.formula(rule.formula),
                 type="expression", dxfId=str(colours[rule.meaning]), priority=str(number),

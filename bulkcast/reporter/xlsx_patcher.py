@@ -17,15 +17,16 @@ from bulkcast import ooxml
 from bulkcast.catalogue import is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text, column_letters
+from bulkcast.model import ResultRow, Text, column_letters
 from bulkcast.reporter import xlsx_resaver
 from bulkcast.reporter.files import Draft
 from bulkcast.reporter.result_columns import (
     FIELDS,
     USER_COLUMNS_MAX,
-    Area,
+    Results,
     place,
     refuse_too_wide,
+    rules,
     storable,
     title,
 )
@@ -132,13 +133,7 @@ _LEVEL: Final = 2
 """Compression level of the sheet: 0.64 s instead of 0.91 s at level 6, a fifth more bytes."""
 
 
-def patch_workbook(
-    source: Path,
-    draft: Draft,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-) -> None:
+def patch_workbook(source: Path, draft: Draft, results: Results) -> None:
     """Write `source` with its results to the draft.
 
     Raises:
@@ -148,34 +143,26 @@ def patch_workbook(
     """
     try:
         with ZipFile(source) as old:
-            _patch(old, draft, layout, headers, results)
+            _patch(old, draft, results)
     # zipfile raises NotImplementedError for a compression that it does not know.
     except (etree.XMLSyntaxError, KeyError, ValueError, NotImplementedError) as exc:
-        draft.remarks[:] = [
-            xlsx_resaver.resave_workbook(source, draft.path, layout, headers, results, why=str(exc))
-        ]
+        draft.remarks[:] = [xlsx_resaver.resave_workbook(source, draft.path, results, why=str(exc))]
     except (BadZipFile, zlib.error, EOFError, RuntimeError) as exc:
         raise UnreadableSheet(
             "{source} is not the workbook that was checked: {exc}", source=source, exc=exc
         ) from exc
 
 
-def _patch(
-    old: ZipFile,
-    draft: Draft,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-) -> None:
-    parts = find_parts(old, layout.tab)
-    patch = _Patch(old, parts, layout, headers, results)
-    width = max(len(headers), columns_elsewhere(old, parts.sheet))
+def _patch(old: ZipFile, draft: Draft, results: Results) -> None:
+    parts = find_parts(old, results.layout.tab)
+    patch = _Patch(old, parts, results)
+    width = max(len(results.headers), columns_elsewhere(old, parts.sheet))
     # Values, or cells that formulas refer to, may be to the right of what was read.  This shows
     # only while the rows are copied; most sheets need one pass.
     while (found := patch.into(draft.path, width)) > width:
         width = found
     draft.remarks.extend(patch.remarks)
-    draft.remarks.extend(_distance_remark(headers, patch.columns))
+    draft.remarks.extend(_distance_remark(results.headers, patch.columns))
     _verify(draft.path, old, patch)
     if any(name.startswith("_xmlsignatures/") for name in old.namelist()):
         draft.remarks.append(Text("The workbook's digital signature is no longer valid."))
@@ -189,9 +176,10 @@ def _verify(path: Path, old: ZipFile, patch: "_Patch") -> None:
     with ZipFile(path) as new:
         if new.namelist() != old.namelist():
             raise Unpatchable("a part was lost")
-    n_rows, n_with_status = count_rows(path, patch.parts.sheet.part, patch.results)
-    if (n_rows, n_with_status) != (len(patch.numbers), len(patch.results)):
-        raise Unpatchable(f"{n_with_status} of {len(patch.results)} rows are as written")
+    results = patch.results.by_row
+    n_rows, n_with_status = count_rows(path, patch.parts.sheet.part, results)
+    if (n_rows, n_with_status) != (len(patch.numbers), len(results)):
+        raise Unpatchable(f"{n_with_status} of {len(results)} rows are as written")
 
 
 def _distance_remark(headers: Sequence[str], columns: Mapping[int, str]) -> Iterator[Text]:
@@ -209,19 +197,12 @@ def _distance_remark(headers: Sequence[str], columns: Mapping[int, str]) -> Iter
 class _Patch:
     """Writes one workbook with its results."""
 
-    def __init__(
-        self,
-        old: ZipFile,
-        parts: Parts,
-        layout: Layout,
-        headers: Sequence[str],
-        results: Mapping[int, ResultRow],
-    ) -> None:
+    def __init__(self, old: ZipFile, parts: Parts, results: Results) -> None:
         self._old = old
         self.parts = parts
-        self.header_row = layout.header_row
-        self.headers = headers
         self.results = results
+        self.header_row = results.layout.header_row
+        self.headers = results.headers
         self.columns: Mapping[int, str] = {}
         self.numbers: set[int] = set()
         """Numbers of all rows in the file, once it was copied."""
@@ -246,7 +227,7 @@ class _Patch:
                     new.writestr(_same_entry(info), changed[info.filename])
                 else:
                     _copy(self._old, new, info)
-        if missing := self.results.keys() - self.numbers:
+        if missing := self.results.by_row.keys() - self.numbers:
             raise UnreadableSheet(
                 "The sheet that was checked had a row {row}; this has none", row=min(missing)
             )
@@ -278,7 +259,7 @@ class _Patch:
             blocks.detach()
             sheet = Worksheet(stream.head, stream.tail)
             rows.width = max(
-                sheet.merged_width(sorted({self.header_row, *self.results}), rows.width),
+                sheet.merged_width(sorted({self.header_row, *self.results.by_row}), rows.width),
                 columns_in(stream.head + stream.tail, self.parts.sheet.name, here=True),
             )
             out.write(self._tail(sheet, max(rows.numbers, default=self.header_row)))
@@ -290,15 +271,14 @@ class _Patch:
     def _head(self, stream: RowStream) -> bytes:
         """The XML before the rows; the XML after them is not known yet."""
         sheet = Worksheet(stream.head, stream.grammar.sheet_close)
-        sheet.set_dimension(self.columns, max(self.results, default=self.header_row))
+        sheet.set_dimension(self.columns, self.results.last_row or self.header_row)
         sheet.set_widths({i: f for i, f in self.columns.items() if i >= len(self.headers)})
         return sheet.split()[0]
 
     def _tail(self, sheet: Worksheet, last_row: int) -> bytes:
         """The XML after the rows; the last row is `last_row`."""
-        area = Area.of(self.headers, self.columns, self.header_row, last_row)
         sheet.extend_filter(self.header_row, self.columns)
-        sheet.add_rules(area, self.formats.colours)
+        sheet.add_rules(rules(self.results, self.columns, last_row), self.formats.colours)
         return sheet.split()[1]
 
 
@@ -323,7 +303,7 @@ class _Rows:
         self._header_row = patch.header_row
         self._tab = patch.parts.sheet.name
         self._users = {i for i, h in enumerate(patch.headers) if h and not is_result_column(h)}
-        self._results = patch.results
+        self._results = patch.results.by_row
 
     def render(self, row: Row) -> bytes:
         """The row with its results."""
