@@ -41,6 +41,7 @@ __all__ = [
     "Written",
     "default_name",
     "is_anew",
+    "next_free",
     "refuse_existing",
     "refuse_other_kind",
     "refuse_unwritable",
