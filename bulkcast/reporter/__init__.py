@@ -26,11 +26,11 @@ from bulkcast.reporter.files import (
     refuse_unwritable,
     replacing,
 )
-from bulkcast.reporter.result_columns import Results
 from bulkcast.reporter.run_summary import Crosstab
 
 if TYPE_CHECKING:
     from bulkcast.reporter.html_report import write_page
+    from bulkcast.reporter.result_columns import Results
     from bulkcast.reporter.template import write_template
     from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 
@@ -99,8 +99,6 @@ def write_results(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    from bulkcast.reporter import csv_writer, xlsx_patcher
-
     grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
     if grid is not None:
         refuse_other_kind(target)
@@ -108,14 +106,18 @@ def write_results(
         raise UnreadableSheet(
             "{source} is no longer there, so results cannot be put into it", source=source
         )
-    added = Results(layout, headers, {result.row: result for result in results})
+    added = _by_row(layout, headers, results)
     with replacing(target, existing) as draft:
         if grid is not None:
             _write_anew(draft, kind_of(target), added, grid, lang)
             draft.remarks.extend(_loss_remarks(draft, layout, results, grid, kind_of(target)))
         elif layout.kind in DELIMITERS:
+            from bulkcast.reporter import csv_writer
+
             csv_writer.write_csv(source, draft, added)
         else:
+            from bulkcast.reporter import xlsx_patcher
+
             xlsx_patcher.patch_workbook(source, draft, added)
     return draft.result
 
@@ -142,7 +144,7 @@ def write_bare(
     place = target if kind_of(target) in DELIMITERS else target.with_suffix(".xlsx")
     if existing == "replace" and place.exists():
         place = next_free(place)
-    added = Results(layout, headers, {result.row: result for result in results})
+    added = _by_row(layout, headers, results)
     grid = Grid(
         dict.fromkeys(range(1, added.last_row + 1), ()) | {layout.header_row: tuple(headers)}
     )
@@ -151,12 +153,20 @@ def write_bare(
     return draft.result
 
 
-def _write_anew(draft: Draft, kind: str, added: Results, grid: Grid, lang: str) -> None:
-    from bulkcast.reporter import csv_writer, xlsx_writer
+def _by_row(layout: Layout, headers: Sequence[str], results: Sequence[ResultRow]) -> "Results":
+    from bulkcast.reporter.result_columns import Results
 
+    return Results(layout, headers, {result.row: result for result in results})
+
+
+def _write_anew(draft: Draft, kind: str, added: "Results", grid: Grid, lang: str) -> None:
     if kind in DELIMITERS:
+        from bulkcast.reporter import csv_writer
+
         csv_writer.write_anew(draft, kind, added, grid)
     else:
+        from bulkcast.reporter import xlsx_writer
+
         xlsx_writer.write_workbook(draft, added, grid, lang)
 
 

@@ -233,7 +233,7 @@ def _bar(summary: RunSummary) -> Any:
 
 def _timeline(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
     found = summary.timeline
-    if not found.slots:
+    if not found.buckets:
         return
     yield _both("h2", Label("When rows ended", "各行完成的时间"))
     most = found.highest
@@ -242,16 +242,16 @@ def _timeline(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
         f"每 {_length(found, 1)}完成的行数；最多 {most:,} 行。",
     )
     yield _both("p", caption, **{"class": "caption"})
-    bars = [r for n, slot in enumerate(found.slots) for r in _column(n, slot, most)]
-    yield _drawing(len(found.slots), _HEIGHT, "timeline", *bars)
-    ends = (found.slots[0].begins, found.slots[-1].begins + found.slot_s)
+    bars = [r for n, bucket in enumerate(found.buckets) for r in _column(n, bucket, most)]
+    yield _drawing(len(found.buckets), _HEIGHT, "timeline", *bars)
+    ends = (found.buckets[0].begins, found.buckets[-1].begins + found.bucket_s)
     yield _E.div(*(_E.span(local_time(at, tz)) for at in ends), {"class": "axis"})
 
 
-def _column(number: int, slot: Bucket, most: int) -> Iterator[Any]:
+def _column(number: int, bucket: Bucket, most: int) -> Iterator[Any]:
     y = float(_HEIGHT)
     for status in RowStatus:
-        if n := slot.counts.get(status, 0):
+        if n := bucket.counts.get(status, 0):
             height = n / most * _HEIGHT
             y -= height
             yield _rect(status, number + 0.06, y, 0.88, height)
@@ -263,6 +263,6 @@ _UNITS: Final[tuple[tuple[int, str, str], ...]] = (
 
 
 def _length(found: Timeline, language: int) -> str:
-    """The length of a slot in words; `language` is 0 for English, 1 for Chinese."""
-    seconds, *names = next(unit for unit in _UNITS if found.slot_s % unit[0] == 0)
-    return f"{found.slot_s // seconds} {names[language]}"
+    """The length of a bucket in words; `language` is 0 for English, 1 for Chinese."""
+    seconds, *names = next(unit for unit in _UNITS if found.bucket_s % unit[0] == 0)
+    return f"{found.bucket_s // seconds} {names[language]}"

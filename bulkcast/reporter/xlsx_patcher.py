@@ -163,7 +163,7 @@ def _patch(old: ZipFile, draft: Draft, results: Results) -> None:
     width = max(len(results.headers), columns_elsewhere(old, parts.sheet))
     # Values, or cells that formulas refer to, may be to the right of what was read.  This shows
     # only while the rows are copied; most sheets need one pass.
-    while (found := patch.into(draft.path, width)) > width:
+    while (found := patch.write(draft.path, width)) > width:
         width = found
     draft.remarks.extend(patch.remarks)
     draft.remarks.extend(_distance_remark(results.headers, patch.columns))
@@ -215,7 +215,7 @@ class _Patch:
         self._under_drawings = columns_under_drawings(old, parts)
         self.remarks: list[Text] = []
 
-    def into(self, path: Path, width: int) -> int:
+    def write(self, path: Path, width: int) -> int:
         """Write the result to `path`, assuming `width` columns; return the real width.
 
         If that is larger, the file must be written again.
