@@ -334,7 +334,7 @@ def _rk_number(content: bytes) -> float:
 
 def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
     """The number format of each style, and the styles that may be mistaken for dates."""
-    styles = next(filter(None, ooxml.related(packed, _WORKBOOK, "styles").values()), None)
+    styles = ooxml.first_related(packed, _WORKBOOK, "styles")
     if styles is None:
         return ("General",), ()
     own: dict[int, str] = {}
