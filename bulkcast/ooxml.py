@@ -17,92 +17,7 @@ from openpyxl.utils.escape import unescape
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Cell, FlaggedCell
 
-_DATES_BY_ID: Final = (*range(27, 37), *range(50, 59), *range(71, 82))
-_BUILTIN: Final[Mapping[int, str]] = {
-    **dict.fromkeys(_DATES_BY_ID, "yyyy-mm-dd"),
-    **BUILTIN_FORMATS,
-}
-"""Number formats by id.  East Asian and Thai programs use different texts for some ids, but all of
-these are dates (ECMA-376, part 1, 18.8.30); a file gives the id only."""
-
-_NOT_A_CODE: Final = re.compile(
-    r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]|general|e[+-]|G/[^;]*',
-    re.IGNORECASE | re.DOTALL,
-)
-"""Parts of a format that are no date codes: texts, padding, colours, conditions, exponents."""
-_DATE_CODE: Final = re.compile(r"[dmhyse]|aaa|g{1,3}(?=e)|bb|上午|下午|午前|午後", re.IGNORECASE)
-"""`e` is the year of an era or, in Chinese, of the calendar; `aaa` is the day of the week."""
-
-
-def by_id(number: int) -> str:
-    """The built-in number format with this id."""
-    return _BUILTIN.get(number, "General")
-
-
-@lru_cache(maxsize=1024)
-def is_date(number_format: str) -> bool:
-    """Whether a number format shows a date or a time.
-
-    >>> [is_date(f) for f in ("[$-804]aaaa", "e年", "0.00E+00", "General", '0"年"')]
-    [True, True, False, False, False]
-    """
-    return _DATE_CODE.search(_NOT_A_CODE.sub("", number_format)) is not None
-
-
-_EXACT_BELOW: Final = 2.0**53
-_ZEROS_ONLY: Final = re.compile(r"0{2,}")
-_SHOWN_WHOLE_BELOW: Final = 10**11
-"""A cell in the General format shows a number of more digits as 1.23457E+11."""
-
-
-def cell_of(value: object, data_type: str, number_format: str) -> Cell:
-    """Convert a value to a `model.Cell`; of the file's `data_type` only `e` (error) matters."""
-    match value:
-        case None | bool() | datetime():
-            return value
-        case str() if data_type == "e":
-            return FlaggedCell("cell.formula_error", shown=value)
-        case str():
-            return unescape(value) if "_x" in value else value
-        case int() | float():
-            return _number(value, number_format)
-        case date():
-            return datetime.combine(value, time())
-        case _:
-            return FlaggedCell("cell.only_a_time", shown=str(value))
-
-
-def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
-    """Convert a number to a `model.Cell`: a date if its format shows one."""
-    if not is_date(number_format):
-        return cell_of(number, "n", number_format)
-    is_span = is_timedelta_format(number_format)
-    try:
-        moment: object = from_excel(number, epoch, timedelta=is_span)
-    except (OverflowError, ValueError):
-        return FlaggedCell("cell.formula_error", shown="#VALUE!")
-    return cell_of(moment, "d", number_format)
-
-
-def _number(value: float, number_format: str) -> Cell:
-    """The number, as an int if the float is exactly whole; flagged if shown shortened."""
-    if isinstance(value, float):
-        if not value.is_integer() or abs(value) >= _EXACT_BELOW:
-            return value
-        value = int(value)
-    if _ZEROS_ONLY.fullmatch(number_format):
-        return _zero_padded(value, len(number_format))
-    if number_format == "General" and abs(value) >= _SHOWN_WHOLE_BELOW:
-        return FlaggedCell("id.display_shortened", f"{value:.5E}", value, {"read": str(value)})
-    return value
-
-
-def _zero_padded(value: int, digits: int) -> Cell:
-    shown = f"{value:0{digits}d}"
-    if shown == str(value):
-        return value
-    return FlaggedCell("id.display_differs", shown, value, {"stored": str(value)})
-
+# ------------------------------------------------------------------ the package
 
 _STRICT: Final = "http://purl.oclc.org/ooxml"
 LARGEST_PART: Final = 8 * 2**20
@@ -268,3 +183,92 @@ def parse(raw: bytes) -> Any:
 def serialized(root: Any) -> bytes:
     """The XML of a part."""
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
+
+
+# ------------------------------------------------------------------ cell values
+
+_DATES_BY_ID: Final = (*range(27, 37), *range(50, 59), *range(71, 82))
+_BUILTIN: Final[Mapping[int, str]] = {
+    **dict.fromkeys(_DATES_BY_ID, "yyyy-mm-dd"),
+    **BUILTIN_FORMATS,
+}
+"""Number formats by id.  East Asian and Thai programs use different texts for some ids, but all of
+these are dates (ECMA-376, part 1, 18.8.30); a file gives the id only."""
+
+_NOT_A_CODE: Final = re.compile(
+    r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]|general|e[+-]|G/[^;]*',
+    re.IGNORECASE | re.DOTALL,
+)
+"""Parts of a format that are no date codes: texts, padding, colours, conditions, exponents."""
+_DATE_CODE: Final = re.compile(r"[dmhyse]|aaa|g{1,3}(?=e)|bb|上午|下午|午前|午後", re.IGNORECASE)
+"""`e` is the year of an era or, in Chinese, of the calendar; `aaa` is the day of the week."""
+
+
+def by_id(number: int) -> str:
+    """The built-in number format with this id."""
+    return _BUILTIN.get(number, "General")
+
+
+@lru_cache(maxsize=1024)
+def is_date(number_format: str) -> bool:
+    """Whether a number format shows a date or a time.
+
+    >>> [is_date(f) for f in ("[$-804]aaaa", "e年", "0.00E+00", "General", '0"年"')]
+    [True, True, False, False, False]
+    """
+    return _DATE_CODE.search(_NOT_A_CODE.sub("", number_format)) is not None
+
+
+_EXACT_BELOW: Final = 2.0**53
+_ZEROS_ONLY: Final = re.compile(r"0{2,}")
+_SHOWN_WHOLE_BELOW: Final = 10**11
+"""A cell in the General format shows a number of more digits as 1.23457E+11."""
+
+
+def cell_of(value: object, data_type: str, number_format: str) -> Cell:
+    """Convert a value to a `model.Cell`; of the file's `data_type` only `e` (error) matters."""
+    match value:
+        case None | bool() | datetime():
+            return value
+        case str() if data_type == "e":
+            return FlaggedCell("cell.formula_error", shown=value)
+        case str():
+            return unescape(value) if "_x" in value else value
+        case int() | float():
+            return _number(value, number_format)
+        case date():
+            return datetime.combine(value, time())
+        case _:
+            return FlaggedCell("cell.only_a_time", shown=str(value))
+
+
+def number_of(number: float, number_format: str, epoch: datetime) -> Cell:
+    """Convert a number to a `model.Cell`: a date if its format shows one."""
+    if not is_date(number_format):
+        return cell_of(number, "n", number_format)
+    is_span = is_timedelta_format(number_format)
+    try:
+        moment: object = from_excel(number, epoch, timedelta=is_span)
+    except (OverflowError, ValueError):
+        return FlaggedCell("cell.formula_error", shown="#VALUE!")
+    return cell_of(moment, "d", number_format)
+
+
+def _number(value: float, number_format: str) -> Cell:
+    """The number, as an int if the float is exactly whole; flagged if shown shortened."""
+    if isinstance(value, float):
+        if not value.is_integer() or abs(value) >= _EXACT_BELOW:
+            return value
+        value = int(value)
+    if _ZEROS_ONLY.fullmatch(number_format):
+        return _zero_padded(value, len(number_format))
+    if number_format == "General" and abs(value) >= _SHOWN_WHOLE_BELOW:
+        return FlaggedCell("id.display_shortened", f"{value:.5E}", value, {"read": str(value)})
+    return value
+
+
+def _zero_padded(value: int, digits: int) -> Cell:
+    shown = f"{value:0{digits}d}"
+    if shown == str(value):
+        return value
+    return FlaggedCell("id.display_differs", shown, value, {"stored": str(value)})

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,18 +18,8 @@ WIDTHS: Final = {
 }  # fmt: skip
 """Column widths, in characters."""
 
-_TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
-    "status": lambda r: r.status.value,
-    "code": lambda r: r.code,
-    "message": lambda r: r.message,
-    "fix": lambda r: r.fix,
-    "attempts": lambda r: str(r.attempts),
-    "time": lambda r: r.time,
-    "run": lambda r: r.run,
-}
-
-FIELDS: Final = tuple(_TEXTS)
-"""Status, code, message, fix, attempts, time, run: the columns in their order."""
+FIELDS: Final = ("status", "code", "message", "fix", "attempts", "time", "run")
+"""The columns in their order: attributes of a `ResultRow`."""
 
 USER_COLUMNS_MAX: Final = COLUMNS_MAX - len(FIELDS)
 """Columns of a worksheet that leave room for the results."""
@@ -104,9 +94,7 @@ class Results:
 
 def texts(result: ResultRow | None) -> dict[str, str]:
     """Field → text of its cell; all empty for a row without a result."""
-    if result is None:
-        return dict.fromkeys(FIELDS, "")
-    return {field: text(result) for field, text in _TEXTS.items()}
+    return {f: "" if result is None else str(getattr(result, f)) for f in FIELDS}
 
 
 def storable(text: str) -> str:
