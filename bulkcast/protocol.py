@@ -19,6 +19,12 @@ from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 SIGNED_BYTES_MAX: Final = 1024
 """A value is part of the signature up to this many UTF-8 bytes, 1024 included."""
 
+STAMP_LIFE_S: Final = 300.0
+"""Seconds a stamp may differ from ClassIn's clock (the page's 101002006: 5 minutes)."""
+
+MARGIN_S: Final = 5.0
+"""Seconds for the rounding of stamps and of the `Date` header, and for latency."""
+
 _SAID_MOST: Final = 500
 """Characters kept of a reply's message."""
 _LOCATION_MOST: Final = 200
@@ -86,6 +92,11 @@ def headers(
         "X-EEO-TS": str(timestamp),
         "Content-Type": "application/json",
     }
+
+
+def expires_after(ahead_s: float) -> float:
+    """Seconds after sending from which ClassIn refuses a stamp `ahead_s` ahead of its clock."""
+    return STAMP_LIFE_S + max(0.0, ahead_s) + MARGIN_S
 
 
 def encode(body: Body) -> bytes:

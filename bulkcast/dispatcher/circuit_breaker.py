@@ -36,10 +36,10 @@ def is_unanswered(verdict: Verdict) -> bool:
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
-def seen(verdict: Verdict) -> str:
-    """Describe what came in place of an answer.
+def describe(verdict: Verdict) -> str:
+    """Say what came in place of an answer.
 
-    >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
+    >>> describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
     'HTTP 503'
     """
     if verdict.kind is ReplyClass.MAINTENANCE:
@@ -85,9 +85,9 @@ class CircuitBreaker:
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property
-    def seen(self) -> str:
+    def failure(self) -> str:
         """What last came in place of an answer, in words; empty if ClassIn always answered."""
-        return seen(self._last_unanswered) if self._last_unanswered else ""
+        return describe(self._last_unanswered) if self._last_unanswered else ""
 
     @property
     def is_maintenance(self) -> bool:

@@ -1,4 +1,4 @@
-"""Several users of one computer: one limit, one run at a time, one fence for an institution."""
+"""Several users of one computer: one limit, one run at a time, one order of writes."""
 
 import os
 import random
@@ -106,7 +106,7 @@ def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
         assert not [received for received in sandbox.log if received.target]
 
 
-# ------------------------------------------------------------------ one limit, one pending_writes
+# ------------------------------------------------------------------ one limit, one order of writes
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, claim
-from bulkcast.ledger.database import drive_among, network_drive
+from bulkcast.ledger.integrity import drive_among, network_drive
 from bulkcast.model import Institution
 from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
 
