@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable
 from bulkcast.ledger.codec import pack_target
-from bulkcast.ledger.history import Timestamp, age
+from bulkcast.ledger.history import Timestamp, Unanswered, age
 from bulkcast.ledger.integrity import FILE_NAME
-from bulkcast.model import Institution, Request, RequestKey, Target, Text
+from bulkcast.model import Institution, Request, RequestKey, Text
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 _SLOT: Final = struct.Struct("<QdddQQQB")
@@ -54,14 +54,6 @@ def canonical(institution: Institution) -> str:
     usual = {"https": 443, "http": 80}.get(url.scheme)
     port = "" if url.port in {None, usual} else f":{url.port}"
     return f"{url.scheme}://{'localhost' if host in _LOOPBACK else host}{port} {institution.sid}"
-
-
-class UnansweredElsewhere(NamedTuple):
-    """A request of another ledger without a conclusive answer."""
-
-    target: Target
-    age_s: float
-    ahead_s: float
 
 
 def text_hash(text: str) -> int:
@@ -126,8 +118,11 @@ class Sends:
         ages = (age(sent.at, _with_hashed_boot(now)) for sent in self._elsewhere)
         return sorted((a for a in ages if a < within_s), reverse=True)
 
-    def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[UnansweredElsewhere]:
-        """Requests of other ledgers to the same classrooms that may still be carried out."""
+    def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[Unanswered]:
+        """Requests of other ledgers to the same classrooms that may still be carried out.
+
+        Their settings are unknown, so their bodies are empty.
+        """
         open_ = [sent for sent in self._elsewhere if not sent.answered]
         if not open_:
             return []
@@ -138,7 +133,7 @@ class Sends:
             age_s = age(sent.at, _with_hashed_boot(now))
             target = targets.get(sent.classroom)
             if target and age_s < expires_after(ahead_s):
-                found.append(UnansweredElsewhere(target, age_s, ahead_s))
+                found.append(Unanswered(target, (), age_s, ahead_s))
         return found
 
     def note(self, key: RequestKey, classroom: str, at: Timestamp, ahead_s: float) -> None:

@@ -131,7 +131,7 @@ class Ledger:
         with closing(_connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
             started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
             side_files = SideFiles(counter, written, settled, self.gone)
-            yield RunJournal(connection, run_id, places, started, side_files, sends)
+            yield RunJournal(connection, run_id, places, side_files, started, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
         """The number of a run's intents, and the requests that have an outcome."""

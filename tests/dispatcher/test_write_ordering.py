@@ -39,9 +39,7 @@ class NeverWaits(PendingWrites):
 
 @given(SECONDS, st.floats(-1000.0, 300.0))
 def test_another_body_waits_until_the_stamp_is_refused(sent_at: float, ahead_s: float) -> None:
-    not_before = PendingWrites([UnansweredAttempt(ROOM, ON, sent_at, ahead_s)]).not_before(
-        ROOM, OFF
-    )
+    pending = PendingWrites([UnansweredAttempt(ROOM, ON, sent_at, ahead_s)])
 
     assert pending.not_before(ROOM, OFF) == sent_at + STAMP_LIFE_S + max(0.0, ahead_s) + MARGIN_S
 
