@@ -202,10 +202,6 @@ def _unanswered_status(state: RequestState, verdict: Verdict) -> RowStatus:
 
 def outcome_on_shutdown(state: RequestState, stop: Stop | None) -> Outcome:
     """The outcome of a request that is unsent or unanswered when the run ends."""
-    return replace(_shutdown_outcome(state, stop), attempts=state.attempts)
-
-
-def _shutdown_outcome(state: RequestState, stop: Stop | None) -> Outcome:
     last = state.last
     if state.ambiguous:
         if last is None or (state.unrecorded and state.unrecorded.outcome):
@@ -324,13 +320,12 @@ class RequestTracker:
         await self._record_again()
         for request in waiting:
             self.begin(request)
-        rest = list(self._active.values())
-        ended = [
-            self._attempt_of(s, None, outcome_on_shutdown(s, self._shutdown.stopped)) for s in rest
-        ]
-        for state, attempt in zip(rest, ended, strict=True):
-            if attempt.outcome:
-                self._count_outcome(state, attempt.outcome)
+        ended = []
+        for state in list(self._active.values()):
+            outcome = outcome_on_shutdown(state, self._shutdown.stopped)
+            outcome = replace(outcome, attempts=state.attempts)
+            ended.append(self._attempt_of(state, None, outcome))
+            self._count_outcome(state, outcome)
         # If the ledger cannot be written, the intents in it still tell that these are open.
         with suppress(LedgerUnwritable):
             await self._journal.record(ended)

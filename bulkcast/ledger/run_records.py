@@ -409,60 +409,29 @@ _LEFT: Final = """
 """
 
 
+_ERASE: Final = """
+    UPDATE requests SET frozen = '', crc = request_crc(seq, key, rows, target, '')
+    WHERE run_id = :run_id;
+    UPDATE outcomes SET outcome = without_args(outcome) WHERE run_id = :run_id;
+    UPDATE outcomes SET crc = outcome_crc(run_id, seq, outcome) WHERE run_id = :run_id;
+    UPDATE settled SET outcome = without_args(outcome), issues = :no_issues WHERE run_id = :run_id;
+    UPDATE settled SET crc = crc(run_id, row, status, outcome, issues) WHERE run_id = :run_id;
+    UPDATE runs SET purged_at = :at WHERE id = :run_id;
+    UPDATE runs SET end_crc = crc(finished_at, stop, purged_at) WHERE id = :run_id
+"""
+
+
 def erase(connection: sqlite3.Connection, run_id: int, at: float) -> None:
     """Erase what the run's rows contained, inside the caller's transaction."""
-    _erase_requests(connection, run_id)
-    _erase_outcomes(connection, run_id)
-    _erase_settled(connection, run_id)
-    end = connection.execute(
-        "SELECT finished_at, stop FROM runs WHERE id = ?", (run_id,)
-    ).fetchone()
-    connection.execute(
-        "UPDATE runs SET purged_at = ?, end_crc = ? WHERE id = ?", (at, crc(*end, at), run_id)
-    )
+    for function in (crc, outcome_crc, request_crc, without_args):
+        connection.create_function(function.__name__, -1, function)
+    for statement in _ERASE.split(";"):
+        connection.execute(statement, {"run_id": run_id, "at": at, "no_issues": _NO_ISSUES})
 
 
-def _erase_requests(connection: sqlite3.Connection, run_id: int) -> None:
-    found = connection.execute(
-        "SELECT seq, key, rows, target FROM requests WHERE run_id = ?", (run_id,)
-    ).fetchall()
-    connection.executemany(
-        "UPDATE requests SET frozen = '', crc = ? WHERE run_id = ? AND seq = ?",
-        (
-            (request_crc(seq, key, rows, target, ""), run_id, seq)
-            for seq, key, rows, target in found
-        ),
-    )
-
-
-def _erase_outcomes(connection: sqlite3.Connection, run_id: int) -> None:
-    found = connection.execute(
-        "SELECT seq, outcome FROM outcomes WHERE run_id = ?", (run_id,)
-    ).fetchall()
-    bare = ((seq, _bare(packed)) for seq, packed in found)
-    connection.executemany(
-        "UPDATE outcomes SET outcome = ?, crc = ? WHERE run_id = ? AND seq = ?",
-        ((packed, outcome_crc(run_id, seq, packed), run_id, seq) for seq, packed in bare),
-    )
-
-
-def _erase_settled(connection: sqlite3.Connection, run_id: int) -> None:
-    found = connection.execute(
-        "SELECT row, status, outcome FROM settled WHERE run_id = ?", (run_id,)
-    ).fetchall()
-    bare = ((row, status, packed and _bare(packed)) for row, status, packed in found)
-    connection.executemany(
-        "UPDATE settled SET outcome = ?, issues = ?, crc = ? WHERE run_id = ? AND row = ?",
-        (
-            (packed, _NO_ISSUES, crc(run_id, row, status, packed, _NO_ISSUES), run_id, row)
-            for row, status, packed in bare
-        ),
-    )
-
-
-def _bare(packed: str) -> str:
-    """An outcome without its arguments, which may quote a cell."""
-    return pack_outcome(replace(unpack_outcome(packed), args={}))
+def without_args(packed: str | None) -> str | None:
+    """A packed outcome without its arguments, which may quote a cell."""
+    return pack_outcome(replace(unpack_outcome(packed), args={})) if packed else packed
 
 
 def wipe(connection: sqlite3.Connection) -> None:

@@ -129,7 +129,7 @@ class Ledger:
             }
             written, settled = self._counts(run_id)
         with closing(_connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
-            started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
+            started = self._started(steady) if steady else None
             side_files = SideFiles(counter, written, settled, self.gone)
             yield RunJournal(connection, run_id, places, side_files, started, sends)
 
@@ -141,10 +141,10 @@ class Ledger:
         settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
         return int(intents[0]), {seq for (seq,) in settled}
 
-    def _boot(self, boot: str) -> int:
-        """The ledger's number for a boot of this computer."""
+    def _started(self, steady: MonotonicClock) -> Started:
         with self._transaction() as connection:
-            return run_records.boot_number(connection, boot)
+            number = run_records.boot_number(connection, steady.boot)
+        return Started(number, steady.tick, steady.boot)
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Store that a run has ended, and why if it ended early."""

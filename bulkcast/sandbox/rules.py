@@ -56,42 +56,27 @@ class Room:
         return self.facts.targets[0]
 
 
-def _is_whole(value: object) -> bool:
+def _is_integer(value: object, least: int) -> bool:
     # `True` is an `int` to Python and a boolean to JSON.
-    return type(value) is int and 0 <= value <= INT64_MAX
-
-
-def _is_id(value: object) -> bool:
-    return type(value) is int and 0 < value <= INT64_MAX
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
-def _is_id_list(value: object) -> bool:
-    return type(value) is list and all(map(_is_id, value))
-
-
-def _is_never(_: object) -> bool:
-    return False
+    return type(value) is int and least <= value <= INT64_MAX
 
 
 def _form(kind: Kind) -> Callable[[object], bool]:
+    """Whether a JSON value has the form of this kind of parameter."""
     match kind:
         case ChoiceKind():
             allowed = {choice.value for choice in kind.choices}
             return lambda value: type(value) is int and value in allowed
         case IdKind():
-            return _is_id
+            return lambda value: _is_integer(value, 1)
         case IntegerKind():
-            return _is_whole
+            return lambda value: _is_integer(value, 0)
         case TextKind():
-            return _is_text
+            return lambda value: type(value) is str
         case IdListKind():
-            return _is_id_list
+            return lambda value: type(value) is list and all(_is_integer(v, 1) for v in value)
         case MomentKind():
-            return _is_never
+            return lambda _: False
 
 
 class Rules:
