@@ -5,7 +5,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,14 @@ _REMOTE: Final = 4
 """GetDriveTypeW's value for a network drive."""
 
 
-def refuse_network_drive(home: Path, drive_of: Callable[[Path], str] | None = None) -> None:
-    """Refuse a home on a network drive; `drive_of` gives the kind of network drive of a folder.
+def refuse_network_drive(home: Path) -> None:
+    """Refuse a home on a network drive.
 
     Raises:
-        CannotStart: the home is on a network drive.
+        CannotStart: it is on one.
 
     """
-    kind = (drive_of or network_drive)(home)
-    if kind:
+    if kind := network_drive(home):
         raise CannotStart(
             "{home} lies on a network drive ({kind}), where the ledger could be damaged "
             "unnoticed; set BULKCAST_HOME to a folder on this computer",

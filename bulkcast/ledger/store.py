@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,6 @@ from bulkcast.ledger.integrity import (
     UNREADABLE,
     WriteCounter,
     check_integrity,
-    network_drive,
     reading,
     refuse_lost_entries,
     refuse_network_drive,
@@ -55,10 +54,8 @@ def is_begun(home: Path) -> bool:
 class Ledger:
     """All runs under one `BULKCAST_HOME`."""
 
-    def __init__(self, home: Path, drive_of: Callable[[Path], str] = network_drive) -> None:
+    def __init__(self, home: Path) -> None:
         """Open the ledger; create it if there is none.
-
-        `drive_of` gives the kind of network drive a folder is on.
 
         Raises:
             CannotStart: the folder cannot be used or is on a network drive, or the file is of a
@@ -68,7 +65,7 @@ class Ledger:
         """
         self.home = home
         self.path = home / FILE_NAME
-        refuse_network_drive(home, drive_of)
+        refuse_network_drive(home)
         if not self.path.exists() or not self.path.stat().st_size:
             refuse_lost_entries(None, home, path=self.path)
         _prepare(self.path)

@@ -211,9 +211,9 @@ def _hides_code(fault: Fault) -> bool:
 class Sandbox:
     """One institution at one endpoint, and a log of all requests to it.
 
-    `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it; a stamp may
-    differ from the server's clock by `window_s`.  While `fault_for_all` is set, every request meets
-    that fault, whatever its classroom's script says.  The changes in `keeper` are applied first.
+    `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it.  While
+    `fault_for_all` is set, every request meets that fault, whatever its classroom's script says.
+    The changes in `keeper` are applied first.
     """
 
     def __init__(
@@ -224,7 +224,6 @@ class Sandbox:
         endpoint: Endpoint = WEBCAST,
         clock: Callable[[], float] = time.time,
         clock_offset_s: float = 0.0,
-        window_s: float = protocol.STAMP_LIFE_S,
         keep_log: KeepLog = KeepLog.ALL,
         keeper: Keeper | None = None,
     ) -> None:
@@ -238,7 +237,6 @@ class Sandbox:
         self._codes = endpoint.by_cause
         self._clock = clock
         self._offset_s = clock_offset_s
-        self._window_s = window_s
         self._keep_log = keep_log
         self._rules = Rules(endpoint, world, began=self.now())
         self._rooms = {t: room for c in world.classrooms for room in [Room(c)] for t in c.targets}
@@ -351,7 +349,7 @@ class Sandbox:
         if not message.headers.get("X-EEO-TS"):
             return self._codes[Cause.NO_STAMP]
         stamp = message.timestamp
-        if stamp is None or abs(self.now() - stamp) > self._window_s:
+        if stamp is None or abs(self.now() - stamp) > protocol.STAMP_LIFE_S:
             return self._codes[Cause.WRONG_STAMP]
         media = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if message.body is None or media != "application/json":
