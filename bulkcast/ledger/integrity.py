@@ -5,7 +5,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,39 +245,36 @@ def refuse_lost_entries(
 
 
 def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
-    """The runs with missing entries.
+    folders = (f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name))
+    return [gap for folder in folders if (gap := _gap(connection, folder))]
 
-    Counter files are read before the ledger, because the ledger is written before them.
+
+def _gap(connection: sqlite3.Connection | None, folder: Path) -> _Gap | None:
+    """The entries of a run that the ledger lacks; None if it lacks none.
+
+    The counter file is read before the ledger, because the ledger is written before it.
     """
-    folders = [f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name)]
-    notes = {folder: read_counts(folder) for folder in folders}
-    notes = {folder: counts for folder, counts in notes.items() if any(counts)}
-    known = {} if connection is None or not notes else _runs(connection)
-    gaps = (_gap(connection, folder, counts, known) for folder, counts in notes.items())
-    return [gap for gap in gaps if any(gap.lost)]
-
-
-def _runs(connection: sqlite3.Connection) -> Mapping[str, tuple[int, float | None]]:
-    """Run → its number in the ledger, and when it ended."""
-    found = connection.execute("SELECT run, id, finished_at FROM runs")
-    return {run: (run_id, finished_at) for run, run_id, finished_at in found}
-
-
-def _gap(
-    connection: sqlite3.Connection | None,
-    folder: Path,
-    counts: Counts,
-    known: Mapping[str, tuple[int, float | None]],
-) -> _Gap:
-    if connection is None or folder.name not in known:
-        return _Gap(folder, counts, is_known=False)
-    run_id, finished_at = known[folder.name]
+    noted = read_counts(folder)
+    if not any(noted):
+        return None
+    known = connection and connection.execute(_RUN, {"run": folder.name}).fetchone()
+    if not connection or not known:
+        return _Gap(folder, noted, is_known=False)
+    (finished_at,) = known
     if finished_at is not None and _touched_at(folder) <= finished_at:
         # The end was written last, so everything before it is there, too.
-        return _Gap(folder, Counts(), is_known=True)
-    held = _stored_counts(connection, run_id)
-    lost = Counts(*(max(0, said - there) for said, there in zip(counts, held, strict=True)))
-    return _Gap(folder, lost, is_known=True)
+        return None
+    stored = connection.execute(_STORED, {"run": folder.name}).fetchone()
+    lost = Counts(*(max(0, there - here) for there, here in zip(noted, stored, strict=True)))
+    return _Gap(folder, lost, is_known=True) if any(lost) else None
+
+
+_RUN: Final = "SELECT finished_at FROM runs WHERE run = :run"
+_STORED: Final = """
+    SELECT (SELECT count(*) FROM attempts WHERE run_id = id),
+           (SELECT count(*) FROM outcomes WHERE run_id = id)
+    FROM runs WHERE run = :run
+"""
 
 
 def _touched_at(folder: Path) -> float:
@@ -286,17 +283,6 @@ def _touched_at(folder: Path) -> float:
         return (folder / COUNTER_FILE).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _stored_counts(connection: sqlite3.Connection, run_id: int) -> Counts:
-    """The intents and outcomes of a run in the ledger."""
-    return Counts(
-        *connection.execute(
-            "SELECT (SELECT count(*) FROM attempts WHERE run_id = :run_id),"
-            " (SELECT count(*) FROM outcomes WHERE run_id = :run_id)",
-            {"run_id": run_id},
-        ).fetchone()
-    )
 
 
 def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
