@@ -36,14 +36,13 @@ from bulkcast.i18n import (
 )
 from bulkcast.model import Body, Credentials, NoReply, Reply
 from bulkcast.pacing import TIMEOUT_S
-from bulkcast.protocol import Counting, encode, headers, http_date
+from bulkcast.protocol import LOOPBACK, Counting, encode, headers, http_date
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of a reply that are read; ClassIn's have a few hundred."""
 
 _CONNECT_S: Final = 5.0
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIXED_HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -81,7 +80,7 @@ def check_root_url(text: str) -> str:
         raise CannotStart(
             "{shown} is no root URL; give one such as https://api.eeo.cn", shown=shown
         )
-    if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+    if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
         raise CannotStart(
             "{shown} is not https; http is allowed for this computer only", shown=shown
         )

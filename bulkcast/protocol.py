@@ -19,6 +19,9 @@ from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 SIGNED_BYTES_MAX: Final = 1024
 """A value is part of the signature up to this many UTF-8 bytes, 1024 included."""
 
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts that are this computer."""
+
 SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
 
 STAMP_LIFE_S: Final = 300.0

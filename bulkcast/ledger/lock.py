@@ -20,7 +20,7 @@ from bulkcast.ledger.codec import pack_target
 from bulkcast.ledger.history import Timestamp, Unanswered, age
 from bulkcast.ledger.integrity import FILE_NAME
 from bulkcast.model import Institution, Request, RequestKey, Text
-from bulkcast.protocol import STAMP_LIFE_S, expires_after
+from bulkcast.protocol import LOOPBACK, STAMP_LIFE_S, expires_after
 
 _SLOT: Final = struct.Struct("<QdddQQQB")
 """Number, stamp, tick, seconds ahead, boot, source, classroom, answered."""
@@ -38,7 +38,6 @@ _LOCKED: Final = 1 << 30
 
 _WAIT_S: Final = 0.3
 """Long enough for another program to finish checking the lock."""
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def canonical(institution: Institution) -> str:
@@ -53,7 +52,7 @@ def canonical(institution: Institution) -> str:
     host = (url.hostname or "").rstrip(".")
     usual = {"https": 443, "http": 80}.get(url.scheme)
     port = "" if url.port in {None, usual} else f":{url.port}"
-    return f"{url.scheme}://{'localhost' if host in _LOOPBACK else host}{port} {institution.sid}"
+    return f"{url.scheme}://{'localhost' if host in LOOPBACK else host}{port} {institution.sid}"
 
 
 def text_hash(text: str) -> int:
