@@ -20,7 +20,7 @@ from bulkcast.model import (
     Text,
     Verdict,
 )
-from bulkcast.protocol import signs_differ
+from bulkcast.protocol import SUCCESS, signs_differ
 
 _WINDOW: Final = 20
 _UNANSWERED_SHARE: Final = 0.6
@@ -61,10 +61,10 @@ SEEN: Final[Mapping[str, str]] = {
 """Verdict's code → what was seen instead of a reply."""
 
 
-def seen(verdict: Verdict) -> Text:
-    """Describe what came in place of an answer.
+def describe(verdict: Verdict) -> Text:
+    """Say what came in place of an answer.
 
-    >>> str(seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"})))
+    >>> str(describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"})))
     'HTTP 503'
     """
     if verdict.kind is ReplyClass.MAINTENANCE:
@@ -111,9 +111,9 @@ class CircuitBreaker:
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property
-    def seen(self) -> Text | str:
+    def failure(self) -> Text | str:
         """What last came in place of an answer, in words; empty if ClassIn always answered."""
-        return seen(self._last_unanswered) if self._last_unanswered else ""
+        return describe(self._last_unanswered) if self._last_unanswered else ""
 
     @property
     def is_maintenance(self) -> bool:
@@ -176,7 +176,6 @@ SAME_REFUSAL: Final = 20
 FEATURE_REFUSALS: Final = 5
 """Refusals in a row after which the institution is taken to lack a feature."""
 
-_SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
 _ROW_REFUSALS: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
 """Refusals that may concern one row only; an edition code may name no feature."""
 
@@ -198,7 +197,7 @@ class StopConditions:
         """Count one answer; return a `Stop` if it concerns every row."""
         if verdict.proves_access:
             self.proven, self._credentials = True, 0
-        if verdict.kind in _SUCCESS:
+        if verdict.kind in SUCCESS:
             self._observe_success(request)
             return None
         if verdict.kind is ReplyClass.STOP:

@@ -10,8 +10,9 @@ import pytest
 
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
+from bulkcast.ledger import FILE_NAME
 from bulkcast.ledger.codec import unpack_issues, unpack_outcome, unpack_stop
-from bulkcast.ledger.database import FILE_NAME, VERSION
+from bulkcast.ledger.store import VERSION
 from bulkcast.messages import explain_stop, issue_sentence, result_row
 from bulkcast.model import Credentials, RowStatus
 from bulkcast.pipeline import RunReport, SendOptions, resume, runs
