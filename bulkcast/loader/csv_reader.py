@@ -14,8 +14,15 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import encoding, filetype, table
 from bulkcast.loader.encoding import EncodingConfidence
-from bulkcast.loader.stream import ReadOptions, Stream
-from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
+from bulkcast.loader.table import (
+    HEADER_WITHIN,
+    Cells,
+    Chunk,
+    Line,
+    ReadOptions,
+    Stream,
+    is_results,
+)
 from bulkcast.messages import issue
 from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
 from bulkcast.safe_text import unguard
@@ -113,7 +120,7 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
         if found.guess:
             doubts = EncodingConfidence(found.guess, stream.headers, endpoint, options.mapping)
         stream.chunks = _observe(stream.chunks, swallowed, doubts)
-        stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
+        stream.issues = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
         yield stream
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
@@ -114,10 +114,16 @@ def merged_ranges(packed: "ZipFile", name: str, path: Path) -> list[str]:
                 size=_LONGEST_TAIL // 2**20,
             )
     if _ROWS_BEGIN.search(tail):
-        from bulkcast.loader import annotations
-
-        raise annotations.two_tables()
+        raise two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
+
+
+def two_tables() -> UnreadableSheet:
+    """The error for a worksheet with two `sheetData` elements."""
+    return UnreadableSheet(
+        "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
+        " its rows into a new workbook."
+    )
 
 
 def _pieces(packed: "ZipFile", name: str) -> Iterator[bytes]:
@@ -136,6 +142,12 @@ def _refuse_dtd(piece: bytes, path: Path) -> None:
             "rows into a new workbook.",
             name=path.name,
         )
+
+
+def refuse_doctype(tree: Any) -> None:
+    """Refuse an XML tree of lxml with a document type."""
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
 
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"

@@ -11,15 +11,12 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, Any, Final, Protocol, Self
 
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
 from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell
-
-if TYPE_CHECKING:
-    from bulkcast.loader.legacy_readers import LegacyWorkbook
 
 _SECONDS: Final = 120
 """Time limit for a whole file; the largest possible sheets take a minute."""
@@ -148,6 +145,22 @@ def _decode(cell: Any) -> Cell:
 # ------------------------------------------------------------------ the child process
 
 
+class Parser(Protocol):
+    """A workbook that this process reads."""
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines of a worksheet; the caller takes only the first few."""
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden."""
+
+    def is_incomplete(self, tab: str) -> bool:
+        """Whether error cells of a worksheet look blank, and hidden rows like others."""
+
+
 def _encode(cell: Cell) -> object:
     match cell:
         case datetime():
@@ -177,7 +190,7 @@ def _serve(kind: str, path: str) -> None:
         sys.stdout.flush()
 
 
-def _reply(book: "LegacyWorkbook", what: str, tab: str) -> None:
+def _reply(book: Parser, what: str, tab: str) -> None:
     match what:
         case "tabs":
             _send(book.tabs())
@@ -191,12 +204,12 @@ def _reply(book: "LegacyWorkbook", what: str, tab: str) -> None:
             _send(None)
 
 
-def _open(kind: str, path: Path) -> "LegacyWorkbook":
+def _open(kind: str, path: Path) -> Parser:
     # Imported after the limits were set, and in the child only.
-    if kind == "reference":
+    if kind == "xlsx":
         from bulkcast.loader import xlsx_reader
 
-        return xlsx_reader.Reference(path)
+        return xlsx_reader.XlsxParser(path)
     from bulkcast.loader import legacy_readers
 
     return legacy_readers.open_workbook(path, widest=COLUMNS_MAX if kind == "whole" else WIDEST)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from enum import IntEnum
 from pathlib import Path
 from struct import pack, unpack, unpack_from
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 from zipfile import ZipFile
 
 import python_calamine
@@ -21,8 +21,8 @@ from xlrd.sheet import Cell as Stored
 from xlrd.sheet import Sheet
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import annotations, xlsx_package
-from bulkcast.loader.annotations import Annotations
+from bulkcast.loader import filetype, xlsx_package
+from bulkcast.loader.annotations import Annotations, Flagger, Range, merged_only
 from bulkcast.loader.table import WIDEST, Line
 from bulkcast.loader.xlsx_package import cell_of, number_of
 from bulkcast.model import Cell, FlaggedCell
@@ -48,7 +48,7 @@ class _OdsAnnotations:
     row: int = 0
     hidden: set[int] = field(default_factory=set)
     special: dict[int, dict[int, FlaggedCell]] = field(default_factory=dict)
-    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
+    ranges: list[Range] = field(default_factory=list)
 
     def take(self, element: Any) -> None:
         """Take in a row element, which may stand for several rows."""
@@ -79,8 +79,8 @@ def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
         )  # fmt: skip
         for element in _rows(events, tab):
             found.take(element)
-        annotations.refuse_dtd(events.root.getroottree())
-    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+        filetype.refuse_doctype(events.root.getroottree())
+    return Annotations(frozenset(found.hidden), found.special, found.ranges)
 
 
 def _rows(events: Any, tab: str) -> Iterator[Any]:
@@ -107,12 +107,12 @@ def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
             yield from ((index, flagged) for index in range(column, end))
 
 
-def _merged(row: Any, number: int) -> Iterator[tuple[int, int, int, int]]:
-    """The merged ranges that begin in a row: first column from 0, row, end column, last row."""
+def _merged(row: Any, number: int) -> Iterator[Range]:
+    """The merged ranges that begin in a row."""
     for column, cell in _cells_with_columns(row):
         wide, tall = _number(cell, "number-columns-spanned"), _number(cell, "number-rows-spanned")
         if wide > 1 or tall > 1:
-            yield column, number, column + wide, number + tall - 1
+            yield Range(column, number, column + wide, number + tall - 1)
 
 
 def _cells_with_columns(row: Any) -> Iterator[tuple[int, Any]]:
@@ -150,7 +150,7 @@ class XlrdFailed(Exception):
     """Xlrd cannot read the workbook."""
 
 
-class Excel97:
+class XlsParser:
     """An xls workbook read by xlrd."""
 
     def __init__(self, path: Path) -> None:
@@ -185,13 +185,10 @@ class Excel97:
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
         sheet = self._book.sheet_by_name(tab)
-        merged = annotations.merged((a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
-        found = annotations.Annotations(merged=merged)
+        merged = (Range(a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
+        flagger = merged_only(merged)
         for number, cells in self.head(tab):
-            # A merged range may reach beyond the last stored cell of the row.
-            reach = max((end for _, end, _ in merged.of(number)), default=0)
-            width = max(len(cells), min(reach, WIDEST))
-            yield (number, found.flag(number, cells, width=width)), _is_hidden(sheet, number)
+            yield (number, flagger.flag(number, cells)), _is_hidden(sheet, number)
 
     def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # part of the protocol
         """Whether error cells of a worksheet look blank: never with xlrd."""
@@ -270,7 +267,7 @@ def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
     # Formatted rows may follow the last value, but no cells.
     if max(found.special, default=0) > last_row:
         raise ValueError("The worksheet has more rows than were read.")
-    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+    return Annotations(frozenset(found.hidden), found.special, found.ranges)
 
 
 @dataclass(slots=True)
@@ -285,7 +282,7 @@ class _XlsbAnnotations:
     row: int = 0
     hidden: set[int] = field(default_factory=set)
     special: dict[int, dict[int, Cell]] = field(default_factory=dict)
-    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
+    ranges: list[Range] = field(default_factory=list)
 
     def take(self, kind: int, content: bytes) -> None:
         """Take in one record."""
@@ -296,7 +293,7 @@ class _XlsbAnnotations:
                     self.hidden.add(self.row)
             case _Kind.MERGED:
                 top, bottom, left, right = unpack_from("<4I", content)
-                self.ranges.append((left, top + 1, right + 1, bottom + 1))
+                self.ranges.append(Range(left, top + 1, right + 1, bottom + 1))
             case _ if kind in _NUMBERS:
                 self._take_number(kind, content)
             case _ if kind in _WITHOUT_PLACE:
@@ -425,23 +422,7 @@ _ANNOTATION_READERS: Final[Mapping[str, _AnnotationReader]] = {
 }
 
 
-class LegacyWorkbook(Protocol):
-    """A workbook, open."""
-
-    def tabs(self) -> list[tuple[str, bool]]:
-        """The worksheets, and whether each is visible."""
-
-    def head(self, tab: str) -> Iterator[Line]:
-        """The lines of a worksheet; the caller takes only the first few."""
-
-    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet, and whether it is hidden."""
-
-    def is_incomplete(self, tab: str) -> bool:
-        """Whether error cells of a worksheet look blank, and hidden rows like others."""
-
-
-def open_workbook(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
+def open_workbook(path: Path, *, widest: int = WIDEST) -> "XlsParser | CalamineParser":
     """Open the workbook with the reader that recognises most, up to column `widest`.
 
     Raises:
@@ -451,11 +432,11 @@ def open_workbook(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
     if path.suffix.lower() == ".xls":
         # Calamine may read what xlrd cannot; if neither can, calamine raises the error.
         with suppress(XlrdFailed):
-            return Excel97(path)
-    return Calamine(path, widest)
+            return XlsParser(path)
+    return CalamineParser(path, widest)
 
 
-class Calamine:
+class CalamineParser:
     """A workbook read by calamine; a second pass over the file finds what calamine leaves out."""
 
     def __init__(self, path: Path, widest: int = WIDEST) -> None:
@@ -491,8 +472,9 @@ class Calamine:
         One cell in a far corner makes a million blank lines, which would take minutes to send.
         """
         found = self._annotations(tab) or self._merged(tab)
+        flagger = Flagger(found)
         for number, cells in self.head(tab):
-            line = found.flag(number, cells, width=len(cells))
+            line = flagger.flag(number, cells)
             end = len(line)
             while end and line[end - 1] is None:
                 end -= 1
@@ -502,9 +484,7 @@ class Calamine:
     def _merged(self, tab: str) -> Annotations:
         """The merged ranges, which calamine itself reports."""
         ranges = self._book.get_sheet_by_name(tab).merged_cell_ranges or ()
-        return Annotations(
-            merged=annotations.merged((a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges)
-        )
+        return Annotations(merged=[Range(a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges])
 
     def is_incomplete(self, tab: str) -> bool:
         """Whether the annotations could not be read."""
