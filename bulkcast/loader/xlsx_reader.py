@@ -233,7 +233,7 @@ class XlsxParser:
             if column < WIDEST:
                 cells[column] = self._cell(element)
             column += 1
-        return [cells.get(column) for column in range(max(cells, default=-1) + 1)]
+        return tuple(map(cells.get, range(max(cells, default=-1) + 1)))
 
     def _cell(self, element: Any) -> Cell:
         kind, style = element.get("t", "n"), index(element.get("s", "0"))

@@ -6,6 +6,7 @@ So does the check of a sheet whether its rows are held, as by `apply`, or not, a
 import csv
 import io
 import string
+import warnings
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, time, timedelta
@@ -98,7 +99,10 @@ def agree(path: Path, *, alone: bool = True) -> None:
 
 def agree_with_openpyxl(path: Path) -> None:
     """Compare with openpyxl, which nothing of ours reads with, but for what it has no word for."""
-    for sheet in openpyxl.load_workbook(path, data_only=True).worksheets:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a number that is no date
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=True)
+    for sheet in book.worksheets:
         lines, _ = by_complete_reader(path, sheet.title)
         for number, row in lines.items():
             for column, (kind, cell) in enumerate(row, start=1):
