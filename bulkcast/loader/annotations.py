@@ -1,6 +1,7 @@
 """Merged ranges and hidden rows: what a worksheet says of its cells apart from their values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -42,11 +43,11 @@ class Range(NamedTuple):
 class Annotations:
     """Hidden rows, special cells and merged ranges of one worksheet."""
 
-    hidden: frozenset[int] = frozenset()
+    hidden: set[int] = field(default_factory=set)
     """The hidden rows."""
-    special: Mapping[int, Mapping[int, Cell]] = field(default_factory=dict)
+    special: defaultdict[int, dict[int, Cell]] = field(default_factory=lambda: defaultdict(dict))
     """Row → column, from 0 → the cell to use instead of the value."""
-    merged: Sequence[Range] = ()
+    merged: list[Range] = field(default_factory=list)
 
 
 class Flagger:
@@ -95,7 +96,7 @@ class Flagger:
 
 def merged_only(ranges: Iterable[Range]) -> Flagger:
     """Flag the cells of these ranges."""
-    return Flagger(Annotations(merged=tuple(ranges)))
+    return Flagger(Annotations(merged=list(ranges)))
 
 
 def _merged(cell: Cell, name: str) -> FlaggedCell:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal, cast
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Block, Cell, FlaggedCell, Issue, Layout, RawRow, Sheet, Text
@@ -64,6 +64,14 @@ def find_header(
     ]
     best = max(found, key=lambda header: header.matches, default=None)
     return best if best is not None and best.matches else None
+
+
+def mapped_columns(
+    headers: Iterable[str], endpoint: Endpoint, mapping: Mapping[str, str]
+) -> list[Setting | None]:
+    """The column that each header stands for, if any; what the user says of it comes first."""
+    folded = {fold(header): key for header, key in mapping.items()}
+    return [endpoint.mapped_column(header, folded) for header in headers]
 
 
 def second_header_row(

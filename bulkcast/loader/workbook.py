@@ -2,13 +2,14 @@
 
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Final
 from zipfile import BadZipFile, ZipFile
 
 from bulkcast.catalogue import Endpoint, fold
@@ -19,7 +20,6 @@ from bulkcast.loader.annotations import Range, merged_only
 from bulkcast.loader.isolation import IsolatedReader
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line, ReadOptions, Stream
 from bulkcast.loader.xlsx_fast import ScanState, UnsupportedMarkup
-from bulkcast.loader.xlsx_package import Package
 from bulkcast.loader.xlsx_reader import StoredValues
 from bulkcast.model import FlaggedCell, Grid, Layout, Text
 
@@ -39,32 +39,39 @@ _READ_SIZE: Final = 1 << 16
 _OOXML: Final = frozenset({".xlsx", ".xlsm"})
 
 
-class _Workbook(Protocol):
+class _Workbook(ABC):
     """A workbook, open."""
 
-    remarks: list[Text]
-    """Remarks about the reading; complete when all lines were read."""
-    is_wide: bool
-    """Whether a worksheet has cells beyond the columns that are read."""
+    def __init__(self) -> None:
+        self.remarks: list[Text] = []
+        """Remarks about the reading; complete when all lines were read."""
+        self.is_wide = False
+        """Whether a worksheet has cells beyond the columns that are read."""
 
     @property
+    @abstractmethod
     def tabs(self) -> Sequence[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
 
+    @abstractmethod
     def head(self, tab: str) -> Sequence[Line]:
         """The first lines of a worksheet."""
 
-    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines; cells merged downwards are repeated in each line they cover."""
-
-    def hidden_columns(self, tab: str, /) -> Container[int]:
-        """The hidden columns, from 0, if the file says which."""
-
-    def may_hold_rows(self, tab: str, /) -> bool:
-        """Whether a worksheet that cannot be read may contain rows."""
-
+    @abstractmethod
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         """All lines of a worksheet; adds the numbers of hidden lines to `hidden` on the way."""
+
+    def unmerged(self, tab: str, head: Sequence[Line]) -> Sequence[Line]:  # noqa: ARG002  # not known
+        """The first lines; cells merged downwards, if known, stand in each line they cover."""
+        return head
+
+    def hidden_columns(self, tab: str) -> Container[int]:  # noqa: ARG002  # not known
+        """The hidden columns, from 0, if known."""
+        return ()
+
+    def may_hold_rows(self, tab: str) -> bool:  # noqa: ARG002  # not known
+        """Whether a worksheet that cannot be read may contain rows."""
+        return True
 
 
 @contextmanager
@@ -102,17 +109,7 @@ def _open(path: Path, stack: ExitStack, *, legacy: str = "legacy") -> _Workbook:
     suffix = path.suffix.lower()
     if suffix not in _OOXML:
         return _LegacyWorkbook(stack.enter_context(IsolatedReader(path, legacy)), suffix)
-    packed = stack.enter_context(ZipFile(path))
-    structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
-    filetype.require_plain_parts(packed, structural, path)
-    structure = xlsx_package.read_package(packed)
-
-    @cache
-    def complete() -> IsolatedReader:
-        return stack.enter_context(IsolatedReader(path, "xlsx"))
-
-    values = StoredValues(structure, _strings(path, packed, structure))
-    return _Xlsx(path, packed, structure, values, complete)
+    return _Xlsx(path, stack)
 
 
 def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator[Chunk]:
@@ -284,45 +281,50 @@ def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) 
 # ------------------------------------------------------------------ xlsx
 
 
-def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
-    if structure.strings is None:
-        return ()
-    filetype.require_plain_strings(packed, structure.strings, path)
-    with packed.open(structure.strings) as part:
-        try:
-            return list(xlsx_fast.plain_strings(part))
-        except UnsupportedMarkup:
-            part.seek(0)
-            return list(xlsx_reader.shared_strings(part))
-
-
-@dataclass(slots=True)
-class _Xlsx:
+class _Xlsx(_Workbook):
     """An xlsx workbook; the complete reader takes over at markup `xlsx_fast` does not support."""
 
-    path: Path
-    packed: ZipFile
-    structure: Package
-    values: StoredValues
-    complete: Callable[[], IsolatedReader]
-    remarks: list[Text] = field(default_factory=list)
-    is_wide: bool = False
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        super().__init__()
+        self._path = path
+        self._packed = packed = stack.enter_context(ZipFile(path))
+        structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
+        filetype.require_plain_parts(packed, structural, path)
+        self._structure = xlsx_package.read_package(packed)
+        self._values = StoredValues(self._structure, self._strings())
+
+        @cache
+        def complete() -> IsolatedReader:
+            return stack.enter_context(IsolatedReader(path, "xlsx"))
+
+        self.complete = complete
+
+    def _strings(self) -> Sequence[str]:
+        if (name := self._structure.strings) is None:
+            return ()
+        filetype.require_plain_strings(self._packed, name, self._path)
+        with self._packed.open(name) as part:
+            try:
+                return list(xlsx_fast.plain_strings(part))
+            except UnsupportedMarkup:
+                part.seek(0)
+                return list(xlsx_reader.shared_strings(part))
 
     @property
     def tabs(self) -> Sequence[tuple[str, bool]]:
-        return [(tab.name, tab.is_visible) for tab in self.structure.tabs]
+        return [(tab.name, tab.is_visible) for tab in self._structure.tabs]
 
     def head(self, tab: str) -> Sequence[Line]:
         found = ScanState(set())
         lines: list[Line] = []
         try:
             with self._open(tab) as part:
-                for numbers, rows in xlsx_fast.chunks(part, self.values, found):
+                for numbers, rows in xlsx_fast.chunks(part, self._values, found):
                     lines += zip(numbers, rows, strict=True)
                     if len(lines) >= HEADER_WITHIN:
                         break
         except UnsupportedMarkup:
-            filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
+            filetype.require_plain_parts(self._packed, [self._part(tab)], self._path)
             lines += [line for line in self.complete().head(tab) if line[0] > found.last_row]
         except (BadZipFile, zlib.error, EOFError) as exc:
             raise UnreadableSheet(
@@ -332,7 +334,7 @@ class _Xlsx:
             ) from exc
         return lines[:HEADER_WITHIN]
 
-    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
+    def unmerged(self, tab: str, head: Sequence[Line]) -> Sequence[Line]:
         lines = {number: list(cells) for number, cells in head}
         for column, top, end, last in self._merged(tab):
             above = lines.get(top, [])
@@ -344,7 +346,7 @@ class _Xlsx:
                 line[column] = above[column]
         return list(lines.items())
 
-    def hidden_columns(self, tab: str, /) -> Container[int]:
+    def hidden_columns(self, tab: str) -> Container[int]:
         with self._open(tab) as part:
             head = part.read(_LONGEST_HEAD).partition(b"sheetData")[0]
         hidden: set[int] = set()
@@ -355,7 +357,7 @@ class _Xlsx:
                 hidden.update(range(int(first) - 1, min(int(last), table.WIDEST)))
         return hidden
 
-    def may_hold_rows(self, tab: str, /) -> bool:
+    def may_hold_rows(self, tab: str) -> bool:
         """Whether a row tag is found in the worksheet's bytes."""
         tail = b""
         try:
@@ -376,27 +378,27 @@ class _Xlsx:
         found = ScanState(hidden)
         with self._open(tab) as part:
             try:
-                for numbers, rows in xlsx_fast.chunks(part, self.values, found):
+                for numbers, rows in xlsx_fast.chunks(part, self._values, found):
                     yield numbers, list(map(flagger.flag, numbers, rows)) if merged else rows
             except UnsupportedMarkup:
                 yield from self._remaining(tab, found)
         self.is_wide |= found.is_wide
 
     def _part(self, tab: str) -> str:
-        return xlsx_reader.part_of(self.structure, tab)
+        return xlsx_reader.part_of(self._structure, tab)
 
     def _open(self, tab: str) -> IO[bytes]:
-        return self.packed.open(self._part(tab))
+        return self._packed.open(self._part(tab))
 
     def _merged(self, tab: str) -> list[Range]:
         return list(
-            map(Range.parse, filetype.merged_ranges(self.packed, self._part(tab), self.path))
+            map(Range.parse, filetype.merged_ranges(self._packed, self._part(tab), self._path))
         )
 
     def _remaining(self, tab: str, found: ScanState) -> Iterator[Chunk]:
         """The lines after the last one that the fast reader could read."""
         # Checked here, because the child's answer would depend on the parsers installed.
-        filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
+        filetype.require_plain_parts(self._packed, [self._part(tab)], self._path)
         child = self.complete()
         child.choose(tab)
         later = (line for line in child.lines() if line[0][0] > found.last_row)
@@ -406,42 +408,29 @@ class _Xlsx:
 # ------------------------------------------------------------------ xls, xlsb and ods
 
 
-@dataclass(slots=True)
-class _LegacyWorkbook:
-    """A workbook that is read in a child process only."""
+class _LegacyWorkbook(_Workbook):
+    """A workbook that is read in a child process only, which reports little but the lines."""
 
-    child: IsolatedReader
-    kind: str
-    tabs: Sequence[tuple[str, bool]] = field(init=False)
-    remarks: list[Text] = field(default_factory=list)
-    is_wide: bool = False
+    def __init__(self, child: IsolatedReader, kind: str) -> None:
+        super().__init__()
+        self._child, self._kind = child, kind
+        self._tabs = child.tabs()
 
-    def __post_init__(self) -> None:
-        self.tabs = self.child.tabs()
+    @property
+    def tabs(self) -> Sequence[tuple[str, bool]]:
+        return self._tabs
 
     def head(self, tab: str) -> Sequence[Line]:
-        return self.child.head(tab)
-
-    def unmerged(self, _: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines as they are: the readers of these kinds rarely report merged cells."""
-        return head
-
-    def hidden_columns(self, _: str, /) -> Container[int]:
-        """No columns: the readers of these kinds do not report hidden ones."""
-        return ()
-
-    def may_hold_rows(self, _: str, /) -> bool:
-        """Always True: nothing shows that a worksheet of these kinds is empty."""
-        return True
+        return self._child.head(tab)
 
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
-        if self.child.choose(tab):
+        if self._child.choose(tab):
             said = (
                 "Of this {kind} file error cells look blank and hidden rows like others; save it "
                 "as .xlsx to have them told."
             )
-            self.remarks.append(Text(said, {"kind": self.kind}))
-        yield from _in_chunks(self.child.lines(), hidden)
+            self.remarks.append(Text(said, {"kind": self._kind}))
+        yield from _in_chunks(self._child.lines(), hidden)
 
 
 def _in_chunks(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:

@@ -77,7 +77,7 @@ def by_fast_reader(path: Path, tab: str, *, alone: bool = True) -> tuple[Lines, 
     with ExitStack() as stack:
         book: Any = workbook._open(path, stack)
         if alone:
-            book = replace(book, complete=_never)
+            book.complete = _never
         chunks = list(book.chunks(tab, hidden))
     rows = [line for numbers, rows in chunks for line in zip(numbers, rows, strict=True)]
     return {number: kept for number, cells in rows if (kept := trimmed(cells))}, hidden
