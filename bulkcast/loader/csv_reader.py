@@ -168,7 +168,7 @@ def _stream(
     )
     rest: Iterator[Records] = chain([(numbers[header.number :], head[header.number :])], chunks)
     names = header.names
-    if header.is_result_sheet:
+    if is_results(names):
         names = tuple(map(unguard, names))
         rest = ((n, [list(map(unguard, row)) for row in rows]) for n, rows in rest)
     return Stream(
@@ -189,12 +189,6 @@ def _refuse_other_files(path: Path) -> None:
         if start.startswith(magic):
             raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
     filetype.require_no_other(start, path)
-    if filetype.is_web_page(start):
-        raise UnreadableSheet(
-            "{name} is a web page by another name; open it in a spreadsheet program and "
-            "save it as .xlsx.",
-            name=path.name,
-        )
 
 
 def _requested_delimiter(options: ReadOptions) -> str | None:

@@ -38,11 +38,6 @@ class Header:
     matches: int
     """Number of different columns of the endpoint that it names."""
 
-    @property
-    def is_result_sheet(self) -> bool:
-        """Whether the sheet has result columns of bulkcast."""
-        return is_results(self.names)
-
 
 def is_results(names: Iterable[str]) -> bool:
     """Whether the header of these names is one that bulkcast wrote."""

@@ -3,7 +3,7 @@
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -42,16 +42,13 @@ _OOXML: Final = frozenset({".xlsx", ".xlsm"})
 class _Workbook(ABC):
     """A workbook, open."""
 
-    def __init__(self) -> None:
+    def __init__(self, tabs: Iterable[tuple[str, bool]]) -> None:
+        self.tabs = tuple(tabs)
+        """The worksheets, and whether each is visible."""
         self.remarks: list[Text] = []
         """Remarks about the reading; complete when all lines were read."""
         self.is_wide = False
         """Whether a worksheet has cells beyond the columns that are read."""
-
-    @property
-    @abstractmethod
-    def tabs(self) -> Sequence[tuple[str, bool]]:
-        """The worksheets, and whether each is visible."""
 
     @abstractmethod
     def head(self, tab: str) -> Sequence[Line]:
@@ -285,12 +282,12 @@ class _Xlsx(_Workbook):
     """An xlsx workbook; the complete reader takes over at markup `xlsx_fast` does not support."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
-        super().__init__()
         self._path = path
         self._packed = packed = stack.enter_context(ZipFile(path))
         structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
         filetype.require_plain_parts(packed, structural, path)
         self._structure = xlsx_package.read_package(packed)
+        super().__init__((tab.name, tab.is_visible) for tab in self._structure.tabs)
         self._values = StoredValues(self._structure, self._strings())
 
         @cache
@@ -309,10 +306,6 @@ class _Xlsx(_Workbook):
             except UnsupportedMarkup:
                 part.seek(0)
                 return list(xlsx_reader.shared_strings(part))
-
-    @property
-    def tabs(self) -> Sequence[tuple[str, bool]]:
-        return [(tab.name, tab.is_visible) for tab in self._structure.tabs]
 
     def head(self, tab: str) -> Sequence[Line]:
         found = ScanState(set())
@@ -412,13 +405,8 @@ class _LegacyWorkbook(_Workbook):
     """A workbook that is read in a child process only, which reports little but the lines."""
 
     def __init__(self, child: IsolatedReader, kind: str) -> None:
-        super().__init__()
+        super().__init__(child.tabs())
         self._child, self._kind = child, kind
-        self._tabs = child.tabs()
-
-    @property
-    def tabs(self) -> Sequence[tuple[str, bool]]:
-        return self._tabs
 
     def head(self, tab: str) -> Sequence[Line]:
         return self._child.head(tab)

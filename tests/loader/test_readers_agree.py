@@ -5,6 +5,7 @@ So does the check of a sheet whether its rows are held, as by `apply`, or not, a
 
 import csv
 import io
+import re
 import string
 import warnings
 from contextlib import ExitStack, closing
@@ -24,6 +25,7 @@ from openpyxl.cell.text import InlineFont
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from openpyxl.worksheet.worksheet import Worksheet
 
+import bulkcast
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import stream, workbook
@@ -113,6 +115,14 @@ def agree_with_openpyxl(path: Path) -> None:
                     value = cell_of(theirs.value, theirs.data_type, theirs.number_format)
                     value = "" if value is None else value
                     assert (kind, cell) == (type(value), value)
+
+
+def test_only_public_modules_of_openpyxl_are_relied_upon() -> None:
+    """Others change their form without notice."""
+    for module in Path(bulkcast.__file__).parent.rglob("*.py"):
+        assert not re.search(
+            r"\bopenpyxl[\w.]*\._|\bfrom openpyxl\S* import .*\b_", module.read_text("utf-8")
+        ), module
 
 
 _WITHOUT_A_WORD: Final = frozenset({"cell.merged", "cell.formula_unsaved"})
