@@ -157,10 +157,12 @@ class _Kind(dict[str, Cell]):
         plain = attributes.removesuffix(_FORMULA)
         pairs = _ATTRIBUTE.findall(plain)
         known = dict(pairs)
-        if _ATTRIBUTE.sub("", plain).strip() or len(known) != len(pairs) or "r" in known:
+        style = known.get("s", "0")
+        is_usual = len(known) == len(pairs) and "r" not in known and style.isdecimal()
+        if _ATTRIBUTE.sub("", plain).strip() or not is_usual:
             raise UnsupportedMarkup
         self._values = values
-        self._kind, self._style = known.get("t", "n"), known.get("s", "0")
+        self._kind, self._style = known.get("t", "n"), int(style)
         self._is_formula = plain != attributes
         self.is_inline = self._kind == "inlineStr"
 
@@ -181,7 +183,7 @@ class _Kind(dict[str, Cell]):
                 return unsaved
         if not stored:
             return None
-        return self._values.cell(self._kind, xlsx_reader.index(self._style), _unescape(stored))
+        return self._values.cell(self._kind, self._style, _unescape(stored))
 
 
 class _Kinds(dict[str, _Kind]):

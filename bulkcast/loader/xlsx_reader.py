@@ -42,7 +42,9 @@ class StoredValues:
         number_format = self._package.formats[style]
         match kind:
             case "s":
-                return self._strings[index(stored)]
+                return self._strings[_index(stored)]
+            case "str" | "inlineStr":
+                return cell_of(stored, kind, number_format)
             case "n":
                 is_float = "." in stored or "E" in stored or "e" in stored
                 number = float(stored) if is_float else int(stored)
@@ -63,13 +65,7 @@ class StoredValues:
         return None
 
 
-def index(digits: str) -> int:
-    """A stored index, which may not be negative.
-
-    Raises:
-        ValueError: it is no such number.
-
-    """
+def _index(digits: str) -> int:
     if (number := int(digits)) < 0:
         raise ValueError(digits)
     return number
@@ -236,7 +232,7 @@ class XlsxParser:
         return tuple(map(cells.get, range(max(cells, default=-1) + 1)))
 
     def _cell(self, element: Any) -> Cell:
-        kind, style = element.get("t", "n"), index(element.get("s", "0"))
+        kind, style = element.get("t", "n"), _index(element.get("s", "0"))
         inline = element.find(_INLINE) if kind == "inlineStr" else None
         stored = element.findtext(_VALUE, "") if inline is None else _text(inline)
         if (formula := element.find(_FORMULA)) is not None:
