@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum
@@ -132,25 +132,15 @@ def _number(element: Any, name: str) -> int:
 _VISIBLE: Final = 0
 
 
-class XlrdFailed(Exception):
-    """Xlrd cannot read the workbook."""
-
-
 class XlsParser:
     """An xls workbook read by xlrd."""
 
     def __init__(self, path: Path) -> None:
         # xlrd prints warnings, and standard output carries the answers to the parent.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            try:
-                self._book = xlrd.open_workbook(
-                    str(path), logfile=nowhere, formatting_info=True, ragged_rows=True
-                )
-            except MemoryError:
-                raise
-            # xlrd trusts the file and raises anything on a malformed one.
-            except Exception as exc:
-                raise XlrdFailed(str(exc)) from exc
+            self._book = xlrd.open_workbook(
+                str(path), logfile=nowhere, formatting_info=True, ragged_rows=True
+            )
         self._epoch = CALENDAR_MAC_1904 if self._book.datemode else CALENDAR_WINDOWS_1900
         self._formats = [self._format(xf.format_key) for xf in self._book.xf_list]
 
@@ -389,11 +379,16 @@ def open_workbook(path: Path, *, widest: int = WIDEST) -> "XlsParser | CalamineP
         UnreadableSheet: no reader can read it.
 
     """
-    if path.suffix.lower() == ".xls":
-        # Calamine may read what xlrd cannot; if neither can, calamine raises the error.
-        with suppress(XlrdFailed):
-            return XlsParser(path)
-    return CalamineParser(path, widest)
+    if path.suffix.lower() != ".xls":
+        return CalamineParser(path, widest)
+    try:
+        return XlsParser(path)
+    except MemoryError:
+        raise
+    # xlrd trusts the file and raises anything on a malformed one.  Calamine may read what xlrd
+    # cannot; if neither can, calamine raises the error.
+    except Exception:  # noqa: BLE001  # see above
+        return CalamineParser(path, widest)
 
 
 class CalamineParser:
