@@ -177,9 +177,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEnco
     matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
     texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
-        (-score(texts[match.encoding]), *odd, match.chaos, order, match.encoding)
+        (-score(texts[match.encoding]), *unlikely, match.chaos, order, match.encoding)
         for order, match in enumerate(matches)
-        for odd in [implausibility(match.encoding, texts)]
+        for unlikely in [implausibility(match.encoding, texts)]
     )
     best = -candidates[0][0] if candidates else 0
     as_utf8 = score(_whole_lines(head, "utf-8"))

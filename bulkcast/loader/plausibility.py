@@ -116,9 +116,9 @@ def chinese_score(text: str, encoding: str) -> float:
     True
     """
     weights = _WEIGHTS.get(encoding, {})
-    odd = [c for c in text if not c.isascii() and unicodedata.category(c)[0] not in "PZ"]
-    sum_ = sum(weights.get(c, _ABSENT) for c in odd)
-    return sum_ if len(weights.keys() & set(odd)) >= _FEW else min(sum_, 0)
+    non_ascii = [c for c in text if not c.isascii() and unicodedata.category(c)[0] not in "PZ"]
+    sum_ = sum(weights.get(c, _ABSENT) for c in non_ascii)
+    return sum_ if len(weights.keys() & set(non_ascii)) >= _FEW else min(sum_, 0)
 
 
 _MOSTLY_EVERYDAY: Final = 0.8
@@ -156,26 +156,26 @@ def could_be_legacy(cells: Iterable[str]) -> bool:
     GB18030 bytes that are valid UTF-8 mostly give two-byte letters.  An accented letter in a Latin
     word, a word in one alphabet, Chinese or Korean are no coincidence and show that UTF-8 is meant.
     """
-    odd = [cell for cell in cells if not cell.isascii()]
-    return bool(odd) and sum(map(_is_utf8, odd)) * 2 <= len(odd)
+    non_ascii = [cell for cell in cells if not cell.isascii()]
+    return bool(non_ascii) and sum(map(_is_utf8, non_ascii)) * 2 <= len(non_ascii)
 
 
 def _is_utf8(cell: str) -> bool:
     """Whether a cell read as UTF-8 is certainly UTF-8."""
-    odd = "".join(c for c in cell if not c.isascii())
-    made = reread(odd, "utf-8", DEFAULT_ENCODING)
+    non_ascii = "".join(c for c in cell if not c.isascii())
+    made = reread(non_ascii, "utf-8", DEFAULT_ENCODING)
     is_default = made is not None and all(map(_is_gb2312, made))
-    if long := [c for c in odd if c > _TWO_BYTES]:
+    if long := [c for c in non_ascii if c > _TWO_BYTES]:
         if not all(map(_IS_WRITTEN, long)) or sum(map(_is_usual, long)) * 2 < len(long):
             return False
-        share, other = (everyday(t or "", DEFAULT_ENCODING).share for t in (odd, made))
+        share, other = (everyday(t or "", DEFAULT_ENCODING).share for t in (non_ascii, made))
         return not is_default or other < share
     plain = [c for c in cell if c.isascii()]
     n_plain = sum(map(str.isalpha if is_default else str.isalnum, plain))
-    if all(map(_IS_LATIN, odd)) and n_plain >= max(_LATIN_FROM, len(odd)):
+    if all(map(_IS_LATIN, non_ascii)) and n_plain >= max(_LATIN_FROM, len(non_ascii)):
         return True
-    letters = [c for c in odd if c.isalpha()]
-    return not is_default and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
+    letters = [c for c in non_ascii if c.isalpha()]
+    return not is_default and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(non_ascii)
 
 
 def _is_usual(character: str) -> bool:
@@ -241,21 +241,23 @@ def implausibility(encoding: str, texts: Mapping[str, str]) -> tuple[float, int]
 
 def _looks_like_default(text: str) -> bool:
     """Whether a text looks like Chinese that was saved as GB18030."""
-    odd = [c for c in text if not c.isascii()]
+    non_ascii = [c for c in text if not c.isascii()]
     is_common = everyday(text, DEFAULT_ENCODING).share >= _MOSTLY_EVERYDAY
-    return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_gb2312, odd)))
+    return is_common or (len(non_ascii) >= _ORDINARY_FROM and all(map(_is_gb2312, non_ascii)))
 
 
 def are_sane_words(text: str) -> bool:
     """Whether all words with characters outside ASCII are letters in the usual case."""
-    odd = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
-    return all(w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in odd)
+    non_ascii = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
+    return all(
+        w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in non_ascii
+    )
 
 
 def is_japanese(text: str) -> bool:
     """Whether a text has as many kana as Japanese has."""
-    odd = [c for c in text if not c.isascii()]
-    return bool(odd) and len(_KANA.findall(text)) * 3 >= len(odd)
+    non_ascii = [c for c in text if not c.isascii()]
+    return bool(non_ascii) and len(_KANA.findall(text)) * 3 >= len(non_ascii)
 
 
 def everyday(text: str, encoding: str) -> Everyday:
