@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import IO, Final
 from zipfile import BadZipFile, ZipFile
 
+from bulkcast import ooxml
 from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import filetype, table, xlsx_fast, xlsx_package, xlsx_reader
+from bulkcast.loader import filetype, table, xlsx_fast, xlsx_reader
 from bulkcast.loader.annotations import Range, merged_only
 from bulkcast.loader.isolation import IsolatedReader
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line, ReadOptions, Stream
@@ -286,7 +287,7 @@ class _Xlsx(_Workbook):
         self._packed = packed = stack.enter_context(ZipFile(path))
         structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
         filetype.require_plain_parts(packed, structural, path)
-        self._structure = xlsx_package.read_package(packed)
+        self._structure = ooxml.read_package(packed)
         super().__init__((tab.name, tab.is_visible) for tab in self._structure.tabs)
         self._values = StoredValues(self._structure, self._strings())
 

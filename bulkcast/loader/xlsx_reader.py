@@ -12,12 +12,13 @@ from lxml import etree
 from openpyxl.utils.cell import column_index_from_string, coordinate_from_string
 from openpyxl.utils.datetime import from_ISO8601
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import filetype, xlsx_package
+from bulkcast.loader import filetype
 from bulkcast.loader.annotations import Range, merged_only
 from bulkcast.loader.table import WIDEST, Line
-from bulkcast.loader.xlsx_package import Package, cell_of, number_of
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, column_letters
+from bulkcast.ooxml import Package, cell_of, number_of
 
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _DATA, _ROW, _CELL, _VALUE, _FORMULA, _INLINE, _MERGED = (
@@ -146,7 +147,7 @@ class XlsxParser:
 
     def __init__(self, path: Path) -> None:
         self._packed = ZipFile(path)
-        self._package = xlsx_package.read_package(self._packed)
+        self._package = ooxml.read_package(self._packed)
         self._values = StoredValues(self._package, self._strings())
 
     def _strings(self) -> Sequence[str]:

@@ -13,6 +13,7 @@ from bulkcast import pacing
 from bulkcast.catalogue import Endpoint
 from bulkcast.config import Config, of_proxy
 from bulkcast.dispatcher import Dispatcher, Progress
+from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, LedgerUnwritable, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, MonotonicClock, Sends, Timestamp, boot_id, claim
@@ -37,7 +38,6 @@ from bulkcast.pipeline.resubmission import require_as_done, without_overtaken
 from bulkcast.pipeline.run_creation import freeze, header_of, held_back, new_name, target_of
 from bulkcast.planner.forecast import Pace, forecast
 from bulkcast.protocol import own_secrets
-from bulkcast.write_ordering import PendingWrites, UnansweredAttempt
 
 _EVERY_S: Final = 5.0
 _CHANGED: Final = 0.02

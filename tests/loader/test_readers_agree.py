@@ -29,9 +29,9 @@ import bulkcast
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import stream, workbook
-from bulkcast.loader.xlsx_package import cell_of
 from bulkcast.loader.xlsx_reader import XlsxParser
 from bulkcast.model import Cell, FlaggedCell
+from bulkcast.ooxml import cell_of
 from bulkcast.validator import Validator, all_issues, check
 from tests.make_samples import SAMPLES
 from tests.sheets import RULES, loaded
