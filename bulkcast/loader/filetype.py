@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
@@ -115,10 +115,16 @@ def merged_ranges(packed: "ZipFile", name: str, path: Path) -> list[str]:
                 size=_LONGEST_TAIL // 2**20,
             )
     if _ROWS_BEGIN.search(tail):
-        from bulkcast.loader import annotations
-
-        raise annotations.two_tables()
+        raise two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
+
+
+def two_tables() -> UnreadableSheet:
+    """The error for a worksheet with two `sheetData` elements."""
+    return UnreadableSheet(
+        "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
+        " its rows into a new workbook."
+    )
 
 
 def _pieces(packed: "ZipFile", name: str) -> Iterator[bytes]:
@@ -137,6 +143,12 @@ def _refuse_dtd(piece: bytes, path: Path) -> None:
             "rows into a new workbook.",
             name=path.name,
         )
+
+
+def refuse_doctype(tree: Any) -> None:
+    """Refuse an XML tree of lxml with a document type."""
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
 
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -162,13 +174,11 @@ def require_workbook(path: Path) -> None:
     from zipfile import is_zipfile
 
     with path.open("rb") as file:
-        start = file.read(4096)
-        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
-        end = file.read()
+        start = file.read(_SAMPLE_BYTES)
     if not start:
         raise UnreadableSheet("{name} is empty.", name=path.name)
     if start.startswith(_OLE):
-        _require_old_workbook(path, start + end)
+        _require_old_workbook(path, start)
     elif is_zipfile(path):
         _require_package(path)
     else:
@@ -176,8 +186,11 @@ def require_workbook(path: Path) -> None:
         raise UnreadableSheet(_why_no_workbook(start), name=path.name)
 
 
-def _require_old_workbook(path: Path, content: bytes) -> None:
-    if _ENCRYPTED in content or _ENCRYPTED in _first_bytes(path):
+def _require_old_workbook(path: Path, start: bytes) -> None:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
+        end = file.read()
+    if _ENCRYPTED in start or _ENCRYPTED in end:
         raise UnreadableSheet(
             "{name} has a password to open it; save it as .xlsx without a password.", name=path.name
         )
@@ -186,11 +199,6 @@ def _require_old_workbook(path: Path, content: bytes) -> None:
             "{name} is an old .xls by another name; rename it to .xls, or save it as .xlsx.",
             name=path.name,
         )
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_SAMPLE_BYTES)
 
 
 def _require_package(path: Path) -> None:
@@ -234,6 +242,10 @@ def require_no_other(start: bytes, path: Path) -> None:
         UnreadableSheet: the file is of such a kind; the sentence says which.
 
     """
+    if _is_web_page(start):
+        raise UnreadableSheet(
+            "{name} is a web page by another name; open it and save it as .xlsx.", name=path.name
+        )
     for beginning, what in _OTHER_KINDS:
         if beginning.match(start):
             raise UnreadableSheet(
@@ -265,8 +277,6 @@ _OTHER_KINDS: Final = tuple(
 def _why_no_workbook(start: bytes) -> str:
     if start.startswith(b"PK"):
         return _CUT_OFF
-    if is_web_page(start):
-        return marked("{name} is a web page by another name; open it and save it as .xlsx.")
     if start.startswith(b"%PDF"):
         return marked("{name} is a PDF document; give the spreadsheet it was made from.")
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -277,7 +287,7 @@ def _why_no_workbook(start: bytes) -> str:
 _CUT_OFF: Final = marked("{name} is cut off or damaged; copy or download it again.")
 
 
-def is_web_page(start: bytes) -> bool:
+def _is_web_page(start: bytes) -> bool:
     """Whether a file with these first bytes is HTML, which many programs export as "Excel"."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         start = start.decode("utf-16", errors="ignore").encode("utf-8", errors="ignore")

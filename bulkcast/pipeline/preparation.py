@@ -189,7 +189,7 @@ def validate(
         written = is_results(opened.headers)
         for block in opened.blocks():
             checking.take(block)
-        remarks, of_file = opened.all_remarks(), opened.doubts()
+        remarks, of_file = opened.all_remarks(), opened.issues()
     found = checking.result(of_file)
     return Validation(
         given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,

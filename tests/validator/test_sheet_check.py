@@ -40,7 +40,7 @@ def test_validate_finds_what_apply_would(name: str, strict: bool) -> None:
 @pytest.mark.parametrize("name", [*WORKBOOKS, "term/term.xlsx"])
 def test_the_fast_reader_and_openpyxl_agree_cell_by_cell(name: str) -> None:
     sheet = loaded(SAMPLES / name)
-    with closing(xlsx_reader.Reference(Path(SAMPLES / name))) as book:
+    with closing(xlsx_reader.XlsxParser(Path(SAMPLES / name))) as book:
         lines = {n: cells for (n, cells), _ in book.lines(sheet.layout.tab or "")}
 
     width = len(sheet.headers)
