@@ -10,6 +10,7 @@ from bulkcast import lazy
 if TYPE_CHECKING:
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
     from bulkcast.pipeline.erasure import purge, purgeable
+    from bulkcast.pipeline.execution import Parts
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         Validation,
         Watch,
     )
-    from bulkcast.pipeline.parts import Parts
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -122,7 +122,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.execution": ("Parts",),
     "bulkcast.pipeline.run_preparation": (
         "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
     ),

@@ -18,9 +18,11 @@ from bulkcast.messages import explain_stop, local_time, result_row
 from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Sheet, Stop, Text, no_counts
 from bulkcast.pipeline.options import LazyRows, RunReport, SendOptions
 from bulkcast.pipeline.preparation import sha256_of, zone
-from bulkcast.pipeline.run_creation import is_of_frame
 from bulkcast.reporter import run_summary as counting
 from bulkcast.reporter.run_summary import RunSummary
+
+FRAME_COPY: Final = "frame.xlsx"
+"""The name of the copy of a DataFrame, which exists in no other file."""
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 _TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
@@ -162,7 +164,7 @@ _MENDED: Final = marked(
 def _keep_private(header: RunHeader, results: Path) -> None:
     """Make the results private if the sheet was, as one written by `undo` is."""
     with suppress(OSError):
-        if is_of_frame(header) or Path(header.sheet).stat().st_mode & 0o077 == 0:
+        if header.snapshot == FRAME_COPY or Path(header.sheet).stat().st_mode & 0o077 == 0:
             results.chmod(0o600)
 
 

@@ -10,7 +10,7 @@ import pytest
 from bulkcast.config import Config
 from bulkcast.ledger.database import FILE_NAME, VERSION
 from bulkcast.model import Credentials, RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, resume, runs
+from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.make_ledgers import NEWER, OLDER, PORT, SCHOOL, SHELF, make
 from tests.virtual_loop import VirtualLoop, run
@@ -50,7 +50,7 @@ def test_a_run_on_the_shelf_is_listed_and_gone_on_with(tmp_path: Path, version: 
         async with sandbox.serving(port=PORT):
             config = Config(SCHOOL, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
             options = SendOptions(results=tmp_path / "out.csv")
-            return await resume(config, OLDER, options, wall=loop.wall), sandbox.log
+            return await resume(config, OLDER, options, parts=Parts(wall=loop.wall)), sandbox.log
 
     report, log = run(main)
 
