@@ -34,7 +34,7 @@ from bulkcast.cli.plan_view import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, RowStatus, Severity
-from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, Watch
+from bulkcast.pipeline import CheckedSheet, Control, Prepared, PreparedRun, RunReport, Watch
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -170,7 +170,7 @@ def apply(sheet: Path, options: ApplyOptions) -> int:
     if pipeline.is_plan(sheet):
         return _apply_plan(told, sheet, options)
 
-    def review(prepared: Prepared) -> None:
+    def review(prepared: CheckedSheet) -> None:
         if options.selection.statuses:
             validate.require_results(prepared)
         elif prepared.is_results and (
@@ -181,7 +181,7 @@ def apply(sheet: Path, options: ApplyOptions) -> int:
     return _apply(told, sheet, options, review)
 
 
-def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
+def _ask_for_resubmit(told: Output, prepared: CheckedSheet, options: ApplyOptions) -> None:
     """Warn that `apply` sends all rows of a result sheet; ask, if the terminal is interactive.
 
     Raises:
@@ -247,7 +247,7 @@ def resume(run: str, options: ResumeOptions) -> int:
 
 
 def _apply(
-    told: Output, sheet: Path, options: ApplyOptions, review: Callable[[Prepared], None]
+    told: Output, sheet: Path, options: ApplyOptions, review: Callable[[CheckedSheet], None]
 ) -> int:
     run = pipeline.prepare_run(
         sheet,

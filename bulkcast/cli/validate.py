@@ -19,12 +19,12 @@ from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline import Prepared, Validation, zone
+from bulkcast.pipeline import CheckedSheet, Prepared, Validation, zone
 
 if TYPE_CHECKING:
     from bulkcast.planner.summary import PlanSummary, Schedule
 
-Checked = Prepared | Validation
+Checked = CheckedSheet | Validation
 """A sheet that was read and checked."""
 
 
@@ -180,7 +180,7 @@ def plan(sheet: Path, options: PlanOptions) -> int:
     return prepared.exit_status
 
 
-def require_results(prepared: Prepared) -> None:
+def require_results(prepared: CheckedSheet) -> None:
     """Refuse a sheet that is not a result sheet.
 
     Raises:

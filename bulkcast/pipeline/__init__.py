@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
+        CheckedSheet,
         Control,
         Diagnosis,
         PlanOptions,
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
+    from bulkcast.pipeline.preparation import (
+        PreparedRun,
+        SheetReport,
+        check_sheet,
+        prepare,
+        prepare_planned,
+        prepare_run,
+        recall,
+        replan,
+    )
     from bulkcast.pipeline.reports import (
         account,
         crosstab,
@@ -45,18 +55,12 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.resubmission import is_rehearsed
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
-    from bulkcast.pipeline.run_preparation import (
-        PreparedRun,
-        SheetReport,
-        check_sheet,
-        prepare,
-        prepare_planned,
-        prepare_run,
-    )
+    from bulkcast.pipeline.validation import lean, validate, zone
 
 __all__ = [
     "RESUBMITTED",
     "STATUS_COLUMN",
+    "CheckedSheet",
     "Control",
     "Diagnosis",
     "Parts",
@@ -109,13 +113,16 @@ _HOMES: Final = {
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
     "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
-        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
-        "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+        "RESUBMITTED", "STATUS_COLUMN", "CheckedSheet", "Control", "Diagnosis", "PlanOptions",
+        "Prepared", "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
     ),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
-    "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
+    "bulkcast.pipeline.preparation": (
+        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
+        "recall", "replan",
+    ),
     "bulkcast.pipeline.reports": (
         "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
     ),
@@ -123,9 +130,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
     "bulkcast.pipeline.execution": ("Parts",),
-    "bulkcast.pipeline.run_preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
-    ),
+    "bulkcast.pipeline.validation": ("lean", "validate", "zone"),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

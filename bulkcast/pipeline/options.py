@@ -19,6 +19,7 @@ from bulkcast.model import (
     Change,
     Checked,
     Issue,
+    Outcome,
     ResultRow,
     RowStatus,
     Severity,
@@ -146,52 +147,24 @@ Watch = Callable[["Progress"], None]
 """Called with a run's progress a few times a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A sheet that was read, checked and planned; nothing has been sent."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSheet:
+    """A sheet that was read and checked, and of which the rows to send were chosen."""
 
     path: Path
     sha256: str
     sheet: Sheet
     checked: Checked
-    plan: planning.Plan
+    left_out: Mapping[int, Outcome]
+    """Rows that are not to be planned, and how they end."""
     kept: Mapping[int, ResultRow]
     """Rows that are not sent, as an earlier result sheet has them."""
     options: SheetOptions
     endpoint: Endpoint
-    known: Known = field(default_factory=dict)
-    """The classrooms' last known settings, if they were looked up."""
     again: Mapping[int, str] = field(default_factory=dict)
     """Row that is sent again because it failed in a run → that run."""
     cells: Mapping[int, Sequence[Cell]] | None = field(default=None, repr=False)
     """Row → all of its cells, for a sheet that came from a DataFrame, not from a file."""
-
-    def to_frame(self) -> "DataFrame":
-        """The requests that would be made, one a row, in sending order.
-
-        `row` (int64) and `rows` (tuples): the first and all of the rows that share the request;
-        `request`, `after` (string): its name, and that of the one it waits for; `target` and
-        `target_id` (string): the classroom; `locks_at` (a moment in the sheet's time zone).  Then
-        each parameter that any of them sends: Int64 where it is a number, string where it is a
-        text or an id; missing where it is not sent, ids of a list with commas between them.
-        Passwords are masked.
-        """
-        from bulkcast import frames
-
-        tz = ZoneInfo(self.options.tz)
-        return frames.requests_frame(self.plan.requests, self.endpoint, tz)
-
-    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
-        """The plan in numbers: settings, billing, locked rows, forecast.
-
-        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
-        at once.
-        """
-        return summarize(
-            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
-            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
-            now=time.time() if now is None else now,
-        )  # fmt: skip
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -233,6 +206,42 @@ class Prepared:
         """0 where nothing needs mending, else 3."""
         errors = any(issue.severity is Severity.ERROR for issue in self.issues)
         return 3 if errors or self.invalid else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(CheckedSheet):
+    """A sheet that was read, checked and planned; nothing has been sent."""
+
+    plan: planning.Plan
+    known: Known = field(default_factory=dict)
+    """The classrooms' last known settings, if they were looked up."""
+
+    def to_frame(self) -> "DataFrame":
+        """The requests that would be made, one a row, in sending order.
+
+        `row` (int64) and `rows` (tuples): the first and all of the rows that share the request;
+        `request`, `after` (string): its name, and that of the one it waits for; `target` and
+        `target_id` (string): the classroom; `locks_at` (a moment in the sheet's time zone).  Then
+        each parameter that any of them sends: Int64 where it is a number, string where it is a
+        text or an id; missing where it is not sent, ids of a list with commas between them.
+        Passwords are masked.
+        """
+        from bulkcast import frames
+
+        tz = ZoneInfo(self.options.tz)
+        return frames.requests_frame(self.plan.requests, self.endpoint, tz)
+
+    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
+        """The plan in numbers: settings, billing, locked rows, forecast.
+
+        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
+        at once.
+        """
+        return summarize(
+            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
+            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
+            now=time.time() if now is None else now,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

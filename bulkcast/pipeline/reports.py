@@ -17,7 +17,7 @@ from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, m
 from bulkcast.messages import explain_stop, local_time, result_row
 from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Sheet, Stop, Text, no_counts
 from bulkcast.pipeline.options import LazyRows, RunReport, SendOptions
-from bulkcast.pipeline.preparation import sha256_of, zone
+from bulkcast.pipeline.validation import sha256_of, zone
 from bulkcast.reporter import run_summary as counting
 from bulkcast.reporter.run_summary import RunSummary
 

@@ -16,9 +16,10 @@ from bulkcast.messages import local_time
 from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus, is_rehearsal
 from bulkcast.pipeline.execution import Parts, RemainingWork, RunContext, carry_out
 from bulkcast.pipeline.options import Control, Prepared, RunReport, SendOptions, Watch
-from bulkcast.pipeline.preparation import one_spelling, require_unchanged, sha256_of, zone
+from bulkcast.pipeline.preparation import one_spelling, require_unchanged
 from bulkcast.pipeline.reports import FRAME_COPY, as_told, resumed_place
-from bulkcast.pipeline.resubmission import require_as_done, without_overtaken
+from bulkcast.pipeline.resubmission import require_as_done, without_superseded
+from bulkcast.pipeline.validation import sha256_of, zone
 
 _PARTS: Final = Parts()
 
@@ -53,7 +54,7 @@ async def apply(
     ):
         require_unchanged(ledger, config.institution, prepared)
         require_as_done(ledger, config, prepared)
-        prepared = without_overtaken(ledger, config.institution, prepared)
+        prepared = without_superseded(ledger, config.institution, prepared)
         header = header_of(prepared, config, run=run, created_at=started, target=target)
         freeze(ledger, header, prepared)
         context = RunContext(

@@ -839,7 +839,7 @@ def test_over_several_programs_no_minute_holds_more_than_the_limit(tmp_path: Pat
             more = harness.sandbox.received + (800 if report is None else 100)
             waiting = asyncio.create_task(harness.sandbox.until(more))
             waiting.add_done_callback(lambda _: control.stop(130))
-            known: dict[str, Any] = {"control": control, "wall": harness.loop.wall}
+            known: dict[str, Any] = {"control": control, "parts": harness.parts}
             if report is None:
                 hasty = SendOptions(rate=parse_rate("max"))
                 report = await apply(prepare(sheet), harness.config, hasty, **known)
