@@ -9,7 +9,6 @@ from bulkcast import lazy
 
 if TYPE_CHECKING:
     from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.erasure import purge, purgeable
     from bulkcast.pipeline.execution import Parts
     from bulkcast.pipeline.options import (
         RESUBMITTED,
@@ -25,6 +24,16 @@ if TYPE_CHECKING:
         SheetOptions,
         Validation,
         Watch,
+    )
+    from bulkcast.pipeline.past_runs import (
+        account,
+        crosstab,
+        outcomes,
+        page,
+        purge,
+        purgeable,
+        runs,
+        runs_called,
     )
     from bulkcast.pipeline.plans import (
         is_plan,
@@ -43,75 +52,25 @@ if TYPE_CHECKING:
         recall,
         replan,
     )
-    from bulkcast.pipeline.reports import (
-        account,
-        crosstab,
-        outcomes,
-        page,
-        results,
-        runs,
-        runs_called,
-    )
     from bulkcast.pipeline.resubmission import is_rehearsed
+    from bulkcast.pipeline.result_sheet import results
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
     from bulkcast.pipeline.validation import lean, validate, zone
 
 __all__ = [
-    "RESUBMITTED",
-    "STATUS_COLUMN",
-    "CheckedSheet",
-    "Control",
-    "Diagnosis",
-    "Parts",
-    "PlanOptions",
-    "Prepared",
-    "PreparedRun",
-    "RunReport",
-    "Selection",
-    "SendOptions",
-    "SheetOptions",
-    "SheetReport",
-    "Undone",
-    "Unrecoverable",
-    "UnrecoverableGroup",
-    "Validation",
-    "Watch",
-    "account",
-    "apply",
-    "check_sheet",
-    "crosstab",
-    "doctor",
-    "doctor_without",
-    "is_plan",
-    "is_rehearsed",
-    "lean",
-    "left_to_send",
-    "outcomes",
-    "page",
-    "prepare",
-    "prepare_planned",
-    "prepare_run",
-    "purge",
-    "purgeable",
-    "read_plan",
-    "recall",
-    "replan",
-    "require_expected",
-    "require_for",
-    "results",
-    "resume",
-    "runs",
-    "runs_called",
-    "undo",
-    "validate",
-    "write_plan",
+    "RESUBMITTED", "STATUS_COLUMN", "CheckedSheet", "Control", "Diagnosis", "Parts", "PlanOptions",
+    "Prepared", "PreparedRun", "RunReport", "Selection", "SendOptions", "SheetOptions",
+    "SheetReport", "Undone", "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch",
+    "account", "apply", "check_sheet", "crosstab", "doctor", "doctor_without", "is_plan",
+    "is_rehearsed", "lean", "left_to_send", "outcomes", "page", "prepare", "prepare_planned",
+    "prepare_run", "purge", "purgeable", "read_plan", "recall", "replan", "require_expected",
+    "require_for", "results", "resume", "runs", "runs_called", "undo", "validate", "write_plan",
     "zone",
-]
+]  # fmt: skip
 
 _HOMES: Final = {
     "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
-    "bulkcast.pipeline.erasure": ("purge", "purgeable"),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "CheckedSheet", "Control", "Diagnosis", "PlanOptions",
         "Prepared", "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
@@ -123,9 +82,10 @@ _HOMES: Final = {
         "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
         "recall", "replan",
     ),
-    "bulkcast.pipeline.reports": (
-        "account", "crosstab", "outcomes", "page", "results", "runs", "runs_called",
+    "bulkcast.pipeline.past_runs": (
+        "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
     ),
+    "bulkcast.pipeline.result_sheet": ("results",),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),

@@ -65,8 +65,8 @@ def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnos
 
 def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
     worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
-    told = tuple((name, not status, sentence) for name, status, sentence in findings)
-    return Diagnosis(told, exit_status=worst)
+    found = tuple((name, not status, sentence) for name, status, sentence in findings)
+    return Diagnosis(found, exit_status=worst)
 
 
 # ------------------------------------------------------------------ ClassIn

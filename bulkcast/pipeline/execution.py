@@ -28,7 +28,7 @@ from bulkcast.model import (
 )
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline.options import Control, RunReport, SendOptions, Watch
-from bulkcast.pipeline.reports import report
+from bulkcast.pipeline.result_sheet import report
 from bulkcast.planner.forecast import Pace, forecast
 from bulkcast.protocol import own_secrets
 from bulkcast.write_ordering import PendingWrites, UnansweredAttempt

@@ -27,7 +27,7 @@ from bulkcast.model import (
     is_rehearsal,
 )
 from bulkcast.pipeline.options import CheckedSheet, Prepared
-from bulkcast.pipeline.reports import sheet_as_read
+from bulkcast.pipeline.result_sheet import sheet_as_read
 from bulkcast.pipeline.validation import rows_named, rules_of, zone
 from bulkcast.planner.last_known import Acknowledgement, already_set, replay
 

@@ -17,8 +17,8 @@ from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus, is_rehear
 from bulkcast.pipeline.execution import Parts, RemainingWork, RunContext, carry_out
 from bulkcast.pipeline.options import Control, Prepared, RunReport, SendOptions, Watch
 from bulkcast.pipeline.preparation import one_spelling, require_unchanged
-from bulkcast.pipeline.reports import FRAME_COPY, as_told, resumed_place
 from bulkcast.pipeline.resubmission import require_as_done, without_superseded
+from bulkcast.pipeline.result_sheet import FRAME_COPY, finished_report, resumed_place
 from bulkcast.pipeline.validation import sha256_of, zone
 
 _PARTS: Final = Parts()
@@ -93,7 +93,7 @@ async def resume(
         with claim(
             config.home, header.institution, run=header.run, since=since, state=config.state
         ) as sends:
-            if finished := as_told(ledger, record, options):
+            if finished := finished_report(ledger, record, options):
                 return replace(finished, remarks=remarks)
             context = RunContext(
                 ledger, header.run, config, options, control or Control(), watch, parts,
