@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from bulkcast import config as configuration
 from bulkcast import pipeline
 from bulkcast.cli.console import Output, output
 from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.cli.language import tr
-from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.loader import ReadOptions
 from bulkcast.model import SANDBOX_SECRET, Credentials, Institution
 from bulkcast.pipeline import PlanOptions, Selection, SendOptions, SheetOptions
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
     from bulkcast.sandbox import World
 
 Parameters = Mapping[str, Any]
@@ -252,6 +251,8 @@ SANDBOX_HOME: Final = "sandbox"
 
 def home(destination: Destination) -> Path:
     """The home folder of the runs."""
+    from bulkcast import config as configuration
+
     folder = configuration.home(os.environ)
     return folder / SANDBOX_HOME if destination.sandbox else folder
 
@@ -284,7 +285,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
 _NAMED_MOST: Final = 3
 
 
-def config(destination: Destination) -> Config:
+def config(destination: Destination) -> "Config":
     """The institution to send for; the sandbox's has no address yet, see `connected`.
 
     Raises:
@@ -292,6 +293,8 @@ def config(destination: Destination) -> Config:
 
     """
     if not destination.sandbox:
+        from bulkcast import config as configuration
+
         found = configuration.load(os.environ, profile=destination.profile)
         keep_out_of_logs(found.credentials.secret)
         return found
@@ -301,7 +304,7 @@ def config(destination: Destination) -> Config:
 
 
 @asynccontextmanager
-async def connected(config: Config, destination: Destination) -> AsyncIterator[Config]:
+async def connected(config: "Config", destination: Destination) -> "AsyncIterator[Config]":
     """`config`, or with --sandbox that of a sandbox which serves while the block runs.
 
     The sandbox has its own credentials; the environment's are not read.  It keeps the changes of
@@ -328,12 +331,14 @@ def _world(destination: Destination) -> "World":
     return read_world(destination.world) if destination.world else World()
 
 
-def sandbox_config(sid: str, home: Path, address: str = "") -> Config:
+def sandbox_config(sid: str, home: Path, address: str = "") -> "Config":
     """The configuration for a sandbox whose runs are in `home`.
 
     Its port changes each time, but the institution stays the same.
     """
     import hashlib
+
+    from bulkcast.config import Config
 
     mark = hashlib.sha256(os.fspath(home.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
     institution = Institution(f"https://sandbox-{mark[:8]}.localhost", sid)

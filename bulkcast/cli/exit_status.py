@@ -1,6 +1,5 @@
 """Turns an exception into a message and an exit status; keeps secrets out of messages and logs."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -38,6 +37,8 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
     if status == DEFECT and _asked(argv, "-v", "--verbose"):
         streams.complain(_redacted(_frames(exc), secrets), as_json=as_json)
     if as_json:
+        import json
+
         document = json.dumps({"error": {"code": code, "message": sentence}})
         streams.complain(document, as_json=True)
     return status

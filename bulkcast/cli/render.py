@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import groupby
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -21,18 +21,11 @@ from bulkcast.i18n import marked, short_header
 from bulkcast.messages import local_time
 from bulkcast.model import Change, Institution, Issue, Severity
 from bulkcast.pacing import show_rate
-from bulkcast.pipeline import Diagnosis, Prepared
-from bulkcast.planner.deadlines import is_late
-from bulkcast.planner.forecast import Late
-from bulkcast.planner.summary import (
-    Content,
-    PlanSummary,
-    Schedule,
-    SummaryValue,
-    Transition,
-    transitions,
-)
-from bulkcast.reporter.run_summary import ranges
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline import Diagnosis, Prepared
+    from bulkcast.planner.forecast import Late
+    from bulkcast.planner.summary import PlanSummary, Schedule, SummaryValue, Transition
 
 PROBLEMS_MOST: Final = 50
 """Problems that are listed; further ones are only counted."""
@@ -191,6 +184,8 @@ def _place(alike: Alike, most: int) -> str:
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
+    from bulkcast.reporter.run_summary import ranges
+
     listed, beyond = ranges(rows, stretches)
     line = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
     return f"{line} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else line
@@ -220,7 +215,7 @@ def _weighing(issues: Sequence[Issue], severity: Severity) -> int:
     return sum(issue.severity is severity for issue in issues)
 
 
-def findings(found: Diagnosis, symbols: Symbols) -> Group:
+def findings(found: "Diagnosis", symbols: Symbols) -> Group:
     """What `doctor` found, line by line."""
     table = Table.grid(padding=(0, 1))
     for name, well, sentence in found.findings:
@@ -229,23 +224,24 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     return Group(table)
 
 
-_CONTENTS: Final[Mapping[Content, str]] = {
-    Content.SET: marked("set"),
-    Content.CLEARED: marked("cleared"),
-    Content.ANOTHER: marked("another"),
+_CONTENTS: Final[Mapping[str, str]] = {
+    "set": marked("set"),
+    "cleared": marked("cleared"),
+    "another": marked("another"),
 }
+"""The words for `planner.summary.Content`."""
 
 
-def value_in_english(key: str, value: SummaryValue) -> str:
+def value_in_english(key: str, value: "SummaryValue") -> str:
     """A setting's value as `--json` and an English screen have it: a choice by its label."""
-    if isinstance(value, Content):
+    if isinstance(value, str):
         return _CONTENTS[value]
     kind = WEBCAST.by_key[key].kind
     choices = kind.choices if isinstance(kind, ChoiceKind) else ()
     return next((c.label.en for c in choices if c.value == value), str(value))
 
 
-def value_said(key: str, value: SummaryValue) -> str:
+def value_said(key: str, value: "SummaryValue") -> str:
     """The same in the language spoken."""
     return label_said(value_in_english(key, value))
 
@@ -258,7 +254,7 @@ def label_said(english: str) -> str:
 # ------------------------------------------------------------------ plans
 
 
-def plan(planned: PlanSummary, symbols: Symbols) -> Iterable[RenderableType]:
+def plan(planned: "PlanSummary", symbols: Symbols) -> Iterable[RenderableType]:
     """What would be sent: rows, then the changes of each setting."""
     line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
     if planned.requests != planned.sent:
@@ -282,7 +278,7 @@ def plan(planned: PlanSummary, symbols: Symbols) -> Iterable[RenderableType]:
     yield from bill(planned)
 
 
-def _settings(planned: PlanSummary, symbols: Symbols) -> Table:
+def _settings(planned: "PlanSummary", symbols: Symbols) -> Table:
     """The table of changes by setting, with last known values if there are any."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     is_known = any(step.old is not None for s in planned.settings for step in s.transitions)
@@ -313,19 +309,19 @@ def _times(said: str, n: int) -> str:
     return tr("{said} ({n})", said=said, n=f"{n:,}")
 
 
-def _transition(key: str, step: Transition, symbols: Symbols) -> str:
+def _transition(key: str, step: "Transition", symbols: Symbols) -> str:
     new = value_said(key, step.new)
     if step.is_same:
         return _times(tr("{value} already", value=new), step.rows)
     return _times(f"{_old(key, step.old)} {symbols.arrow} {new}", step.rows)
 
 
-def _old(key: str, value: SummaryValue | None) -> str:
+def _old(key: str, value: "SummaryValue | None") -> str:
     """The last known value of a setting, or that it is unknown."""
     return tr("unknown") if value is None else value_said(key, value)
 
 
-def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
+def row_by_row(prepared: "Prepared", symbols: Symbols) -> Iterable[Text]:
     """Each row that is sent, and its changes."""
     rows = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
     for request in prepared.plan.requests:
@@ -344,7 +340,9 @@ def row_by_row(prepared: Prepared, symbols: Symbols) -> Iterable[Text]:
         )
 
 
-def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str]:
+def _steps(change: Change, prepared: "Prepared", symbols: Symbols) -> Iterator[str]:
+    from bulkcast.planner.summary import transitions
+
     holdings = prepared.known.get(change.target, {})
     for key, step in transitions(change, prepared.endpoint, holdings):
         name, new = current_translator().name_of(key), value_said(key, step.new)
@@ -354,7 +352,7 @@ def _steps(change: Change, prepared: Prepared, symbols: Symbols) -> Iterator[str
             yield f"{name} {_old(key, step.old)} {symbols.arrow} {new}"
 
 
-def bill(planned: PlanSummary) -> Iterable[RenderableType]:
+def bill(planned: "PlanSummary") -> Iterable[RenderableType]:
     """The billed features that are switched on."""
     by: dict[str, list[str]] = {}
     for item in planned.billed:
@@ -377,7 +375,7 @@ _EDGE: Final = 3
 """Rows shown at either end of a list."""
 
 
-def pace(schedule: Schedule, rate: float, zone: tzinfo, name: str) -> Text:
+def pace(schedule: "Schedule", rate: float, zone: tzinfo, name: str) -> Text:
     """How long sending takes, and when it would be done."""
     at = local_time(schedule.forecast.ends_at, zone)
     how_long = spell(schedule.forecast.duration_s)
@@ -405,7 +403,7 @@ def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"{symbols.warning} {said}", "yellow")
 
 
-def order(planned: PlanSummary) -> Text:
+def order(planned: "PlanSummary") -> Text:
     """The sending order: by lock time where known, the earliest first."""
     rows = [row for together in planned.order for row in together]
     head = [str(row) for row in rows[: 2 * _EDGE]]
@@ -420,8 +418,10 @@ def order(planned: PlanSummary) -> Text:
     return Text(tr(said, rows=listed))
 
 
-def locked(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def locked(schedule: "Schedule", zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows that are not sent because their settings have locked."""
+    from bulkcast.planner.deadlines import is_late
+
     begun = _begun(schedule)
     rows = [row for row in schedule.forecast.late if is_late(row.locks_at, begun)]
     if rows:
@@ -431,8 +431,10 @@ def locked(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]
         yield from _listed(rows, begun, zone)
 
 
-def late(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+def late(schedule: "Schedule", zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
     """Rows that will lock before they are sent, and how to avoid that."""
+    from bulkcast.planner.deadlines import is_late
+
     begun = _begun(schedule)
     rows = [row for row in schedule.forecast.late if not is_late(row.locks_at, begun)]
     if rows:
@@ -450,11 +452,11 @@ def late(schedule: Schedule, zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
         yield Text(f"  {symbols.arrow} {said}")
 
 
-def _begun(schedule: Schedule) -> float:
+def _begun(schedule: "Schedule") -> float:
     return schedule.forecast.ends_at - schedule.forecast.duration_s
 
 
-def _listed(rows: Sequence[Late], begun: float, zone: tzinfo) -> Iterable[Text]:
+def _listed(rows: "Sequence[Late]", begun: float, zone: tzinfo) -> Iterable[Text]:
     for row in rows[: 2 * _EDGE]:
         turn = _turn(row, begun, zone)
         line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
@@ -463,7 +465,9 @@ def _listed(rows: Sequence[Late], begun: float, zone: tzinfo) -> Iterable[Text]:
         yield Text(f"    {tr('and {n} more', n=f'{more:,}')}")
 
 
-def _turn(row: Late, begun: float, zone: tzinfo) -> str:
+def _turn(row: "Late", begun: float, zone: tzinfo) -> str:
+    from bulkcast.planner.deadlines import is_late
+
     locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
     if row.locks_at <= begun:
         return tr("already locked at {at}", at=locks)
@@ -475,7 +479,7 @@ def _turn(row: Late, begun: float, zone: tzinfo) -> str:
     return tr(said, at=locks, turn=turn)
 
 
-def _saved_by(schedule: Schedule, symbols: Symbols) -> Iterable[Text]:
+def _saved_by(schedule: "Schedule", symbols: Symbols) -> Iterable[Text]:
     needed, limit = schedule.forecast.rate_needed, WEBCAST.limit
     if needed is None:
         yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
@@ -490,7 +494,7 @@ def _saved_by(schedule: Schedule, symbols: Symbols) -> Iterable[Text]:
     yield Text(f"  {symbols.arrow} {line}")
 
 
-def in_time(schedule: Schedule) -> Iterable[Text]:
+def in_time(schedule: "Schedule") -> Iterable[Text]:
     """That no row comes too late, if lock times are known."""
     if schedule.dated and len(schedule.forecast.late) == schedule.forecast.locked:
         one = "The {n} row that locks is sent in time."

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from bulkcast import config as configuration
 from bulkcast import pipeline
 from bulkcast.cli import context, render
 from bulkcast.cli.console import Output, Symbols, command, shown, whole
 from bulkcast.cli.context import Destination, PlanCommand
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
-from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline import CheckedSheet, PlanOptions, Prepared, SheetOptions, Validation, zone
+from bulkcast.pipeline import CheckedSheet, PlanOptions, SheetOptions, Validation, zone
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
+    from bulkcast.pipeline import Prepared
     from bulkcast.planner.summary import PlanSummary, Schedule
 
 Checked = CheckedSheet | Validation
@@ -55,10 +55,12 @@ def validate(sheet: Path, output: Output, options: SheetOptions, *, lists_all: b
     return found.exit_status
 
 
-def _anyone() -> Config | None:
+def _anyone() -> "Config | None":
     """Whoever is configured here; `validate` does without an account."""
+    from bulkcast import config
+
     try:
-        return configuration.load(os.environ)
+        return config.load(os.environ)
     except CannotStart:
         return None
 
@@ -87,7 +89,7 @@ def show_remarks(output: Output, prepared: Checked) -> None:
         output.info(Text(tr("Note: {sentence}", sentence=shown(said(remark)))))
 
 
-def show_doubts(output: Output, prepared: Prepared) -> None:
+def show_doubts(output: Output, prepared: "Prepared") -> None:
     """Show the issues of the sheet as a whole."""
     if output.quiet and not prepared.exit_status:
         return
@@ -197,15 +199,17 @@ def require_results(prepared: CheckedSheet) -> None:
         )
 
 
-def _institution(options: PlanCommand) -> Config | None:
+def _institution(options: PlanCommand) -> "Config | None":
     """The configuration for last known settings and plan files; None if not needed.
 
     Raises:
         CannotStart: a configuration is needed and missing.
 
     """
+    from bulkcast import config
+
     try:
-        return configuration.load(os.environ, profile=options.destination.profile)
+        return config.load(os.environ, profile=options.destination.profile)
     except CannotStart:
         if options.out or options.destination.profile or options.recall != PlanOptions():
             raise
@@ -214,7 +218,7 @@ def _institution(options: PlanCommand) -> Config | None:
 
 def show_outlook(
     show: Callable[..., None],
-    prepared: Prepared,
+    prepared: "Prepared",
     planned: "PlanSummary",
     rate: float,
     symbols: Symbols,
@@ -230,7 +234,7 @@ def show_outlook(
 
 
 def _tell_limits(
-    output: Output, prepared: Prepared, planned: "PlanSummary", options: PlanCommand
+    output: Output, prepared: "Prepared", planned: "PlanSummary", options: PlanCommand
 ) -> None:
     """Show what the plan leaves out or cannot know."""
     show_where_wrong(output, prepared)
@@ -241,7 +245,7 @@ def _tell_limits(
         output.info(Text(tr("Fingerprint of this plan: {fingerprint}", fingerprint=mark)))
 
 
-def show_where_wrong(output: Output, prepared: Prepared) -> None:
+def show_where_wrong(output: Output, prepared: "Prepared") -> None:
     """Show the command that lists the problems of the rows not sent."""
     if prepared.invalid:
         options = context.typed(*context.OF_SHEET)
@@ -258,7 +262,7 @@ NOT_SEEN = marked(
 
 
 def _freeze(
-    output: Output, prepared: Prepared, institution: Institution, options: PlanCommand, out: Path
+    output: Output, prepared: "Prepared", institution: Institution, options: PlanCommand, out: Path
 ) -> None:
     path = pipeline.write_plan(
         prepared,

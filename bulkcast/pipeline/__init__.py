@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.execution import Parts
+    from bulkcast.pipeline.diagnosis import Diagnosis, doctor, doctor_without
+    from bulkcast.pipeline.execution import Control, Parts, Watch
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
-        CheckedSheet,
-        Control,
-        Diagnosis,
         PlanOptions,
-        Prepared,
-        RunReport,
         Selection,
         SendOptions,
         SheetOptions,
-        Validation,
-        Watch,
+        zone,
     )
     from bulkcast.pipeline.past_runs import (
         account,
@@ -43,9 +37,8 @@ if TYPE_CHECKING:
         write_plan,
     )
     from bulkcast.pipeline.preparation import (
+        Prepared,
         PreparedRun,
-        SheetReport,
-        check_sheet,
         prepare,
         prepare_planned,
         prepare_run,
@@ -53,10 +46,17 @@ if TYPE_CHECKING:
         replan,
     )
     from bulkcast.pipeline.resubmission import is_rehearsed
-    from bulkcast.pipeline.result_sheet import results
+    from bulkcast.pipeline.result_sheet import RunReport, results
     from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
     from bulkcast.pipeline.run import apply, left_to_send, resume
-    from bulkcast.pipeline.validation import lean, validate, zone
+    from bulkcast.pipeline.validation import (
+        CheckedSheet,
+        SheetReport,
+        Validation,
+        check_sheet,
+        lean,
+        validate,
+    )
 
 __all__ = [
     "RESUBMITTED", "STATUS_COLUMN", "CheckedSheet", "Control", "Diagnosis", "Parts", "PlanOptions",
@@ -70,27 +70,28 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES: Final = {
-    "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
+    "bulkcast.pipeline.diagnosis": ("Diagnosis", "doctor", "doctor_without"),
+    "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
     "bulkcast.pipeline.options": (
-        "RESUBMITTED", "STATUS_COLUMN", "CheckedSheet", "Control", "Diagnosis", "PlanOptions",
-        "Prepared", "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+        "RESUBMITTED", "STATUS_COLUMN", "PlanOptions", "Selection", "SendOptions", "SheetOptions",
+        "zone",
+    ),
+    "bulkcast.pipeline.past_runs": (
+        "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
     ),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
     "bulkcast.pipeline.preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "prepare", "prepare_planned", "prepare_run",
-        "recall", "replan",
+        "Prepared", "PreparedRun", "prepare", "prepare_planned", "prepare_run", "recall", "replan",
     ),
-    "bulkcast.pipeline.past_runs": (
-        "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
-    ),
-    "bulkcast.pipeline.result_sheet": ("results",),
+    "bulkcast.pipeline.result_sheet": ("RunReport", "results"),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
-    "bulkcast.pipeline.execution": ("Parts",),
-    "bulkcast.pipeline.validation": ("lean", "validate", "zone"),
+    "bulkcast.pipeline.validation": (
+        "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "validate",
+    ),
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # so that types are those of the imports above

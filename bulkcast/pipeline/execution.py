@@ -27,8 +27,8 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.pacing import Pacer
-from bulkcast.pipeline.options import Control, RunReport, SendOptions, Watch
-from bulkcast.pipeline.result_sheet import report
+from bulkcast.pipeline.options import SendOptions
+from bulkcast.pipeline.result_sheet import RunReport, report
 from bulkcast.planner.forecast import Pace, forecast
 from bulkcast.protocol import own_secrets
 from bulkcast.write_ordering import PendingWrites, UnansweredAttempt
@@ -53,6 +53,43 @@ class Parts:
         if self.steady is None and self.wall is time.time:
             return MonotonicClock(time.monotonic, boot_id())
         return self.steady
+
+
+class Control:
+    """How a door ends a run early; safe to use from the event loop's own thread only."""
+
+    def __init__(self) -> None:
+        self._dispatcher: Dispatcher | None = None
+        self._early: Stop | None = None
+
+    def stop(self, exit_status: int) -> None:
+        """Send nothing more, let requests under way finish, and write the result sheet."""
+        why = Stop("interrupted", "run.interrupted", exit_status=exit_status)
+        self._early = self._early or why
+        if self._dispatcher:
+            self._dispatcher.stop(why)
+
+    def attach(self, dispatcher: Dispatcher) -> None:
+        """Control this run; it ends at once if it was stopped before it started."""
+        self._dispatcher = dispatcher
+        if self._early:
+            dispatcher.stop(self._early)
+
+    def detach(self) -> None:
+        """Release a finished run and its dispatcher."""
+        self._dispatcher = None
+
+    def torn_down(self) -> tuple[Stop, int, list[Text]]:
+        """Why a run ended that could not say so itself, how many requests it made, its remarks."""
+        why = self._early or Stop("interrupted", "run.interrupted", exit_status=130)
+        if self._dispatcher is None:
+            return why, 0, []
+        ended = self._dispatcher
+        return ended.stopped or why, ended.requests, ended.remarks
+
+
+Watch = Callable[[Progress], None]
+"""Called with a run's progress a few times a second."""
 
 
 @dataclass(frozen=True, slots=True)

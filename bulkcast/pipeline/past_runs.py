@@ -14,8 +14,8 @@ from bulkcast.languages import LANGS, translator
 from bulkcast.ledger import FrozenRun, Ledger, RunRecord, is_begun, matching
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Severity, Stop, no_counts
+from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.result_sheet import result_rows, sheet_as_read
-from bulkcast.pipeline.validation import zone
 from bulkcast.reporter import run_summary as counting
 from bulkcast.reporter.run_summary import RunSummary
 

@@ -10,9 +10,9 @@ from bulkcast.errors import CannotStart, NeedsHuman
 from bulkcast.i18n import marked
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Change, Institution, RowStatus, Sheet
-from bulkcast.pipeline.options import CheckedSheet, Prepared, Selection, SheetOptions
-from bulkcast.pipeline.preparation import one_spelling, with_plan
-from bulkcast.pipeline.validation import read_sheet, rows_named
+from bulkcast.pipeline.options import Selection, SheetOptions
+from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
+from bulkcast.pipeline.validation import CheckedSheet, read_sheet, rows_named
 from bulkcast.planner import plan_file
 from bulkcast.planner.deadlines import is_refused
 from bulkcast.planner.plan_file import PlanFile, row_hashes

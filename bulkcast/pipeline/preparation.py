@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
@@ -13,31 +14,59 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.model import Change, Institution, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline.options import (
-    RESUBMITTED,
+from bulkcast.pipeline.options import PlanOptions, Selection, SendOptions, SheetOptions
+from bulkcast.pipeline.validation import (
+    FRAME_NAME,
+    Account,
     CheckedSheet,
-    PlanOptions,
-    Prepared,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    Validation,
+    lean,
+    read_sheet,
+    rows_named,
 )
-from bulkcast.pipeline.validation import FRAME_NAME, lean, read_sheet, rows_named, validate
 from bulkcast.planner.forecast import Pace
 from bulkcast.planner.last_known import NOTHING_KNOWN, Known, already_set, replay
-from bulkcast.planner.summary import Schedule, schedule
+from bulkcast.planner.summary import PlanSummary, summarize
 
 if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
 
-Account = Callable[[], "Config | None"]
-"""Finds the configuration; None where a command does without one.
 
-It is called once the sheet has been read, so that what is wrong with the sheet is told first.
-"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(CheckedSheet):
+    """A sheet that was read, checked and planned; nothing has been sent."""
+
+    plan: planning.Plan
+    known: Known = field(default_factory=dict)
+    """The classrooms' last known settings, if they were looked up."""
+
+    def to_frame(self) -> "DataFrame":
+        """The requests that would be made, one a row, in sending order.
+
+        `row` (int64) and `rows` (tuples): the first and all of the rows that share the request;
+        `request`, `after` (string): its name, and that of the one it waits for; `target` and
+        `target_id` (string): the classroom; `locks_at` (a moment in the sheet's time zone).  Then
+        each parameter that any of them sends: Int64 where it is a number, string where it is a
+        text or an id; missing where it is not sent, ids of a list with commas between them.
+        Passwords are masked.
+        """
+        from bulkcast import frames
+
+        tz = ZoneInfo(self.options.tz)
+        return frames.requests_frame(self.plan.requests, self.endpoint, tz)
+
+    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
+        """The plan in numbers: settings, billing, locked rows, forecast.
+
+        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
+        at once.
+        """
+        return summarize(
+            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
+            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
+            now=time.time() if now is None else now,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +76,6 @@ class PreparedRun:
     prepared: Prepared
     config: "Config | None"
     """None where nobody is configured, so that it cannot be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class SheetReport:
-    """What is wrong with a sheet, and what would come too late."""
-
-    validation: Validation
-    schedule: Schedule | None
-    """None where no row to be sent locks."""
-    is_rehearsed: bool
-    """Whether it is what a rehearsal came to, so that ClassIn has none of it."""
 
 
 def prepare(
@@ -173,7 +191,7 @@ def prepare_planned(
         tried_out(institution)
     else:
         require_for(institution, config.institution, path)
-    with _ledger_for(home, config) as ledger:
+    with ledger_for(home, config) as ledger:
         if ledger is not None and config is not None:
             here = one_spelling(config.institution)
             if not is_sandbox:
@@ -189,60 +207,6 @@ def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
 
         require_place(run.prepared, sending)
     return run
-
-
-def check_sheet(
-    sheet: Path,
-    options: SheetOptions,
-    *,
-    home: Callable[[], Path],
-    account: Account,
-    wall: Callable[[], float] = time.time,
-) -> SheetReport:
-    """Everything that is wrong with a sheet, and what would come too late if it were sent now.
-
-    Raises:
-        UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense, or it is a result sheet that `resubmit` would refuse.
-        InstitutionBusy: it is a result sheet, and another run holds the institution.
-
-    """
-    found = validate(sheet, options)
-    is_of_rehearsal = False
-    if found.is_results:
-        from bulkcast.pipeline.resubmission import is_rehearsed, require_as_done
-
-        checked = read_sheet(sheet, options, Selection(statuses=RESUBMITTED))
-        is_of_rehearsal = is_rehearsed(checked)
-        if not is_of_rehearsal:
-            config = account()
-            with _ledger_for(home(), config) as ledger:
-                require_as_done(ledger, config, checked)
-    return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)
-
-
-def schedule_of(
-    found: Validation,
-    options: SheetOptions,
-    endpoint: Endpoint = WEBCAST,
-    *,
-    rate: float = DEFAULT_RATE,
-    now: float,
-) -> Schedule | None:
-    """When the valid rows of a sheet in a file would be sent; None where none of them locks.
-
-    `options` are those it was validated with; `rate` is in requests per second, `now` in Unix
-    seconds.
-    """
-    turns = found.timetable
-    if turns is None or not found.valid:
-        return None
-    if options.duplicates == "in-order" and turns.is_doubled():
-        # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = prepare(found.path, options, endpoint=endpoint)
-        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
-        return prepared.summary(rate=rate, now=now).schedule if is_dated else None
-    return schedule(turns, Pace(rate, endpoint.limit), now=now) if turns.dated() else None
 
 
 # ------------------------------------------------------------------ the plan
@@ -288,7 +252,7 @@ def _planned_by_ledger(
     """
     from bulkcast.pipeline.resubmission import require_as_done, superseded, with_unknown_runs
 
-    with _ledger_for(home, config) as ledger:
+    with ledger_for(home, config) as ledger:
         sheet = with_unknown_runs(ledger, sheet)
         require_as_done(ledger, config, sheet)
         if ledger is None or config is None:
@@ -299,7 +263,7 @@ def _planned_by_ledger(
     return _planned(replace(sheet, left_out={**sheet.left_out, **newer}), options, known)
 
 
-def _ledger_for(home: Path, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
+def ledger_for(home: Path, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
     """The ledger in `home`, None where there is none yet.
 
     Raises:

@@ -26,9 +26,10 @@ from bulkcast.model import (
     Target,
     is_rehearsal,
 )
-from bulkcast.pipeline.options import CheckedSheet, Prepared
+from bulkcast.pipeline.options import rules_of, zone
+from bulkcast.pipeline.preparation import Prepared
 from bulkcast.pipeline.result_sheet import sheet_as_read
-from bulkcast.pipeline.validation import rows_named, rules_of, zone
+from bulkcast.pipeline.validation import CheckedSheet, rows_named
 from bulkcast.planner.last_known import Acknowledgement, already_set, replay
 
 

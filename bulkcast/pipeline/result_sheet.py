@@ -1,22 +1,103 @@
 """Writes the result sheet of a run from the ledger, and reports how its rows ended."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from bulkcast import loader, reporter
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.messages import local_time, result_row
-from bulkcast.model import Outcome, ResultRow, RowStatus, Sheet, Stop, Text
-from bulkcast.pipeline.options import LazyRows, RunReport, SendOptions
-from bulkcast.pipeline.validation import sha256_of, zone
+from bulkcast.model import Issue, Outcome, ResultRow, RowStatus, Sheet, Stop, Text, no_counts
+from bulkcast.pipeline.options import DEFAULT_TZ, SendOptions, zone
+from bulkcast.pipeline.validation import sha256_of
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
+
+
+class LazyRows(Sequence[ResultRow]):
+    """Rows whose number is known; they are read when first accessed."""
+
+    def __init__(self, n: int, read: Callable[[], tuple[ResultRow, ...]]) -> None:
+        self._n = n
+        self._read = cache(read)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._read()[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self._read() == (tuple(other) if isinstance(other, Sequence) else other)
+
+    __hash__ = None  # type: ignore[assignment] # as of any sequence that is read when asked
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The results of a run."""
+
+    run: str
+    input: str
+    requests: int
+    """Attempts made by this process."""
+    elapsed_s: float
+    results: Path | None
+    """None if the result sheet could not be written; `remarks` says why."""
+    stop: Stop | None
+    exit_status: int
+    rows: Sequence[ResultRow] = field(repr=False)
+    """Left out of `repr`, which `asyncio.run` takes of a task's result when it ends."""
+    remarks: tuple[Text, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    """Issues of the sheet as a whole."""
+    ignored_columns: tuple[str, ...] = ()
+    """Headers that name no setting, in sheet order; empty for a resumed run."""
+    ended: tuple[Ended, ...] = ()
+    """Counts of the rows, if they have not been read yet."""
+    tz: str = DEFAULT_TZ
+    """The time zone of the sheet."""
+
+    def to_frame(self) -> "DataFrame":
+        """How every row ended, one a row, in sheet order.
+
+        `row` and `attempts` are int64, `status` `code` `message` `fix` `run` of dtype string,
+        `time` is a moment in the sheet's time zone, missing where nothing was sent.  A row of a
+        DataFrame that was sent is at position `row` - 2 of it.
+        """
+        from bulkcast import frames
+
+        return frames.outcomes_frame(self.rows, ZoneInfo(self.tz))
+
+    @property
+    def counts(self) -> Mapping[RowStatus, int]:
+        """Rows by status; adds up to the rows read."""
+        return {**no_counts(), **self._counted(lambda _: True)}
+
+    @property
+    def earlier(self) -> Mapping[RowStatus, int]:
+        """Rows that keep the outcome of an earlier run, by status."""
+        return self._counted(lambda run: run != self.run)
+
+    def _counted(self, wanted: Callable[[str], bool]) -> Counter[RowStatus]:
+        if not self.ended:
+            return Counter(row.status for row in self.rows if wanted(row.run))
+        found: Counter[RowStatus] = Counter()
+        for some in self.ended:
+            found[some.status] += some.n if wanted(some.run) else 0
+        return found
+
 
 FRAME_COPY: Final = "frame.xlsx"
 """The name of the copy of a DataFrame, which exists in no other file."""

@@ -14,12 +14,12 @@ from bulkcast.errors import CannotStart
 from bulkcast.ledger import Ledger, RunHeader, claim
 from bulkcast.messages import local_time
 from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus, is_rehearsal
-from bulkcast.pipeline.execution import Parts, RemainingWork, RunContext, carry_out
-from bulkcast.pipeline.options import Control, Prepared, RunReport, SendOptions, Watch
-from bulkcast.pipeline.preparation import one_spelling, require_unchanged
+from bulkcast.pipeline.execution import Control, Parts, RemainingWork, RunContext, Watch, carry_out
+from bulkcast.pipeline.options import SendOptions, zone
+from bulkcast.pipeline.preparation import Prepared, one_spelling, require_unchanged
 from bulkcast.pipeline.resubmission import require_as_done, without_superseded
-from bulkcast.pipeline.result_sheet import FRAME_COPY, finished_report, resumed_place
-from bulkcast.pipeline.validation import sha256_of, zone
+from bulkcast.pipeline.result_sheet import FRAME_COPY, RunReport, finished_report, resumed_place
+from bulkcast.pipeline.validation import sha256_of
 
 _PARTS: Final = Parts()
 

@@ -1,30 +1,161 @@
 """Reads and checks a sheet: all of it, or the rows that were chosen to be sent."""
 
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
-from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import header_names
-from bulkcast.model import Cell, Checked, Outcome, RawRow, ResultRow, RowStatus, Sheet, Text
-from bulkcast.pipeline.options import (
-    RESUBMITTED,
-    CheckedSheet,
-    Selection,
-    SheetOptions,
-    Validation,
-    is_results,
+from bulkcast.languages import translator
+from bulkcast.model import (
+    Cell,
+    Change,
+    Checked,
+    Issue,
+    Outcome,
+    RawRow,
+    ResultRow,
+    RowStatus,
+    Severity,
+    Sheet,
+    Text,
 )
+from bulkcast.pacing import DEFAULT_RATE
+from bulkcast.pipeline.options import RESUBMITTED, Selection, SheetOptions, is_results, rules_of
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
     from bulkcast.frames import DataFrame
+    from bulkcast.planner.summary import Schedule
+
+Account = Callable[[], "Config | None"]
+"""Finds the configuration; None where a command does without one.
+
+It is called once the sheet has been read, so that what is wrong with the sheet is told first.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A sheet that was read and checked; its rows are not kept in memory."""
+
+    path: Path
+    rows: int
+    valid: int
+    """Rows that could be sent."""
+    issues: Sequence[Issue]
+    """Everything found, the sheet's own issues first, then row by row."""
+    remarks: tuple[Text, ...]
+    """What the user should know of the reading."""
+    ignored_columns: tuple[str, ...]
+    """Headers that name no setting, in sheet order."""
+    has_errors: bool
+    timetable: validator.Claims | None
+    """When the valid rows lock, if a column says when classes begin."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Setting → how the sheet's header calls it."""
+    is_results: bool = False
+    """Whether this is a result sheet."""
+
+    def to_frame(self, lang: str = "en") -> "DataFrame":
+        """Everything found, one issue a row, with the fields that an issue has in `--json`.
+
+        `row` is Int64, missing where an issue is about the sheet as a whole; `column` `cell`
+        `value` `code` `severity` `message` `fix` are of dtype string, the last two in `lang`.
+        The value of a secret setting is masked.
+        """
+        from bulkcast import frames
+
+        return frames.issues_frame(self.issues, translator(lang).calling(self.names))
+
+    @property
+    def invalid(self) -> int:
+        """Rows that could not be sent."""
+        return self.rows - self.valid
+
+    @property
+    def exit_status(self) -> int:
+        """0 where nothing needs mending, else 3."""
+        return 3 if self.has_errors or self.invalid else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SheetReport:
+    """What is wrong with a sheet, and what would come too late."""
+
+    validation: Validation
+    schedule: "Schedule | None"
+    """None where no row to be sent locks."""
+    is_rehearsed: bool
+    """Whether it is what a rehearsal came to, so that ClassIn has none of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSheet:
+    """A sheet that was read and checked, and of which the rows to send were chosen."""
+
+    path: Path
+    sha256: str
+    sheet: Sheet
+    checked: Checked
+    left_out: Mapping[int, Outcome]
+    """Rows that are not to be planned, and how they end."""
+    kept: Mapping[int, ResultRow]
+    """Rows that are not sent, as an earlier result sheet has them."""
+    options: SheetOptions
+    endpoint: Endpoint
+    again: Mapping[int, str] = field(default_factory=dict)
+    """Row that is sent again because it failed in a run → that run."""
+    cells: Mapping[int, Sequence[Cell]] | None = field(default=None, repr=False)
+    """Row → all of its cells, for a sheet that came from a DataFrame, not from a file."""
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Everything found, each once: the sheet's own issues first, then row by row."""
+        return tuple(validator.all_issues(self.checked))
+
+    @property
+    def remarks(self) -> tuple[Text, ...]:
+        """What the user should know of the reading."""
+        return self.sheet.remarks
+
+    @property
+    def ignored_columns(self) -> tuple[str, ...]:
+        """Headers that name no setting, in sheet order."""
+        return self.checked.ignored_columns
+
+    @property
+    def is_results(self) -> bool:
+        """Whether this is a result sheet."""
+        return is_results(self.sheet.headers)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Setting → how the sheet's header calls it."""
+        return header_names(self.sheet.headers, self.endpoint, self.options.read.mapping)
+
+    @property
+    def valid(self) -> int:
+        """Rows that could be sent."""
+        return sum(isinstance(row, Change) for row in self.checked.rows)
+
+    @property
+    def invalid(self) -> int:
+        """Rows that could not."""
+        return len(self.checked.rows) - self.valid
+
+    @property
+    def exit_status(self) -> int:
+        """0 where nothing needs mending, else 3."""
+        errors = any(issue.severity is Severity.ERROR for issue in self.issues)
+        return 3 if errors or self.invalid else 0
+
 
 FRAME_NAME: Final = "DataFrame"
 """The name of a DataFrame if none is given."""
@@ -182,14 +313,66 @@ def validate(
     )  # fmt: skip
 
 
-def rules_of(options: SheetOptions) -> validator.CheckRules:
-    """The check rules that follow from the options."""
-    return validator.CheckRules(
-        tz=zone(options.tz),
-        strict=options.strict,
-        duplicates=options.duplicates,
-        mapping=options.read.mapping,
-    )
+def check_sheet(
+    sheet: Path,
+    options: SheetOptions,
+    *,
+    home: Callable[[], Path],
+    account: Account,
+    wall: Callable[[], float] = time.time,
+) -> SheetReport:
+    """Everything that is wrong with a sheet, and what would come too late if it were sent now.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: an option makes no sense, or it is a result sheet that `resubmit` would refuse.
+        InstitutionBusy: it is a result sheet, and another run holds the institution.
+
+    """
+    found = validate(sheet, options)
+    is_of_rehearsal = False
+    if found.is_results:
+        from bulkcast.pipeline.preparation import ledger_for
+        from bulkcast.pipeline.resubmission import is_rehearsed, require_as_done
+
+        checked = read_sheet(sheet, options, Selection(statuses=RESUBMITTED))
+        is_of_rehearsal = is_rehearsed(checked)
+        if not is_of_rehearsal:
+            config = account()
+            with ledger_for(home(), config) as ledger:
+                require_as_done(ledger, config, checked)
+    return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)
+
+
+def schedule_of(
+    found: Validation,
+    options: SheetOptions,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    rate: float = DEFAULT_RATE,
+    now: float,
+) -> "Schedule | None":
+    """When the valid rows of a sheet in a file would be sent; None where none of them locks.
+
+    `options` are those it was validated with; `rate` is in requests per second, `now` in Unix
+    seconds.
+    """
+    turns = found.timetable
+    if turns is None or not found.valid:
+        return None
+    if options.duplicates == "in-order" and turns.is_doubled():
+        # Which rows are sent one after another, and which share a request, only a plan tells.
+        from bulkcast.pipeline.preparation import prepare
+
+        prepared = prepare(found.path, options, endpoint=endpoint)
+        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
+        return prepared.summary(rate=rate, now=now).schedule if is_dated else None
+    if not turns.dated():
+        return None
+    from bulkcast.planner.forecast import Pace
+    from bulkcast.planner.summary import schedule
+
+    return schedule(turns, Pace(rate, endpoint.limit), now=now)
 
 
 def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
@@ -286,21 +469,6 @@ def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
         time=written.get("time", ""),
         run=written.get("run", ""),
     )
-
-
-def zone(name: str) -> tzinfo:
-    """A time zone by its IANA name.
-
-    Raises:
-        CannotStart: there is no such time zone.
-
-    """
-    try:
-        return ZoneInfo(name)
-    except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
-        raise CannotStart(
-            "--tz {name!r} is no time zone; give one such as Asia/Shanghai", name=name
-        ) from None
 
 
 def _fingerprint(path: Path) -> str:
