@@ -252,7 +252,7 @@ def resume(run: str, output: Output, options: SendOptions, destination: Destinat
     report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
     if is_over:
         output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
-    return _tell(output, report)
+    return _show_report(output, report)
 
 
 def _apply(
@@ -297,7 +297,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
 
     during = output if planned.sent else _silent(output)
     report = asyncio.run(_carry_out(during, config, options.send.rate, options.destination, use))
-    return _tell(output, report)
+    return _show_report(output, report)
 
 
 def _silent(output: Output) -> Output:
@@ -392,18 +392,18 @@ def _where(config: Config, destination: Destination) -> str:
 # ------------------------------------------------------------------ during
 
 
-def _tell(output: Output, report: RunReport) -> int:
+def _show_report(output: Output, report: RunReport) -> int:
     """Show how a run ended and what to do next; return the exit status."""
     if output.as_json:
         output.json(json_output.dump(json_output.run(report)))
     show_ended(output, report)
     if not output.as_json:
         output.info(next_step(report))
-    _tell_unwritten(output, report)
+    _show_unwritten(output, report)
     return report.exit_status
 
 
-def _tell_unwritten(output: Output, report: RunReport) -> None:
+def _show_unwritten(output: Output, report: RunReport) -> None:
     """Report a stream that could not be written; the exit status still describes the rows."""
     for why in exit_status.unwritten():
         show = command("bulkcast", "runs", "show", report.run)

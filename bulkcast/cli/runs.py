@@ -51,7 +51,7 @@ def template(
     for remark in (*doubts, *(sheet.remarks if sheet else ()), *written.remarks):
         output.info(Text(shown(said(remark))))
     if not output.as_json:
-        _tell_template_next(output, written.path, n_rows)
+        _show_template_next(output, written.path, n_rows)
     return 0
 
 
@@ -67,7 +67,7 @@ def _require_sure(sheet: Sheet) -> None:
             raise UnreadableSheet("{name}: {sentence}", name=sheet.name, sentence=issue.message)
 
 
-def _tell_template_next(output: Output, path: Path, n_rows: int) -> None:
+def _show_template_next(output: Output, path: Path, n_rows: int) -> None:
     validate = command("bulkcast", "validate", path)
     lead = tr("Fill in a row for each classroom, then: ")
     if n_rows:
@@ -232,11 +232,11 @@ def undo(
     if output.quiet:
         output.problem(*run_view.unrecoverable(found, output.symbols))
     if not output.as_json:
-        _tell_undo_next(output, found)
+        _show_undo_next(output, found)
     return found.exit_status
 
 
-def _tell_undo_next(output: Output, found: Undone) -> None:
+def _show_undo_next(output: Output, found: Undone) -> None:
     if found.path:
         output.info(
             Text(

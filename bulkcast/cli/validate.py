@@ -39,7 +39,7 @@ def validate(sheet: Path, output: Output, options: SheetOptions, *, lists_all: b
     found, foreseen = report.validation, report.schedule
     calling(found.names)
     if report.is_rehearsed:
-        _tell_rehearsed(output, sheet)
+        _show_rehearsed(output, sheet)
     if output.as_json:
         from bulkcast.cli import json_output
 
@@ -65,7 +65,7 @@ def _anyone() -> "Config | None":
         return None
 
 
-def _tell_rehearsed(output: Output, sheet: Path) -> None:
+def _show_rehearsed(output: Output, sheet: Path) -> None:
     said = "{name} comes from a rehearsal, so ClassIn has none of it: send it in earnest with"
     output.info(
         whole(
@@ -172,7 +172,7 @@ def plan(sheet: Path, output: Output, options: PlanCommand) -> int:
     show_outlook(output.out, prepared, planned, options.rate, output.symbols)
     if output.verbose and config:
         output.out(*render.row_by_row(prepared, output.symbols))
-    _tell_limits(output, prepared, planned, options)
+    _show_limits(output, prepared, planned, options)
     if options.out and config:
         _freeze(output, prepared, config.institution, options, options.out)
     return prepared.exit_status
@@ -233,7 +233,7 @@ def show_outlook(
     show(*render.late(planned.schedule, tz, symbols))
 
 
-def _tell_limits(
+def _show_limits(
     output: Output, prepared: "Prepared", planned: "PlanSummary", options: PlanCommand
 ) -> None:
     """Show what the plan leaves out or cannot know."""

@@ -173,7 +173,7 @@ def prepare_planned(
     """The same for a plan file, which is sent as it is.
 
     To a sandbox, or where nobody is configured, it is only tried out, whomever it was made for;
-    `tried_out` is then told who that is.
+    `tried_out` then gets that institution.
 
     Raises:
         CannotStart: the file is no plan, is for another institution, or its sheet has changed; or

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Account = Callable[[], "Config | None"]
 """Finds the configuration; None where a command does without one.
 
-It is called once the sheet has been read, so that what is wrong with the sheet is told first.
+It is called once the sheet has been read, so that what is wrong with the sheet comes first.
 """
 
 
