@@ -255,8 +255,10 @@ def _planned_by_ledger(
     with ledger_for(home, config) as ledger:
         sheet = with_unknown_runs(ledger, sheet)
         require_as_done(ledger, config, sheet)
-        if ledger is None or config is None:
+        if config is None:
             return _planned(sheet)
+        if ledger is None:
+            return _planned(sheet, options)
         institution = one_spelling(config.institution)
         known = _known(ledger, institution, _changes(sheet))
         newer = superseded(ledger, institution, _changes(sheet), sheet.again)
