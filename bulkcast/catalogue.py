@@ -382,6 +382,24 @@ Rule = Clash | Together | Needs | TooFew
 # ------------------------------------------------------------------ replies and limits
 
 
+class Cause(Enum):
+    """Why ClassIn gives a reply code, for the codes that the sandbox gives."""
+
+    APPLIED = "applied"
+    MALFORMED = "unknown keys, wrong types, no settings"
+    WRONG_SIGNATURE = "SID and secret do not belong together"
+    WRONG_STAMP = "the stamp is too far off the server's clock"
+    NO_STAMP = "the header with the stamp is missing"
+    TOO_OFTEN = "more requests than the limit allows"
+    OTHER_INSTITUTION = "the classroom is another institution's"
+    DELETED = "the classroom has been deleted"
+    OTHER_COURSE = "the classroom is another course's"
+    STARTS_SOON = "too shortly before class for the setting"
+    ENDED = "the class has ended"
+    NOT_DUAL_TEACHER = "the setting is for dual-teacher sub-classrooms"
+    MISMATCH = "settings contradict each other"
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyCode:
     """One reply code, its meaning, and what the user can do about it."""
@@ -396,6 +414,7 @@ class ReplyCode:
     """Whether the endpoint's own page lists it; otherwise a sibling's does."""
     ambiguous: bool = False
     """Whether the setting may have been applied although the code means failure."""
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +474,11 @@ class Endpoint:
     def by_code(self) -> Mapping[int, ReplyCode]:
         """Reply code → its declaration."""
         return {reply.code: reply for reply in self.replies}
+
+    @cached_property
+    def by_cause(self) -> Mapping[Cause, int]:
+        """Cause → the reply code for it."""
+        return {reply.cause: reply.code for reply in self.replies if reply.cause}
 
     @cached_property
     def _zh(self) -> Mapping[str, str]:

@@ -12,8 +12,6 @@ import socket
 import ssl
 import zlib
 from collections.abc import Sequence, Set
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, Self
 
@@ -38,14 +36,13 @@ from bulkcast.i18n import (
 )
 from bulkcast.model import Body, Credentials, NoReply, Reply
 from bulkcast.pacing import TIMEOUT_S
-from bulkcast.protocol import Counting, encode, headers
+from bulkcast.protocol import LOOPBACK, Counting, encode, headers, http_date
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of a reply that are read; ClassIn's have a few hundred."""
 
 _CONNECT_S: Final = 5.0
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIXED_HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -83,11 +80,14 @@ def check_root_url(text: str) -> str:
         raise CannotStart(
             "{shown} is no root URL; give one such as https://api.eeo.cn", shown=shown
         )
-    if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+    if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
         raise CannotStart(
             "{shown} is not https; http is allowed for this computer only", shown=shown
         )
     return root
+
+
+_cached_date: Final = lru_cache(maxsize=8)(http_date)  # one answer in a thousand has a new second
 
 
 class Client:
@@ -208,7 +208,8 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
         try:
             body = _decompress(body, coding)
         except (zlib.error, ValueError):
-            return NoReply("reply.not_json", sent=True, detail=_PACKED.get(coding, _UNKNOWN_CODING))
+            flaw = _DAMAGED if coding in _WBITS else _UNKNOWN_CODING
+            return NoReply("reply.not_json", sent=True, detail=flaw)
     if len(body) > MAX_ANSWER:
         response.close()
         return NoReply("reply.too_large", sent=True, detail=str(MAX_ANSWER))
@@ -216,7 +217,7 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
     return Reply(
         status=response.status,
         body=body,
-        date=_date(response.headers.get("Date")),
+        date=_cached_date(response.headers.get("Date", "")),
         retry_after=response.headers.get("Retry-After"),
         location=response.headers.get("Location"),
         private=private,
@@ -249,9 +250,8 @@ def _http_flaw(exc: BaseException | None) -> str:
 
 _UNKNOWN_CODING: Final = marked("it is compressed in a way that was not asked for")
 _DAMAGED: Final = marked("it is compressed, and damaged or cut short")
-_GZIP, _ZLIB = 31, 47
+_WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """`zlib`'s wbits for a gzip header, and for a gzip or zlib header."""
-_PACKED: Final = {"gzip": _DAMAGED, "x-gzip": _DAMAGED, "deflate": _DAMAGED}
 
 
 def _decompress(body: bytes, coding: str) -> bytes:
@@ -264,9 +264,9 @@ def _decompress(body: bytes, coding: str) -> bytes:
     """
     if coding in {"", "identity"}:
         return body
-    if coding not in _PACKED:
+    if coding not in _WBITS:
         raise ValueError(coding)
-    opened = zlib.decompressobj(_ZLIB if coding == "deflate" else _GZIP)
+    opened = zlib.decompressobj(_WBITS[coding])
     found = opened.decompress(body, MAX_ANSWER + 1)
     if not opened.eof and len(found) <= MAX_ANSWER:
         raise ValueError(coding)
@@ -293,16 +293,6 @@ def _is_utf8(body: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-@lru_cache(maxsize=8)  # one answer in a thousand brings a new second
-def _date(header: str | None) -> float | None:
-    try:
-        moment = parsedate_to_datetime(header or "")
-        # Without a zone, or with "-0000", it is still UTC, and never this computer's own.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _reason(exc: Exception) -> str:

@@ -27,7 +27,6 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import Translator
 from bulkcast.loader import ReadOptions, Stream
 from bulkcast.loader.table import Chunk, Line, find_header
-from bulkcast.loader.xlsx_package import cell_of
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -39,6 +38,7 @@ from bulkcast.model import (
     SettingValue,
     Sheet,
 )
+from bulkcast.ooxml import cell_of
 from bulkcast.reporter import Crosstab
 from bulkcast.safe_text import MASK
 

@@ -8,7 +8,7 @@ from typing import Final
 from bulkcast.catalogue import Endpoint
 from bulkcast.i18n import CODE_SEEN, SEEN
 from bulkcast.model import Outcome, ReplyClass, Request, RequestKey, RowStatus, Stop, Verdict
-from bulkcast.protocol import signs_differ
+from bulkcast.protocol import SUCCESS, signs_differ
 
 _WINDOW: Final = 20
 _UNANSWERED_SHARE: Final = 0.6
@@ -36,10 +36,10 @@ def is_unanswered(verdict: Verdict) -> bool:
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
-def seen(verdict: Verdict) -> str:
-    """Describe what came in place of an answer.
+def describe(verdict: Verdict) -> str:
+    """Say what came in place of an answer.
 
-    >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
+    >>> describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
     'HTTP 503'
     """
     if verdict.kind is ReplyClass.MAINTENANCE:
@@ -85,9 +85,9 @@ class CircuitBreaker:
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property
-    def seen(self) -> str:
+    def failure(self) -> str:
         """What last came in place of an answer, in words; empty if ClassIn always answered."""
-        return seen(self._last_unanswered) if self._last_unanswered else ""
+        return describe(self._last_unanswered) if self._last_unanswered else ""
 
     @property
     def is_maintenance(self) -> bool:
@@ -150,7 +150,6 @@ SAME_REFUSAL: Final = 20
 FEATURE_REFUSALS: Final = 5
 """Refusals in a row after which the institution is taken to lack a feature."""
 
-_SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
 _ROW_REFUSALS: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
 """Refusals that may concern one row only; an edition code may name no feature."""
 
@@ -172,7 +171,7 @@ class StopConditions:
         """Count one answer; return a `Stop` if it concerns every row."""
         if verdict.proves_access:
             self.proven, self._credentials = True, 0
-        if verdict.kind in _SUCCESS:
+        if verdict.kind in SUCCESS:
             self._observe_success(request)
             return None
         if verdict.kind is ReplyClass.STOP:

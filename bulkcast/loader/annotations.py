@@ -13,8 +13,8 @@ from openpyxl.utils.cell import (
     range_boundaries,
 )
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import xlsx_package
 from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
 
 _FORMULA_CELLS: Final = etree.XPath("*[local-name()='c'][*[local-name()='f']]")
@@ -127,11 +127,11 @@ def read_annotations(packed: ZipFile, tab: str) -> Annotations:
         UnreadableSheet: the workbook is damaged, or of a kind that cannot be read reliably.
 
     """
-    structure = xlsx_package.read_package(packed)
+    structure = ooxml.read_package(packed)
     return _AnnotationReader(packed, part_of(structure, tab), structure.placeholder).annotations()
 
 
-def part_of(structure: xlsx_package.Package, tab: str) -> str:
+def part_of(structure: ooxml.Package, tab: str) -> str:
     """The part that holds the worksheet `tab`.
 
     Raises:

@@ -195,14 +195,14 @@ def _first_bytes(path: Path) -> bytes:
 def _require_package(path: Path) -> None:
     from zipfile import BadZipFile, ZipFile
 
-    from bulkcast.loader import xlsx_package
+    from bulkcast import ooxml
 
     suffix = path.suffix.lower()
     wanted = _SAME_KIND.get(suffix, suffix)
     try:
         with ZipFile(path) as packed:
             require_harmless(packed, path)
-            names = xlsx_package.entries(packed)
+            names = ooxml.entries(packed)
     except BadZipFile as exc:
         raise UnreadableSheet(_CUT_OFF, name=path.name) from exc
     found = next((kind for kind, part in _PARTS.items() if part in names), None)

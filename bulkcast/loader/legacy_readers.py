@@ -20,12 +20,13 @@ from xlrd.biffh import error_text_from_code
 from xlrd.sheet import Cell as Stored
 from xlrd.sheet import Sheet
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import annotations, xlsx_package
+from bulkcast.loader import annotations
 from bulkcast.loader.annotations import Annotations
 from bulkcast.loader.table import WIDEST, Line
-from bulkcast.loader.xlsx_package import cell_of, number_of
 from bulkcast.model import Cell, FlaggedCell
+from bulkcast.ooxml import cell_of, number_of
 
 _TABLE: Final = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
 _OFFICE: Final = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
@@ -170,7 +171,7 @@ class Excel97:
 
     def _format(self, key: int) -> str:
         found = self._book.format_map.get(key)
-        return (found and found.format_str) or xlsx_package.by_id(key)
+        return (found and found.format_str) or ooxml.by_id(key)
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -333,7 +334,7 @@ def _rk_number(content: bytes) -> float:
 
 def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
     """The number format of each style, and the styles that may be mistaken for dates."""
-    styles = next(filter(None, xlsx_package.related(packed, _WORKBOOK, "styles").values()), None)
+    styles = ooxml.first_related(packed, _WORKBOOK, "styles")
     if styles is None:
         return ("General",), ()
     own: dict[int, str] = {}
@@ -347,7 +348,7 @@ def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
                 ids.append(unpack_from("<H", content, 2)[0])
             elif kind != _Kind.STYLE:
                 of_cells = kind == _Kind.STYLES_OF_CELLS
-    found = tuple(own.get(i) or xlsx_package.by_id(i) for i in ids) or ("General",)
+    found = tuple(own.get(i) or ooxml.by_id(i) for i in ids) or ("General",)
     may_pass_for_dates = {
         style
         for style, (i, number_format) in enumerate(zip(ids, found, strict=False))
@@ -366,12 +367,12 @@ def _epoch(packed: ZipFile) -> datetime:
 
 
 def _workbook(packed: ZipFile) -> str:
-    return xlsx_package.entries(packed).get(_WORKBOOK, _WORKBOOK)
+    return ooxml.entries(packed).get(_WORKBOOK, _WORKBOOK)
 
 
 def _part(packed: ZipFile, tab: str) -> str:
     """The part that holds a worksheet's cells."""
-    related = xlsx_package.related(packed, _WORKBOOK, "worksheet")
+    related = ooxml.related(packed, _WORKBOOK, "worksheet")
     with packed.open(_workbook(packed)) as part:
         for _, content in _records(part, {_Kind.TAB}):
             relation, end = _text(content, 8)

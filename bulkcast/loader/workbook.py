@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Final, Protocol
 from zipfile import BadZipFile, ZipFile
 
+from bulkcast import ooxml
 from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import annotations, filetype, table, xlsx_fast, xlsx_package
+from bulkcast.loader import annotations, filetype, table, xlsx_fast
 from bulkcast.loader.annotations import Merged
 from bulkcast.loader.isolation import IsolatedReader
 from bulkcast.loader.stream import ReadOptions, Stream
 from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
 from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
-from bulkcast.loader.xlsx_package import Package
 from bulkcast.model import FlaggedCell, Grid, Layout, Text
+from bulkcast.ooxml import Package
 
 _FEWEST_HEADERS: Final = 2
 """A header names at least the classroom and one setting; a help page may name one per row."""
@@ -285,7 +286,7 @@ def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
     packed = stack.enter_context(ZipFile(path))
     structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
     filetype.require_plain_parts(packed, structural, path)
-    structure = xlsx_package.read_package(packed)
+    structure = ooxml.read_package(packed)
 
     @cache
     def reference() -> IsolatedReader:

@@ -13,8 +13,8 @@ from openpyxl.utils.datetime import from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader.table import WIDEST, Chunk
-from bulkcast.loader.xlsx_package import Package, cell_of, number_of
 from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
+from bulkcast.ooxml import Package, cell_of, number_of
 
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 LONGEST_ROW: Final = 1 << 24

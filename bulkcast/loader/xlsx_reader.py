@@ -10,11 +10,12 @@ from lxml.etree import iterparse
 from openpyxl.styles.numbers import is_timedelta_format
 from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import annotations, xlsx_fast, xlsx_package
+from bulkcast.loader import annotations, xlsx_fast
 from bulkcast.loader.table import WIDEST, Line
-from bulkcast.loader.xlsx_package import cell_of
 from bulkcast.model import ROWS_MAX, Cell
+from bulkcast.ooxml import cell_of
 
 
 class Reference:
@@ -27,9 +28,9 @@ class Reference:
         # openpyxl warns of drop-downs and headers it will not keep; nothing is saved here.
         warnings.simplefilter("ignore")
         self._packed = ZipFile(path)
-        self._package = xlsx_package.read_package(self._packed)
+        self._package = ooxml.read_package(self._packed)
         self._strings = self._read_strings(self._package.strings)
-        self._dates = {i for i, f in enumerate(self._package.formats) if xlsx_package.is_date(f)}
+        self._dates = {i for i, f in enumerate(self._package.formats) if ooxml.is_date(f)}
         self._spans = {i for i, f in enumerate(self._package.formats) if is_timedelta_format(f)}
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from bulkcast import protocol
 from bulkcast.client import Client
 from bulkcast.config import Config, of_proxy
-from bulkcast.dispatcher.circuit_breaker import seen
-from bulkcast.dispatcher.server_clock import SKEW_TOLD_S, clock_off
+from bulkcast.dispatcher.circuit_breaker import describe
+from bulkcast.dispatcher.server_clock import SKEW_TOLERANCE_S, clock_off
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.i18n import Translator, marked
@@ -95,7 +95,7 @@ async def _of_classin(
         reply = await client.send(WEBCAST.harmless, int(sent_at))
         verdict = protocol.judge(reply, WEBCAST, now=sent_at)
         off = _off(verdict, reply, sent_at)
-        if abs(off) >= SKEW_TOLD_S:  # as a run does: only then can the credentials be checked
+        if abs(off) >= SKEW_TOLERANCE_S:  # as a run does: only then can the credentials be checked
             reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
     reached = _reached(config.connects_to, reply, verdict, speaks)
@@ -113,7 +113,7 @@ def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Transla
     if reply.fatal:
         return _Finding(name, _HUMAN, _explained(verdict, speaks))
     ill = "{url} is out of reach: {what}. Check the network, then try again."
-    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=seen(verdict)))
+    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=describe(verdict)))
 
 
 def _access(verdict: Verdict, speaks: Translator) -> _Finding:
@@ -123,7 +123,7 @@ def _access(verdict: Verdict, speaks: Translator) -> _Finding:
     if verdict.kind in {ReplyClass.CREDENTIALS, ReplyClass.CLOCK, ReplyClass.STOP}:
         return _Finding(name, _HUMAN, _explained(verdict, speaks))
     ill = "They cannot be checked at present: {what}. Try again later."
-    return _Finding(name, _LATER, speaks.tell(ill, what=seen(verdict)))
+    return _Finding(name, _LATER, speaks.tell(ill, what=describe(verdict)))
 
 
 def _explained(verdict: Verdict, speaks: Translator) -> str:
@@ -147,7 +147,7 @@ def _clock(reply: Reply, off: float, speaks: Translator) -> _Finding:
     name = marked("clock")
     if reply.date is None:
         return _Finding(name, 0, speaks.tell("The answer carries no time to compare with."))
-    if abs(off) < SKEW_TOLD_S:
+    if abs(off) < SKEW_TOLERANCE_S:
         return _Finding(name, 0, speaks.tell("This computer's clock agrees with ClassIn's."))
     return _Finding(name, 0, speaks.say(clock_off(off)))
 

@@ -13,6 +13,7 @@ from bulkcast import pacing
 from bulkcast.catalogue import Endpoint
 from bulkcast.config import Config, of_proxy
 from bulkcast.dispatcher import Dispatcher, Progress
+from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
 from bulkcast.ledger import FrozenRun, Ledger, MonotonicClock, Sends, Timestamp, boot_id
@@ -31,7 +32,6 @@ from bulkcast.pipeline.options import SendOptions
 from bulkcast.pipeline.result_sheet import RunReport, report
 from bulkcast.planner.forecast import Pace, forecast
 from bulkcast.protocol import own_secrets
-from bulkcast.write_ordering import PendingWrites, UnansweredAttempt
 
 _WATCH_EVERY_S: Final = 0.2
 

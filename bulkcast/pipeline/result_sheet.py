@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -226,8 +225,7 @@ def resumed_place(
     is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
     if sha256_of(wanted).encode() == left:
         return wanted, ()
-    places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
-    place = next(place for place in places if not place.exists())
+    place = reporter.next_free(wanted)
     words = {"wanted": wanted.name, "name": place.name}
     return place, (Text(_MENDED if is_known else _THERE, words),)
 

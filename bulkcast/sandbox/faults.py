@@ -33,7 +33,7 @@ from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import BulkcastError
-from bulkcast.model import ReplyClass
+from bulkcast.protocol import SUCCESS
 
 SECONDS_MAX: Final = 3600.0
 BYTES_MAX: Final = 1 << 30
@@ -231,7 +231,7 @@ def _status(argument: str, _: Endpoint) -> Answer:
 def _code(argument: str, endpoint: Endpoint) -> Answer:
     code = _whole(argument, -(2**31), 2**63)
     known = endpoint.by_code.get(code)
-    success = known is not None and known.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
+    success = known is not None and known.kind in SUCCESS
     return Answer(body=reply_text(code, endpoint), claims_success=success)
 
 

@@ -242,7 +242,7 @@ class _World:
             "limit": ("limit", _limit),
             "fault_rate": ("fault_rate", lambda v, at: _number(v, at, 0, 1)),
             "seed": ("seed", lambda v, at: int(_number(v, at, 0, 2**53))),
-            "weather": ("random_faults", lambda v, at: self._script(v, at).faults),
+            "random_faults": ("random_faults", lambda v, at: self._script(v, at).faults),
             "classrooms": ("classrooms", self._classrooms),
         }
         self.facts: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {

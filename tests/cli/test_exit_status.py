@@ -11,7 +11,7 @@ from aiohttp import ClientConnectorError
 from aiohttp.client_reqrep import ConnectionKey
 
 from bulkcast.client import Client
-from bulkcast.dispatcher.circuit_breaker import is_unanswered, seen
+from bulkcast.dispatcher.circuit_breaker import describe, is_unanswered
 from bulkcast.endpoints import WEBCAST
 from bulkcast.i18n import SEEN
 from bulkcast.languages import translator
@@ -34,7 +34,7 @@ def sentences(verdict: Verdict) -> Iterator[tuple[str, str]]:
         speaks = translator(lang)
         yield lang, explain(verdict.code, verdict.args, WEBCAST, speaks)[0]
         if is_unanswered(verdict):
-            stop = Stop("outage", "run.outage", {"minutes": "45", "what": seen(verdict)})
+            stop = Stop("outage", "run.outage", {"minutes": "45", "what": describe(verdict)})
             yield lang, explain(stop.code, stop.args, WEBCAST, speaks)[0]
 
 

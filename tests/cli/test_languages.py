@@ -18,11 +18,11 @@ from bulkcast.cli import language
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
+from bulkcast.dispatcher.write_ordering import WAITED
 from bulkcast.i18n import ENGLISH
 from bulkcast.languages import FOLDERS, of_terminal, translator
 from bulkcast.messages import issue
 from bulkcast.model import Severity, Text
-from bulkcast.write_ordering import WAITED
 from tests import translations
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx
 from tests.english_words import english_in
@@ -311,7 +311,7 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(cli: CliRunner)
     assert "恢复为批次" in "".join(texts)
 
 
-def test_no_english_is_left_in_what_the_fence_says() -> None:
+def test_no_english_is_left_in_the_remark_on_requests_that_waited() -> None:
     words = {"n": "3", "longest": "5"}
 
     told = translator("zh").say(Text(WAITED, words))

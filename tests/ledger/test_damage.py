@@ -24,8 +24,7 @@ from bulkcast import pipeline
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
-from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.ledger.database import FILE_NAME
+from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger
 from bulkcast.model import (
     Attempt,
     Credentials,

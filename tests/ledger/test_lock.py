@@ -1,4 +1,4 @@
-"""Several users of one computer: one limit, one run at a time, one fence for an institution."""
+"""Several users of one computer: one limit, one run at a time, one order of writes."""
 
 import os
 import random
@@ -92,6 +92,22 @@ def test_other_institutions_are_not_in_the_way(tmp_path: Path, other: Institutio
         pass
 
 
+def test_one_home_is_held_once_whatever_folder_is_shared(tmp_path: Path) -> None:
+    with (
+        claim(tmp_path / "home", SCHOOL, run="r", since="", state=tmp_path / "one"),
+        pytest.raises(InstitutionBusy),
+        claim(tmp_path / "home", SCHOOL, run="s", since="", state=tmp_path / "two"),
+    ):
+        pass
+
+
+def test_the_folder_that_is_shared_may_be_the_homes_own(tmp_path: Path) -> None:
+    with claim(tmp_path, SCHOOL, run="r", since="", state=tmp_path / "locks") as sends:
+        sends.note(RequestKey("2"), "room", Timestamp(1.0), 0.0)
+
+    assert holder(tmp_path, SCHOOL, tmp_path / "locks") is None
+
+
 def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
     with clearing(cli) as sandbox:
         where = Institution(cli.env["BULKCAST_ROOT_URL"], SANDBOX_SID)
@@ -106,7 +122,7 @@ def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
         assert not [received for received in sandbox.log if received.target]
 
 
-# ------------------------------------------------------------------ one limit, one pending_writes
+# ------------------------------------------------------------------ one limit, one order of writes
 
 
 @pytest.mark.slow

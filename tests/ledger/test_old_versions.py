@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bulkcast.config import Config
-from bulkcast.ledger.database import FILE_NAME, VERSION
+from bulkcast.ledger import FILE_NAME
+from bulkcast.ledger.store import VERSION
 from bulkcast.model import Credentials, RowStatus
 from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import xlsx_fast, xlsx_package, xlsx_reader
+from bulkcast.loader import xlsx_fast, xlsx_reader
 from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
 from bulkcast.model import Cell
 from tests.workbook_files import plain, repacked
@@ -58,7 +59,7 @@ def _book(path: Path, rows: str) -> Path:
 def _scanned(path: Path) -> list[list[Cell]]:
     with ZipFile(path) as packed, packed.open(SHEET) as part:
         found = xlsx_fast.chunks(
-            part, Cells(xlsx_package.read_package(packed), ()), xlsx_fast.ScanState(set())
+            part, Cells(ooxml.read_package(packed), ()), xlsx_fast.ScanState(set())
         )
         return [_trimmed(row) for row in chain.from_iterable(rows for _, rows in found)]
 

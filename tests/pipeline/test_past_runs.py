@@ -15,7 +15,7 @@ from bulkcast import reporter
 from bulkcast.catalogue import Label
 from bulkcast.model import RowStatus, Stop, no_counts
 from bulkcast.reporter.run_summary import (
-    SLOTS_MOST,
+    BUCKETS_MAX,
     FailureGroup,
     RunSummary,
     Timeline,
@@ -244,9 +244,9 @@ def test_a_timeline_has_every_row_once_in_slots_that_fit(
 ) -> None:
     found = timeline(ended)
 
-    assert sum(sum(slot.counts.values()) for slot in found.slots) == len(ended)
-    assert len(found.slots) <= SLOTS_MOST
-    assert all(b.begins - a.begins == found.slot_s for a, b in pairwise(found.slots))
+    assert sum(sum(bucket.counts.values()) for bucket in found.buckets) == len(ended)
+    assert len(found.buckets) <= BUCKETS_MAX
+    assert all(b.begins - a.begins == found.bucket_s for a, b in pairwise(found.buckets))
 
 
 @given(st.sets(st.integers(1, 60)), st.integers(1, 20))
