@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bulkcast.errors import CannotStart
+from bulkcast.arguments import Series
+from bulkcast.errors import CannotStart, system_reason
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
 
@@ -178,7 +179,7 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
         )
     strange = sorted(settings.keys() - _KEYS)
     if strange:
-        known = ", ".join(sorted(_KEYS))
+        known = Series(tuple(sorted(_KEYS)))
         raise CannotStart(
             "profile {name!r} in {path} has {strange!r}; it may have {known}",
             name=name,
@@ -225,7 +226,7 @@ def _read_secret(path: Path) -> Secret:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is no text in UTF-8"
+        reason = system_reason(exc) if isinstance(exc, OSError) else Text("it is no text in UTF-8")
         raise CannotStart(
             "the secret's file {path} cannot be read: {why}", path=path, why=reason
         ) from exc

@@ -13,7 +13,16 @@ from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.i18n import marked
-from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
+from bulkcast.model import (
+    Body,
+    Credentials,
+    NoReply,
+    Reply,
+    ReplyClass,
+    SettingValue,
+    Text,
+    Verdict,
+)
 from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 
 SIGNED_BYTES_MAX: Final = 1024
@@ -260,7 +269,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint, mask: _Mask) -> Verdict:
 
 
 def _not_ours(why: str) -> Verdict:
-    return Verdict(ReplyClass.TRANSIENT, "reply.not_json", {"detail": why}, ambiguous=True)
+    return Verdict(ReplyClass.TRANSIENT, "reply.not_json", {"detail": Text(why)}, ambiguous=True)
 
 
 def _code_of(answer: Mapping[str, Any]) -> int | None:

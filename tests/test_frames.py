@@ -26,7 +26,6 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.frames import issues_frame, sheet_of
 from bulkcast.i18n import ENGLISH
 from bulkcast.loader import ReadOptions
-from bulkcast.messages import issue
 from bulkcast.model import Cell, FlaggedCell, Institution, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
     RESUBMITTED,
@@ -46,6 +45,7 @@ from bulkcast.pipeline import (
     validate,
     write_plan,
 )
+from bulkcast.problems import issue
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.pipeline_harness import APPLIED, Harness, counted, with_sandbox

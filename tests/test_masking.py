@@ -113,7 +113,8 @@ def said(msg: str, body: Body = (), others: Iterable[str] = (), private: str = "
     answer = json.dumps({"code": 101001001, "msg": msg}).encode()
     reply = Reply(200, answer, private=(private,) if private else ())
     listener = protocol.Listener(others)
-    return protocol.judge(reply, WEBCAST, now=0.0, body=body, listener=listener).args["said"]
+    verdict = protocol.judge(reply, WEBCAST, now=0.0, body=body, listener=listener)
+    return str(verdict.args["said"])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from bulkcast import pipeline
+from bulkcast.arguments import Series
 from bulkcast.cli.console import Output, output
 from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.cli.language import tr
@@ -274,7 +275,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
             run=run,
-            runs=", ".join([*real, *tried][:_NAMED_MOST]),
+            runs=Series((*real, *tried)[:_NAMED_MOST]),
         )
     context = click.get_current_context()
     context.params["sandbox"] = True  # so that the next command has it, too

@@ -9,7 +9,7 @@ import click
 from bulkcast.cli import streams
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.cli.signals import Terminated
-from bulkcast.errors import BulkcastError
+from bulkcast.errors import BulkcastError, system_reason
 from bulkcast.model import Secret
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def unwritten() -> list[str]:
     """A message for each stream that cannot be written and was not reported yet."""
     names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
     return [
-        tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
+        tr("{stream} cannot be written: {why}", stream=names[name], why=system_reason(exc))
         for name, exc in streams.unreported()
     ]
 
@@ -102,7 +102,7 @@ def _system(exc: OSError | MemoryError) -> str:
     """The message for an error of the system, such as a full disk or a locked file."""
     if isinstance(exc, MemoryError):
         return tr("this computer's memory is too small for that")
-    why = exc.strerror or type(exc).__name__
+    why = system_reason(exc)
     if not exc.filename:
         return _one_line(tr("the system refused: {why}", why=why))
     return _one_line(tr("the system refused: {why} ({path})", why=why, path=exc.filename))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.cli.language import current_translator, said
-from bulkcast.cli.render import value_in_english
+from bulkcast.cli.render import value_label
 from bulkcast.endpoints import WEBCAST
+from bulkcast.i18n import ENGLISH
 from bulkcast.messages import explain_stop
 from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
@@ -135,7 +136,7 @@ def plan(prepared: "Prepared", planned: "PlanSummary") -> Document:
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {
-            s.key: {value_in_english(s.key, value): n for value, n in s.values.items()}
+            s.key: {value_label(s.key, value, ENGLISH): n for value, n in s.values.items()}
             for s in planned.settings
         },
         "changes": {
@@ -155,8 +156,8 @@ def plan(prepared: "Prepared", planned: "PlanSummary") -> Document:
 
 def _transition(key: str, step: "Transition") -> Document:
     """One step; `old` is "unknown" if nothing was acknowledged yet."""
-    old = "unknown" if step.old is None else value_in_english(key, step.old)
-    return {"old": old, "new": value_in_english(key, step.new), "rows": step.rows}
+    old = "unknown" if step.old is None else value_label(key, step.old, ENGLISH)
+    return {"old": old, "new": value_label(key, step.new, ENGLISH), "rows": step.rows}
 
 
 def _billed(item: "BilledSetting") -> Document:

@@ -13,11 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bulkcast.catalogue import ChoiceKind
+from bulkcast.arguments import Series
+from bulkcast.catalogue import ChoiceKind, Label
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, said, spell, tr, trn
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import marked, short_header
+from bulkcast.i18n import Translator, marked, short_header
 from bulkcast.messages import local_time
 from bulkcast.model import Change, Institution, Issue, Severity
 from bulkcast.pacing import show_rate
@@ -187,7 +188,7 @@ def _rows(rows: Sequence[int], stretches: int) -> str:
     from bulkcast.reporter.run_summary import ranges
 
     listed, beyond = ranges(rows, stretches)
-    line = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
+    line = trn("row {rows}", "rows {rows}", len(rows), rows=Series(listed))
     return f"{line} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else line
 
 
@@ -232,23 +233,13 @@ _CONTENTS: Final[Mapping[str, str]] = {
 """The words for `planner.summary.Content`."""
 
 
-def value_in_english(key: str, value: "SummaryValue") -> str:
-    """A setting's value as `--json` and an English screen have it: a choice by its label."""
+def value_label(key: str, value: "SummaryValue", translator: Translator) -> str:
+    """A setting's value: a choice by its label; of a text or list, what becomes of it."""
     if isinstance(value, str):
-        return _CONTENTS[value]
+        return translator.tell(_CONTENTS[value])
     kind = WEBCAST.by_key[key].kind
     choices = kind.choices if isinstance(kind, ChoiceKind) else ()
-    return next((c.label.en for c in choices if c.value == value), str(value))
-
-
-def value_said(key: str, value: "SummaryValue") -> str:
-    """The same in the language spoken."""
-    return label_said(value_in_english(key, value))
-
-
-def label_said(english: str) -> str:
-    """A label of the endpoint's table, or a word for a text or a list, in the language spoken."""
-    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english
+    return next((c.label.say(translator.lang) for c in choices if c.value == value), str(value))
 
 
 # ------------------------------------------------------------------ plans
@@ -291,10 +282,12 @@ def _settings(planned: "PlanSummary", symbols: Symbols) -> Table:
     for title in titles:
         table.add_column(title, header_style="dim", justify="left")
     for setting in planned.settings:
-        becomes = current_translator().listed(
-            _times(value_said(setting.key, value), n) for value, n in setting.values.items()
+        translator = current_translator()
+        becomes = translator.listed(
+            _times(value_label(setting.key, value, translator), n)
+            for value, n in setting.values.items()
         )
-        before = current_translator().listed(
+        before = translator.listed(
             _transition(setting.key, step, symbols) for step in setting.transitions
         )
         untouched = f"{setting.untouched:,}" if setting.untouched else ""
@@ -310,7 +303,7 @@ def _times(said: str, n: int) -> str:
 
 
 def _transition(key: str, step: "Transition", symbols: Symbols) -> str:
-    new = value_said(key, step.new)
+    new = value_label(key, step.new, current_translator())
     if step.is_same:
         return _times(tr("{value} already", value=new), step.rows)
     return _times(f"{_old(key, step.old)} {symbols.arrow} {new}", step.rows)
@@ -318,7 +311,7 @@ def _transition(key: str, step: "Transition", symbols: Symbols) -> str:
 
 def _old(key: str, value: "SummaryValue | None") -> str:
     """The last known value of a setting, or that it is unknown."""
-    return tr("unknown") if value is None else value_said(key, value)
+    return tr("unknown") if value is None else value_label(key, value, current_translator())
 
 
 def row_by_row(prepared: "Prepared", symbols: Symbols) -> Iterable[Text]:
@@ -345,7 +338,8 @@ def _steps(change: Change, prepared: "Prepared", symbols: Symbols) -> Iterator[s
 
     holdings = prepared.known.get(change.target, {})
     for key, step in transitions(change, prepared.endpoint, holdings):
-        name, new = current_translator().name_of(key), value_said(key, step.new)
+        translator = current_translator()
+        name, new = translator.name_of(key), value_label(key, step.new, translator)
         if step.is_same:
             yield f"{name} {tr('{value} already', value=new)}"
         else:
@@ -354,7 +348,7 @@ def _steps(change: Change, prepared: "Prepared", symbols: Symbols) -> Iterator[s
 
 def bill(planned: "PlanSummary") -> Iterable[RenderableType]:
     """The billed features that are switched on."""
-    by: dict[str, list[str]] = {}
+    by: dict[Label, list[str]] = {}
     for item in planned.billed:
         switched = trn(
             "{label} in {n} classroom",
@@ -362,12 +356,12 @@ def bill(planned: "PlanSummary") -> Iterable[RenderableType]:
             item.classrooms,
             label=shown(current_translator().name_of(item.key)),
         )
-        label = WEBCAST.by_key[item.key].billed
-        by.setdefault(label.en if label else "", []).append(switched)
+        unit = WEBCAST.by_key[item.key].billed or Label("", "")
+        by.setdefault(unit, []).append(switched)
     if by:
         yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
-    for what, items in by.items():
-        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{label_said(what)}")
+    for unit, items in by.items():
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{unit.say(current_translator().lang)}")
         yield Padding(line, (0, 0, 0, 4), expand=False)
 
 

@@ -10,13 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast.arguments import Series, SettingNames
 from bulkcast.cli.console import Symbols, shown, whole
 from bulkcast.cli.json_output import state
 from bulkcast.cli.language import current_translator, spell, tr, trn
 from bulkcast.cli.render import rows_said
 from bulkcast.cli.states import reason_said, state_said, status_said, status_written
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import COMMA, marked, short_header
+from bulkcast.i18n import marked, short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop, local_time
 from bulkcast.model import ResultRow, RowStatus, Stop, is_rehearsal
@@ -173,7 +174,7 @@ def _cause(cause: FailureGroup, symbols: Symbols) -> Iterable[RenderableType]:
         fix = Text(f"{symbols.arrow} {shown(cause.fix.say(lang))}", "dim")
         yield Padding(fix, (0, 0, 0, 4), expand=False)
     listed, beyond = ranges(cause.rows, _STRETCHES_MOST)
-    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=listed)
+    line = trn("row {rows}", "rows {rows}", len(cause.rows), rows=Series(listed))
     more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     yield Padding(Text(line + more, "dim"), (0, 0, 0, 4), expand=False)
 
@@ -326,14 +327,12 @@ def unrecoverable(found: Undone, symbols: Symbols) -> Iterable[Text]:
 
 
 def _places(stays: UnrecoverableGroup) -> str:
-    rows, beyond = ranges(stays.rows, _STRETCHES_MOST)
-    more = f" {tr('and {n} more', n=f'{beyond:,}')}" if beyond else ""
     where = trn("{n} classroom", "{n} classrooms", stays.classrooms)
     return trn(
         "{keys}: {where}, row {rows}",
         "{keys}: {where}, rows {rows}",
         len(stays.rows),
-        keys=COMMA.join(stays.keys),
+        keys=SettingNames(stays.keys),
         where=where,
-        rows=rows + more,
+        rows=Series(*ranges(stays.rows, _STRETCHES_MOST)),
     )

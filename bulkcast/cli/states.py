@@ -7,41 +7,31 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from bulkcast.catalogue import Label
 from bulkcast.cli.language import current_translator, tr
-from bulkcast.i18n import marked
-from bulkcast.languages import LANGS, translator
+from bulkcast.explanations import STATUS_LABELS
 from bulkcast.model import RowStatus
 
-_STATUSES: Final[Mapping[str, str]] = {
-    RowStatus.APPLIED: marked("applied"),
-    RowStatus.UNCHANGED: marked("unchanged"),
-    RowStatus.INVALID: marked("invalid"),
-    RowStatus.TOO_LATE: marked("too late"),
-    RowStatus.REJECTED: marked("rejected"),
-    RowStatus.UNCONFIRMED: marked("unconfirmed"),
-    RowStatus.NOT_SENT: marked("not sent"),
-    RowStatus.SUPERSEDED: marked("superseded"),
-}
-_STATES: Final[Mapping[str, str]] = {
-    "finished": marked("finished"),
-    "stopped": marked("stopped"),
-    "running": marked("running"),
-    "crashed": marked("cut off"),
-    "purged": marked("purged"),
+_STATES: Final = {
+    "finished": Label("finished", "已完成"),
+    "stopped": Label("stopped", "已停止"),
+    "running": Label("running", "进行中"),
+    "crashed": Label("cut off", "中断"),
+    "purged": Label("purged", "已清理"),
 }
 STATES: Final = tuple(_STATES)
 """The states of a run, in the words of `runs --json`."""
 
-_REASONS: Final[Mapping[str, str]] = {
-    "outage": marked("outage"),
-    "throttled": marked("throttled"),
-    "maintenance": marked("maintenance"),
-    "credentials": marked("credentials"),
-    "clock": marked("clock"),
-    "refused": marked("refused"),
-    "guard": marked("guard"),
-    "ledger": marked("ledger"),
-    "interrupted": marked("interrupted"),
+_REASONS: Final = {
+    "outage": Label("outage", "无法连接"),
+    "throttled": Label("throttled", "限流"),
+    "maintenance": Label("maintenance", "系统维护"),
+    "credentials": Label("credentials", "凭据"),
+    "clock": Label("clock", "时钟"),
+    "refused": Label("refused", "被拒绝"),
+    "guard": Label("guard", "保护"),
+    "ledger": Label("ledger", "台账"),
+    "interrupted": Label("interrupted", "已中断"),
 }
 
 
@@ -51,64 +41,58 @@ def status_said(status: RowStatus) -> str:
     >>> status_said(RowStatus.TOO_LATE)
     'too late'
     """
-    return tr(_STATUSES[status])
+    return STATUS_LABELS[status].say(current_translator().lang)
 
 
 def status_written(status: RowStatus) -> str:
     """The same, with the word of the result sheet if that differs."""
     word = status_said(status)
-    return (
-        word
-        if current_translator().lang == "en"
-        else tr("{word} ({written})", word=word, written=status)
-    )
+    if current_translator().lang == "en":
+        return word
+    return tr("{word} ({written})", word=word, written=status)
 
 
 def state_said(state: str) -> str:
     """The state of a run in the current language."""
-    return tr(_STATES[state])
+    return _STATES[state].say(current_translator().lang)
 
 
 def reason_said(reason: str) -> str:
     """Why a run stopped, in one word of the current language."""
-    return tr(_REASONS.get(reason, reason))
+    label = _REASONS.get(reason)
+    return label.say(current_translator().lang) if label else reason
 
 
 def statuses() -> tuple[str, ...]:
     """Every status as it can be typed, in the current language."""
-    return _offered(RowStatus, _STATUSES)
+    return _words(RowStatus, STATUS_LABELS)
 
 
 def states() -> tuple[str, ...]:
     """Every state of a run as it can be typed, in the current language."""
-    return _offered(STATES, _STATES)
+    return _words(STATES, _STATES)
 
 
-def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
-    return (
-        tuple(names)
-        if current_translator().lang == "en"
-        else tuple(tr(words[name]) for name in names)
-    )
+def _words(names: Iterable[str], labels: Mapping[str, Label]) -> tuple[str, ...]:
+    lang = current_translator().lang
+    return tuple(name if lang == "en" else labels[name].say(lang) for name in names)
 
 
 def status_of(word: str) -> RowStatus | None:
     """The status that a written or displayed word means, in any language; None if unknown."""
-    found = _meant(word, _STATUSES)
+    found = _named(word, STATUS_LABELS)
     return None if found is None else RowStatus(found)
 
 
 def state_of(word: str) -> str | None:
     """The state of a run that a word means, in any language; None if unknown."""
-    return _meant(word, _STATES)
+    return _named(word, _STATES)
 
 
-def _meant(word: str, words: Mapping[str, str]) -> str | None:
+def _named(word: str, labels: Mapping[str, Label]) -> str | None:
     wanted = _folded(word)
-    for name, english in words.items():
-        if wanted in {_folded(name), *(_folded(translator(lang).tell(english)) for lang in LANGS)}:
-            return str(name)
-    return None
+    spellings = ((name, map(_folded, (name, one.en, one.zh))) for name, one in labels.items())
+    return next((str(name) for name, words in spellings if wanted in words), None)
 
 
 def _folded(word: str) -> str:

@@ -2,12 +2,24 @@
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint
-from bulkcast.i18n import CODE_SEEN, SEEN
-from bulkcast.model import Outcome, ReplyClass, Request, RequestKey, RowStatus, Stop, Verdict
+from bulkcast.i18n import marked
+from bulkcast.model import (
+    Argument,
+    Outcome,
+    ReplyClass,
+    Request,
+    RequestKey,
+    RowStatus,
+    Stop,
+    Text,
+    Verdict,
+)
 from bulkcast.protocol import SUCCESS, signs_differ
 
 _WINDOW: Final = 20
@@ -36,16 +48,30 @@ def is_unanswered(verdict: Verdict) -> bool:
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
-def describe(verdict: Verdict) -> str:
+SEEN: Final[Mapping[str, str]] = {
+    "send.not_connected": marked("no connection: {detail}"),
+    "send.timeout": marked("no answer within {detail} s"),
+    "send.lost": marked("a connection that broke before the answer was complete"),
+    "reply.not_json": marked("an answer that is not ClassIn's: {detail}"),
+    "reply.too_large": marked("an answer of more than {detail} bytes"),
+    "reply.http": marked("HTTP {status}"),
+    "reply.throttled": marked("HTTP 429"),
+    "reply.maintenance": marked("ClassIn under maintenance"),
+}
+"""Verdict's code → what was seen instead of a reply."""
+
+
+def describe(verdict: Verdict) -> Text:
     """Say what came in place of an answer.
 
-    >>> describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
+    >>> str(describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"})))
     'HTTP 503'
     """
     if verdict.kind is ReplyClass.MAINTENANCE:
-        return SEEN["reply.maintenance"]
-    template = CODE_SEEN if verdict.code.isdigit() else SEEN[verdict.code]
-    return template.format_map({"code": verdict.code, **verdict.args})
+        return Text(SEEN["reply.maintenance"])
+    if verdict.code.isdigit():
+        return Text("ClassIn's code {code}", {"code": verdict.code})
+    return Text(SEEN[verdict.code], verdict.args)
 
 
 class CircuitBreaker:
@@ -85,7 +111,7 @@ class CircuitBreaker:
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property
-    def failure(self) -> str:
+    def failure(self) -> Text | str:
         """What last came in place of an answer, in words; empty if ClassIn always answered."""
         return describe(self._last_unanswered) if self._last_unanswered else ""
 
@@ -225,7 +251,11 @@ class StopConditions:
         if not self._missing_features:  # nearly always
             return None
         for key in sorted(switched_on(request) & self._missing_features.keys()):
-            args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._missing_features[key]}
+            args: Mapping[str, Argument] = {
+                "feature": SettingNames((key,)),
+                "n": str(FEATURE_REFUSALS),
+                "code": self._missing_features[key],
+            }
             return Outcome(RowStatus.NOT_SENT, "run.feature_missing", args)
         return None
 

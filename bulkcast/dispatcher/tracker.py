@@ -9,7 +9,7 @@ from typing import Final, Protocol, assert_never
 
 from bulkcast.dispatcher.write_ordering import UnansweredAttempt, ahead_of
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.i18n import LONG_TEXT
+from bulkcast.messages import LONG_TEXT
 from bulkcast.model import (
     Attempt,
     History,
@@ -309,7 +309,7 @@ class RequestTracker:
     def _unwritable(self, exc: LedgerUnwritable) -> RunStopped:
         """Stop the run: what is not recorded must not be sent."""
         code = "run.ledger_gone" if isinstance(exc, LedgerGone) else "run.ledger"
-        self._shutdown.request(Stop("ledger", code, {"why": str(exc)}, exc.exit_status))
+        self._shutdown.request(Stop("ledger", code, {"why": exc.text}, exc.exit_status))
         return RunStopped()
 
     async def close(self, waiting: Iterable[Request]) -> None:

@@ -38,16 +38,16 @@ from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()
 _RECORDING: Final = ChoiceKind(
-    (OFF.or_said("不录", "不录制", "不录课"), ON.or_said("录", "录制", "录课"))
+    (OFF.with_words("不录", "不录制", "不录课"), ON.with_words("录", "录制", "录课"))
 )
-_LIVE: Final = ChoiceKind((OFF.or_said("不直播", "不播"), ON.or_said("直播")))
+_LIVE: Final = ChoiceKind((OFF.with_words("不直播", "不播"), ON.with_words("直播")))
 _PERMISSION: Final = ChoiceKind(
-    (OFF.or_said("不允许", "禁止", "不可以"), ON.or_said("允许", "可以"))
+    (OFF.with_words("不允许", "禁止", "不可以"), ON.with_words("允许", "可以"))
 )
 # What is disabled may be the ban or what it bans.
 _BAN: Final = ChoiceKind(
-    (OFF.but_not("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
-     ON.but_not("enable", "enabled"))
+    (OFF.without_words("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
+     ON.without_words("enable", "enabled"))
 )  # fmt: skip
 _RECORD_TYPES: Final = ChoiceKind(
     (

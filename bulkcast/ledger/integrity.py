@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerUnwritable
 from bulkcast.model import Text
 
@@ -301,7 +302,7 @@ def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
 
 def _run_names(gaps: list[_Gap]) -> Text:
     runs = [gap.folder.name for gap in gaps]
-    names = ", ".join(runs[-_NAMED_MOST:])
+    names = Series(tuple(runs[-_NAMED_MOST:]))
     if len(runs) > _NAMED_MOST:
         more = str(len(runs) - _NAMED_MOST)
         return Text("runs {runs} and {n} more", {"runs": names, "n": more})

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable
+from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable, system_reason
 from bulkcast.ledger.codec import pack_target
 from bulkcast.ledger.history import Timestamp, Unanswered, age
 from bulkcast.ledger.integrity import FILE_NAME
@@ -163,7 +163,7 @@ class Sends:
         except OSError as exc:
             raise LedgerUnwritable(
                 "what other users of this computer must know of a request cannot be written: {why}",
-                why=exc.strerror,
+                why=system_reason(exc),
             ) from exc
 
 
@@ -297,7 +297,7 @@ def _reserve(descriptor: int, path: Path) -> None:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.write(descriptor, bytes(max(0, _HEAD + _SLOTS * _SIZE - size)))
     except OSError as exc:
-        raise _unusable(path, exc.strerror or type(exc).__name__) from exc
+        raise _unusable(path, system_reason(exc)) from exc
 
 
 def _path(folder: Path, institution: Institution) -> Path:
@@ -349,7 +349,7 @@ def _open_file(path: Path) -> int:
             descriptor = _create_file(path, flags)
         found = os.fstat(descriptor)
     except OSError as exc:
-        raise _unusable(path, exc.strerror or type(exc).__name__) from exc
+        raise _unusable(path, system_reason(exc)) from exc
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
         raise _unusable(path, "it is a link or no file")
@@ -377,7 +377,7 @@ def _create_file(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _unusable(path: Path, why: str) -> CannotStart:
+def _unusable(path: Path, why: Text | str) -> CannotStart:
     return CannotStart(
         "{path}, where the users of this computer see what each other send, cannot be used ({why});"
         " set BULKCAST_STATE to a folder that all of them can write",

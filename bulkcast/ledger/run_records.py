@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart
 from bulkcast.ledger.codec import (
     FrozenRun,
@@ -288,7 +289,7 @@ def chosen(known: Sequence[str], run: str, path: Path) -> str:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
             run=run,
-            runs=", ".join(found[:_NAMED_MOST]),
+            runs=Series(tuple(found[:_NAMED_MOST])),
         )
     return run if run in found else found[0]
 

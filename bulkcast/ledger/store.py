@@ -16,6 +16,7 @@ from bulkcast.errors import (
     LedgerDamaged,
     LedgerGone,
     LedgerUnwritable,
+    system_reason,
 )
 from bulkcast.ledger import history, run_records
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
@@ -360,7 +361,7 @@ def _prepare(path: Path) -> None:
         raise CannotStart(
             "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
             folder=path.parent,
-            why=exc.strerror,
+            why=system_reason(exc),
         ) from exc
     with suppress(OSError):
         (path.parent / _OLD_RESERVE).unlink()
@@ -382,7 +383,7 @@ def _require_room(folder: Path) -> None:
         raise LedgerUnwritable(
             "nothing can be written in {folder} ({why}); make room there",
             folder=folder,
-            why=exc.strerror,
+            why=system_reason(exc),
         ) from exc
 
 

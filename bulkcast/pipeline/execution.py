@@ -157,7 +157,7 @@ async def carry_out(context: RunContext, left: RemainingWork) -> RunReport:
     started = asyncio.get_running_loop().time()
     stop, requests, remarks = await _send(context, left)
     if (gone := ledger.gone()) and (stop is None or stop.exit_status < gone.exit_status):
-        stop = Stop("ledger", "run.ledger_gone", {"why": str(gone)}, gone.exit_status)
+        stop = Stop("ledger", "run.ledger_gone", {"why": gone.text}, gone.exit_status)
     remarks += _finish(ledger, run, stop, context.parts.wall())
     elapsed = asyncio.get_running_loop().time() - started
     return report(
@@ -176,8 +176,7 @@ def _finish(ledger: Ledger, run: str, stop: Stop | None, at: float) -> list[Text
     try:
         ledger.finish(run, stop, at)
     except LedgerUnwritable as exc:
-        why = {name: str(word) for name, word in exc.words.items()}
-        return [Text("That the run has ended could not be noted."), Text(exc.template, why)]
+        return [Text("That the run has ended could not be noted."), exc.text]
     return []
 
 

@@ -9,7 +9,7 @@ from bulkcast import reporter
 from bulkcast.catalogue import Label
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
-from bulkcast.i18n import UNTOLD, header_names
+from bulkcast.i18n import MISSING, header_names
 from bulkcast.languages import LANGS, translator
 from bulkcast.ledger import FrozenRun, Ledger, RunRecord, is_begun, matching
 from bulkcast.messages import explain_stop
@@ -135,7 +135,8 @@ def _without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[Resul
     if frozen.purged_at is None:
         return rows
     return tuple(
-        replace(row, message="", fix="") if UNTOLD in row.message + row.fix else row for row in rows
+        replace(row, message="", fix="") if MISSING in row.message + row.fix else row
+        for row in rows
     )
 
 

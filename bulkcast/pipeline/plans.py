@@ -6,10 +6,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from bulkcast.errors import CannotStart, NeedsHuman
+from bulkcast.errors import CannotStart, NeedsHuman, system_reason
 from bulkcast.i18n import marked
 from bulkcast.loader import ReadOptions
-from bulkcast.model import Change, Institution, RowStatus, Sheet
+from bulkcast.model import Change, Institution, RowStatus, Sheet, Text
 from bulkcast.pipeline.options import Selection, SheetOptions
 from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
 from bulkcast.pipeline.validation import CheckedSheet, read_sheet, rows_named
@@ -128,7 +128,7 @@ def _text(path: Path) -> str:
             raise CannotStart("{name} is too long for a plan; plan the sheet again", name=path.name)
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
-        why = getattr(exc, "strerror", None) or marked("it is no text")
+        why = system_reason(exc) if isinstance(exc, OSError) else Text("it is no text")
         raise CannotStart("the plan {path} cannot be read: {why}", path=path, why=why) from exc
 
 

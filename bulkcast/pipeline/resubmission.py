@@ -8,11 +8,11 @@ from typing import Final
 
 from bulkcast import loader, validator
 from bulkcast import planner as planning
+from bulkcast.arguments import Series
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.messages import issue
 from bulkcast.model import (
     Body,
     Change,
@@ -31,6 +31,7 @@ from bulkcast.pipeline.preparation import Prepared
 from bulkcast.pipeline.result_sheet import sheet_as_read
 from bulkcast.pipeline.validation import CheckedSheet, rows_named
 from bulkcast.planner.last_known import Acknowledgement, already_set, replay
+from bulkcast.problems import issue
 
 
 def superseded(
@@ -128,7 +129,7 @@ def with_unknown_runs(ledger: Ledger | None, sheet: CheckedSheet) -> CheckedShee
     if not unknown:
         return sheet
     names = sorted(unknown)
-    runs = ", ".join([*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]])
+    runs = Series((*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]))
     n = sum(row.run in unknown for row in kept)
     strict = sheet.options.strict
     severity = Severity.ERROR if strict else Severity.WARNING

@@ -333,7 +333,7 @@ def _is_as_read(path: Path, header: RunHeader) -> bool:
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run as the result sheet shows it, in sheet order."""
     header = frozen.header
-    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
     shared: dict[tuple[object, ...], ResultRow] = {}
 
@@ -349,7 +349,7 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
                 shared[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at
             )
         found = result_row(
-            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, translator=speaks
         )
         if not issues and len(shared) < _SHARED_MOST:
             shared[alike] = found
@@ -367,11 +367,11 @@ def _kept(row: int, outcome: Outcome) -> ResultRow:
         row=row,
         status=outcome.status,
         code=outcome.code,
-        message=args["message"],
-        fix=args["fix"],
+        message=str(args["message"]),
+        fix=str(args["fix"]),
         attempts=outcome.attempts,
-        time=args["time"],
-        run=args["run"],
+        time=str(args["time"]),
+        run=str(args["run"]),
     )
 
 

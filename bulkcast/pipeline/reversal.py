@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, assert_never
 
 from bulkcast import reporter
+from bulkcast.arguments import Series, SettingNames
 from bulkcast.catalogue import (
     CLEAR_WORDS,
     ChoiceKind,
@@ -273,9 +274,8 @@ def _comments(run: str, lost: Sequence[Unrecoverable], lang: str) -> list[str]:
 
 
 def _comment(stays: UnrecoverableGroup, tell: Callable[..., str]) -> str:
-    rows, beyond = ranges(stays.rows, _STRETCHES)
-    more = f" {tell('and {n} more', n=f'{beyond:,}')}" if beyond else ""
-    return tell(_LOST[stays.why], keys=", ".join(stays.keys), rows=rows + more)
+    rows = Series(*ranges(stays.rows, _STRETCHES))
+    return tell(_LOST[stays.why], keys=SettingNames(stays.keys), rows=rows)
 
 
 _STRETCHES: Final = 40

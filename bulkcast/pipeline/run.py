@@ -10,7 +10,7 @@ from typing import Final
 from bulkcast import planner as planning
 from bulkcast import reporter
 from bulkcast.config import Config
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, system_reason
 from bulkcast.ledger import Ledger, RunHeader, claim
 from bulkcast.messages import local_time
 from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus, is_rehearsal
@@ -220,7 +220,7 @@ def _keep_sheet(folder: Path, name: str, prepared: Prepared) -> str:
         raise
     except OSError as exc:
         shutil.rmtree(folder, ignore_errors=True)
-        why = exc.strerror or type(exc).__name__
+        why = system_reason(exc)
         raise CannotStart(
             "{path} cannot be copied to {folder}: {why}", path=prepared.path, folder=folder, why=why
         ) from exc

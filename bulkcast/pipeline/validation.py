@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bulkcast import loader, validator
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -72,7 +73,7 @@ class Validation:
         """
         from bulkcast import frames
 
-        return frames.issues_frame(self.issues, translator(lang).calling(self.names))
+        return frames.issues_frame(self.issues, translator(lang).with_headers(self.names))
 
     @property
     def invalid(self) -> int:
@@ -305,7 +306,7 @@ def validate(
         written = is_results(opened.headers)
         for block in opened.blocks():
             checking.take(block)
-        remarks, of_file = opened.all_remarks(), opened.doubts()
+        remarks, of_file = opened.all_remarks(), opened.issues()
     found = checking.result(of_file)
     return Validation(
         given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
@@ -496,7 +497,7 @@ def rows_named(rows: list[int]) -> Text:
     >>> str(rows_named([7])), str(rows_named([5, 9, 12]))
     ('row 7', 'rows 5, 9, 12')
     """
-    shown = ", ".join(str(row) for row in rows[:_NAMED_MOST])
+    shown = Series(tuple(map(str, rows[:_NAMED_MOST])))
     if len(rows) > _NAMED_MOST:
         more = f"{len(rows) - _NAMED_MOST:,}"
         return Text("rows {rows} and {n} more", {"rows": shown, "n": more})

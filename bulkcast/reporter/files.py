@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, system_reason
 from bulkcast.model import Text
 
 Existing = Literal["refuse", "replace"]
@@ -167,7 +167,7 @@ _NO_DRAFT_LASTS_S: Final = 24 * 3600.0
 
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
-    why = exc.strerror or type(exc).__name__
+    why = system_reason(exc)
     return CannotStart(
         "{target} cannot be written ({why}); choose another place", target=target, why=why
     )

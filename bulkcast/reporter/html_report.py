@@ -10,6 +10,7 @@ from lxml import etree
 from lxml.builder import E as _E
 
 from bulkcast.catalogue import Label
+from bulkcast.explanations import STATUS_LABELS
 from bulkcast.messages import clean, local_time
 from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.reporter.files import Existing, Written, replacing
@@ -21,24 +22,20 @@ _ROWS_SHOWN: Final = 12
 _HEIGHT: Final = 100
 """Height of the timeline in SVG units."""
 
-_STATES: Final = {
-    RowStatus.APPLIED: ("已应用", Label("acknowledged by ClassIn", "ClassIn 已确认")),
-    RowStatus.UNCHANGED: ("未变", Label("skipped: nothing to change", "无需改动，已跳过")),
-    RowStatus.INVALID: ("无效", Label("wrong in the sheet; never sent", "表格内容有误，没有发送")),
-    RowStatus.TOO_LATE: ("太迟", Label("the settings are locked", "设置已锁定")),
-    RowStatus.REJECTED: ("被拒绝", Label("refused by ClassIn", "ClassIn 拒绝了这些行")),
-    RowStatus.UNCONFIRMED: ("未确认", Label(
-        "sent without an answer to trust; safe to send again",
-        "没有可信的答复；可以放心重新发送",
-    )),
-    RowStatus.NOT_SENT: ("未发送", Label(
+_MEANINGS: Final = {
+    RowStatus.APPLIED: Label("acknowledged by ClassIn", "ClassIn 已确认"),
+    RowStatus.UNCHANGED: Label("skipped: nothing to change", "无需改动，已跳过"),
+    RowStatus.INVALID: Label("wrong in the sheet; never sent", "表格内容有误，没有发送"),
+    RowStatus.TOO_LATE: Label("the settings are locked", "设置已锁定"),
+    RowStatus.REJECTED: Label("refused by ClassIn", "ClassIn 拒绝了这些行"),
+    RowStatus.UNCONFIRMED: Label(
+        "sent without an answer to trust; safe to send again", "没有可信的答复；可以放心重新发送"
+    ),
+    RowStatus.NOT_SENT: Label(
         "the run ended first, or was told to", "批次先结束了，或按要求没有发送"
-    )),
-    RowStatus.SUPERSEDED: ("已被取代", Label(
-        "set again by a newer run", "之后的批次又设置了它们"
-    )),
-}  # fmt: skip
-"""Status → its name in Chinese, and what it means."""
+    ),
+    RowStatus.SUPERSEDED: Label("set again by a newer run", "之后的批次又设置了它们"),
+}
 
 
 def write_page(
@@ -143,13 +140,13 @@ def _count(summary: RunSummary, status: RowStatus) -> Any:
         _E.td(f"{n:,}", {"class": "n"}),
         _E.td(_share(n, summary.rows), {"class": "n"}),
         _E.td(_E.i({"class": f"key {status.value}"}), _word(status)),
-        _both("td", _STATES[status][1]),
+        _both("td", _MEANINGS[status]),
     )
 
 
 def _word(status: RowStatus) -> Any:
     """A status as in the result sheet; the Chinese text has its translation first."""
-    return _both("span", Label(status.value, f"{_STATES[status][0]}（{status.value}）"))
+    return _both("span", Label(status.value, f"{STATUS_LABELS[status].zh}（{status.value}）"))
 
 
 def _share(n: int, of: int) -> str:
@@ -191,7 +188,7 @@ def _cause(cause: FailureGroup) -> Any:
         _E.td(f"{len(cause.rows):,}", {"class": "n"}),
         _E.td(key, _word(cause.status), _E.br(), _E.code(_shown(cause.code))),
         _E.td(_both("div", cause.message), *fix),
-        _E.td(_both("b", Label("Rows ", "行 ")), listed, *rest),
+        _E.td(_both("b", Label("Rows ", "行 ")), ", ".join(listed), *rest),
     )
 
 

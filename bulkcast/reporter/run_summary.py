@@ -132,11 +132,11 @@ def timeline(ended: Iterable[tuple[float, RowStatus]]) -> Timeline:
     return Timeline(bucket_s, tuple(Bucket(n * bucket_s, counted.get(n, Counter())) for n in shown))
 
 
-def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
+def ranges(rows: Sequence[int], most: int) -> tuple[tuple[str, ...], int]:
     """The first `most` ranges of ascending row numbers, and the number of remaining rows.
 
     >>> ranges([5, 6, 7, 9, 12, 13], 2)
-    ('5-7, 9', 2)
+    (('5-7', '9'), 2)
     """
     stretches: list[list[int]] = []
     for row in rows:
@@ -145,7 +145,7 @@ def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
         else:
             stretches.append([row])
     told = (f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in stretches[:most])
-    return ", ".join(told), sum(map(len, stretches[most:]))
+    return tuple(told), sum(map(len, stretches[most:]))
 
 
 @dataclass(frozen=True, slots=True)

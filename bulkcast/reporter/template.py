@@ -27,7 +27,7 @@ from bulkcast.catalogue import (
     is_result_column,
 )
 from bulkcast.errors import CannotStart
-from bulkcast.explanations import LOCKS, blank_said, values_said
+from bulkcast.explanations import LOCKS, allowed_values, blank_meaning
 from bulkcast.i18n import marked
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
@@ -72,7 +72,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
         header=f"{first}{mark}\n{second}",
         width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
         note=_note(s, lang),
-        prompt=blank_said(s, lang),
+        prompt=blank_meaning(s, lang),
         words=words,
         list_name="List_" + "_".join(re.sub(r"\W", "", c.label.en) for c in choices) if words
         else "",
@@ -95,7 +95,7 @@ _FORMATS: Final[Mapping[type[Kind], str]] = {
 def _note(s: Setting, lang: str) -> str:
     values = Label("Values", "取值").say(lang)
     lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
-    lines = [s.help.say(lang), f"{values}: {values_said(s.kind, lang)}"]
+    lines = [s.help.say(lang), f"{values}: {allowed_values(s.kind, lang)}"]
     return "\n".join([*lines, *([lock] if s.lock is not Lock.NEVER else []), s.key])
 
 
@@ -430,7 +430,7 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
         tab.write_string(top, index, label.say(lang), head)
     for number, setting in enumerate(endpoint.columns, start=top + 1):
         star = " *" if setting.role is Role.TARGET else ""
-        allowed = values_said(setting.kind, lang)
+        allowed = allowed_values(setting.kind, lang)
         tab.set_row(number, 32)
         first, second = setting.label.ordered(lang)
         tab.write_string(number, 0, f"{first}{star}\n{second}", cell)

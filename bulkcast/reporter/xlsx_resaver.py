@@ -15,6 +15,7 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.worksheet.worksheet import Worksheet
 
+from bulkcast.arguments import Counts
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Text, column_letters
@@ -87,7 +88,7 @@ def resave_workbook(source: Path, draft: Path, results: Results, *, why: str) ->
             why=why,
             exc=exc,
         ) from exc
-    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": "; ".join(lost)})
+    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": Counts(tuple(lost))})
 
 
 _RESAVED: Final = marked(
@@ -161,11 +162,11 @@ def _colour(tab: Worksheet, made: Iterable[ColourRule]) -> None:
         tab.conditional_formatting.add(ours.cells, rule)
 
 
-def _lost(source: Path, draft: Path) -> list[str]:
+def _lost(source: Path, draft: Path) -> list[tuple[str, int]]:
     """Kinds of content of which `source` has more than `draft`, with the difference."""
     with ZipFile(source) as old, ZipFile(draft) as new:
         before, after = _counts(old), _counts(new)
-    return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
+    return [(name, n - after[name]) for name, n in before.items() if n > after[name]]
 
 
 def _counts(book: ZipFile) -> dict[str, int]:

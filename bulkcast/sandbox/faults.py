@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import BulkcastError
 from bulkcast.protocol import SUCCESS
@@ -188,7 +189,9 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     name, _, argument = words.partition(":")
     maker = _MAKERS.get(name)
     if maker is None:
-        raise NoFault("{text} is no fault; those are {known}", text=text, known=", ".join(_MAKERS))
+        raise NoFault(
+            "{text} is no fault; those are {known}", text=text, known=Series(tuple(_MAKERS))
+        )
     try:
         action = _with_hints(maker(argument, endpoint), location, retry_after)
     except (ValueError, KeyError) as exc:

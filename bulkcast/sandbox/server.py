@@ -23,7 +23,7 @@ from bulkcast import protocol
 from bulkcast.catalogue import Cause, Endpoint
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.model import Credentials, Secret, Target
+from bulkcast.model import Credentials, Secret, Target, Text
 from bulkcast.sandbox.faults import (
     Answer,
     Drip,
@@ -487,5 +487,5 @@ async def _listen(site: web.TCPSite, port: int) -> None:
             "The sandbox cannot listen on port {port} of {host} ({why}); choose another one.",
             port=port,
             host=HOST,
-            why=os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc),
+            why=Text(os.strerror(exc.errno)) if isinstance(exc, OSError) and exc.errno else exc,
         ) from exc

@@ -420,7 +420,7 @@ def test_a_ledger_that_is_taken_away_stops_the_run(
 
     assert report.stop
     assert (report.stop.code, report.exit_status) == ("run.ledger_gone", 6)
-    assert "was removed or replaced while the run was under way" in report.stop.args["why"]
+    assert "was removed or replaced while the run was under way" in str(report.stop.args["why"])
     assert report.counts[RowStatus.APPLIED] == sent
     assert after <= sent < after + 10
     assert report.counts[RowStatus.NOT_SENT] == 60 - sent

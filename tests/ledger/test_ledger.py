@@ -30,7 +30,6 @@ from bulkcast.ledger.codec import (
     unpack_stop,
 )
 from bulkcast.ledger.store import VERSION
-from bulkcast.messages import issue
 from bulkcast.model import (
     Attempt,
     History,
@@ -47,6 +46,7 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.planner import Plan
+from bulkcast.problems import issue
 from tests.dispatcher_harness import header, request, requests
 from tests.measured_figures import Record
 from tests.source_files import ROOT
