@@ -446,7 +446,7 @@ def test_a_run_of_a_frame_is_resumed_without_it(tmp_path: Path) -> None:
     async def main(stage: Harness) -> tuple[RunReport, RunReport, Path]:
         first = await apply(
             prepare(term(20)), stage.config, SendOptions(results=tmp_path / "back.xlsx"),
-            control=control, wall=stage.loop.wall,
+            control=control, parts=stage.parts,
         )  # fmt: skip
         return first, await stage.resume(), stage.config.home
 

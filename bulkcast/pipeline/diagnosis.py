@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,13 +19,22 @@ from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
 from bulkcast.messages import explain
 from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
-from bulkcast.pipeline.options import Diagnosis
 from bulkcast.pipeline.preparation import one_spelling
 
 _TIMEOUT_S: Final = 10.0
 _LATER, _HUMAN, _BUSY = 5, 6, 7
 _WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
 """Exit statuses in ascending order of importance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `doctor` found; each finding is a name, whether the check passed, and a sentence."""
+
+    findings: tuple[tuple[str, bool, str], ...]
+    exit_status: int
+    """0 if all checks passed; 6 or 2 if somebody has to fix something, 5 if it may work later, 7 if
+    another run holds the institution's lock."""
 
 
 class _Finding(NamedTuple):
@@ -65,8 +74,8 @@ def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnos
 
 def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
     worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
-    told = tuple((name, not status, sentence) for name, status, sentence in findings)
-    return Diagnosis(told, exit_status=worst)
+    found = tuple((name, not status, sentence) for name, status, sentence in findings)
+    return Diagnosis(found, exit_status=worst)
 
 
 # ------------------------------------------------------------------ ClassIn

@@ -26,8 +26,8 @@ from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.plans import require_place
-from bulkcast.pipeline.preparation import zone
 from bulkcast.planner.last_known import Acknowledgement, Reversal, reversal
 from bulkcast.reporter.run_summary import ranges
 

@@ -233,9 +233,7 @@ def test_progress_tells_how_long_requests_wait_and_why(tmp_path: Path) -> None:
 
     async def main(harness: Harness) -> RunReport:
         await harness.apply(prepare(older))
-        return await apply(
-            prepare(newer), harness.config, watch=seen.append, wall=harness.loop.wall
-        )
+        return await apply(prepare(newer), harness.config, watch=seen.append, parts=harness.parts)
 
     report = with_sandbox(tmp_path, main, World(classrooms=(classroom(3, "ghost:100"),)))
 
@@ -258,7 +256,7 @@ def test_a_row_that_a_newer_run_has_set_is_not_sent_again(tmp_path: Path) -> Non
     async def main(harness: Harness) -> tuple[list[RunReport], Sequence[Received]]:
         control = Control()
         control.stop(130)
-        first = await apply(prepare(older), harness.config, control=control, wall=harness.loop.wall)
+        first = await apply(prepare(older), harness.config, control=control, parts=harness.parts)
         second = await harness.apply(prepare(newer))
         return [first, second, await harness.resume(first.run)], harness.log
 

@@ -235,7 +235,9 @@ class Sent:
             async with sandbox.serving() as url:
                 school = Institution(url, SANDBOX_SID)
                 config = Config(school, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
-                await pipeline.apply(pipeline.prepare(sheet), config, wall=loop.wall)
+                await pipeline.apply(
+                    pipeline.prepare(sheet), config, parts=pipeline.Parts(wall=loop.wall)
+                )
 
         run(main)
         sheet.unlink()
@@ -410,7 +412,7 @@ def test_a_ledger_that_is_taken_away_stops_the_run(
             school = Institution(url, SANDBOX_SID)
             config = Config(school, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
             report = await pipeline.apply(
-                pipeline.prepare(sheet), config, wall=loop.wall, watch=watch
+                pipeline.prepare(sheet), config, parts=pipeline.Parts(wall=loop.wall), watch=watch
             )
         return report, len(sandbox.log)
 

@@ -13,7 +13,7 @@ from bulkcast.config import state as state_folder
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.ledger import Timestamp, claim, holder, lock
 from bulkcast.model import Credentials, Institution, RequestKey, RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, apply, prepare
+from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import most_in_window
 from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
@@ -140,7 +140,7 @@ def test_two_homes_and_two_spellings_share_one_limit(tmp_path: Path) -> None:
                 prepared = prepare(sheet(tmp_path / f"{rows}.csv", rows))
                 config = at(where, tmp_path, home)
                 options = SendOptions(rate=rate)
-                reports.append(await apply(prepared, config, options, wall=loop.wall))
+                reports.append(await apply(prepared, config, options, parts=Parts(wall=loop.wall)))
         return reports, sandbox
 
     reports, sandbox = run(main)
@@ -159,12 +159,18 @@ def test_what_another_home_sent_unanswered_is_waited_for(tmp_path: Path, answere
         async with sandbox.serving() as url:
             one, two = at(url, tmp_path, "one"), at(url, tmp_path, "two")
             first = await apply(
-                prepare(sheet(tmp_path / "1.csv", 1)), one, SendOptions(), wall=loop.wall
+                prepare(sheet(tmp_path / "1.csv", 1)),
+                one,
+                SendOptions(),
+                parts=Parts(wall=loop.wall),
             )
             sandbox.fault_for_all = None
             begun = loop.time()
             second = await apply(
-                prepare(sheet(tmp_path / "2.csv", 1, 0)), two, SendOptions(), wall=loop.wall
+                prepare(sheet(tmp_path / "2.csv", 1, 0)),
+                two,
+                SendOptions(),
+                parts=Parts(wall=loop.wall),
             )
             return first, second, loop.time() - begun
 

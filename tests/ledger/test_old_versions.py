@@ -15,7 +15,7 @@ from bulkcast.ledger.codec import unpack_issues, unpack_outcome, unpack_stop
 from bulkcast.ledger.store import VERSION
 from bulkcast.messages import explain_stop, issue_sentence, result_row
 from bulkcast.model import Credentials, RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, resume, runs
+from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.make_ledgers import NEWER, OLDER, PORT, SCHOOL, SHELF, make
 from tests.virtual_loop import VirtualLoop, run
@@ -55,7 +55,7 @@ def test_a_run_on_the_shelf_is_listed_and_gone_on_with(tmp_path: Path, version: 
         async with sandbox.serving(port=PORT):
             config = Config(SCHOOL, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
             options = SendOptions(results=tmp_path / "out.csv")
-            return await resume(config, OLDER, options, wall=loop.wall), sandbox.log
+            return await resume(config, OLDER, options, parts=Parts(wall=loop.wall)), sandbox.log
 
     report, log = run(main)
 
