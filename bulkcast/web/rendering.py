@@ -35,7 +35,7 @@ def language(request: web.Request) -> Lang:
 def speaker(request: web.Request, headers: Mapping[str, str] | None = None) -> Translator:
     """The translator for a request; with `headers`, settings are named as in a sheet."""
     found = translator(language(request))
-    return found.calling(headers) if headers else found
+    return found.with_headers(headers) if headers else found
 
 
 def number(value: int) -> str:
