@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from bulkcast.catalogue import ChoiceKind, Setting, is_result_column
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import COMMA
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -406,9 +405,9 @@ def _column_of(issue: Issue) -> int | None:
 
 def _looked_at(issue: Issue, held: Mapping[str, int]) -> int:
     """The column in which a problem of a whole row is mended, as far as that can be told."""
-    args = issue.message.args
-    given = frozenset(args.get("given", "").split(COMMA))
-    named = [key for said in args.values() for key in said.split(COMMA) if key in held]
+    args = {name: str(said).split(", ") for name, said in issue.message.args.items()}
+    given = frozenset(args.get("given", ()))
+    named = [key for keys in args.values() for key in keys if key in held]
     fit = [key for key in named if key not in given] or named
     if not fit and issue.code.startswith("target."):
         fit = [target.key for target in WEBCAST.targets if target.key in held]
