@@ -265,8 +265,11 @@ class FrozenRun:
 
 
 def pack_header(header: RunHeader) -> str:
-    """A header as JSON."""
-    return dump(asdict(header))
+    """A header as JSON; a sheet that has no name of its own has none there, as ever."""
+    fields = asdict(header)
+    if not header.name:
+        del fields["name"]
+    return dump(fields)
 
 
 def unpack_header(packed: str) -> RunHeader:
