@@ -316,10 +316,7 @@ def _text(given: object) -> str:
 def _one(view: CheckView, place: Place, text: str) -> Step:
     """The step that puts a text into a cell; a merged range is first given its value everywhere."""
     cell = view.rows[place.row].cells[place.column]
-    cells: dict[Place, str] = {}
-    if isinstance(cell, FlaggedCell):
-        for row, own in repeated(view.prepared.sheet, cell).items():
-            cells |= {Place(row, column): value for column, value in own.items()}
+    cells = _repeated(view, cell) if isinstance(cell, FlaggedCell) else {}
     cells[place] = text
     return tuple((p.row, p.column, value) for p, value in cells.items())
 
@@ -351,21 +348,36 @@ def _mended(view: CheckView, places: tuple[Place, ...], action: str, text: str) 
     """
     cells: dict[Place, str] = {}
     for place in places:
-        cell = view.rows[place.row].cells[place.column]
-        if action == "replace":
-            cells |= {Place(r, c): value for r, c, value in _one(view, place, text)}
-        elif action == "blank":
-            cells[place] = ""
-        elif action == "trim":
-            cells[place] = _trimmed(cell_text(cell))
-        elif action == "shown":
-            cells[place] = written(cell_text(cell))
-        elif action == "repeat" and isinstance(cell, FlaggedCell):
-            for row, own in repeated(view.prepared.sheet, cell).items():
-                cells |= {Place(row, column): value for column, value in own.items()}
-        else:
-            raise web.HTTPBadRequest
+        cells |= _mended_cell(view, place, action, text)
     return tuple((p.row, p.column, value) for p, value in cells.items())
+
+
+def _mended_cell(view: CheckView, place: Place, action: str, text: str) -> dict[Place, str]:
+    """The cells to change so that one is mended, and their texts."""
+    raw = view.rows[place.row]
+    cell = raw.cells[place.column]
+    match action:
+        case "replace":
+            return {Place(r, c): value for r, c, value in _one(view, place, text)}
+        case "blank":
+            return {place: ""}
+        case "trim":
+            return {place: _trimmed(cell_text(cell))}
+        case "shown":
+            return {place: written(cell_text(cell))}
+        case "beyond":
+            width = len(raw.cells)
+            return {Place(place.row, width + n): "" for n in range(len(raw.extra))}
+        case "repeat" if isinstance(cell, FlaggedCell):
+            return _repeated(view, cell)
+        case _:
+            raise web.HTTPBadRequest
+
+
+def _repeated(view: CheckView, cell: FlaggedCell) -> dict[Place, str]:
+    """The value of a merged range, in each of its cells."""
+    found = repeated(view.prepared.sheet, cell)
+    return {Place(row, column): text for row, own in found.items() for column, text in own.items()}
 
 
 _UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"

@@ -184,7 +184,7 @@ class CheckView:
             for issue in issues:
                 if issue.severity is not Severity.NOTE:
                     column = _column_of(issue)
-                    at = _looked_at(issue, held) if column is None else column
+                    at = _looked_at(issue, held) if column not in self.by_index else column or 0
                     found.append(Problem(row, column, issue, at))
         found.sort(key=lambda p: (p.row, p.at))
         object.__setattr__(self, "_of_row", of_row)
@@ -358,6 +358,11 @@ class CheckView:
 
     def _places(self, chosen: Filter) -> list[Place]:
         return list(dict.fromkeys(p.place for p in self.problems if chosen.takes(p)))
+
+    def mended_at(self, row: RowView) -> Place:
+        """The cell in which the problem of a row as a whole is mended."""
+        held = self.prepared.checked.columns
+        return Place(row.number, _looked_at(row.issue, held) if row.issue else 0)
 
     def is_bad(self, place: Place) -> bool:
         """Whether a cell holds an error."""
