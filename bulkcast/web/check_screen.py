@@ -20,7 +20,6 @@ from bulkcast.pipeline import (
     cell_text,
     compare_problems,
     mark_up,
-    odd_words,
     prepare_edited,
     repeated,
     written,
@@ -49,7 +48,7 @@ async def view_of(request: web.Request, draft: Draft) -> CheckView:
     checked = await request.app[STATE].drafts.checked(draft)
     found = _views.get(id(checked))
     if found is None or found.prepared is not checked:
-        found = await asyncio.to_thread(CheckView, checked, draft.edits)
+        found = await asyncio.to_thread(CheckView.of, checked, draft.edits)
         _views[id(checked)] = found
     _views.move_to_end(id(checked))
     while len(_views) > _VIEWS_MOST:
@@ -146,7 +145,7 @@ async def check(request: web.Request) -> web.Response:
         label=lambda setting: setting.label.say(language(request)),
         value_of=_value_of,
         compared=await _compared(request, draft, view.prepared),
-        odd=len(odd_words(view.prepared)),
+        odd=view.odd,
         header_row=view.prepared.sheet.layout.header_row,
         is_named=any(i.code.startswith("header.") and i.severity is Severity.ERROR
                      for i in view.sheet_issues()),
@@ -236,8 +235,7 @@ def _panel(view: CheckView, place: Place, chosen: Filter) -> _Panel | None:
         view.shown_text(raw, column),
         issues,
         code,
-        len(view.same(place, code, any_value=False)) if code else 0,
-        len(view.same(place, code, any_value=True)) if code else 0,
+        *(view.n_same(place, code) if code else (0, 0)),
         place.column in view.edits.get(place.row, {}),
         view.state_of(place.row) == "done",
         code == "cell.merged" and isinstance(cell, FlaggedCell),
