@@ -20,7 +20,7 @@ from bulkcast.model import (
     Severity,
     column_letters,
 )
-from bulkcast.pipeline import MASK, Edits, Prepared, cell_text, odd_words
+from bulkcast.pipeline import MASK, CheckedSheet, Edits, cell_text, odd_words
 
 ROWS_AT_ONCE: Final = 100
 """Rows of one page."""
@@ -166,7 +166,7 @@ _T = TypeVar("_T")
 class CheckView:
     """A checked sheet, indexed so that a page of it is quickly found."""
 
-    prepared: Prepared
+    source: CheckedSheet
     edits: Edits
     _of_row: Mapping[int, Sequence[Issue]] = field(init=False, repr=False)
     _invalid: frozenset[int] = field(init=False, repr=False)
@@ -175,10 +175,10 @@ class CheckView:
     """Row by row, from left to right."""
 
     def __post_init__(self) -> None:
-        checked = self.prepared.checked.rows
+        checked = self.source.checked.rows
         of_row = {row.row: row.issues for row in checked if row.issues}
         invalid = frozenset(row.row for row in checked if isinstance(row, Invalid))
-        held = self.prepared.checked.columns
+        held = self.source.checked.columns
         found = []
         for row, issues in of_row.items():
             for issue in issues:
@@ -192,9 +192,9 @@ class CheckView:
         object.__setattr__(self, "problems", tuple(found))
 
     @classmethod
-    def of(cls, prepared: Prepared, edits: Edits) -> Self:
+    def of(cls, sheet: CheckedSheet, edits: Edits) -> Self:
         """The view with everything that its first page needs; takes long for many rows."""
-        view = cls(prepared, edits)
+        view = cls(sheet, edits)
         first = Filter()
         _ = view.ready, view.warned, view.troubled, view.odd, view.rows, view._by_column
         view.facets(first)
@@ -216,11 +216,11 @@ class CheckView:
     @cached_property
     def columns(self) -> tuple[ViewColumn, ...]:
         """The user's columns."""
-        endpoint = self.prepared.endpoint
-        held = {index: endpoint.by_key[key] for key, index in self.prepared.checked.columns.items()}
+        endpoint = self.source.endpoint
+        held = {index: endpoint.by_key[key] for key, index in self.source.checked.columns.items()}
         return tuple(
             _view_column(index, header, held.get(index), endpoint.column_for(header))
-            for index, header in enumerate(self.prepared.sheet.headers)
+            for index, header in enumerate(self.source.sheet.headers)
             if not is_result_column(header)
         )
 
@@ -232,17 +232,17 @@ class CheckView:
     @cached_property
     def rows(self) -> Mapping[int, RawRow]:
         """The rows by their number."""
-        return {row.number: row for row in self.prepared.sheet.rows}
+        return {row.number: row for row in self.source.sheet.rows}
 
     @cached_property
     def ready(self) -> int:
         """Rows that would be sent."""
-        return sum(len(request.rows) for request in self.prepared.plan.requests)
+        return self.source.valid
 
     @cached_property
     def odd(self) -> int:
         """Words that are none of the choices of their columns."""
-        return len(odd_words(self.prepared))
+        return len(odd_words(self.source))
 
     @property
     def bad(self) -> int:
@@ -266,7 +266,7 @@ class CheckView:
 
     def sheet_issues(self) -> tuple[Issue, ...]:
         """What is wrong with the sheet as a whole."""
-        return tuple(i for i in self.prepared.checked.issues if i.severity is not Severity.NOTE)
+        return tuple(i for i in self.source.checked.issues if i.severity is not Severity.NOTE)
 
     # -------------------------------------------------------------- filters
 
@@ -347,7 +347,7 @@ class CheckView:
 
     def _rows_of(self, chosen: Filter) -> Sequence[int]:
         if chosen.rows == "all" and not chosen.is_narrow:
-            return [row.number for row in self.prepared.sheet.rows]
+            return [row.number for row in self.source.sheet.rows]
         found = dict.fromkeys(p.row for p in self._taken(chosen))
         return [row for row in found if row in self.rows]
 
@@ -386,9 +386,9 @@ class CheckView:
         """What becomes of a row."""
         if number in self._invalid:
             return "bad"
-        if number in self.prepared.kept:
+        if number in self.source.kept:
             return "done"
-        return "left" if number in self.prepared.plan.settled else "ready"
+        return "left" if number in self.source.left_out else "ready"
 
     def _cell(
         self, raw: RawRow, column: ViewColumn, issue: Issue | None, *, is_edited: bool
@@ -431,7 +431,7 @@ class CheckView:
 
     def mended_at(self, row: RowView) -> Place:
         """The cell in which the problem of a row as a whole is mended."""
-        held = self.prepared.checked.columns
+        held = self.source.checked.columns
         return Place(row.number, _looked_at(row.issue, held) if row.issue else 0)
 
     def is_bad(self, place: Place) -> bool:
