@@ -118,8 +118,8 @@ class LiveRun:
 
     def _note_begin(self, run: str) -> None:
         state = pipeline.run_state(self.home, run)
-        self.run = run
         self._at_begin = (state, Base.of(state.standing)) if state else None
+        self.run = run
         self.begun.set_result(run)
 
     def _watch(self, progress: Progress) -> None:
