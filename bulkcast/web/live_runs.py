@@ -262,8 +262,9 @@ class LiveRuns:
 
     def _note_end(self, live: LiveRun, ended: "asyncio.Future[RunReport]") -> None:
         self._live.remove(live)
-        self._options[live.run] = live.options
-        _forget_oldest(self._options)
+        if live.run:
+            self._options[live.run] = live.options
+            _forget_oldest(self._options)
         self._observed.pop((live.home, live.run), None)  # it was true before the end
         why = None if ended.cancelled() else ended.exception()
         if why is None and self.on_end and live.run:
