@@ -76,12 +76,12 @@ def columns_of(
             match = Match.MAPPED
         candidates = endpoint.candidates(header)
         if code == "header.near_miss" and issue:
-            near = endpoint.column_for(issue.message.args.get("suggestion", ""))
+            near = endpoint.column_for(str(issue.message.args.get("suggestion", "")))
             candidates = (near.key,) if near else ()
         if code == "header.unread_setting" and issue:
-            candidates = (issue.message.args.get("setting", ""),)
+            candidates = (str(issue.message.args.get("setting", "")),)
         if code == "header.ambiguous" and issue and not candidates:
-            candidates = tuple(issue.message.args.get("candidates", "").split(" or "))
+            candidates = tuple(str(issue.message.args.get("candidates", "")).split(" or "))
         return ColumnUse(
             index, letters, header, _samples(sheet, index, held, candidates, endpoint), match,
             held.key if held and match is not Match.SIMILAR else None, candidates,

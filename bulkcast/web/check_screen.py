@@ -1,6 +1,7 @@
 """Check: what is wrong with a sheet, cell by cell, and mending it."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from bulkcast.web.drafts import Draft, Step
 from bulkcast.web.page_state import STATE
 from bulkcast.web.problem_names import PROBLEM_NAMES
 from bulkcast.web.rendering import language, render, speaker
-from bulkcast.web.resubmitted import resubmitted
+from bulkcast.web.resubmitted import Resubmitted, resubmitted
 from bulkcast.web.upload_screen import DRAFT, draft_of
 
 _VIEWS_MOST: Final = 4
@@ -120,10 +121,7 @@ async def check(request: web.Request) -> web.Response:
         first = page.rows[0].number if page.rows else 0
         place = view.at_or_after(chosen, Place(first, 0))
     panel = _panel(view, place, chosen) if place else None
-    account = request.app[STATE].accounts.current()
-    again = (
-        await asyncio.to_thread(resubmitted, view.prepared, account) if draft.resubmits else None
-    )
+    again = await _again(request, draft, view.prepared)
     return render(
         request,
         "check.html",
@@ -250,6 +248,26 @@ def _panel(view: CheckView, place: Place, chosen: Filter) -> _Panel | None:
     )
 
 
+async def _again(request: web.Request, draft: Draft, prepared: Prepared) -> Resubmitted | None:
+    """How the rows of a result sheet divide; looked up in the ledger every few seconds at most."""
+    if not draft.resubmits:
+        return None
+    account = request.app[STATE].accounts.current()
+    now = time.monotonic()
+    known = _divided.get(id(prepared))
+    if known is None or known[0] is not prepared or now - known[1] > _LOOKED_UP_S:
+        found = await asyncio.to_thread(resubmitted, prepared, account)
+        known = (prepared, now, found)
+        _divided[id(prepared)] = known
+        while len(_divided) > _VIEWS_MOST:
+            _divided.pop(next(iter(_divided)))
+    return known[2]
+
+
+_LOOKED_UP_S: Final = 10.0
+_divided: dict[int, tuple[Prepared, float, Resubmitted]] = {}
+
+
 async def _compared(request: web.Request, draft: Draft, now: Prepared) -> Comparison | None:
     """How the problems differ from those of the draft that this one takes the place of."""
     state = request.app[STATE]
@@ -298,10 +316,7 @@ def _text(given: object) -> str:
 def _one(view: CheckView, place: Place, text: str) -> Step:
     """The step that puts a text into a cell; a merged range is first given its value everywhere."""
     cell = view.rows[place.row].cells[place.column]
-    cells: dict[Place, str] = {}
-    if isinstance(cell, FlaggedCell):
-        for row, own in repeated(view.prepared.sheet, cell).items():
-            cells |= {Place(row, column): value for column, value in own.items()}
+    cells = _repeated(view, cell) if isinstance(cell, FlaggedCell) else {}
     cells[place] = text
     return tuple((p.row, p.column, value) for p, value in cells.items())
 
@@ -333,21 +348,36 @@ def _mended(view: CheckView, places: tuple[Place, ...], action: str, text: str) 
     """
     cells: dict[Place, str] = {}
     for place in places:
-        cell = view.rows[place.row].cells[place.column]
-        if action == "replace":
-            cells |= {Place(r, c): value for r, c, value in _one(view, place, text)}
-        elif action == "blank":
-            cells[place] = ""
-        elif action == "trim":
-            cells[place] = _trimmed(cell_text(cell))
-        elif action == "shown":
-            cells[place] = written(cell_text(cell))
-        elif action == "repeat" and isinstance(cell, FlaggedCell):
-            for row, own in repeated(view.prepared.sheet, cell).items():
-                cells |= {Place(row, column): value for column, value in own.items()}
-        else:
-            raise web.HTTPBadRequest
+        cells |= _mended_cell(view, place, action, text)
     return tuple((p.row, p.column, value) for p, value in cells.items())
+
+
+def _mended_cell(view: CheckView, place: Place, action: str, text: str) -> dict[Place, str]:
+    """The cells to change so that one is mended, and their texts."""
+    raw = view.rows[place.row]
+    cell = raw.cells[place.column]
+    match action:
+        case "replace":
+            return {Place(r, c): value for r, c, value in _one(view, place, text)}
+        case "blank":
+            return {place: ""}
+        case "trim":
+            return {place: _trimmed(cell_text(cell))}
+        case "shown":
+            return {place: written(cell_text(cell))}
+        case "beyond":
+            width = len(raw.cells)
+            return {Place(place.row, width + n): "" for n in range(len(raw.extra))}
+        case "repeat" if isinstance(cell, FlaggedCell):
+            return _repeated(view, cell)
+        case _:
+            raise web.HTTPBadRequest
+
+
+def _repeated(view: CheckView, cell: FlaggedCell) -> dict[Place, str]:
+    """The value of a merged range, in each of its cells."""
+    found = repeated(view.prepared.sheet, cell)
+    return {Place(row, column): text for row, own in found.items() for column, text in own.items()}
 
 
 _UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from bulkcast.catalogue import ChoiceKind, Setting, is_result_column
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import COMMA
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -185,7 +184,7 @@ class CheckView:
             for issue in issues:
                 if issue.severity is not Severity.NOTE:
                     column = _column_of(issue)
-                    at = _looked_at(issue, held) if column is None else column
+                    at = _looked_at(issue, held) if column not in self.by_index else column or 0
                     found.append(Problem(row, column, issue, at))
         found.sort(key=lambda p: (p.row, p.at))
         object.__setattr__(self, "_of_row", of_row)
@@ -360,6 +359,11 @@ class CheckView:
     def _places(self, chosen: Filter) -> list[Place]:
         return list(dict.fromkeys(p.place for p in self.problems if chosen.takes(p)))
 
+    def mended_at(self, row: RowView) -> Place:
+        """The cell in which the problem of a row as a whole is mended."""
+        held = self.prepared.checked.columns
+        return Place(row.number, _looked_at(row.issue, held) if row.issue else 0)
+
     def is_bad(self, place: Place) -> bool:
         """Whether a cell holds an error."""
         found = self._of_row.get(place.row, ())
@@ -406,9 +410,9 @@ def _column_of(issue: Issue) -> int | None:
 
 def _looked_at(issue: Issue, held: Mapping[str, int]) -> int:
     """The column in which a problem of a whole row is mended, as far as that can be told."""
-    args = issue.message.args
-    given = frozenset(args.get("given", "").split(COMMA))
-    named = [key for said in args.values() for key in said.split(COMMA) if key in held]
+    args = {name: str(said).split(", ") for name, said in issue.message.args.items()}
+    given = frozenset(args.get("given", ()))
+    named = [key for keys in args.values() for key in keys if key in held]
     fit = [key for key in named if key not in given] or named
     if not fit and issue.code.startswith("target."):
         fit = [target.key for target in WEBCAST.targets if target.key in held]

@@ -381,9 +381,13 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     if "tab" not in form and "encoding" not in form:  # the choice of rows alone
         told = replace(read, hidden=read.hidden)
     same_cells = replace(told, hidden=read.hidden) == read
+    options = replace(draft.options, read=told)
+    if "duplicates" in form:
+        is_in_order = form["duplicates"] == "in-order"
+        options = replace(options, duplicates="in-order" if is_in_order else "error")
     draft = replace(
         draft,
-        options=replace(draft.options, read=told),
+        options=options,
         steps=draft.steps if same_cells else (),
         resubmits=form["send"] == "needed" if "send" in form else draft.resubmits,
     )
