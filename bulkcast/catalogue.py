@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
+from bulkcast.header_hints import SIMPLIFIED, bare_names, names_in_brackets
 from bulkcast.model import ReplyClass, Severity
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\da-zA-Z_]+")
@@ -32,13 +33,6 @@ def is_result_column(header: str) -> bool:
     return header.strip().casefold().startswith(RESULT_PREFIX)
 
 
-_SIMPLIFIED: Final = str.maketrans(
-    "兩義雲體關動單啟啓員場學開錄録戶時權現碼簡類級紹網節觀課許設選閉間頁",
-    "两义云体关动单启启员场学开录录户时权现码简类级绍网节观课许设选闭间页",
-)
-"""Traditional → simplified, for the characters in declared names; Big5 sheets use traditional."""
-
-
 def fold(text: str) -> str:
     r"""The form in which headers and words are compared.
 
@@ -48,7 +42,7 @@ def fold(text: str) -> str:
     >>> fold("Activity ID *\n活動 ID"), fold("ｒｅｃｏｒｄ_State")
     ('activityid活动id', 'recordstate')
     """
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_SIMPLIFIED)
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(SIMPLIFIED)
     lines = (line.rstrip().rstrip("*") for line in folded.splitlines())
     kept = (c for c in "".join(lines) if not c.isspace() and c != "_")
     return "".join(c for c in kept if unicodedata.category(c) != "Cf" and c not in _PRESENTATION)
@@ -56,47 +50,6 @@ def fold(text: str) -> str:
 
 _PRESENTATION: Final = "\ufe0e\ufe0f"
 """Variation selectors, which telephones add to a sign such as ✔."""
-_OPENING: Final = "([{<【〔〖《〈「『«‹"
-_CLOSING: Final = ")]}>】〕〗》〉」』»›"
-"""Brackets after NFKC, which turns full-width and vertical ones into plain ones."""
-_EDGES: Final = " \t\r\n\"'`´“”‘’„‟″′＂*※★☆●•·✱✳⁎∗!?:;,.、。，：；！？_-–—|/\\"
-"""Quotation marks, required marks and other characters round a name."""
-_LISTED: Final = re.compile(
-    r"[❶-➓⓫-⓿]|(?:no\.?|q|第)?\s*\d+(?:\.\d+)*\s*[列项題题]?|[a-z](?=[.)、:])|[一二三四五六七八九十]+(?=[、.)])"
-)
-"""A list number or letter before a name."""
-_BESIDE: Final = r"非必填|必填|选填|必选|可选|可空|required|mandatory|optional"
-_ASKED: Final = r"(?:是否|要不要)(?:要|需要|需|允许|进行|开启|启用|打开|开通)?|开启|启用|enable"
-_VALUES: Final = (
-    r"(?:[0-9是否开关/=,;:、或|\s-]|启用|禁用|\byes\b|\bno\b|\bon\b|\boff\b"
-    r"|\btrue\b|\bfalse\b|\b[yn]\b)+"
-)
-_BEFORE: Final = re.compile(rf"(?:{_BESIDE}|{_ASKED})")
-_BEHIND: Final = re.compile(rf"(?:{_BESIDE}|是否(?:开启|启用|打开)?|开关|switch|吗|{_VALUES})\Z")
-
-
-def bare_names(header: str) -> Iterator[str]:
-    """Possible names in `header` without its hints: the most likely first, unfolded.
-
-    Hints are brackets with their content, list numbers, quotation and required marks, and words
-    such as 是否; the content of brackets is a name only if nothing else is left.
-
-    >>> "云端录课" in set(bare_names("1.【必填】是否开启云端录课（0/1）"))
-    True
-    """
-    text = unicodedata.normalize("NFKC", header).casefold().translate(_SIMPLIFIED)
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    outside, inside = _split_brackets(text)
-    names = [outside] if outside.strip(_EDGES) else inside
-    for name in names:
-        yield from _without_hints(name)
-
-
-def names_in_brackets(header: str) -> tuple[str, ...]:
-    """The texts in the brackets of `header`."""
-    return tuple(filter(None, (part.strip(_EDGES) for part in _split_brackets(header)[1])))
-
-
 _PARTS: Final = (
     re.compile(r"[a-z0-9]+|[^\W\d_a-z]+"),
     re.compile(r"[a-z0-9]+(?:[ \t]+[a-z0-9]+)*|[^\W\d_a-z]+"),
@@ -104,41 +57,6 @@ _PARTS: Final = (
 """Splits a header into runs of one script.  The second pattern keeps words of one phrase together,
 such as "Live playback", which is not a list of two settings."""
 _MOST_PARTS: Final = 12
-
-
-def _split_brackets(text: str) -> tuple[str, list[str]]:
-    """The text outside brackets, and the text in each outermost pair of brackets."""
-    outside, inside, depth = "", [""], 0
-    for character in unicodedata.normalize("NFKC", text):
-        if character in _OPENING:
-            depth += 1
-            inside.append("")
-        elif character in _CLOSING:
-            outside += "" if depth else "."
-            depth = max(depth - 1, 0)
-        elif depth:
-            inside[-1] += character
-        else:
-            outside += character
-    return outside, inside
-
-
-def _without_hints(name: str) -> Iterator[str]:
-    """`name`, then the same with more and more hints removed from its ends."""
-    seen: set[str] = set()
-    waiting = [name]
-    while waiting:
-        now = waiting.pop(0).strip(_EDGES)
-        if not now or now in seen:
-            continue
-        seen.add(now)
-        yield now
-        ends = (p.match(now) for p in (_LISTED, _BEFORE))
-        waiting.extend(now[found.end() :] for found in ends if found)
-        if found := _BEHIND.search(now):
-            waiting.append(now[: found.start()])
-        if now.startswith("是否"):
-            waiting.append(now[2:])
 
 
 _CACHED: Final = 1024
@@ -181,11 +99,11 @@ class Choice:
     label: Label
     words: tuple[str, ...] = ()
 
-    def or_said(self, *words: str) -> "Choice":
+    def with_words(self, *words: str) -> "Choice":
         """The same choice with more words for it."""
         return replace(self, words=(*self.words, *words))
 
-    def but_not(self, *words: str) -> "Choice":
+    def without_words(self, *words: str) -> "Choice":
         """The same choice without some of its words."""
         return replace(self, words=tuple(word for word in self.words if word not in words))
 
@@ -382,6 +300,24 @@ Rule = Clash | Together | Needs | TooFew
 # ------------------------------------------------------------------ replies and limits
 
 
+class Cause(Enum):
+    """Why ClassIn gives a reply code, for the codes that the sandbox gives."""
+
+    APPLIED = "applied"
+    MALFORMED = "unknown keys, wrong types, no settings"
+    WRONG_SIGNATURE = "SID and secret do not belong together"
+    WRONG_STAMP = "the stamp is too far off the server's clock"
+    NO_STAMP = "the header with the stamp is missing"
+    TOO_OFTEN = "more requests than the limit allows"
+    OTHER_INSTITUTION = "the classroom is another institution's"
+    DELETED = "the classroom has been deleted"
+    OTHER_COURSE = "the classroom is another course's"
+    STARTS_SOON = "too shortly before class for the setting"
+    ENDED = "the class has ended"
+    NOT_DUAL_TEACHER = "the setting is for dual-teacher sub-classrooms"
+    MISMATCH = "settings contradict each other"
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyCode:
     """One reply code, its meaning, and what the user can do about it."""
@@ -396,6 +332,7 @@ class ReplyCode:
     """Whether the endpoint's own page lists it; otherwise a sibling's does."""
     ambiguous: bool = False
     """Whether the setting may have been applied although the code means failure."""
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,17 +394,9 @@ class Endpoint:
         return {reply.code: reply for reply in self.replies}
 
     @cached_property
-    def _zh(self) -> Mapping[str, str]:
-        choices = (
-            c for s in self.columns if isinstance(s.kind, ChoiceKind) for c in s.kind.choices
-        )
-        billed = (s.billed for s in self.columns if s.billed is not None)
-        labels = (*(s.label for s in self.columns), *(c.label for c in choices), *billed)
-        return {label.en: label.zh for label in labels}
-
-    def zh_of(self, english: str) -> str:
-        """The Chinese name of a setting or a choice by its English one; itself for any other."""
-        return self._zh.get(english, english)
+    def by_cause(self) -> Mapping[Cause, int]:
+        """Cause → the reply code for it."""
+        return {reply.cause: reply.code for reply in self.replies if reply.cause}
 
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""

@@ -12,8 +12,6 @@ import socket
 import ssl
 import zlib
 from collections.abc import Sequence, Set
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, Self
 
@@ -23,29 +21,15 @@ from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from bulkcast.errors import CannotStart
-from bulkcast.i18n import (
-    BREAKS_OFF,
-    BROKE_EARLY,
-    NO_LISTENER,
-    NO_REASON,
-    NO_WAY,
-    NOT_ALLOWED,
-    REFUSES,
-    SYSTEM_ERROR,
-    TOO_SLOW,
-    UNKNOWN_HOST,
-    marked,
-)
-from bulkcast.model import Body, Credentials, NoReply, Reply
+from bulkcast.model import Body, Credentials, NoReply, Reply, Text
 from bulkcast.pacing import TIMEOUT_S
-from bulkcast.protocol import Counting, encode, headers
+from bulkcast.protocol import LOOPBACK, Counting, encode, headers, http_date
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes of a reply that are read; ClassIn's have a few hundred."""
 
 _CONNECT_S: Final = 5.0
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIXED_HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -83,11 +67,14 @@ def check_root_url(text: str) -> str:
         raise CannotStart(
             "{shown} is no root URL; give one such as https://api.eeo.cn", shown=shown
         )
-    if url.scheme != "https" and not (url.scheme == "http" and url.host in _LOOPBACK):
+    if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
         raise CannotStart(
             "{shown} is not https; http is allowed for this computer only", shown=shown
         )
     return root
+
+
+_cached_date: Final = lru_cache(maxsize=8)(http_date)  # one answer in a thousand has a new second
 
 
 class Client:
@@ -208,7 +195,8 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
         try:
             body = _decompress(body, coding)
         except (zlib.error, ValueError):
-            return NoReply("reply.not_json", sent=True, detail=_PACKED.get(coding, _UNKNOWN_CODING))
+            flaw = _DAMAGED if coding in _WBITS else _UNKNOWN_CODING
+            return NoReply("reply.not_json", sent=True, detail=flaw)
     if len(body) > MAX_ANSWER:
         response.close()
         return NoReply("reply.too_large", sent=True, detail=str(MAX_ANSWER))
@@ -216,7 +204,7 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
     return Reply(
         status=response.status,
         body=body,
-        date=_date(response.headers.get("Date")),
+        date=_cached_date(response.headers.get("Date", "")),
         retry_after=response.headers.get("Retry-After"),
         location=response.headers.get("Location"),
         private=private,
@@ -235,23 +223,22 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _http_flaw(exc: BaseException | None) -> str:
-    """What is wrong with the HTTP of a reply; empty if there was no reply."""
+def _http_flaw(exc: BaseException | None) -> Text | None:
+    """What is wrong with the HTTP of a reply; None if there was no reply."""
     if not isinstance(exc, aiohttp.ClientResponseError):
-        return ""
+        return None
     of_parser = exc.__cause__ and (exc.__cause__.__cause__ or exc.__cause__.__context__)
     if isinstance(exc.__cause__, LineTooLong) or isinstance(of_parser, LineTooLong):
-        return marked("a field of its header is longer than 8 KB")
+        return Text("a field of its header is longer than 8 KB")
     if "Too many headers" in exc.message:
-        return marked("its header has too many fields")
-    return marked("it is no HTTP that can be read")
+        return Text("its header has too many fields")
+    return Text("it is no HTTP that can be read")
 
 
-_UNKNOWN_CODING: Final = marked("it is compressed in a way that was not asked for")
-_DAMAGED: Final = marked("it is compressed, and damaged or cut short")
-_GZIP, _ZLIB = 31, 47
+_UNKNOWN_CODING: Final = Text("it is compressed in a way that was not asked for")
+_DAMAGED: Final = Text("it is compressed, and damaged or cut short")
+_WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """`zlib`'s wbits for a gzip header, and for a gzip or zlib header."""
-_PACKED: Final = {"gzip": _DAMAGED, "x-gzip": _DAMAGED, "deflate": _DAMAGED}
 
 
 def _decompress(body: bytes, coding: str) -> bytes:
@@ -264,9 +251,9 @@ def _decompress(body: bytes, coding: str) -> bytes:
     """
     if coding in {"", "identity"}:
         return body
-    if coding not in _PACKED:
+    if coding not in _WBITS:
         raise ValueError(coding)
-    opened = zlib.decompressobj(_ZLIB if coding == "deflate" else _GZIP)
+    opened = zlib.decompressobj(_WBITS[coding])
     found = opened.decompress(body, MAX_ANSWER + 1)
     if not opened.eof and len(found) <= MAX_ANSWER:
         raise ValueError(coding)
@@ -295,24 +282,18 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=8)  # one answer in a thousand brings a new second
-def _date(header: str | None) -> float | None:
-    try:
-        moment = parsedate_to_datetime(header or "")
-        # Without a zone, or with "-0000", it is still UTC, and never this computer's own.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
+_TOO_SLOW: Final = Text("connecting took too long")
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: Exception) -> Text:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return UNKNOWN_HOST.format(host=exc.host)
+        return Text("the name {host} is not known here", {"host": exc.host})
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return NO_LISTENER.format(host=f"{exc.host}:{exc.port}", why=_system_reason(exc.os_error))
+        host, why = f"{exc.host}:{exc.port}", _system_reason(exc.os_error)
+        return Text("{host} does not answer ({why})", {"host": host, "why": why})
     if isinstance(exc, TimeoutError):
-        return TOO_SLOW
-    return BROKE_EARLY
+        return _TOO_SLOW
+    return Text("the connection broke before anything was sent")
 
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -337,38 +318,52 @@ def is_exhausted(exc: BaseException) -> bool:
     return isinstance(exc, OSError) and exc.errno in _EXHAUSTED
 
 
-def _system_reason(error: OSError) -> str:
+def _system_reason(error: OSError) -> Text:
     """A system error as a translatable phrase; the system's own texts quote addresses."""
     for kinds, numbers, words in _SYSTEM:
         if isinstance(error, kinds) or error.errno in numbers:
             return words
-    return SYSTEM_ERROR.format(number=error.errno) if error.errno else NO_REASON
+    if error.errno:
+        return Text("error {number} of the system", {"number": error.errno})
+    return Text("the system gives no reason")
 
 
-_SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], str]]] = (
-    ((ConnectionRefusedError,), frozenset(), REFUSES),
-    ((ConnectionResetError, ConnectionAbortedError, BrokenPipeError), frozenset(), BREAKS_OFF),
-    ((TimeoutError,), frozenset(), TOO_SLOW),
-    ((PermissionError,), frozenset(), NOT_ALLOWED),
-    ((), frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL}), NO_WAY),
+_REFUSES: Final = Text("it refuses connections")
+_BREAKS_OFF: Final = Text("it breaks connections off")
+_NO_WAY: Final = Text("no network leads there")
+_NOT_ALLOWED: Final = Text("this computer does not allow it")
+_SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], Text]]] = (
+    ((ConnectionRefusedError,), frozenset(), _REFUSES),
+    (
+        (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
+        frozenset(),
+        Text("it breaks connections off"),
+    ),
+    ((TimeoutError,), frozenset(), _TOO_SLOW),
+    ((PermissionError,), frozenset(), _NOT_ALLOWED),
+    (
+        (),
+        frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL}),
+        _NO_WAY,
+    ),
 )
 
 
-def _tls_reason(exc: Exception) -> str:
+def _tls_reason(exc: Exception) -> Text:
     cause = getattr(exc, "certificate_error", exc)
     reason = _VERIFY_ERRORS.get(getattr(cause, "verify_code", 0), _NOT_TRUSTED)
     chosen = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
     return _NOT_LISTED if chosen and reason is _UNTRUSTED_ISSUER else reason
 
 
-_NOT_LISTED: Final = marked("nobody that SSL_CERT_FILE or SSL_CERT_DIR lists has signed it")
-_NOT_TRUSTED: Final = marked("it does not speak TLS as it should")
-_UNTRUSTED_ISSUER: Final = marked("nobody this computer trusts has signed it")
-_WRONG_HOST: Final = marked("it is that of another host")
+_NOT_LISTED: Final = Text("nobody that SSL_CERT_FILE or SSL_CERT_DIR lists has signed it")
+_NOT_TRUSTED: Final = Text("it does not speak TLS as it should")
+_UNTRUSTED_ISSUER: Final = Text("nobody this computer trusts has signed it")
+_WRONG_HOST: Final = Text("it is that of another host")
 _VERIFY_ERRORS: Final = {
     2: _UNTRUSTED_ISSUER,
-    9: marked("it is not valid yet"),
-    10: marked("it has expired"),
+    9: Text("it is not valid yet"),
+    10: Text("it has expired"),
     18: _UNTRUSTED_ISSUER,
     19: _UNTRUSTED_ISSUER,
     20: _UNTRUSTED_ISSUER,

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
@@ -236,7 +237,7 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
         )
     strange = sorted(settings.keys() - _KEYS)
     if strange:
-        known = ", ".join(sorted(_KEYS))
+        known = Series(tuple(sorted(_KEYS)))
         raise CannotStart(
             "profile {name!r} in {path} has {strange!r}; it may have {known}",
             name=name,

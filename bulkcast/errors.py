@@ -16,6 +16,8 @@ with its arguments, so that the command line can translate it.
 
 from typing import ClassVar
 
+from bulkcast.model import Argument, Text
+
 
 class BulkcastError(Exception):
     """Base of bulkcast's exceptions; `str()` is the sentence to show, in English.
@@ -27,9 +29,21 @@ class BulkcastError(Exception):
     exit_status: ClassVar[int] = 1
 
     def __init__(self, template: str, /, **words: object) -> None:
-        super().__init__(template.format_map(words) if words else template)
-        self.template = template
-        self.words = words
+        """`template` without `words` is shown as it is, braces included."""
+        sentence = template if words else template.replace("{", "{{").replace("}", "}}")
+        self.text = Text(sentence, {name: _argument(word) for name, word in words.items()})
+        super().__init__(str(self.text))
+
+
+def _argument(word: object) -> Argument:
+    if isinstance(word, BulkcastError):
+        return word.text
+    return word if isinstance(word, Argument) else str(word)
+
+
+def system_reason(exc: OSError) -> Text:
+    """What the operating system gives as the reason, such as `No space left on device`."""
+    return Text(exc.strerror or type(exc).__name__)
 
 
 class CannotStart(BulkcastError):

@@ -21,8 +21,8 @@ from bulkcast.catalogue import (
     TextKind,
 )
 from bulkcast.i18n import ENGLISH, Translator, marked
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import ReplyClass, RowStatus
+from bulkcast.problems import PROBLEMS
 
 LOCKS: Final[Mapping[Lock, Label]] = {
     Lock.NEVER: Label("–", "–"),
@@ -33,10 +33,10 @@ LOCKS: Final[Mapping[Lock, Label]] = {
 }
 
 
-def values_said(kind: Kind, lang: str = "en") -> str:
+def allowed_values(kind: Kind, lang: str = "en") -> str:
     """The allowed values of a cell, in a few words of `lang`.
 
-    >>> values_said(ChoiceKind()), values_said(TextKind(cut_at=50), "zh")
+    >>> allowed_values(ChoiceKind()), allowed_values(TextKind(cut_at=50), "zh")
     ('0 Off, 1 On', '文本，最多 50 个字符')
     """
     match kind:
@@ -46,10 +46,10 @@ def values_said(kind: Kind, lang: str = "en") -> str:
         case TextKind(cut_at=int(most)):
             return Label(f"text, up to {most} characters", f"文本，最多 {most} 个字符").say(lang)
         case _:
-            return _SAID[type(kind)].say(lang)
+            return _VALUES[type(kind)].say(lang)
 
 
-_SAID: Final[Mapping[type[Kind], Label]] = {
+_VALUES: Final[Mapping[type[Kind], Label]] = {
     IdKind: Label("digits", "仅数字"),
     IntegerKind: Label("a whole number", "0 或更大的整数"),
     TextKind: Label("text", "文本"),
@@ -58,23 +58,69 @@ _SAID: Final[Mapping[type[Kind], Label]] = {
 }
 
 
-def blank_said(setting: Setting, lang: str = "en") -> str:
+def blank_meaning(setting: Setting, lang: str = "en") -> str:
     """What a blank cell of the setting means, in a few words of `lang`."""
     match setting.role:
         case Role.TARGET:
-            said = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
+            meaning = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
         case Role.CONTEXT | Role.SCHEDULE:
-            said = Label("Optional.", "可不填。")
+            meaning = Label("Optional.", "可不填。")
         case Role.SETTING if setting.clearable:
-            said = Label(
+            meaning = Label(
                 "Blank = leave unchanged; (clear) empties it.", "留空 = 不修改；填“清空” = 清除。"
             )
         case Role.SETTING:
-            said = Label("Blank = leave unchanged.", "留空 = 不修改。")
+            meaning = Label("Blank = leave unchanged.", "留空 = 不修改。")
         case _:
             assert_never(setting.role)
-    return said.say(lang)
+    return meaning.say(lang)
 
+
+STATUS_LABELS: Final[Mapping[str, Label]] = {
+    RowStatus.APPLIED: Label("applied", "已应用"),
+    RowStatus.UNCHANGED: Label("unchanged", "未变"),
+    RowStatus.INVALID: Label("invalid", "无效"),
+    RowStatus.TOO_LATE: Label("too late", "太迟"),
+    RowStatus.REJECTED: Label("rejected", "被拒绝"),
+    RowStatus.UNCONFIRMED: Label("unconfirmed", "未确认"),
+    RowStatus.NOT_SENT: Label("not sent", "未发送"),
+    RowStatus.SUPERSEDED: Label("superseded", "已被取代"),
+}
+"""Row status → its name on screens and pages; sheets and JSON have the status itself."""
+
+STATUS_MEANINGS: Final[Mapping[RowStatus, str]] = {
+    RowStatus.APPLIED: marked("ClassIn acknowledged them"),
+    RowStatus.UNCHANGED: marked("skipped: they would have changed nothing"),
+    RowStatus.INVALID: marked("the sheet is wrong there; never sent"),
+    RowStatus.TOO_LATE: marked("their settings are locked"),
+    RowStatus.REJECTED: marked("ClassIn refused them"),
+    RowStatus.UNCONFIRMED: marked("sent without an answer to trust; safe to send again"),
+    RowStatus.NOT_SENT: marked("the reason stands beside each"),
+    RowStatus.SUPERSEDED: marked("a newer run has set them since"),
+}
+"""Row status → what became of the rows that have it."""
+
+STATE_LABELS: Final[Mapping[str, Label]] = {
+    "finished": Label("finished", "已完成"),
+    "stopped": Label("stopped", "已停止"),
+    "running": Label("running", "进行中"),
+    "crashed": Label("cut off", "中断"),
+    "purged": Label("purged", "已清理"),
+}
+"""State of a run → its name."""
+
+REASON_LABELS: Final[Mapping[str, Label]] = {
+    "outage": Label("outage", "无法连接"),
+    "throttled": Label("throttled", "限流"),
+    "maintenance": Label("maintenance", "系统维护"),
+    "credentials": Label("credentials", "凭据"),
+    "clock": Label("clock", "时钟"),
+    "refused": Label("refused", "被拒绝"),
+    "guard": Label("guard", "保护"),
+    "ledger": Label("ledger", "台账"),
+    "interrupted": Label("interrupted", "已中断"),
+}
+"""Why a run stopped → the reason in one word."""
 
 STATES: Final[Mapping[RowStatus, tuple[str, str]]] = {
     RowStatus.APPLIED: (marked("ClassIn acknowledged the row."), marked("Nothing to do.")),
@@ -171,20 +217,20 @@ class Entry:
     """By the keys of `FACTS`, in their order; none is empty."""
 
 
-def lexicon(endpoint: Endpoint, tongue: Translator = ENGLISH) -> Iterator[Entry]:
+def lexicon(endpoint: Endpoint, translator: Translator = ENGLISH) -> Iterator[Entry]:
     """Every entry, kind after kind; reply codes by number."""
     for status, (meaning, fix) in STATES.items():
-        facts = {"meaning": tongue.tell(meaning), "fix": tongue.tell(fix)}
+        facts = {"meaning": translator.tell(meaning), "fix": translator.tell(fix)}
         yield _entry(EntryKind.STATE, status, facts)
     for setting in endpoint.columns:
-        yield _entry(EntryKind.SETTING, setting.key, _setting_facts(setting, tongue))
+        yield _entry(EntryKind.SETTING, setting.key, _setting_facts(setting, translator))
     for reply in sorted(endpoint.replies, key=lambda r: r.code):
-        yield _entry(EntryKind.REPLY, str(reply.code), _reply_facts(reply, tongue))
+        yield _entry(EntryKind.REPLY, str(reply.code), _reply_facts(reply, translator))
     for code, problem in PROBLEMS.items():
         facts = {
-            "severity": tongue.tell(problem.severity),
-            "meaning": tongue.tell(problem.many or problem.message),
-            "fix": tongue.tell(problem.fix),
+            "severity": translator.tell(problem.severity),
+            "meaning": translator.tell(problem.many or problem.message),
+            "fix": translator.tell(problem.fix),
         }
         yield _entry(EntryKind.PROBLEM, code, facts)
 
@@ -193,25 +239,25 @@ def _entry(kind: EntryKind, name: str, facts: Mapping[str, str]) -> Entry:
     return Entry(kind, str(name), {key: facts[key] for key in FACTS if facts.get(key)})
 
 
-def _setting_facts(setting: Setting, tongue: Translator) -> Mapping[str, str]:
-    lang = tongue.lang
+def _setting_facts(setting: Setting, translator: Translator) -> Mapping[str, str]:
+    lang = translator.lang
     return {
         "meaning": setting.help.say(lang),
-        "headers": tongue.listed(
+        "headers": translator.listed(
             (setting.key, setting.label.en, setting.label.zh, *setting.aliases)
         ),
-        "values": values_said(setting.kind, lang),
-        "filling": blank_said(setting, lang),
+        "values": allowed_values(setting.kind, lang),
+        "filling": blank_meaning(setting, lang),
         "locks": "" if setting.lock is Lock.NEVER else LOCKS[setting.lock].say(lang),
         "billed": setting.billed.say(lang) if setting.billed else "",
         "unknown": setting.vendor_undefined.say(lang) if setting.vendor_undefined else "",
     }
 
 
-def _reply_facts(reply: ReplyCode, tongue: Translator) -> Mapping[str, str]:
+def _reply_facts(reply: ReplyCode, translator: Translator) -> Mapping[str, str]:
     return {
-        "meaning": reply.meaning.say(tongue.lang),
-        "outcome": tongue.tell(FATES[reply.kind]),
-        "fix": reply.fix.say(tongue.lang),
-        "listed": tongue.tell(HERE if reply.on_page else SIBLINGS),
+        "meaning": reply.meaning.say(translator.lang),
+        "outcome": translator.tell(FATES[reply.kind]),
+        "fix": reply.fix.say(translator.lang),
+        "listed": translator.tell(HERE if reply.on_page else SIBLINGS),
     }

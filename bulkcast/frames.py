@@ -13,6 +13,7 @@ from typing import Any, Final
 import pandas as pd
 from pandas import DataFrame
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import (
     ChoiceKind,
     Endpoint,
@@ -27,7 +28,6 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import Translator
 from bulkcast.loader import ReadOptions, Stream
 from bulkcast.loader.table import Chunk, Line, find_header
-from bulkcast.loader.xlsx_package import cell_of
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -39,6 +39,7 @@ from bulkcast.model import (
     SettingValue,
     Sheet,
 )
+from bulkcast.ooxml import cell_of
 from bulkcast.reporter import Crosstab
 from bulkcast.safe_text import MASK
 
@@ -123,7 +124,7 @@ def lines_of(
         raise UnreadableSheet(
             "No column of {name} names a setting or a classroom, such as {examples}.",
             name=name,
-            examples=", ".join(column.key for column in endpoint.columns[:5]),
+            examples=Series(tuple(column.key for column in endpoint.columns[:5])),
         )
     mapped = {fold(header): key for header, key in options.mapping.items()}
     columns = [
@@ -272,7 +273,7 @@ def _number(number: float, exact_below: float) -> Cell:
 # ------------------------------------------------------------------ results as frames
 
 
-def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
+def issues_frame(issues: Iterable[Issue], speaks: Translator) -> DataFrame:
     """A row for each issue, in the order and with the fields of `--json`.
 
     `row` is Int64, missing where an issue is about the sheet as a whole; all others are texts.
@@ -284,8 +285,8 @@ def issues_frame(issues: Iterable[Issue], tongue: Translator) -> DataFrame:
         "value": [i.value for i in found],
         "code": [i.code for i in found],
         "severity": [i.severity.value for i in found],
-        "message": [tongue.say(i.message) for i in found],
-        "fix": [tongue.say(i.fix) for i in found],
+        "message": [speaks.say(i.message) for i in found],
+        "fix": [speaks.say(i.fix) for i in found],
     }
     return DataFrame({"row": _whole_column([i.row for i in found]), **_text_columns(texts)})
 
@@ -404,7 +405,7 @@ def _column(sheet: Sheet, column: str, endpoint: Endpoint) -> int:
     wanted = fold(column)
     index = next((i for i, h in enumerate(sheet.headers) if h and fold(h) == wanted), None)
     if index is None:
-        known = ", ".join(header for header in sheet.headers if header)
+        known = Series(tuple(header for header in sheet.headers if header))
         raise CannotStart(
             "{name} has no column {column}; it has {known}",
             name=sheet.name,

@@ -38,8 +38,8 @@ def translator(lang: str) -> Translator:
     catalogue = LOCALES / folder / "LC_MESSAGES" / f"{DOMAIN}.mo"
     with catalogue.open("rb") as file:
         found = gettext.GNUTranslations(file)
-    told = lang[:2]
-    return Translator(told, found.gettext, found.ngettext, partial(_label_of, told))
+    tag = lang[:2]
+    return Translator(tag, found.gettext, found.ngettext, partial(_label_of, tag))
 
 
 def _label_of(lang: str, key: str) -> str | None:

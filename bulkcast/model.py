@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, NewType
 
+from bulkcast.arguments import Counts, Moment, Series, SettingNames
+
 
 class Secret:
     """A text that no print, log or traceback may show.
@@ -48,6 +50,17 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The classroom a row changes: the body key that names it, and its id."""
+
+    key: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A sentence as a template and its arguments, so that it can be translated.
 
@@ -56,17 +69,22 @@ class Text:
     """
 
     template: str
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: "Mapping[str, Argument]" = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
-        return self.template.format_map(_Words(self.args))
+        return self.template.format_map(_SettingKeys(self.args))
 
 
-class _Words(dict[str, str]):
+class _SettingKeys(dict[str, object]):
     """Arguments of a template; a missing one is a setting's key and shown as such."""
 
     def __missing__(self, name: str) -> str:
         return name
+
+
+Argument = str | int | float | Text | SettingNames | Series | Counts | Moment | Target
+"""What a sentence may be filled with; `i18n.Translator` shows each type in the reader's language, a
+text or number as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +151,7 @@ def column_letters(index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FlaggedCell:
-    """A cell with a problem or note; `code` is a key of `messages.PROBLEMS`."""
+    """A cell with a problem or note; `code` is a key of `problems.PROBLEMS`."""
 
     code: str
     shown: str
@@ -248,17 +266,6 @@ class Issue:
 SettingValue = int | str | tuple[int, ...]
 Body = tuple[tuple[str, SettingValue], ...]
 """Body parameters in the table's order; integers, strings and lists of integers, nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The classroom a row changes: the body key that names it, and its id."""
-
-    key: str
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.key} {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,10 +384,10 @@ class NoReply:
     """No complete reply came back."""
 
     code: str
-    """A problem of `messages.PROBLEMS`, such as `send.timeout`."""
+    """A problem of `problems.PROBLEMS`, such as `send.timeout`."""
     sent: bool
     """Whether the request had left this machine, so that ClassIn may have acted on it."""
-    detail: str = ""
+    detail: Argument = ""
     fatal: bool = False
     """Whether every other row would fail, too, as with an invalid certificate."""
 
@@ -409,7 +416,7 @@ class Verdict:
     kind: ReplyClass
     code: str
     """ClassIn's reply code in digits, or a dotted problem code if there is none."""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
     ambiguous: bool = False
     """Whether the setting may have been applied nevertheless."""
@@ -462,7 +469,7 @@ class Outcome:
 
     status: RowStatus
     code: str = ""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     attempts: int = 0
     at: float | None = None
 
@@ -500,5 +507,5 @@ class Stop:
     ledger, interrupted."""
     code: str
     """ClassIn's code or a dotted one."""
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, Argument] = field(default_factory=dict)
     exit_status: int = 6

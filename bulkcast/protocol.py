@@ -13,11 +13,31 @@ from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.i18n import marked
-from bulkcast.model import Body, Credentials, NoReply, Reply, ReplyClass, SettingValue, Verdict
+from bulkcast.model import (
+    Body,
+    Credentials,
+    NoReply,
+    Reply,
+    ReplyClass,
+    SettingValue,
+    Text,
+    Verdict,
+)
 from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 
 SIGNED_BYTES_MAX: Final = 1024
 """A value is part of the signature up to this many UTF-8 bytes, 1024 included."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts that are this computer."""
+
+SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
+
+STAMP_LIFE_S: Final = 300.0
+"""Seconds a stamp may differ from ClassIn's clock (the page's 101002006: 5 minutes)."""
+
+MARGIN_S: Final = 5.0
+"""Seconds for the rounding of stamps and of the `Date` header, and for latency."""
 
 _SAID_MOST: Final = 500
 """Characters kept of a reply's message."""
@@ -86,6 +106,11 @@ def headers(
         "X-EEO-TS": str(timestamp),
         "Content-Type": "application/json",
     }
+
+
+def expires_after(ahead_s: float) -> float:
+    """Seconds after sending from which ClassIn refuses a stamp `ahead_s` ahead of its clock."""
+    return STAMP_LIFE_S + max(0.0, ahead_s) + MARGIN_S
 
 
 def encode(body: Body) -> bytes:
@@ -180,9 +205,9 @@ class Listener:
         sent = Secrets(own)
         reach = most + longest_form(max(self._secrets.longest, sent.longest))
         heard = _writable(words[:reach])
-        told = self._secrets.told_in(heard) | sent.told_in(heard)
-        told.update(secret for secret in own if is_short(secret))
-        return masked(heard, sorted(told), most)[:most]
+        found = self._secrets.found_in(heard) | sent.found_in(heard)
+        found.update(secret for secret in own if is_short(secret))
+        return masked(heard, sorted(found), most)[:most]
 
 
 _NO_SECRETS: Final = Listener()
@@ -244,7 +269,7 @@ def _judge_answer(reply: Reply, endpoint: Endpoint, mask: _Mask) -> Verdict:
 
 
 def _not_ours(why: str) -> Verdict:
-    return Verdict(ReplyClass.TRANSIENT, "reply.not_json", {"detail": why}, ambiguous=True)
+    return Verdict(ReplyClass.TRANSIENT, "reply.not_json", {"detail": Text(why)}, ambiguous=True)
 
 
 def _code_of(answer: Mapping[str, Any]) -> int | None:
@@ -312,8 +337,7 @@ def _judge_refusal(reply: Reply, endpoint: Endpoint, mask: _Mask) -> Verdict | N
     """The verdict for a listed code in a reply with another status than 200; never success."""
     verdict = _judge_answer(reply, endpoint, mask)
     listed = verdict.code.isdigit() and int(verdict.code) in endpoint.by_code
-    success = verdict.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
-    return verdict if listed and not success else None
+    return verdict if listed and verdict.kind not in SUCCESS else None
 
 
 def _without_query(location: str | None) -> str:
@@ -331,10 +355,19 @@ def retry_after(header: str | None, *, now: float) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit() and len(text) <= 12:
         return float(text)
+    moment = http_date(text)
+    return None if moment is None else max(0.0, moment - now)
+
+
+def http_date(header: str) -> float | None:
+    """The Unix seconds of an HTTP date; None if it is none.
+
+    >>> http_date("Thu, 01 Jan 1970 00:01:00 GMT"), http_date("soon")
+    (60.0, None)
+    """
     try:
-        moment = parsedate_to_datetime(text)
-        # Without a zone, or with "-0000", the date is still UTC: RFC 9110 knows no other.
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, aware.timestamp() - now)
+        moment = parsedate_to_datetime(header)
+        # Without a zone, or with "-0000", it is still UTC: RFC 9110 knows no other.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -38,13 +38,13 @@ def masked(text: str, secrets: Iterable[str], most: int | None = None) -> str:
     # The lookahead finds overlapping matches, too.
     pattern = re.compile(f"(?=({'|'.join(longest_first)}))", re.IGNORECASE)
     end = len(text) if most is None else most
-    told, at = [], 0
+    parts, at = [], 0
     for first, last in _merge_spans(found.span(1) for found in pattern.finditer(text)):
         if first >= end:
             break
-        told += [text[at:first], MASK]
+        parts += [text[at:first], MASK]
         at = last
-    return "".join([*told, text[at:end]])
+    return "".join([*parts, text[at:end]])
 
 
 def _merge_spans(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -72,7 +72,7 @@ def is_short(secret: str) -> bool:
 
 
 class Secrets:
-    """A set of secrets, possibly very many; `told_in` finds those that a text reveals.
+    """A set of secrets, possibly very many; `found_in` finds those that a text reveals.
 
     The text is decoded in every possible way, so no encoded forms are kept for each secret.
     """
@@ -89,7 +89,7 @@ class Secrets:
         self.longest = max(map(len, self._known), default=0)
         """Length of the longest secret."""
 
-    def told_in(self, text: str) -> set[str]:
+    def found_in(self, text: str) -> set[str]:
         """The secrets that `text` contains in any form.
 
         A short one of letters or digits counts only as a whole word.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
+from bulkcast.dispatcher.write_ordering import PendingWrites
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import Ledger, RunHeader
 from bulkcast.model import (
@@ -38,7 +39,6 @@ from bulkcast.sandbox import (
     read_fault,
 )
 from bulkcast.sandbox.faults import Script, read_script
-from bulkcast.write_ordering import PendingWrites
 from tests.sheets import FIRST_ID
 from tests.virtual_loop import VirtualLoop, run
 

@@ -8,8 +8,8 @@ import click
 from bulkcast.catalogue import RESULT_PREFIX
 from bulkcast.cli.app import bulkcast
 from bulkcast.endpoints import WEBCAST
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import RowStatus
+from bulkcast.problems import PROBLEMS
 from bulkcast.reporter.result_columns import FIELDS
 from tests import translations
 

@@ -17,9 +17,9 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.explanations import FATES, HERE, LOCKS, SIBLINGS, STATES, values_said
-from bulkcast.messages import PROBLEMS
+from bulkcast.explanations import FATES, HERE, LOCKS, SIBLINGS, STATES, allowed_values
 from bulkcast.model import Severity
+from bulkcast.problems import PROBLEMS
 
 
 def json_schema(endpoint: Endpoint) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _settings_line(s: Setting) -> tuple[str, ...]:
     name = f"`{s.key}`<br>{s.label.en}<br>{s.label.zh}"
     unsaid = s.vendor_undefined.en if s.vendor_undefined else "–"
     aliases = "<br>".join(s.aliases) or "–"
-    return name, aliases, s.help.en, values_said(s.kind), LOCKS[s.lock].en, unsaid
+    return name, aliases, s.help.en, allowed_values(s.kind), LOCKS[s.lock].en, unsaid
 
 
 def states_table() -> str:

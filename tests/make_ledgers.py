@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bulkcast.ledger import Ledger, MonotonicClock, RunHeader
-from bulkcast.ledger.database import VERSION
+from bulkcast.ledger.store import VERSION
 from bulkcast.model import Attempt, Institution, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.pipeline import Prepared, prepare
 from bulkcast.sandbox import SANDBOX_SID

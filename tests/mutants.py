@@ -138,7 +138,7 @@ class WillNotDie(Dispatcher):
 class Impatient(Dispatcher):
     """Sends a newer body while an older one may still arrive."""
 
-    def _opens_at(self, state: Any) -> float:
+    def _not_before(self, state: Any) -> float:
         return -math.inf
 
 

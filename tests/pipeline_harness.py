@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from bulkcast.config import Config
 from bulkcast.model import Credentials, Institution, RowStatus, Secret
-from bulkcast.pipeline import Prepared, RunReport, SendOptions, apply, resume
+from bulkcast.pipeline import Parts, Prepared, RunReport, SendOptions, apply, resume
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.sheets import FIRST_ID
 from tests.virtual_loop import VirtualLoop, run
@@ -28,11 +28,16 @@ class Harness:
     def log(self) -> Sequence[Received]:
         return self.sandbox.log
 
+    @property
+    def parts(self) -> Parts:
+        """Those of every run, by the clock of the loop."""
+        return Parts(wall=self.loop.wall)
+
     async def apply(self, prepared: Prepared, **options: Any) -> RunReport:
-        return await apply(prepared, self.config, SendOptions(**options), wall=self.loop.wall)
+        return await apply(prepared, self.config, SendOptions(**options), parts=self.parts)
 
     async def resume(self, run: str = "", **options: Any) -> RunReport:
-        return await resume(self.config, run, SendOptions(**options), wall=self.loop.wall)
+        return await resume(self.config, run, SendOptions(**options), parts=self.parts)
 
 
 def with_sandbox(

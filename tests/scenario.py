@@ -278,9 +278,7 @@ async def _use_case(
 
     arguments: dict[str, Any] = {
         "control": control,
-        "wall": wall,
-        "steady": MonotonicClock(scenario.loop.time, "one boot"),
-        "parts": parts,
+        "parts": replace(parts, wall=wall, steady=MonotonicClock(scenario.loop.time, "one boot")),
     }
     if program.sheet is None:
         names = runs(scenario.home)

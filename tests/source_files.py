@@ -16,7 +16,7 @@ HEAVY = (
 """Modules that take long to load."""
 
 UNUSED_BY_VALIDATE = (
-    "aiohttp", "asyncio", "charset_normalizer", "filelock", "lxml", "numpy", "openpyxl", "pandas",
+    "aiohttp", "asyncio", "charset_normalizer", "lxml", "numpy", "openpyxl", "pandas",
     "platformdirs", "sqlite3", "tenacity", "xlsxwriter", "zipfile", "bulkcast.client",
     "bulkcast.dispatcher", "bulkcast.ledger", "bulkcast.sandbox",
 )  # fmt: skip

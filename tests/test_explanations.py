@@ -13,20 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bulkcast
+from bulkcast.arguments import Moment, SettingNames
 from bulkcast.catalogue import ChoiceKind, Role, fold
 from bulkcast.endpoints import WEBCAST
-from bulkcast.explanations import values_said
+from bulkcast.explanations import allowed_values
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
-from bulkcast.messages import PROBLEMS, SAID_MAX, explain, issue, result_row
-from bulkcast.model import Outcome, ResultRow, RowStatus, Severity
+from bulkcast.messages import SAID_MAX, explain, result_row
+from bulkcast.model import Argument, Outcome, ResultRow, RowStatus, Severity
+from bulkcast.problems import PROBLEMS, issue
 from bulkcast.reporter.template import template_columns
 from tests.generated_pages import codes_table, json_schema, problems_table, settings_table
 
 
 def ended(outcome: Outcome, *issues: Any, lang: str = "en") -> ResultRow:
     return result_row(
-        7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, tongue=translator(lang)
+        7, outcome, issues, endpoint=WEBCAST, run="r1", tz=UTC, translator=translator(lang)
     )
 
 
@@ -134,7 +136,8 @@ def test_an_applied_row_tells_how_its_cells_were_read_and_names_no_cell_to_colou
 
 
 def test_a_refused_row_tells_the_reason_first_and_its_warnings_after() -> None:
-    warned = issue("rule.partial_group", row=7, given="liveState", keys="liveState, openState")
+    given, both = SettingNames(("liveState",)), SettingNames(("liveState", "openState"))
+    warned = issue("rule.partial_group", row=7, given=given, keys=both)
 
     row = ended(Outcome(RowStatus.REJECTED, "122301037", {"said": ""}, attempts=2), warned)
 
@@ -274,7 +277,7 @@ def test_what_must_stay_a_text_is_formatted_as_one() -> None:
 def test_a_choice_may_be_copied_as_instructions_and_messages_list_it(lang: str) -> None:
     for setting in WEBCAST.settings:
         if isinstance(setting.kind, ChoiceKind):
-            listed = re.split(", |，", values_said(setting.kind, lang))
+            listed = re.split(", |，", allowed_values(setting.kind, lang))
             told = [f"{c.value} ({c.label.both})" for c in setting.kind.choices]
             values = [choice.value for choice in setting.kind.choices]
             assert [setting.kind.by_word[fold(word)] for word in listed] == values
@@ -287,9 +290,11 @@ def test_only_targets_are_starred() -> None:
 
 
 def test_a_row_that_is_too_late_says_what_locked_and_when_in_the_sheets_own_time() -> None:
-    outcome = Outcome(
-        RowStatus.TOO_LATE, "plan.too_late", {"settings": "liveState", "locked_at": "1803859200"}
-    )
+    args: dict[str, Argument] = {
+        "settings": SettingNames(("liveState",)),
+        "locked_at": Moment(1803859200),
+    }
+    outcome = Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
 
     row = result_row(7, outcome, (), endpoint=WEBCAST, run="r1", tz=timezone(timedelta(hours=8)))
 

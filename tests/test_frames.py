@@ -26,7 +26,6 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.frames import issues_frame, sheet_of
 from bulkcast.i18n import ENGLISH
 from bulkcast.loader import ReadOptions
-from bulkcast.messages import issue
 from bulkcast.model import Cell, FlaggedCell, Institution, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
     RESUBMITTED,
@@ -46,6 +45,7 @@ from bulkcast.pipeline import (
     validate,
     write_plan,
 )
+from bulkcast.problems import issue
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.pipeline_harness import APPLIED, Harness, counted, with_sandbox
@@ -446,7 +446,7 @@ def test_a_run_of_a_frame_is_resumed_without_it(tmp_path: Path) -> None:
     async def main(stage: Harness) -> tuple[RunReport, RunReport, Path]:
         first = await apply(
             prepare(term(20)), stage.config, SendOptions(results=tmp_path / "back.xlsx"),
-            control=control, wall=stage.loop.wall,
+            control=control, parts=stage.parts,
         )  # fmt: skip
         return first, await stage.resume(), stage.config.home
 

@@ -161,11 +161,11 @@ def test_only_the_integer_one_is_success(answer: dict[str, Any]) -> None:
 def test_a_verdict_can_be_written_to_any_file(answer: dict[str, Any]) -> None:
     verdict = judge_body({"msg": "\ud83d half a smile", **answer})
 
-    assert "".join([verdict.code, *verdict.args.values()]).encode()
+    assert "".join([verdict.code, *map(str, verdict.args.values())]).encode()
 
 
 def test_a_long_message_is_shortened() -> None:
-    assert len(judge_body({"code": 104, "msg": "x" * 100_000}).args["said"]) == 500
+    assert len(str(judge_body({"code": 104, "msg": "x" * 100_000}).args["said"])) == 500
 
 
 # ------------------------------------------------------------------ codes and statuses

@@ -8,16 +8,14 @@ time.
 import asyncio
 import contextlib
 import random
-import socket
-import struct
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from bulkcast.sandbox.server import reset
+
 _CHUNK: Final = 65536
-_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class Proxy:
             case Timeout(seconds) | ResetPeer(seconds):
                 await asyncio.sleep(seconds)
                 if isinstance(toxic, ResetPeer):
-                    reset(writer)
+                    reset(writer.transport)
                 return False
             case Down() | SlowClose() | None:
                 pass
@@ -197,10 +195,3 @@ async def _slices(data: bytes, writer: asyncio.StreamWriter, size: int, seconds:
         await _write(writer, data[start : start + size])
         await asyncio.sleep(seconds)
     return True
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a reset."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-    writer.transport.abort()

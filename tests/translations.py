@@ -29,8 +29,8 @@ from bulkcast import errors
 from bulkcast.cli.app import bulkcast
 from bulkcast.i18n import OR
 from bulkcast.languages import DOMAIN, FOLDERS
-from bulkcast.messages import PROBLEMS, STOPS
 from bulkcast.model import Severity
+from bulkcast.problems import PROBLEMS, STOPS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CODE: Final = ROOT / "bulkcast"

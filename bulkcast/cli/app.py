@@ -4,139 +4,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from bulkcast import __version__
 from bulkcast.cli import exit_status, language, params, signals, streams
-from bulkcast.cli.help import Command, Group
+from bulkcast.cli.help import Group
 from bulkcast.cli.signals import Terminated
 from bulkcast.languages import of_terminal
+from bulkcast.model import RowStatus
 
-
-@click.command(cls=Command)
-@click.argument("run", default="", shell_complete=params.runs_begun_so)
-@click.option("--yes", "-y", is_flag=True, help="As for apply; resume asks nothing.")
-@params.results
-@params.force
-@params.sending
-@params.notifying
-@params.profile
-@params.sandbox
-@params.world
-@params.voice
-def resume(run: str, **given: Any) -> int:
-    """Go on where RUN, or the newest run, was interrupted."""
-    from bulkcast.cli import apply, command_options
-
-    return apply.resume(run, command_options.of_resume(given))
-
-
-@click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
-@params.which_runs
-@params.sandbox
-@params.voice
-@click.pass_context
-def runs(ctx: click.Context, /, **given: Any) -> int | None:
-    """List every run, the newest first; `runs show RUN` for one."""
-    if ctx.invoked_subcommand:
-        return None
-    from bulkcast.cli import run_options, runs
-
-    return runs.runs(run_options.of_runs(given))
-
-
-@runs.command()
-@click.argument("run", default="", shell_complete=params.runs_begun_so)
-@params.only
-@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
-@params.sandbox
-@params.voice
-def show(run: str, **given: Any) -> int:
-    """Show what RUN, or the newest run, came to.
-
-    With --only, the rows that ended so too.
-    """
-    from bulkcast.cli import run_options, runs
-
-    return runs.show(run, run_options.of_show(given))
-
-
-@click.command(cls=Command)
-@click.argument("run", shell_complete=params.runs_begun_so)
-@params.results
-@params.force
-@params.only_written
-@click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
-@params.sandbox
-@params.voice
-def results(run: str, **given: Any) -> int:
-    """Write the result sheet of RUN again.
-
-    With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
-    With `-o NAME.html`, a page with counts, times and causes to hand on.
-    """
-    from bulkcast.cli import run_options, runs
-
-    return runs.results(run, run_options.of_results(given))
-
-
-@click.command(cls=Command)
-@click.option(
-    "--older-than",
-    type=params.Age(),
-    default="30d",
-    show_default=True,
-    metavar="AGE",
-    help="Runs that ended so long ago: 30d, 12h.",
-)
-@click.option(
-    "--run",
-    default="",
-    metavar="RUN",
-    help="Only this run, however old.",
-    shell_complete=params.runs_begun_so,
-)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@params.sandbox
-@params.voice
-def purge(**given: Any) -> int:
-    """Take away what the rows of old runs held.
-
-    Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
-    cannot be resumed. How many rows ended how is left.
-    """
-    from bulkcast.cli import run_options, runs
-
-    return runs.purge(run_options.of_purge(given))
-
-
-@click.command(cls=Command)
-@click.argument("run", shell_complete=params.runs_begun_so)
-@click.option(
-    "--out",
-    "-o",
-    "results",
-    type=click.Path(path_type=Path),
-    metavar="SHEET",
-    help="Where it goes: .xlsx, .csv or .tsv.",
-)
-@params.force
-@params.sandbox
-@params.voice
-def undo(run: str, **given: Any) -> int:
-    """Write a sheet that brings RUN's settings back to what they were.
-
-    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
-    """
-    from bulkcast.cli import run_options, runs
-
-    return runs.undo(run, run_options.of_undo(given))
-
-
-COMMANDS: Final = (resume, runs, results, purge, undo)
-"""In the order in which `--help` lists them."""
+Only = frozenset[RowStatus] | None
+"""What --only named; None where it was not given."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -199,7 +79,7 @@ def bulkcast(lang: str) -> None:
     help="Where the sample term goes.",
 )
 @params.lang
-def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
+def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - `language` has looked for it
     """Take a sample term through a sandbox, end to end."""
     from bulkcast.cli import demo
 
@@ -216,25 +96,33 @@ def demo(folder: Path, lang: str) -> int:  # noqa: ARG001 - as above
     help="Take over the rows of SHEET: an older template, a result, a sheet of your own.",
 )
 @params.force
-@params.parsing
-@params.voice
-def template(out: Path, **given: Any) -> int:
+@params.read_options
+@params.output
+def template(out: Path, filled_from: Path | None, **given: Any) -> int:
     """Write the workbook to fill in."""
-    from bulkcast.cli import run_options, runs
+    from bulkcast.cli import context, runs
 
-    return runs.template(out, run_options.of_template(given))
+    return runs.template(
+        out,
+        context.output_of(given),
+        context.read_options(given),
+        filled_from=filled_from,
+        existing=context.existing(given),
+        lang=given["lang"],
+    )
 
 
 @bulkcast.command()
 @params.sheet
 @click.option("--all", "all_", is_flag=True, help="List every problem, however many.")
-@params.reading
-@params.voice
-def validate(sheet: Path, **given: Any) -> int:
+@params.sheet_options
+@params.output
+def validate(sheet: Path, *, all_: bool, **given: Any) -> int:
     """Check SHEET and list what is wrong; without an account."""
-    from bulkcast.cli import command_options, validate
+    from bulkcast.cli import context, validate
 
-    return validate.validate(sheet, command_options.of_validate(given))
+    options = context.sheet_options(given)
+    return validate.validate(sheet, context.output_of(given), options, lists_all=all_)
 
 
 @bulkcast.command()
@@ -248,80 +136,194 @@ def validate(sheet: Path, **given: Any) -> int:
 )
 @params.force
 @params.only
-@params.choosing
-@params.remembering
+@params.selection
+@params.recall
 @params.pace
 @params.profile
-@params.reading
-@params.voice
+@params.sheet_options
+@params.output
 def plan(sheet: Path, **given: Any) -> int:
     """Show what would be sent, in which order, and when.
 
     With -o PLAN that is frozen: `bulkcast apply PLAN` sends exactly it.
     """
-    from bulkcast.cli import command_options, validate
+    from bulkcast.cli import context, validate
 
-    return validate.plan(sheet, command_options.of_plan(given))
+    return validate.plan(sheet, context.output_of(given), context.plan_command(given))
 
 
 @bulkcast.command()
 @params.sheet
-@params.agreeing
-@params.guarding
-@params.results
-@params.force
+@params.confirmation
 @params.only
-@params.choosing
-@params.remembering
-@params.sending
-@params.notifying
-@params.profile
-@params.sandbox
-@params.world
-@params.reading
-@params.voice
+@params.run_of_sheet
 def apply(sheet: Path, **given: Any) -> int:
     """Validate SHEET, show the plan, ask, send, report.
 
     The result sheet has every row of SHEET and how it ended.  SHEET may be a plan that
     `bulkcast plan -o` wrote.
     """
-    from bulkcast.cli import apply, command_options
+    from bulkcast.cli import apply, context
 
-    return apply.apply(sheet, command_options.of_apply(given))
+    return apply.apply(sheet, context.output_of(given), context.apply_command(given))
 
 
 @bulkcast.command()
 @params.sheet
-@params.agreeing
-@params.guarding
-@params.results
-@params.force
-@params.choosing
-@params.remembering
-@params.sending
-@params.notifying
-@params.profile
-@params.sandbox
-@params.world
-@params.reading
-@params.voice
+@params.confirmation
+@params.run_of_sheet
 def resubmit(sheet: Path, **given: Any) -> int:
     """Send again what a result sheet says did not succeed.
 
     That is: rejected, invalid, too_late, unconfirmed, not_sent; and rows that were added since.
     """
-    from bulkcast.cli import apply, command_options
+    from bulkcast.cli import apply, context
 
-    return apply.resubmit(sheet, command_options.of_apply(given))
-
-
-for _command in COMMANDS:
-    bulkcast.add_command(_command)
+    return apply.resubmit(sheet, context.output_of(given), context.apply_command(given))
 
 
 @bulkcast.command()
-@click.argument("name", default="", shell_complete=params.names_begun_so)
+@click.argument("run", default="", shell_complete=params.complete_runs)
+@click.option("--yes", "-y", is_flag=True, help="As for apply; resume asks nothing.")
+@params.results
+@params.force
+@params.send_options
+@params.notification
+@params.institution
+@params.output
+def resume(run: str, **given: Any) -> int:
+    """Go on where RUN, or the newest run, was interrupted."""
+    from bulkcast.cli import apply, context
+
+    return apply.resume(
+        run,
+        context.output_of(given),
+        context.send_options(given),
+        context.destination(given),
+        context.recipients_of(given),
+    )
+
+
+@bulkcast.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
+@params.run_filter
+@params.sandbox
+@params.output
+@click.pass_context
+def runs(ctx: click.Context, /, **given: Any) -> int | None:
+    """List every run, the newest first; `runs show RUN` for one."""
+    if ctx.invoked_subcommand:
+        return None
+    from bulkcast.cli import context, runs
+
+    wanted = {name: given[name] for name in ("state", "name", "since", "until")}
+    return runs.runs(context.output_of(given), context.destination(given), **wanted)
+
+
+@runs.command()
+@click.argument("run", default="", shell_complete=params.complete_runs)
+@params.only
+@click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
+@params.sandbox
+@params.output
+def show(run: str, only: Only, *, all_: bool, **given: Any) -> int:
+    """Show what RUN, or the newest run, came to.
+
+    With --only, the rows that ended so too.
+    """
+    from bulkcast.cli import context, runs
+
+    return runs.show(
+        run,
+        context.output_of(given),
+        context.destination(given),
+        only=only or frozenset(),
+        lists_all=all_,
+    )
+
+
+@bulkcast.command()
+@click.argument("run", shell_complete=params.complete_runs)
+@params.results
+@params.force
+@params.only_written
+@click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
+@params.sandbox
+@params.output
+def results(run: str, only: Only, by: str | None, results: Path | None, **given: Any) -> int:
+    """Write the result sheet of RUN again.
+
+    With `--only rejected -o NAME.xlsx`, a sheet of the rows that ended so and no others.
+    With `-o NAME.html`, a page with counts, times and causes to hand on.
+    """
+    from bulkcast.cli import context, runs
+
+    return runs.results(
+        run,
+        context.output_of(given),
+        context.destination(given),
+        only=only or frozenset(),
+        by=by,
+        target=results,
+        existing=context.existing(given),
+    )
+
+
+@bulkcast.command()
+@click.option(
+    "--older-than",
+    type=params.Age(),
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Runs that ended so long ago: 30d, 12h.",
+)
+@click.option(
+    "--run",
+    default="",
+    metavar="RUN",
+    help="Only this run, however old.",
+    shell_complete=params.complete_runs,
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@params.sandbox
+@params.output
+def purge(run: str, older_than: float, *, yes: bool, **given: Any) -> int:
+    """Take away what the rows of old runs held.
+
+    Settings, passwords, what cells said and the copies of sheets are gone for good, and such a run
+    cannot be resumed. How many rows ended how is left.
+    """
+    from bulkcast.cli import context, runs
+
+    output, destination = context.output_of(given), context.destination(given)
+    return runs.purge(run, output, destination, older_than_s=older_than, yes=yes)
+
+
+@bulkcast.command()
+@click.argument("run", shell_complete=params.complete_runs)
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="SHEET",
+    help="Where it goes: .xlsx, .csv or .tsv.",
+)
+@params.force
+@params.sandbox
+@params.output
+def undo(run: str, out: Path | None, **given: Any) -> int:
+    """Write a sheet that brings RUN's settings back to what they were.
+
+    Apply it like any other.  What was never acknowledged before RUN is listed: it stays.
+    """
+    from bulkcast.cli import context, runs
+
+    output, destination = context.output_of(given), context.destination(given)
+    return runs.undo(run, output, destination, target=out, existing=context.existing(given))
+
+
+@bulkcast.command()
+@click.argument("name", default="", shell_complete=params.complete_names)
 @params.as_json
 @params.lang
 def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as above
@@ -336,18 +338,16 @@ def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as
 
 
 @bulkcast.command()
-@params.profile
-@params.sandbox
-@params.world
-@params.voice
+@params.institution
+@params.output
 def doctor(**given: Any) -> int:
     """Check ClassIn, credentials, clock and the ledger.
 
     It changes nothing at ClassIn.
     """
-    from bulkcast.cli import run_options, runs
+    from bulkcast.cli import context, runs
 
-    return runs.doctor(run_options.of_doctor(given))
+    return runs.doctor(context.output_of(given), context.destination(given))
 
 
 @bulkcast.command()
@@ -364,16 +364,18 @@ def doctor(**given: Any) -> int:
 @click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
 @click.option(
     "--clock-offset",
+    "clock_offset_s",
     type=params.Amount("SECONDS", -1e9, 1e9),
     default=0.0,
     help="How far its clock is ahead.",
 )
-@params.voice
+@params.output
 def sandbox(**given: Any) -> int:
     """Play ClassIn on this computer, with faults on demand."""
-    from bulkcast.cli import demo, run_options
+    from bulkcast.cli import context, demo
 
-    return demo.sandbox(run_options.of_sandbox(given))
+    names = ("world", "port", "fault_rate", "seed", "limit", "clock_offset_s")
+    return demo.sandbox(context.output_of(given), **{name: given[name] for name in names})
 
 
 @bulkcast.command()
@@ -381,7 +383,7 @@ def sandbox(**given: Any) -> int:
     "--port", type=click.IntRange(0, 65535), help="8355 unless given; 0 for any free one."
 )
 @click.option("--no-open", is_flag=True, help="Open no browser.")
-@params.notifying
+@params.notification
 @click.option(
     "--install",
     "installs",
@@ -390,22 +392,21 @@ def sandbox(**given: Any) -> int:
 )
 @click.option("--uninstall", "uninstalls", is_flag=True, help="Remove the desktop entry, and end.")
 @params.force
-@params.voice
+@params.output
 def serve(**given: Any) -> int:
     """Open the page: all of this in the browser.
 
     It is for this computer alone, and ends with Ctrl-C.
     """
+    from bulkcast.cli import context
     from bulkcast.cli import serve as page
-    from bulkcast.cli.command_options import existing, of_notifying, output_options
 
-    options = page.PageOptions(
-        output=output_options(given),
+    return page.serve(
+        context.output_of(given),
         port=given["port"],
         opens=not given["no_open"],
-        recipients=of_notifying(given),
+        recipients=context.recipients_of(given),
         installs=given["installs"],
         uninstalls=given["uninstalls"],
-        force=existing(given) == "replace",
+        force=given["force"],
     )
-    return page.serve(options)

@@ -23,19 +23,30 @@ from bulkcast.cli import (
     json_output,
     progress,
     render,
+    run_view,
     signals,
     streams,
     validate,
 )
-from bulkcast.cli.command_options import ApplyOptions, Destination, ResumeOptions
-from bulkcast.cli.console import Output, command, output, shown, whole
+from bulkcast.cli.console import Output, command, shown, whole
+from bulkcast.cli.context import ApplyCommand, Destination
 from bulkcast.cli.language import calling, said, tr, trn
-from bulkcast.cli.plan_view import plan
+from bulkcast.cli.render import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.model import Institution, RowStatus, Severity
 from bulkcast.notification import Recipients, notify
-from bulkcast.pipeline import Control, NextStep, Prepared, PreparedRun, RunReport, Watch
+from bulkcast.pipeline import (
+    CheckedSheet,
+    Control,
+    NextStep,
+    PlanOptions,
+    Prepared,
+    PreparedRun,
+    RunReport,
+    SendOptions,
+    Watch,
+)
 from bulkcast.planner.summary import PlanSummary
 
 _YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
@@ -74,48 +85,50 @@ def _wait_for_a_line() -> None:
     """
     if os.name != "posix" or not sys.stdin.isatty():
         return
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     try:
-        select.select([sys.stdin, heard], [], [])
+        select.select([sys.stdin, woken], [], [])
     finally:
         signal.set_wakeup_fd(before)
-        os.close(heard)
-        os.close(told)
+        os.close(woken)
+        os.close(wakes)
 
 
 _WELL: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
 
 
-def show_ended(told: Output, report: RunReport) -> None:
+def show_ended(output: Output, report: RunReport) -> None:
     """Show the counts, why the run stopped, and where the result sheet is."""
     well = report.results is not None and not report.exit_status
     for remark in report.remarks:
-        if not (told.quiet and well):
-            told.warn(shown(said(remark)))
-    if told.as_json:
+        if not (output.quiet and well):
+            output.warn(shown(said(remark)))
+    if output.as_json:
         return
-    stopped = render.why_stopped(report.stop, report.counts, told.symbols) if report.stop else ()
-    if told.quiet:
+    stopped = (
+        run_view.why_stopped(report.stop, report.counts, output.symbols) if report.stop else ()
+    )
+    if output.quiet:
         if report.exit_status:
-            _show_wrong(told, report, stopped)
+            _show_wrong(output, report, stopped)
         return
     earlier = report.earlier
-    told.show(Text(""), render.outcome(report.counts, earlier, told.symbols))
-    told.show(render.total(report, told.symbols))
-    told.show(*_left_out_said(report))
-    told.show(*stopped)
+    output.out(Text(""), run_view.outcome(report.counts, earlier, output.symbols))
+    output.out(run_view.total(report, output.symbols))
+    output.out(*_left_out_said(report))
+    output.out(*stopped)
     if report.results:
-        told.show(whole(tr("Result sheet: "), shown(report.results)))
+        output.out(whole(tr("Result sheet: "), shown(report.results)))
 
 
-def _show_wrong(told: Output, report: RunReport, stopped: Iterable[Text]) -> None:
+def _show_wrong(output: Output, report: RunReport, stopped: Iterable[Text]) -> None:
     """Show the counts of the rows that failed, and where to look."""
     wrong = Counter({s: n for s, n in report.counts.items() if s not in _WELL})
-    told.trouble(render.outcome(wrong, {}, told.symbols), *stopped)
+    output.problem(run_view.outcome(wrong, {}, output.symbols), *stopped)
     if report.results:
-        told.trouble(whole(tr("Result sheet: "), shown(report.results)))
+        output.problem(whole(tr("Result sheet: "), shown(report.results)))
 
 
 def _left_out_said(report: RunReport) -> Iterable[Text]:
@@ -163,25 +176,24 @@ def next_step(report: RunReport) -> Text:
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
 
 
-def apply(sheet: Path, options: ApplyOptions) -> int:
+def apply(sheet: Path, output: Output, options: ApplyCommand) -> int:
     """Plan a sheet or load a plan, confirm, send, report; return the exit status."""
-    told = output(options.output)
     _refuse_to_hang(options)
     if pipeline.is_plan(sheet):
-        return _apply_plan(told, sheet, options)
+        return _apply_plan(output, sheet, options)
 
-    def review(prepared: Prepared) -> None:
+    def review(prepared: CheckedSheet) -> None:
         if options.selection.statuses:
             validate.require_results(prepared)
         elif prepared.is_results and (
             options.destination.sandbox or not pipeline.is_rehearsed(prepared)
         ):
-            _ask_for_resubmit(told, prepared, options)
+            _ask_for_resubmit(output, prepared, options)
 
-    return _apply(told, sheet, options, review)
+    return _apply(output, sheet, options, review)
 
 
-def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
+def _ask_for_resubmit(output: Output, prepared: CheckedSheet, options: ApplyCommand) -> None:
     """Warn that `apply` sends all rows of a result sheet; ask, if the terminal is interactive.
 
     Raises:
@@ -189,7 +201,7 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -
 
     """
     typed = context.typed(*context.OF_SHEET, *context.OF_RUN)
-    told.warn(
+    output.warn(
         tr(
             "{name} is a result sheet, and apply sends all its rows, also those that are done; what"
             " did not succeed is sent with {command}",
@@ -201,13 +213,13 @@ def _ask_for_resubmit(told: Output, prepared: Prepared, options: ApplyOptions) -
         confirm(tr("Send all its rows, and not only what did not succeed?"))
 
 
-def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
+def _apply_plan(output: Output, path: Path, options: ApplyCommand) -> int:
     """Send exactly the plan of a plan file, or nothing."""
     context.require_plain(options.sheet, options.selection, options.recall)
 
     def tried_out(institution: Institution) -> None:
         where = render.institution_said(institution)
-        told.say(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
+        output.info(Text(tr("This plan is for {where}; it is only tried out here.", where=where)))
 
     run = pipeline.prepare_planned(
         path,
@@ -217,105 +229,109 @@ def _apply_plan(told: Output, path: Path, options: ApplyOptions) -> int:
         is_sandbox=options.destination.sandbox,
         sending=None if options.dry_run else options.send,
     )
-    return _carry_on(told, run, options)
+    return _carry_on(output, run, options)
 
 
-def resubmit(sheet: Path, options: ApplyOptions) -> int:
+def resubmit(sheet: Path, output: Output, options: ApplyCommand) -> int:
     """Send the failed rows of a result sheet again; return the exit status."""
-    told = output(options.output)
     _refuse_to_hang(options)
     chosen = replace(options.selection, statuses=pipeline.RESUBMITTED)
     options = replace(options, selection=chosen)
-    return _apply(told, sheet, options, validate.require_results)
+    return _apply(output, sheet, options, validate.require_results)
 
 
-def resume(run: str, options: ResumeOptions) -> int:
+def resume(
+    run: str,
+    output: Output,
+    options: SendOptions,
+    destination: Destination,
+    recipients: Recipients,
+) -> int:
     """Resume a run that ended early; return the exit status."""
-    told = output(options.output)
-    run, destination = context.located(run, options.destination)
+    run, destination = context.located(run, destination)
     config = context.config(destination)
     is_over = not pipeline.left_to_send(config.home, run)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.resume(config, run, options.send, control=control, watch=watch)
+        return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-    during = _silent(told) if is_over else told
-    report = asyncio.run(_carry_out(during, config, options.send.rate, destination, use))
+    during = _silent(output) if is_over else output
+    report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
     if is_over:
-        told.say(Text(tr("Run {run} has nothing left to send.", run=report.run)))
-        return _tell(told, report)
-    status = _tell(told, report)
-    _notify(told, report, options.recipients)
+        output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
+        return _show_report(output, report)
+    status = _show_report(output, report)
+    _notify(output, report, recipients)
     return status
 
 
 def _apply(
-    told: Output, sheet: Path, options: ApplyOptions, review: Callable[[Prepared], None]
+    output: Output, sheet: Path, options: ApplyCommand, review: Callable[[CheckedSheet], None]
 ) -> int:
     run = pipeline.prepare_run(
         sheet,
         options.sheet,
         options.selection,
-        context.plan_options(options.recall),
+        options.recall,
         home=context.home(options.destination),
         account=lambda: _config(options),
         review=review,
         sending=None if options.dry_run else options.send,
     )
-    return _carry_on(told, run, options)
+    return _carry_on(output, run, options)
 
 
-def _config(options: ApplyOptions) -> Config | None:
+def _config(options: ApplyCommand) -> Config | None:
     """The configuration; a dry run needs none, unless last known settings are asked for."""
     try:
         return context.config(options.destination)
     except CannotStart:
-        if options.dry_run and not options.recall.is_asked:
+        if options.dry_run and options.recall == PlanOptions():
             return None
         raise
 
 
-def _carry_on(told: Output, run: PreparedRun, options: ApplyOptions) -> int:
+def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
     prepared, config = run.prepared, run.config
     calling(prepared.names)
     if config is None or options.dry_run:
-        return _dry_run(told, prepared, options)
-    _show_warnings(told, prepared, options)
-    planned = _show_plan(told, prepared, options.send.rate)
-    validate.show_where_wrong(told, prepared)
+        return _dry_run(output, prepared, options)
+    _show_warnings(output, prepared, options)
+    planned = _show_plan(output, prepared, options.send.rate)
+    validate.show_where_wrong(output, prepared)
     _require_expected(prepared, options)
     _agree(planned.sent, config, options)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.apply(prepared, config, options.send, control=control, watch=watch)
 
-    during = told if planned.sent else _silent(told)
+    during = output if planned.sent else _silent(output)
     report = asyncio.run(_carry_out(during, config, options.send.rate, options.destination, use))
-    status = _tell(told, report)
-    _notify(told, report, options.recipients)
+    status = _show_report(output, report)
+    _notify(output, report, options.recipients)
     return status
 
 
-def _silent(told: Output) -> Output:
+def _silent(output: Output) -> Output:
     """The output without prose, for runs that send nothing."""
-    return replace(told, quiet=True)
+    return replace(output, quiet=True)
 
 
-def _require_expected(prepared: Prepared, options: ApplyOptions) -> None:
+def _require_expected(prepared: Prepared, options: ApplyCommand) -> None:
     pipeline.require_expected(prepared, options.max_changes, options.approve, now=time.time())
 
 
-def _dry_run(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
-    if told.as_json:
+def _dry_run(output: Output, prepared: Prepared, options: ApplyCommand) -> int:
+    if output.as_json:
         _require_expected(prepared, options)
-        told.document(json_output.dump(json_output.dry_run(prepared)))
+        output.json(json_output.dump(json_output.dry_run(prepared)))
         return prepared.exit_status
     most = None if options.lists_all else render.PROBLEMS_MOST
-    validate.show_problems(told, prepared, most=most)
-    validate.show_verdict(told, prepared)
-    _show_plan(told, prepared, options.send.rate)
+    validate.show_problems(output, prepared, most=most)
+    validate.show_verdict(output, prepared)
+    _show_plan(output, prepared, options.send.rate)
     _require_expected(prepared, options)
-    told.say(
+    output.info(
         Text(
             tr(
                 "Dry run: nothing was sent. What only ClassIn can know (ids it does not have,"
@@ -329,7 +345,7 @@ def _dry_run(told: Output, prepared: Prepared, options: ApplyOptions) -> int:
 # ------------------------------------------------------------------ before
 
 
-def _refuse_to_hang(options: ApplyOptions) -> None:
+def _refuse_to_hang(options: ApplyCommand) -> None:
     """Refuse to ask without a terminal: --yes is required then."""
     if not (options.yes or options.dry_run or streams.is_interactive()):
         raise CannotStart(
@@ -338,34 +354,34 @@ def _refuse_to_hang(options: ApplyOptions) -> None:
         )
 
 
-def _show_warnings(told: Output, prepared: Prepared, options: ApplyOptions) -> None:
+def _show_warnings(output: Output, prepared: Prepared, options: ApplyCommand) -> None:
     """Show warnings about the rows to be sent, before the confirmation."""
     of_the_sheet = [i for i in prepared.checked.issues if i.severity is Severity.ERROR]
     warnings = [i for i in prepared.issues if i.severity is Severity.WARNING]
     found = [*of_the_sheet, *warnings]
     listed = render.grouped(found, most=None if options.lists_all else _WARNINGS_MOST)
-    told.say(*render.problems(listed, told.symbols))
+    output.info(*render.problems(listed, output.symbols))
     if listed.cut:
-        told.say(Text(tr("and {n} more; --all lists them too", n=f"{listed.cut:,}")), Text(""))
+        output.info(Text(tr("and {n} more; --all lists them too", n=f"{listed.cut:,}")), Text(""))
 
 
 _WARNINGS_MOST = 20
 
 
-def _show_plan(told: Output, prepared: Prepared, rate: float) -> PlanSummary:
+def _show_plan(output: Output, prepared: Prepared, rate: float) -> PlanSummary:
     """Show what would be sent, in numbers; invalid rows are listed in the result sheet."""
     now = time.time()
     planned = prepared.summary(rate=rate, now=now)
-    validate.show_remarks(told, prepared)
-    validate.show_ignored(told.say, prepared)
-    told.say(*plan(planned, told.symbols))
-    validate.show_outlook(told.say, prepared, planned, rate, told.symbols)
+    validate.show_remarks(output, prepared)
+    validate.show_ignored(output.info, prepared)
+    output.info(*plan(planned, output.symbols))
+    validate.show_outlook(output.info, prepared, planned, rate, output.symbols)
     if planned.unchanged:
-        told.say(Text(tr(validate.NOT_SEEN)))
+        output.info(Text(tr(validate.NOT_SEEN)))
     return planned
 
 
-def _agree(n: int, config: Config, options: ApplyOptions) -> None:
+def _agree(n: int, config: Config, options: ApplyCommand) -> None:
     """Ask for confirmation, unless --yes was given or there is no row to send.
 
     Raises:
@@ -388,18 +404,18 @@ def _where(config: Config, destination: Destination) -> str:
 # ------------------------------------------------------------------ during
 
 
-def _tell(told: Output, report: RunReport) -> int:
+def _show_report(output: Output, report: RunReport) -> int:
     """Show how a run ended and what to do next; return the exit status."""
-    if told.as_json:
-        told.document(json_output.dump(json_output.run(report)))
-    show_ended(told, report)
-    if not told.as_json:
-        told.say(next_step(report))
-    _tell_unwritten(told, report)
+    if output.as_json:
+        output.json(json_output.dump(json_output.run(report)))
+    show_ended(output, report)
+    if not output.as_json:
+        output.info(next_step(report))
+    _show_unwritten(output, report)
     return report.exit_status
 
 
-def _notify(told: Output, report: RunReport, recipients: Recipients) -> None:
+def _notify(output: Output, report: RunReport, recipients: Recipients) -> None:
     """Tell others that the run has ended; whatever comes of that, the exit status stays."""
     if not (recipients.command or recipients.webhook):
         return
@@ -408,15 +424,15 @@ def _notify(told: Output, report: RunReport, recipients: Recipients) -> None:
     except (KeyboardInterrupt, signals.Terminated):
         return  # nobody waits for it any more; the run has ended before
     for remark in remarks:
-        told.warn(shown(said(remark)))
+        output.warn(shown(said(remark)))
 
 
-def _tell_unwritten(told: Output, report: RunReport) -> None:
+def _show_unwritten(output: Output, report: RunReport) -> None:
     """Report a stream that could not be written; the exit status still describes the rows."""
     for why in exit_status.unwritten():
         show = command("bulkcast", "runs", "show", report.run)
         sentence = tr("{why}; `{command}` shows how the rows ended", why=why, command=show)
-        streams.complain(f"bulkcast: {sentence}", as_json=told.as_json)
+        streams.complain(f"bulkcast: {sentence}", as_json=output.as_json)
 
 
 def _require_streams() -> None:
@@ -431,18 +447,18 @@ def _require_streams() -> None:
 
 
 async def _carry_out(
-    told: Output, config: Config, rate: float, destination: Destination, use: _Use
+    output: Output, config: Config, rate: float, destination: Destination, use: _Use
 ) -> RunReport:
     async with context.connected(config, destination) as connected:
-        told.say(Text(tr("Sending to {where}", where=_where(config, destination))))
+        output.info(Text(tr("Sending to {where}", where=_where(config, destination))))
         _require_streams()
-        return await watched(told, rate, lambda *doors: use(connected, *doors))
+        return await watched(output, rate, lambda *doors: use(connected, *doors))
 
 
 async def watched(
-    told: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
+    output: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
 ) -> RunReport:
     """Run a use case, show its progress, and pass signals on to it."""
     control = Control()
-    with progress.shown_on(told, rate) as watch, signals.heeding(control, told.warn):
+    with progress.shown_on(output, rate) as watch, signals.heeding(control, output.warn):
         return await use(control, watch)

@@ -2,18 +2,16 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from bulkcast.cli.streams import can_show
 from bulkcast.messages import clean
-
-if TYPE_CHECKING:
-    from bulkcast.cli.command_options import OutputOptions
 
 _PIPED_WIDTH: Final = 160
 """Columns if not on a terminal: wide enough for tables, narrow enough to read."""
@@ -39,38 +37,35 @@ _PLAIN: Final = Symbols("ok", "x", "!", "?", "-", "->", "-")
 class Output:
     """The output of a command: what goes to stdout, what to stderr, and how much."""
 
-    out: Console
-    err: Console
+    stdout: Console
+    stderr: Console
     symbols: Symbols
     as_json: bool
     quiet: bool
     verbose: bool
 
-    def say(self, *parts: RenderableType) -> None:
+    def info(self, *parts: RenderableType) -> None:
         """Write prose to stderr."""
         if not self.quiet:
-            for part in parts:
-                self.err.print(part, soft_wrap=_unbroken(part, self.err))
+            _print(self.stderr, parts)
 
     def warn(self, text: str) -> None:
         """Write prose to stderr, even with --quiet."""
-        self.err.print(Text(text), soft_wrap=not self.err.is_terminal)
+        self.stderr.print(Text(text), soft_wrap=not self.stderr.is_terminal)
 
-    def show(self, *parts: RenderableType) -> None:
+    def out(self, *parts: RenderableType) -> None:
         """Write results to stdout; with --json nothing but the JSON object goes there."""
         if not (self.quiet or self.as_json):
-            for part in parts:
-                self.out.print(part, soft_wrap=_unbroken(part, self.out))
+            _print(self.stdout, parts)
 
-    def trouble(self, *parts: RenderableType) -> None:
+    def problem(self, *parts: RenderableType) -> None:
         """Write problems: to stdout, as they are results; with --quiet to stderr, unless --json."""
         if self.quiet and not self.as_json:
-            for part in parts:
-                self.err.print(part, soft_wrap=_unbroken(part, self.err))
+            _print(self.stderr, parts)
         else:
-            self.show(*parts)
+            self.out(*parts)
 
-    def document(self, text: str) -> None:
+    def json(self, text: str) -> None:
         """Write the JSON object of --json to stdout."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -78,20 +73,24 @@ class Output:
     @property
     def moving(self) -> bool:
         """Whether lines may be redrawn, as for a progress bar."""
-        return self.err.is_terminal and not self.err.is_dumb_terminal
+        return self.stderr.is_terminal and not self.stderr.is_dumb_terminal
 
 
-def output(options: "OutputOptions") -> Output:
-    """The output for --json, --quiet and --verbose, on this process's streams."""
+def _print(console: Console, parts: Iterable[RenderableType]) -> None:
+    for part in parts:
+        console.print(part, soft_wrap=_unbroken(part, console))
+
+
+def output(*, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> Output:
+    """The output on this process's streams."""
+    has_symbols = can_show("✓✗–→·", sys.stdout) and can_show("✓", sys.stderr)
     return Output(
-        out=_console(to_stderr=False),
-        err=_console(to_stderr=True),
-        symbols=Symbols()
-        if can_show("✓✗–→·", sys.stdout) and can_show("✓", sys.stderr)
-        else _PLAIN,
-        as_json=options.as_json,
-        quiet=options.quiet,
-        verbose=options.verbose,
+        stdout=_console(to_stderr=False),
+        stderr=_console(to_stderr=True),
+        symbols=Symbols() if has_symbols else _PLAIN,
+        as_json=as_json,
+        quiet=quiet,
+        verbose=verbose,
     )
 
 

@@ -1,24 +1,212 @@
-"""From parsed options to the values that use cases take."""
+"""What a command was asked, as typed values, and for whom it runs.
+
+click's parameters are taken apart here and nowhere else.
+"""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.cli.command_options import Destination, RecallOptions
+from bulkcast.arguments import Series
+from bulkcast.cli.console import Output, output
+from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.cli.language import tr
-from bulkcast.config import SANDBOX_FOLDER, Config
 from bulkcast.errors import CannotStart
-from bulkcast.pipeline import PlanOptions, Selection, SheetOptions
+from bulkcast.loader import ReadOptions
+from bulkcast.notification import Recipients, recipients
+from bulkcast.pipeline import PlanOptions, Selection, SendOptions, SheetOptions
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
     from bulkcast.sandbox import World
+
+Parameters = Mapping[str, Any]
+"""The options of a command by their parameters' names, as click parsed them."""
+
+Existing = Literal["refuse", "replace"]
+"""What to do if the file to write exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """For whom a run is."""
+
+    sandbox: bool
+    profile: str | None = None
+    world: Path | None = None
+    """What the sandbox plays."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCommand:
+    """What `plan` was asked."""
+
+    sheet: SheetOptions
+    selection: Selection
+    recall: PlanOptions
+    rate: float
+    """Requests per second."""
+    destination: Destination
+    out: Path | None
+    """Where the plan is frozen; None for nowhere."""
+    existing: Existing
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCommand:
+    """What `apply` or `resubmit` was asked."""
+
+    sheet: SheetOptions
+    selection: Selection
+    recall: PlanOptions
+    send: SendOptions
+    destination: Destination
+    yes: bool
+    dry_run: bool
+    lists_all: bool
+    max_changes: tuple[float, Literal["rows", "%"]] | None
+    """The most rows to send, or the most of the sheet's in percent."""
+    approve: str | None
+    """The fingerprint of a plan that `max_changes` held."""
+    recipients: Recipients
+
+
+# ------------------------------------------------------------------ of click's parameters
+
+
+def plan_command(given: Parameters) -> PlanCommand:
+    """What `plan` was asked.
+
+    Raises:
+        CannotStart: --rate is no rate.
+
+    """
+    from bulkcast.pacing import parse_rate
+
+    return PlanCommand(
+        sheet=sheet_options(given),
+        selection=_selection(given),
+        recall=_plan_options(given),
+        rate=parse_rate(given["rate"]),
+        destination=destination(given),
+        out=given["out"],
+        existing=existing(given),
+    )
+
+
+def apply_command(given: Parameters) -> ApplyCommand:
+    """What `apply` or `resubmit` was asked.
+
+    Raises:
+        CannotStart: --rate is no rate.
+
+    """
+    return ApplyCommand(
+        sheet=sheet_options(given),
+        selection=_selection(given),
+        recall=_plan_options(given),
+        send=send_options(given),
+        destination=destination(given),
+        yes=given["yes"],
+        dry_run=given["dry_run"],
+        lists_all=given["all_"],
+        max_changes=given["max_changes"],
+        approve=given["approve"],
+        recipients=recipients_of(given),
+    )
+
+
+def output_of(given: Parameters) -> Output:
+    """How the command speaks."""
+    return output(as_json=given["as_json"], quiet=given["quiet"], verbose=given["verbose"])
+
+
+def destination(given: Parameters) -> Destination:
+    """For whom the run is; not every command has all three options."""
+    return Destination(
+        sandbox=given.get("sandbox", False),
+        profile=given.get("profile"),
+        world=given.get("world"),
+    )
+
+
+def sheet_options(given: Parameters) -> SheetOptions:
+    """How the sheet is read and checked."""
+    return SheetOptions(
+        read=read_options(given),
+        tz=given["tz"],
+        duplicates=given["duplicates"],
+        strict=given["strict"],
+    )
+
+
+def read_options(given: Parameters) -> ReadOptions:
+    """How the sheet is read."""
+    return ReadOptions(
+        tab=given["tab"],
+        encoding=given["encoding"],
+        delimiter=given["delimiter"],
+        mapping=dict(given["mapping"]),
+        hidden=given["hidden"],
+    )
+
+
+def _selection(given: Parameters) -> Selection:
+    """`resubmit` has no --only."""
+    return Selection(statuses=given.get("only"), rows=given["rows"], limit=given["limit"])
+
+
+def _plan_options(given: Parameters) -> PlanOptions:
+    """How what the ledger knows changes the plan."""
+    return PlanOptions(
+        unchanged="skip" if given["changed_only"] else "send",
+        once_locked="send_free" if given["send_free"] else "refuse",
+    )
+
+
+def send_options(given: Parameters) -> SendOptions:
+    """How to send; `resume` has no --on-invalid.
+
+    Raises:
+        CannotStart: --rate is no rate.
+
+    """
+    from bulkcast.pacing import parse_rate
+
+    return SendOptions(
+        rate=parse_rate(given["rate"]),
+        concurrency=given["concurrency"],
+        timeout=given["timeout"],
+        max_outage_s=given["max_outage"],
+        on_invalid=given.get("on_invalid", "skip"),
+        results=given["results"],
+        existing=existing(given),
+        lang=given["lang"],
+    )
+
+
+def recipients_of(given: Parameters) -> Recipients:
+    """Who is told when a run ends.
+
+    Raises:
+        CannotStart: --notify-command or --webhook is not valid.
+
+    """
+    return recipients(given["notify_command"], given["webhook"])
+
+
+def existing(given: Parameters) -> Existing:
+    """What --force says."""
+    return "replace" if given["force"] else "refuse"
+
+
+# ------------------------------------------------------------------ as typed
 
 
 OF_READING: Final = ("tab", "mapping", "hidden", "delimiter", "duplicates", "strict", "tz")
@@ -51,22 +239,14 @@ def _spelled(option: str, value: object) -> Iterator[str]:
             yield from (option, str(value))
 
 
-def plan_options(recall: RecallOptions) -> PlanOptions:
-    """How what the ledger knows changes the plan."""
-    return PlanOptions(
-        unchanged="skip" if recall.changed_only else "send",
-        once_locked="send_free" if recall.send_free else "refuse",
-    )
-
-
-def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptions) -> None:
+def require_plain(sheet: SheetOptions, selection: Selection, recall: PlanOptions) -> None:
     """Refuse options for reading and selecting beside a plan file, which fixes them.
 
     Raises:
         UsageError: such an option was given.
 
     """
-    if sheet != SheetOptions() or selection != Selection() or recall.is_asked:
+    if sheet != SheetOptions() or selection != Selection() or recall != PlanOptions():
         raise click.UsageError(
             tr(
                 "a plan is sent as it is: how the sheet is read, which rows are sent and what is"
@@ -75,10 +255,15 @@ def require_plain(sheet: SheetOptions, selection: Selection, recall: RecallOptio
         )
 
 
+# ------------------------------------------------------------------ for whom
+
+
 def home(destination: Destination) -> Path:
     """The home folder of the runs."""
+    from bulkcast import config as configuration
+
     folder = configuration.home(os.environ)
-    return folder / SANDBOX_FOLDER if destination.sandbox else folder
+    return folder / configuration.SANDBOX_FOLDER if destination.sandbox else folder
 
 
 def located(run: str, destination: Destination) -> tuple[str, Destination]:
@@ -91,14 +276,14 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
     if destination.sandbox or not run:
         return run, destination
     real = pipeline.runs_called(home(destination), run)
-    tried = pipeline.runs_called(home(destination) / SANDBOX_FOLDER, run)
+    tried = pipeline.runs_called(home(replace(destination, sandbox=True)), run)
     if run in real or not tried:
         return run, destination
     if real and run not in tried:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
             run=run,
-            runs=", ".join([*real, *tried][:_NAMED_MOST]),
+            runs=Series((*real, *tried)[:_NAMED_MOST]),
         )
     context = click.get_current_context()
     context.params["sandbox"] = True  # so that the next command has it, too
@@ -109,7 +294,7 @@ def located(run: str, destination: Destination) -> tuple[str, Destination]:
 _NAMED_MOST: Final = 3
 
 
-def config(destination: Destination) -> Config:
+def config(destination: Destination) -> "Config":
     """The institution to send for; the sandbox's has no address yet, see `connected`.
 
     Raises:
@@ -117,9 +302,9 @@ def config(destination: Destination) -> Config:
 
     """
     if not destination.sandbox:
-        found = configuration.load(os.environ, profile=destination.profile)
-        from bulkcast.cli.log_redaction import keep_out_of_logs
+        from bulkcast import config as configuration
 
+        found = configuration.load(os.environ, profile=destination.profile)
         keep_out_of_logs(found.credentials.secret)
         return found
     if destination.profile:
@@ -130,7 +315,7 @@ def config(destination: Destination) -> Config:
 
 
 @asynccontextmanager
-async def connected(config: Config, destination: Destination) -> AsyncIterator[Config]:
+async def connected(config: "Config", destination: Destination) -> "AsyncIterator[Config]":
     """`config`, or with --sandbox that of a sandbox which serves while the block runs.
 
     The sandbox has its own credentials; the environment's are not read.  It keeps the changes of

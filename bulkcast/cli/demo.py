@@ -19,11 +19,9 @@ from rich.text import Text
 from bulkcast import pipeline
 from bulkcast.catalogue import Limit
 from bulkcast.cli import apply, json_output, signals, validate
-from bulkcast.cli.command_options import OutputOptions
 from bulkcast.cli.console import Output, command, output, shown, whole
 from bulkcast.cli.language import calling, current_translator, tr, trn
-from bulkcast.cli.plan_view import plan
-from bulkcast.cli.run_options import SandboxOptions
+from bulkcast.cli.render import plan
 from bulkcast.cli.states import status_written
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
@@ -45,26 +43,29 @@ from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
 from bulkcast.sandbox.rehearsal import config_of
 
 
-def sandbox(options: SandboxOptions) -> int:
+def sandbox(
+    output: Output,
+    *,
+    world: Path | None,
+    port: int,
+    fault_rate: float | None,
+    seed: int | None,
+    limit: str | None,
+    clock_offset_s: float,
+) -> int:
     """Serve until a signal arrives."""
-    told = output(options.output)
-    world = _changed(read_world(options.world) if options.world else World(), options)
-    playing = Sandbox(world, secret=SANDBOX_SECRET, clock_offset_s=options.clock_offset_s)
-    asyncio.run(_serve(told, playing, world.sid, options.port))
+    played = read_world(world) if world else World()
+    if fault_rate is not None:
+        played = replace(played, fault_rate=fault_rate)
+    if seed is not None:
+        played = replace(played, seed=seed)
+    if limit is not None:
+        played = replace(played, limit=_limit(limit))
+    server = Sandbox(played, secret=SANDBOX_SECRET, clock_offset_s=clock_offset_s)
+    asyncio.run(_serve(output, server, played.sid, port))
     one = "The sandbox has ended after {n} request."
-    told.say(Text(trn(one, "The sandbox has ended after {n} requests.", playing.received)))
+    output.info(Text(trn(one, "The sandbox has ended after {n} requests.", server.received)))
     return 0
-
-
-def _changed(world: World, options: SandboxOptions) -> World:
-    """The world as changed by the options."""
-    if options.fault_rate is not None:
-        world = replace(world, fault_rate=options.fault_rate)
-    if options.seed is not None:
-        world = replace(world, seed=options.seed)
-    if options.limit is not None:
-        world = replace(world, limit=_limit(options.limit))
-    return world
 
 
 def _limit(text: str) -> Limit | None:
@@ -73,11 +74,11 @@ def _limit(text: str) -> Limit | None:
     return None if per_s == float("inf") else Limit(max(1, round(per_s * 60)), 60.0, "--limit")
 
 
-async def _serve(told: Output, playing: Sandbox, sid: str, port: int) -> None:
+async def _serve(output: Output, server: Sandbox, sid: str, port: int) -> None:
     ended = _Ended()
-    async with playing.serving(port=port) as root_url:
+    async with server.serving(port=port) as root_url:
         with signals.heeding(ended, lambda _: None):
-            _introduce_sandbox(told, root_url, sid)
+            _introduce_sandbox(output, root_url, sid)
             await ended.wait()
 
 
@@ -96,21 +97,21 @@ class _Ended:
         await self._event.wait()
 
 
-def _introduce_sandbox(told: Output, root_url: str, sid: str) -> None:
+def _introduce_sandbox(output: Output, root_url: str, sid: str) -> None:
     secret = SANDBOX_SECRET.reveal()
     env = {"BULKCAST_ROOT_URL": root_url, "BULKCAST_SID": sid, "BULKCAST_SECRET": secret}
-    if told.as_json:
+    if output.as_json:
         document = {"schema": "bulkcast.sandbox/1", "url": root_url, "env": env}
-        told.document(json_output.dump(document))
+        output.json(json_output.dump(document))
         return
-    told.document(tr("The sandbox answers at {url}", url=root_url))
-    told.say(
+    output.json(tr("The sandbox answers at {url}", url=root_url))
+    output.info(
         Text(tr("Everything sent to it stays on this computer.  To use it, in another terminal:"))
     )
     form = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
     for name, value in env.items():
-        told.say(Text("    " + form.format(name, value)))
-    told.say(Text(tr("Ctrl-C ends it.")))
+        output.info(Text("    " + form.format(name, value)))
+    output.info(Text(tr("Ctrl-C ends it.")))
 
 
 _RATE: Final = 6000 / 60.0
@@ -122,7 +123,7 @@ _PROBLEMS: Final = 5
 class _Stage:
     """The demo's output and folder."""
 
-    told: Output
+    output: Output
     folder: Path
     weeks: int
     """How many weeks the sample's classes were moved into the future."""
@@ -135,8 +136,7 @@ class _Stage:
 
 def demo(folder: Path) -> int:
     """Run the demo; return 0, or 130 if it was interrupted."""
-    told = output(OutputOptions())
-    stage = _Stage(told, folder, _lay_out(folder))
+    stage = _Stage(output(), folder, _lay_out(folder))
     _introduce(stage)
     prepared = _validate(stage)
     status = asyncio.run(_send_and_mend(stage, prepared))
@@ -186,17 +186,17 @@ def _introduce(stage: _Stage) -> None:
         many = "The sample's classes were moved by {n} weeks, into the future."
         lines.append(trn(one, many, stage.weeks))
     _head(stage, 0, tr("The sample term"))
-    stage.told.show(*(Text(line) for line in lines))
+    stage.output.out(*(Text(line) for line in lines))
 
 
 def _validate(stage: _Stage) -> Prepared:
     _head(stage, 1, tr("Validate: what is wrong, before anything is sent"))
     _typed(stage, "validate", stage.sheet)
-    stage.told.show(Text(""))
+    stage.output.out(Text(""))
     prepared = pipeline.prepare(stage.sheet)
     calling(prepared.names)
-    validate.show_problems(stage.told, prepared, most=_PROBLEMS)
-    validate.show_verdict(stage.told, prepared)
+    validate.show_problems(stage.output, prepared, most=_PROBLEMS)
+    validate.show_verdict(stage.output, prepared)
     return prepared
 
 
@@ -214,13 +214,13 @@ async def _send_and_mend(stage: _Stage, prepared: Prepared) -> int:
 
 
 async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
-    told = stage.told
+    output = stage.output
     _head(stage, 2, tr("Apply: the valid rows are sent, the others wait"))
     _typed(stage, "apply", stage.sheet, "--yes", "--rate", "6000/min")
-    told.show(Text(""))
+    output.out(Text(""))
     planned = prepared.summary(rate=_RATE, now=time.time())
-    told.show(*plan(planned, told.symbols))
-    told.show(
+    output.out(*plan(planned, output.symbols))
+    output.out(
         Text(
             tr(
                 "ClassIn itself allows about 1000 requests a minute, and bulkcast keeps to 950"
@@ -234,21 +234,21 @@ async def _apply(stage: _Stage, prepared: Prepared, config: Config) -> RunReport
 async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
     options = SendOptions(rate=_RATE, lang=current_translator().lang)
     report = await apply.watched(
-        stage.told,
+        stage.output,
         options.rate,
         lambda control, watch: pipeline.apply(
             prepared, config, options, control=control, watch=watch
         ),
     )
-    apply.show_ended(stage.told, report)
+    apply.show_ended(stage.output, report)
     return report
 
 
 def _explain(stage: _Stage, report: RunReport) -> None:
     _head(stage, 3, tr("The result sheet: your own rows, and how each one ended"))
-    told = stage.told
+    output = stage.output
     columns = current_translator().listed(FIELDS)
-    told.show(Text(tr("Behind your columns stand {columns}:", columns=columns)))
+    output.out(Text(tr("Behind your columns stand {columns}:", columns=columns)))
     seen: set[RowStatus] = set()
     for row in report.rows:
         if row.status not in seen and row.message:
@@ -256,7 +256,7 @@ def _explain(stage: _Stage, report: RunReport) -> None:
             word = status_written(row.status)
             place = tr("row {n}", n=row.row)
             line = Text.assemble((f"{place} ", "bold"), f"{word}{tr(': ')}{shown(row.message)}")
-            told.show(Padding(line, (0, 0, 0, 2), expand=False))
+            output.out(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _mend(stage: _Stage, report: RunReport) -> Path:
@@ -270,18 +270,18 @@ def _mend(stage: _Stage, report: RunReport) -> Path:
     n = sample.mend(report.results, table, target, WEBCAST, weeks=stage.weeks)
     one = "Somebody has mended {n} row, in the copy {name}."
     many = "Somebody has mended {n} rows, in the copy {name}."
-    stage.told.show(Text(trn(one, many, n, name=shown(target.name))))
+    stage.output.out(Text(trn(one, many, n, name=shown(target.name))))
     return target
 
 
 async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
-    stage.told.show(Text(""))
+    stage.output.out(Text(""))
     _typed(stage, "resubmit", sheet)
     prepared = pipeline.prepare(sheet, selection=Selection(statuses=RESUBMITTED))
     report = await _send(stage, prepared, config)
     left = sum(report.counts[status] for status in RESUBMITTED)
     if left:
-        stage.told.show(
+        stage.output.out(
             Text(
                 trn(
                     "The {n} row that is left is ClassIn's to decide: a class that has begun, was"
@@ -309,14 +309,14 @@ def _conclude(stage: _Stage) -> None:
         table.add_row(
             Text.assemble(("  $", "dim")), Text(typed, "bold", no_wrap=True), Text(meaning)
         )
-    stage.told.show(table)
+    stage.output.out(table)
 
 
 def _head(stage: _Stage, number: int, title: str) -> None:
     mark = f"{number}  " if number else ""
-    stage.told.show(Text(""), Text(f"{mark}{title}", "bold cyan"), Text(""))
+    stage.output.out(Text(""), Text(f"{mark}{title}", "bold cyan"), Text(""))
 
 
 def _typed(stage: _Stage, *words: str | Path) -> None:
     """Show the command that does the same."""
-    stage.told.show(whole("$ ", command("bulkcast", *words)))
+    stage.output.out(whole("$ ", command("bulkcast", *words)))

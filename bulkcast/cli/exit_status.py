@@ -1,24 +1,23 @@
-"""Turns an exception into a message, without secrets, and an exit status."""
+"""Turns an exception into a message and an exit status; keeps secrets out of messages and logs."""
 
-import json
 import re
-import traceback
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from bulkcast.cli import streams
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.cli.signals import Terminated
-from bulkcast.errors import BulkcastError
+from bulkcast.errors import BulkcastError, system_reason
+from bulkcast.model import Secret
+
+if TYPE_CHECKING:
+    import logging
 
 DEFECT: Final = 1
 CANNOT_START: Final = 2
 INTERRUPTED: Final = 130
-
-_LEAST_SECRET: Final = 4
-"""Shorter secrets are not redacted, as they occur in ordinary words."""
 
 
 def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> int:
@@ -30,15 +29,18 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
         environ: may hold secrets, which are redacted.
 
     """
+    secrets = (environ.get("BULKCAST_SECRET", "").strip(),)
     status, code, sentence = _judged(exc)
-    sentence = _redacted(sentence, environ)
+    sentence = _redacted(sentence, secrets)
     as_json = _asked(argv, "--json")
     streams.complain(f"bulkcast: {sentence}", as_json=as_json)
     if status == DEFECT and _asked(argv, "-v", "--verbose"):
-        streams.complain(_redacted(_frames(exc), environ), as_json=as_json)
+        streams.complain(_redacted(_frames(exc), secrets), as_json=as_json)
     if as_json:
-        told = json.dumps({"error": {"code": code, "message": sentence}})
-        streams.complain(told, as_json=True)
+        import json
+
+        document = json.dumps({"error": {"code": code, "message": sentence}})
+        streams.complain(document, as_json=True)
     return status
 
 
@@ -59,8 +61,8 @@ def unwritten() -> list[str]:
     """A message for each stream that cannot be written and was not reported yet."""
     names = {"stdout": tr("standard output"), "stderr": tr("standard error")}
     return [
-        tr("{stream} cannot be written: {why}", stream=names[name], why=exc.strerror or str(exc))
-        for name, exc in streams.untold()
+        tr("{stream} cannot be written: {why}", stream=names[name], why=system_reason(exc))
+        for name, exc in streams.unreported()
     ]
 
 
@@ -100,7 +102,7 @@ def _system(exc: OSError | MemoryError) -> str:
     """The message for an error of the system, such as a full disk or a locked file."""
     if isinstance(exc, MemoryError):
         return tr("this computer's memory is too small for that")
-    why = exc.strerror or type(exc).__name__
+    why = system_reason(exc)
     if not exc.filename:
         return _one_line(tr("the system refused: {why}", why=why))
     return _one_line(tr("the system refused: {why} ({path})", why=why, path=exc.filename))
@@ -116,17 +118,14 @@ def _defect(exc: BaseException) -> str:
 
 def _frames(exc: BaseException) -> str:
     """The stack of a defect, without messages and locals, which may quote the sheet."""
-    told = []
-    seen: BaseException | None = exc
-    while seen is not None:
-        told += [type(seen).__name__, *traceback.format_tb(seen.__traceback__)]
-        seen = seen.__cause__ or seen.__context__
-    return "\n".join(line.rstrip() for line in told)
+    import traceback
 
-
-def _redacted(text: str, environ: Mapping[str, str]) -> str:
-    secret = environ.get("BULKCAST_SECRET", "").strip()
-    return text.replace(secret, "•••") if len(secret) >= _LEAST_SECRET else text
+    lines = []
+    link: BaseException | None = exc
+    while link is not None:
+        lines += [type(link).__name__, *traceback.format_tb(link.__traceback__)]
+        link = link.__cause__ or link.__context__
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _one_line(text: str) -> str:
@@ -140,3 +139,42 @@ def _snake(name: str) -> str:
 
 def _asked(argv: list[str], *names: str) -> bool:
     return any(word in names for word in argv)
+
+
+# ------------------------------------------------------------------ secrets
+
+_SIGNATURE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
+_HIDDEN: Final = "•••"
+_LEAST_SECRET: Final = 4
+"""Shorter secrets are not redacted, as they occur in ordinary words."""
+_logged_secrets: Final[set[str]] = set()
+
+
+def _redacted(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def keep_out_of_logs(secret: Secret) -> None:
+    """Redact `secret` in all later log records that no handler but `logging.lastResort` takes.
+
+    They are reduced to one line without anything that looks like a signature; none is dropped.
+    """
+    import logging
+
+    _logged_secrets.add(secret.reveal())
+    handler = logging.lastResort
+    if handler and _reduce not in handler.filters:
+        handler.addFilter(_reduce)
+
+
+def _reduce(record: "logging.LogRecord") -> bool:
+    """Reduce a log record to its redacted message and the name of its exception."""
+    raised = record.exc_info[0] if record.exc_info else None
+    text = f"{record.getMessage()} ({raised.__name__})" if raised else record.getMessage()
+    line = _redacted(" ".join(text.split()), _logged_secrets)
+    record.msg, record.args = _SIGNATURE.sub(_HIDDEN, line), ()
+    record.exc_info = record.exc_text = record.stack_info = None
+    return True

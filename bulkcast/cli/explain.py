@@ -55,7 +55,7 @@ def explain(word: str, *, as_json: bool) -> int:
         }
         click.echo(json.dumps(document, ensure_ascii=False))
         return 0
-    click.echo(_told(found) if word else _names(known), nl=False)
+    click.echo(_page(found) if word else _names(known), nl=False)
     if not word:
         click.echo(tr("`bulkcast explain NAME` tells what one means and what to do."), err=True)
     return 0
@@ -76,7 +76,7 @@ def _called(word: str, known: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(e for e in known if fold(e.name) == wanted or (e.kind, e.name) in also)
 
 
-def _told(found: Iterable[Entry]) -> str:
+def _page(found: Iterable[Entry]) -> str:
     page = Formatter(max_width=_WIDTH_MOST)
     for entry in found:
         with page.section(tr(_TITLES[entry.kind], name=_shown(entry))):
@@ -86,9 +86,9 @@ def _told(found: Iterable[Entry]) -> str:
 
 def _even(keys: Iterable[str]) -> list[str]:
     """The labels, padded to equal width; click would count a wide character as one column."""
-    told = [tr(FACTS[key]) for key in keys]
-    longest = max(map(len, told))
-    return told if told[0].isascii() else [name.ljust(longest, _WIDE_SPACE) for name in told]
+    labels = [tr(FACTS[key]) for key in keys]
+    longest = max(map(len, labels))
+    return labels if labels[0].isascii() else [n.ljust(longest, _WIDE_SPACE) for n in labels]
 
 
 _WIDE_SPACE: Final = "\u3000"

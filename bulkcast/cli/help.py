@@ -109,16 +109,16 @@ class Group(Command, click.Group):
 
 
 def _translated(command: Command) -> Any:
-    told: Any = copy.copy(command)
+    translated: Any = copy.copy(command)
     # Python before 3.13 does not strip a docstring's indentation.
-    told.help = tr(inspect.cleandoc(command.help or ""))
-    told.epilog = tr(inspect.cleandoc(command.epilog or ""))
-    told.params = [_parameter(parameter) for parameter in command.params]
-    return told
+    translated.help = tr(inspect.cleandoc(command.help or ""))
+    translated.epilog = tr(inspect.cleandoc(command.epilog or ""))
+    translated.params = [_parameter(parameter) for parameter in command.params]
+    return translated
 
 
 def _parameter(parameter: click.Parameter) -> click.Parameter:
-    told = copy.copy(parameter)
-    if isinstance(told, click.Option) and told.help:
-        told.help = tr(inspect.cleandoc(told.help))
-    return told
+    translated = copy.copy(parameter)
+    if isinstance(translated, click.Option) and translated.help:
+        translated.help = tr(inspect.cleandoc(translated.help))
+    return translated

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.cli.language import current_translator, said
-from bulkcast.cli.render import value_in_english
+from bulkcast.cli.render import value_label
 from bulkcast.endpoints import WEBCAST
+from bulkcast.i18n import ENGLISH
 from bulkcast.messages import explain_stop
 from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
-from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Validation
-from bulkcast.planner.forecast import Forecast
-from bulkcast.planner.summary import BilledSetting, PlanSummary, Transition
 
 if TYPE_CHECKING:
     from bulkcast.ledger import RunRecord
-    from bulkcast.pipeline import Undone
+    from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
+    from bulkcast.planner.forecast import Forecast
+    from bulkcast.planner.summary import BilledSetting, PlanSummary, Transition
     from bulkcast.reporter import Crosstab
     from bulkcast.reporter.run_summary import FailureGroup, RunSummary
 
@@ -34,7 +34,7 @@ def dump(document: Document) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def validation(found: Validation, outlook: Forecast | None) -> Document:
+def validation(found: "Validation", outlook: "Forecast | None") -> Document:
     """What `validate` found, with a forecast if the sheet has dates."""
     foreseen = {} if outlook is None else {"forecast": forecast(outlook)}
     return {
@@ -63,7 +63,7 @@ def _issue(issue: Issue) -> Document:
     }
 
 
-def run(report: RunReport) -> Document:
+def run(report: "RunReport") -> Document:
     """How a run ended."""
     return {
         "schema": "bulkcast.run/1",
@@ -81,7 +81,7 @@ def run(report: RunReport) -> Document:
     }
 
 
-def dry_run(prepared: Prepared) -> Document:
+def dry_run(prepared: "Prepared") -> Document:
     """The result of `apply --dry-run`, with the fields of a run."""
     counts = no_counts()
     settled = prepared.plan.settled
@@ -120,7 +120,7 @@ def stopped(stop: Stop | None) -> Document | None:
     return {"reason": stop.reason, "code": stop.code, "message": message}
 
 
-def plan(prepared: Prepared, planned: PlanSummary) -> Document:
+def plan(prepared: "Prepared", planned: "PlanSummary") -> Document:
     """What `plan` would send.  Settings are counted, not listed: some are secret."""
     outlook = planned.forecast
     return {
@@ -136,7 +136,7 @@ def plan(prepared: Prepared, planned: PlanSummary) -> Document:
         "left_out": planned.left_out,
         "fingerprint": prepared.plan.fingerprint,
         "settings": {
-            s.key: {value_in_english(s.key, value): n for value, n in s.values.items()}
+            s.key: {value_label(s.key, value, ENGLISH): n for value, n in s.values.items()}
             for s in planned.settings
         },
         "changes": {
@@ -154,19 +154,19 @@ def plan(prepared: Prepared, planned: PlanSummary) -> Document:
     }
 
 
-def _transition(key: str, step: Transition) -> Document:
+def _transition(key: str, step: "Transition") -> Document:
     """One step; `old` is "unknown" if nothing was acknowledged yet."""
-    old = "unknown" if step.old is None else value_in_english(key, step.old)
-    return {"old": old, "new": value_in_english(key, step.new), "rows": step.rows}
+    old = "unknown" if step.old is None else value_label(key, step.old, ENGLISH)
+    return {"old": old, "new": value_label(key, step.new, ENGLISH), "rows": step.rows}
 
 
-def _billed(item: BilledSetting) -> Document:
+def _billed(item: "BilledSetting") -> Document:
     setting = WEBCAST.by_key[item.key]
     by = setting.billed.en if setting.billed else ""
     return {"setting": setting.label.en, "classrooms": item.classrooms, "by": by}
 
 
-def forecast(outlook: Forecast) -> Document:
+def forecast(outlook: "Forecast") -> Document:
     """A forecast; times are Unix seconds, the pace is a value for --rate."""
     needed = outlook.rate_needed
     return {
@@ -267,7 +267,7 @@ def desktop_entry(path: Path, done: str) -> Document:
     return {"schema": "bulkcast.desktop_entry/1", "path": _path(path), "done": done}
 
 
-def diagnosis(found: Diagnosis) -> Document:
+def diagnosis(found: "Diagnosis") -> Document:
     """What `doctor` found."""
     return {
         "schema": "bulkcast.diagnosis/1",

@@ -11,7 +11,7 @@ from bulkcast.i18n import ENGLISH, Translator
 from bulkcast.languages import DOMAIN, FOLDERS, LANGS, LOCALES, Lang, translator
 from bulkcast.model import Text
 
-_spoken: ContextVar[Translator] = ContextVar("tongue", default=ENGLISH)
+_spoken: ContextVar[Translator] = ContextVar("translator", default=ENGLISH)
 
 
 def current_translator() -> Translator:
@@ -45,7 +45,7 @@ def spell(seconds: float) -> str:
 
 def calling(headers: Mapping[str, str]) -> None:
     """From now on, name settings by the headers of the current sheet: key → header."""
-    _spoken.set(_spoken.get().calling(headers))
+    _spoken.set(_spoken.get().with_headers(headers))
 
 
 def asked_for(argv: Sequence[str]) -> Lang | None:

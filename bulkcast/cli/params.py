@@ -248,18 +248,17 @@ class Most(click.ParamType[tuple[float, str]]):
         return float(number), unit
 
 
-def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
     """Shell completion for RUN: all runs, rehearsals too, newest first."""
     from click.shell_completion import CompletionItem
 
     from bulkcast.cli import context
-    from bulkcast.cli.command_options import Destination
     from bulkcast.config import SANDBOX_FOLDER
     from bulkcast.errors import BulkcastError
     from bulkcast.pipeline import runs_called
 
     try:
-        real = context.home(Destination(sandbox=bool(ctx.params.get("sandbox"))))
+        real = context.home(context.Destination(sandbox=bool(ctx.params.get("sandbox"))))
         tried = real / SANDBOX_FOLDER
         found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
     except (BulkcastError, OSError):  # completion cannot show an error
@@ -267,7 +266,7 @@ def runs_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [CompletionItem(run) for run in found]
 
 
-def names_begun_so(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
+def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
     """Shell completion for `explain`."""
     from click.shell_completion import CompletionItem
 
@@ -310,16 +309,17 @@ sandbox = click.option(
     "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
 )
 profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
+institution = _together(profile, sandbox, world)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-voice = _together(
+output = _together(
     as_json,
     click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
     click.option("--verbose", "-v", is_flag=True, help="Say more: notes, where a defect lies."),
     lang,
 )
 
-parsing = _together(
+read_options = _together(
     click.option("--sheet", "tab", metavar="NAME", help="The worksheet of a workbook."),
     click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
     click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
@@ -332,8 +332,8 @@ parsing = _together(
         help="What becomes of hidden rows.",
     ),
 )  # fmt: skip
-reading = _together(
-    parsing,
+sheet_options = _together(
+    read_options,
     click.option(
         "--duplicates", type=click.Choice(["error", "in-order", "last"]), default="error",
         show_default=True, help="Rows that set one classroom differently.",
@@ -345,7 +345,7 @@ reading = _together(
     ),
 )  # fmt: skip
 
-choosing = _together(
+selection = _together(
     click.option("--rows", type=RowNumbers(), help="Only these rows, such as 5,9-20."),
     click.option(
         "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them."
@@ -367,7 +367,7 @@ only_written = click.option(
     help="Only rows that ended so, such as rejected,invalid; with -o.",
 )  # fmt: skip
 
-remembering = _together(
+recall = _together(
     click.option(
         "--changed-only", is_flag=True,
         help="Skip rows acknowledged as they are; changes in ClassIn's console are not seen.",
@@ -377,15 +377,7 @@ remembering = _together(
         help="Of a locked row that was last set as it wants, send the settings still free.",
     ),
 )  # fmt: skip
-guarding = _together(
-    click.option(
-        "--max-changes", type=Most(), help="Hold a plan that would send more rows than this."
-    ),
-    click.option(
-        "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."
-    ),
-)
-which_runs = _together(
+run_filter = _together(
     click.option(
         "--state", type=State(), help="Only runs that are so far."
     ),
@@ -400,7 +392,7 @@ which_runs = _together(
 pace = click.option(
     "--rate", default="950/min", show_default=True, metavar="RATE", help="Such as 950/min or 5/s."
 )
-sending = _together(
+send_options = _together(
     pace,
     click.option(
         "--concurrency", type=click.IntRange(1, 256), default=32, show_default=True, metavar="N",
@@ -416,7 +408,7 @@ sending = _together(
         " lasted 5 to 7 hours; 8h waits for that.",
     ),
 )  # fmt: skip
-notifying = _together(
+notification = _together(
     click.option(
         "--notify-command", metavar="CMD",
         help="Run CMD when a run has ended; it gets the counts as JSON on its standard input.",
@@ -425,7 +417,7 @@ notifying = _together(
         "--webhook", metavar="URL", help="POST the same JSON to URL: https, or this computer."
     ),
 )  # fmt: skip
-agreeing = _together(
+confirmation = _together(
     click.option("--yes", "-y", is_flag=True, help="Do not ask."),
     click.option("--dry-run", "-n", is_flag=True, help="Stop after the plan; send nothing."),
     click.option("--all", "all_", is_flag=True, help="List every warning, however many."),
@@ -433,4 +425,15 @@ agreeing = _together(
         "--on-invalid", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,
         help="What to do with the other rows where some are invalid.",
     ),
+    click.option(
+        "--max-changes", type=Most(), help="Hold a plan that would send more rows than this."
+    ),
+    click.option(
+        "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."
+    ),
+    results,
+    force,
 )  # fmt: skip
+run_of_sheet = _together(
+    selection, recall, send_options, notification, institution, sheet_options, output
+)

@@ -25,20 +25,20 @@ Watch = Callable[[Progress], None]
 
 @contextmanager
 def shown_on(
-    voice: Output, rate: float, clock: Callable[[], float] = time.monotonic
+    output: Output, rate: float, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Watch]:
     """The callback for a run's progress; `rate` is the requested one, in requests per second."""
     display = Display(rate, clock)
-    if voice.quiet:
+    if output.quiet:
         yield lambda progress: None
-    elif voice.moving:
-        with Live(console=voice.err, auto_refresh=False, transient=True) as live:
+    elif output.moving:
+        with Live(console=output.stderr, auto_refresh=False, transient=True) as live:
             yield lambda progress: live.update(display.bar(progress), refresh=True)
     else:
-        yield _lines(voice, display, clock)
+        yield _lines(output, display, clock)
 
 
-def _lines(voice: Output, display: "Display", clock: Callable[[], float]) -> Watch:
+def _lines(output: Output, display: "Display", clock: Callable[[], float]) -> Watch:
     """Write a line when the state changes, else at intervals."""
     last: list[tuple[float, str]] = [(clock(), "")]
 
@@ -48,7 +48,7 @@ def _lines(voice: Output, display: "Display", clock: Callable[[], float]) -> Wat
         kind = progress.breaker_state.name + str(progress.held_s >= SILENCE_TOLD_S)
         if kind != said or clock() - at >= _LINE_EVERY_S:
             last[0] = (clock(), kind)
-            voice.say(Text(tr(". ").join(part for part in (figures, state) if part)))
+            output.info(Text(tr(". ").join(part for part in (figures, state) if part)))
 
     return watch
 

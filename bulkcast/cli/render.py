@@ -1,10 +1,10 @@
-"""Renders problems and outcomes for a terminal.  Cells are untrusted: see `shown`."""
+"""Renders problems and plans for a terminal.  Cells are untrusted: see `shown`."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from itertools import groupby
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -13,18 +13,20 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bulkcast.catalogue import ChoiceKind
+from bulkcast.arguments import Series
+from bulkcast.catalogue import ChoiceKind, Label
 from bulkcast.cli.console import Symbols, shown
 from bulkcast.cli.language import current_translator, said, spell, tr, trn
-from bulkcast.cli.states import reason_said, status_written
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import marked, short_header
-from bulkcast.messages import explain_stop
-from bulkcast.model import Institution, Issue, ResultRow, RowStatus, Severity, Stop
-from bulkcast.pipeline import Diagnosis, RunReport
-from bulkcast.pipeline.status_words import STATUS_MEANINGS
-from bulkcast.planner.summary import Content, SummaryValue
-from bulkcast.reporter.run_summary import ranges
+from bulkcast.i18n import Translator, marked, short_header
+from bulkcast.messages import local_time
+from bulkcast.model import Change, Institution, Issue, Severity
+from bulkcast.pacing import show_rate
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline import Diagnosis, Prepared
+    from bulkcast.planner.forecast import Late
+    from bulkcast.planner.summary import PlanSummary, Schedule, SummaryValue, Transition
 
 PROBLEMS_MOST: Final = 50
 """Problems that are listed; further ones are only counted."""
@@ -179,13 +181,15 @@ def _place(alike: Alike, most: int) -> str:
     if len(rows) < 2:
         return first.cell or (tr("row {n}", n=first.row) if first.row else "")
     spelled = (_rows(rows, stretches) for stretches in (3, 2, 1))
-    return next((told for told in spelled if cell_len(told) <= most), _rows(rows, 1))
+    return next((line for line in spelled if cell_len(line) <= most), _rows(rows, 1))
 
 
 def _rows(rows: Sequence[int], stretches: int) -> str:
+    from bulkcast.reporter.run_summary import ranges
+
     listed, beyond = ranges(rows, stretches)
-    told = trn("row {rows}", "rows {rows}", len(rows), rows=listed)
-    return f"{told} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else told
+    line = trn("row {rows}", "rows {rows}", len(rows), rows=Series(listed))
+    return f"{line} {tr('and {n} more', n=f'{beyond:,}')}" if beyond else line
 
 
 def _short(text: str, most: int) -> str:
@@ -212,7 +216,7 @@ def _weighing(issues: Sequence[Issue], severity: Severity) -> int:
     return sum(issue.severity is severity for issue in issues)
 
 
-def findings(found: Diagnosis, symbols: Symbols) -> Group:
+def findings(found: "Diagnosis", symbols: Symbols) -> Group:
     """What `doctor` found, line by line."""
     table = Table.grid(padding=(0, 1))
     for name, well, sentence in found.findings:
@@ -221,106 +225,272 @@ def findings(found: Diagnosis, symbols: Symbols) -> Group:
     return Group(table)
 
 
-_LOOKS: Final[Mapping[RowStatus, tuple[str, str]]] = {
-    RowStatus.APPLIED: ("good", "green"),
-    RowStatus.UNCHANGED: ("good", "green"),
-    RowStatus.INVALID: ("bad", "red"),
-    RowStatus.TOO_LATE: ("bad", "red"),
-    RowStatus.REJECTED: ("bad", "red"),
-    RowStatus.UNCONFIRMED: ("unknown", "yellow"),
-    RowStatus.NOT_SENT: ("left", "yellow"),
-    RowStatus.SUPERSEDED: ("left", ""),
+_CONTENTS: Final[Mapping[str, str]] = {
+    "set": marked("set"),
+    "cleared": marked("cleared"),
+    "another": marked("another"),
 }
-"""The symbol and the colour of a status."""
+"""The words for `planner.summary.Content`."""
 
 
-def style_of(status: RowStatus) -> str:
-    """The colour that goes with a status."""
-    return _LOOKS[status][1]
+def value_label(key: str, value: "SummaryValue", translator: Translator) -> str:
+    """A setting's value: a choice by its label; of a text or list, what becomes of it."""
+    if isinstance(value, str):
+        return translator.tell(_CONTENTS[value])
+    kind = WEBCAST.by_key[key].kind
+    choices = kind.choices if isinstance(kind, ChoiceKind) else ()
+    return next((c.label.say(translator.lang) for c in choices if c.value == value), str(value))
 
 
-def before(rows: Iterable[ResultRow], run: str) -> Mapping[RowStatus, int]:
-    """The number of rows that keep the outcome of a run before `run`, by status."""
-    return Counter(row.status for row in rows if row.run != run)
+# ------------------------------------------------------------------ plans
 
 
-def outcome(
-    counts: Mapping[RowStatus, int], earlier: Mapping[RowStatus, int], symbols: Symbols
-) -> Table:
-    """Every status that occurs, with its number, name and meaning.
-
-    `earlier` says how many of these rows have it from an earlier run.
-    """
-    table = Table.grid(padding=(0, 1))
-    table.add_column(justify="right")
-    for _ in range(3):
-        table.add_column()
-    for status, (mark, style) in _LOOKS.items():
-        n = counts[status]
+def plan(planned: "PlanSummary", symbols: Symbols) -> Iterable[RenderableType]:
+    """What would be sent: rows, then the changes of each setting."""
+    line = Text(tr("To send: ")).append(rows_said(planned.sent), "bold")
+    if planned.requests != planned.sent:
+        line.append(trn(" in {n} request", " in {n} requests", planned.requests))
+    if planned.sent:
+        line.append(trn(", {n} classroom", ", {n} classrooms", planned.classrooms))
+    parts = [
+        (planned.done, marked("{n} done by an earlier run and not sent again"), ""),
+        (planned.unchanged, marked("{n} unchanged and not sent"), ""),
+        (planned.locked, marked("{n} already locked and not sent"), "red"),
+        (planned.invalid, marked("{n} invalid and not sent"), "red"),
+        (planned.left_out - planned.done, marked("{n} left out by your choice"), ""),
+        (planned.warnings, marked("{n} with warnings"), "yellow"),
+    ]
+    for n, template, style in parts:
         if n:
-            symbol = Text(getattr(symbols, mark), style)
-            said = tr(STATUS_MEANINGS[status]) + _when(n, earlier.get(status, 0))
-            word = Text(status_written(status), style)
-            table.add_row(f"{n:,}", symbol, word, Text(said, "dim", overflow="fold"))
+            line.append(f" {symbols.dot} ").append(tr(template, n=f"{n:,}"), style)
+    yield line
+    if planned.settings:
+        yield Padding(_settings(planned, symbols), (1, 0, 1, 2), expand=False)
+    yield from bill(planned)
+
+
+def _settings(planned: "PlanSummary", symbols: Symbols) -> Table:
+    """The table of changes by setting, with last known values if there are any."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    is_known = any(step.old is not None for s in planned.settings for step in s.transitions)
+    titles = (
+        tr("Setting"),
+        tr("Becomes (rows)"),
+        *([tr("Change, as last acknowledged (rows)")] if is_known else []),
+        tr("Left as it is"),
+    )
+    for title in titles:
+        table.add_column(title, header_style="dim", justify="left")
+    for setting in planned.settings:
+        translator = current_translator()
+        becomes = translator.listed(
+            _times(value_label(setting.key, value, translator), n)
+            for value, n in setting.values.items()
+        )
+        before = translator.listed(
+            _transition(setting.key, step, symbols) for step in setting.transitions
+        )
+        untouched = f"{setting.untouched:,}" if setting.untouched else ""
+        name = shown(current_translator().name_of(setting.key))
+        cells = (name, becomes, *([before] if is_known else []), untouched)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _when(n: int, earlier: int) -> str:
-    """How many of `n` rows ended so in this run, if not all did."""
-    if not earlier:
-        return ""
-    if earlier == n:
-        return tr(": all in an earlier run")
-    return tr(": {now} now, {earlier} in an earlier run", now=f"{n - earlier:,}",
-              earlier=f"{earlier:,}")  # fmt: skip
+def _times(said: str, n: int) -> str:
+    """A value and its number of rows, spelled so that the number is not taken for a value."""
+    return tr("{said} ({n})", said=said, n=f"{n:,}")
 
 
-def total(report: RunReport, symbols: Symbols) -> Text:
-    """The sum under the counts."""
-    if not report.requests:
-        return Text(rows_said(len(report.rows)), "bold")
-    rate = report.requests / report.elapsed_s * 60 if report.elapsed_s > 1 else 0.0
-    speed = tr(" ({n} a minute)", n=f"{rate:,.0f}") if rate else ""
-    requests = trn(
-        "{n} request in {time}",
-        "{n} requests in {time}",
-        report.requests,
-        time=spell(report.elapsed_s),
+def _transition(key: str, step: "Transition", symbols: Symbols) -> str:
+    new = value_label(key, step.new, current_translator())
+    if step.is_same:
+        return _times(tr("{value} already", value=new), step.rows)
+    return _times(f"{_old(key, step.old)} {symbols.arrow} {new}", step.rows)
+
+
+def _old(key: str, value: "SummaryValue | None") -> str:
+    """The last known value of a setting, or that it is unknown."""
+    return tr("unknown") if value is None else value_label(key, value, current_translator())
+
+
+def row_by_row(prepared: "Prepared", symbols: Symbols) -> Iterable[Text]:
+    """Each row that is sent, and its changes."""
+    rows = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
+    for request in prepared.plan.requests:
+        change = rows[request.rows[0]]
+        steps = current_translator().listed(_steps(change, prepared, symbols))
+        numbers = current_translator().listed(map(str, request.rows))
+        yield Text(
+            trn(
+                "row {rows}, {target}: {changes}",
+                "rows {rows}, {target}: {changes}",
+                len(request.rows),
+                rows=numbers,
+                target=change.target,
+                changes=shown(steps),
+            )
+        )
+
+
+def _steps(change: Change, prepared: "Prepared", symbols: Symbols) -> Iterator[str]:
+    from bulkcast.planner.summary import transitions
+
+    holdings = prepared.known.get(change.target, {})
+    for key, step in transitions(change, prepared.endpoint, holdings):
+        translator = current_translator()
+        name, new = translator.name_of(key), value_label(key, step.new, translator)
+        if step.is_same:
+            yield f"{name} {tr('{value} already', value=new)}"
+        else:
+            yield f"{name} {_old(key, step.old)} {symbols.arrow} {new}"
+
+
+def bill(planned: "PlanSummary") -> Iterable[RenderableType]:
+    """The billed features that are switched on."""
+    by: dict[Label, list[str]] = {}
+    for item in planned.billed:
+        switched = trn(
+            "{label} in {n} classroom",
+            "{label} in {n} classrooms",
+            item.classrooms,
+            label=shown(current_translator().name_of(item.key)),
+        )
+        unit = WEBCAST.by_key[item.key].billed or Label("", "")
+        by.setdefault(unit, []).append(switched)
+    if by:
+        yield Text(tr("ClassIn bills what this switches on from the school's balance:"))
+    for unit, items in by.items():
+        line = Text(f"{tr(' and ').join(items)}{tr(': ')}{unit.say(current_translator().lang)}")
+        yield Padding(line, (0, 0, 0, 4), expand=False)
+
+
+_EDGE: Final = 3
+"""Rows shown at either end of a list."""
+
+
+def pace(schedule: "Schedule", rate: float, zone: tzinfo, name: str) -> Text:
+    """How long sending takes, and when it would be done."""
+    at = local_time(schedule.forecast.ends_at, zone)
+    how_long = spell(schedule.forecast.duration_s)
+    return Text(
+        tr(
+            "At {rate}: {time}, done at about {at} ({zone}) if begun now.",
+            rate=show_rate(rate),
+            time=how_long,
+            at=at,
+            zone=name,
+        )
     )
-    return Text(f"{rows_said(len(report.rows))} {symbols.dot} {requests}{speed}", "bold")
 
 
-def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -> Iterable[Text]:
-    """Why a run ended early, and what to do; `counts` are its rows by how they ended."""
-    message, fix = explain_stop(stop, counts, WEBCAST, current_translator())
-    reason, sentence = reason_said(shown(stop.reason)), shown(message)
-    line = tr("Stopped ({reason}): {sentence}", reason=reason, sentence=sentence)
-    yield Text(f"{symbols.warning} {line}", "bold yellow")
-    if fix:
-        yield Text(f"  {symbols.arrow} {shown(fix)}")
+def too_fast(rate: float, symbols: Symbols) -> Iterable[Text]:
+    """A warning if the pace exceeds ClassIn's documented limit."""
+    limit = WEBCAST.limit
+    if rate > limit.calls / limit.per_s:
+        said = tr(
+            "--rate {rate} is more than the {most} a minute ClassIn is documented to allow; what is"
+            " sent beyond may be refused.",
+            rate=show_rate(rate),
+            most=f"{limit.calls:,}",
+        )
+        yield Text(f"{symbols.warning} {said}", "yellow")
 
 
-_CONTENTS: Final[Mapping[Content, str]] = {
-    Content.SET: marked("set"),
-    Content.CLEARED: marked("cleared"),
-    Content.ANOTHER: marked("another"),
-}
+def order(planned: "PlanSummary") -> Text:
+    """The sending order: by lock time where known, the earliest first."""
+    rows = [row for together in planned.order for row in together]
+    head = [str(row) for row in rows[: 2 * _EDGE]]
+    if len(rows) > 2 * _EDGE:
+        tail = [str(row) for row in rows[-_EDGE:]]
+        head = [*head[:_EDGE], "…", *tail]
+    comma = current_translator().listed(["", ""])
+    listed = comma.join(head).replace(f"…{comma}", "… ")
+    said = marked("Order of rows, as in the sheet: {rows}")
+    if planned.schedule.dated:
+        said = "Order of rows, earliest lock first: {rows}"
+    return Text(tr(said, rows=listed))
 
 
-def value_in_english(key: str, value: SummaryValue) -> str:
-    """A setting's value as `--json` and an English screen have it: a choice by its label."""
-    if isinstance(value, Content):
-        return _CONTENTS[value]
-    kind = WEBCAST.by_key[key].kind
-    choices = kind.choices if isinstance(kind, ChoiceKind) else ()
-    return next((c.label.en for c in choices if c.value == value), str(value))
+def locked(schedule: "Schedule", zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+    """Rows that are not sent because their settings have locked."""
+    from bulkcast.planner.deadlines import is_late
+
+    begun = _begun(schedule)
+    rows = [row for row in schedule.forecast.late if is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row is already locked and is not sent:"
+        many = "{n} rows are already locked and are not sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
 
 
-def value_said(key: str, value: SummaryValue) -> str:
-    """The same in the language spoken."""
-    return label_said(value_in_english(key, value))
+def late(schedule: "Schedule", zone: tzinfo, symbols: Symbols) -> Iterable[Text]:
+    """Rows that will lock before they are sent, and how to avoid that."""
+    from bulkcast.planner.deadlines import is_late
+
+    begun = _begun(schedule)
+    rows = [row for row in schedule.forecast.late if not is_late(row.locks_at, begun)]
+    if rows:
+        one = "{n} row would be too late and not be sent:"
+        many = "{n} rows would be too late and not be sent:"
+        yield Text(f"{symbols.warning} {trn(one, many, len(rows))}", "yellow")
+        yield from _listed(rows, begun, zone)
+        yield from _saved_by(schedule, symbols)
+    if schedule.free:
+        said = tr(
+            "what is locked in {rows} was last set as wanted; --send-free sends just the settings"
+            " that are still free",
+            rows=rows_said(schedule.free),
+        )
+        yield Text(f"  {symbols.arrow} {said}")
 
 
-def label_said(english: str) -> str:
-    """A label of the endpoint's table, or a word for a text or a list, in the language spoken."""
-    return tr(WEBCAST.zh_of(english)) if current_translator().lang == "zh" else english
+def _begun(schedule: "Schedule") -> float:
+    return schedule.forecast.ends_at - schedule.forecast.duration_s
+
+
+def _listed(rows: "Sequence[Late]", begun: float, zone: tzinfo) -> Iterable[Text]:
+    for row in rows[: 2 * _EDGE]:
+        turn = _turn(row, begun, zone)
+        line = tr("row {row}, {target}: {turn}", row=row.row, target=row.target, turn=turn)
+        yield Text(f"    {line}")
+    if (more := len(rows) - 2 * _EDGE) > 0:
+        yield Text(f"    {tr('and {n} more', n=f'{more:,}')}")
+
+
+def _turn(row: "Late", begun: float, zone: tzinfo) -> str:
+    from bulkcast.planner.deadlines import is_late
+
+    locks, turn = (local_time(at, zone) for at in (row.locks_at, row.turn_at))
+    if row.locks_at <= begun:
+        return tr("already locked at {at}", at=locks)
+    if is_late(row.locks_at, begun):
+        return tr("locks at {at}, too soon to be sent", at=locks)
+    said = marked("locks at {at}, its turn comes at {turn}")
+    if row.locks_at > row.turn_at:
+        said = "locks at {at}, its turn comes at {turn}, too close to it"
+    return tr(said, at=locks, turn=turn)
+
+
+def _saved_by(schedule: "Schedule", symbols: Symbols) -> Iterable[Text]:
+    needed, limit = schedule.forecast.rate_needed, WEBCAST.limit
+    if needed is None:
+        yield Text(f"  {symbols.arrow} {tr('no pace would save them')}")
+        return
+    said = marked("--rate {rate} would save them")
+    if needed > limit.calls / limit.per_s:
+        said = (
+            "--rate {rate} would save them, more than the {most} a minute ClassIn is documented"
+            " to allow"
+        )
+    line = tr(said, rate=show_rate(needed), most=f"{limit.calls:,}")
+    yield Text(f"  {symbols.arrow} {line}")
+
+
+def in_time(schedule: "Schedule") -> Iterable[Text]:
+    """That no row comes too late, if lock times are known."""
+    if schedule.dated and len(schedule.forecast.late) == schedule.forecast.locked:
+        one = "The {n} row that locks is sent in time."
+        many = "The {n} rows that lock are all sent in time."
+        yield Text(trn(one, many, schedule.dated))

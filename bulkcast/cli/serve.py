@@ -3,75 +3,79 @@
 import asyncio
 import os
 import webbrowser
-from dataclasses import dataclass
 
 import click
 from rich.text import Text
 
 from bulkcast import config, desktop_entry
 from bulkcast.cli import json_output, signals
-from bulkcast.cli.command_options import OutputOptions
-from bulkcast.cli.console import Output, output, shown, whole
+from bulkcast.cli.console import Output, shown, whole
+from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.cli.language import tr
-from bulkcast.cli.log_redaction import keep_out_of_logs
 from bulkcast.notification import Recipients
 from bulkcast.web.page_server import ServeOptions, link_of_another, serving
 
 
-@dataclass(frozen=True, slots=True)
-class PageOptions:
-    """Of `serve`."""
+def serve(
+    output: Output,
+    *,
+    port: int | None,
+    opens: bool,
+    recipients: Recipients,
+    installs: bool,
+    uninstalls: bool,
+    force: bool,
+) -> int:
+    """Serve the page until a signal arrives; return the exit status.
 
-    output: OutputOptions
-    port: int | None
-    opens: bool
-    """Whether a browser is opened."""
-    recipients: Recipients
-    installs: bool = False
-    uninstalls: bool = False
-    force: bool = False
-
-
-def serve(options: PageOptions) -> int:
-    """Serve the page until a signal arrives; return the exit status."""
-    if options.installs or options.uninstalls:
-        return _install(output(options.output), options)
-    return asyncio.run(_serve(output(options.output), options))
-
-
-def _install(told: Output, options: PageOptions) -> int:
-    """Write what starts the page from the desktop, or take it away."""
-    if options.installs and options.uninstalls:
+    Or write, or remove, what starts it from the desktop.
+    """
+    if installs and uninstalls:
         raise click.UsageError(tr("--install and --uninstall exclude each other"))
-    made = desktop_entry.starter(os.environ, port=options.port)
-    if options.uninstalls:
-        was_there = desktop_entry.uninstall(made, force=options.force)
-        said, done = (tr("Removed: "), "removed") if was_there else (tr("There is none: "), "none")
-    else:
-        was_there = desktop_entry.install(made, force=options.force)
-        said, done = (tr("Replaced: "), "replaced") if was_there else (tr("Written: "), "written")
-    if told.as_json:
-        told.document(json_output.dump(json_output.desktop_entry(made.path, done)))
-    told.say(whole(said, shown(made.path)))
-    if options.installs:
-        told.say(Text(tr("It opens the page and a window; closing the window ends the page.")))
+    if installs or uninstalls:
+        starter = desktop_entry.starter(os.environ, port=port)
+        change = _install if installs else _uninstall
+        return change(output, starter, force=force)
+    options = ServeOptions(os.environ, port, recipients, keep_out_of_logs)
+    return asyncio.run(_serve(output, options, opens=opens))
+
+
+def _install(output: Output, starter: desktop_entry.Starter, *, force: bool) -> int:
+    was_there = desktop_entry.install(starter, force=force)
+    _show(output, starter, tr("Replaced: ") if was_there else tr("Written: "),
+          "replaced" if was_there else "written")  # fmt: skip
+    output.info(Text(tr("It opens the page and a window; closing the window ends the page.")))
     return 0
 
 
-async def _serve(told: Output, options: PageOptions) -> int:
+def _uninstall(output: Output, starter: desktop_entry.Starter, *, force: bool) -> int:
+    was_there = desktop_entry.uninstall(starter, force=force)
+    _show(output, starter, tr("Removed: ") if was_there else tr("There is none: "),
+          "removed" if was_there else "none")  # fmt: skip
+    return 0
+
+
+def _show(output: Output, starter: desktop_entry.Starter, said: str, done: str) -> None:
+    if output.as_json:
+        output.json(json_output.dump(json_output.desktop_entry(starter.path, done)))
+    output.info(whole(said, shown(starter.path)))
+
+
+async def _serve(output: Output, options: ServeOptions, *, opens: bool) -> int:
     there = await link_of_another(config.home(os.environ))
     if there:
-        told.document(there)
-        told.say(Text(tr("The page is open already; this is a new link to it.")))
-        _open(there, opens=options.opens)
+        output.json(there)
+        output.info(Text(tr("The page is open already; this is a new link to it.")))
+        _open(there, opens=opens)
         return 0
-    page = ServeOptions(os.environ, options.port, options.recipients, keep_out_of_logs)
-    async with serving(page) as link:
+    async with serving(options) as link:
         ending = _Ending()
         with signals.heeding(ending, lambda _: None):
-            told.document(link)
-            told.say(Text(tr("The page is open at this link, which works once. Ctrl-C ends it.")))
-            _open(link, opens=options.opens)
+            output.json(link)
+            output.info(
+                Text(tr("The page is open at this link, which works once. Ctrl-C ends it."))
+            )
+            _open(link, opens=opens)
             return await ending.status()
 
 

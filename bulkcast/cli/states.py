@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from bulkcast.catalogue import Label
 from bulkcast.cli.language import current_translator, tr
-from bulkcast.languages import LANGS, translator
+from bulkcast.explanations import REASON_LABELS, STATE_LABELS, STATUS_LABELS
 from bulkcast.model import RowStatus
-from bulkcast.pipeline.status_words import REASON_WORDS, STATE_WORDS, STATUS_WORDS
 
-STATES: Final = tuple(STATE_WORDS)
+STATES: Final = tuple(STATE_LABELS)
 """The states of a run, in the words of `runs --json`."""
 
 
@@ -22,64 +22,58 @@ def status_said(status: RowStatus) -> str:
     >>> status_said(RowStatus.TOO_LATE)
     'too late'
     """
-    return tr(STATUS_WORDS[status])
+    return STATUS_LABELS[status].say(current_translator().lang)
 
 
 def status_written(status: RowStatus) -> str:
     """The same, with the word of the result sheet if that differs."""
     word = status_said(status)
-    return (
-        word
-        if current_translator().lang == "en"
-        else tr("{word} ({written})", word=word, written=status)
-    )
+    if current_translator().lang == "en":
+        return word
+    return tr("{word} ({written})", word=word, written=status)
 
 
 def state_said(state: str) -> str:
     """The state of a run in the current language."""
-    return tr(STATE_WORDS[state])
+    return STATE_LABELS[state].say(current_translator().lang)
 
 
 def reason_said(reason: str) -> str:
     """Why a run stopped, in one word of the current language."""
-    return tr(REASON_WORDS.get(reason, reason))
+    label = REASON_LABELS.get(reason)
+    return label.say(current_translator().lang) if label else reason
 
 
 def statuses() -> tuple[str, ...]:
     """Every status as it can be typed, in the current language."""
-    return _offered(RowStatus, STATUS_WORDS)
+    return _words(RowStatus, STATUS_LABELS)
 
 
 def states() -> tuple[str, ...]:
     """Every state of a run as it can be typed, in the current language."""
-    return _offered(STATES, STATE_WORDS)
+    return _words(STATES, STATE_LABELS)
 
 
-def _offered(names: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
-    return (
-        tuple(names)
-        if current_translator().lang == "en"
-        else tuple(tr(words[name]) for name in names)
-    )
+def _words(names: Iterable[str], labels: Mapping[str, Label]) -> tuple[str, ...]:
+    lang = current_translator().lang
+    return tuple(name if lang == "en" else labels[name].say(lang) for name in names)
 
 
 def status_of(word: str) -> RowStatus | None:
     """The status that a written or displayed word means, in any language; None if unknown."""
-    found = _meant(word, STATUS_WORDS)
+    found = _named(word, STATUS_LABELS)
     return None if found is None else RowStatus(found)
 
 
 def state_of(word: str) -> str | None:
     """The state of a run that a word means, in any language; None if unknown."""
-    return _meant(word, STATE_WORDS)
+    return _named(word, STATE_LABELS)
 
 
-def _meant(word: str, words: Mapping[str, str]) -> str | None:
+def _named(word: str, labels: Mapping[str, Label]) -> str | None:
     wanted = _folded(word)
-    for name, english in words.items():
-        if wanted in {_folded(name), *(_folded(translator(lang).tell(english)) for lang in LANGS)}:
-            return str(name)
-    return None
+    spellings = ((name, map(_folded, (name, one.en, one.zh))) for name, one in labels.items())
+    return next((str(name) for name, words in spellings if wanted in words), None)
 
 
 def _folded(word: str) -> str:

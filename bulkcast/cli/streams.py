@@ -16,14 +16,14 @@ _READER_LEFT: Final = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 class BrokenPipeSafeStream(io.TextIOBase):
     """A stream that drops its output once its reader has left or writing has failed.
 
-    `failure` is why writing failed, unless the reader has left; `told`: it was reported.
+    `failure` is why writing failed, unless the reader has left; `reported`: that was told.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._deserted = False
         self.failure: OSError | None = None
-        self.told = False
+        self.reported = False
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # the attribute is only read here
@@ -104,12 +104,12 @@ def failure(name: str) -> OSError | None:
     return stream.failure
 
 
-def untold() -> Iterator[tuple[str, OSError]]:
+def unreported() -> Iterator[tuple[str, OSError]]:
     """The streams that cannot be written, with the reason; each once in a process."""
     for name in ("stdout", "stderr"):
         why, stream = failure(name), getattr(sys, name)
-        if why and not stream.told:
-            stream.told = True
+        if why and not stream.reported:
+            stream.reported = True
             yield name, why
 
 

@@ -7,8 +7,8 @@ The dispatcher knows neither network nor database: it is given a `Send` and a `J
 measures time by the event loop's clock; `wall` serves only for stamps.
 """
 
-from bulkcast.dispatcher.dispatcher import Dispatcher
-from bulkcast.dispatcher.protocols import Journal, Progress, Send
+from bulkcast.dispatcher.dispatcher import Dispatcher, Progress, Send
+from bulkcast.dispatcher.tracker import Journal
 
 __all__ = [
     "Dispatcher",

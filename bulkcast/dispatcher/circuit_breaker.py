@@ -2,13 +2,25 @@
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint
-from bulkcast.i18n import CODE_SEEN, SEEN
-from bulkcast.model import Outcome, ReplyClass, Request, RequestKey, RowStatus, Stop, Verdict
-from bulkcast.protocol import signs_differ
+from bulkcast.i18n import marked
+from bulkcast.model import (
+    Argument,
+    Outcome,
+    ReplyClass,
+    Request,
+    RequestKey,
+    RowStatus,
+    Stop,
+    Text,
+    Verdict,
+)
+from bulkcast.protocol import SUCCESS, signs_differ
 
 _WINDOW: Final = 20
 _UNANSWERED_SHARE: Final = 0.6
@@ -36,16 +48,30 @@ def is_unanswered(verdict: Verdict) -> bool:
     return verdict.kind is ReplyClass.TRANSIENT and not verdict.code.isdigit()
 
 
-def seen(verdict: Verdict) -> str:
-    """Describe what came in place of an answer.
+SEEN: Final[Mapping[str, str]] = {
+    "send.not_connected": marked("no connection: {detail}"),
+    "send.timeout": marked("no answer within {detail} s"),
+    "send.lost": marked("a connection that broke before the answer was complete"),
+    "reply.not_json": marked("an answer that is not ClassIn's: {detail}"),
+    "reply.too_large": marked("an answer of more than {detail} bytes"),
+    "reply.http": marked("HTTP {status}"),
+    "reply.throttled": marked("HTTP 429"),
+    "reply.maintenance": marked("ClassIn under maintenance"),
+}
+"""Verdict's code → what was seen instead of a reply."""
 
-    >>> seen(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"}))
+
+def describe(verdict: Verdict) -> Text:
+    """Say what came in place of an answer.
+
+    >>> str(describe(Verdict(ReplyClass.TRANSIENT, "reply.http", {"status": "503"})))
     'HTTP 503'
     """
     if verdict.kind is ReplyClass.MAINTENANCE:
-        return SEEN["reply.maintenance"]
-    template = CODE_SEEN if verdict.code.isdigit() else SEEN[verdict.code]
-    return template.format_map({"code": verdict.code, **verdict.args})
+        return Text(SEEN["reply.maintenance"])
+    if verdict.code.isdigit():
+        return Text("ClassIn's code {code}", {"code": verdict.code})
+    return Text(SEEN[verdict.code], verdict.args)
 
 
 class CircuitBreaker:
@@ -85,9 +111,9 @@ class CircuitBreaker:
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property
-    def seen(self) -> str:
+    def failure(self) -> Text | str:
         """What last came in place of an answer, in words; empty if ClassIn always answered."""
-        return seen(self._last_unanswered) if self._last_unanswered else ""
+        return describe(self._last_unanswered) if self._last_unanswered else ""
 
     @property
     def is_maintenance(self) -> bool:
@@ -155,7 +181,6 @@ SAME_REFUSAL: Final = 20
 FEATURE_REFUSALS: Final = 5
 """Refusals in a row after which the institution is taken to lack a feature."""
 
-_SUCCESS: Final = frozenset({ReplyClass.OK, ReplyClass.OK_WARNING})
 _ROW_REFUSALS: Final = frozenset({ReplyClass.ROW, ReplyClass.INSTITUTION})
 """Refusals that may concern one row only; an edition code may name no feature."""
 
@@ -177,7 +202,7 @@ class StopConditions:
         """Count one answer; return a `Stop` if it concerns every row."""
         if verdict.proves_access:
             self.proven, self._credentials = True, 0
-        if verdict.kind in _SUCCESS:
+        if verdict.kind in SUCCESS:
             self._observe_success(request)
             return None
         if verdict.kind is ReplyClass.STOP:
@@ -231,7 +256,11 @@ class StopConditions:
         if not self._missing_features:  # nearly always
             return None
         for key in sorted(switched_on(request) & self._missing_features.keys()):
-            args = {"feature": key, "n": str(FEATURE_REFUSALS), "code": self._missing_features[key]}
+            args: Mapping[str, Argument] = {
+                "feature": SettingNames((key,)),
+                "n": str(FEATURE_REFUSALS),
+                "code": self._missing_features[key],
+            }
             return Outcome(RowStatus.NOT_SENT, "run.feature_missing", args)
         return None
 

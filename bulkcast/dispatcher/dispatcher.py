@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -12,12 +13,21 @@ from tenacity import RetryCallState
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.circuit_breaker import BreakerState
-from bulkcast.dispatcher.protocols import Journal, Progress, Send
 from bulkcast.dispatcher.retry_policy import SAME_AGAIN_S, RetryPolicy
 from bulkcast.dispatcher.server_state import ServerState
-from bulkcast.dispatcher.shutdown import RunStopped, Shutdown, now
-from bulkcast.dispatcher.tracker import SENDS_MOST, RequestState, RequestTracker, final_outcome
+from bulkcast.dispatcher.tracker import (
+    SENDS_MOST,
+    Journal,
+    RequestState,
+    RequestTracker,
+    RunStopped,
+    Shutdown,
+    final_outcome,
+    now,
+)
+from bulkcast.dispatcher.write_ordering import PendingWrites, ahead_of
 from bulkcast.model import (
+    Body,
     History,
     NoReply,
     Outcome,
@@ -33,7 +43,44 @@ from bulkcast.model import (
 from bulkcast.pacing import CONCURRENCY, MAX_OUTAGE_S, Pacer
 from bulkcast.planner import deadlines
 from bulkcast.protocol import Listener, judge, own_secrets
-from bulkcast.write_ordering import PendingWrites, ahead_of
+
+Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
+"""Sends a body stamped with Unix seconds, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a run under way."""
+
+    counts: Mapping[RowStatus, int]
+    """Finished rows, by status."""
+    rows: int
+    """All rows of the run."""
+    requests: int
+    """Requests sent so far."""
+    rate: float
+    """Requests per second allowed at present."""
+    retrying: int
+    """Requests that failed at least once and will be sent again."""
+    breaker_state: BreakerState
+    held_s: float
+    """Seconds left of a pause that ClassIn asked for."""
+    open_s: float
+    """Seconds since ClassIn stopped answering; 0 when it answers."""
+    maintained: bool = False
+    """Whether the run waits for the end of a maintenance."""
+    slowed: bool = False
+    """Whether throttling or the cap slows the run; for how long is unknown."""
+    held_back: int = 0
+    """Requests that wait because an older one may still reach their classroom."""
+    held_back_s: float = 0.0
+    """Seconds until the last of them may be sent."""
+    late: int = 0
+    """Rows not yet sent that will have locked by the time the present pace reaches them."""
+    paused: bool = False
+    """Whether the user has paused the run."""
+    under_way: int = 0
+    """Requests sent and not answered yet."""
 
 
 def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
@@ -136,7 +183,7 @@ class Admission:
         minutes = f"{self._max_outage_s / 60:.0f}"
         if breaker.is_maintenance:
             return Stop("maintenance", "run.maintenance", {"minutes": minutes}, exit_status=5)
-        words = {"minutes": minutes, "what": breaker.seen}
+        words = {"minutes": minutes, "what": breaker.failure}
         return Stop("outage", "run.outage", words, exit_status=5)
 
     def release_probe(self) -> None:
@@ -354,32 +401,32 @@ class Dispatcher:
         """Take requests from the queue, each after the first attempt of the one before."""
         while self._queue and not self.stopped:
             state = self._tracker.begin(self._queue.popleft())
-            if self._opens_at(state) > now():  # it must not delay the others
-                self._tasks.create_task(self._carry_out_when_open(state))
+            if self._not_before(state) > now():  # it must not delay the others
+                self._tasks.create_task(self._carry_out_in_order(state))
             else:
                 first_attempt_over = asyncio.Event()
                 self._tasks.create_task(self._carry_out(state, first_attempt_over))
                 await first_attempt_over.wait()
 
-    async def _carry_out_when_open(self, state: RequestState) -> None:
+    async def _carry_out_in_order(self, state: RequestState) -> None:
         """Carry out a request once no older one can still reach its classroom."""
-        opens_at, moment = self._opens_at(state), now()
-        if opens_at > moment:
+        not_before, moment = self._not_before(state), now()
+        if not_before > moment:
             try:
-                with self._pending_writes.waiting(state.request.key, moment, opens_at):
-                    await self._shutdown.sleep(opens_at - moment)
+                with self._pending_writes.waiting(state.request.key, moment, not_before):
+                    await self._shutdown.sleep(not_before - moment)
             except RunStopped:
                 return
         await self._carry_out(state, asyncio.Event())
 
-    def _opens_at(self, state: RequestState) -> float:
-        return self._pending_writes.opens_at(state.request.target, state.request.body)
+    def _not_before(self, state: RequestState) -> float:
+        return self._pending_writes.not_before(state.request.target, state.request.body)
 
     def _start_dependent(self, dependent: RequestState, after: RequestState) -> None:
         """Start a request that had to wait for another row's request to the same classroom."""
         for attempt in after.unanswered_attempts(self._server_state.clock.skew):
             self._pending_writes.add(attempt)
-        self._tasks.create_task(self._carry_out_when_open(dependent))
+        self._tasks.create_task(self._carry_out_in_order(dependent))
 
     # -------------------------------------------------------------- attempts
 

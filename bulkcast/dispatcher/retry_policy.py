@@ -6,8 +6,7 @@ from typing import Any, Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 
 from bulkcast.dispatcher.server_state import RETRY_AFTER_MOST_S
-from bulkcast.dispatcher.shutdown import Shutdown
-from bulkcast.dispatcher.tracker import RequestState, should_retry
+from bulkcast.dispatcher.tracker import RequestState, Shutdown, should_retry
 from bulkcast.model import Outcome, ReplyClass, Verdict
 from bulkcast.pacing import Budget
 

@@ -6,12 +6,12 @@ from typing import Final
 from bulkcast.i18n import marked
 from bulkcast.model import Text
 
-SKEW_TOLD_S: Final = 30.0
+SKEW_TOLERANCE_S: Final = 30.0
 """Seconds this computer's clock may be off before stamps are corrected and the user is told."""
 
 _SET_BACK_S: Final = 5.0
 """Seconds by which an answer may be late before it means that ClassIn's own clock was set back."""
-_JUMP_S: Final = SKEW_TOLD_S
+_JUMP_S: Final = SKEW_TOLERANCE_S
 """Seconds by which a `Date` may be later than expected before a second one has to confirm it."""
 
 
@@ -65,7 +65,7 @@ class ServerClock:
         Both are in Unix seconds.
         """
         skew = self.skew = date - wall
-        if abs(skew - self.offset) < SKEW_TOLD_S:
+        if abs(skew - self.offset) < SKEW_TOLERANCE_S:
             return None
         self.offset = skew
         return clock_off(skew)

@@ -8,8 +8,7 @@ from typing import Final
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.circuit_breaker import BreakerState, CircuitBreaker, StopConditions
 from bulkcast.dispatcher.server_clock import ServerClock
-from bulkcast.dispatcher.shutdown import now
-from bulkcast.dispatcher.tracker import RequestState, unless_ambiguous
+from bulkcast.dispatcher.tracker import RequestState, now, unless_ambiguous
 from bulkcast.i18n import marked
 from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
 from bulkcast.pacing import Pacer
@@ -151,7 +150,7 @@ class ServerState:
         if after is BreakerState.OPEN and self.breaker.is_maintenance:
             self._remark(Text(_MAINTENANCE))
         elif after is BreakerState.OPEN:
-            self._remark(Text(_OUTAGE, {"what": self.breaker.seen}))
+            self._remark(Text(_OUTAGE, {"what": self.breaker.failure}))
         if before is BreakerState.OPEN:
             self._remark(Text(_RECOVERED))
             self.pacer.resume_gently(at)

@@ -1,15 +1,15 @@
-"""The state of each request of a run and its outcome: recorded in the journal, then counted."""
+"""The state of a run and of each of its requests: recorded in the journal, then counted."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
-from bulkcast.dispatcher.protocols import Journal
-from bulkcast.dispatcher.shutdown import RunStopped, Shutdown
+from bulkcast.dispatcher.write_ordering import UnansweredAttempt, ahead_of
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.i18n import LONG_TEXT
+from bulkcast.messages import LONG_TEXT
 from bulkcast.model import (
     Attempt,
     History,
@@ -23,12 +23,66 @@ from bulkcast.model import (
     Verdict,
 )
 from bulkcast.protocol import Counting, signs_differ
-from bulkcast.write_ordering import UnansweredAttempt, ahead_of
 
 SENDS_MOST: Final = 8
 """Unanswered sends of one request after which it ends unconfirmed."""
 THROTTLES_MOST: Final = 12
 """Times one request may be throttled; with the sends above this makes 20."""
+
+
+def now() -> float:
+    """Seconds of the event loop's clock, which never jumps."""
+    return asyncio.get_running_loop().time()
+
+
+class RunStopped(Exception):
+    """The run is ending: nothing more is sent."""
+
+
+class Shutdown:
+    """Whether the run has been told to stop, and why; the first reason stays."""
+
+    def __init__(self) -> None:
+        self.stopped: Stop | None = None
+        """Why the run ends early; None if it does not."""
+        self._requested = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def request(self, why: Stop) -> None:
+        """Send nothing more; requests under way may finish."""
+        self.stopped = self.stopped or why
+        self._requested.set()
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake everything that waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for_change(self, *, until: float | None) -> None:
+        """Wait for `notify`, or until a time of the event loop's clock."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep; wake early if the run is stopped.
+
+        Raises:
+            RunStopped: the run is ending.
+
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._requested.wait()
+        except TimeoutError:
+            return
+        raise RunStopped
+
+
+# ------------------------------------------------------------------ one request
 
 
 @dataclass(slots=True)
@@ -148,10 +202,6 @@ def _unanswered_status(state: RequestState, verdict: Verdict) -> RowStatus:
 
 def outcome_on_shutdown(state: RequestState, stop: Stop | None) -> Outcome:
     """The outcome of a request that is unsent or unanswered when the run ends."""
-    return replace(_shutdown_outcome(state, stop), attempts=state.attempts)
-
-
-def _shutdown_outcome(state: RequestState, stop: Stop | None) -> Outcome:
     last = state.last
     if state.ambiguous:
         if last is None or (state.unrecorded and state.unrecorded.outcome):
@@ -163,6 +213,22 @@ def _shutdown_outcome(state: RequestState, stop: Stop | None) -> Outcome:
     if stop is None or stop.reason == "interrupted":
         return Outcome(RowStatus.NOT_SENT, "run.interrupted")
     return Outcome(RowStatus.NOT_SENT, stop.code, stop.args)
+
+
+# ------------------------------------------------------------------ all requests
+
+
+class Journal(Protocol):
+    """Stores what the dispatcher records; both calls return once it is safely on disk.
+
+    Either may raise `LedgerUnwritable`: then nothing more is sent.
+    """
+
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
+        """Record that these requests are about to be sent."""
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """Record how these attempts ended."""
 
 
 class RequestTracker:
@@ -243,7 +309,7 @@ class RequestTracker:
     def _unwritable(self, exc: LedgerUnwritable) -> RunStopped:
         """Stop the run: what is not recorded must not be sent."""
         code = "run.ledger_gone" if isinstance(exc, LedgerGone) else "run.ledger"
-        self._shutdown.request(Stop("ledger", code, {"why": str(exc)}, exc.exit_status))
+        self._shutdown.request(Stop("ledger", code, {"why": exc.text}, exc.exit_status))
         return RunStopped()
 
     async def close(self, waiting: Iterable[Request]) -> None:
@@ -254,13 +320,12 @@ class RequestTracker:
         await self._record_again()
         for request in waiting:
             self.begin(request)
-        rest = list(self._active.values())
-        ended = [
-            self._attempt_of(s, None, outcome_on_shutdown(s, self._shutdown.stopped)) for s in rest
-        ]
-        for state, attempt in zip(rest, ended, strict=True):
-            if attempt.outcome:
-                self._count_outcome(state, attempt.outcome)
+        ended = []
+        for state in list(self._active.values()):
+            outcome = outcome_on_shutdown(state, self._shutdown.stopped)
+            outcome = replace(outcome, attempts=state.attempts)
+            ended.append(self._attempt_of(state, None, outcome))
+            self._count_outcome(state, outcome)
         # If the ledger cannot be written, the intents in it still tell that these are open.
         with suppress(LedgerUnwritable):
             await self._journal.record(ended)

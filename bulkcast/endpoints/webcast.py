@@ -12,6 +12,7 @@ from typing import Final
 from bulkcast.catalogue import (
     OFF,
     ON,
+    Cause,
     Choice,
     ChoiceKind,
     Clash,
@@ -37,16 +38,16 @@ from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()
 _RECORDING: Final = ChoiceKind(
-    (OFF.or_said("不录", "不录制", "不录课"), ON.or_said("录", "录制", "录课"))
+    (OFF.with_words("不录", "不录制", "不录课"), ON.with_words("录", "录制", "录课"))
 )
-_LIVE: Final = ChoiceKind((OFF.or_said("不直播", "不播"), ON.or_said("直播")))
+_LIVE: Final = ChoiceKind((OFF.with_words("不直播", "不播"), ON.with_words("直播")))
 _PERMISSION: Final = ChoiceKind(
-    (OFF.or_said("不允许", "禁止", "不可以"), ON.or_said("允许", "可以"))
+    (OFF.with_words("不允许", "禁止", "不可以"), ON.with_words("允许", "可以"))
 )
 # What is disabled may be the ban or what it bans.
 _BAN: Final = ChoiceKind(
-    (OFF.but_not("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
-     ON.but_not("enable", "enabled"))
+    (OFF.without_words("disable", "disabled", "禁用", "已禁用", "停用", "已停用"),
+     ON.without_words("enable", "enabled"))
 )  # fmt: skip
 _RECORD_TYPES: Final = ChoiceKind(
     (
@@ -331,26 +332,30 @@ _LATER: Final = Label("Wait until ClassIn is back, then resume.", "请等待 Cla
 
 _REPLIES: Final = (
     # -------- on the endpoint's own page
-    ReplyCode(1, _R.OK, Label("Applied.", "已应用。"), Label("", ""), on_page=True),
-    ReplyCode(101001001, _R.ROW, Label("Parameter error.", "参数错误。"), _FIX_ROW, on_page=True),
+    ReplyCode(1, _R.OK, Label("Applied.", "已应用。"), Label("", ""), on_page=True,
+              cause=Cause.APPLIED),
+    ReplyCode(101001001, _R.ROW, Label("Parameter error.", "参数错误。"), _FIX_ROW, on_page=True,
+              cause=Cause.MALFORMED),
     ReplyCode(101002005, _R.CREDENTIALS,
               Label("The signature is wrong: SID and secret do not belong together.",
-                    "签名异常：SID 与密钥不匹配。"), _CREDENTIALS, on_page=True),
+                    "签名异常：SID 与密钥不匹配。"), _CREDENTIALS, on_page=True,
+              cause=Cause.WRONG_SIGNATURE),
     ReplyCode(101002006, _R.CLOCK,
               Label("The timestamp is more than 5 minutes off ClassIn's clock.",
-                    "时间戳与 ClassIn 时间相差超过 5 分钟。"), _CLOCK, on_page=True),
+                    "时间戳与 ClassIn 时间相差超过 5 分钟。"), _CLOCK, on_page=True,
+              cause=Cause.WRONG_STAMP),
     ReplyCode(101002008, _R.CREDENTIALS,
               Label("The timestamp did not arrive: something on the way strips headers.",
                     "时间戳不存在：中间设备可能去掉了请求头。"),
               Label("Try another network, or ask your network's administrator.",
-                    "请更换网络，或联系网络管理员。"), on_page=True),
+                    "请更换网络，或联系网络管理员。"), on_page=True, cause=Cause.NO_STAMP),
     ReplyCode(104, _R.TRANSIENT, Label("ClassIn reports an unknown error.", "ClassIn 返回未知错误。"),
               _AGAIN, on_page=True, ambiguous=True),
     ReplyCode(145, _R.TOO_LATE, Label("The class has already ended.", "课堂已经结束。"), _LOCKED,
-              on_page=True),
+              on_page=True, cause=Cause.ENDED),
     ReplyCode(350, _R.TOO_LATE,
               Label("Class begins in less than 20 minutes.", "距离开课不足 20 分钟，不能修改。"),
-              _LOCKED, on_page=True),
+              _LOCKED, on_page=True, cause=Cause.STARTS_SOON),
     ReplyCode(121601005, _R.INSTITUTION,
               Label("The institution's edition has no web live streaming.", "机构版本不支持网页直播。"),
               _ASK, features=("liveState",), on_page=True),
@@ -367,20 +372,21 @@ _REPLIES: Final = (
               _ASK, features=("recordState",), on_page=True),
     ReplyCode(121601031, _R.ROW,
               Label("The classroom does not belong to this institution.", "课堂不属于该机构。"),
-              _CHECK_ID, on_page=True),
+              _CHECK_ID, on_page=True, cause=Cause.OTHER_INSTITUTION),
     ReplyCode(121601045, _R.ROW, Label("The classroom has been deleted.", "课堂已被删除。"),
-              _CHECK_ID, on_page=True),
+              _CHECK_ID, on_page=True, cause=Cause.DELETED),
     ReplyCode(121604007, _R.INSTITUTION,
               Label("The institution cannot set OMO live sessions.", "机构不支持设置 OMO 站播。"),
               _ASK, features=("omoStationBroadcast",), on_page=True),
     ReplyCode(121604008, _R.ROW,
               Label("Only a dual-teacher sub-classroom can use the main classroom's recording.",
-                    "只有双师子课堂可以使用主课堂的录课。"), _FIX_ROW, on_page=True),
+                    "只有双师子课堂可以使用主课堂的录课。"), _FIX_ROW, on_page=True,
+              cause=Cause.NOT_DUAL_TEACHER),
     ReplyCode(122301037, _R.ROW,
               Label("Recording and live streaming settings do not match.", "录课与直播参数不匹配。"),
               Label("Give recording, type, live and playback together, recording on if live or "
                     "playback is.", "请同时填写录课、录课类型、直播、回放；开直播或回放时录课须为开。"),
-              on_page=True),
+              on_page=True, cause=Cause.MISMATCH),
     # -------- on siblings' pages; the same service may answer with them here
     ReplyCode(121601002, _R.OK_WARNING,
               Label("Applied, but the institution's classroom resources are over quota.",
@@ -395,7 +401,8 @@ _REPLIES: Final = (
     ReplyCode(124, _R.TOO_LATE,
               Label("Class begins in less than a minute.", "距离开课不足 1 分钟，不能修改。"), _LOCKED),
     ReplyCode(140, _R.TOO_LATE, Label("The class is running.", "课堂正在进行，不能修改。"), _LOCKED),
-    ReplyCode(142, _R.ROW, Label("The course has no such classroom.", "班级下没有该课堂。"), _CHECK_ID),
+    ReplyCode(142, _R.ROW, Label("The course has no such classroom.", "班级下没有该课堂。"), _CHECK_ID,
+              cause=Cause.OTHER_COURSE),
     ReplyCode(143, _R.ROW, Label("There is no such classroom.", "课堂不存在。"), _CHECK_ID),
     ReplyCode(144, _R.ROW, Label("The course is not this institution's.", "班级不属于该机构。"),
               _CHECK_ID),
@@ -437,7 +444,8 @@ _REPLIES: Final = (
               _LATER),
     ReplyCode(29149, _R.ROW, Label("The activity has been deleted.", "活动已被删除。"), _CHECK_ID),
     ReplyCode(30002, _R.ROW, Label("There is no such activity.", "活动不存在。"), _CHECK_ID),
-    ReplyCode(101003001, _R.THROTTLED, Label("Requests come too often.", "请求过于频繁。"), _SLOWER),
+    ReplyCode(101003001, _R.THROTTLED, Label("Requests come too often.", "请求过于频繁。"), _SLOWER,
+              cause=Cause.TOO_OFTEN),
     ReplyCode(101003002, _R.THROTTLED,
               Label("An identical request arrived within 5 seconds.", "5 秒内收到相同的请求。"), _AGAIN,
               ambiguous=True),

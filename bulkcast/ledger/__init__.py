@@ -4,8 +4,8 @@ It is an SQLite database in WAL mode under `BULKCAST_HOME`, readable only by its
 """
 
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
-from bulkcast.ledger.database import FILE_NAME, refuse_network_drive
 from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
+from bulkcast.ledger.integrity import FILE_NAME, refuse_network_drive
 from bulkcast.ledger.journal import RunJournal
 from bulkcast.ledger.lock import Sends, claim, holder
 from bulkcast.ledger.run_progress import End, FailedRequest, Standing

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from bulkcast.model import (
+    Argument,
     Body,
     History,
     Institution,
@@ -23,8 +24,9 @@ from bulkcast.model import (
     Target,
     Text,
 )
+from bulkcast.text_json import dump_args, load_args
 
-_NO_ARGS: Final[Mapping[str, str]] = {}
+_NO_ARGS: Final[Mapping[str, Argument]] = {}
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
@@ -64,7 +66,7 @@ def end_crc(number: int, ended: float | None, code: str | None, ambiguous: int) 
 
 def pack_outcome(outcome: Outcome) -> str:
     """An outcome as JSON."""
-    fields = (outcome.status, outcome.code, dict(outcome.args), outcome.attempts, outcome.at)
+    fields = (outcome.status, outcome.code, dump_args(outcome.args), outcome.attempts, outcome.at)
     return dump(fields)
 
 
@@ -72,7 +74,9 @@ def unpack_outcome(packed: str) -> Outcome:
     """Reverse `pack_outcome`."""
     status, code, args, attempts, at = json.loads(packed)
     # Thousands of rows end the same way: their texts are kept once.
-    return Outcome(RowStatus(status), sys.intern(code), args or _NO_ARGS, attempts, at)
+    return Outcome(
+        RowStatus(status), sys.intern(code), load_args(args) if args else _NO_ARGS, attempts, at
+    )
 
 
 def pack_request(request: Request) -> str:
@@ -129,7 +133,7 @@ def _issue(issue: Issue) -> Mapping[str, object]:
         "at": (issue.row, issue.column, issue.cell, issue.value),
         "message": issue.message.template,
         "fix": issue.fix.template,
-        "args": dict(issue.message.args),
+        "args": dump_args(issue.message.args),
     }
 
 
@@ -140,6 +144,7 @@ def unpack_issues(packed: str) -> tuple[Issue, ...]:
 
 def _issue_of(found: Mapping[str, Any]) -> Issue:
     row, column, cell, value = found["at"]
+    args = load_args(found["args"])
     return Issue(
         code=found["code"],
         severity=Severity(found["severity"]),
@@ -147,19 +152,22 @@ def _issue_of(found: Mapping[str, Any]) -> Issue:
         column=column,
         cell=cell,
         value=value,
-        message=Text(found["message"], found["args"]),
-        fix=Text(found["fix"], found["args"]),
+        message=Text(found["message"], args),
+        fix=Text(found["fix"], args),
     )
 
 
 def pack_stop(stop: Stop | None) -> str | None:
     """A stop as JSON; None for a run that was not stopped."""
-    return dump([stop.reason, stop.code, dict(stop.args), stop.exit_status]) if stop else None
+    return dump([stop.reason, stop.code, dump_args(stop.args), stop.exit_status]) if stop else None
 
 
 def unpack_stop(packed: str | None) -> Stop | None:
     """Reverse `pack_stop`."""
-    return Stop(*json.loads(packed)) if packed else None
+    if not packed:
+        return None
+    reason, code, args, exit_status = json.loads(packed)
+    return Stop(reason, code, load_args(args), exit_status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from bulkcast.ledger.codec import (
     unpack_body,
     unpack_request,
 )
+from bulkcast.ledger.integrity import damaged
 from bulkcast.model import Body, Institution, RequestKey, Target, Text
 from bulkcast.planner.last_known import Acknowledgement
-from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
+from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 """Linux's id of the current boot; containers see their host's."""
@@ -105,21 +106,13 @@ _UNDER_WAY: Final = f"""
 """Requests whose program died or was terminated: they may have taken effect."""
 
 
-class Damaged(ValueError):
-    """A stored value does not match its checksum."""
-
-    def __init__(self, what: Text) -> None:
-        super().__init__(str(what))
-        self.what = what
-
-
-def read(
+def acknowledged(
     connection: sqlite3.Connection, institution: Institution, targets: Iterable[Target]
 ) -> dict[Target, list[Acknowledgement]]:
     """The acknowledgements for each of `targets`, oldest first.
 
     Raises:
-        Damaged: a stored value does not match its checksum.
+        LedgerDamaged: a stored value does not match its checksum.
 
     """
     found: dict[Target, list[Acknowledgement]] = {}
@@ -148,11 +141,11 @@ def _entry(row: Sequence[Any]) -> Acknowledgement:
     if not frozen:
         return Acknowledgement(run, at, None, sure=False)
     if request_crc(seq, key, rows, of, frozen) != check:
-        raise Damaged(Text("request {key} of run {run}", {"key": key, "run": run}))
+        raise damaged(Text("request {key} of run {run}", {"key": key, "run": run}))
     _, body, *_ = json.loads(frozen)
     if of != target:
         words = {"key": key, "run": run}
-        raise Damaged(Text("what request {key} of run {run} was for", words))
+        raise damaged(Text("what request {key} of run {run} was for", words))
     return Acknowledgement(run, at, unpack_body(body), sure=bool(sure))
 
 
@@ -207,12 +200,12 @@ def unanswered(
     connection: sqlite3.Connection, institution: Institution, now: Timestamp
 ) -> list[Unanswered]:
     """The attempts that ClassIn may still carry out."""
-    longest_s = 2 * STAMP_LIFE_S + MARGIN_S
+    longest_s = expires_after(STAMP_LIFE_S)
     found = _attempts(connection, _UNANSWERED, institution, now.wall - longest_s)
     recent = []
     for then, ahead_s, (key, rows, frozen) in found:
         age_s = age(then, now)
-        if age_s < STAMP_LIFE_S + ahead_s + MARGIN_S:
+        if age_s < expires_after(ahead_s):
             request = unpack_request(RequestKey(key), rows, frozen)
             recent.append(Unanswered(request.target, request.body, age_s, ahead_s))
     return recent
@@ -234,3 +227,24 @@ def _attempts(
             raise LedgerDamaged("the ledger does not hold an attempt as it was written")
         _, _, _, stamp, ahead_s, _, tick = fields
         yield Timestamp(stamp, tick, boot or ""), ahead_s, list(more)
+
+
+def superseded(connection: sqlite3.Connection, run_id: int) -> dict[RequestKey, str]:
+    """Requests whose classroom a newer run has set, or may have → the newest such run."""
+    return dict(connection.execute(_SUPERSEDED, {"run_id": run_id}).fetchall())
+
+
+_SUPERSEDED: Final = """
+    SELECT mine.key, newer.run
+    FROM requests AS mine JOIN runs AS ours ON ours.id = mine.run_id
+    JOIN requests AS theirs ON theirs.target = mine.target AND theirs.run_id > mine.run_id
+    JOIN runs AS newer ON newer.id = theirs.run_id
+        AND newer.root_url = ours.root_url AND newer.sid = ours.sid
+    LEFT JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
+    WHERE mine.run_id = :run_id AND (o.status IN ('applied', 'unconfirmed') OR EXISTS (
+        SELECT 1 FROM attempts AS a WHERE a.run_id = theirs.run_id AND a.seq = theirs.seq
+        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
+    ))
+    ORDER BY newer.id
+"""
+"""Includes classrooms that a newer run only may have set: an older body could revert it."""

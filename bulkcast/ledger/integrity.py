@@ -1,18 +1,151 @@
-"""Refuses a ledger that is damaged, or has lost runs which its side files still record."""
+"""Refuses a ledger that is damaged, on a network drive, or without runs its side files record."""
 
 import mmap
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bulkcast.errors import LedgerDamaged, LedgerUnwritable
-from bulkcast.ledger.database import UNREADABLE
+from bulkcast.arguments import Series
+from bulkcast.errors import CannotStart, LedgerDamaged, LedgerUnwritable
 from bulkcast.model import Text
+
+FILE_NAME: Final = "ledger.sqlite3"
+RUNS: Final = "runs"
+"""The folder under `BULKCAST_HOME` that holds a folder for each run."""
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What decoders raise for damaged values; even SQLite's own messages may quote damaged bytes."""
+
+# ------------------------------------------------------------------ network drives
+
+_MOUNTS: Final = Path("/proc/self/mounts")
+_NETWORK: Final = re.compile(
+    r"(nfs|nfs4|cifs|smb3|smbfs|afs|ncpfs|ceph|lustre|gpfs|beegfs|davfs|ocfs2|gfs2"
+    r"|fuse\.(sshfs|glusterfs|davfs2?|rclone|s3fs|cephfs|smbnetfs|curlftpfs))"
+)
+_REMOTE: Final = 4
+"""GetDriveTypeW's value for a network drive."""
+
+
+def refuse_network_drive(home: Path) -> None:
+    """Refuse a home on a network drive.
+
+    Raises:
+        CannotStart: it is on one.
+
+    """
+    if kind := network_drive(home):
+        raise CannotStart(
+            "{home} lies on a network drive ({kind}), where the ledger could be damaged "
+            "unnoticed; set BULKCAST_HOME to a folder on this computer",
+            home=home,
+            kind=kind,
+        )
+
+
+def network_drive(folder: Path) -> str:
+    """The kind of network drive a folder is on; empty for a local drive or if unknown."""
+    if sys.platform == "win32":
+        return _windows_drive(folder.resolve().anchor)
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:  # macOS has no such file
+        return ""
+    return drive_among(mounts, folder.resolve())
+
+
+def drive_among(mounts: str, folder: Path) -> str:
+    r"""The kind of network drive a folder is on, from the system's list of mounts.
+
+    >>> drive_among("/dev/sda1 / ext4 rw 0 0\nnas:/data /data nfs4 rw 0 0\n", Path("/data/li"))
+    'nfs4'
+    """
+    best = (-1, "")
+    for line in mounts.splitlines():
+        words = line.split(" ")
+        if len(words) < 3:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), words[1]))
+        if folder.is_relative_to(point) and len(point.parts) >= best[0]:
+            best = (len(point.parts), words[2])
+    return best[1] if _NETWORK.fullmatch(best[1]) else ""
+
+
+if sys.platform == "win32":
+    import ctypes
+
+    def _windows_drive(root: str) -> str:
+        share = root.startswith("\\\\")
+        remote = share or ctypes.windll.kernel32.GetDriveTypeW(root) == _REMOTE
+        return "a share" if remote else ""
+
+
+# ------------------------------------------------------------------ damage
+
+
+def check_integrity(connection: sqlite3.Connection, path: object) -> None:
+    """Check what checksums cannot show: missing rows, and rows of a run that does not exist.
+
+    It takes 34 ms for a run of 20,000 rows.
+
+    Raises:
+        LedgerDamaged: something is missing or belongs to no run.
+
+    """
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        raise LedgerDamaged(
+            "{path} is damaged ({found}); its disk may be failing", path=path, found=found
+        )
+    if any(connection.execute(_ORPHANS).fetchone()):
+        raise damaged(Text("something of which the run is gone"))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and of decoders into LedgerDamaged or LedgerUnwritable."""
+    try:
+        yield
+    except (sqlite3.Error, *UNREADABLE) as exc:
+        if _is_busy(exc):
+            raise LedgerUnwritable(
+                "the ledger {path} cannot be read: {exc}", path=path, exc=exc
+            ) from exc
+        raise LedgerDamaged(
+            "{path} is damaged ({exc}); its disk may be failing", path=path, exc=exc
+        ) from exc
+
+
+def damaged(what: Text) -> LedgerDamaged:
+    """The error for a checksum that does not match."""
+    return LedgerDamaged(
+        "the ledger does not hold {what} as it was written; its disk may be failing", what=what
+    )
+
+
+def _is_busy(exc: Exception) -> bool:
+    """Whether the file is only locked by another process."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
+
+
+_ORPHANS: Final = """
+    SELECT EXISTS (SELECT 1 FROM outcomes LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM attempts LEFT JOIN requests AS r USING (run_id, seq)
+                   WHERE r.key IS NULL),
+           EXISTS (SELECT 1 FROM settled LEFT JOIN runs AS r ON r.id = run_id WHERE r.id IS NULL)
+"""
+
+
+# ------------------------------------------------------------------ lost entries
 
 COUNTER_FILE: Final = "mark"
 """Name of the side file with a run's counts, in the run's folder."""
@@ -54,9 +187,8 @@ class WriteCounter:
 def _map_file(path: Path) -> mmap.mmap:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        if (
-            os.fstat(descriptor).st_size != _SIZE
-        ):  # written, not only extended: the space must exist
+        if os.fstat(descriptor).st_size != _SIZE:
+            # Written, not only extended: the space must exist.
             os.write(descriptor, _TEXT % Counts())
             os.ftruncate(descriptor, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
@@ -72,39 +204,6 @@ def read_counts(folder: Path) -> Counts:
     except (OSError, ValueError):
         return Counts()
 
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite and of decoders into LedgerDamaged or LedgerUnwritable."""
-    try:
-        yield
-    except (sqlite3.Error, *UNREADABLE) as exc:
-        if _is_busy(exc):
-            raise LedgerUnwritable(
-                "the ledger {path} cannot be read: {exc}", path=path, exc=exc
-            ) from exc
-        raise LedgerDamaged(
-            "{path} is damaged ({exc}); its disk may be failing", path=path, exc=exc
-        ) from exc
-
-
-def damaged(what: Text) -> LedgerDamaged:
-    """The error for a checksum that does not match."""
-    return LedgerDamaged(
-        "the ledger does not hold {what} as it was written; its disk may be failing", what=what
-    )
-
-
-def _is_busy(exc: Exception) -> bool:
-    """Whether the file is only locked by another process."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    }
-
-
-RUNS: Final = "runs"
-"""The folder under `BULKCAST_HOME` that holds a folder for each run."""
 
 _NAMED_MOST: Final = 3
 
@@ -147,39 +246,36 @@ def refuse_lost_entries(
 
 
 def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
-    """The runs with missing entries.
+    folders = (f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name))
+    return [gap for folder in folders if (gap := _gap(connection, folder))]
 
-    Counter files are read before the ledger, because the ledger is written before them.
+
+def _gap(connection: sqlite3.Connection | None, folder: Path) -> _Gap | None:
+    """The entries of a run that the ledger lacks; None if it lacks none.
+
+    The counter file is read before the ledger, because the ledger is written before it.
     """
-    folders = [f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name)]
-    notes = {folder: read_counts(folder) for folder in folders}
-    notes = {folder: counts for folder, counts in notes.items() if any(counts)}
-    known = {} if connection is None or not notes else _runs(connection)
-    gaps = (_gap(connection, folder, counts, known) for folder, counts in notes.items())
-    return [gap for gap in gaps if any(gap.lost)]
-
-
-def _runs(connection: sqlite3.Connection) -> Mapping[str, tuple[int, float | None]]:
-    """Run → its number in the ledger, and when it ended."""
-    found = connection.execute("SELECT run, id, finished_at FROM runs")
-    return {run: (run_id, finished_at) for run, run_id, finished_at in found}
-
-
-def _gap(
-    connection: sqlite3.Connection | None,
-    folder: Path,
-    counts: Counts,
-    known: Mapping[str, tuple[int, float | None]],
-) -> _Gap:
-    if connection is None or folder.name not in known:
-        return _Gap(folder, counts, is_known=False)
-    run_id, finished_at = known[folder.name]
+    noted = read_counts(folder)
+    if not any(noted):
+        return None
+    known = connection and connection.execute(_RUN, {"run": folder.name}).fetchone()
+    if not connection or not known:
+        return _Gap(folder, noted, is_known=False)
+    (finished_at,) = known
     if finished_at is not None and _touched_at(folder) <= finished_at:
         # The end was written last, so everything before it is there, too.
-        return _Gap(folder, Counts(), is_known=True)
-    held = _stored_counts(connection, run_id)
-    lost = Counts(*(max(0, said - there) for said, there in zip(counts, held, strict=True)))
-    return _Gap(folder, lost, is_known=True)
+        return None
+    stored = connection.execute(_STORED, {"run": folder.name}).fetchone()
+    lost = Counts(*(max(0, there - here) for there, here in zip(noted, stored, strict=True)))
+    return _Gap(folder, lost, is_known=True) if any(lost) else None
+
+
+_RUN: Final = "SELECT finished_at FROM runs WHERE run = :run"
+_STORED: Final = """
+    SELECT (SELECT count(*) FROM attempts WHERE run_id = id),
+           (SELECT count(*) FROM outcomes WHERE run_id = id)
+    FROM runs WHERE run = :run
+"""
 
 
 def _touched_at(folder: Path) -> float:
@@ -188,17 +284,6 @@ def _touched_at(folder: Path) -> float:
         return (folder / COUNTER_FILE).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _stored_counts(connection: sqlite3.Connection, run_id: int) -> Counts:
-    """The intents and outcomes of a run in the ledger."""
-    return Counts(
-        *connection.execute(
-            "SELECT (SELECT count(*) FROM attempts WHERE run_id = :run_id),"
-            " (SELECT count(*) FROM outcomes WHERE run_id = :run_id)",
-            {"run_id": run_id},
-        ).fetchone()
-    )
 
 
 def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
@@ -217,7 +302,7 @@ def _refusal(gaps: list[_Gap], home: Path, path: Path) -> LedgerDamaged:
 
 def _run_names(gaps: list[_Gap]) -> Text:
     runs = [gap.folder.name for gap in gaps]
-    names = ", ".join(runs[-_NAMED_MOST:])
+    names = Series(tuple(runs[-_NAMED_MOST:]))
     if len(runs) > _NAMED_MOST:
         more = str(len(runs) - _NAMED_MOST)
         return Text("runs {runs} and {n} more", {"runs": names, "n": more})

@@ -87,8 +87,8 @@ class RunJournal:
         connection: sqlite3.Connection,
         run_id: int,
         places: Mapping[RequestKey, int],
+        side_files: SideFiles,
         started: Started | None = None,
-        side_files: SideFiles | None = None,
         sends: Sends | None = None,
     ) -> None:
         """`places` has the position of each request in sending order.
@@ -182,7 +182,7 @@ class RunJournal:
         """Commit the collected entries and resolve the futures of their callers."""
         batch, self._batch = self._batch, []
         began = loop.time()
-        if self._side_files and (gone := self._side_files.gone()):
+        if gone := self._side_files.gone():
             # The open file still takes outcomes, which the result sheet is made from.
             self._full = gone
             _resolve([entry for entry in batch if entry.statement == _INSERT_INTENT], gone)
@@ -198,8 +198,7 @@ class RunJournal:
             self._commit(batch)
         except sqlite3.Error as exc:
             return LedgerUnwritable("the ledger cannot be written: {exc}", exc=exc)
-        if self._side_files:
-            self._side_files.note(batch)
+        self._side_files.note(batch)
         return None
 
     def _commit(self, batch: Sequence[_Entry]) -> None:

@@ -1,6 +1,5 @@
 """Locks an institution for one run at a time; shares recent sends among a computer's users."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -11,19 +10,17 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-
-from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable
+from bulkcast.errors import CannotStart, InstitutionBusy, LedgerUnwritable, system_reason
 from bulkcast.ledger.codec import pack_target
-from bulkcast.ledger.database import FILE_NAME
-from bulkcast.ledger.history import Timestamp, age
-from bulkcast.model import Institution, Request, RequestKey, Target, Text
-from bulkcast.write_ordering import MARGIN_S, STAMP_LIFE_S
+from bulkcast.ledger.history import Timestamp, Unanswered, age
+from bulkcast.ledger.integrity import FILE_NAME
+from bulkcast.model import Institution, Request, RequestKey, Text
+from bulkcast.protocol import LOOPBACK, STAMP_LIFE_S, expires_after
 
 _SLOT: Final = struct.Struct("<QdddQQQB")
 """Number, stamp, tick, seconds ahead, boot, source, classroom, answered."""
@@ -41,7 +38,6 @@ _LOCKED: Final = 1 << 30
 
 _WAIT_S: Final = 0.3
 """Long enough for another program to finish checking the lock."""
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def canonical(institution: Institution) -> str:
@@ -56,15 +52,7 @@ def canonical(institution: Institution) -> str:
     host = (url.hostname or "").rstrip(".")
     usual = {"https": 443, "http": 80}.get(url.scheme)
     port = "" if url.port in {None, usual} else f":{url.port}"
-    return f"{url.scheme}://{'localhost' if host in _LOOPBACK else host}{port} {institution.sid}"
-
-
-class UnansweredElsewhere(NamedTuple):
-    """A request of another ledger without a conclusive answer."""
-
-    target: Target
-    age_s: float
-    ahead_s: float
+    return f"{url.scheme}://{'localhost' if host in LOOPBACK else host}{port} {institution.sid}"
 
 
 def text_hash(text: str) -> int:
@@ -76,8 +64,7 @@ def text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) if text else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """One slot of the file."""
 
     number: int
@@ -87,7 +74,7 @@ class _Sent:
     boot: int
     source: int
     classroom: int
-    answered: int
+    answered: int = 0
 
     @property
     def at(self) -> Timestamp:
@@ -98,8 +85,7 @@ class _Sent:
         )
 
     def packed(self) -> bytes:
-        values = (self.number, self.stamp, self.tick, self.ahead_s, self.boot, self.source)
-        packed = _SLOT.pack(*values, self.classroom, self.answered)
+        packed = _SLOT.pack(*self)
         return packed + _CHECK.pack(zlib.crc32(packed))
 
     @classmethod
@@ -131,8 +117,11 @@ class Sends:
         ages = (age(sent.at, _with_hashed_boot(now)) for sent in self._elsewhere)
         return sorted((a for a in ages if a < within_s), reverse=True)
 
-    def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[UnansweredElsewhere]:
-        """Requests of other ledgers to the same classrooms that may still be carried out."""
+    def unanswered(self, now: Timestamp, requests: Sequence[Request]) -> list[Unanswered]:
+        """Requests of other ledgers to the same classrooms that may still be carried out.
+
+        Their settings are unknown, so their bodies are empty.
+        """
         open_ = [sent for sent in self._elsewhere if not sent.answered]
         if not open_:
             return []
@@ -142,8 +131,8 @@ class Sends:
             ahead_s = min(STAMP_LIFE_S, max(0.0, sent.ahead_s))
             age_s = age(sent.at, _with_hashed_boot(now))
             target = targets.get(sent.classroom)
-            if target and age_s < STAMP_LIFE_S + ahead_s + MARGIN_S:
-                found.append(UnansweredElsewhere(target, age_s, ahead_s))
+            if target and age_s < expires_after(ahead_s):
+                found.append(Unanswered(target, (), age_s, ahead_s))
         return found
 
     def note(self, key: RequestKey, classroom: str, at: Timestamp, ahead_s: float) -> None:
@@ -156,17 +145,16 @@ class Sends:
         self._number += 1
         tick = math.nan if at.tick is None else at.tick
         place = (text_hash(at.boot), self._source, text_hash(classroom))
-        self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place, 0)
+        self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place)
         self._write(sent)
 
     def answered(self, key: RequestKey, *, certain: bool) -> None:
         """Record that a request was answered; without a `certain` answer it stays unanswered."""
         sent = self._open.pop(key, None)
         if sent and certain:
-            values = (sent.number, sent.stamp, sent.tick, sent.ahead_s, sent.boot, sent.source)
             # If writing fails, others wait for this request until its stamp expires; no harm.
-            with contextlib.suppress(LedgerUnwritable):
-                self._write(_Sent(*values, sent.classroom, 1))
+            with suppress(LedgerUnwritable):
+                self._write(sent._replace(answered=1))
 
     def _write(self, sent: _Sent) -> None:
         try:
@@ -175,7 +163,7 @@ class Sends:
         except OSError as exc:
             raise LedgerUnwritable(
                 "what other users of this computer must know of a request cannot be written: {why}",
-                why=exc.strerror,
+                why=system_reason(exc),
             ) from exc
 
 
@@ -187,15 +175,15 @@ def _slots(packed: bytes) -> Iterator[_Sent]:
 
 
 def _with_hashed_boot(now: Timestamp) -> Timestamp:
-    """The same timestamp with its boot id text_hash, as in the slots."""
+    """The same timestamp with its boot id hashed, as in the slots."""
     boot = text_hash(now.boot)
     return Timestamp(now.wall, now.tick, f"{boot:x}" if boot else "")
 
 
-# ------------------------------------------------------------------ the shared file and its lock
+# ------------------------------------------------------------------ locking an institution
 
 
-class AlreadyHeld(Exception):
+class _AlreadyHeld(Exception):
     """Another program holds the institution."""
 
     def __init__(self, note: Mapping[str, object]) -> None:
@@ -203,39 +191,113 @@ class AlreadyHeld(Exception):
         self.note = note
 
 
-@contextlib.contextmanager
-def hold(
-    folder: Path, institution: Institution, source: int, note: Mapping[str, object]
+@contextmanager
+def claim(
+    home: Path, institution: Institution, *, run: str, since: str, state: Path | None = None
 ) -> Iterator[Sends]:
-    """Lock an institution for all users of this computer while the block lasts.
+    """Lock `institution` for `run` while the block lasts, for all users of this computer.
 
-    `note` tells others who holds it.
+    The operating system keeps the lock (flock, or LockFileEx on Windows), so it ends with the
+    process in any case.  Others who find it locked are shown `since`.  `state` is the folder that
+    the users share; without one only programs with the same home see each other.
 
     Raises:
-        AlreadyHeld: another program holds it.
-        CannotStart: the folder or the file cannot be used.
+        InstitutionBusy: another process holds it; the message says which run, and since when.
+        CannotStart: the shared folder cannot be used.
 
     """
-    path = _path(folder, institution)
+    note = {"run": run, "pid": os.getpid(), "since": since}
+    own = _own_folder(home)
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with ExitStack() as locks:
+            for folder in dict.fromkeys((own, state or own)):
+                descriptor = locks.enter_context(_locked(_path(folder, institution), note))
+            _reserve(descriptor, _path(state or own, institution))
+            yield Sends(descriptor, _source(home, institution))
+    except _AlreadyHeld as held:
+        raise InstitutionBusy(
+            "institution {sid} at {root_url} is held by {what}; wait for it",
+            sid=institution.sid,
+            root_url=institution.root_url,
+            what=_describe(held.note),
+        ) from None
+
+
+def claimed_by(home: Path, institution: Institution) -> str:
+    """The run of this home that holds `institution` now; empty if none does."""
+    note = _note_of_holder(_path(_own_folder(home), institution)) or {}
+    return str(note.get("run", ""))
+
+
+def holder(home: Path, institution: Institution, state: Path | None = None) -> Text | None:
+    """What holds `institution` now, as a sentence part; None if nothing does.
+
+    Raises:
+        CannotStart: the shared folder cannot be used.
+
+    """
+    for folder in (_own_folder(home), state):
+        note = _note_of_holder(_path(folder, institution)) if folder else None
+        if note is not None:
+            return _describe(note)
+    return None
+
+
+def _note_of_holder(path: Path) -> Mapping[str, object] | None:
+    """The note of the program that holds a lock file; None if none does."""
+    if not path.exists():
+        return None
+    try:
+        os.close(_open_locked(path, 0.0))
+    except _AlreadyHeld as busy:
+        return busy.note
+    return None
+
+
+def _describe(note: Mapping[str, object]) -> Text:
+    if not note.keys() >= {"run", "pid", "since"}:
+        return Text("another run")
+    words = {name: str(note[name]) for name in ("run", "pid", "since")}
+    return Text("run {run} (process {pid}, since {since})", words)
+
+
+def _source(home: Path, institution: Institution) -> int:
+    """Identifies the ledger in `home` together with the institution."""
+    try:
+        found = (home / FILE_NAME).stat()
+    except OSError:
+        return 0
+    return text_hash(f"{found.st_dev} {found.st_ino} {institution.root_url} {institution.sid}")
+
+
+# ------------------------------------------------------------------ the file and its lock
+
+
+def _own_folder(home: Path) -> Path:
+    """The folder for the locks of programs with the same home."""
+    return home / "locks"
+
+
+@contextmanager
+def _locked(path: Path, note: Mapping[str, object]) -> Iterator[int]:
+    """Keep a file locked; `note` tells others who holds it."""
     descriptor = _open_locked(path, _WAIT_S)
     try:
         _write_holder(descriptor, note)
-        yield Sends(descriptor, source)
+        yield descriptor
         _write_holder(descriptor, {})
     finally:
         os.close(descriptor)  # releases the lock
 
 
-def current_holder(folder: Path, institution: Institution) -> Mapping[str, object] | None:
-    """The note of the program that holds an institution; None if none does."""
-    path = _path(folder, institution)
-    if not path.exists():
-        return None
+def _reserve(descriptor: int, path: Path) -> None:
+    """Fill the file up with empty slots; written, because the space for them must exist."""
     try:
-        os.close(_open_locked(path, 0.0))
-    except AlreadyHeld as busy:
-        return busy.note
-    return None
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        os.write(descriptor, bytes(max(0, _HEAD + _SLOTS * _SIZE - size)))
+    except OSError as exc:
+        raise _unusable(path, system_reason(exc)) from exc
 
 
 def _path(folder: Path, institution: Institution) -> Path:
@@ -258,7 +320,7 @@ def _open_locked(path: Path, wait_s: float) -> int:
             raise
         os.close(descriptor)
         if not locked and time.monotonic() >= until:
-            raise AlreadyHeld(note)
+            raise _AlreadyHeld(note)
         time.sleep(0.02)
 
 
@@ -287,7 +349,7 @@ def _open_file(path: Path) -> int:
             descriptor = _create_file(path, flags)
         found = os.fstat(descriptor)
     except OSError as exc:
-        raise _unusable(path, exc.strerror or type(exc).__name__) from exc
+        raise _unusable(path, system_reason(exc)) from exc
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
         raise _unusable(path, "it is a link or no file")
@@ -312,12 +374,10 @@ def _create_file(path: Path, flags: int) -> int:
         return os.open(path, flags)
     if hasattr(os, "fchmod") and path.parent.stat().st_mode & 0o002:
         os.fchmod(descriptor, 0o666)
-    # Written, not only extended: the space for every request must exist.
-    os.write(descriptor, bytes(_HEAD + _SLOTS * _SIZE))
     return descriptor
 
 
-def _unusable(path: Path, why: str) -> CannotStart:
+def _unusable(path: Path, why: Text | str) -> CannotStart:
     return CannotStart(
         "{path}, where the users of this computer see what each other send, cannot be used ({why});"
         " set BULKCAST_STATE to a folder that all of them can write",
@@ -333,7 +393,7 @@ def _read(descriptor: int, start: int, size: int) -> bytes:
 
 def _write_holder(descriptor: int, note: Mapping[str, object]) -> None:
     """Write who holds the lock; a failure does not matter to the lock."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(note).encode().ljust(_HEAD)[:_HEAD])
 
@@ -367,111 +427,3 @@ else:
         except BlockingIOError:
             return False
         return True
-
-
-@contextlib.contextmanager
-def claim(
-    home: Path, institution: Institution, *, run: str, since: str, state: Path | None = None
-) -> Iterator[Sends]:
-    """Lock `institution` for `run` while the block lasts, for all users of this computer.
-
-    The operating system keeps the lock (flock, or LockFileEx on Windows), so it ends with the
-    process in any case.  Others who find it locked are shown `since`.  `state` is the folder that
-    the users share; without one only programs with the same home see each other.
-
-    Raises:
-        InstitutionBusy: another process holds it; the message says which run, and since when.
-        CannotStart: the shared folder cannot be used.
-
-    """
-    lock, note = _place(home, institution)
-    try:
-        # Listing runs takes the lock for a moment.
-        lock.acquire(timeout=_WAIT_S)
-    except Timeout:
-        raise _busy(institution, _read_note(note)) from None
-    try:
-        holder = {"run": run, "pid": os.getpid(), "since": since}
-        with hold(
-            _shared_folder(home, state), institution, _source(home, institution), holder
-        ) as sends:
-            note.write_text(json.dumps(holder), encoding="utf-8")
-            yield sends
-    except AlreadyHeld as held:
-        raise _busy(institution, held.note) from None
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _busy(institution: Institution, note: Mapping[str, object]) -> InstitutionBusy:
-    return InstitutionBusy(
-        "institution {sid} at {root_url} is held by {what}; wait for it",
-        sid=institution.sid,
-        root_url=institution.root_url,
-        what=_holder(note),
-    )
-
-
-def _shared_folder(home: Path, state: Path | None) -> Path:
-    return state or home / "locks"
-
-
-def _source(home: Path, institution: Institution) -> int:
-    """Identifies the ledger in `home` together with the institution."""
-    try:
-        found = (home / FILE_NAME).stat()
-    except OSError:
-        return 0
-    return text_hash(f"{found.st_dev} {found.st_ino} {institution.root_url} {institution.sid}")
-
-
-def claimed_by(home: Path, institution: Institution) -> str:
-    """The run that holds `institution` now; empty if none does."""
-    lock, note = _place(home, institution)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return str(_read_note(note).get("run", ""))
-    lock.release()
-    return ""
-
-
-def holder(home: Path, institution: Institution, state: Path | None = None) -> Text | None:
-    """What holds `institution` now, as a sentence part; None if nothing does.
-
-    Raises:
-        CannotStart: the shared folder cannot be used.
-
-    """
-    if (home / "locks").exists():
-        lock, note = _place(home, institution)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return _holder(_read_note(note))
-        lock.release()
-    elsewhere = current_holder(_shared_folder(home, state), institution)
-    return None if elsewhere is None else _holder(elsewhere)
-
-
-def _place(home: Path, institution: Institution) -> tuple[FileLock, Path]:
-    folder = home / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = hashlib.sha256(f"{institution.root_url} {institution.sid}".encode()).hexdigest()[:16]
-    return FileLock(folder / f"{name}.lock", mode=0o600), folder / f"{name}.holder.json"
-
-
-def _read_note(note: Path) -> Mapping[str, object]:
-    try:
-        found = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _holder(held: Mapping[str, object]) -> Text:
-    if not held.keys() >= {"run", "pid", "since"}:
-        return Text("another run")
-    words = {name: str(held[name]) for name in ("run", "pid", "since")}
-    return Text("run {run} (process {pid}, since {since})", words)

@@ -1,5 +1,5 @@
 -- The ledger, version 1.  Times are Unix seconds of this computer's clock.
--- `crc` columns hold CRC-32 over the row's other columns; see rows.py.
+-- `crc` columns hold CRC-32 over the row's other columns; see codec.py.
 -- Requests are numbered in sending order, so that what is written together lies together.
 
 CREATE TABLE runs (

@@ -1,30 +1,50 @@
-"""The ledger's interface for the other packages: runs, their journals, and queries."""
+"""Opens the ledger: its file, its runs, their journals, and the queries of other packages."""
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Final, Self
 
-from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.ledger import database, history, retention, run_progress, run_records
-from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
-from bulkcast.ledger.database import (
-    FILE_NAME,
-    connect,
-    network_drive,
-    prepare,
-    refuse_network_drive,
-    require_room,
+from bulkcast.errors import (
+    BulkcastError,
+    CannotStart,
+    LedgerDamaged,
+    LedgerGone,
+    LedgerUnwritable,
+    system_reason,
 )
+from bulkcast.ledger import history, run_progress, run_records
+from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
 from bulkcast.ledger.history import MonotonicClock, Timestamp
-from bulkcast.ledger.integrity import RUNS, WriteCounter, damaged, reading, refuse_lost_entries
+from bulkcast.ledger.integrity import (
+    FILE_NAME,
+    RUNS,
+    UNREADABLE,
+    WriteCounter,
+    check_integrity,
+    reading,
+    refuse_lost_entries,
+    refuse_network_drive,
+)
 from bulkcast.ledger.journal import RunJournal, SideFiles, Started
 from bulkcast.ledger.lock import Sends
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
 from bulkcast.planner import Plan
 from bulkcast.planner.last_known import Acknowledgement
+
+VERSION: Final = 1
+_APPLICATION_ID: Final = 0x62756C6B  # "bulk": marks an SQLite file as a ledger
+_FREE_BYTES: Final = 64 * 1024
+"""Bytes that must be free to open the ledger: SQLite's shared memory takes half of them."""
+_TEST_BYTES: Final = 1 << 20
+"""Bytes to write as a test for a full disk: several times what a run needs."""
+_OLD_RESERVE: Final = "ballast"
+"""A reserve file of early versions, which is removed."""
 
 
 def is_begun(home: Path) -> bool:
@@ -35,10 +55,8 @@ def is_begun(home: Path) -> bool:
 class Ledger:
     """All runs under one `BULKCAST_HOME`."""
 
-    def __init__(self, home: Path, drive_of: Callable[[Path], str] = network_drive) -> None:
+    def __init__(self, home: Path) -> None:
         """Open the ledger; create it if there is none.
-
-        `drive_of` gives the kind of network drive a folder is on.
 
         Raises:
             CannotStart: the folder cannot be used or is on a network drive, or the file is of a
@@ -48,15 +66,15 @@ class Ledger:
         """
         self.home = home
         self.path = home / FILE_NAME
-        refuse_network_drive(home, drive_of)
+        refuse_network_drive(home)
         if not self.path.exists() or not self.path.stat().st_size:
             refuse_lost_entries(None, home, path=self.path)
-        prepare(self.path)
+        _prepare(self.path)
         with ExitStack() as closing_it:
-            self._connection = connect(self.path)
+            self._connection = _connect(self.path)
             closing_it.callback(self._connection.close)
             self._refuse_lost_entries()
-            self._file = database.identity(self.path)
+            self._file = _identity(self.path)
             closing_it.pop_all()
         self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
         self._wal: tuple[int, int] | None = None
@@ -74,8 +92,8 @@ class Ledger:
 
     def gone(self) -> LedgerGone | None:
         """The error if the ledger's files were removed or replaced since they were opened."""
-        wal_is_there = self._wal is None or database.identity(self._wal_path) == self._wal
-        if wal_is_there and database.identity(self.path) == self._file:
+        wal_is_there = self._wal is None or _identity(self._wal_path) == self._wal
+        if wal_is_there and _identity(self.path) == self._file:
             return None
         return LedgerGone(
             "the ledger {path} was removed or replaced while the run was under way", path=self.path
@@ -108,10 +126,10 @@ class Ledger:
                 )
             }
             written, settled = self._counts(run_id)
-        with closing(connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
-            started = Started(self._boot(steady.boot), steady.tick, steady.boot) if steady else None
+        with closing(_connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
+            started = self._started(steady) if steady else None
             side_files = SideFiles(counter, written, settled, self.gone)
-            yield RunJournal(connection, run_id, places, started, side_files, sends)
+            yield RunJournal(connection, run_id, places, side_files, started, sends)
 
     def _counts(self, run_id: int) -> tuple[int, set[int]]:
         """The number of a run's intents, and the requests that have an outcome."""
@@ -121,10 +139,10 @@ class Ledger:
         settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
         return int(intents[0]), {seq for (seq,) in settled}
 
-    def _boot(self, boot: str) -> int:
-        """The ledger's number for a boot of this computer."""
+    def _started(self, steady: MonotonicClock) -> Started:
         with self._transaction() as connection:
-            return run_records.boot_number(connection, boot)
+            number = run_records.boot_number(connection, steady.boot)
+        return Started(number, steady.tick, steady.boot)
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Store that a run has ended, and why if it ended early."""
@@ -147,9 +165,9 @@ class Ledger:
             shutil.rmtree(self.folder(run), ignore_errors=True)
         with self._transaction() as connection:
             for run in runs:
-                retention.forget(connection, self._id(run), float(at))
+                run_records.erase(connection, self._id(run), float(at))
         try:
-            retention.wipe(self._connection)
+            run_records.wipe(self._connection)
         except sqlite3.Error as exc:
             raise LedgerUnwritable(
                 "the ledger {path} cannot be wiped now: {exc}; purge again later",
@@ -163,7 +181,7 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
-            self._wal = self._wal or database.identity(self._wal_path)
+            self._wal = self._wal or _identity(self._wal_path)
         except BaseException as exc:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -211,7 +229,7 @@ class Ledger:
     def superseded(self, run: str) -> dict[RequestKey, str]:
         """Requests whose classroom a newer run has set, or may have → the newest such run."""
         with self._reading() as connection:
-            return dict(connection.execute(_SUPERSEDED, {"run_id": self._id(run)}).fetchall())
+            return history.superseded(connection, self._id(run))
 
     def acknowledged(
         self, institution: Institution, targets: Iterable[Target]
@@ -224,10 +242,7 @@ class Ledger:
         """
         with self._reading() as connection:
             self._check_once()
-            try:
-                return history.read(connection, institution, targets)
-            except history.Damaged as exc:
-                raise damaged(exc.what) from exc
+            return history.acknowledged(connection, institution, targets)
 
     def examine(self) -> None:
         """Check before a run that the ledger is undamaged and can be written.
@@ -238,7 +253,7 @@ class Ledger:
 
         """
         self._check_once()
-        require_room(self.home)
+        _require_room(self.home)
         with self._transaction():
             pass
 
@@ -299,8 +314,7 @@ class Ledger:
     def left(self, run: str) -> int:
         """Number of rows still to be sent: those not sent or not confirmed."""
         with self._reading() as connection:
-            found = connection.execute(_LEFT, {"run_id": self._id(run)}).fetchone()
-        return int(found[0])
+            return run_records.left(connection, self._id(run))
 
     def newest(self, run: str = "") -> RunRecord:
         """The run that `run`, a name or a part of one, stands for; the newest if it is empty.
@@ -354,27 +368,138 @@ class Ledger:
         """Check the whole file, once for each opening."""
         if not self._is_checked:
             with self._reading() as connection:
-                run_records.check_integrity(connection, self.path)
+                check_integrity(connection, self.path)
         self._is_checked = True
 
 
-_LEFT: Final = """
-    SELECT COALESCE(SUM(n_rows), 0)
-    FROM requests LEFT JOIN outcomes AS o USING (run_id, seq)
-    WHERE run_id = :run_id AND COALESCE(o.status, 'not_sent') IN ('not_sent', 'unconfirmed')
-"""
+# ------------------------------------------------------------------ the file
 
-_SUPERSEDED: Final = """
-    SELECT mine.key, newer.run
-    FROM requests AS mine JOIN runs AS ours ON ours.id = mine.run_id
-    JOIN requests AS theirs ON theirs.target = mine.target AND theirs.run_id > mine.run_id
-    JOIN runs AS newer ON newer.id = theirs.run_id
-        AND newer.root_url = ours.root_url AND newer.sid = ours.sid
-    LEFT JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
-    WHERE mine.run_id = :run_id AND (o.status IN ('applied', 'unconfirmed') OR EXISTS (
-        SELECT 1 FROM attempts AS a WHERE a.run_id = theirs.run_id AND a.seq = theirs.seq
-        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
-    ))
-    ORDER BY newer.id
-"""
-"""Includes classrooms that a newer run only may have set: an older body could revert it."""
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, to notice when it is replaced; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _prepare(path: Path) -> None:
+    """Create folder and file, readable only by their owner; -wal and -shm inherit the mode.
+
+    Raises:
+        CannotStart: they cannot be created.
+
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise CannotStart(
+            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
+            folder=path.parent,
+            why=system_reason(exc),
+        ) from exc
+    with suppress(OSError):
+        (path.parent / _OLD_RESERVE).unlink()
+
+
+def _require_room(folder: Path) -> None:
+    """Check that the disk has room for what a run writes.
+
+    Raises:
+        LedgerUnwritable: the disk is full or cannot be written.
+
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(os.urandom(_TEST_BYTES))  # a compressing disk would store zeros in no space
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise LedgerUnwritable(
+            "nothing can be written in {folder} ({why}); make room there",
+            folder=folder,
+            why=system_reason(exc),
+        ) from exc
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a connection whose commits are on disk when they return.
+
+    Raises:
+        CannotStart: the file cannot be opened or written, or is of a newer version.
+        LedgerDamaged: the file is no ledger, or a broken one.
+        LedgerUnwritable: its disk is full.
+
+    """
+    try:
+        with ExitStack() as closing:
+            connection = sqlite3.connect(
+                path, timeout=30.0, isolation_level=None, check_same_thread=False
+            )
+            closing.callback(connection.close)
+            _set_up(connection)
+            closing.pop_all()
+    except sqlite3.OperationalError as exc:
+        raise _cannot_open(path, exc) from exc
+    except (sqlite3.Error, *UNREADABLE) as exc:
+        raise LedgerDamaged(
+            "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
+            path=path,
+            exc=exc,
+        ) from exc
+    return connection
+
+
+def _cannot_open(path: Path, exc: Exception) -> BulkcastError:
+    """The error for a ledger that cannot be opened; SQLite does not say that the disk is full."""
+    if shutil.disk_usage(path.parent).free < _FREE_BYTES:
+        return LedgerUnwritable(
+            "the ledger {path} cannot be opened, because its disk is full; make room there",
+            path=path,
+        )
+    return CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    """Check that the file is a ledger, or create the tables in an empty one."""
+    if _version(connection) == 0:
+        _create(connection)
+    if (version := _version(connection)) > VERSION:
+        raise CannotStart(
+            "the ledger is of version {version} and this bulkcast reads up to "
+            "{known}; install the newer bulkcast",
+            version=version,
+            known=VERSION,
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The ledger's version, from 1 on; 0 for an empty file."""
+    connection.execute("BEGIN")  # one snapshot: another program may be creating it
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
+    if (owner, version > 0) != (_APPLICATION_ID, True) and (owner, version, tables) != (0, 0, 0):
+        raise sqlite3.DatabaseError("it is another program's")
+    return int(version)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    schema = (files("bulkcast.ledger") / "schema.sql").read_text(encoding="utf-8")
+    try:
+        connection.executescript(
+            f"BEGIN EXCLUSIVE;{schema};PRAGMA application_id = {_APPLICATION_ID};"
+            f"PRAGMA user_version = {VERSION};COMMIT;"
+        )
+    except sqlite3.OperationalError:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if _version(connection) == 0:  # otherwise another program was faster
+            raise

@@ -5,18 +5,16 @@ content may end in a traceback, and nothing is dropped or repaired silently: gue
 rows become remarks, and a cell whose value does not tell everything becomes a `FlaggedCell`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Endpoint, is_result_column
-from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.i18n import marked
+from bulkcast.errors import BulkcastError, UnreadableSheet, system_reason
 from bulkcast.loader import csv_reader, table
-from bulkcast.loader.stream import Head, ReadOptions, Stream
-from bulkcast.loader.table import Chunk
-from bulkcast.model import Grid, Layout, Sheet
+from bulkcast.loader.table import Chunk, Head, ReadOptions, Stream
+from bulkcast.model import Grid, Layout, Sheet, Text
 from bulkcast.planner import plan_file
 
 __all__ = [
@@ -32,30 +30,12 @@ __all__ = [
     "stream",
 ]
 
-_Opener = Callable[[Path, Endpoint, ReadOptions], AbstractContextManager[Stream]]
-
-
-def _workbook(
-    path: Path, endpoint: Endpoint, options: ReadOptions
-) -> AbstractContextManager[Stream]:
-    from bulkcast.loader import workbook
-
-    return workbook.open_sheet(path, endpoint, options)
-
-
-_OPENERS: Final[Mapping[str, _Opener]] = {
-    ".csv": csv_reader.open_sheet,
-    ".tsv": csv_reader.open_sheet,
-    ".xlsx": _workbook,
-    ".xlsm": _workbook,
-    ".xls": _workbook,
-    ".xlsb": _workbook,
-    ".ods": _workbook,
-}
+_DELIMITED: Final = frozenset({".csv", ".tsv"})
+_READABLE: Final = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 _UNSUPPORTED_KINDS: Final = {
-    ".numbers": marked("a Numbers spreadsheet"),
-    ".et": marked("a WPS spreadsheet"),
-    ".gsheet": marked("only a link to a Google sheet"),
+    ".numbers": Text("a Numbers spreadsheet"),
+    ".et": Text("a WPS spreadsheet"),
+    ".gsheet": Text("only a link to a Google sheet"),
 }
 
 
@@ -71,16 +51,26 @@ def stream(
         CannotStart: an option makes no sense by itself.
 
     """
-    opener = _opener(path)
+    _require_sheet(path)
     with ExitStack() as stack:
         with _name_errors(path):
-            opened = stack.enter_context(opener(path, endpoint, options or ReadOptions()))
+            opened = stack.enter_context(_open_sheet(path, endpoint, options or ReadOptions()))
         # Only the reading is wrapped: an exception of the caller does not mean a damaged file.
         opened.chunks = _chunks_with_errors_named(opened.chunks, path)
         try:
             yield opened
         except MemoryError as exc:
             raise _too_large(path) from exc
+
+
+def _open_sheet(
+    path: Path, endpoint: Endpoint, options: ReadOptions
+) -> AbstractContextManager[Stream]:
+    if path.suffix.lower() in _DELIMITED:
+        return csv_reader.open_sheet(path, endpoint, options)
+    from bulkcast.loader import workbook
+
+    return workbook.open_sheet(path, endpoint, options)
 
 
 def _chunks_with_errors_named(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
@@ -97,7 +87,9 @@ def _name_errors(path: Path) -> Iterator[None]:
         raise _with_name(exc, path) from exc
     except OSError as exc:
         raise UnreadableSheet(
-            "{name} cannot be read: {why}.", name=path.name, why=exc.strerror or exc
+            "{name} cannot be read: {why}.",
+            name=path.name,
+            why=system_reason(exc),
         ) from exc
     except MemoryError as exc:
         raise _too_large(path) from exc
@@ -113,23 +105,6 @@ def _name_errors(path: Path) -> Iterator[None]:
 
 def _too_large(path: Path) -> UnreadableSheet:
     return UnreadableSheet("{name} is too large for this computer's memory.", name=path.name)
-
-
-def first_lines(path: Path, *, endpoint: Endpoint, options: ReadOptions) -> Head:
-    """The first lines of the file at `path`, also where no header is among them.
-
-    Raises:
-        UnreadableSheet: the file cannot be read as a sheet, whatever the options.
-        CannotStart: an option makes no sense by itself.
-
-    """
-    _opener(path)
-    with _name_errors(path):
-        if path.suffix.lower().lstrip(".") in _DELIMITED:
-            return csv_reader.first_lines(path, endpoint, options)
-        from bulkcast.loader import workbook
-
-        return workbook.first_lines(path, endpoint, options)
 
 
 def read(path: Path, *, endpoint: Endpoint, options: ReadOptions | None = None) -> Sheet:
@@ -153,12 +128,21 @@ def _with_name(refusal: BulkcastError, path: Path) -> BulkcastError:
     return UnreadableSheet("{name}: {sentence}", name=path.name, sentence=refusal)
 
 
-def _opener(path: Path) -> _Opener:
-    _refuse_mark(path)
-    _require_file(path)
-    _refuse_plan(path)
-    _require_suffix(path)
-    return _OPENERS[path.suffix.lower()]
+def first_lines(path: Path, *, endpoint: Endpoint, options: ReadOptions) -> Head:
+    """The first lines of the file at `path`, also where no header is among them.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet, whatever the options.
+        CannotStart: an option makes no sense by itself.
+
+    """
+    _require_sheet(path)
+    with _name_errors(path):
+        if path.suffix.lower() in _DELIMITED:
+            return csv_reader.first_lines(path, endpoint, options)
+        from bulkcast.loader import workbook
+
+        return workbook.first_lines(path, endpoint, options)
 
 
 def require_kind(name: str) -> None:
@@ -172,6 +156,14 @@ def require_kind(name: str) -> None:
     _refuse_mark(path)
     if path.suffix.lower() == plan_file.SUFFIX:
         raise _plan(path)
+    _require_suffix(path)
+
+
+def _require_sheet(path: Path) -> None:
+    """Refuse what is no sheet of a kind that can be read, as far as its name shows."""
+    _refuse_mark(path)
+    _require_file(path)
+    _refuse_plan(path)
     _require_suffix(path)
 
 
@@ -192,10 +184,11 @@ def _require_suffix(path: Path) -> None:
             name=path.name,
             what=_UNSUPPORTED_KINDS[suffix],
         )
-    if suffix not in _OPENERS:
-        known = " ".join(_OPENERS)
+    if suffix not in _READABLE:
         raise UnreadableSheet(
-            "{name} is not a kind of sheet that can be read: {known}.", name=path.name, known=known
+            "{name} is not a kind of sheet that can be read: {known}.",
+            name=path.name,
+            known=" ".join(_READABLE),
         )
 
 
@@ -237,23 +230,11 @@ def grid(path: Path, layout: Layout) -> Grid:
 
     """
     with _name_errors(path):
-        if layout.kind in _DELIMITED:
+        if f".{layout.kind}" in _DELIMITED:
             return Grid(csv_reader.lines(path, layout))
-        if layout.kind in _OOXML:
-            from bulkcast.loader import workbook
+        from bulkcast.loader import workbook
 
-            return workbook.grid(path, layout.tab or "")
-        from bulkcast.loader.isolation import IsolatedReader
-
-        with IsolatedReader(path, "whole") as child:
-            child.choose(layout.tab or "")
-            lines = list(child.lines())
-    hidden = frozenset(number for (number, _), is_hidden in lines if is_hidden)
-    return Grid({number: row for (number, row), _ in lines}, hidden)
-
-
-_DELIMITED: Final = frozenset({"csv", "tsv"})
-_OOXML: Final = frozenset({"xlsx", "xlsm"})
+        return workbook.grid(path, layout.tab or "")
 
 
 def chosen(whole: Grid, header_row: int, rows: Collection[int]) -> tuple[Grid, Mapping[int, int]]:

@@ -9,15 +9,22 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TextIO, cast
 
-from bulkcast.catalogue import Endpoint, IdKind, fold
+from bulkcast.catalogue import Endpoint, IdKind
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import encoding, filetype, table
 from bulkcast.loader.encoding import EncodingConfidence
-from bulkcast.loader.stream import Head, ReadOptions, Stream
-from bulkcast.loader.table import HEADER_WITHIN, Cells, Chunk, Line, is_results
-from bulkcast.messages import issue
+from bulkcast.loader.table import (
+    HEADER_WITHIN,
+    Cells,
+    Chunk,
+    Head,
+    ReadOptions,
+    Stream,
+    is_results,
+)
 from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
+from bulkcast.problems import issue
 from bulkcast.safe_text import unguard
 
 _ID: Final = re.compile(r"\s*\"?[0-9]{4,19}\"?\s*")
@@ -31,21 +38,20 @@ class SwallowedRows:
         self, headers: Sequence[str], endpoint: Endpoint, mapping: Mapping[str, str], delimiter: str
     ) -> None:
         self._delimiter = delimiter
-        mapped = {fold(header): key for header, key in mapping.items()}
-        columns = [endpoint.mapped_column(header, mapped) for header in headers]
+        columns = table.mapped_columns(headers, endpoint, mapping)
         self._ids = [i for i, c in enumerate(columns) if c and isinstance(c.kind, IdKind)]
         self._found: list[Issue] = []
 
-    def see(self, numbers: Sequence[int], rows: Sequence[Cells]) -> None:
-        """Look at some rows."""
+    def examine(self, numbers: Sequence[int], rows: Sequence[Cells]) -> None:
+        """Examine some rows."""
         for number, row in zip(numbers, rows, strict=True):
             if len("".join(cast("Sequence[str]", row)).splitlines()) < 2:
                 continue  # the usual case
             for index, cell in enumerate(row):
                 if isinstance(cell, str) and self._delimiter in cell:
-                    self._see(number, index, cell)
+                    self._examine(number, index, cell)
 
-    def _see(self, number: int, index: int, cell: str) -> None:
+    def _examine(self, number: int, index: int, cell: str) -> None:
         _, *lines = cell.splitlines()
         ids = [found for line in lines if (found := self._id(line))]
         if ids and len(self._found) < _MOST_ISSUES:
@@ -84,11 +90,11 @@ _RECORDS_AT_ONCE: Final = 512
 _SAMPLE_BYTES: Final = 4096
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OTHER_FILES: Final = (
-    (b"PK\x03\x04", marked("a zip archive, perhaps a workbook; rename it to .xlsx")),
-    (b"%PDF", marked("a PDF document; give the spreadsheet it was made from")),
+    (b"PK\x03\x04", Text("a zip archive, perhaps a workbook; rename it to .xlsx")),
+    (b"%PDF", Text("a PDF document; give the spreadsheet it was made from")),
     (
         b"\xd0\xcf\x11\xe0",
-        marked("an old or encrypted workbook; save it as .xlsx without a password"),
+        Text("an old or encrypted workbook; save it as .xlsx without a password"),
     ),
 )
 
@@ -98,10 +104,10 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
     """The sheet in a csv or tsv file."""
     _refuse_other_files(path)
     usual = _USUAL_DELIMITER[path.suffix.lower()]
-    text = _DelimiterGuess(path.name, endpoint, options, usual)
-    found = encoding.detect(path, encoding=options.encoding, score=text.best_score)
-    declared, _ = _sep_line(found.head)
-    delimiter = _requested_delimiter(options) or declared or text.guess(found.head)
+    guess = _DelimiterGuess(endpoint, options, usual)
+    found = encoding.detect(path, encoding=options.encoding, score=guess.best_score)
+    declared = _declared_delimiter(found.head)
+    delimiter = _requested_delimiter(options) or declared or guess.delimiter(found.head)
     remarks = [found.remark] if found.remark else []
     if not options.delimiter and not declared and delimiter != usual:
         remarks.append(_delimiter_remark(delimiter))
@@ -109,21 +115,19 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if declared else 0)
         stream = _stream(path, records, endpoint, options, tuple(remarks))
         swallowed = SwallowedRows(stream.headers, endpoint, options.mapping, delimiter)
-        doubts: EncodingConfidence | None = None
-        if found.guess:
-            doubts = EncodingConfidence(found.guess, stream.headers, endpoint, options.mapping)
-        stream.chunks = _observe(stream.chunks, swallowed, doubts)
-        stream.doubts = lambda: (*(doubts.issues() if doubts else ()), *swallowed.issues())
+        confidence = EncodingConfidence(found, stream.headers, endpoint, options.mapping)
+        stream.chunks = _observe(stream.chunks, swallowed, confidence)
+        stream.issues = lambda: (*confidence.issues(), *swallowed.issues())
         yield stream
 
 
 def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
     """The first lines of a csv or tsv file."""
     _refuse_other_files(path)
-    guess = _DelimiterGuess(path.name, endpoint, options, _USUAL_DELIMITER[path.suffix.lower()])
+    guess = _DelimiterGuess(endpoint, options, _USUAL_DELIMITER[path.suffix.lower()])
     found = encoding.detect(path, encoding=options.encoding, score=guess.best_score)
-    declared, _ = _sep_line(found.head)
-    delimiter = _requested_delimiter(options) or declared or guess.guess(found.head)
+    declared = _declared_delimiter(found.head)
+    delimiter = _requested_delimiter(options) or declared or guess.delimiter(found.head)
     with path.open(encoding=found.encoding, newline="") as file:
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if declared else 0)
         with closing(records.chunks()) as chunks:
@@ -138,9 +142,8 @@ def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
 def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
     """Row → its cells, of a file read before."""
     with path.open(encoding=layout.encoding, newline="") as file:
-        declared, _ = _sep_line(file.readline())
+        skipped = 1 if _declared_delimiter(file.readline()) else 0
         file.seek(0)
-        skipped = 1 if declared else 0
         records = _Records(path, file, layout.encoding, layout.delimiter, skipped=skipped)
         found = {n: row for some in records.chunks() for n, row in zip(*some, strict=True)}
     if not is_results(found.get(layout.header_row, ())):
@@ -149,12 +152,11 @@ def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
 
 
 def _observe(
-    chunks: Iterable[Chunk], swallowed: SwallowedRows, doubts: EncodingConfidence | None
+    chunks: Iterable[Chunk], swallowed: SwallowedRows, confidence: EncodingConfidence
 ) -> Iterator[Chunk]:
     for numbers, rows in chunks:
-        swallowed.see(numbers, rows)
-        if doubts:
-            doubts.see(rows)
+        swallowed.examine(numbers, rows)
+        confidence.examine(rows)
         yield numbers, rows
 
 
@@ -187,7 +189,7 @@ def _stream(
     )
     rest: Iterator[Records] = chain([(numbers[header.number :], head[header.number :])], chunks)
     names = header.names
-    if header.is_result_sheet:
+    if is_results(names):
         names = tuple(map(unguard, names))
         rest = ((n, [list(map(unguard, row)) for row in rows]) for n, rows in rest)
     return Stream(
@@ -201,20 +203,13 @@ def _refuse_other_files(path: Path) -> None:
     """Refuse files that are no text, whatever their name."""
     with path.open("rb") as file:
         start = file.read(_SAMPLE_BYTES)
-    if not start.strip(_BLANK):
-        with path.open("rb") as file:
-            if not any(piece.strip(_BLANK) for piece in iter(lambda: file.read(1 << 20), b"")):
-                raise UnreadableSheet("{name} is empty.", name=path.name)
+        pieces = chain([start], iter(lambda: file.read(1 << 20), b""))
+        if not any(piece.strip(_BLANK) for piece in pieces):
+            raise UnreadableSheet("{name} is empty.", name=path.name)
     for magic, what in _OTHER_FILES:
         if start.startswith(magic):
             raise UnreadableSheet("{name} is no text but {what}.", name=path.name, what=what)
     filetype.require_no_other(start, path)
-    if filetype.is_web_page(start):
-        raise UnreadableSheet(
-            "{name} is a web page by another name; open it in a spreadsheet program and "
-            "save it as .xlsx.",
-            name=path.name,
-        )
 
 
 def _requested_delimiter(options: ReadOptions) -> str | None:
@@ -228,25 +223,21 @@ def _requested_delimiter(options: ReadOptions) -> str | None:
     return delimiter
 
 
-def _sep_line(text: str) -> tuple[str | None, str]:
-    """The delimiter in a first line such as `sep=;`, which Excel obeys and hides, and the rest."""
-    first, end, rest = text.partition("\n")
-    line = first.rstrip("\r").strip('"')
-    if len(line) == 5 and line.lower().startswith("sep="):
-        return line[4], rest if end else ""
-    return None, text
+def _declared_delimiter(text: str) -> str | None:
+    """The delimiter in a first line such as `sep=;`, which Excel obeys and hides."""
+    line = text.partition("\n")[0].rstrip("\r").strip('"')
+    return line[4] if len(line) == 5 and line.lower().startswith("sep=") else None
 
 
 class _DelimiterGuess:
     """Counts the columns a header names with each possible delimiter."""
 
-    def __init__(self, name: str, endpoint: Endpoint, options: ReadOptions, usual: str) -> None:
-        self._name, self._endpoint, self._options = name, endpoint, options
-        asked = _requested_delimiter(options)
-        others = tuple(d for d in _DELIMITERS if d != usual)
-        self._candidates = (asked,) if asked else (usual, *others)
+    def __init__(self, endpoint: Endpoint, options: ReadOptions, usual: str) -> None:
+        self._endpoint, self._mapping = endpoint, options.mapping
+        requested = _requested_delimiter(options)
+        self._candidates = (requested,) if requested else dict.fromkeys((usual, *_DELIMITERS))
 
-    def guess(self, text: str) -> str:
+    def delimiter(self, text: str) -> str:
         """The delimiter with which the header names the most columns; at a tie the usual one."""
         return max(self._candidates, key=lambda delimiter: self._score(text, delimiter))
 
@@ -255,21 +246,13 @@ class _DelimiterGuess:
         return max(self._score(text, delimiter) for delimiter in self._candidates)
 
     def _score(self, text: str, delimiter: str) -> int:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
-            head = list(islice(_lines(text, delimiter, self._name), HEADER_WITHIN))
-        except UnreadableSheet:
+            head = list(enumerate(islice(reader, HEADER_WITHIN), start=1))
+        except csv.Error:
             return 0
-        header = table.find_header(head, self._endpoint, self._options.mapping)
+        header = table.find_header(head, self._endpoint, self._mapping)
         return header.matches if header else 0
-
-
-def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
-    """The records of `text`, numbered as a spreadsheet shows them; blank lines count."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from enumerate(reader, start=1)
-    except csv.Error as exc:
-        raise UnreadableSheet("{name}: {what}", name=name, what=_csv_error(str(exc))) from exc
 
 
 def _limit_width(lines: Iterable[str], delimiter: str, name: str, skipped: int) -> Iterator[str]:
@@ -289,7 +272,7 @@ def _limit_width(lines: Iterable[str], delimiter: str, name: str, skipped: int) 
                 yield line  # the usual case
                 continue
             row.delimiters, begun = 0, number
-        row.see(line)
+        row.take(line)
         if row.delimiters >= COLUMNS_MAX:
             raise UnreadableSheet(
                 "{name}, line {line}: the row has more than {most} columns, which no spreadsheet "
@@ -307,10 +290,10 @@ class _DelimiterCount:
     def __init__(self, delimiter: str) -> None:
         self._signs = re.compile(f'["{re.escape(delimiter)}]')
         self.is_open = False
-        """Whether the line seen last ends within quotes."""
+        """Whether the last line ends within quotes."""
         self.delimiters = 0
 
-    def see(self, line: str) -> None:
+    def take(self, line: str) -> None:
         """Count the delimiters of a line outside quotes."""
         after = 0  # only a quote at this position opens a cell
         for sign in self._signs.finditer(line):

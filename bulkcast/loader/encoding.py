@@ -1,427 +1,27 @@
 """Detects the encoding of a delimited file, and how far to trust the result."""
 
 import codecs
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from math import log
 from pathlib import Path
 from typing import Final
 
 from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.loader.table import Cells
-from bulkcast.messages import issue
+from bulkcast.loader import plausibility
+from bulkcast.loader.plausibility import (
+    DEFAULT_ENCODING,
+    GUESSED_AMONG,
+    NEVER_GUESSED,
+    SINGLE_BYTE,
+    chinese_score,
+    could_be_legacy,
+    implausibility,
+    reread,
+)
+from bulkcast.loader.table import Cells, mapped_columns
 from bulkcast.model import Issue, Text
-
-_SIMPLIFIED: Final = (
-    "一是人了不在有大中国和为这上他个地年来我会以到时要出的生学说道民家子也成行下们于后就发自"
-    "之对得主长可过天作分方用多你着部能市等业全里工公经本都而高政法面门动日进区事代那去心小同"
-    "北定开产前其军还然起种所如现理机体表力好外与文当两实重新三么只山水关明从化平建又制南内西"
-    "没此将员名手最东头者月间无安看见各城十相但已些正口通想度加第她合院物性战由位常点海意场武"
-    "使次二向治因立数样身情入原问把路被并利石老教万知级量任江及应省资委务元美特期世湖回系比气"
-    "汉总展电科金先声提品设或义王社很统处四首共马形己儿司太目基领队直计别女权话少流命至报米给"
-    "打变果书清活几州华解议更称程今决张导术府才保交放管结师便走达族反再题色五京河接条规式县白"
-    "它改风光运信受什组听布百济党指论强做取技黄神选记斯真却职号界件花类何眼兵传带空干农边据集"
-    "联古广完质阳难增历史专官每住商即步认车台林必死游举线言皇土团收考求德叫近备研争非具李众连"
-    "调感转笑革该持始英克士尔让拉思根格造较际亲单朝红型价校约器字段周亚深候则功属积快图火千准"
-    "究往极育装许参半令吃观鱼精办像帝八复影告远群包整构料随划算象容示投势热值夫网望源息语股铁"
-    "断派速怎需片爱律纪支早况病境证编越局推满且列觉服双未居除乐企引标确织初青志率项飞球节察龙"
-    "响药站施均消客失轻存低甚般击曾防请离落显罗营足素视护副食创余照兴占巴虽洲村费易试星木黑左"
-    "宝置跟央识维采六底宫房音环案批切斗富乡另倒若按查故突责严桥模仅胜杀围席态破承招杨负层须父"
-    "供续状域似依银范修找九致密终血旅钱赛独细效玉冲获习医演毛尽脸弹楼艺航陆右协七攻镇检写苏宗"
-    "章注阿抗弟坐验封紧劳户优财养适陈喜卫排射哥油刻留急降念云微伤例景拿绝阶座刘刚害印亿沙母酒"
-    "助闻超审待压升送监策略限竟香配藏敌呢差仍兰温园树征善波哪词岛止预怕继皮执味份角草男普答益"
-    "谁船惊核街夏宣掌田久著画辑奇尼剑吧谈背免孩礼材愿洋春架筑括晚乱乎讲尚良友临激刀夜室既敢邦"
-    "挥昌板胡欧福港叶简苦担句岁荆贵娘守辖威宜衣帮块堂额错剧充欢够孙班呼阵销坚练脚退读测吴希宁"
-    "换版异某顾曲楚典朱毒菜判救宋茶洪含顺啊鲜败货矿端兄归冷忙买险康评肉吗厂永哈沉散遗停笔假输"
-    "牛洞松渐顶训录否述毕督控丰献姑忽爷互亮纳襄登咱钟伯臣雄季脑介鄂召饭暗扩祖齐短烈赶牌恩诉移"
-    "诗础露届蒙静喝盘卖植授伊湾博痛减穿逐秘庭陵固禁票灵杂姓泽吸侧庆妈遇追甲馆补唐炮沿殿刺怪彩"
-    "俄旧警索岸轮妇载靠附毫怀软骨探雷旁罪枪牙迎序慢盛雨墙恶谷顿危稳熟"
-)
-"""The 1000 most frequent characters, most frequent first (counted in the dictionary of the
-segmenter jieba, MIT licence)."""
-
-_TO_TRADITIONAL: Final = str.maketrans(
-    # The characters of them that differ in traditional Chinese, simplified → traditional.
-    (
-        "国为这个来会时学说们于后发对长过业里经门动进区开产军还种现机体与当两实么关从内没将员东头"
-        "间无见战点场数样问并万级应资务气汉总电声设义统处马儿领队计别权话报给变书几华议称决张导术"
-        "结师达题条规县风运组听济党论强黄选记却职号类传带干农边据联广质阳难历专认车台游举线团备争"
-        "众连调转该尔让较际亲单红价约亚则属积图准极装许参吃观鱼办复远群构随划势热网语铁断爱纪况证"
-        "编满觉双乐标确织项飞节龙响药轻击请离显罗营视护创余兴占虽费试宝识维采宫环斗乡责严桥仅胜杀"
-        "围态杨负层须续状银范终钱赛独细冲获习医尽脸弹楼艺陆协镇检写苏验紧劳户优财养适陈卫云伤绝阶"
-        "刘刚亿闻审压监敌兰温园树征词岛预继执谁惊画辑剑谈礼愿筑乱讲临挥欧叶简担岁荆贵辖帮块额错剧"
-        "欢够孙阵销坚练脚读测吴宁换异顾顺鲜败货矿归买险评吗厂遗笔输渐顶训录毕丰献爷纳钟脑饭扩齐赶"
-        "诉诗础届静盘卖湾减秘灵杂泽侧庆妈馆补旧轮妇载怀软枪墙恶顿稳"
-    ),
-    (
-        "國爲這個來會時學說們於後發對長過業裏經門動進區開產軍還種現機體與當兩實麼關從內沒將員東頭"
-        "間無見戰點場數樣問並萬級應資務氣漢總電聲設義統處馬兒領隊計別權話報給變書幾華議稱決張導術"
-        "結師達題條規縣風運組聽濟黨論強黃選記卻職號類傳帶幹農邊據聯廣質陽難歷專認車臺遊舉線團備爭"
-        "衆連調轉該爾讓較際親單紅價約亞則屬積圖準極裝許參喫觀魚辦復遠羣構隨劃勢熱網語鐵斷愛紀況證"
-        "編滿覺雙樂標確織項飛節龍響藥輕擊請離顯羅營視護創餘興佔雖費試寶識維採宮環鬥鄉責嚴橋僅勝殺"
-        "圍態楊負層須續狀銀範終錢賽獨細衝獲習醫盡臉彈樓藝陸協鎮檢寫蘇驗緊勞戶優財養適陳衛雲傷絕階"
-        "劉剛億聞審壓監敵蘭溫園樹徵詞島預繼執誰驚畫輯劍談禮願築亂講臨揮歐葉簡擔歲荊貴轄幫塊額錯劇"
-        "歡夠孫陣銷堅練腳讀測吳寧換異顧順鮮敗貨礦歸買險評嗎廠遺筆輸漸頂訓錄畢豐獻爺納鍾腦飯擴齊趕"
-        "訴詩礎屆靜盤賣灣減祕靈雜澤側慶媽館補舊輪婦載懷軟槍牆惡頓穩"
-    ),
-)
-
-_ABSENT: Final = -log(5)
-"""Weight of a character that is not among the frequent ones."""
-_FEW: Final = 3
-"""Fewer different frequent characters than this prove nothing, however often they occur."""
-
-
-_CLASS_CHARACTERS: Final = (
-    "课班级师讲播直录放堂校英语数物化史考试练题期春秋初高周晚午节程导论老会员开欢迎"
-)
-"""Characters that are frequent in class schedules, whatever their rank elsewhere."""
-_CLASS_RANK: Final = 60
-
-
-def _weights(characters: Iterable[str]) -> Mapping[str, float]:
-    """Logarithm of how much likelier a character is in Chinese text than in misread bytes.
-
-    A character's frequency falls with its rank; in misread bytes each of 3,755 is as likely.
-    """
-    ranks = {c: rank for rank, c in enumerate(characters)}
-    for c in _CLASS_CHARACTERS + _CLASS_CHARACTERS.translate(_TO_TRADITIONAL):
-        ranks[c] = min(ranks.get(c, _CLASS_RANK), _CLASS_RANK)
-    return {c: log(600 / (rank + 10)) for c, rank in ranks.items()}
-
-
-_WEIGHTS: Final = {
-    "gb18030": _weights(_SIMPLIFIED),
-    "big5": (_traditional := _weights(_SIMPLIFIED.translate(_TO_TRADITIONAL))),
-    "cp950": _traditional,
-}
-
-
-def chinese_score(text: str, encoding: str) -> float:
-    """Score for `text` being Chinese that was saved in `encoding`; 0 or less means no sign of it.
-
-    >>> chinese_score("高级英语班直播", "gb18030") > 5 > 0 > chinese_score("捞促绰啊", "gb18030")
-    True
-    """
-    weights = _WEIGHTS.get(encoding, {})
-    odd = [c for c in text if not c.isascii() and unicodedata.category(c)[0] not in "PZ"]
-    sum_ = sum(weights.get(c, _ABSENT) for c in odd)
-    return sum_ if len(weights.keys() & set(odd)) >= _FEW else min(sum_, 0)
-
-
-GUESSED_AMONG: Final = (
-    *("gb18030", "big5", "cp950", "cp949", "cp932", "euc_jp", "cp1258", "cp1252", "cp1251"),
-)
-"""Encodings in which spreadsheet programs of this API's users save "CSV".  Others would accept any
-bytes and turn a damaged file into readable nonsense."""
-SINGLE_BYTE: Final = ("cp1258", "cp1252", "cp1251")
-"""The single-byte encodings among them, which have no Chinese."""
-NEVER_GUESSED: Final = (
-    *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
-    *("mac_roman", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15"),
-)
-"""Never guessed, but a header that also reads well in one of these does not confirm a guess."""
-DEFAULT_ENCODING: Final = "gb18030"
-"""The most likely encoding of a file without a BOM; it includes GBK and GB2312."""
-
-_CELLS_MAX: Final = 4096
-"""Different cells to examine; more of them add no evidence."""
-_MOSTLY_EVERYDAY: Final = 0.8
-"""Share of everyday characters in real text.  In Big5 read as GBK it is less than half; personal
-names have the rarest characters but stay above it among other words."""
-_LONG_ENOUGH: Final = 8
-"""From this many characters on it is no coincidence that all are everyday in another encoding."""
-_CERTAIN: Final = 7.0
-"""Score from which a text is certainly Chinese: of a thousand misread texts one comes near it."""
-_ORDINARY_FROM: Final = 6
-"""From this many characters on it is no coincidence that all are in GB 2312."""
-_TWO_BYTES: Final = "\u07ff"
-"""The last character that has two bytes in UTF-8."""
-_SIMILAR: Final = 0.6
-"""difflib's ratio from which a header may be a misspelt name of a secret; 1 is equal."""
-_SHOWN: Final = 2
-_LONGEST_SHOWN: Final = 24
-
-
-@dataclass(frozen=True, slots=True)
-class GuessedText:
-    """A guessed encoding, before any cell was examined."""
-
-    encoding: str
-    by_header: bool
-    """Whether the header has known names in this encoding only."""
-
-
-@dataclass(slots=True)
-class EncodingConfidence:
-    """Examines the cells of a file whose encoding was guessed."""
-
-    guess: GuessedText
-    headers: Sequence[str]
-    endpoint: Endpoint
-    mapping: Mapping[str, str]
-    _settings: list[Setting | None] = field(init=False)
-    _cells: dict[str, None] = field(default_factory=dict)
-    """Different cells with characters outside ASCII, in order of appearance."""
-    _texts: dict[str, None] = field(default_factory=dict)
-    """The first of these that would be sent, without secret ones."""
-    _is_sent: bool = False
-
-    def __post_init__(self) -> None:
-        mapped = {fold(header): key for header, key in self.mapping.items()}
-        self._settings = [self.endpoint.mapped_column(header, mapped) for header in self.headers]
-        self._cells.update((header, None) for header in self.headers if not header.isascii())
-
-    def see(self, rows: Sequence[Cells]) -> None:
-        """Examine some rows."""
-        for row in rows:
-            for place, cell in enumerate(row):
-                if isinstance(cell, str) and not cell.isascii():
-                    self._see(cell, place)
-
-    def _see(self, cell: str, place: int) -> None:
-        setting = self._settings[place] if place < len(self._settings) else None
-        if len(self._cells) < _CELLS_MAX:
-            self._cells[cell] = None
-        if setting and isinstance(setting.kind, TextKind):
-            self._is_sent = True
-            if not setting.secret and len(self._texts) < _SHOWN:
-                self._texts[cell] = None
-
-    def issues(self) -> tuple[Issue, ...]:
-        """The issues about the guess; complete once all rows were seen."""
-        encoding = self.guess.encoding
-        samples = " / ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
-        rival = None if self.guess.by_header or not self._is_sent else self._rival()
-        if rival is None and encoding == "utf-8":
-            return ()
-        if rival is None:
-            return (issue("file.encoding_guessed", encoding=encoding, samples=samples),)
-        seen = next(iter(self._texts), "")
-        return (
-            issue(
-                "file.encoding_doubtful",
-                encoding=encoding,
-                sample=_short(seen) or "•••",
-                other=rival,
-                other_sample=_short(_reread(seen, encoding, rival) or "") or "•••",
-            ),
-        )
-
-    def _samples(self) -> Iterator[str]:
-        """Two cells to show: ones that are sent, else headers, else any."""
-        headers = (header for header in self.headers if not header.isascii())
-        open_cells = () if self._has_secret() else self._cells
-        found = dict.fromkeys((*self._texts, *headers, *open_cells))
-        yield from list(found)[:_SHOWN]
-
-    def _has_secret(self) -> bool:
-        """Whether a column holds secrets, or its header is similar to the name of one that does."""
-        if any(setting is not None and setting.secret for setting in self._settings):
-            return True
-        secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
-        from difflib import get_close_matches
-
-        return any(get_close_matches(fold(h), secret, n=1, cutoff=_SIMILAR) for h in self.headers)
-
-    def _rival(self) -> str | None:
-        """Another plausible encoding; None if the cells confirm the guess."""
-        encoding, whole = self.guess.encoding, " ".join(self._cells)
-        if encoding == "utf-8":
-            return DEFAULT_ENCODING if could_be_legacy(self._cells) else None
-        made = {other: self._reread_cells(other) for other in GUESSED_AMONG if other != encoding}
-        rivals = {other: text for other, text in made.items() if text is not None}
-        if not any(map(_is_japanese, (whole, *rivals.values()))) and not self._has_sane_words():
-            best = max((chinese_score(text, other) for other, text in rivals.items()), default=0)
-            if chinese_score(whole, encoding) >= _CERTAIN + max(best, 0):
-                return None
-        likeliest = max(rivals, key=lambda o: _everyday(rivals[o], o).share, default=None)
-        return likeliest or (DEFAULT_ENCODING if encoding != DEFAULT_ENCODING else "big5")
-
-    def _has_sane_words(self) -> bool:
-        """Whether the cells have only well-formed words in a single-byte encoding, too."""
-        readings = (self._reread_cells(other) for other in (*SINGLE_BYTE, *NEVER_GUESSED))
-        return any(made is not None and _are_sane_words(made) for made in readings)
-
-    def _reread_cells(self, other: str) -> str | None:
-        """All cells read in another encoding; None if it does not fit or changes nothing."""
-        made = [_reread(cell, self.guess.encoding, other) for cell in self._cells]
-        if None in made or made == list(self._cells):
-            return None
-        return " ".join(cell for cell in made if cell)
-
-
-def _reread(cell: str, encoding: str, other: str) -> str | None:
-    try:
-        return cell.encode(encoding).decode(other)
-    except UnicodeError:
-        return None
-
-
-def _short(cell: str) -> str:
-    line = " ".join(cell.split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
-
-
-@dataclass(frozen=True, slots=True)
-class _Everyday:
-    n: int
-    """Number of characters outside ASCII."""
-    share: float
-    """Share of everyday characters among them."""
-
-
-def could_be_legacy(cells: Iterable[str]) -> bool:
-    """Whether cells read as UTF-8 may be GB18030, as `ƽʱ` is 平时.
-
-    GB18030 bytes that are valid UTF-8 mostly give two-byte letters.  An accented letter in a Latin
-    word, a word in one alphabet, Chinese or Korean are no coincidence and show that UTF-8 is meant.
-    """
-    odd = [cell for cell in cells if not cell.isascii()]
-    return bool(odd) and sum(map(_is_utf8, odd)) * 2 <= len(odd)
-
-
-def _is_utf8(cell: str) -> bool:
-    """Whether a cell read as UTF-8 is certainly UTF-8."""
-    odd = "".join(c for c in cell if not c.isascii())
-    made = _reread(odd, "utf-8", DEFAULT_ENCODING)
-    is_default = made is not None and all(map(_is_gb2312, made))
-    if long := [c for c in odd if c > _TWO_BYTES]:
-        if not all(map(_IS_WRITTEN, long)) or sum(map(_is_usual, long)) * 2 < len(long):
-            return False
-        share, other = (_everyday(t or "", DEFAULT_ENCODING).share for t in (odd, made))
-        return not is_default or other < share
-    plain = [c for c in cell if c.isascii()]
-    n_plain = sum(map(str.isalpha if is_default else str.isalnum, plain))
-    if all(map(_IS_LATIN, odd)) and n_plain >= max(_LATIN_FROM, len(odd)):
-        return True
-    letters = [c for c in odd if c.isalpha()]
-    return not is_default and len(letters) >= _ALPHABETIC_FROM and _is_of_one_alphabet(odd)
-
-
-def _is_usual(character: str) -> bool:
-    """Whether a character is in common use; misread bytes give mostly rare ones."""
-    if not _IS_EAST_ASIAN(character):
-        return True
-    return _is_gb2312(character) or any(test(character) for test in _EVERYDAY.values())
-
-
-def _is_of_one_alphabet(text: str) -> bool:
-    """Whether all letters belong to one alphabet in use today."""
-    return any(all(map(one, text)) for one in _ALPHABETS)
-
-
-def _among(ranges: str) -> Callable[[str], bool]:
-    """A test whether a character is in these ranges, written as in a regular expression."""
-
-    @cache
-    def is_among(character: str) -> bool:
-        return re.match(f"[{ranges}]", character) is not None
-
-    return is_among
-
-
-_LATIN: Final = "\u00a0-\u017f\u01a0\u01a1\u01af\u01b0\u0218-\u021b\u0300-\u0323"
-_IS_LATIN: Final = _among(_LATIN)
-"""Letters and signs of languages in Latin script, without phonetic and historic letters, which
-misread bytes give."""
-_IS_WRITTEN: Final = _among(
-    "\u0e00-\u0e5b\u0900-\u0dff\u1e00-\u1fff\u2000-\u22ff\u2460-\u27bf\u3000-\u30ff"
-    "\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\uff00-\uffee\U0001f000-\U0001faff"
-)
-"""Characters of three bytes and more in UTF-8 that are in use today."""
-_IS_EAST_ASIAN: Final = _among("\u3400-\u9fff\uac00-\ud7a3")
-_ALPHABETS: Final = (
-    _IS_LATIN,
-    _among("\u0370-\u03ff\u00a0-\u00bf"),
-    _among("\u0400-\u045f\u0490-\u04e9\u00a0-\u00bf"),
-    _among("\u0591-\u05f4\u00a0-\u00bf"),
-    _among("\u060c-\u06d5\u06f0-\u06f9\u00a0-\u00bf"),
-    _among("\u0531-\u058a\u00a0-\u00bf"),
-)
-_LATIN_FROM: Final = 2
-"""Plain letters that a word with accented ones must have."""
-_ALPHABETIC_FROM: Final = 3
-
-
-def implausibility(encoding: str, texts: Mapping[str, str]) -> tuple[float, int]:
-    """Sort key for `encoding`, lower is likelier; `texts` has the file's text in each encoding.
-
-    Frequent Chinese comes first; GB18030 wins a tie.
-    """
-    text = texts[encoding]
-    shown = -max(chinese_score(text, encoding), 0)
-    found = _everyday(text, encoding)
-    if encoding != DEFAULT_ENCODING:
-        return shown, 1 if encoding in _EVERYDAY and found.share >= _MOSTLY_EVERYDAY else 2
-    rivals = _EVERYDAY.keys() & texts.keys() - {DEFAULT_ENCODING}
-    others = (_everyday(texts[rival], rival) for rival in rivals)
-    is_alone = not any(other.share == 1 and other.n >= _LONG_ENOUGH for other in others)
-    return shown, 0 if is_alone and _looks_like_default(text) else 1
-
-
-def _looks_like_default(text: str) -> bool:
-    """Whether a text looks like Chinese that was saved as GB18030."""
-    odd = [c for c in text if not c.isascii()]
-    is_common = _everyday(text, DEFAULT_ENCODING).share >= _MOSTLY_EVERYDAY
-    return is_common or (len(odd) >= _ORDINARY_FROM and all(map(_is_gb2312, odd)))
-
-
-def _are_sane_words(text: str) -> bool:
-    odd = [word for word in _WORD_SIGNS.sub(" ", text).split() if not word.isascii()]
-    return all(w.isalpha() and (w[1:].islower() or w.isupper() or w == w.lower()) for w in odd)
-
-
-def _is_japanese(text: str) -> bool:
-    odd = [c for c in text if not c.isascii()]
-    return bool(odd) and len(_KANA.findall(text)) * 3 >= len(odd)
-
-
-def _everyday(text: str, encoding: str) -> _Everyday:
-    is_everyday = _EVERYDAY.get(encoding, str.isalpha)
-    found = [is_everyday(c) for c in text if not c.isascii()]
-    if encoding in _JAPANESE and not _KANA.search(text):
-        return _Everyday(len(found), 0.0)
-    return _Everyday(len(found), sum(found) / len(found) if found else 0.0)
-
-
-def _has_lead_byte(encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
-    """A test whether a character has two bytes in `encoding`, the first of them in a range."""
-
-    def test(character: str) -> bool:
-        try:
-            code = character.encode(encoding)
-        except UnicodeEncodeError:
-            return False
-        return len(code) == 2 and any(first <= code[0] <= last for first, last in ranges)
-
-    return test
-
-
-_is_gb2312: Final = _has_lead_byte("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xF7))
-"""Whether a character is in GB 2312, level 1 or 2."""
-
-_JAPANESE: Final = frozenset({"cp932", "euc_jp"})
-_WORD_SIGNS: Final = re.compile("[-!-/:-@«»“”„’…–—\u00a0]")
-"""Punctuation and spaces."""
-_KANA: Final = re.compile("[\u3041-\u30ff]")
-"""Any Japanese text longer than a name contains kana."""
-_EVERYDAY: Final[Mapping[str, Callable[[str], bool]]] = {
-    # The first level of GB 2312 has the 3,755 characters in daily use, that of Big5 5,401, that of
-    # JIS X 0208 2,965, KS X 1001 the 2,350 syllables; before them come punctuation, full-width
-    # letters and kana.
-    "gb18030": _has_lead_byte("gb2312", (0xA1, 0xA1), (0xA3, 0xA3), (0xB0, 0xD7)),
-    "big5": _has_lead_byte("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
-    "cp950": _has_lead_byte("big5", (0xA1, 0xA2), (0xA4, 0xC6)),
-    "cp932": _has_lead_byte("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
-    "euc_jp": _has_lead_byte("euc_jp", (0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
-    "cp949": _has_lead_byte("euc_kr", (0xA1, 0xA3), (0xB0, 0xC8)),
-}
-
+from bulkcast.problems import issue
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -447,8 +47,9 @@ class DetectedEncoding:
     """The first lines, each of them complete."""
     remark: Text | None = None
     """Set if the file does not say its encoding, but its bytes leave no doubt."""
-    guess: GuessedText | None = None
-    """Set if the encoding is a guess."""
+    is_guess: bool = False
+    by_header: bool = False
+    """Of a guess: whether the header has known names in this encoding only."""
 
 
 def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> DetectedEncoding:
@@ -468,14 +69,18 @@ def detect(path: Path, *, encoding: str | None, score: Callable[[str], int]) -> 
     for bom, named in _BOMS:
         if head.startswith(bom):
             return _verify(path, head, named)
-    zeros = _utf16_without_bom(path.name, head)
-    if zeros:
-        return _verify(path, head, zeros, _guess_remark(zeros))
+    if zeros := _utf16_without_bom(path.name, head):
+        remark = Text(
+            "The file does not say how it is encoded; it was read as {encoding}. If its words look "
+            "wrong, say the encoding with --encoding.",
+            {"encoding": zeros},
+        )
+        return _verify(path, head, zeros, remark)
     if _first_bad_line(path, "utf-8") is None:
         text = _whole_lines(head, "utf-8")
         by_header = score(text) > score(_whole_lines(head, DEFAULT_ENCODING))
-        guess = None if by_header or _is_ascii(path) else GuessedText("utf-8", by_header=False)
-        return DetectedEncoding("utf-8", text, guess=guess)
+        is_ascii = _first_bad_line(path, "ascii") is None
+        return DetectedEncoding("utf-8", text, is_guess=not by_header and not is_ascii)
     return _guess(path, head, score)
 
 
@@ -542,11 +147,6 @@ def _first_bad_line(path: Path, encoding: str) -> int | None:
     return None
 
 
-def _is_ascii(path: Path) -> bool:
-    with path.open("rb") as file:
-        return all(piece.isascii() for piece in iter(lambda: file.read(_AT_ONCE), b""))
-
-
 def _whole_lines(head: bytes, encoding: str) -> str:
     """The text of `head` without an incomplete line at its end."""
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
@@ -577,9 +177,9 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEnco
     matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED_AMONG)))
     texts = {match.encoding: _whole_lines(head, match.encoding) for match in matches}
     candidates = sorted(
-        (-score(texts[match.encoding]), *odd, match.chaos, order, match.encoding)
+        (-score(texts[match.encoding]), *unlikely, match.chaos, order, match.encoding)
         for order, match in enumerate(matches)
-        for odd in [implausibility(match.encoding, texts)]
+        for unlikely in [implausibility(match.encoding, texts)]
     )
     best = -candidates[0][0] if candidates else 0
     as_utf8 = score(_whole_lines(head, "utf-8"))
@@ -592,9 +192,7 @@ def _guess(path: Path, head: bytes, score: Callable[[str], int]) -> DetectedEnco
             also = NEVER_GUESSED if encoding in SINGLE_BYTE else ()
             others = {_whole_lines(head, other) for other in (*GUESSED_AMONG, *also)} - {text}
             by_header = all(score(other) < score(text) for other in others)
-            return DetectedEncoding(
-                encoding, text, guess=GuessedText(encoding, by_header=by_header)
-            )
+            return DetectedEncoding(encoding, text, is_guess=True, by_header=by_header)
     raise UnreadableSheet(
         "{name} is in no encoding that can be recognised; save it as CSV UTF-8, or "
         "say which one it is with --encoding.",
@@ -613,9 +211,125 @@ def _is_in_utf8(line: bytes) -> bool:
     return sum(character >= "\u0800" for character in text) >= _PROOF
 
 
-def _guess_remark(encoding: str) -> Text:
-    return Text(
-        "The file does not say how it is encoded; it was read as {encoding}. If its words look "
-        "wrong, say the encoding with --encoding.",
-        {"encoding": encoding},
-    )
+# ------------------------------------------------------------------ how far to trust a guess
+
+_CELLS_MAX: Final = 4096
+"""Different cells to examine; more of them add no evidence."""
+_CERTAIN: Final = 7.0
+"""Score from which a text is certainly Chinese: of a thousand misread texts one comes near it."""
+_SIMILAR: Final = 0.6
+"""difflib's ratio from which a header may be a misspelt name of a secret; 1 is equal."""
+_SHOWN: Final = 2
+_LONGEST_SHOWN: Final = 24
+
+
+@dataclass(slots=True)
+class EncodingConfidence:
+    """Examines the cells of a file whose encoding may have been guessed."""
+
+    found: DetectedEncoding
+    headers: Sequence[str]
+    endpoint: Endpoint
+    mapping: Mapping[str, str]
+    _settings: Sequence[Setting | None] = field(init=False)
+    _cells: dict[str, None] = field(default_factory=dict)
+    """Different cells with characters outside ASCII, in order of appearance."""
+    _texts: dict[str, None] = field(default_factory=dict)
+    """The first of these that would be sent, without secret ones."""
+    _is_sent: bool = False
+
+    def __post_init__(self) -> None:
+        self._settings = mapped_columns(self.headers, self.endpoint, self.mapping)
+        self._cells.update((header, None) for header in self.headers if not header.isascii())
+
+    def examine(self, rows: Sequence[Cells]) -> None:
+        """Examine some rows."""
+        if not self.found.is_guess:
+            return
+        for row in rows:
+            for place, cell in enumerate(row):
+                if isinstance(cell, str) and not cell.isascii():
+                    self._examine(cell, place)
+
+    def _examine(self, cell: str, place: int) -> None:
+        setting = self._settings[place] if place < len(self._settings) else None
+        if len(self._cells) < _CELLS_MAX:
+            self._cells[cell] = None
+        if setting and isinstance(setting.kind, TextKind):
+            self._is_sent = True
+            if not setting.secret and len(self._texts) < _SHOWN:
+                self._texts[cell] = None
+
+    def issues(self) -> tuple[Issue, ...]:
+        """The issues about the guess; complete once all rows were examined."""
+        if not self.found.is_guess:
+            return ()
+        encoding = self.found.encoding
+        samples = " / ".join(f"“{_short(cell)}”" for cell in self._samples()) or "•••"
+        rival = None if self.found.by_header or not self._is_sent else self._rival()
+        if rival is None and encoding == "utf-8":
+            return ()
+        if rival is None:
+            return (issue("file.encoding_guessed", encoding=encoding, samples=samples),)
+        sample = next(iter(self._texts), "")
+        return (
+            issue(
+                "file.encoding_doubtful",
+                encoding=encoding,
+                sample=_short(sample) or "•••",
+                other=rival,
+                other_sample=_short(reread(sample, encoding, rival) or "") or "•••",
+            ),
+        )
+
+    def _samples(self) -> Iterator[str]:
+        """Two cells to show: ones that are sent, else headers, else any."""
+        headers = (header for header in self.headers if not header.isascii())
+        open_cells = () if self._has_secret() else self._cells
+        found = dict.fromkeys((*self._texts, *headers, *open_cells))
+        yield from list(found)[:_SHOWN]
+
+    def _has_secret(self) -> bool:
+        """Whether a column holds secrets, or its header is similar to the name of one that does."""
+        if any(setting is not None and setting.secret for setting in self._settings):
+            return True
+        secret = [fold(s) for c in self.endpoint.columns if c.secret for s in c.spellings()]
+        from difflib import get_close_matches
+
+        return any(get_close_matches(fold(h), secret, n=1, cutoff=_SIMILAR) for h in self.headers)
+
+    def _rival(self) -> str | None:
+        """Another plausible encoding; None if the cells confirm the guess."""
+        encoding, whole = self.found.encoding, " ".join(self._cells)
+        if encoding == "utf-8":
+            return DEFAULT_ENCODING if could_be_legacy(self._cells) else None
+        made = {other: self._reread_cells(other) for other in GUESSED_AMONG if other != encoding}
+        rivals = {other: text for other, text in made.items() if text is not None}
+        if (
+            not any(map(plausibility.is_japanese, (whole, *rivals.values())))
+            and not self._has_sane_words()
+        ):
+            best = max((chinese_score(text, other) for other, text in rivals.items()), default=0)
+            if chinese_score(whole, encoding) >= _CERTAIN + max(best, 0):
+                return None
+        likeliest = max(
+            rivals, key=lambda o: plausibility.everyday(rivals[o], o).share, default=None
+        )
+        return likeliest or (DEFAULT_ENCODING if encoding != DEFAULT_ENCODING else "big5")
+
+    def _has_sane_words(self) -> bool:
+        """Whether the cells have only well-formed words in a single-byte encoding, too."""
+        readings = (self._reread_cells(other) for other in (*SINGLE_BYTE, *NEVER_GUESSED))
+        return any(made is not None and plausibility.are_sane_words(made) for made in readings)
+
+    def _reread_cells(self, other: str) -> str | None:
+        """All cells read in another encoding; None if it does not fit or changes nothing."""
+        made = [reread(cell, self.found.encoding, other) for cell in self._cells]
+        if None in made or made == list(self._cells):
+            return None
+        return " ".join(cell for cell in made if cell)
+
+
+def _short(cell: str) -> str:
+    line = " ".join(cell.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"

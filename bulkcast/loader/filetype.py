@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
+from bulkcast.model import Text
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -114,10 +115,16 @@ def merged_ranges(packed: "ZipFile", name: str, path: Path) -> list[str]:
                 size=_LONGEST_TAIL // 2**20,
             )
     if _ROWS_BEGIN.search(tail):
-        from bulkcast.loader import annotations
-
-        raise annotations.two_tables()
+        raise two_tables()
     return [found.decode() for found in _MERGED.findall(bytes(tail))]
+
+
+def two_tables() -> UnreadableSheet:
+    """The error for a worksheet with two `sheetData` elements."""
+    return UnreadableSheet(
+        "The worksheet is damaged: its rows stand in two tables, of which programs show one; copy"
+        " its rows into a new workbook."
+    )
 
 
 def _pieces(packed: "ZipFile", name: str) -> Iterator[bytes]:
@@ -136,6 +143,12 @@ def _refuse_dtd(piece: bytes, path: Path) -> None:
             "rows into a new workbook.",
             name=path.name,
         )
+
+
+def refuse_doctype(tree: Any) -> None:
+    """Refuse an XML tree of lxml with a document type."""
+    if tree.docinfo.doctype:
+        raise UnreadableSheet("The workbook holds a document type, which no spreadsheet writes.")
 
 
 _OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -161,13 +174,11 @@ def require_workbook(path: Path) -> None:
     from zipfile import is_zipfile
 
     with path.open("rb") as file:
-        start = file.read(4096)
-        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
-        end = file.read()
+        start = file.read(_SAMPLE_BYTES)
     if not start:
         raise UnreadableSheet("{name} is empty.", name=path.name)
     if start.startswith(_OLE):
-        _require_old_workbook(path, start + end)
+        _require_old_workbook(path, start)
     elif is_zipfile(path):
         _require_package(path)
     else:
@@ -175,8 +186,11 @@ def require_workbook(path: Path) -> None:
         raise UnreadableSheet(_why_no_workbook(start), name=path.name)
 
 
-def _require_old_workbook(path: Path, content: bytes) -> None:
-    if _ENCRYPTED in content or _ENCRYPTED in _first_bytes(path):
+def _require_old_workbook(path: Path, start: bytes) -> None:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
+        end = file.read()
+    if _ENCRYPTED in start or _ENCRYPTED in end:
         raise UnreadableSheet(
             "{name} has a password to open it; save it as .xlsx without a password.", name=path.name
         )
@@ -187,22 +201,17 @@ def _require_old_workbook(path: Path, content: bytes) -> None:
         )
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_SAMPLE_BYTES)
-
-
 def _require_package(path: Path) -> None:
     from zipfile import BadZipFile, ZipFile
 
-    from bulkcast.loader import xlsx_package
+    from bulkcast import ooxml
 
     suffix = path.suffix.lower()
     wanted = _SAME_KIND.get(suffix, suffix)
     try:
         with ZipFile(path) as packed:
             require_harmless(packed, path)
-            names = xlsx_package.entries(packed)
+            names = ooxml.entries(packed)
     except BadZipFile as exc:
         raise UnreadableSheet(_CUT_OFF, name=path.name) from exc
     found = next((kind for kind, part in _PARTS.items() if part in names), None)
@@ -220,9 +229,9 @@ def _require_package(path: Path) -> None:
 
 
 _KIND_NAMES: Final = {
-    ".xlsx": marked("an .xlsx workbook"),
-    ".xlsb": marked("a binary workbook"),
-    ".ods": marked("an OpenDocument spreadsheet"),
+    ".xlsx": Text("an .xlsx workbook"),
+    ".xlsb": Text("a binary workbook"),
+    ".ods": Text("an OpenDocument spreadsheet"),
 }
 
 
@@ -233,6 +242,10 @@ def require_no_other(start: bytes, path: Path) -> None:
         UnreadableSheet: the file is of such a kind; the sentence says which.
 
     """
+    if _is_web_page(start):
+        raise UnreadableSheet(
+            "{name} is a web page by another name; open it and save it as .xlsx.", name=path.name
+        )
     for beginning, what in _OTHER_KINDS:
         if beginning.match(start):
             raise UnreadableSheet(
@@ -248,14 +261,14 @@ _OTHER_KINDS: Final = tuple(
     for pattern, what in (
         (
             rb"(?:\xef\xbb\xbf)?\s*<\?xml.*urn:schemas-microsoft-com:office:spreadsheet",
-            marked("a workbook saved as XML"),
+            Text("a workbook saved as XML"),
         ),
-        (rb"MIME-Version:", marked("a web archive")),
-        (rb"ID;P(?:WXL|CALC)", marked("a SYLK file")),
-        (rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"", marked("a JSON file")),
-        (rb"\{\\rtf", marked("a text document")),
-        (rb"\x1f\x8b|Rar!\x1a|7z\xbc\xaf", marked("a packed archive")),
-        (rb"\x89PNG|\xff\xd8\xff|GIF8", marked("a picture")),
+        (rb"MIME-Version:", Text("a web archive")),
+        (rb"ID;P(?:WXL|CALC)", Text("a SYLK file")),
+        (rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*\"", Text("a JSON file")),
+        (rb"\{\\rtf", Text("a text document")),
+        (rb"\x1f\x8b|Rar!\x1a|7z\xbc\xaf", Text("a packed archive")),
+        (rb"\x89PNG|\xff\xd8\xff|GIF8", Text("a picture")),
     )
 )
 """First bytes of other kinds of files that users named like sheets, and what they are."""
@@ -264,8 +277,6 @@ _OTHER_KINDS: Final = tuple(
 def _why_no_workbook(start: bytes) -> str:
     if start.startswith(b"PK"):
         return _CUT_OFF
-    if is_web_page(start):
-        return marked("{name} is a web page by another name; open it and save it as .xlsx.")
     if start.startswith(b"%PDF"):
         return marked("{name} is a PDF document; give the spreadsheet it was made from.")
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -276,7 +287,7 @@ def _why_no_workbook(start: bytes) -> str:
 _CUT_OFF: Final = marked("{name} is cut off or damaged; copy or download it again.")
 
 
-def is_web_page(start: bytes) -> bool:
+def _is_web_page(start: bytes) -> bool:
     """Whether a file with these first bytes is HTML, which many programs export as "Excel"."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         start = start.decode("utf-16", errors="ignore").encode("utf-8", errors="ignore")

@@ -11,15 +11,13 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, Any, Final, Protocol, Self, cast
 
 from bulkcast.errors import BulkcastError, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
-from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell
-
-if TYPE_CHECKING:
-    from bulkcast.loader.legacy_readers import LegacyWorkbook
+from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell, Scalar
+from bulkcast.text_json import dump_args, load_args
 
 _SECONDS: Final = 120
 """Time limit for a whole file; the largest possible sheets take a minute."""
@@ -40,6 +38,8 @@ class IsolatedReader:
             encoding="ascii",
             env=_environment(),
         )
+        self._requests = cast("IO[str]", self._child.stdin)
+        self._answers = cast("IO[str]", self._child.stdout)
         self._deadline = threading.Timer(_SECONDS, self._child.kill)
         self._deadline.daemon = True
 
@@ -60,38 +60,31 @@ class IsolatedReader:
 
     def tabs(self) -> list[tuple[str, bool]]:
         """Each worksheet's name, and whether it is visible."""
-        return [(name, visible) for name, visible in self._list("tabs")]
+        return [(name, visible) for name, visible in self._ask("tabs")]
 
     def head(self, tab: str) -> list[Line]:
         """The first lines of a worksheet."""
-        return [(number, tuple(map(_decode, cells))) for number, cells in self._list("head", tab)]
+        return [_decode_line(*line) for line in self._ask("head", tab)]
 
     def choose(self, tab: str) -> bool:
         """Ask for the lines of a worksheet; True if its error cells and hidden rows look plain."""
         return self._ask("lines", tab) is True
 
-    def _list(self, what: str, tab: str = "") -> list[Any]:
-        answer = self._ask(what, tab)
-        if not isinstance(answer, list):
-            raise self._broken()
-        return answer
-
-    def _ask(self, what: str, tab: str) -> Any:
-        pipe = self._pipe(self._child.stdin)
+    def _ask(self, what: str, tab: str = "") -> Any:
         # A child that cannot open the file reports it and ends; `_answer` reads that report.
         with suppress(OSError):
-            pipe.write(json.dumps([what, tab]) + "\n")
-            pipe.flush()
+            self._requests.write(json.dumps([what, tab]) + "\n")
+            self._requests.flush()
         return self._answer()
 
     def lines(self) -> Iterator[tuple[Line, bool]]:
         """Every line of the chosen worksheet, and whether it is hidden."""
         while (answer := self._answer()) is not None:
-            number, is_hidden, cells = answer
-            yield (number, tuple(map(_decode, cells))), is_hidden
+            number, cells, is_hidden = answer
+            yield _decode_line(number, cells), is_hidden
 
     def _answer(self) -> Any:
-        line = self._pipe(self._child.stdout).readline()
+        line = self._answers.readline()
         if not line.endswith("\n"):
             raise self._broken()
         answer = json.loads(line)
@@ -99,7 +92,7 @@ class IsolatedReader:
             raise UnreadableSheet(
                 "{name}: {sentence}",
                 name=self._name,
-                sentence=UnreadableSheet(answer["refused"], **answer["words"]),
+                sentence=UnreadableSheet(answer["refused"], **load_args(answer["words"])),
             )
         return answer
 
@@ -117,11 +110,6 @@ class IsolatedReader:
             name=self._name,
         )
 
-    def _pipe(self, pipe: IO[str] | None) -> IO[str]:
-        if pipe is None:
-            raise self._broken()
-        return pipe
-
 
 def _environment() -> Mapping[str, str]:
     """The environment of the child: where modules are found, and no secrets."""
@@ -132,20 +120,42 @@ def _environment() -> Mapping[str, str]:
     return {**found, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
+def _decode_line(number: int, cells: Sequence[Any]) -> Line:
+    return number, tuple(map(_decode, cells))
+
+
 def _decode(cell: Any) -> Cell:
     match cell:
         case {"moment": str(moment)}:
             return datetime.fromisoformat(moment)
-        case {"flagged": [str(code), str(shown), value, dict(args)]}:
-            plain = _decode(value)
-            return FlaggedCell(code, shown, None if isinstance(plain, FlaggedCell) else plain, args)
-        case None | bool() | int() | float() | str():
-            return cell
+        case {"flagged": [code, shown, value, args]}:
+            return FlaggedCell(code, shown, cast("Scalar", _decode(value)), args)
         case _:
-            raise UnreadableSheet("The workbook's reader answered with something that is no cell.")
+            return cast("Cell", cell)
 
 
 # ------------------------------------------------------------------ the child process
+
+
+class Parser(Protocol):
+    """A workbook that this process reads."""
+
+    def tabs(self) -> list[tuple[str, bool]]:
+        """The worksheets, and whether each is visible."""
+
+    def head(self, tab: str) -> Iterator[Line]:
+        """The lines of a worksheet; the caller takes only the first few."""
+
+    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
+        """Every line of a worksheet, and whether it is hidden."""
+
+    def is_incomplete(self, tab: str) -> bool:
+        """Whether error cells of a worksheet look blank, and hidden rows like others."""
+
+
+def _encode_line(line: Line) -> tuple[int, list[object]]:
+    number, cells = line
+    return number, list(map(_encode, cells))
 
 
 def _encode(cell: Cell) -> object:
@@ -165,8 +175,7 @@ def _send(answer: object) -> None:
 
 def _refuse(refusal: BulkcastError) -> None:
     # Template and arguments are sent separately, so that the parent can translate the sentence.
-    words = {name: str(word) for name, word in refusal.words.items()}
-    _send({"refused": refusal.template, "words": words})
+    _send({"refused": refusal.text.template, "words": dump_args(refusal.text.args)})
 
 
 def _serve(kind: str, path: str) -> None:
@@ -177,26 +186,25 @@ def _serve(kind: str, path: str) -> None:
         sys.stdout.flush()
 
 
-def _reply(book: "LegacyWorkbook", what: str, tab: str) -> None:
+def _reply(book: Parser, what: str, tab: str) -> None:
     match what:
         case "tabs":
             _send(book.tabs())
         case "head":
-            head = islice(book.head(tab), HEADER_WITHIN)
-            _send([(number, list(map(_encode, cells))) for number, cells in head])
+            _send([_encode_line(line) for line in islice(book.head(tab), HEADER_WITHIN)])
         case _:
             _send(book.is_incomplete(tab))
-            for (number, cells), is_hidden in book.lines(tab):
-                _send([number, is_hidden, list(map(_encode, cells))])
+            for line, is_hidden in book.lines(tab):
+                _send([*_encode_line(line), is_hidden])
             _send(None)
 
 
-def _open(kind: str, path: Path) -> "LegacyWorkbook":
+def _open(kind: str, path: Path) -> Parser:
     # Imported after the limits were set, and in the child only.
-    if kind == "reference":
+    if kind == "xlsx":
         from bulkcast.loader import xlsx_reader
 
-        return xlsx_reader.Reference(path)
+        return xlsx_reader.XlsxParser(path)
     from bulkcast.loader import legacy_readers
 
     return legacy_readers.open_workbook(path, widest=COLUMNS_MAX if kind == "whole" else WIDEST)

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum
 from pathlib import Path
 from struct import pack, unpack, unpack_from
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 from zipfile import ZipFile
 
 import python_calamine
@@ -20,12 +20,13 @@ from xlrd.biffh import error_text_from_code
 from xlrd.sheet import Cell as Stored
 from xlrd.sheet import Sheet
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import annotations, xlsx_package
-from bulkcast.loader.annotations import Annotations
+from bulkcast.loader import filetype
+from bulkcast.loader.annotations import Annotations, Flagger, Range, merged_only
 from bulkcast.loader.table import WIDEST, Line
-from bulkcast.loader.xlsx_package import cell_of, number_of
 from bulkcast.model import Cell, FlaggedCell
+from bulkcast.ooxml import cell_of, number_of
 
 _TABLE: Final = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
 _OFFICE: Final = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
@@ -40,29 +41,6 @@ _SPECIAL_CELLS: Final = etree.XPath(
 _ERROR: Final = re.compile(r"#[A-Z/0]+[!?A]|Err:\d{3}")
 
 
-@dataclass(slots=True)
-class _OdsAnnotations:
-    """Collects annotations in one pass over a worksheet's rows."""
-
-    last_row: int
-    row: int = 0
-    hidden: set[int] = field(default_factory=set)
-    special: dict[int, dict[int, FlaggedCell]] = field(default_factory=dict)
-    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
-
-    def take(self, element: Any) -> None:
-        """Take in a row element, which may stand for several rows."""
-        first, self.row = self.row + 1, self.row + _repeat_count(element, "rows")
-        same = range(first, min(self.row, self.last_row) + 1)
-        if element.get(f"{{{_TABLE}}}visibility", "visible") != "visible":
-            self.hidden.update(same)
-        if not _SPECIAL_CELLS(element):
-            return
-        if found := dict(_special(element)):
-            self.special.update(dict.fromkeys(same, found))
-        self.ranges.extend(_merged(element, first))
-
-
 def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
     """The annotations of an ods worksheet up to `last_row`.
 
@@ -71,16 +49,25 @@ def ods_annotations(path: Path, tab: str, last_row: int) -> Annotations:
         UnreadableSheet: it has a document type.
 
     """
-    found = _OdsAnnotations(last_row)
+    found = Annotations()
+    row = 0
     with ZipFile(path) as packed, packed.open("content.xml") as part:
         events: Any = etree.iterparse(
             part, events=("start", "end"), tag=(_TAB, _ROW), resolve_entities=False,
             no_network=True,
         )  # fmt: skip
         for element in _rows(events, tab):
-            found.take(element)
-        annotations.refuse_dtd(events.root.getroottree())
-    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+            # One element may stand for several rows.
+            first, row = row + 1, row + _repeat_count(element, "rows")
+            same = range(first, min(row, last_row) + 1)
+            if element.get(f"{{{_TABLE}}}visibility", "visible") != "visible":
+                found.hidden.update(same)
+            if _SPECIAL_CELLS(element):
+                if cells := dict(_special(element)):
+                    found.special.update((number, cells) for number in same)
+                found.merged.extend(_merged(element, first))
+        filetype.refuse_doctype(events.root.getroottree())
+    return found
 
 
 def _rows(events: Any, tab: str) -> Iterator[Any]:
@@ -99,7 +86,7 @@ def _rows(events: Any, tab: str) -> Iterator[Any]:
                 del element.getparent()[0]
 
 
-def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
+def _special(row: Any) -> Iterator[tuple[int, Cell]]:
     for column, cell in _cells_with_columns(row):
         flagged = _flag(cell)
         if flagged is not None:
@@ -107,12 +94,12 @@ def _special(row: Any) -> Iterator[tuple[int, FlaggedCell]]:
             yield from ((index, flagged) for index in range(column, end))
 
 
-def _merged(row: Any, number: int) -> Iterator[tuple[int, int, int, int]]:
-    """The merged ranges that begin in a row: first column from 0, row, end column, last row."""
+def _merged(row: Any, number: int) -> Iterator[Range]:
+    """The merged ranges that begin in a row."""
     for column, cell in _cells_with_columns(row):
         wide, tall = _number(cell, "number-columns-spanned"), _number(cell, "number-rows-spanned")
         if wide > 1 or tall > 1:
-            yield column, number, column + wide, number + tall - 1
+            yield Range(column, number, column + wide, number + tall - 1)
 
 
 def _cells_with_columns(row: Any) -> Iterator[tuple[int, Any]]:
@@ -146,31 +133,21 @@ def _number(element: Any, name: str) -> int:
 _VISIBLE: Final = 0
 
 
-class XlrdFailed(Exception):
-    """Xlrd cannot read the workbook."""
-
-
-class Excel97:
+class XlsParser:
     """An xls workbook read by xlrd."""
 
     def __init__(self, path: Path) -> None:
         # xlrd prints warnings, and standard output carries the answers to the parent.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            try:
-                self._book = xlrd.open_workbook(
-                    str(path), logfile=nowhere, formatting_info=True, ragged_rows=True
-                )
-            except MemoryError:
-                raise
-            # xlrd trusts the file and raises anything on a malformed one.
-            except Exception as exc:
-                raise XlrdFailed(str(exc)) from exc
+            self._book = xlrd.open_workbook(
+                str(path), logfile=nowhere, formatting_info=True, ragged_rows=True
+            )
         self._epoch = CALENDAR_MAC_1904 if self._book.datemode else CALENDAR_WINDOWS_1900
         self._formats = [self._format(xf.format_key) for xf in self._book.xf_list]
 
     def _format(self, key: int) -> str:
         found = self._book.format_map.get(key)
-        return (found and found.format_str) or xlsx_package.by_id(key)
+        return (found and found.format_str) or ooxml.by_id(key)
 
     def tabs(self) -> list[tuple[str, bool]]:
         """The worksheets, and whether each is visible."""
@@ -185,13 +162,10 @@ class Excel97:
     def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
         """Every line of a worksheet, and whether it is hidden."""
         sheet = self._book.sheet_by_name(tab)
-        merged = annotations.merged((a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
-        found = annotations.Annotations(merged=merged)
+        merged = (Range(a, top + 1, b, end) for top, end, a, b in sheet.merged_cells)
+        flagger = merged_only(merged)
         for number, cells in self.head(tab):
-            # A merged range may reach beyond the last stored cell of the row.
-            reach = max((end for _, end, _ in merged.of(number)), default=0)
-            width = max(len(cells), min(reach, WIDEST))
-            yield (number, found.flag(number, cells, width=width)), _is_hidden(sheet, number)
+            yield (number, flagger.flag(number, cells)), _is_hidden(sheet, number)
 
     def is_incomplete(self, tab: str) -> bool:  # noqa: ARG002  # part of the protocol
         """Whether error cells of a worksheet look blank: never with xlrd."""
@@ -247,12 +221,8 @@ _OF_STYLES: Final = frozenset(
     {_Kind.FORMAT, _Kind.STYLE, _Kind.STYLES_OF_CELLS, _Kind.END_OF_STYLES}
 )
 _HIDDEN: Final = 0x10
-_ERRORS: Final = {
-    0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?",
-    0x24: "#NUM!", 0x2A: "#N/A", 0x2B: "#GETTING_DATA",
-}  # fmt: skip
-"""MS-XLSB 2.5.98.2, BErr."""
-_LONGEST: Final = 1 << 24
+_ERRORS: Final = {**error_text_from_code, 0x2B: "#GETTING_DATA"}
+"""MS-XLSB 2.5.98.2, BErr; all but the last one are those of xls."""
 
 
 def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
@@ -263,14 +233,14 @@ def xlsb_annotations(path: Path, tab: str, last_row: int) -> Annotations:
 
     """
     with ZipFile(path) as packed:
-        found = _XlsbAnnotations(*_formats(packed), _epoch(packed))
+        reader = _XlsbAnnotations(*_formats(packed), _epoch(packed))
         with packed.open(_part(packed, tab)) as part:
             for kind, content in _records(part, _OF_CELLS):
-                found.take(kind, content)
+                reader.take(kind, content)
     # Formatted rows may follow the last value, but no cells.
-    if max(found.special, default=0) > last_row:
+    if max(reader.found.special, default=0) > last_row:
         raise ValueError("The worksheet has more rows than were read.")
-    return Annotations(frozenset(found.hidden), found.special, annotations.merged(found.ranges))
+    return reader.found
 
 
 @dataclass(slots=True)
@@ -283,9 +253,7 @@ class _XlsbAnnotations:
     """The styles that calamine may take for dates though they are none."""
     epoch: datetime
     row: int = 0
-    hidden: set[int] = field(default_factory=set)
-    special: dict[int, dict[int, Cell]] = field(default_factory=dict)
-    ranges: list[tuple[int, int, int, int]] = field(default_factory=list)
+    found: Annotations = field(default_factory=Annotations)
 
     def take(self, kind: int, content: bytes) -> None:
         """Take in one record."""
@@ -293,19 +261,17 @@ class _XlsbAnnotations:
             case _Kind.ROW:
                 self.row = unpack_from("<I", content)[0] + 1
                 if content[11] & _HIDDEN:
-                    self.hidden.add(self.row)
+                    self.found.hidden.add(self.row)
             case _Kind.MERGED:
                 top, bottom, left, right = unpack_from("<4I", content)
-                self.ranges.append((left, top + 1, right + 1, bottom + 1))
+                self.found.merged.append(Range(left, top + 1, right + 1, bottom + 1))
             case _ if kind in _NUMBERS:
                 self._take_number(kind, content)
             case _ if kind in _WITHOUT_PLACE:
                 raise ValueError("The worksheet has a cell that does not say its column.")
             case _:
                 column, shown = unpack_from("<I", content)[0], _ERRORS.get(content[8], "#N/A")
-                self.special.setdefault(self.row, {})[column] = FlaggedCell(
-                    "cell.formula_error", shown
-                )
+                self.found.special[self.row][column] = FlaggedCell("cell.formula_error", shown)
 
     def _take_number(self, kind: int, content: bytes) -> None:
         column, style = unpack_from("<II", content)
@@ -315,7 +281,7 @@ class _XlsbAnnotations:
         )
         cell = number_of(number, number_format, self.epoch)
         if not isinstance(cell, int | float) or style & 0xFFFFFF in self.may_pass_for_dates:
-            self.special.setdefault(self.row, {})[column] = cell
+            self.found.special[self.row][column] = cell
 
 
 _OWN_FORMATS: Final = 164
@@ -333,7 +299,7 @@ def _rk_number(content: bytes) -> float:
 
 def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
     """The number format of each style, and the styles that may be mistaken for dates."""
-    styles = next(filter(None, xlsx_package.related(packed, _WORKBOOK, "styles").values()), None)
+    styles = ooxml.first_related(packed, _WORKBOOK, "styles")
     if styles is None:
         return ("General",), ()
     own: dict[int, str] = {}
@@ -347,7 +313,7 @@ def _formats(packed: ZipFile) -> tuple[Sequence[str], Container[int]]:
                 ids.append(unpack_from("<H", content, 2)[0])
             elif kind != _Kind.STYLE:
                 of_cells = kind == _Kind.STYLES_OF_CELLS
-    found = tuple(own.get(i) or xlsx_package.by_id(i) for i in ids) or ("General",)
+    found = tuple(own.get(i) or ooxml.by_id(i) for i in ids) or ("General",)
     may_pass_for_dates = {
         style
         for style, (i, number_format) in enumerate(zip(ids, found, strict=False))
@@ -366,12 +332,12 @@ def _epoch(packed: ZipFile) -> datetime:
 
 
 def _workbook(packed: ZipFile) -> str:
-    return xlsx_package.entries(packed).get(_WORKBOOK, _WORKBOOK)
+    return ooxml.entries(packed).get(_WORKBOOK, _WORKBOOK)
 
 
 def _part(packed: ZipFile, tab: str) -> str:
     """The part that holds a worksheet's cells."""
-    related = xlsx_package.related(packed, _WORKBOOK, "worksheet")
+    related = ooxml.related(packed, _WORKBOOK, "worksheet")
     with packed.open(_workbook(packed)) as part:
         for _, content in _records(part, {_Kind.TAB}):
             relation, end = _text(content, 8)
@@ -388,74 +354,45 @@ def _text(content: bytes, start: int) -> tuple[str, int]:
 
 
 def _records(part: IO[bytes], wanted: Container[int]) -> Iterator[tuple[int, bytes]]:
-    while first := part.read(1):
-        kind = first[0]
-        if kind & 0x80:
-            kind = kind & 0x7F | _byte(part) << 7
-        length = _length(part)
-        if length > _LONGEST:
-            raise ValueError("A record of the worksheet is longer than any can be.")
-        content = part.read(length)
+    while head := part.read(1):
+        kind = _variable_length(head, part, 2)
+        content = part.read(_variable_length(part.read(1), part, 4))
         if kind in wanted:
             yield kind, content
 
 
-def _length(part: IO[bytes]) -> int:
-    length = 0
-    for place in range(4):
-        byte = _byte(part)
-        length |= (byte & 0x7F) << 7 * place
-        if not byte & 0x80:
+def _variable_length(head: bytes, part: IO[bytes], most: int) -> int:
+    """A number that begins with the byte `head` and has up to `most` bytes of seven bits."""
+    (byte,) = head
+    number = byte & 0x7F
+    for place in range(1, most):
+        if byte < 0x80:
             break
-    return length
+        (byte,) = part.read(1)
+        number |= (byte & 0x7F) << 7 * place
+    return number
 
 
-def _byte(part: IO[bytes]) -> int:
-    byte = part.read(1)
-    if not byte:
-        raise ValueError("The worksheet ends in the middle of a record.")
-    return byte[0]
-
-
-_AnnotationReader = Callable[[Path, str, int], Annotations]
-"""Reads the annotations of the worksheet with this name, up to the row with this number."""
-_ANNOTATION_READERS: Final[Mapping[str, _AnnotationReader]] = {
-    ".ods": ods_annotations,
-    ".xlsb": xlsb_annotations,
-}
-
-
-class LegacyWorkbook(Protocol):
-    """A workbook, open."""
-
-    def tabs(self) -> list[tuple[str, bool]]:
-        """The worksheets, and whether each is visible."""
-
-    def head(self, tab: str) -> Iterator[Line]:
-        """The lines of a worksheet; the caller takes only the first few."""
-
-    def lines(self, tab: str) -> Iterator[tuple[Line, bool]]:
-        """Every line of a worksheet, and whether it is hidden."""
-
-    def is_incomplete(self, tab: str) -> bool:
-        """Whether error cells of a worksheet look blank, and hidden rows like others."""
-
-
-def open_workbook(path: Path, *, widest: int = WIDEST) -> LegacyWorkbook:
+def open_workbook(path: Path, *, widest: int = WIDEST) -> "XlsParser | CalamineParser":
     """Open the workbook with the reader that recognises most, up to column `widest`.
 
     Raises:
         UnreadableSheet: no reader can read it.
 
     """
-    if path.suffix.lower() == ".xls":
-        # Calamine may read what xlrd cannot; if neither can, calamine raises the error.
-        with suppress(XlrdFailed):
-            return Excel97(path)
-    return Calamine(path, widest)
+    if path.suffix.lower() != ".xls":
+        return CalamineParser(path, widest)
+    try:
+        return XlsParser(path)
+    except MemoryError:
+        raise
+    # xlrd trusts the file and raises anything on a malformed one.  Calamine may read what xlrd
+    # cannot; if neither can, calamine raises the error.
+    except Exception:  # noqa: BLE001  # see above
+        return CalamineParser(path, widest)
 
 
-class Calamine:
+class CalamineParser:
     """A workbook read by calamine; a second pass over the file finds what calamine leaves out."""
 
     def __init__(self, path: Path, widest: int = WIDEST) -> None:
@@ -491,8 +428,9 @@ class Calamine:
         One cell in a far corner makes a million blank lines, which would take minutes to send.
         """
         found = self._annotations(tab) or self._merged(tab)
+        flagger = Flagger(found)
         for number, cells in self.head(tab):
-            line = found.flag(number, cells, width=len(cells))
+            line = flagger.flag(number, cells)
             end = len(line)
             while end and line[end - 1] is None:
                 end -= 1
@@ -502,9 +440,7 @@ class Calamine:
     def _merged(self, tab: str) -> Annotations:
         """The merged ranges, which calamine itself reports."""
         ranges = self._book.get_sheet_by_name(tab).merged_cell_ranges or ()
-        return Annotations(
-            merged=annotations.merged((a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges)
-        )
+        return Annotations(merged=[Range(a[1], a[0] + 1, b[1] + 1, b[0] + 1) for a, b in ranges])
 
     def is_incomplete(self, tab: str) -> bool:
         """Whether the annotations could not be read."""
@@ -516,18 +452,19 @@ class Calamine:
         return self._annotations_by_tab[tab]
 
     def _read_annotations(self, tab: str) -> Annotations | None:
-        look = _ANNOTATION_READERS.get(self._path.suffix.lower())
-        if look is None:
+        suffix = self._path.suffix.lower()
+        if suffix not in {".ods", ".xlsb"}:
             return None
+        read = ods_annotations if suffix == ".ods" else xlsb_annotations
         end = self._book.get_sheet_by_name(tab).end
         try:
-            return look(self._path, tab, end[0] + 1 if end else 0)
+            return read(self._path, tab, end[0] + 1 if end else 0)
         except (UnreadableSheet, MemoryError):
             raise
         # lxml, zipfile and struct raise anything on a malformed file.  Calamine could read it, and
         # a remark says what is missing; but an xlsb date read as a number would pass for an id.
         except Exception as exc:
-            if self._path.suffix.lower() == ".xlsb":
+            if suffix == ".xlsb":
                 raise UnreadableSheet(
                     "Which cells of the worksheet {tab!r} are dates or errors cannot be told; save"
                     " the workbook as .xlsx.",

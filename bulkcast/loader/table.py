@@ -1,14 +1,17 @@
-"""Finds the header line and the data rows among lines of cells."""
+"""Finds the header line and the data rows among lines of cells: a sheet that is being read."""
 
 import re
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Literal, cast
 
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, fold, is_result_column
+from bulkcast.arguments import Series
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold, is_result_column
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Block, Cell, FlaggedCell, RawRow, Text
+from bulkcast.model import Block, Cell, FlaggedCell, Issue, Layout, RawRow, Sheet, Text
 
 Cells = Sequence[Cell]
 Line = tuple[int, Cells]
@@ -36,11 +39,6 @@ class Header:
     matches: int
     """Number of different columns of the endpoint that it names."""
 
-    @property
-    def is_result_sheet(self) -> bool:
-        """Whether the sheet has result columns of bulkcast."""
-        return is_results(self.names)
-
 
 def is_results(names: Iterable[str]) -> bool:
     """Whether the header of these names is one that bulkcast wrote."""
@@ -64,6 +62,14 @@ def find_header(
         return next((header for header in found if header.number == row and header.names), None)
     best = max(found, key=lambda header: header.matches, default=None)
     return best if best is not None and best.matches else None
+
+
+def mapped_columns(
+    headers: Iterable[str], endpoint: Endpoint, mapping: Mapping[str, str]
+) -> list[Setting | None]:
+    """The column that each header stands for, if any; what the user says of it comes first."""
+    folded = {fold(header): key for header, key in mapping.items()}
+    return [endpoint.mapped_column(header, folded) for header in headers]
 
 
 def second_header_row(
@@ -156,7 +162,7 @@ def no_header(
                 row=header.number,
                 cell=repr(delimiter.join(header.names[:3])),
             )
-    examples = ", ".join(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5])
+    examples = Series(tuple(f"{c.key} ({c.label.zh})" for c in endpoint.columns[:5]))
     return UnreadableSheet(
         "{place} has no header row within its first {n} rows: none of "
         "them names a column such as {examples}; `bulkcast template` writes a sheet "
@@ -167,70 +173,148 @@ def no_header(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user says about the file; None lets the reader guess."""
+
+    tab: str | None = None
+    """The worksheet's name, for workbooks."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """Header as the user wrote it → key of the setting it holds."""
+    hidden: Literal["include", "skip"] = "include"
+    """Whether hidden rows are read."""
+    header_row: int | None = None
+    """The header's row, which must be within the first ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first lines of a sheet, and how they were read."""
+
+    lines: Sequence[Line]
+    header_row: int | None
+    """None if no line names a column."""
+    tabs: Sequence[tuple[str, bool]] = ()
+    """The worksheets of a workbook, and whether each is visible."""
+    tab: str | None = None
+    """The worksheet that the lines are of."""
+    encoding: str = ""
+    delimiter: str = ""
+
+
 @dataclass(slots=True)
-class Tally:
-    """Counts of the lines skipped so far, and of the hidden rows."""
+class Stream:
+    """A sheet with only a few rows in memory at any time; it can be read once."""
 
-    blank: int = 0
-    comments: int = 0
-    hidden: int = 0
-    pending: int = 0
-    """Blank rows since the last data row."""
+    name: str
+    layout: Layout
+    headers: tuple[str, ...]
+    chunks: Iterable[Chunk]
+    hidden: set[int]
+    """Numbers of the hidden rows read so far."""
+    hide: Literal["include", "skip"]
+    remarks: tuple[Text, ...]
+    """Remarks known before the rows are read."""
+    notes_beside: bool = False
+    """Whether cells beyond the last header are notes; else they show that a row is shifted."""
+    late_remarks: list[Text] = field(default_factory=list)
+    """Remarks that the file's reader adds at the end of the file."""
+    issues: Callable[[], tuple[Issue, ...]] = tuple
+    """Gives the issues of the file as a whole; complete once all rows were read."""
+    _counts: Counter[str] = field(default_factory=Counter)
+    """Comments, blank and hidden rows so far; `pending` are blank rows since the last data row."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows, some hundreds at a time; cells beyond the headers only if they are no notes.
+
+        The same rows as those of `parts`, but much faster if every line is a row.
+        """
+        width, own = len(self.headers), _own_columns(self.headers)
+        for numbers, read in self.chunks:
+            lines = [_pad(cells, width) for cells in read] if self.notes_beside else read
+            columns = list(zip(*lines, strict=True)) if set(map(len, lines)) == {width} else []
+            is_shown = not self.hidden or self.hide == "include"
+            if columns and is_shown and _are_all_rows(columns, own):
+                self._count_blanks()
+                self._counts["hidden"] += sum(n in self.hidden for n in numbers if self.hidden)
+                yield Block(numbers, columns)
+            elif found := list(self._rows(zip(numbers, lines, strict=True), self.headers)):
+                yield _block(found)
+
+    def all_remarks(self) -> tuple[Text, ...]:
+        """What the user should know about the file; complete once all rows were read."""
+        said = {"blank": _BLANK, "comments": _COMMENTS, "hidden": _HIDDEN[self.hide]}
+        counted = (
+            Text(one if n == 1 else several, {"n": str(n)})
+            for kind, (one, several) in said.items()
+            if (n := self._counts[kind])
+        )
+        return (*self.remarks, *self.late_remarks, *counted)
+
+    def sheet(self) -> Sheet:
+        """The whole sheet."""
+        *parts, last = self.parts()
+        return replace(last, rows=tuple(row for part in parts for row in part.rows))
+
+    def parts(self) -> Iterator[Sheet]:
+        """The whole sheet, some hundreds of rows at a time.
+
+        The last part has no rows; it has the remarks and issues of the sheet as a whole.
+        """
+        lines: Iterable[Line] = (line for chunk in self.chunks for line in zip(*chunk, strict=True))
+        names = self.headers
+        if self.notes_beside:
+            # Notes beside the table are kept: the headers are padded to the widest row.
+            kept = list(lines)
+            widest = max((_extent(cells) for _, cells in kept), default=0)
+            names += ("",) * (min(widest, WIDEST) - len(names))
+            lines = ((number, cells[: len(names)]) for number, cells in kept)
+        rows = self._rows(lines, names)
+        while some := tuple(islice(rows, _AT_ONCE)):
+            yield Sheet(self.name, self.layout, names, some)
+        layout = replace(self.layout, hidden_rows=self._counts["hidden"])
+        yield Sheet(self.name, layout, names, (), self.all_remarks(), self.issues())
+
+    def _rows(self, lines: Iterable[Line], names: Sequence[str]) -> Iterator[RawRow]:
+        """The data rows among `lines`, each padded to the width of `names`; the others are counted.
+
+        A row that holds only an earlier run's results is blank.
+        """
+        own, width = _own_columns(names), len(names)
+        for number, cells in lines:
+            if _is_blank(cells, own, width):
+                self._counts["pending"] += 1
+            elif is_comment(cells):
+                self._counts["comments"] += 1
+            else:
+                is_hidden = number in self.hidden
+                self._counts["hidden"] += is_hidden
+                self._count_blanks()
+                if not is_hidden or self.hide == "include":
+                    extra = () if all(map(_is_empty, cells[width:])) else tuple(cells[width:])
+                    yield RawRow(number, tuple(_pad(cells, width)), is_hidden, extra)
+
+    def _count_blanks(self) -> None:
+        """Count the pending blank rows; those below the last data row are never counted."""
+        self._counts["blank"] += self._counts.pop("pending", 0)
 
 
-def rows(
-    lines: Iterable[Line],
-    *,
-    width: int,
-    own: Container[int],
-    tally: Tally,
-    hidden: Container[int],
-    hide: Literal["include", "skip"],
-) -> Iterator[RawRow]:
-    """The data rows among `lines`, each padded to `width`; `tally` counts the others.
-
-    `own` are the user's columns: a row that holds only an earlier run's results is blank.  Blank
-    lines below the last row are not counted.
-    """
-    for number, cells in lines:
-        if _is_blank(cells, own, width):
-            tally.pending += 1
-            continue
-        if is_comment(cells):
-            tally.comments += 1
-            continue
-        is_hidden = number in hidden
-        tally.hidden += is_hidden
-        tally.blank, tally.pending = tally.blank + tally.pending, 0
-        if not is_hidden or hide == "include":
-            yield _row(number, cells, width=width, hidden=is_hidden)
+_AT_ONCE: Final = 1024
 
 
-def blocks(
-    chunks: Iterable[Chunk],
-    *,
-    width: int,
-    own: Container[int],
-    tally: Tally,
-    hidden: Collection[int],
-    hide: Literal["include", "skip"],
-) -> Iterator[Block]:
-    """The same rows as `rows`, some hundreds at a time; much faster if every line is a row."""
-    for numbers, lines in chunks:
-        columns = list(zip(*lines, strict=True)) if set(map(len, lines)) == {width} else []
-        if columns and _are_all_rows(columns, own) and (not hidden or hide == "include"):
-            tally.blank, tally.pending = tally.blank + tally.pending, 0
-            tally.hidden += len(hidden) and sum(number in hidden for number in numbers)
-            yield Block(numbers, columns)
-            continue
-        found = list(
-            rows(
-                zip(numbers, lines, strict=True), width=width, own=own, tally=tally, hidden=hidden,
-                hide=hide,
-            )
-        )  # fmt: skip
-        if found:
-            yield _block(found)
+def _pad(row: Cells, width: int) -> Cells:
+    if len(row) == width:
+        return row
+    return row[:width] if len(row) > width else (*row, *(None,) * (width - len(row)))
+
+
+def _extent(cells: Cells) -> int:
+    width = len(cells)
+    while width and cells[width - 1] in (None, ""):
+        width -= 1
+    return width
 
 
 def _block(found: Sequence[RawRow]) -> Block:
@@ -289,16 +373,7 @@ def is_comment(cells: Cells) -> bool:
     return _ERROR_VALUE.fullmatch(first.strip()) is None
 
 
-def _row(number: int, cells: Cells, *, width: int, hidden: bool) -> RawRow:
-    if len(cells) == width:
-        return RawRow(number, tuple(cells), hidden)
-    if len(cells) < width:
-        return RawRow(number, (*cells, *(None,) * (width - len(cells))), hidden)
-    extra = tuple(cells[width:])
-    return RawRow(number, tuple(cells[:width]), hidden, () if all(map(_is_empty, extra)) else extra)
-
-
-def own_columns(names: Sequence[str]) -> frozenset[int]:
+def _own_columns(names: Sequence[str]) -> frozenset[int]:
     """The indexes of the columns that are the user's, not an earlier run's results."""
     return frozenset(i for i, name in enumerate(names) if not is_result_column(name))
 
@@ -307,14 +382,6 @@ def header_remark(header: Header) -> Iterator[Text]:
     """The remark about a header that is not the first line."""
     if header.number > 1:
         yield Text("The header was found in row {n}.", {"n": str(header.number)})
-
-
-def remarks(tally: Tally, hide: Literal["include", "skip"]) -> Iterator[Text]:
-    """The counts of `tally` as sentences."""
-    said = ((tally.blank, _BLANK), (tally.comments, _COMMENTS), (tally.hidden, _HIDDEN[hide]))
-    for n, (one, several) in said:
-        if n:
-            yield Text(one if n == 1 else several, {"n": str(n)})
 
 
 _BLANK: Final = (

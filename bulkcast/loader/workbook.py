@@ -2,25 +2,27 @@
 
 import re
 import zlib
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final
 from zipfile import BadZipFile, ZipFile
 
+from bulkcast import ooxml
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint, fold
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.loader import annotations, filetype, table, xlsx_fast, xlsx_package
-from bulkcast.loader.annotations import Merged
+from bulkcast.loader import filetype, table, xlsx_fast, xlsx_reader
+from bulkcast.loader.annotations import Range, merged_only
 from bulkcast.loader.isolation import IsolatedReader
-from bulkcast.loader.stream import Head, ReadOptions, Stream
-from bulkcast.loader.table import HEADER_WITHIN, Chunk, Header, Line
-from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
-from bulkcast.loader.xlsx_package import Package
+from bulkcast.loader.table import HEADER_WITHIN, Chunk, Head, Header, Line, ReadOptions, Stream
+from bulkcast.loader.xlsx_fast import ScanState, UnsupportedMarkup
+from bulkcast.loader.xlsx_reader import StoredValues
 from bulkcast.model import FlaggedCell, Grid, Layout, Text
 
 _FEWEST_HEADERS: Final = 2
@@ -36,39 +38,44 @@ _LONGEST_HEAD: Final = 1 << 18
 _COLUMN: Final = re.compile(rb"<(?:[\w.-]{1,64}:)?col\s([^<>]*)>")
 _ATTRIBUTE: Final = re.compile(rb"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
 _READ_SIZE: Final = 1 << 16
-_OLD_KINDS: Final = frozenset({".xls", ".xlsb", ".ods"})
+_OOXML: Final = frozenset({".xlsx", ".xlsm"})
 
 
-class _Workbook(Protocol):
+class _Workbook(ABC):
     """A workbook, open."""
 
-    remarks: list[Text]
-    """Remarks about the reading; complete when all lines were read."""
-
-    @property
-    def tabs(self) -> Sequence[tuple[str, bool]]:
+    def __init__(self, tabs: Iterable[tuple[str, bool]]) -> None:
+        self.tabs = tuple(tabs)
         """The worksheets, and whether each is visible."""
+        self.remarks: list[Text] = []
+        """Remarks about the reading; complete when all lines were read."""
+        self.is_wide = False
+        """Whether a worksheet has cells beyond the columns that are read."""
 
+    @abstractmethod
     def head(self, tab: str) -> Sequence[Line]:
         """The first lines of a worksheet."""
 
-    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines; cells merged downwards are repeated in each line they cover."""
-
-    def hidden_columns(self, tab: str, /) -> Container[int]:
-        """The hidden columns, from 0, if the file says which."""
-
-    def may_hold_rows(self, tab: str, /) -> bool:
-        """Whether a worksheet that cannot be read may contain rows."""
-
+    @abstractmethod
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
         """All lines of a worksheet; adds the numbers of hidden lines to `hidden` on the way."""
+
+    def unmerged(self, tab: str, head: Sequence[Line]) -> Sequence[Line]:  # noqa: ARG002  # not known
+        """The first lines; cells merged downwards, if known, stand in each line they cover."""
+        return head
+
+    def hidden_columns(self, tab: str) -> Container[int]:  # noqa: ARG002  # not known
+        """The hidden columns, from 0, if known."""
+        return ()
+
+    def may_hold_rows(self, tab: str) -> bool:  # noqa: ARG002  # not known
+        """Whether a worksheet that cannot be read may contain rows."""
+        return True
 
 
 @contextmanager
 def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator[Stream]:
     """The sheet in a workbook."""
-    filetype.require_workbook(path)
     with ExitStack() as stack:
         book = _open(path, stack)
         tab = _choose(path.name, book, endpoint, options)
@@ -88,7 +95,6 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
 
 def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
     """The first lines of the worksheet asked for, else of the only likely or first visible one."""
-    filetype.require_workbook(path)
     with ExitStack() as stack:
         book = _open(path, stack)
         names = [name for name, visible in book.tabs if visible] or [n for n, _ in book.tabs]
@@ -104,22 +110,22 @@ def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
         return Head(lines, tab.header.number if tab else None, tuple(book.tabs), chosen)
 
 
-def _open(path: Path, stack: ExitStack) -> _Workbook:
-    suffix = path.suffix.lower()
-    if suffix in _OLD_KINDS:
-        return _LegacyWorkbook(stack.enter_context(IsolatedReader(path, "foreign")), suffix)
-    return _xlsx(path, stack)
-
-
 def grid(path: Path, tab: str) -> Grid:
-    """All cells of a worksheet of an xlsx workbook read before."""
-    filetype.require_workbook(path)
+    """All cells of a worksheet of a workbook read before."""
     hidden: set[int] = set()
     with ExitStack() as stack:
-        book = _xlsx(path, stack)
+        book = _open(path, stack, legacy="whole")
         chunks = book.chunks(tab, hidden)
         cells = {number: row for chunk in chunks for number, row in zip(*chunk, strict=True)}
         return Grid(cells, frozenset(hidden), is_cut=book.is_wide)
+
+
+def _open(path: Path, stack: ExitStack, *, legacy: str = "legacy") -> _Workbook:
+    filetype.require_workbook(path)
+    suffix = path.suffix.lower()
+    if suffix not in _OOXML:
+        return _LegacyWorkbook(stack.enter_context(IsolatedReader(path, legacy)), suffix)
+    return _Xlsx(path, stack)
 
 
 def _below(chunks: Iterable[Chunk], header: int, endpoint: Endpoint) -> Iterator[Chunk]:
@@ -138,34 +144,25 @@ def _require_own_names(header: table.Cells, endpoint: Endpoint) -> None:
 
     """
     for cell in header:
-        match cell:
-            case FlaggedCell(code="cell.merged", value=str(name), args={"range": merged}) if (
-                _is_flat(merged) and endpoint.column_for(name)
-            ):
-                raise UnreadableSheet(
-                    "The header {column} is merged over {range}; unmerge it, and give each column"
-                    " a name of its own.",
-                    column=name,
-                    range=merged,
-                )
-
-
-def _is_flat(merged: str) -> bool:
-    """Whether a range has several columns and one row; taller ones are found in the rows.
-
-    >>> _is_flat("B1:C1"), _is_flat("B1:B3"), _is_flat("B1:C3")
-    (True, False, False)
-    """
-    first, _, last = merged.partition(":")
-    letters = [end.rstrip("0123456789") for end in (first, last)]
-    return letters[0] != letters[1] and first[len(letters[0]) :] == last[len(letters[1]) :]
+        if not isinstance(cell, FlaggedCell) or cell.code != "cell.merged":
+            continue
+        place, name = cell.args["range"], str(cell.value)
+        merged = Range.parse(place)
+        # Ranges of several rows are found in the rows.
+        if merged.first_row == merged.last_row and endpoint.column_for(name):
+            raise UnreadableSheet(
+                "The header {column} is merged over {range}; unmerge it, and give each column"
+                " a name of its own.",
+                column=name,
+                range=place,
+            )
 
 
 def _remarks(tab: "_Tab") -> Iterator[Text]:
     yield from table.header_remark(tab.header)
     if tab.passed_over:
         said = "What cannot be read in the workbook was passed over: the worksheet {known}."
-        yield Text(said, {"known": str(_name_list(tab.passed_over))})
+        yield Text(said, {"known": _name_list(tab.passed_over)})
 
 
 def _hidden_columns(
@@ -180,7 +177,7 @@ def _hidden_columns(
     ]
     if names:
         said = _HIDDEN_COLUMN if len(names) == 1 else _HIDDEN_COLUMNS
-        yield Text(said, {"known": ", ".join(names)})
+        yield Text(said, {"known": Series(tuple(names))})
 
 
 _HIDDEN_COLUMN: Final = marked(
@@ -281,9 +278,9 @@ def _place(name: str, tab: str | None) -> str | Text:
     return Text("The worksheet {tab} of {name}", {"tab": repr(tab), "name": name})
 
 
-def _name_list(names: Sequence[str]) -> str | Text:
+def _name_list(names: Sequence[str]) -> Series | Text:
     """The names as one text; of many only the first `_MOST_NAMED`."""
-    shown = ", ".join(map(repr, names[:_MOST_NAMED]))
+    shown = Series(tuple(map(repr, names[:_MOST_NAMED])))
     more = len(names) - _MOST_NAMED
     return Text("{names}, {n} more", {"names": shown, "n": str(more)}) if more > 0 else shown
 
@@ -300,64 +297,47 @@ def _tab(book: _Workbook, title: str, endpoint: Endpoint, options: ReadOptions) 
 # ------------------------------------------------------------------ xlsx
 
 
-def _xlsx(path: Path, stack: ExitStack) -> "_Xlsx":
-    """Open a workbook with the fast reader; the reference reader serves unusual markup."""
-    packed = stack.enter_context(ZipFile(path))
-    structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
-    filetype.require_plain_parts(packed, structural, path)
-    structure = xlsx_package.read_package(packed)
+class _Xlsx(_Workbook):
+    """An xlsx workbook; the complete reader takes over at markup `xlsx_fast` does not support."""
 
-    @cache
-    def reference() -> IsolatedReader:
-        return stack.enter_context(IsolatedReader(path, "reference"))
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self._path = path
+        self._packed = packed = stack.enter_context(ZipFile(path))
+        structural = [n for n in packed.namelist() if n.lower().endswith((".rels", "workbook.xml"))]
+        filetype.require_plain_parts(packed, structural, path)
+        self._structure = ooxml.read_package(packed)
+        super().__init__((tab.name, tab.is_visible) for tab in self._structure.tabs)
+        self._values = StoredValues(self._structure, self._strings())
 
-    return _Xlsx(path, packed, structure, _strings(path, packed, structure), reference)
+        @cache
+        def complete() -> IsolatedReader:
+            return stack.enter_context(IsolatedReader(path, "xlsx"))
 
+        self.complete = complete
 
-def _strings(path: Path, packed: ZipFile, structure: Package) -> Sequence[str]:
-    if structure.strings is None:
-        return ()
-    filetype.require_plain_strings(packed, structure.strings, path)
-    with packed.open(structure.strings) as part:
-        try:
-            return list(xlsx_fast.plain_strings(part))
-        except UnsupportedMarkup:
-            pass
-    with packed.open(structure.strings) as part:
-        return [xlsx_fast.cell_text(text) for text in xlsx_fast.shared_strings(part)]
-
-
-@dataclass(slots=True)
-class _Xlsx:
-    """An xlsx workbook; the reference reader takes over at markup `xlsx_fast` does not support."""
-
-    path: Path
-    packed: ZipFile
-    structure: Package
-    strings: Sequence[str]
-    reference: Callable[[], IsolatedReader]
-    remarks: list[Text] = field(default_factory=list)
-    is_wide: bool = False
-    """Whether a worksheet has cells beyond the columns that are read."""
-
-    @property
-    def tabs(self) -> Sequence[tuple[str, bool]]:
-        return [(tab.name, tab.is_visible) for tab in self.structure.tabs]
+    def _strings(self) -> Sequence[str]:
+        if (name := self._structure.strings) is None:
+            return ()
+        filetype.require_plain_strings(self._packed, name, self._path)
+        with self._packed.open(name) as part:
+            try:
+                return list(xlsx_fast.plain_strings(part))
+            except UnsupportedMarkup:
+                part.seek(0)
+                return list(xlsx_reader.shared_strings(part))
 
     def head(self, tab: str) -> Sequence[Line]:
-        found = xlsx_fast.ScanState(set())
+        found = ScanState(set())
         lines: list[Line] = []
         try:
-            with self.packed.open(self._part(tab)) as part:
-                for numbers, rows in xlsx_fast.chunks(
-                    part, Cells(self.structure, self.strings), found
-                ):
+            with self._open(tab) as part:
+                for numbers, rows in xlsx_fast.chunks(part, self._values, found):
                     lines += zip(numbers, rows, strict=True)
                     if len(lines) >= HEADER_WITHIN:
                         break
         except UnsupportedMarkup:
-            filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
-            lines += [line for line in self.reference().head(tab) if line[0] > found.last_row]
+            filetype.require_plain_parts(self._packed, [self._part(tab)], self._path)
+            lines += [line for line in self.complete().head(tab) if line[0] > found.last_row]
         except (BadZipFile, zlib.error, EOFError) as exc:
             raise UnreadableSheet(
                 "The worksheet {tab!r} is damaged; open the workbook in a spreadsheet program and"
@@ -366,27 +346,20 @@ class _Xlsx:
             ) from exc
         return lines[:HEADER_WITHIN]
 
-    def unmerged(self, tab: str, head: Sequence[Line], /) -> Sequence[Line]:
-        names = filetype.merged_ranges(self.packed, self._part(tab), self.path)
+    def unmerged(self, tab: str, head: Sequence[Line]) -> Sequence[Line]:
         lines = {number: list(cells) for number, cells in head}
-        for column, top, end, last in map(annotations.bounds, names):
+        for column, top, end, last in self._merged(tab):
             above = lines.get(top, [])
             if end != column + 1 or column >= len(above):
                 continue
-            for number in range(top + 1, min(last, HEADER_WITHIN) + 1):
-                if number in lines:
-                    line = lines[number]
-                    line += [None] * (column + 1 - len(line))
-                    line[column] = above[column]
+            for number in lines.keys() & range(top + 1, min(last, HEADER_WITHIN) + 1):
+                line = lines[number]
+                line += [None] * (column + 1 - len(line))
+                line[column] = above[column]
         return list(lines.items())
 
-    def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
-        part = self._part(tab)
-        ranges = filetype.merged_ranges(self.packed, part, self.path)
-        return self._chunks(tab, hidden, annotations.merged(map(annotations.bounds, ranges)))
-
-    def hidden_columns(self, tab: str, /) -> Container[int]:
-        with self.packed.open(self._part(tab)) as part:
+    def hidden_columns(self, tab: str) -> Container[int]:
+        with self._open(tab) as part:
             head = part.read(_LONGEST_HEAD).partition(b"sheetData")[0]
         hidden: set[int] = set()
         for attributes in _COLUMN.findall(head):
@@ -396,11 +369,11 @@ class _Xlsx:
                 hidden.update(range(int(first) - 1, min(int(last), table.WIDEST)))
         return hidden
 
-    def may_hold_rows(self, tab: str, /) -> bool:
+    def may_hold_rows(self, tab: str) -> bool:
         """Whether a row tag is found in the worksheet's bytes."""
         tail = b""
         try:
-            with self.packed.open(self._part(tab)) as part:
+            with self._open(tab) as part:
                 while piece := part.read(_READ_SIZE):
                     if _ROW.search(tail + piece):
                         return True
@@ -411,81 +384,60 @@ class _Xlsx:
             return True
         return False
 
-    def _part(self, tab: str) -> str:
-        return annotations.part_of(self.structure, tab)
-
-    def _chunks(self, tab: str, hidden: set[int], merged: Merged) -> Generator[Chunk, None, None]:
-        found = xlsx_fast.ScanState(hidden)
-        cells = Cells(self.structure, self.strings)
-        with self.packed.open(self._part(tab)) as part:
+    def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
+        merged = self._merged(tab)
+        flagger = merged_only(merged)
+        found = ScanState(hidden)
+        with self._open(tab) as part:
             try:
-                for numbers, rows in xlsx_fast.chunks(part, cells, found):
-                    yield numbers, (_flag_merged(numbers, rows, merged) if merged else rows)
+                for numbers, rows in xlsx_fast.chunks(part, self._values, found):
+                    yield numbers, list(map(flagger.flag, numbers, rows)) if merged else rows
             except UnsupportedMarkup:
-                yield from self._rest_by_reference(tab, found)
+                yield from self._remaining(tab, found)
         self.is_wide |= found.is_wide
 
-    def _rest_by_reference(self, tab: str, found: xlsx_fast.ScanState) -> Iterator[Chunk]:
+    def _part(self, tab: str) -> str:
+        return xlsx_reader.part_of(self._structure, tab)
+
+    def _open(self, tab: str) -> IO[bytes]:
+        return self._packed.open(self._part(tab))
+
+    def _merged(self, tab: str) -> list[Range]:
+        return list(
+            map(Range.parse, filetype.merged_ranges(self._packed, self._part(tab), self._path))
+        )
+
+    def _remaining(self, tab: str, found: ScanState) -> Iterator[Chunk]:
         """The lines after the last one that the fast reader could read."""
         # Checked here, because the child's answer would depend on the parsers installed.
-        filetype.require_plain_parts(self.packed, [self._part(tab)], self.path)
-        child = self.reference()
+        filetype.require_plain_parts(self._packed, [self._part(tab)], self._path)
+        child = self.complete()
         child.choose(tab)
-        later = (
-            ((number, cells), is_hidden)
-            for (number, cells), is_hidden in child.lines()
-            if number > found.last_row
-        )
+        later = (line for line in child.lines() if line[0][0] > found.last_row)
         yield from _in_chunks(later, found.hidden)
-
-
-def _flag_merged(
-    numbers: Sequence[int], rows: Sequence[table.Cells], merged: Merged
-) -> list[table.Cells]:
-    found = annotations.Annotations(merged=merged)
-    return [
-        found.flag(number, row, width=len(row)) for number, row in zip(numbers, rows, strict=True)
-    ]
 
 
 # ------------------------------------------------------------------ xls, xlsb and ods
 
 
-@dataclass(slots=True)
-class _LegacyWorkbook:
-    """A workbook that is read in a child process only."""
+class _LegacyWorkbook(_Workbook):
+    """A workbook that is read in a child process only, which reports little but the lines."""
 
-    child: IsolatedReader
-    kind: str
-    tabs: Sequence[tuple[str, bool]] = field(init=False)
-    remarks: list[Text] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.tabs = self.child.tabs()
+    def __init__(self, child: IsolatedReader, kind: str) -> None:
+        super().__init__(child.tabs())
+        self._child, self._kind = child, kind
 
     def head(self, tab: str) -> Sequence[Line]:
-        return self.child.head(tab)
-
-    def unmerged(self, _: str, head: Sequence[Line], /) -> Sequence[Line]:
-        """The first lines as they are: the readers of these kinds rarely report merged cells."""
-        return head
-
-    def hidden_columns(self, _: str, /) -> Container[int]:
-        """No columns: the readers of these kinds do not report hidden ones."""
-        return ()
-
-    def may_hold_rows(self, _: str, /) -> bool:
-        """Always True: nothing shows that a worksheet of these kinds is empty."""
-        return True
+        return self._child.head(tab)
 
     def chunks(self, tab: str, hidden: set[int]) -> Generator[Chunk, None, None]:
-        if self.child.choose(tab):
+        if self._child.choose(tab):
             said = (
                 "Of this {kind} file error cells look blank and hidden rows like others; save it "
                 "as .xlsx to have them told."
             )
-            self.remarks.append(Text(said, {"kind": self.kind}))
-        yield from _in_chunks(self.child.lines(), hidden)
+            self.remarks.append(Text(said, {"kind": self._kind}))
+        yield from _in_chunks(self._child.lines(), hidden)
 
 
 def _in_chunks(lines: Iterator[tuple[Line, bool]], hidden: set[int]) -> Iterator[Chunk]:

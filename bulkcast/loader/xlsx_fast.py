@@ -5,19 +5,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from lxml import etree
 from openpyxl.utils.cell import column_index_from_string
-from openpyxl.utils.datetime import from_ISO8601
 
 from bulkcast.errors import UnreadableSheet
+from bulkcast.loader import xlsx_reader
 from bulkcast.loader.table import WIDEST, Chunk
-from bulkcast.loader.xlsx_package import Package, cell_of, number_of
-from bulkcast.model import COLUMNS_MAX, ROWS_MAX, Cell, FlaggedCell, column_letters
+from bulkcast.loader.xlsx_reader import MAIN, StoredValues, cell_text, row_number
+from bulkcast.model import COLUMNS_MAX, Cell, column_letters
 
-MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-LONGEST_ROW: Final = 1 << 24
+_LONGEST_ROW: Final = 1 << 24
 _READ_AT_ONCE: Final = 1 << 18
 _LONGEST_HEAD: Final = 1 << 20
 
@@ -26,43 +25,25 @@ _HEAD: Final = re.compile(
     rf'<worksheet(?=[^>]*\sxmlns="{re.escape(MAIN)}")[^>]*>',
     re.IGNORECASE,
 )
-_REFERENCE: Final = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9a-fA-F]{1,6}));")
-_NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
 class UnsupportedMarkup(Exception):
     """The XML is not of the usual form; a full parser has to read it."""
 
 
-def unescape(text: str) -> str:
-    """Resolve the character references in XML `text`.
-
-    Raises:
-        UnsupportedMarkup: a reference does not stand for a character.
-
-    """
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "&" not in text:
+def _unescape(text: str) -> str:
+    """Resolve the character references in XML `text`, and line ends as XML does."""
+    if "&" not in text and "\r" not in text:
         return text
-    if text.count("&") != len(_REFERENCE.findall(text)):
-        raise UnsupportedMarkup
-    return _REFERENCE.sub(_character, text)
+    try:
+        return etree.fromstring(f"<t>{text}</t>").text or ""
+    except etree.XMLSyntaxError as exc:
+        raise UnsupportedMarkup from exc
 
 
-def _character(found: re.Match[str]) -> str:
-    name, decimal, hexadecimal = found.groups()
-    if name:
-        return _NAMED[name]
-    code = int(decimal) if decimal else int(hexadecimal, 16)
-    if code > 0x10FFFF or 0xD800 <= code < 0xE000 or (code < 32 and code not in {9, 10, 13}):
-        raise UnsupportedMarkup
-    return chr(code)
-
-
-def pieces(part: IO[bytes]) -> Iterator[list[str]]:
+def _pieces(part: IO[bytes]) -> Iterator[list[str]]:
     """The XML between `<sheetData>` and its end, split after each row."""
-    read = texts_of(part)
+    read = _texts_of(part)
     rest = _after_head(read)
     if rest is None:
         return
@@ -79,14 +60,14 @@ def pieces(part: IO[bytes]) -> Iterator[list[str]]:
         if ended:
             yield [rest]
             return
-        if len(rest) > LONGEST_ROW:
+        if len(rest) > _LONGEST_ROW:
             raise UnreadableSheet(
                 "The worksheet has a row of unbelievable length; copy its rows into a new workbook."
             )
     raise UnreadableSheet("The worksheet is damaged: it ends in the middle of its rows.")
 
 
-def texts_of(part: IO[bytes]) -> Iterator[str]:
+def _texts_of(part: IO[bytes]) -> Iterator[str]:
     """The text of a part, piece by piece.
 
     Raises:
@@ -126,36 +107,17 @@ def _after_head(read: Iterator[str]) -> str | None:
     raise UnsupportedMarkup
 
 
-def shared_strings(part: IO[bytes]) -> Iterator[str]:
-    """The shared strings as they are stored.
-
-    openpyxl's own reader removes every `x005F_`, which is part of some texts.
-    """
-    items = etree.iterparse(part, tag="{*}si", resolve_entities=False, no_network=True)
-    for _, item in items:
-        yield _text(item)
-        item.clear()
-        while item.getprevious() is not None:
-            del item.getparent()[0]
-
-
-def _text(item: Any) -> str:
-    # Without `rPh`: pronunciation is shown above the text and is not part of it.
-    pieces = (*item.iterfind("{*}t"), *item.iterfind("{*}r/{*}t"))
-    return "".join(piece.text or "" for piece in pieces)
-
-
 _STRING: Final = re.compile(r'<si><t(?:\s+xml:space="preserve")?>([^<]*)</t></si>')
 
 
 def plain_strings(part: IO[bytes]) -> Iterator[str]:
-    """The shared strings as cells show them; much faster than `shared_strings`.
+    """The shared strings as cells show them; much faster than `xlsx_reader.shared_strings`.
 
     Raises:
         UnsupportedMarkup: a full parser has to read them.
 
     """
-    texts = texts_of(part)
+    texts = _texts_of(part)
     rest = next(texts, "")
     opening = re.match(r"(?:<\?xml[^>]*\?>)?\s*<sst(?:\s[^>]*)?>", rest)
     if opening is None or MAIN not in opening[0]:
@@ -167,7 +129,7 @@ def plain_strings(part: IO[bytes]) -> Iterator[str]:
         if end >= len("</si>"):
             yield from _whole_strings(rest[:end])
             rest = rest[end:]
-        if len(rest) > LONGEST_ROW:
+        if len(rest) > _LONGEST_ROW:
             raise UnsupportedMarkup
     if rest.strip() not in {"</sst>", ""}:
         raise UnsupportedMarkup
@@ -177,116 +139,64 @@ def _whole_strings(xml: str) -> Iterator[str]:
     found = _STRING.findall(xml)
     if xml.count("<") != 4 * len(found):
         raise UnsupportedMarkup
-    return (cell_text(unescape(text)) for text in found)
+    return (cell_text(_unescape(text)) for text in found)
 
 
-def cell_text(text: str) -> str:
-    """A shared string with the escapes for characters that XML cannot hold resolved."""
-    cell = cell_of(text, "s", "General")
-    return cell if isinstance(cell, str) else text
-
-
-FORMULA: Final = "\0formula"
+_FORMULA: Final = "\0formula"
 """Appended to the attributes of a formula cell, so that it is cached separately."""
 _CACHED: Final = 8192
 """Values cached for each style and type; most cells of a sheet repeat a few."""
 _ATTRIBUTE: Final = re.compile(r'\s+([\w:]+)="([^"<>&]*)"')
 
 
-class Cells:
-    """Converts stored values of one workbook to cells."""
-
-    def __init__(self, package: Package, strings: Sequence[str]) -> None:
-        self._package, self._strings = package, strings
-
-    def kind(self, attributes: str) -> "_Kind":
-        """The reader of cells with these attributes."""
-        is_formula = attributes.endswith(FORMULA)
-        plain = attributes.removesuffix(FORMULA)
-        pairs = _ATTRIBUTE.findall(plain)
-        known = dict(pairs)
-        if _ATTRIBUTE.sub("", plain).strip() or len(known) != len(pairs):
-            raise UnsupportedMarkup
-        if "r" in known:
-            raise UnsupportedMarkup
-        style = _index(known.get("s", "0"), len(self._package.formats))
-        return _Kind(self, known.get("t", "n"), style, is_formula=is_formula)
-
-    def read(self, kind: str, style: int, stored: str) -> Cell:
-        """The cell of type `kind` that stores this text; the same as from the reference reader."""
-        number_format = self._package.formats[style]
-        match kind:
-            case "s":
-                return self._strings[_index(stored, len(self._strings))]
-            case "str" | "inlineStr":
-                return cell_of(unescape(stored), kind, number_format)
-            case "n":
-                is_float = "." in stored or "E" in stored or "e" in stored
-                number = float(stored) if is_float else int(stored)
-                return number_of(number, number_format, self._package.epoch)
-            case "b":
-                return bool(int(stored))
-            case "e":
-                return cell_of(unescape(stored), kind, number_format)
-            case "d":
-                moment: object = from_ISO8601(stored)  # type: ignore[no-untyped-call]  # openpyxl's
-                return cell_of(moment, kind, number_format)
-            case _:
-                raise UnsupportedMarkup
-
-    def is_unsaved(self, kind: str, stored: str) -> bool:
-        """Whether a formula's cell has no value computed by a spreadsheet program."""
-        if not stored:
-            return kind != "str"
-        return stored == self._package.placeholder and kind == "n"
-
-
-def _index(digits: str, end: int) -> int:
-    if not (digits.isascii() and digits.isdigit() and int(digits) < end):
-        raise UnsupportedMarkup
-    return int(digits)
-
-
 class _Kind(dict[str, Cell]):
     """Stored text → cell, for the cells of one type and style."""
 
-    def __init__(self, cells: Cells, kind: str, style: int, *, is_formula: bool) -> None:
+    def __init__(self, values: StoredValues, attributes: str) -> None:
         super().__init__()
-        self._cells, self._kind, self._style = cells, kind, style
-        self._is_formula = is_formula
-        self.is_inline = kind == "inlineStr"
+        plain = attributes.removesuffix(_FORMULA)
+        pairs = _ATTRIBUTE.findall(plain)
+        known = dict(pairs)
+        style = known.get("s", "0")
+        is_usual = len(known) == len(pairs) and "r" not in known and style.isdecimal()
+        if _ATTRIBUTE.sub("", plain).strip() or not is_usual:
+            raise UnsupportedMarkup
+        self._values = values
+        self._kind, self._style = known.get("t", "n"), int(style)
+        self._is_formula = plain != attributes
+        self.is_inline = self._kind == "inlineStr"
 
     def __missing__(self, stored: str) -> Cell:
-        cell = self._read(stored)
+        try:
+            cell = self._read(stored)
+        except (ValueError, OverflowError, IndexError) as exc:
+            raise UnsupportedMarkup from exc
         if len(self) < _CACHED:
             self[stored] = cell
         return cell
 
     def _read(self, stored: str) -> Cell:
         if self._is_formula:
-            value, _, formula = stored.partition("\0")
-            if self._cells.is_unsaved(self._kind, value):
-                return FlaggedCell("cell.formula_unsaved", shown=f"={unescape(formula)}")
-            stored = value
+            stored, _, formula = stored.partition("\0")
+            unsaved = self._values.unsaved(self._kind, stored, _unescape(formula))
+            if unsaved:
+                return unsaved
         if not stored:
             return None
-        try:
-            return self._cells.read(self._kind, self._style, stored)
-        except (ValueError, OverflowError) as exc:
-            raise UnsupportedMarkup from exc
+        return self._values.cell(self._kind, self._style, _unescape(stored))
 
 
-class Kinds(dict[str, _Kind]):
+class _Kinds(dict[str, _Kind]):
     """Attributes as the XML has them → reader of cells with these attributes."""
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, values: StoredValues) -> None:
         super().__init__()
-        self._cells = cells
+        self._values = values
 
     def __missing__(self, attributes: str) -> _Kind:
         if len(self) >= _CACHED:
             raise UnsupportedMarkup
-        self[attributes] = kind = self._cells.kind(attributes)
+        self[attributes] = kind = _Kind(self._values, attributes)
         return kind
 
 
@@ -332,7 +242,7 @@ class _ColumnIndexes(dict[str, int]):
         return place
 
 
-def chunks(part: IO[bytes], cells: Cells, found: ScanState) -> Iterator[Chunk]:
+def chunks(part: IO[bytes], values: StoredValues, found: ScanState) -> Iterator[Chunk]:
     """The rows of a worksheet's XML, some hundreds at a time; updates `found` on the way.
 
     Raises:
@@ -340,8 +250,8 @@ def chunks(part: IO[bytes], cells: Cells, found: ScanState) -> Iterator[Chunk]:
         UnreadableSheet: the rows contradict each other.
 
     """
-    rows = _Rows(cells, found)
-    for some in pieces(part):
+    rows = _Rows(values, found)
+    for some in _pieces(part):
         chunk = rows.chunk(some)
         if chunk[0]:
             yield chunk
@@ -350,8 +260,8 @@ def chunks(part: IO[bytes], cells: Cells, found: ScanState) -> Iterator[Chunk]:
 
 
 class _Rows:
-    def __init__(self, cells: Cells, found: ScanState) -> None:
-        self._kinds = Kinds(cells)
+    def __init__(self, values: StoredValues, found: ScanState) -> None:
+        self._kinds = _Kinds(values)
         self._places = _ColumnIndexes()
         self._found = found
         self._width = 1
@@ -386,16 +296,7 @@ class _Rows:
         return None
 
     def _enter(self, number: str | None, attributes: str) -> None:
-        last = self._found.last_row
-        row = int(number) if number else last + 1
-        if row <= last:
-            raise UnreadableSheet(
-                "The worksheet is damaged: row {number} comes after {before}.",
-                number=row,
-                before=last,
-            )
-        if row > ROWS_MAX:
-            raise UnreadableSheet("The worksheet has rows beyond {last}.", last=ROWS_MAX)
+        row = row_number(number, self._found.last_row)
         if " r=" in attributes:
             raise UnsupportedMarkup
         self._found.last_row = row
@@ -417,14 +318,11 @@ class _Rows:
 
     def _require_once(self, found: Sequence[_Stored]) -> None:
         """Refuse a row that has a cell twice: it is unclear which one is meant."""
-        seen: set[str] = set()
+        before: set[str] = set()
         for letters, *_ in found:
-            if letters in seen:
-                raise UnreadableSheet(
-                    "The worksheet is damaged: the cell {cell} stands in it twice.",
-                    cell=f"{letters}{self._found.last_row}",
-                )
-            seen.add(letters)
+            if letters in before:
+                raise xlsx_reader.stored_twice(f"{letters}{self._found.last_row}")
+            before.add(letters)
 
     def _all_cells(self, body: str) -> Sequence[_Stored]:
         """The non-empty cells of a row; proves that no other cell was missed."""
@@ -506,7 +404,7 @@ def _stored(
     letters: str, attributes: str, f: str, formula: str, value: str, inline: str
 ) -> _Stored:
     if f:
-        return letters, attributes + FORMULA, f"{value or inline}\0{formula}", ""
+        return letters, attributes + _FORMULA, f"{value or inline}\0{formula}", ""
     if ' t="inlineStr"' in attributes:
         return letters, attributes, "", inline
     return letters, attributes, value, ""

@@ -8,27 +8,54 @@ from typing import TYPE_CHECKING, Final
 from bulkcast import lazy
 
 if TYPE_CHECKING:
-    from bulkcast.dispatcher import Progress
-    from bulkcast.ledger import End, RunRecord
-    from bulkcast.loader import ReadOptions, require_kind
-    from bulkcast.pipeline.diagnosis import doctor, doctor_without
-    from bulkcast.pipeline.erasure import purge, purgeable
-    from bulkcast.pipeline.gauge import Figures, Gauge, delay, lateness, slowness, time_left
+    from bulkcast.dispatcher import (
+        Progress,
+    )
+    from bulkcast.ledger import (
+        End,
+        RunRecord,
+    )
+    from bulkcast.loader import (
+        ReadOptions,
+        require_kind,
+    )
+    from bulkcast.pipeline.diagnosis import (
+        Diagnosis,
+        doctor,
+        doctor_without,
+    )
+    from bulkcast.pipeline.execution import (
+        Control,
+        Parts,
+        Watch,
+    )
+    from bulkcast.pipeline.gauge import (
+        Figures,
+        Gauge,
+        delay,
+        lateness,
+        slowness,
+        time_left,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
-        Control,
-        Diagnosis,
         PlanOptions,
-        Prepared,
-        RunReport,
         Selection,
         SendOptions,
         SheetOptions,
-        Validation,
-        Watch,
+        zone,
     )
-    from bulkcast.pipeline.parts import Parts
+    from bulkcast.pipeline.past_runs import (
+        account,
+        crosstab,
+        outcomes,
+        page,
+        purge,
+        purgeable,
+        runs,
+        runs_called,
+    )
     from bulkcast.pipeline.plans import (
         is_plan,
         read_plan,
@@ -36,21 +63,36 @@ if TYPE_CHECKING:
         require_for,
         write_plan,
     )
-    from bulkcast.pipeline.preparation import lean, recall, replan, validate, zone
-    from bulkcast.pipeline.reports import (
-        NextStep,
-        account,
-        crosstab,
-        next_step,
-        outcomes,
-        page,
-        results,
-        runs,
-        runs_called,
+    from bulkcast.pipeline.preparation import (
+        Prepared,
+        PreparedRun,
+        compare_with_ledger,
+        prepare,
+        prepare_planned,
+        prepare_run,
+        recall,
+        replan,
     )
-    from bulkcast.pipeline.resubmission import is_rehearsed
-    from bulkcast.pipeline.reversal import Undone, Unrecoverable, UnrecoverableGroup, undo
-    from bulkcast.pipeline.run import apply, left_to_send, resume
+    from bulkcast.pipeline.resubmission import (
+        is_rehearsed,
+    )
+    from bulkcast.pipeline.result_sheet import (
+        NextStep,
+        RunReport,
+        next_step,
+        results,
+    )
+    from bulkcast.pipeline.reversal import (
+        Undone,
+        Unrecoverable,
+        UnrecoverableGroup,
+        undo,
+    )
+    from bulkcast.pipeline.run import (
+        apply,
+        left_to_send,
+        resume,
+    )
     from bulkcast.pipeline.run_overview import (
         Base,
         FailedRow,
@@ -60,15 +102,6 @@ if TYPE_CHECKING:
         run_end,
         run_state,
         some_runs,
-    )
-    from bulkcast.pipeline.run_preparation import (
-        PreparedRun,
-        SheetReport,
-        check_sheet,
-        compare_with_ledger,
-        prepare,
-        prepare_planned,
-        prepare_run,
     )
     from bulkcast.pipeline.run_results import (
         HandedOut,
@@ -82,7 +115,9 @@ if TYPE_CHECKING:
         undo_file,
         undo_outlook,
     )
-    from bulkcast.pipeline.sample_sheet import sample_term
+    from bulkcast.pipeline.sample_sheet import (
+        sample_term,
+    )
     from bulkcast.pipeline.sheet_columns import (
         CERTAIN,
         IGNORE,
@@ -97,7 +132,10 @@ if TYPE_CHECKING:
         edits_for,
         odd_words,
     )
-    from bulkcast.pipeline.sheet_comparison import Comparison, compare_problems
+    from bulkcast.pipeline.sheet_comparison import (
+        Comparison,
+        compare_problems,
+    )
     from bulkcast.pipeline.sheet_editing import (
         Edits,
         edited_copy,
@@ -106,162 +144,76 @@ if TYPE_CHECKING:
         with_edits,
         written,
     )
-    from bulkcast.pipeline.sheet_marking import mark_up
-    from bulkcast.pipeline.sheet_preview import DELIMITERS, ENCODINGS, Preview, is_certain, preview
-    from bulkcast.pipeline.status_words import (
-        REASON_WORDS,
-        STATE_WORDS,
-        STATUS_MEANINGS,
-        STATUS_WORDS,
+    from bulkcast.pipeline.sheet_marking import (
+        mark_up,
     )
-    from bulkcast.planner.summary import PlanSummary, SettingSummary
+    from bulkcast.pipeline.sheet_preview import (
+        DELIMITERS,
+        ENCODINGS,
+        Preview,
+        is_certain,
+        preview,
+    )
+    from bulkcast.pipeline.validation import (
+        CheckedSheet,
+        SheetReport,
+        Validation,
+        check_sheet,
+        lean,
+        validate,
+    )
+    from bulkcast.planner.summary import (
+        PlanSummary,
+        SettingSummary,
+    )
 
 __all__ = [
-    "CERTAIN",
-    "DELIMITERS",
-    "ENCODINGS",
-    "IGNORE",
-    "MASK",
-    "REASON_WORDS",
-    "RESUBMITTED",
-    "STATE_WORDS",
-    "STATUS_COLUMN",
-    "STATUS_MEANINGS",
-    "STATUS_WORDS",
-    "Base",
-    "ColumnUse",
-    "Comparison",
-    "Control",
-    "Diagnosis",
-    "Edits",
-    "End",
-    "FailedRow",
-    "Figures",
-    "Gauge",
-    "HandedOut",
-    "Match",
-    "Meanings",
-    "NextStep",
-    "OddWord",
-    "Parts",
-    "PlanOptions",
-    "PlanSummary",
-    "Prepared",
-    "PreparedRun",
-    "Preview",
-    "ProblemGroup",
-    "Progress",
-    "ReadOptions",
-    "ResultTable",
-    "RunRecord",
-    "RunReport",
-    "RunState",
-    "Selection",
-    "SendOptions",
-    "SettingSummary",
-    "SheetOptions",
-    "SheetReport",
-    "SomeRuns",
-    "Undone",
-    "Unrecoverable",
-    "UnrecoverableGroup",
-    "Validation",
-    "Watch",
-    "account",
-    "applicable",
-    "apply",
-    "cell_text",
-    "check_sheet",
-    "columns_of",
-    "compare_problems",
-    "compare_with_ledger",
-    "crosstab",
-    "delay",
-    "doctor",
-    "doctor_without",
-    "edited_copy",
-    "edits_for",
-    "is_certain",
-    "is_plan",
-    "is_rehearsed",
-    "lateness",
-    "lean",
-    "left_to_send",
-    "mark_up",
-    "newest_failures",
-    "next_step",
-    "odd_words",
-    "outcomes",
-    "page",
-    "prepare",
-    "prepare_edited",
-    "prepare_planned",
-    "prepare_run",
-    "preview",
-    "purge",
-    "purgeable",
-    "read_plan",
-    "recall",
-    "remove_handed_out",
-    "repeated",
-    "replan",
-    "require_expected",
-    "require_for",
-    "require_kind",
-    "result_file",
-    "result_table",
-    "results",
-    "resume",
-    "run_end",
-    "run_state",
-    "runs",
-    "runs_called",
-    "sample_term",
-    "slowness",
-    "some_runs",
-    "summary_file",
-    "template_file",
-    "time_left",
-    "undo",
-    "undo_file",
-    "undo_outlook",
-    "validate",
-    "with_edits",
-    "write_plan",
-    "written",
-    "zone",
-]
+    "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN", "Base",
+    "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis", "Edits", "End", "FailedRow",
+    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "NextStep", "OddWord", "Parts",
+    "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup", "Progress",
+    "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection", "SendOptions",
+    "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone", "Unrecoverable",
+    "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply", "cell_text",
+    "check_sheet", "columns_of", "compare_problems", "compare_with_ledger", "crosstab", "delay",
+    "doctor", "doctor_without", "edited_copy", "edits_for", "is_certain", "is_plan", "is_rehearsed",
+    "lateness", "lean", "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words",
+    "outcomes", "page", "prepare", "prepare_edited", "prepare_planned", "prepare_run", "preview",
+    "purge", "purgeable", "read_plan", "recall", "remove_handed_out", "repeated", "replan",
+    "require_expected", "require_for", "require_kind", "result_file", "result_table", "results",
+    "resume", "run_end", "run_state", "runs", "runs_called", "sample_term", "slowness", "some_runs",
+    "summary_file", "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate",
+    "with_edits", "write_plan", "written", "zone",
+]  # fmt: skip
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
     "bulkcast.ledger": ("End", "RunRecord"),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
-    "bulkcast.pipeline.diagnosis": ("doctor", "doctor_without"),
-    "bulkcast.pipeline.erasure": ("purge", "purgeable"),
+    "bulkcast.pipeline.diagnosis": ("Diagnosis", "doctor", "doctor_without"),
+    "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
     "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.options": (
-        "RESUBMITTED", "STATUS_COLUMN", "Control", "Diagnosis", "PlanOptions", "Prepared",
-        "RunReport", "Selection", "SendOptions", "SheetOptions", "Validation", "Watch",
+        "RESUBMITTED", "STATUS_COLUMN", "PlanOptions", "Selection", "SendOptions", "SheetOptions",
+        "zone",
     ),
-    "bulkcast.pipeline.parts": ("Parts",),
+    "bulkcast.pipeline.past_runs": (
+        "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
+    ),
     "bulkcast.pipeline.plans": (
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
-    "bulkcast.pipeline.preparation": ("lean", "recall", "replan", "validate", "zone"),
-    "bulkcast.pipeline.reports": (
-        "NextStep", "account", "crosstab", "next_step", "outcomes", "page", "results", "runs",
-        "runs_called",
+    "bulkcast.pipeline.preparation": (
+        "Prepared", "PreparedRun", "compare_with_ledger", "prepare", "prepare_planned",
+        "prepare_run", "recall", "replan",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
+    "bulkcast.pipeline.result_sheet": ("NextStep", "RunReport", "next_step", "results"),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
     "bulkcast.pipeline.run_overview": (
         "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_end", "run_state",
         "some_runs",
-    ),
-    "bulkcast.pipeline.run_preparation": (
-        "PreparedRun", "SheetReport", "check_sheet", "compare_with_ledger", "prepare",
-        "prepare_planned", "prepare_run",
     ),
     "bulkcast.pipeline.run_results": (
         "HandedOut", "ProblemGroup", "ResultTable", "remove_handed_out", "result_file",
@@ -280,8 +232,8 @@ _HOMES: Final = {
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.pipeline.status_words": (
-        "REASON_WORDS", "STATE_WORDS", "STATUS_MEANINGS", "STATUS_WORDS",
+    "bulkcast.pipeline.validation": (
+        "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "validate",
     ),
     "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip

@@ -3,15 +3,15 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bulkcast import protocol
 from bulkcast.client import Client
 from bulkcast.config import KEYRING, Config, of_proxy
-from bulkcast.dispatcher.circuit_breaker import seen
-from bulkcast.dispatcher.server_clock import SKEW_TOLD_S, clock_off
+from bulkcast.dispatcher.circuit_breaker import describe
+from bulkcast.dispatcher.server_clock import SKEW_TOLERANCE_S, clock_off
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.i18n import Translator, marked
@@ -19,13 +19,22 @@ from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
 from bulkcast.messages import explain
 from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
-from bulkcast.pipeline.options import Diagnosis
 from bulkcast.pipeline.preparation import one_spelling
 
 _TIMEOUT_S: Final = 10.0
 _LATER, _HUMAN, _BUSY = 5, 6, 7
 _WEIGHTS: Final = (0, _BUSY, _LATER, 2, _HUMAN)
 """Exit statuses in ascending order of importance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `doctor` found; each finding is a name, whether the check passed, and a sentence."""
+
+    findings: tuple[tuple[str, bool, str], ...]
+    exit_status: int
+    """0 if all checks passed; 6 or 2 if somebody has to fix something, 5 if it may work later, 7 if
+    another run holds the institution's lock."""
 
 
 class _Finding(NamedTuple):
@@ -65,8 +74,8 @@ def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnos
 
 def _diagnosis(findings: Sequence[_Finding]) -> Diagnosis:
     worst = max((finding.status for finding in findings), key=_WEIGHTS.index)
-    told = tuple((name, not status, sentence) for name, status, sentence in findings)
-    return Diagnosis(told, exit_status=worst)
+    found = tuple((name, not status, sentence) for name, status, sentence in findings)
+    return Diagnosis(found, exit_status=worst)
 
 
 def _of_origins(origins: Mapping[str, str], speaks: Translator) -> Iterator[_Finding]:
@@ -104,7 +113,7 @@ async def _of_classin(
         reply = await client.send(WEBCAST.harmless, int(sent_at))
         verdict = protocol.judge(reply, WEBCAST, now=sent_at)
         off = _off(verdict, reply, sent_at)
-        if abs(off) >= SKEW_TOLD_S:  # as a run does: only then can the credentials be checked
+        if abs(off) >= SKEW_TOLERANCE_S:  # as a run does: only then can the credentials be checked
             reply = await client.send(WEBCAST.harmless, int(wall() + off))
     verdict = protocol.judge(reply, WEBCAST, now=wall())
     reached = _reached(config.connects_to, reply, verdict, speaks)
@@ -122,7 +131,7 @@ def _reached(url: str, reply: Reply | NoReply, verdict: Verdict, speaks: Transla
     if reply.fatal:
         return _Finding(name, _HUMAN, _explained(verdict, speaks))
     ill = "{url} is out of reach: {what}. Check the network, then try again."
-    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=seen(verdict)))
+    return _Finding(name, _LATER, speaks.tell(ill, url=url, what=describe(verdict)))
 
 
 def _access(verdict: Verdict, speaks: Translator) -> _Finding:
@@ -132,7 +141,7 @@ def _access(verdict: Verdict, speaks: Translator) -> _Finding:
     if verdict.kind in {ReplyClass.CREDENTIALS, ReplyClass.CLOCK, ReplyClass.STOP}:
         return _Finding(name, _HUMAN, _explained(verdict, speaks))
     ill = "They cannot be checked at present: {what}. Try again later."
-    return _Finding(name, _LATER, speaks.tell(ill, what=seen(verdict)))
+    return _Finding(name, _LATER, speaks.tell(ill, what=describe(verdict)))
 
 
 def _explained(verdict: Verdict, speaks: Translator) -> str:
@@ -156,7 +165,7 @@ def _clock(reply: Reply, off: float, speaks: Translator) -> _Finding:
     name = marked("clock")
     if reply.date is None:
         return _Finding(name, 0, speaks.tell("The answer carries no time to compare with."))
-    if abs(off) < SKEW_TOLD_S:
+    if abs(off) < SKEW_TOLERANCE_S:
         return _Finding(name, 0, speaks.tell("This computer's clock agrees with ClassIn's."))
     return _Finding(name, 0, speaks.say(clock_off(off)))
 

@@ -1,17 +1,18 @@
 """Saves a plan to a file, and loads it again if nothing has changed since."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from bulkcast.errors import CannotStart, NeedsHuman
+from bulkcast.errors import CannotStart, NeedsHuman, system_reason
 from bulkcast.i18n import marked
 from bulkcast.loader import ReadOptions
-from bulkcast.model import Change, Institution, RowStatus, Sheet
-from bulkcast.pipeline.options import Prepared, Selection, SheetOptions
-from bulkcast.pipeline.preparation import one_spelling, prepare_sheet, rows_named
+from bulkcast.model import Change, Institution, RowStatus, Sheet, Text
+from bulkcast.pipeline.options import Selection, SheetOptions
+from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
+from bulkcast.pipeline.validation import CheckedSheet, read_sheet, rows_named
 from bulkcast.planner import plan_file
 from bulkcast.planner.deadlines import is_refused
 from bulkcast.planner.plan_file import PlanFile, row_hashes
@@ -96,10 +97,10 @@ def read_plan(path: Path | str) -> tuple[Prepared, Institution]:
     frozen = plan_file.loads(_text(path), name=path.name)
     sheet = _sheet(frozen, path)
     options, selection = _read_as(frozen.reading)
-    prepared = prepare_sheet(sheet, options, selection)
-    _require_same(prepared.sheet, frozen, path)
-    _require_meant(prepared, frozen, path)
-    return replace(prepared, plan=frozen.plan), frozen.institution
+    checked = read_sheet(sheet, options, selection)
+    _require_same(checked.sheet, frozen, path)
+    _require_meant(checked, frozen, path)
+    return with_plan(checked, frozen.plan), frozen.institution
 
 
 def require_for(planned: Institution, configured: Institution, path: Path) -> None:
@@ -127,7 +128,7 @@ def _text(path: Path) -> str:
             raise CannotStart("{name} is too long for a plan; plan the sheet again", name=path.name)
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
-        why = getattr(exc, "strerror", None) or marked("it is no text")
+        why = system_reason(exc) if isinstance(exc, OSError) else Text("it is no text")
         raise CannotStart("the plan {path} cannot be read: {why}", path=path, why=why) from exc
 
 
@@ -212,9 +213,9 @@ def _rows(numbers: Iterable[str]) -> list[int]:
     return sorted(map(int, numbers))
 
 
-def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
+def _require_meant(checked: CheckedSheet, frozen: PlanFile, path: Path) -> None:
     """Refuse a plan that does not match its own sheet, as one of another version might."""
-    wanted = {row.row: row for row in prepared.checked.rows if isinstance(row, Change)}
+    wanted = {row.row: row for row in checked.checked.rows if isinstance(row, Change)}
     sent = [(row, request) for request in frozen.plan.requests for row in request.rows]
     places = [row for row, _ in sent] + list(frozen.plan.settled)
     strange = [
@@ -228,13 +229,13 @@ def _require_meant(prepared: Prepared, frozen: PlanFile, path: Path) -> None:
             "{name} does not say of {rows} what {sheet} does; plan again",
             name=path.name,
             rows=rows_named(strange),
-            sheet=prepared.sheet.name,
+            sheet=checked.sheet.name,
         )
-    if sorted(places) != [row.number for row in prepared.sheet.rows]:
+    if sorted(places) != [row.number for row in checked.sheet.rows]:
         raise CannotStart(
             "{name} is not a plan for all of {sheet}; plan again",
             name=path.name,
-            sheet=prepared.sheet.name,
+            sheet=checked.sheet.name,
         )
 
 

@@ -1,90 +1,84 @@
-"""Reads, checks and plans a sheet, and skips settings that ClassIn has acknowledged already."""
+"""Prepares a run: a sheet is read, checked and planned once, by what the ledger knows of it."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from bulkcast import loader, validator
 from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart
-from bulkcast.i18n import header_names
-from bulkcast.model import (
-    Cell,
-    Change,
-    Checked,
-    Institution,
-    Outcome,
-    RawRow,
-    ResultRow,
-    RowStatus,
-    Sheet,
-    Text,
-)
+from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.model import Change, Institution, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline.options import (
-    RESUBMITTED,
-    Prepared,
-    Selection,
-    SheetOptions,
-    Validation,
-    is_results,
+from bulkcast.pipeline.options import PlanOptions, Selection, SendOptions, SheetOptions
+from bulkcast.pipeline.validation import (
+    FRAME_NAME,
+    Account,
+    CheckedSheet,
+    lean,
+    read_sheet,
+    rows_named,
 )
 from bulkcast.planner.forecast import Pace
-from bulkcast.planner.last_known import Known, already_set, replay
-from bulkcast.planner.summary import Schedule, schedule
+from bulkcast.planner.last_known import NOTHING_KNOWN, Known, already_set, replay
+from bulkcast.planner.summary import PlanSummary, summarize
 
 if TYPE_CHECKING:
+    from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
 
-FRAME_NAME: Final = "DataFrame"
-"""The name of a DataFrame if none is given."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(CheckedSheet):
+    """A sheet that was read, checked and planned; nothing has been sent."""
+
+    plan: planning.Plan
+    known: Known = field(default_factory=dict)
+    """The classrooms' last known settings, if they were looked up."""
+
+    def to_frame(self) -> "DataFrame":
+        """The requests that would be made, one a row, in sending order.
+
+        `row` (int64) and `rows` (tuples): the first and all of the rows that share the request;
+        `request`, `after` (string): its name, and that of the one it waits for; `target` and
+        `target_id` (string): the classroom; `locks_at` (a moment in the sheet's time zone).  Then
+        each parameter that any of them sends: Int64 where it is a number, string where it is a
+        text or an id; missing where it is not sent, ids of a list with commas between them.
+        Passwords are masked.
+        """
+        from bulkcast import frames
+
+        tz = ZoneInfo(self.options.tz)
+        return frames.requests_frame(self.plan.requests, self.endpoint, tz)
+
+    def summary(self, *, rate: float = DEFAULT_RATE, now: float | None = None) -> PlanSummary:
+        """The plan in numbers: settings, billing, locked rows, forecast.
+
+        `rate` in requests per second; `now`, when sending would begin, in Unix seconds, None for
+        at once.
+        """
+        return summarize(
+            self.plan, self.checked, self.endpoint, Pace(rate, self.endpoint.limit),
+            rows=len(self.sheet.rows), kept=self.kept, known=self.known,
+            now=time.time() if now is None else now,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A sheet that can be read."""
+class PreparedRun:
+    """What would be sent, and for whom; nothing stands in its way."""
 
-    path: Path
-    """The file; for a DataFrame the file that its name stands for."""
-    stream: Callable[[], AbstractContextManager[loader.Stream]]
-    """Opens the sheet; may be called again."""
-    cells: Mapping[int, Sequence[Cell]] | None = None
-    """Row → all of its cells, for a sheet that is not a file."""
+    prepared: Prepared
+    config: "Config | None"
+    """None where nobody is configured, so that it cannot be sent."""
 
 
-def source_of(
-    given: "Path | str | DataFrame", name: str, endpoint: Endpoint, options: loader.ReadOptions
-) -> Source:
-    """The source for a file's path, or for a DataFrame called `name`.
-
-    Raises:
-        UnreadableSheet: a DataFrame has columns or cells that a sheet cannot have.
-        TypeError: it is neither a path nor a DataFrame.
-
-    """
-    if isinstance(given, Path | str):
-        path = Path(given)
-        return Source(path, lambda: loader.stream(path, endpoint=endpoint, options=options))
-    from bulkcast import frames
-
-    if not isinstance(given, frames.DataFrame):
-        raise TypeError(f"a path or a pandas.DataFrame is needed, not {type(given).__name__}")
-    lines = frames.lines_of(given, name=name, endpoint=endpoint, options=options)
-    return Source(
-        Path(f"{name}.{frames.KIND}"),
-        lambda: nullcontext(frames.stream_of(lines, name=name, options=options)),
-        dict(lines),
-    )
-
-
-def prepare_sheet(
+def prepare(
     source: "Path | str | DataFrame",
     options: SheetOptions | None = None,
     selection: Selection | None = None,
@@ -92,292 +86,213 @@ def prepare_sheet(
     *,
     name: str = FRAME_NAME,
     keep_cells: bool = True,
+    config: "Config | None" = None,
+    plan_options: PlanOptions | None = None,
 ) -> Prepared:
-    """Read, check and plan a sheet, offline; `run_preparation.prepare` says of what and how.
+    """Read, check and plan a sheet, offline; with `config`, in the light of its ledger.
+
+    Args:
+        source: the path of a file, or a pandas DataFrame, of which the row at position 0 is row 2
+            as if its labels stood in row 1; `bulkcast.frames.sheet_of` says how it is read.
+        options: how to read and check it.
+        selection: the rows to send; None for all.
+        endpoint: what the rows are checked against.
+        name: what a DataFrame is called; its results go to `NAME.results-RUN.xlsx`.
+        keep_cells: False to keep the sheet without the cells that sending it does not need: most
+            of what it takes up.  They stay in rows of which an earlier run has written how they
+            ended.
+        config: for whom it is planned: what its ledger last saw acknowledged is looked up, and
+            rows that a newer run has superseded are left out, as the commands do.
+        plan_options: how what is known changes the plan; only with `config`.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense, or none of the rows it names is there.
+        CannotStart: an option makes no sense, or none of the rows it names is there; with
+            `config` also where `apply` would refuse the sheet.
+        InstitutionBusy: another run holds the institution of `config`.
+        LedgerDamaged: its ledger is not what was written.
 
     """
-    options = options or SheetOptions()
-    selection = selection or Selection()
-    given = source_of(source, name, endpoint, options.read)
-    # First, so that a change during reading is noticed.
-    sha256 = _fingerprint(given.path) if given.cells is None else ""
-    return prepare_given(given, sha256, options, selection, endpoint, keep_cells=keep_cells)
+    sheet = read_sheet(source, options, selection, endpoint, name=name, keep_cells=keep_cells)
+    if config is None:
+        return plan_alone(sheet)
+    return compare_with_ledger(sheet, config.home, config, plan_options or PlanOptions())
 
 
-def prepare_given(
-    given: Source,
-    sha256: str,
+def prepare_run(
+    sheet: Path,
     options: SheetOptions,
     selection: Selection,
-    endpoint: Endpoint,
+    plan_options: PlanOptions,
     *,
-    keep_cells: bool = True,
-) -> Prepared:
-    """Check and plan what a source gives; `sha256` is the fingerprint of its file.
+    home: Path,
+    account: Account,
+    review: Callable[[CheckedSheet], None] | None = None,
+    sending: SendOptions | None = None,
+    keep_cells: bool = False,
+) -> PreparedRun:
+    """Everything that `apply` and `resubmit` do before they ask, and `plan` before it shows.
 
-    Raises:
-        UnreadableSheet: it cannot be read as a sheet.
-        CannotStart: an option makes no sense, or none of the rows it names is there.
-
-    """
-    choice = _Choice(selection)
-    sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
-    _require_chosen_rows(sheet, selection)
-    kept, left_out = choice.kept, choice.left_out
-    if checked.overtaken:
-        changes = tuple(row for row in checked.rows if row.row not in checked.overtaken)
-        checked = replace(checked, rows=changes)
-        left_out |= {row: _overtaken(by) for row, by in checked.overtaken.items()}
-    plan = planning.make(checked.rows, endpoint, left_out=left_out, sheet_issues=checked.issues)
-    again = _sent_again(choice.previous, left_out) if selection.statuses is not None else {}
-    return Prepared(
-        given.path, sha256, sheet, checked, plan, kept, options, endpoint, again=again,
-        cells=given.cells,
-    )  # fmt: skip
-
-
-def _checked(
-    given: Source, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
-) -> tuple[Sheet, Checked]:
-    """Read the sheet and check its chosen rows in one pass."""
-    rows: list[RawRow] = []
-    checking: validator.SheetCheck | None = None
-    with given.stream() as opened:
-        for part in opened.parts():
-            checking = checking or validator.SheetCheck(
-                part.headers, part.layout.header_row, endpoint, rules_of(options)
-            )
-            written = loader.previous_results(part)
-            checking.take(*choice.take(part.rows, written))
-            rows += part.rows if keep_cells else _bare(part.rows, written)
-    if checking is None:
-        raise AssertionError("a sheet without its last part")
-    return replace(part, rows=tuple(rows)), checking.result(part.issues)
-
-
-def _bare(rows: Iterable[RawRow], kept: Container[int]) -> Iterator[RawRow]:
-    """The rows without their cells; only rows in `kept` keep theirs."""
-    for row in rows:
-        yield row if row.number in kept else RawRow(row.number, (), row.hidden)
-
-
-def lean(prepared: Prepared) -> Prepared:
-    """The same without the cells that sending does not need, which saves most of the memory."""
-    rows = tuple(_bare(prepared.sheet.rows, prepared.kept))
-    return replace(prepared, sheet=replace(prepared.sheet, rows=rows))
-
-
-_SENT: Final = frozenset(
-    {RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.UNCONFIRMED, RowStatus.SUPERSEDED}
-)
-"""Statuses of an earlier run whose settings ClassIn has, or may have, applied."""
-
-
-def _overtaken(by: int) -> Outcome:
-    return Outcome(RowStatus.SUPERSEDED, "target.overtaken", {"other": str(by)})
-
-
-def validate(
-    source: "Path | str | DataFrame",
-    options: SheetOptions | None = None,
-    endpoint: Endpoint = WEBCAST,
-    *,
-    name: str = FRAME_NAME,
-) -> Validation:
-    """Read and check a sheet, offline; memory does not grow with the rows of a file.
-
-    Finds what `prepare` finds, without keeping the rows.  Takes a DataFrame, too.
+    Args:
+        sheet: the file.
+        options: how to read and check it.
+        selection: the rows to send.
+        plan_options: how what is known changes the plan.
+        home: where the ledger lies.
+        account: for whom it is.
+        review: is given the sheet as it was read, and raises to go no further.
+        sending: how it will be sent, so that its results have a place; None where it will not be.
+        keep_cells: True where the plan will be written to a file.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
-        CannotStart: an option makes no sense.
+        CannotStart: the sheet cannot be sent, or its results could not be written.
+        InstitutionBusy: another run holds the institution.
+        LedgerDamaged: the ledger is not what was written.
 
     """
-    options = options or SheetOptions()
-    rules = rules_of(options)
-    given = source_of(source, name, endpoint, options.read)
-    with given.stream() as opened:
-        row = opened.layout.header_row
-        checking = validator.Validator(opened.headers, row, endpoint, rules)
-        names = header_names(opened.headers, endpoint, options.read.mapping)
-        written = is_results(opened.headers)
-        for block in opened.blocks():
-            checking.take(block)
-        remarks, of_file = opened.all_remarks(), opened.doubts()
-    found = checking.result(of_file)
-    return Validation(
-        given.path, found.rows, found.valid, found.issues, remarks, found.ignored_columns,
-        found.has_errors, found.timetable, names, written,
-    )  # fmt: skip
+    checked = read_sheet(sheet, options, selection, keep_cells=keep_cells)
+    if review is not None:
+        review(checked)
+    if not keep_cells:
+        checked = lean(checked)
+    config = account()
+    prepared = compare_with_ledger(checked, home, config, plan_options)
+    return _with_place(PreparedRun(prepared, config), sending)
 
 
-def schedule_of(
-    found: Validation,
-    options: SheetOptions,
-    endpoint: Endpoint = WEBCAST,
+def prepare_planned(
+    path: Path,
     *,
-    rate: float = DEFAULT_RATE,
-    now: float,
-) -> Schedule | None:
-    """When the valid rows of a sheet in a file would be sent; None where none of them locks.
+    home: Path,
+    account: Account,
+    tried_out: Callable[[Institution], None],
+    is_sandbox: bool = False,
+    sending: SendOptions | None = None,
+) -> PreparedRun:
+    """The same for a plan file, which is sent as it is.
 
-    `options` are those it was validated with; `rate` is in requests per second, `now` in Unix
-    seconds.
-    """
-    turns = found.timetable
-    if turns is None or not found.valid:
-        return None
-    if options.duplicates == "in-order" and turns.is_doubled():
-        # Which rows are sent one after another, and which share a request, only a plan tells.
-        prepared = prepare_sheet(found.path, options, endpoint=endpoint)
-        is_dated = any(request.locks_at is not None for request in prepared.plan.requests)
-        return prepared.summary(rate=rate, now=now).schedule if is_dated else None
-    return schedule(turns, Pace(rate, endpoint.limit), now=now) if turns.dated() else None
-
-
-def rules_of(options: SheetOptions) -> validator.CheckRules:
-    """The check rules that follow from the options."""
-    return validator.CheckRules(
-        tz=zone(options.tz),
-        strict=options.strict,
-        duplicates=options.duplicates,
-        mapping=options.read.mapping,
-    )
-
-
-def _require_chosen_rows(sheet: Sheet, selection: Selection) -> None:
-    """Refuse a selection by row number that matches no row."""
-    numbers = [row.number for row in sheet.rows]
-    if selection.rows is not None and numbers and selection.rows.isdisjoint(numbers):
-        raise CannotStart(
-            "--rows names no row of {name} that holds anything; its rows go from {first} to {last}",
-            name=sheet.name,
-            first=min(numbers),
-            last=max(numbers),
-        )
-
-
-class _Choice:
-    """Splits rows into those to send and those to leave out, with the results of the latter."""
-
-    def __init__(self, selection: Selection) -> None:
-        self.kept: dict[int, ResultRow] = {}
-        """Rows that are not sent, as an earlier result sheet has them."""
-        self.left_out: dict[int, Outcome] = {}
-        self.previous: dict[int, Mapping[str, str]] = {}
-        self._selection = selection
-        self._shared: dict[str, Outcome] = {}
-        self._chosen = 0
-
-    def take(
-        self, rows: Iterable[RawRow], written: Mapping[int, Mapping[str, str]]
-    ) -> tuple[list[RawRow], list[RawRow]]:
-        """Split the next rows into those to send and those that an earlier run has sent.
-
-        `written` are the result columns of an earlier result sheet.
-        """
-        self.previous.update(written)
-        wanted, sent = [], []
-        for row in rows:
-            before = _earlier(row.number, written.get(row.number, {}))
-            option = _not_chosen(row.number, before, self._selection, self._chosen)
-            if option is None:
-                self._chosen += 1
-                wanted.append(row)
-            elif before:
-                self.kept[row.number] = before
-                outcome = Outcome(before.status, before.code, attempts=before.attempts)
-                self.left_out[row.number] = outcome
-                sent += [row] if before.status in _SENT else []
-            else:
-                shared = self._shared.setdefault(option, _not_asked_for(option))
-                self.left_out[row.number] = shared
-        return wanted, sent
-
-
-def _not_asked_for(option: str) -> Outcome:
-    return Outcome(RowStatus.NOT_SENT, "plan.not_chosen", {"option": option})
-
-
-def _sent_again(
-    previous: Mapping[int, Mapping[str, str]], left_out: Container[int]
-) -> dict[int, str]:
-    """Row that is sent again because it failed in a run → that run."""
-    found = ((row, _earlier(row, said)) for row, said in previous.items() if row not in left_out)
-    return {row: b.run for row, b in found if b and b.status in RESUBMITTED}
-
-
-def _not_chosen(
-    number: int, before: ResultRow | None, selection: Selection, chosen: int
-) -> str | None:
-    """The option that leaves a row out; None for a row to send.
-
-    A row without a status in a result sheet was added since, and is sent.
-    """
-    if selection.rows is not None and number not in selection.rows:
-        return "--rows"
-    if selection.statuses is not None and before and before.status not in selection.statuses:
-        return "--only"
-    if selection.limit is not None and chosen >= selection.limit:
-        return "--limit"
-    return None
-
-
-def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
-    """Parse a row's result columns; None unless bulkcast wrote them."""
-    status = written.get("status", "")
-    if status not in set(RowStatus) or not written.get("run"):
-        return None  # the user typed or filled it in
-    attempts = written.get("attempts", "")
-    return ResultRow(
-        row=row,
-        status=RowStatus(status),
-        code=written.get("code", ""),
-        message=written.get("message", ""),
-        fix=written.get("fix", ""),
-        attempts=int(attempts) if attempts.isascii() and attempts.isdigit() else 0,
-        time=written.get("time", ""),
-        run=written.get("run", ""),
-    )
-
-
-def zone(name: str) -> tzinfo:
-    """A time zone by its IANA name.
+    To a sandbox, or where nobody is configured, it is only tried out, whomever it was made for;
+    `tried_out` then gets that institution.
 
     Raises:
-        CannotStart: there is no such time zone.
+        CannotStart: the file is no plan, is for another institution, or its sheet has changed; or
+            what `prepare_run` says.
+        InstitutionBusy: another run holds the institution.
+        LedgerDamaged: the ledger is not what was written.
 
     """
-    try:
-        return ZoneInfo(name)
-    except (LookupError, OSError, ValueError):  # an unknown name is a KeyError
-        raise CannotStart(
-            "--tz {name!r} is no time zone; give one such as Asia/Shanghai", name=name
-        ) from None
+    from bulkcast.pipeline.plans import read_plan, require_for
+    from bulkcast.pipeline.resubmission import require_as_done
+
+    prepared, institution = read_plan(path)
+    config = account()
+    if config is None or is_sandbox:
+        tried_out(institution)
+    else:
+        require_for(institution, config.institution, path)
+    with ledger_for(home, config) as ledger:
+        if ledger is not None and config is not None:
+            here = one_spelling(config.institution)
+            if not is_sandbox:
+                prepared = replace(prepared, known=_known(ledger, here, _changes(prepared)))
+            require_unchanged(ledger, here, prepared)
+        require_as_done(ledger, config, prepared)
+    return _with_place(PreparedRun(prepared, config), sending)
 
 
-def _fingerprint(path: Path) -> str:
-    """The file's fingerprint; empty if there is no file, which the loader reports."""
-    try:
-        return sha256_of(path) if path.is_file() else ""
-    except (OSError, ValueError):
-        return ""
+def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
+    if run.config is not None and sending is not None:
+        from bulkcast.pipeline.run import require_place
+
+        require_place(run.prepared, sending)
+    return run
 
 
-def sha256_of(path: Path) -> str:
-    """The fingerprint of a file's bytes, 64 hex digits."""
-    import hashlib
+# ------------------------------------------------------------------ the plan
 
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+def plan_alone(
+    sheet: CheckedSheet, options: PlanOptions | None = None, known: Known = NOTHING_KNOWN
+) -> Prepared:
+    """Plan a sheet by the last known settings of its classrooms."""
+    return with_plan(sheet, _plan(sheet, options or PlanOptions(), known), known)
+
+
+def with_plan(sheet: CheckedSheet, plan: planning.Plan, known: Known = NOTHING_KNOWN) -> Prepared:
+    """A sheet, prepared with this plan."""
+    values: dict[str, Any] = {f.name: getattr(sheet, f.name) for f in fields(CheckedSheet)}
+    return Prepared(**values, plan=plan, known=known)
+
+
+def _plan(sheet: CheckedSheet, options: PlanOptions, known: Known) -> planning.Plan:
+    return planning.make(
+        sheet.checked.rows,
+        sheet.endpoint,
+        left_out=sheet.left_out,
+        sheet_issues=sheet.checked.issues,
+        known=known,
+        unchanged=options.unchanged,
+        once_locked=options.once_locked,
+    )
+
+
+def compare_with_ledger(
+    sheet: CheckedSheet, home: Path, config: "Config | None", options: PlanOptions
+) -> Prepared:
+    """Plan a sheet by what the ledger in `home` knows, and refuse what `apply` would refuse.
+
+    Without a configuration, only what its rows say of earlier runs is looked up.
+
+    Raises:
+        CannotStart: rows that were done have been edited since, or were done elsewhere.
+        InstitutionBusy: another run holds the institution.
+        LedgerDamaged: the ledger is not what was written.
+
+    """
+    from bulkcast.pipeline.resubmission import require_as_done, superseded, with_unknown_runs
+
+    with ledger_for(home, config) as ledger:
+        sheet = with_unknown_runs(ledger, sheet)
+        require_as_done(ledger, config, sheet)
+        if config is None:
+            return plan_alone(sheet)
+        if ledger is None:
+            return plan_alone(sheet, options)
+        institution = one_spelling(config.institution)
+        known = _known(ledger, institution, _changes(sheet))
+        newer = superseded(ledger, institution, _changes(sheet), sheet.again)
+    return plan_alone(replace(sheet, left_out={**sheet.left_out, **newer}), options, known)
+
+
+def ledger_for(home: Path, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
+    """The ledger in `home`, None where there is none yet.
+
+    Raises:
+        InstitutionBusy: another run holds the institution.
+
+    """
+    from bulkcast.ledger import Ledger, holder, is_begun
+
+    if not is_begun(home):
+        return nullcontext()
+    if config is not None:
+        institution = one_spelling(config.institution)
+        if what := holder(home, institution):
+            raise InstitutionBusy(
+                "institution {sid} at {root_url} is held by {what}; wait for it",
+                sid=institution.sid,
+                root_url=institution.root_url,
+                what=what,
+            )
+    return Ledger(home)
+
+
+# ------------------------------------------------------------------ last known settings
 
 
 def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
-    """Add the last known settings of the sheet's classrooms at `institution`, and plan again.
+    """Add the last known settings of the sheet's classrooms at `institution`; the plan stays.
 
     Only what the ledger in `home` saw acknowledged is known, not changes made in ClassIn's console
     or from another computer.
@@ -402,18 +317,8 @@ def replan(
     once_locked: planning.OnceLocked = "refuse",
 ) -> Prepared:
     """Plan a prepared sheet again with the last known settings of its classrooms."""
-    checked = {row.row for row in prepared.checked.rows}
-    left_out = {row: out for row, out in prepared.plan.settled.items() if row not in checked}
-    plan = planning.make(
-        prepared.checked.rows,
-        prepared.endpoint,
-        left_out=left_out,
-        sheet_issues=prepared.checked.issues,
-        known=prepared.known,
-        unchanged=unchanged,
-        once_locked=once_locked,
-    )
-    return replace(prepared, plan=plan)
+    options = PlanOptions(unchanged, once_locked)
+    return replace(prepared, plan=_plan(prepared, options, prepared.known))
 
 
 def one_spelling(institution: Institution) -> Institution:
@@ -423,8 +328,8 @@ def one_spelling(institution: Institution) -> Institution:
     return replace(institution, root_url=http.check_root_url(institution.root_url))
 
 
-def _changes(prepared: Prepared) -> list[Change]:
-    return [row for row in prepared.checked.rows if isinstance(row, Change)]
+def _changes(sheet: CheckedSheet) -> list[Change]:
+    return [row for row in sheet.checked.rows if isinstance(row, Change)]
 
 
 def _known(ledger: "Ledger", institution: Institution, changes: list[Change]) -> Known:
@@ -459,36 +364,7 @@ def require_unchanged(ledger: "Ledger", institution: Institution, prepared: Prep
         )
 
 
-def compared_rows(first: Checked, second: Checked) -> list[int]:
-    """The rows of which not the same would be sent, in sheet order."""
-    wanted, found = (
-        {row.row: row.body if isinstance(row, Change) else None for row in checked.rows}
-        for checked in (first, second)
-    )
-    absent = object()
-    rows = sorted(wanted.keys() | found.keys())
-    return [row for row in rows if wanted.get(row, absent) != found.get(row, absent)]
-
-
 def _stale(skipped: list[Change], known: Known) -> Iterator[int]:
     for change in skipped:
         if not already_set(change.settings, known.get(change.target, {})):
             yield change.row
-
-
-_NAMED_MOST = 12
-
-
-def rows_named(rows: list[int]) -> Text:
-    """Row numbers in a sentence.
-
-    >>> str(rows_named([7])), str(rows_named([5, 9, 12]))
-    ('row 7', 'rows 5, 9, 12')
-    """
-    shown = ", ".join(str(row) for row in rows[:_NAMED_MOST])
-    if len(rows) > _NAMED_MOST:
-        more = f"{len(rows) - _NAMED_MOST:,}"
-        return Text("rows {rows} and {n} more", {"rows": shown, "n": more})
-    if len(rows) > 1:
-        return Text("rows {rows}", {"rows": shown})
-    return Text("row {n}", {"n": shown})

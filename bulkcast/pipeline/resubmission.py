@@ -4,16 +4,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from bulkcast import loader, validator
 from bulkcast import planner as planning
+from bulkcast.arguments import Series
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart, InstitutionBusy
-from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger, holder, is_begun
-from bulkcast.messages import issue
+from bulkcast.errors import CannotStart
+from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import (
     Body,
     Change,
@@ -27,51 +26,54 @@ from bulkcast.model import (
     Target,
     is_rehearsal,
 )
-from bulkcast.pipeline.options import Prepared
-from bulkcast.pipeline.preparation import (
-    one_spelling,
-    replan,
-    require_unchanged,
-    rows_named,
-    rules_of,
-    zone,
-)
-from bulkcast.pipeline.reports import sheet_as_read
+from bulkcast.pipeline.options import rules_of, zone
+from bulkcast.pipeline.preparation import Prepared
+from bulkcast.pipeline.result_sheet import sheet_as_read
+from bulkcast.pipeline.validation import CheckedSheet, rows_named
 from bulkcast.planner.last_known import Acknowledgement, already_set, replay
+from bulkcast.problems import issue
 
 
-def spare_overtaken(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
-    """The same as `without_overtaken`, to show it before the run.
+def superseded(
+    ledger: Ledger, institution: Institution, changes: Iterable[Change], again: Mapping[int, str]
+) -> dict[int, Outcome]:
+    """Rows whose classrooms a newer run has set since the run that they failed in.
 
-    Raises:
-        LedgerDamaged: the ledger in `home` does not hold what was written.
-
-    """
-    if not prepared.again or not is_begun(home):
-        return prepared
-    with Ledger(home) as ledger:
-        return without_overtaken(ledger, one_spelling(institution), prepared)
-
-
-def without_overtaken(ledger: Ledger, institution: Institution, prepared: Prepared) -> Prepared:
-    """Mark rows as superseded if a newer run has set their classrooms since.
-
-    A row that was edited after its run counts as new and is sent.
+    `again` names that run by the row; the others, and rows that were edited since, are new.
 
     Raises:
         LedgerDamaged: the ledger does not hold what was written.
 
     """
-    again = [
-        row
-        for row in prepared.checked.rows
-        if isinstance(row, Change) and row.row in prepared.again
-    ]
-    newer: dict[int, str] = {}
-    for run in {prepared.again[change.row] for change in again}:
-        of_run = [change for change in again if prepared.again[change.row] == run]
-        newer.update(_newer(ledger, institution, run, of_run))
-    return _settled(prepared, newer) if newer else prepared
+    by_run: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.row in again:
+            by_run[again[change.row]].append(change)
+    return {
+        row: Outcome(RowStatus.SUPERSEDED, "run.superseded", {"newer": newer})
+        for run, of_run in by_run.items()
+        for row, newer in _newer(ledger, institution, run, of_run)
+    }
+
+
+def without_superseded(ledger: Ledger, institution: Institution, prepared: Prepared) -> Prepared:
+    """Drop what a newer run has superseded since it was planned.
+
+    Call it while holding the institution's lock, so that no run can do so any more.
+
+    Raises:
+        LedgerDamaged: the ledger does not hold what was written.
+
+    """
+    open_ = {row for request in prepared.plan.requests for row in request.rows}
+    changes = (c for c in prepared.checked.rows if isinstance(c, Change) and c.row in open_)
+    newer = superseded(ledger, institution, changes, prepared.again)
+    if not newer:
+        return prepared
+    left = tuple(r for r in prepared.plan.requests if not newer.keys() >= set(r.rows))
+    gone = open_.difference(*(request.rows for request in left))
+    settled = {**prepared.plan.settled, **{row: newer[row] for row in sorted(gone)}}
+    return replace(prepared, plan=planning.Plan(left, settled, planning.fingerprint(left)))
 
 
 def _newer(
@@ -90,7 +92,7 @@ def _newer(
     known = ledger.acknowledged(institution, [change.target for change in stands])
     for change in stands:
         since = [e for e in known.get(change.target, ()) if _is_newer(e, frozen)]
-        if _takes_back(change.settings, since):
+        if _would_revert(change.settings, since):
             yield change.row, names[change.target, change.body]
 
 
@@ -98,7 +100,7 @@ def _is_newer(entry: Acknowledgement, frozen: FrozenRun) -> bool:
     return entry.run != frozen.header.run and entry.at > frozen.header.created_at
 
 
-def _takes_back(settings: Body, since: Iterable[Acknowledgement]) -> bool:
+def _would_revert(settings: Body, since: Iterable[Acknowledgement]) -> bool:
     """Whether `settings` differ from what was set `since`, or may have been set."""
     since = list(since)
     if already_set(settings, replay(since)):
@@ -111,100 +113,53 @@ def _contradicts(settings: Body, body: Body) -> bool:
     return any(key in other and other[key] != value for key, value in settings)
 
 
-def _settled(prepared: Prepared, newer: Mapping[int, str]) -> Prepared:
-    """Drop requests whose rows are all superseded by a newer run."""
-    kept = [r for r in prepared.plan.requests if not newer.keys() >= set(r.rows)]
-    gone = {row for r in prepared.plan.requests for row in r.rows if newer.keys() >= set(r.rows)}
-    settled = {
-        row: Outcome(RowStatus.SUPERSEDED, "run.superseded", {"newer": newer[row]}) for row in gone
-    }
-    plan = planning.Plan(
-        tuple(kept), {**prepared.plan.settled, **settled}, planning.fingerprint(kept)
-    )
-    return replace(prepared, plan=plan)
-
-
 _DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
 """Statuses after which a row needs nothing more."""
 _NAMED_MOST: Final = 5
 
 
-def with_doubts(prepared: Prepared, home: Path) -> Prepared:
+def with_unknown_runs(ledger: Ledger | None, sheet: CheckedSheet) -> CheckedSheet:
     """Add an issue if rows are left out as done by runs that are not in this ledger.
 
     Such a run was made on another computer, has been purged, or never existed.  If warnings count
     as errors, nothing of the sheet is sent.
-
-    Raises:
-        LedgerDamaged: the ledger in `home` does not hold what was written.
-
     """
-    kept = [row for row in prepared.kept.values() if row.status in _DONE]
-    unknown = {row.run for row in kept} - _runs(home) if kept else set()
+    kept = [row for row in sheet.kept.values() if row.status in _DONE]
+    unknown = {row.run for row in kept} - _runs(ledger) if kept else set()
     if not unknown:
-        return prepared
+        return sheet
     names = sorted(unknown)
-    runs = ", ".join([*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]])
+    runs = Series((*names[:_NAMED_MOST], *["…"][: len(names) - _NAMED_MOST]))
     n = sum(row.run in unknown for row in kept)
-    weight = Severity.ERROR if prepared.options.strict else Severity.WARNING
-    found = issue("results.unknown_run", severity=weight, n=str(n), runs=runs)
-    checked = replace(prepared.checked, issues=(*prepared.checked.issues, found))
-    if not prepared.options.strict:
-        return replace(prepared, checked=checked)
-    refused = tuple(Invalid(row.row, checked.issues) for row in checked.rows)
-    return replan(replace(prepared, checked=replace(checked, rows=refused)))
+    strict = sheet.options.strict
+    severity = Severity.ERROR if strict else Severity.WARNING
+    found = issue("results.unknown_run", severity=severity, n=str(n), runs=runs)
+    checked = replace(sheet.checked, issues=(*sheet.checked.issues, found))
+    if strict:
+        refused = tuple(Invalid(row.row, checked.issues) for row in checked.rows)
+        checked = replace(checked, rows=refused)
+    return replace(sheet, checked=checked)
 
 
-def _runs(home: Path) -> set[str]:
+def _runs(ledger: Ledger | None) -> set[str]:
     """The names of the runs in the ledger."""
-    if not (home / FILE_NAME).exists():
+    if ledger is None:
         return set()
-    with Ledger(home) as ledger:
-        return {record.header.run for record in ledger.runs() if record.purged_at is None}
+    return {record.header.run for record in ledger.runs() if record.purged_at is None}
 
 
-def require_sendable(prepared: Prepared, home: Path, config: Config | None) -> None:
-    """Refuse what `apply` would refuse, before the user is asked to confirm.
-
-    Without a configuration the institution is unknown, and only the rows are checked.
-
-    Raises:
-        InstitutionBusy: another run holds the institution's lock.
-        CannotStart: applied rows have been edited since, were applied at another institution or
-            in a rehearsal, or have been changed since they were planned.
-
-    """
-    if config is not None:
-        institution = one_spelling(config.institution)
-        if is_begun(home) and (what := holder(home, institution)):
-            raise InstitutionBusy(
-                "institution {sid} at {root_url} is held by {what}; wait for it",
-                sid=institution.sid,
-                root_url=institution.root_url,
-                what=what,
-            )
-        config = replace(config, institution=institution)
-    if not is_begun(home):
-        _require_earnest(prepared, _done(prepared), config, known=())
-        return
-    with Ledger(home) as ledger:
-        if config is not None:
-            require_unchanged(ledger, config.institution, prepared)
-        require_as_done(ledger, config, prepared)
-
-
-def is_rehearsed(prepared: Prepared) -> bool:
+def is_rehearsed(sheet: CheckedSheet) -> bool:
     """Whether this is the result sheet of a rehearsal: its applied rows never reached ClassIn."""
-    written = loader.previous_results(prepared.sheet).values()
+    written = loader.previous_results(sheet.sheet).values()
     return any(is_rehearsal(said.get("run", "")) for said in written)
 
 
-def _done(prepared: Prepared) -> dict[int, ResultRow]:
-    return {n: row for n, row in prepared.kept.items() if row.status in _DONE}
+def _done(sheet: CheckedSheet) -> dict[int, ResultRow]:
+    return {n: row for n, row in sheet.kept.items() if row.status in _DONE}
 
 
 def _require_earnest(
-    prepared: Prepared,
+    sheet: CheckedSheet,
     kept: Mapping[int, ResultRow],
     config: Config | None,
     *,
@@ -221,11 +176,11 @@ def _require_earnest(
             " nothing was sent. Send all rows in earnest with `bulkcast apply`, or go on with the"
             " rehearsal with --sandbox",
             rows=rows_named(rehearsed),
-            name=prepared.path.name,
+            name=sheet.path.name,
         )
 
 
-def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -> None:
+def require_as_done(ledger: Ledger | None, config: Config | None, sheet: CheckedSheet) -> None:
     """Refuse a result sheet whose applied rows were edited since, or applied elsewhere.
 
     They are not sent, so they would be reported as applied beside values that ClassIn never got.
@@ -235,18 +190,21 @@ def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -
         CannotStart: it has such rows.
 
     """
-    kept = _done(prepared)
+    kept = _done(sheet)
     if not kept:
         return
-    runs = {run: _Past.of(ledger, run) for run in {row.run for row in kept.values()}}
+    if ledger is None:
+        _require_earnest(sheet, kept, config, known=())
+        return
+    runs = {run: _PastRun.of(ledger, run) for run in {row.run for row in kept.values()}}
     known = {r.header.run for r in ledger.runs()} if any(map(is_rehearsal, runs)) else set[str]()
-    _require_earnest(prepared, kept, config, known=known)
+    _require_earnest(sheet, kept, config, known=known)
     if config is not None:
         _require_here(config.institution, {n: runs[row.run] for n, row in kept.items()})
-    rows = tuple(row for row in prepared.sheet.rows if row.number in kept)
-    rules = replace(rules_of(prepared.options), duplicates="in-order", strict=False)
-    checked = validator.check(replace(prepared.sheet, rows=rows), prepared.endpoint, rules).rows
-    edited = [row.row for row in checked if not _bears_out(runs, kept[row.row], row)]
+    rows = tuple(row for row in sheet.sheet.rows if row.number in kept)
+    rules = replace(rules_of(sheet.options), duplicates="in-order", strict=False)
+    checked = validator.check(replace(sheet.sheet, rows=rows), sheet.endpoint, rules).rows
+    edited = [row.row for row in checked if not _is_as_done(runs, kept[row.row], row)]
     if edited:
         raise CannotStart(
             "{rows} changed since an earlier run was done with what stood there; nothing was sent."
@@ -256,7 +214,7 @@ def require_as_done(ledger: Ledger, config: Config | None, prepared: Prepared) -
         )
 
 
-class _Past:
+class _PastRun:
     """What the ledger knows about a run that a result sheet names."""
 
     def __init__(self, ledger: Ledger, frozen: FrozenRun) -> None:
@@ -265,7 +223,7 @@ class _Past:
         self._frozen = frozen
 
     @classmethod
-    def of(cls, ledger: Ledger, run: str) -> "_Past | None":
+    def of(cls, ledger: Ledger, run: str) -> "_PastRun | None":
         """Load it; None if the ledger does not have the run."""
         try:
             return cls(ledger, ledger.load(run))
@@ -300,7 +258,7 @@ class _Past:
         )
 
 
-def _require_here(institution: Institution, runs: Mapping[int, _Past | None]) -> None:
+def _require_here(institution: Institution, runs: Mapping[int, _PastRun | None]) -> None:
     """Refuse rows that were applied at another institution, by SID; addresses may differ."""
     sids = {n: past.header.institution.sid for n, past in runs.items() if past}
     away = [n for n, sid in sids.items() if sid != institution.sid]
@@ -315,7 +273,9 @@ def _require_here(institution: Institution, runs: Mapping[int, _Past | None]) ->
         )
 
 
-def _bears_out(runs: Mapping[str, _Past | None], kept: ResultRow, row: Change | Invalid) -> bool:
+def _is_as_done(
+    runs: Mapping[str, _PastRun | None], kept: ResultRow, row: Change | Invalid
+) -> bool:
     past = runs[kept.run]
     if past is None:
         return True

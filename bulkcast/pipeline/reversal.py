@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, assert_never
 
 from bulkcast import reporter
+from bulkcast.arguments import Series, SettingNames
 from bulkcast.catalogue import (
     CLEAR_WORDS,
     ChoiceKind,
@@ -25,8 +26,8 @@ from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import FrozenRun, Ledger, RunHeader
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.plans import require_place
-from bulkcast.pipeline.preparation import zone
 from bulkcast.planner.last_known import Acknowledgement, Reversal, reversal
 from bulkcast.reporter.run_summary import ranges
 
@@ -273,9 +274,8 @@ def _comments(run: str, lost: Sequence[Unrecoverable], lang: str) -> list[str]:
 
 
 def _comment(stays: UnrecoverableGroup, tell: Callable[..., str]) -> str:
-    rows, beyond = ranges(stays.rows, _STRETCHES)
-    more = f" {tell('and {n} more', n=f'{beyond:,}')}" if beyond else ""
-    return tell(_LOST[stays.why], keys=", ".join(stays.keys), rows=rows + more)
+    rows = Series(*ranges(stays.rows, _STRETCHES))
+    return tell(_LOST[stays.why], keys=SettingNames(stays.keys), rows=rows)
 
 
 _STRETCHES: Final = 40

@@ -15,7 +15,8 @@ from bulkcast.languages import translator
 from bulkcast.ledger import End, Ledger, RunRecord, Standing, holder, is_begun
 from bulkcast.messages import result_row
 from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
-from bulkcast.pipeline.preparation import one_spelling, zone
+from bulkcast.pipeline.options import zone
+from bulkcast.pipeline.preparation import one_spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,12 @@ def newest_failures(home: Path, run: str, *, most: int = 20, lang: str = "en") -
     if record is None:
         return []
     header = record.header
-    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
     return [
         FailedRow(
             target,
-            result_row(rows[0], outcome, (), endpoint=WEBCAST, run=run, tz=tz, tongue=speaks),
+            result_row(rows[0], outcome, (), endpoint=WEBCAST, run=run, tz=tz, translator=speaks),
         )
         for rows, target, outcome in failed
     ]

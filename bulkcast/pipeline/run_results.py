@@ -18,9 +18,9 @@ from bulkcast.languages import translator
 from bulkcast.ledger import Ledger, RunRecord
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Target, no_counts
-from bulkcast.pipeline import reports
-from bulkcast.pipeline.preparation import zone
-from bulkcast.pipeline.reports import NextStep, next_step, result_rows, without_gaps
+from bulkcast.pipeline.options import zone
+from bulkcast.pipeline.past_runs import account, without_gaps
+from bulkcast.pipeline.result_sheet import NextStep, next_step, result_rows, results
 from bulkcast.pipeline.reversal import Undone, undo
 
 FAILED: Final = (
@@ -103,7 +103,7 @@ def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
         record = ledger.newest(run)  # of this name, as `remains` has found it
         targets = ledger.targets(run)
     header = frozen.header
-    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     rows = without_gaps(result_rows(frozen, lang=lang), frozen)
     stop = explain_stop(frozen.stop, record.counts, WEBCAST, speaks) if frozen.stop else ("", "")
     return ResultTable(record, rows, targets, stop)
@@ -141,7 +141,7 @@ def result_file(
     with _folder(home) as folder, Ledger(home) as ledger:
         header = ledger.newest(run).header
         suffix = f".{kind}" if kind else Path(header.target).suffix
-        report = reports.results(
+        report = results(
             home, run, target=folder / f"results{suffix}", existing="refuse", only=only, lang=lang
         )
         name = reporter.default_name(Path(header.title).with_suffix(suffix), run).name
@@ -159,7 +159,7 @@ def summary_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOu
 
     """
     with _folder(home) as folder:
-        found = reports.account(home, run)
+        found = account(home, run)
         written = reporter.write_page(
             folder / "summary.html", found, zone(found.tz), lang=lang, existing="refuse"
         )

@@ -8,8 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from bulkcast.endpoints import WEBCAST
-from bulkcast.pipeline.options import SheetOptions
-from bulkcast.pipeline.preparation import zone
+from bulkcast.pipeline.options import SheetOptions, zone
 
 
 def sample_term(target: Path, *, now: float | None = None) -> int:

@@ -7,10 +7,11 @@ from enum import Enum
 from itertools import islice
 from typing import Final
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import ChoiceKind, Endpoint, Setting, fold, is_result_column
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Cell, FlaggedCell, Sheet, column_letters
-from bulkcast.pipeline.options import Prepared
+from bulkcast.pipeline.preparation import Prepared
 from bulkcast.pipeline.sheet_editing import Edits
 from bulkcast.reporter.csv_writer import shown
 from bulkcast.validator import columns
@@ -79,9 +80,9 @@ def columns_of(
             near = endpoint.column_for(str(issue.message.args.get("suggestion", "")))
             candidates = (near.key,) if near else ()
         if code == "header.unread_setting" and issue:
-            candidates = (str(issue.message.args.get("setting", "")),)
+            candidates = _keys(issue.message.args.get("setting"))
         if code == "header.ambiguous" and issue and not candidates:
-            candidates = tuple(str(issue.message.args.get("candidates", "")).split(" or "))
+            candidates = _keys(issue.message.args.get("candidates"))
         return ColumnUse(
             index, letters, header, _samples(sheet, index, held, candidates, endpoint), match,
             held.key if held and match is not Match.SIMILAR else None, candidates,
@@ -92,6 +93,11 @@ def columns_of(
         for index, header in enumerate(sheet.headers)
         if header.strip() and not is_result_column(header)
     )
+
+
+def _keys(argument: object) -> tuple[str, ...]:
+    """The settings that an argument of a message names."""
+    return argument.keys if isinstance(argument, SettingNames) else ()
 
 
 _MATCHES: Final = {

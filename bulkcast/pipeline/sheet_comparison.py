@@ -7,7 +7,7 @@ from typing import Final
 
 from bulkcast.catalogue import fold
 from bulkcast.model import Issue, Severity
-from bulkcast.pipeline.options import Prepared
+from bulkcast.pipeline.preparation import Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,9 @@ from typing import Final, cast
 from bulkcast import loader
 from bulkcast.errors import CannotStart
 from bulkcast.model import Cell, FlaggedCell, Layout, RawRow, Sheet
-from bulkcast.pipeline.options import Prepared, Selection
-from bulkcast.pipeline.preparation import (
-    Source,
-    compared_rows,
-    prepare_given,
-    prepare_sheet,
-    rows_named,
-)
+from bulkcast.pipeline.options import Selection
+from bulkcast.pipeline.preparation import Prepared, plan_alone, prepare
+from bulkcast.pipeline.validation import Source, check_source, compared_rows, rows_named
 from bulkcast.reporter.result_columns import storable
 
 Edits = Mapping[int, Mapping[int, str]]
@@ -68,7 +63,8 @@ def prepare_edited(base: Prepared, edits: Edits, selection: Selection | None = N
     stream = _Reread(with_edits(base.sheet, edits))
     make = cast("Callable[[], AbstractContextManager[loader.Stream]]", lambda: nullcontext(stream))
     given = Source(base.path, make)
-    return prepare_given(given, base.sha256, base.options, selection or Selection(), base.endpoint)
+    wanted = selection or Selection()
+    return plan_alone(check_source(given, base.sha256, base.options, wanted, base.endpoint))
 
 
 class _Reread:
@@ -116,7 +112,7 @@ def edited_copy(
         target, tab = _copy_of_workbook(base, own, target, layout)
         read = replace(read, tab=tab)
     options = replace(base.options, read=replace(read, header_row=layout.header_row))
-    made = prepare_sheet(target, options, None, base.endpoint)
+    made = prepare(target, options, None, base.endpoint)
     _require_same(checked or prepare_edited(base, edits), made)
     return made
 
@@ -130,7 +126,7 @@ def _copy_of_workbook(
 ) -> tuple[Path, str | None]:
     """The copy of a workbook, and the worksheet to read."""
     from bulkcast.reporter.edited_sheet import write_edited_workbook
-    from bulkcast.reporter.ooxml import Unpatchable
+    from bulkcast.reporter.workbook_parts import Unpatchable
 
     if layout.kind in _PATCHED:
         own = target.with_suffix(base.path.suffix)
@@ -165,9 +161,9 @@ def repeated(sheet: Sheet, cell: FlaggedCell) -> dict[int, dict[int, str]]:
 
     Rows of the range that are no data rows are left alone.
     """
-    area = _area(cell.args.get("range", ""))
-    if cell.code != "cell.merged" or area is None:
+    if cell.code != "cell.merged":
         return {}
+    area = _area(cell.args["range"])
     rows = {row.number: row for row in sheet.rows if row.number in area.rows}
     first = rows.get(area.rows[0])
     shown = first.cells[area.columns[0]] if first else None
@@ -186,13 +182,10 @@ class _Area:
     columns: range
 
 
-def _area(name: str) -> _Area | None:
-    from bulkcast.reporter.ooxml import Range
+def _area(name: str) -> _Area:
+    from bulkcast.loader.annotations import Range
 
     found = Range.parse(name)
-    if found is None:
-        return None
     return _Area(
-        range(found.first_row, found.last_row + 1),
-        range(found.first_column, found.last_column + 1),
+        range(found.first_row, found.last_row + 1), range(found.first_column, found.end_column)
     )

@@ -8,8 +8,8 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import translator
 from bulkcast.messages import result_row
 from bulkcast.model import ResultRow, Text
-from bulkcast.pipeline.options import Prepared
-from bulkcast.pipeline.preparation import zone
+from bulkcast.pipeline.options import zone
+from bulkcast.pipeline.preparation import Prepared
 
 
 def mark_up(prepared: Prepared, target: Path, *, lang: str) -> tuple[Path, tuple[Text, ...]]:
@@ -38,11 +38,11 @@ def mark_up(prepared: Prepared, target: Path, *, lang: str) -> tuple[Path, tuple
 
 
 def _rows(prepared: Prepared, lang: str) -> Iterator[ResultRow]:
-    tongue = translator(lang).calling(prepared.names)
+    speaks = translator(lang).with_headers(prepared.names)
     issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
     for row, outcome in sorted(prepared.plan.settled.items()):
         kept = prepared.kept.get(row)
         yield kept or result_row(
             row, outcome, issues.get(row, ()), endpoint=WEBCAST, run="",
-            tz=zone(prepared.options.tz), tongue=tongue,
+            tz=zone(prepared.options.tz), translator=speaks,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Cell, FlaggedCell
-from bulkcast.pipeline.options import Prepared
+from bulkcast.pipeline.preparation import Prepared
 from bulkcast.reporter.csv_writer import shown
 
 ENCODINGS: Final = (

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bulkcast.arguments import Moment
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import (
+    Argument,
     Change,
     CheckedRow,
     Invalid,
@@ -95,7 +97,7 @@ def _invalid(row: Invalid, sheet_issues: Sequence[Issue]) -> Outcome:
 
 def _unchanged(held: KnownValue) -> Outcome:
     """The outcome of a row that changes nothing; `held` is its oldest acknowledgement."""
-    args = {"acknowledged_at": str(held.at), "by": held.run}
+    args: Mapping[str, Argument] = {"acknowledged_at": Moment(held.at), "by": held.run}
     return Outcome(RowStatus.UNCHANGED, "plan.unchanged", args)
 
 

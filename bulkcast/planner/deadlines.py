@@ -1,10 +1,12 @@
 """When settings lock, and which settings of a row can still be sent then."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal, Protocol
 
+from bulkcast.arguments import Moment, SettingNames
 from bulkcast.catalogue import Clash, Endpoint, Lock, Role
-from bulkcast.model import Body, Change, Outcome, Request, RowStatus
+from bulkcast.model import Argument, Body, Change, Outcome, Request, RowStatus, Target
 from bulkcast.planner.last_known import Holdings, already_set
 
 LOCK_MARGIN_S: Final = 30
@@ -62,7 +64,27 @@ def is_late(locks_at: int | None, at: float) -> bool:
     return locks_at is not None and at >= locks_at - LOCK_MARGIN_S
 
 
-def is_refused(request: Request, at: float) -> bool:
+class ForecastRequest(Protocol):
+    """The part of a `model.Request` that a forecast needs."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows that share it."""
+
+    @property
+    def target(self) -> Target:
+        """The classroom."""
+
+    @property
+    def locks_at(self) -> int | None:
+        """When it locks, Unix seconds, if known."""
+
+    @property
+    def once_locked(self) -> Literal["refuse", "send_free"]:
+        """What to do with it after the lock."""
+
+
+def is_refused(request: ForecastRequest, at: float) -> bool:
     """Whether a request would not be sent at `at` because it is too late as a whole."""
     return request.once_locked == "refuse" and is_late(request.locks_at, at)
 
@@ -79,8 +101,11 @@ def refusal(request: Request, endpoint: Endpoint) -> Outcome:
     # If only playback is locked, recording was known to be off when the request was planned.
     lockable = [k for k, _ in request.body if endpoint.by_key[k].lock is not Lock.NEVER]
     locked = locked_settings(request.body, endpoint) or lockable
-    args = {"settings": ", ".join(locked), "locked_at": str(request.locks_at)}
-    if request.free:
-        args["free"] = ", ".join(request.free)
-        return Outcome(RowStatus.TOO_LATE, "plan.too_late_but_so", args)
-    return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+    args: Mapping[str, Argument] = {
+        "settings": SettingNames(tuple(locked)),
+        "locked_at": Moment(request.locks_at or 0),
+    }
+    if not request.free:
+        return Outcome(RowStatus.TOO_LATE, "plan.too_late", args)
+    free = SettingNames(request.free)
+    return Outcome(RowStatus.TOO_LATE, "plan.too_late_but_so", {**args, "free": free})

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from bulkcast.catalogue import Limit
 from bulkcast.model import Target
 from bulkcast.pacing import Pacer, cap_for
-from bulkcast.planner.deadlines import LOCK_MARGIN_S, is_late
+from bulkcast.planner.deadlines import LOCK_MARGIN_S, ForecastRequest, is_late, is_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +62,6 @@ class Pace:
         return pacer
 
 
-class ForecastRequest(Protocol):
-    """The part of a `model.Request` that a forecast needs."""
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The rows that share it."""
-
-    @property
-    def target(self) -> Target:
-        """The classroom."""
-
-    @property
-    def locks_at(self) -> int | None:
-        """When it locks, Unix seconds, if known."""
-
-    @property
-    def once_locked(self) -> Literal["refuse", "send_free"]:
-        """What to do with it after the lock."""
-
-
 def forecast(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> Forecast:
     """Simulate sending `requests`, in sending order, from `now` on.
 
@@ -104,7 +84,7 @@ def _simulate(
     for request in requests:
         turn_at = now + pacer.due(at)
         lock = request.locks_at
-        if lock is not None and request.once_locked == "refuse" and is_late(lock, turn_at):
+        if lock is not None and is_refused(request, turn_at):
             late += [Late(row, request.target, lock, turn_at) for row in request.rows]
         else:
             at = pacer.reserve(at)

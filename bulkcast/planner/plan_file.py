@@ -18,6 +18,7 @@ from bulkcast.model import (
     Target,
 )
 from bulkcast.planner import Plan, fingerprint
+from bulkcast.text_json import dump_args, load_args
 
 FAMILY: Final = "bulkcast.planfile/"
 SCHEMA: Final = f"{FAMILY}1"
@@ -80,7 +81,7 @@ def dumps(frozen: PlanFile) -> str:
         "fingerprint": frozen.plan.fingerprint,
         "requests": [_request(request) for request in frozen.plan.requests],
         "settled": [
-            {"row": row, "status": out.status, "code": out.code, "args": dict(out.args),
+            {"row": row, "status": out.status, "code": out.code, "args": dump_args(out.args),
              "attempts": out.attempts}
             for row, out in frozen.plan.settled.items()
         ],
@@ -150,7 +151,9 @@ def loads(text: str, *, name: str) -> PlanFile:
 def _read(content: Any) -> PlanFile:
     requests = tuple(_read_request(found) for found in content["requests"])
     settled = {
-        int(s["row"]): Outcome(RowStatus(s["status"]), s["code"], s["args"], int(s["attempts"]))
+        int(s["row"]): Outcome(
+            RowStatus(s["status"]), s["code"], load_args(s["args"]), int(s["attempts"])
+        )
         for s in content["settled"]
     }
     return PlanFile(

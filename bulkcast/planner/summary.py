@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple, assert_never
 
@@ -18,13 +18,13 @@ from bulkcast.catalogue import (
 )
 from bulkcast.model import Change, Checked, ResultRow, RowStatus, SettingValue
 from bulkcast.planner import Plan
-from bulkcast.planner.deadlines import is_late, is_refused
-from bulkcast.planner.forecast import Forecast, ForecastRequest, Pace, forecast
+from bulkcast.planner.deadlines import ForecastRequest, is_refused
+from bulkcast.planner.forecast import Forecast, Pace, forecast
 from bulkcast.planner.last_known import Holdings, Known
 
 
 class Content(StrEnum):
-    """What is told of a text, an id or a list, as some are secret."""
+    """What is shown of a text, an id or a list, as some are secret."""
 
     SET = "set"
     CLEARED = "cleared"
@@ -150,6 +150,7 @@ def summarize(
     requests = [request for request in plan.requests if not is_refused(request, now)]
     sent = {row for request in requests for row in request.rows}
     changes = [row for row in checked.rows if isinstance(row, Change) and row.row in sent]
+    outlook = schedule(plan.requests, pace, now=now)
     return PlanSummary(
         rows=rows,
         requests=len(requests),
@@ -161,7 +162,7 @@ def summarize(
         warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
         settings=tuple(_settings(changes, endpoint, known)),
         billed=tuple(_billed(changes, endpoint, known)),
-        schedule=_schedule(plan, pace, now),
+        schedule=replace(outlook, free=_n_free(plan, outlook.forecast)),
         order=tuple(request.rows for request in requests),
     )
 
@@ -175,32 +176,25 @@ def _settled_as(status: RowStatus, plan: Plan, kept: Mapping[int, ResultRow]) ->
     return settled - sum(row.status is status for row in kept.values())
 
 
-def _schedule(plan: Plan, pace: Pace, now: float) -> Schedule:
-    """The schedule of a plan, of which it is known what stays free once the rest is locked."""
-    sent = [request for request in plan.requests if not is_refused(request, now)]
-    found = forecast(plan.requests, pace, now=now)
-    late = {row.row for row in found.late}
-    n_sent = sum(len(request.rows) for request in sent)
-    return Schedule(
-        found,
-        sent=n_sent,
-        locked=sum(len(request.rows) for request in plan.requests) - n_sent,
-        dated=sum(len(request.rows) for request in sent if request.locks_at is not None),
-        free=sum(len(r.rows) for r in plan.requests if r.free and r.rows[0] in late),
-    )
-
-
 def schedule(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> Schedule:
-    """The schedule of requests of which only order and deadline are known.
+    """The schedule of requests, of which only order and deadline need be known.
 
     Goes through `requests` more than once.  `now` in Unix seconds.
     """
-    rows = dated = locked = 0
+    sent = dated = locked = 0
     for request in requests:
-        rows += len(request.rows)
-        dated += len(request.rows) if request.locks_at is not None else 0
-        locked += len(request.rows) if is_late(request.locks_at, now) else 0
-    return Schedule(forecast(requests, pace, now=now), rows - locked, locked, dated - locked)
+        n = len(request.rows)
+        if is_refused(request, now):
+            locked += n
+        else:
+            sent += n
+            dated += n if request.locks_at is not None else 0
+    return Schedule(forecast(requests, pace, now=now), sent, locked, dated)
+
+
+def _n_free(plan: Plan, outlook: Forecast) -> int:
+    late = {row.row for row in outlook.late}
+    return sum(len(r.rows) for r in plan.requests if r.free and r.rows[0] in late)
 
 
 def _settings(

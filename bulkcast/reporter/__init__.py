@@ -4,8 +4,7 @@ For another kind of file, or for some rows only, it writes a new file with the s
 file is written completely and verified before it gets its name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,12 +13,16 @@ from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Grid, Layout, ResultRow, Text
 from bulkcast.reporter.files import (
+    DELIMITERS,
+    OWN,
     Draft,
     Existing,
     Written,
     default_name,
+    kind_of,
     next_free,
     refuse_existing,
+    refuse_other_kind,
     refuse_unwritable,
     replacing,
 )
@@ -27,15 +30,18 @@ from bulkcast.reporter.run_summary import Crosstab
 
 if TYPE_CHECKING:
     from bulkcast.reporter.html_report import write_page
+    from bulkcast.reporter.result_columns import Results
     from bulkcast.reporter.template import write_template
     from bulkcast.reporter.xlsx_writer import write_cells, write_sheet
 
 __all__ = [
+    "CannotStart",
     "Crosstab",
     "Existing",
     "Written",
     "default_name",
     "is_anew",
+    "next_free",
     "refuse_existing",
     "refuse_other_kind",
     "refuse_unwritable",
@@ -58,13 +64,6 @@ if not TYPE_CHECKING:  # what reads and writes workbooks is loaded by who writes
         },
     )
 
-_DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-_NEW: Final = frozenset({"xlsx", *_DELIMITERS})
-"""Kinds of files that can be written for any sheet."""
-
-_OWN: Final = frozenset({*_NEW, "xlsm"})
-"""Kinds of sheets whose own file can take the results."""
-
 
 def is_anew(target: Path, kind: str) -> bool:
     """Whether results of a sheet of this `kind` need a new file at `target`.
@@ -74,7 +73,7 @@ def is_anew(target: Path, kind: str) -> bool:
 
     """
     refuse_other_kind(target, kind)
-    return _kind(target) != kind
+    return kind_of(target) != kind
 
 
 def write_results(
@@ -100,24 +99,26 @@ def write_results(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    from bulkcast.reporter import csv_writer, xlsx_patcher
-
     grid = cells or (Grid({}) if is_anew(target, layout.kind) else None)
     if grid is not None:
-        refuse_other_kind(target, "")
+        refuse_other_kind(target)
     if not source.is_file():
         raise UnreadableSheet(
             "{source} is no longer there, so results cannot be put into it", source=source
         )
-    by_row = {result.row: result for result in results}
+    added = _by_row(layout, headers, results)
     with replacing(target, existing) as draft:
         if grid is not None:
-            _write_anew(draft, _kind(target), layout, headers, by_row, grid, lang=lang)
-            draft.remarks.extend(_loss_remarks(draft, layout, results, grid, _kind(target)))
-        elif layout.kind in _DELIMITERS:
-            csv_writer.write_csv(source, draft, layout, headers, by_row)
+            _write_anew(draft, kind_of(target), added, grid, lang)
+            draft.remarks.extend(_loss_remarks(draft, layout, results, grid, kind_of(target)))
+        elif layout.kind in DELIMITERS:
+            from bulkcast.reporter import csv_writer
+
+            csv_writer.write_csv(source, draft, added)
         else:
-            xlsx_patcher.patch_workbook(source, draft, layout, headers, by_row)
+            from bulkcast.reporter import xlsx_patcher
+
+            xlsx_patcher.patch_workbook(source, draft, added)
     return draft.result
 
 
@@ -140,55 +141,51 @@ def write_bare(
 
     """
     refuse_other_kind(target, layout.kind)
-    place = target if _kind(target) in _DELIMITERS else target.with_suffix(".xlsx")
+    place = target if kind_of(target) in DELIMITERS else target.with_suffix(".xlsx")
     if existing == "replace" and place.exists():
         place = next_free(place)
-    rows: dict[int, Sequence[str]] = dict.fromkeys(
-        range(1, max((result.row for result in results), default=0) + 1), ()
+    added = _by_row(layout, headers, results)
+    grid = Grid(
+        dict.fromkeys(range(1, added.last_row + 1), ()) | {layout.header_row: tuple(headers)}
     )
-    grid = Grid({**rows, layout.header_row: tuple(headers)})
-    by_row = {result.row: result for result in results}
     with replacing(place, "refuse") as draft:
-        _write_anew(draft, _kind(place), layout, headers, by_row, grid, lang=lang)
+        _write_anew(draft, kind_of(place), added, grid, lang)
     return draft.result
 
 
-def _write_anew(
-    draft: Draft,
-    kind: str,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-    grid: Grid,
-    *,
-    lang: str,
-) -> None:
-    from bulkcast.reporter import csv_writer, xlsx_writer
+def _by_row(layout: Layout, headers: Sequence[str], results: Sequence[ResultRow]) -> "Results":
+    from bulkcast.reporter.result_columns import Results
 
-    if kind not in _DELIMITERS:
-        xlsx_writer.write_workbook(draft, layout, headers, results, grid, lang)
-        return
-    if layout.kind != kind:
-        layout = replace(layout, delimiter=_DELIMITERS[kind])
-    csv_writer.write_anew(draft, layout, headers, results, grid)
+    return Results(layout, headers, {result.row: result for result in results})
+
+
+def _write_anew(draft: Draft, kind: str, added: "Results", grid: Grid, lang: str) -> None:
+    if kind in DELIMITERS:
+        from bulkcast.reporter import csv_writer
+
+        csv_writer.write_anew(draft, kind, added, grid)
+    else:
+        from bulkcast.reporter import xlsx_writer
+
+        xlsx_writer.write_workbook(draft, added, grid, lang)
 
 
 def _loss_remarks(
     draft: Draft, layout: Layout, results: Sequence[ResultRow], grid: Grid, kind: str
 ) -> Iterator[Text]:
     """Remarks about what a new file does not contain."""
-    if layout.kind in _DELIMITERS:
+    if layout.kind in DELIMITERS:
         from bulkcast.reporter import csv_writer
 
-        if kind in _DELIMITERS:
+        if kind in DELIMITERS:
             yield from csv_writer.encoding_remark(layout)
         return
     words = {"kind": layout.kind, "name": draft.result.path.name}
-    is_forced = layout.kind not in _OWN and kind == "xlsx"
+    is_forced = layout.kind not in OWN and kind == "xlsx"
     yield Text(_UNWRITABLE_KIND if is_forced else _CELLS_ALONE, words)
     if grid.is_cut:
         yield Text(_COLUMNS_MISSING, words)
-    unmarked = _WORKBOOK_PROBLEMS | (_TYPE_PROBLEMS if kind in _DELIMITERS else frozenset())
+    unmarked = _WORKBOOK_PROBLEMS | (_TYPE_PROBLEMS if kind in DELIMITERS else frozenset())
     rows = [row.row for row in results if any(i.code in unmarked for i in row.issues)]
     if rows:
         yield Text(_NOW_SOUND, {**words, "n": str(len(rows)), "first": str(rows[0])})
@@ -213,19 +210,3 @@ _WORKBOOK_PROBLEMS: Final = frozenset({"cell.formula_unsaved", "cell.merged"})
 """Problems of a workbook's cell that a new file no longer has."""
 _TYPE_PROBLEMS: Final = frozenset({"password.numeric", "cell.not_a_text"})
 """Problems of a cell's type; a delimited file has no types."""
-
-
-def refuse_other_kind(target: Path, kind: str) -> None:
-    """Raise CannotStart if results of a sheet of this `kind` cannot be written as `target`.
-
-    With an empty kind: if a new file cannot.
-    """
-    wanted = _kind(target)
-    if wanted not in _NEW and (wanted != kind or wanted not in _OWN):
-        raise CannotStart(
-            "{name} is no sheet that can be written; use .xlsx, .csv or .tsv", name=target.name
-        )
-
-
-def _kind(path: Path) -> str:
-    return path.suffix.lower().removeprefix(".")

@@ -4,18 +4,17 @@ import csv
 import datetime as dt
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
-from bulkcast.model import Cell, FlaggedCell, Grid, Layout, ResultRow, Text
-from bulkcast.reporter.files import Draft
-from bulkcast.reporter.result_columns import place, storable, texts, title
+from bulkcast.model import Cell, FlaggedCell, Grid, Layout, Text
+from bulkcast.reporter.files import DELIMITERS, Draft
+from bulkcast.reporter.result_columns import Results, place, title
 from bulkcast.safe_text import guard, unguard
 
 _EXACT_BELOW: Final = 2.0**53
@@ -73,24 +72,20 @@ _PLAIN_NUMBER: Final = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
 """A negative number begins like a formula but is none."""
 
 
-def write_csv(
-    source: Path,
-    draft: Draft,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-) -> None:
+def write_csv(source: Path, draft: Draft, results: Results) -> None:
     """Write `source` with its results to the draft.
 
     Raises:
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    sheet = _Renderer(
-        layout, len(headers), place(headers, len(headers)), _is_result(headers), results
-    )
+    layout, headers = results.layout, [header.strip().casefold() for header in results.headers]
+    # The loader removes the guards of the cells of a result sheet.
+    sheet = _Renderer(results, layout.delimiter, is_guarded=title("status") in headers)
     try:
-        n_rows = _write(source, draft.path, sheet)
+        ending = _line_ending(source, layout.encoding)
+        with _open(source, layout.encoding) as (sep_line, lines):
+            n_rows = _write(draft.path, sheet, sheet.records(lines), sep_line, ending)
         _verify(draft.path, sheet, n_rows)
     except (UnicodeError, csv.Error, LookupError) as exc:
         raise UnreadableSheet(
@@ -99,13 +94,7 @@ def write_csv(
     draft.remarks.extend(encoding_remark(layout))
 
 
-def write_anew(
-    draft: Draft,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-    grid: Grid,
-) -> None:
+def write_anew(draft: Draft, kind: str, results: Results, grid: Grid) -> None:
     """Write a new file to the draft: the sheet's cells as they are shown, and its results.
 
     Hidden rows without a result, which the run left out, become blank lines: a delimited file
@@ -115,13 +104,12 @@ def write_anew(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    columns = place(headers, len(headers))
-    sheet = _Renderer(layout, len(headers), columns, guarded=False, results=results)
-    left_out = {n for n in grid.hidden - results.keys() if n > layout.header_row}
-    last = max(grid.cells, default=0)
-    n_rows = _write_records(
-        draft.path, sheet, _shown_records(grid, last, results, left_out), "", "\r\n"
-    )
+    layout = results.layout
+    delimiter = layout.delimiter if layout.kind == kind else DELIMITERS[kind]
+    sheet = _Renderer(results, delimiter)
+    left_out = {n for n in grid.hidden - results.by_row.keys() if n > layout.header_row}
+    records = _shown_records(grid, results.by_row, left_out)
+    n_rows = _write(draft.path, sheet, records, "", "\r\n")
     _verify(draft.path, sheet, n_rows)
     if left_out:
         words = {"n": str(len(left_out)), "name": draft.result.path.name}
@@ -134,9 +122,9 @@ _LEFT_OUT: Final = marked(
 
 
 def _shown_records(
-    grid: Grid, last: int, results: Container[int], left_out: Container[int]
+    grid: Grid, results: Container[int], left_out: Container[int]
 ) -> Iterator[tuple[int, list[str]]]:
-    for number in range(1, last + 1):
+    for number in range(1, max(grid.cells, default=0) + 1):
         row = [] if number in left_out else [shown(cell) for cell in grid.cells.get(number, ())]
         yield number, row or ([""] if number in results else [])
 
@@ -150,49 +138,34 @@ def encoding_remark(layout: Layout) -> Iterator[Text]:
 _UTF_8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
-@dataclass(frozen=True, slots=True)
 class _Renderer:
     """Converts each record of a sheet to one of the result."""
 
-    layout: Layout
-    width: int
-    """Number of columns of the header."""
-    columns: Mapping[int, str]
-    guarded: bool
-    """Whether the source is a result sheet, whose cells are guarded against formulas."""
-    results: Mapping[int, ResultRow]
+    def __init__(self, results: Results, delimiter: str, *, is_guarded: bool = False) -> None:
+        self.results = results
+        self.delimiter = delimiter
+        self.columns = place(results.headers, len(results.headers))
+        self._width = len(results.headers)
+        self._is_guarded = is_guarded
 
     def render(self, number: int, row: Sequence[str]) -> list[str]:
         """Record `number` of the result."""
-        own = [unguard(cell) for cell in row] if self.guarded else list(row)
-        added = self._result_cells(number) if row else {}
+        own = [unguard(cell) for cell in row] if self._is_guarded else list(row)
+        added = self.results.cells(number, self.columns) if row else {}
         if not added:
             return [_guard_cell(cell) for cell in own]
         # Cells beyond the header stay beyond it: below a result header, or within the table, they
         # would look like regular cells.
-        held, beyond = own[: self.width], own[self.width :]
-        filled = held + [""] * (max(self.width, *(i + 1 for i in added)) - len(held))
+        held, beyond = own[: self._width], own[self._width :]
+        filled = held + [""] * (max(self._width, *(i + 1 for i in added)) - len(held))
         for index, text in added.items():
             filled[index] = text
         return [_guard_cell(cell) for cell in filled + beyond]
 
-    def _result_cells(self, number: int) -> dict[int, str]:
-        if number < self.layout.header_row:
-            return {}
-        if number == self.layout.header_row:
-            return {index: title(field) for index, field in self.columns.items()}
-        said = texts(self.results.get(number))
-        return {index: storable(said[field]) for index, field in self.columns.items()}
-
     def records(self, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """The numbered records of `file`."""
-        reader = csv.reader(file, delimiter=self.layout.delimiter, strict=True)
+        reader = csv.reader(file, delimiter=self.delimiter, strict=True)
         return enumerate(reader, start=1)
-
-
-def _is_result(headers: Sequence[str]) -> bool:
-    """Whether the loader took the sheet for a result sheet and removed its cells' guards."""
-    return title("status") in {header.strip().casefold() for header in headers}
 
 
 @contextmanager
@@ -217,15 +190,7 @@ def _line_ending(source: Path, encoding: str) -> str:
     return "\n" if found else "\r\n"
 
 
-def _write(source: Path, path: Path, sheet: _Renderer) -> int:
-    """Write every record of `source`; return their number."""
-    encoding = sheet.layout.encoding
-    ending = _line_ending(source, encoding)
-    with _open(source, encoding) as (sep_line, lines):
-        return _write_records(path, sheet, sheet.records(lines), sep_line, ending)
-
-
-def _write_records(
+def _write(
     path: Path,
     sheet: _Renderer,
     records: Iterable[tuple[int, list[str]]],
@@ -236,7 +201,7 @@ def _write_records(
     n_rows = 0
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         file.write(sep_line)
-        out = csv.writer(file, delimiter=sheet.layout.delimiter, lineterminator=ending)
+        out = csv.writer(file, delimiter=sheet.delimiter, lineterminator=ending)
         for n_rows, row in records:
             out.writerow(sheet.render(n_rows, row))
     return n_rows
@@ -255,7 +220,7 @@ def _verify(path: Path, sheet: _Renderer, n_rows: int) -> None:
     found = right = 0
     with _open(path, "utf-8-sig") as (_, lines):
         for found, row in sheet.records(lines):
-            result = sheet.results.get(found)
+            result = sheet.results.by_row.get(found)
             right += bool(result and row[status : status + 1] == [result.status.value])
-    if found != n_rows or right != len(sheet.results):
+    if found != n_rows or right != len(sheet.results.by_row):
         raise UnreadableSheet("The sheet has other rows than when it was checked")

@@ -10,21 +10,15 @@ from typing import IO, Final
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from lxml import etree
+from openpyxl.utils import range_boundaries
 
 from bulkcast.errors import UnreadableSheet
-from bulkcast.model import Grid, Layout, column_letters
+from bulkcast.model import COLUMNS_MAX, Grid, Layout, column_letters
 from bulkcast.reporter import xlsx_writer
 from bulkcast.reporter.files import replacing
-from bulkcast.reporter.ooxml import Range, Unpatchable, find_parts
-from bulkcast.reporter.xlsx_patcher import (
-    SPANS,
-    Grammar,
-    Row,
-    RowStream,
-    copy_entry,
-    escaped,
-    write_in_blocks,
-)
+from bulkcast.reporter.workbook_parts import Unpatchable, find_parts
+from bulkcast.reporter.worksheet_xml import Grammar, Row, RowStream
+from bulkcast.reporter.xlsx_patcher import copy_entry, escaped, in_blocks
 from bulkcast.safe_text import guard
 
 Edits = Mapping[int, Mapping[int, str]]
@@ -173,7 +167,7 @@ def write_edited_workbook(
 
 
 def _copy_workbook(old: ZipFile, path: Path, layout: Layout, edits: Edits) -> None:
-    sheet = find_parts(old, layout.tab).sheet
+    sheet = find_parts(old, layout.tab).sheet.part
     with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as new:
         for info in old.infolist():
             if info.filename == sheet:
@@ -188,7 +182,7 @@ def _copy_workbook(old: ZipFile, path: Path, layout: Layout, edits: Edits) -> No
 def _copy_rows(stream: RowStream, out: IO[bytes], edits: Edits) -> None:
     editor = _RowEditor(stream.grammar, edits)
     out.write(stream.head)
-    write_in_blocks(out, map(editor.render, stream.rows()))
+    out.writelines(in_blocks(map(editor.render, stream.rows())))
     out.write(_unmerged(stream.tail, edits))
     if missing := edits.keys() - editor.done:
         raise Unpatchable(f"no row {min(missing)}")
@@ -210,16 +204,13 @@ class _RowEditor:
         self.done.add(row.number)
         held = self._grammar.cells(row)
         by_column = {cell.column: cell for cell in held}
-        cells = {cell.column: cell.raw for cell in held}
-        for column, text in wanted.items():
+        cells: dict[int, bytes] = {}
+        for column, text in sorted(wanted.items()):
             old = by_column.get(column)
             if old is not None and _SHARED.search(old.raw):
                 raise Unpatchable("a formula that other cells share")
             cells[column] = self._cell(row.number, column, old.style if old else None, text)
-        body = b"".join(cells[column] for column in sorted(cells))
-        rest = row.body[held[-1].end :] if held else row.body
-        attributes = SPANS.sub(b"", row.attributes)
-        return self._grammar.untouched(Row(row.number, attributes, body + rest))
+        return self._grammar.with_cells(row, cells, held[-1] if held else None)
 
     def _cell(self, row: int, column: int, style: str | None, text: str) -> bytes:
         p = self._grammar.prefix
@@ -248,14 +239,12 @@ def _unmerged(tail: bytes, edits: Edits) -> bytes:
 
 
 def _holds(ref: str, rows: Collection[int], places: Collection[tuple[int, int]]) -> bool:
-    area = Range.parse(ref)
-    if area is None:
-        return False
+    left, top, right, bottom = range_boundaries(ref)
     return any(
         (row, column) in places
         for row in rows
-        if area.first_row <= row <= area.last_row
-        for column in range(area.first_column, area.last_column + 1)
+        if (top or 1) <= row <= (bottom or row)
+        for column in range((left or 1) - 1, right or COLUMNS_MAX)
     )
 
 

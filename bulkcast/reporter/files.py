@@ -13,13 +13,17 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, system_reason
 from bulkcast.model import Text
 
 Existing = Literal["refuse", "replace"]
 """What to do if the target exists."""
 
-WRITABLE: Final = frozenset({".csv", ".tsv", ".xlsx", ".xlsm"})
+DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
+_NEW: Final = frozenset({"xlsx", *DELIMITERS})
+"""Kinds of files that can be written for any sheet."""
+OWN: Final = frozenset({*_NEW, "xlsm"})
+"""Kinds of sheets whose own file can take the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,25 @@ def default_name(source: Path, run: str) -> Path:
     'old.results-7f.xlsx'
     """
     stem = re.sub(r"\.results-[^.]*$", "", source.stem) or source.stem
-    suffix = source.suffix if source.suffix.lower() in WRITABLE else ".xlsx"
+    suffix = source.suffix if kind_of(source) in OWN else ".xlsx"
     return source.with_name(f"{stem}.results-{run}{suffix}")
+
+
+def kind_of(path: Path) -> str:
+    """The kind of a file, by its name."""
+    return path.suffix.lower().removeprefix(".")
+
+
+def refuse_other_kind(target: Path, kind: str = "") -> None:
+    """Raise CannotStart if results of a sheet of this `kind` cannot be written as `target`.
+
+    Without a kind: if a new file cannot.
+    """
+    wanted = kind_of(target)
+    if wanted not in _NEW and (wanted != kind or wanted not in OWN):
+        raise CannotStart(
+            "{name} is no sheet that can be written; use .xlsx, .csv or .tsv", name=target.name
+        )
 
 
 @contextmanager
@@ -57,10 +78,9 @@ def replacing(target: Path, existing: Existing) -> Iterator["Draft"]:
     refuse_existing(target, existing)
     _remove_abandoned(target.parent)
     # Not mkstemp: only the owner may read its files, and a sheet may be in a shared folder.
-    path = _draft_name(target)
-    draft = Draft(path, target, existing)
+    draft = Draft(_draft_name(target), target, existing)
     try:
-        path.touch(exist_ok=False)
+        draft.path.touch(exist_ok=False)
         yield draft
         draft.settle()
     except OSError as exc:
@@ -147,7 +167,7 @@ _NO_DRAFT_LASTS_S: Final = 24 * 3600.0
 
 
 def _unwritable(target: Path, exc: OSError) -> CannotStart:
-    why = exc.strerror or type(exc).__name__
+    why = system_reason(exc)
     return CannotStart(
         "{target} cannot be written ({why}); choose another place", target=target, why=why
     )

@@ -1,44 +1,22 @@
 """Writes a run as one HTML page in both languages, to pass on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import tzinfo
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from lxml import etree
+from lxml.builder import E as _E
 
 from bulkcast.catalogue import Label
+from bulkcast.explanations import STATUS_LABELS
 from bulkcast.messages import clean, local_time
 from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.reporter.files import Existing, Written, replacing
 from bulkcast.reporter.result_columns import storable
 from bulkcast.reporter.run_summary import Bucket, FailureGroup, RunSummary, Timeline, ranges
 
-
-class _Elements:
-    """Makes elements: `_E.td("text", child, {"class": "n"}, lang="zh")`."""
-
-    def __call__(self, tag: str, *parts: Any, **attributes: str) -> Any:
-        """An element; texts and elements become its children, in order."""
-        made = etree.Element(tag, attributes)
-        for part in parts:
-            if isinstance(part, dict):
-                made.attrib.update(part)
-            elif not isinstance(part, str):
-                made.append(part)
-            elif len(made):
-                made[-1].tail = (made[-1].tail or "") + part
-            else:
-                made.text = (made.text or "") + part
-        return made
-
-    def __getattr__(self, tag: str) -> Callable[..., Any]:
-        return partial(self, tag)
-
-
-_E: Final = _Elements()
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _ROWS_SHOWN: Final = 12
 _HEIGHT: Final = 100
@@ -51,25 +29,12 @@ _MEANINGS: Final = {
     RowStatus.TOO_LATE: Label("the settings are locked", "设置已锁定"),
     RowStatus.REJECTED: Label("refused by ClassIn", "ClassIn 拒绝了这些行"),
     RowStatus.UNCONFIRMED: Label(
-        "sent without an answer to trust; safe to send again",
-        "没有可信的答复；可以放心重新发送",
+        "sent without an answer to trust; safe to send again", "没有可信的答复；可以放心重新发送"
     ),
     RowStatus.NOT_SENT: Label(
         "the run ended first, or was told to", "批次先结束了，或按要求没有发送"
     ),
     RowStatus.SUPERSEDED: Label("set again by a newer run", "之后的批次又设置了它们"),
-}
-
-
-_IN_CHINESE: Final = {
-    RowStatus.APPLIED: "已应用",
-    RowStatus.UNCHANGED: "未变",
-    RowStatus.INVALID: "无效",
-    RowStatus.TOO_LATE: "太迟",
-    RowStatus.REJECTED: "被拒绝",
-    RowStatus.UNCONFIRMED: "未确认",
-    RowStatus.NOT_SENT: "未发送",
-    RowStatus.SUPERSEDED: "已被取代",
 }
 
 
@@ -166,8 +131,7 @@ def _counts(summary: RunSummary, _tz: tzinfo) -> Iterator[Any]:
     yield _bar(summary)
     lines = [_count(summary, status) for status, n in summary.counts.items() if n]
     heads = (Label("Rows", "行数"), Label("Share", "占比"), Label("State", "状态"), Label("", ""))
-    head = _E.thead(_E.tr(*(_both("th", head, scope="col") for head in heads)))
-    yield _E.div(_E.table(head, _E.tbody(*lines), {"class": "counts"}), {"class": "wide"})
+    yield _table("counts", heads, lines)
 
 
 def _count(summary: RunSummary, status: RowStatus) -> Any:
@@ -182,7 +146,7 @@ def _count(summary: RunSummary, status: RowStatus) -> Any:
 
 def _word(status: RowStatus) -> Any:
     """A status as in the result sheet; the Chinese text has its translation first."""
-    return _both("span", Label(status.value, f"{_IN_CHINESE[status]}（{status.value}）"))
+    return _both("span", Label(status.value, f"{STATUS_LABELS[status].zh}（{status.value}）"))
 
 
 def _share(n: int, of: int) -> str:
@@ -207,9 +171,12 @@ def _causes(summary: RunSummary, _tz: tzinfo) -> Iterator[Any]:
         Label("Rows", "行数"), Label("State and code", "状态和代码"), Label("Reason", "原因"),
         Label("Which", "哪些行"),
     )  # fmt: skip
+    yield _table("causes", heads, map(_cause, summary.causes))
+
+
+def _table(name: str, heads: Iterable[Label], lines: Iterable[Any]) -> Any:
     head = _E.thead(_E.tr(*(_both("th", head, scope="col") for head in heads)))
-    lines = [_cause(cause) for cause in summary.causes]
-    yield _E.div(_E.table(head, _E.tbody(*lines), {"class": "causes"}), {"class": "wide"})
+    return _E.div(_E.table(head, _E.tbody(*lines), {"class": name}), {"class": "wide"})
 
 
 def _cause(cause: FailureGroup) -> Any:
@@ -221,7 +188,7 @@ def _cause(cause: FailureGroup) -> Any:
         _E.td(f"{len(cause.rows):,}", {"class": "n"}),
         _E.td(key, _word(cause.status), _E.br(), _E.code(_shown(cause.code))),
         _E.td(_both("div", cause.message), *fix),
-        _E.td(_both("b", Label("Rows ", "行 ")), listed, *rest),
+        _E.td(_both("b", Label("Rows ", "行 ")), ", ".join(listed), *rest),
     )
 
 
@@ -263,7 +230,7 @@ def _bar(summary: RunSummary) -> Any:
 
 def _timeline(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
     found = summary.timeline
-    if not found.slots:
+    if not found.buckets:
         return
     yield _both("h2", Label("When rows ended", "各行完成的时间"))
     most = found.highest
@@ -272,16 +239,16 @@ def _timeline(summary: RunSummary, tz: tzinfo) -> Iterator[Any]:
         f"每 {_length(found, 1)}完成的行数；最多 {most:,} 行。",
     )
     yield _both("p", caption, **{"class": "caption"})
-    bars = [r for n, slot in enumerate(found.slots) for r in _column(n, slot, most)]
-    yield _drawing(len(found.slots), _HEIGHT, "timeline", *bars)
-    ends = (found.slots[0].begins, found.slots[-1].begins + found.slot_s)
+    bars = [r for n, bucket in enumerate(found.buckets) for r in _column(n, bucket, most)]
+    yield _drawing(len(found.buckets), _HEIGHT, "timeline", *bars)
+    ends = (found.buckets[0].begins, found.buckets[-1].begins + found.bucket_s)
     yield _E.div(*(_E.span(local_time(at, tz)) for at in ends), {"class": "axis"})
 
 
-def _column(number: int, slot: Bucket, most: int) -> Iterator[Any]:
+def _column(number: int, bucket: Bucket, most: int) -> Iterator[Any]:
     y = float(_HEIGHT)
     for status in RowStatus:
-        if n := slot.counts.get(status, 0):
+        if n := bucket.counts.get(status, 0):
             height = n / most * _HEIGHT
             y -= height
             yield _rect(status, number + 0.06, y, 0.88, height)
@@ -293,6 +260,6 @@ _UNITS: Final[tuple[tuple[int, str, str], ...]] = (
 
 
 def _length(found: Timeline, language: int) -> str:
-    """The length of a slot in words; `language` is 0 for English, 1 for Chinese."""
-    seconds, *names = next(unit for unit in _UNITS if found.slot_s % unit[0] == 0)
-    return f"{found.slot_s // seconds} {names[language]}"
+    """The length of a bucket in words; `language` is 0 for English, 1 for Chinese."""
+    seconds, *names = next(unit for unit in _UNITS if found.bucket_s % unit[0] == 0)
+    return f"{found.bucket_s // seconds} {names[language]}"

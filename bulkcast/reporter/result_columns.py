@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, Self
+from typing import Final
 
 from bulkcast.catalogue import RESULT_PREFIX, Label, is_result_column
-from bulkcast.model import ResultRow, RowStatus, column_letters
+from bulkcast.errors import CannotStart
+from bulkcast.model import COLUMNS_MAX, Layout, ResultRow, RowStatus, column_letters
 
 CELL_MAX: Final = 32_767
 """UTF-16 units one cell of a workbook holds (Microsoft, Excel specifications and limits)."""
@@ -18,19 +18,11 @@ WIDTHS: Final = {
 }  # fmt: skip
 """Column widths, in characters."""
 
-_TEXTS: Final[Mapping[str, Callable[[ResultRow], str]]] = {
-    "status": lambda r: r.status.value,
-    "code": lambda r: r.code,
-    "message": lambda r: r.message,
-    "fix": lambda r: r.fix,
-    "attempts": lambda r: str(r.attempts),
-    "time": lambda r: r.time,
-    "run": lambda r: r.run,
-}
+FIELDS: Final = ("status", "code", "message", "fix", "attempts", "time", "run")
+"""The columns in their order: attributes of a `ResultRow`."""
 
-FIELDS: Final = tuple(_TEXTS)
-"""Status, code, message, fix, attempts, time, run: the columns in their order."""
-
+USER_COLUMNS_MAX: Final = COLUMNS_MAX - len(FIELDS)
+"""Columns of a worksheet that leave room for the results."""
 
 MEANINGS: Final = {
     "status": Label("How the row ended", "状态"),
@@ -65,11 +57,44 @@ def place(headers: Sequence[str], first_free: int) -> dict[int, str]:
     return kept | dict(enumerate(missing, start=first_free))
 
 
+def refuse_too_wide(width: int) -> None:
+    """Raise CannotStart if results have no room behind `width` columns of a worksheet."""
+    if width > USER_COLUMNS_MAX:
+        raise CannotStart(
+            "The sheet reaches to column {column}, which leaves no room for the {n} "
+            "columns of results; delete what is far to the right",
+            column=column_letters(width - 1),
+            n=len(FIELDS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Outcomes to write, and the sheet that they belong to."""
+
+    layout: Layout
+    headers: Sequence[str]
+    """One for each column from A on, as the loader read them."""
+    by_row: Mapping[int, ResultRow]
+
+    @property
+    def last_row(self) -> int:
+        """The last row with a result; 0 if there is none."""
+        return max(self.by_row, default=0)
+
+    def cells(self, row: int, columns: Mapping[int, str]) -> dict[int, str]:
+        """Column → text of the result cells of a row, headers included; none above the header."""
+        if row < self.layout.header_row:
+            return {}
+        if row == self.layout.header_row:
+            return {index: title(field) for index, field in columns.items()}
+        said = texts(self.by_row.get(row))
+        return {index: storable(said[field]) for index, field in columns.items()}
+
+
 def texts(result: ResultRow | None) -> dict[str, str]:
     """Field → text of its cell; all empty for a row without a result."""
-    if result is None:
-        return dict.fromkeys(FIELDS, "")
-    return {field: text(result) for field, text in _TEXTS.items()}
+    return {f: "" if result is None else str(getattr(result, f)) for f in FIELDS}
 
 
 def storable(text: str) -> str:
@@ -124,21 +149,6 @@ def text_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-@lru_cache(maxsize=1024)
-def column_index(address: str) -> int:
-    """The column of a cell's address, counted from 0.
-
-    >>> column_index("A1"), column_index("XFD1048576")
-    (0, 16383)
-    """
-    index = 0
-    for letter in address:
-        if not letter.isalpha():
-            break
-        index = index * 26 + ord(letter) - 64
-    return index - 1
-
-
 MARK: Final = 'N("bulkcast")=0'
 """Always true; part of all our rules, so that the next result can find and remove them."""
 
@@ -150,30 +160,13 @@ _MEANINGS: Final[Mapping[str, tuple[RowStatus, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
-    """The cells of a result's rules: columns from 0, rows as a spreadsheet shows them."""
-
-    header_row: int
-    last_row: int
-    user_columns: int
-    status: int
-    message: int
-
-    @classmethod
-    def of(
-        cls, headers: Sequence[str], columns: Mapping[int, str], header_row: int, last_row: int
-    ) -> Self:
-        """The area of a sheet with these `headers` and result `columns`."""
-        at = {field: index for index, field in columns.items()}
-        users = (i for i, header in enumerate(headers) if header and not is_result_column(header))
-        return cls(
-            header_row=header_row,
-            last_row=last_row,
-            user_columns=max(users, default=-1) + 1,
-            status=at["status"],
-            message=at["message"],
-        )
+COLOURS: Final = {
+    "problem": ("FFFFC7CE", "FF9C0006"),
+    "good": ("FFC6EFCE", "FF006100"),
+    "unsure": ("FFFFEB9C", "FF7F6000"),
+    "idle": ("FFE7E6E6", "FF595959"),
+}
+"""Meaning → background and text colour, ARGB: Excel's bad, good and neutral, and grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,39 +178,40 @@ class ColourRule:
     meaning: str
 
 
-def rules(area: Area) -> Iterator[ColourRule]:
+def rules(results: Results, columns: Mapping[int, str], last_row: int) -> Iterator[ColourRule]:
     """One rule for the cells that a message names, and one for each colour of a status.
 
-    Rows that succeeded are not marked, though a warning may name a column.  Messages name columns
-    by `i18n.short_header`: `[Web live] …`.
+    They cover the rows below the header, to `last_row`; `columns` are those of the results.  Rows
+    that succeeded are not marked, though a warning may name a column.  Messages name columns by
+    `i18n.short_header`: `[Web live] …`.
     """
-    first = area.header_row + 1
-    if area.last_row < first:
+    header_row = results.layout.header_row
+    first = header_row + 1
+    if last_row < first:
         return
-    if area.user_columns:
-        cells = f"A{first}:{column_letters(area.user_columns - 1)}{area.last_row}"
-        yield ColourRule(cells, _names_column(area), "problem")
-    status = column_letters(area.status)
+    letters = {field: column_letters(index) for index, field in columns.items()}
+    status = letters["status"]
+    headers = enumerate(results.headers)
+    users = [i for i, header in headers if header and not is_result_column(header)]
+    if users:
+        named = _names_column(f"A${header_row}", f"${letters['message']}{first}")
+        formula = f"AND({MARK},{_means(f'${status}{first}', 'problem')},{named})"
+        yield ColourRule(f"A{first}:{column_letters(users[-1])}{last_row}", formula, "problem")
     for meaning in _MEANINGS:
-        formula = f"AND({MARK},{_means(area, meaning)})"
-        yield ColourRule(f"{status}{first}:{status}{area.last_row}", formula, meaning)
+        formula = f"AND({MARK},{_means(f'${status}{first}', meaning)})"
+        yield ColourRule(f"{status}{first}:{status}{last_row}", formula, meaning)
 
 
-def _means(area: Area, meaning: str) -> str:
-    """The condition that a row's status is one of `meaning`."""
-    cell = f"${column_letters(area.status)}{area.header_row + 1}"
+def _means(cell: str, meaning: str) -> str:
+    """The condition that the status in `cell` is one of `meaning`."""
     is_one = ",".join(f'{cell}="{word.value}"' for word in _MEANINGS[meaning])
     return f"OR({is_one})"
 
 
-def _names_column(area: Area) -> str:
-    header, message = (
-        f"A${area.header_row}",
-        f"${column_letters(area.message)}{area.header_row + 1}",
-    )
+def _names_column(header: str, message: str) -> str:
+    """The condition that the message in a cell names the column of a header."""
     first_line = f"LEFT({header},FIND(CHAR(10),{header}&CHAR(10))-1)"
     without_cr = f'SUBSTITUTE({first_line},CHAR(13),"")'
     name = f'"["&TRIM(SUBSTITUTE({without_cr}," *",""))&"]"'
     # FIND, not SEARCH: to SEARCH a `?` or `*` in a header is a wildcard.
-    needs_work = _means(area, "problem")
-    return f'AND({MARK},{needs_work},{header}<>"",ISNUMBER(FIND({name},{message})))'
+    return f'{header}<>"",ISNUMBER(FIND({name},{message}))'

@@ -8,11 +8,11 @@ from typing import Final
 from bulkcast.catalogue import Label
 from bulkcast.model import ResultRow, RowStatus, Stop
 
-SLOTS_MOST: Final = 60
+BUCKETS_MAX: Final = 60
 _STEPS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400,
 )  # fmt: skip
-"""Lengths of a slot, seconds: round numbers for the reader."""
+"""Lengths of a bucket, seconds: round numbers for the reader."""
 
 _GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
 
@@ -40,15 +40,15 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """When rows ended, in consecutive slots of equal length."""
+    """When rows ended, in consecutive buckets of equal length."""
 
-    slot_s: int
-    slots: tuple[Bucket, ...]
+    bucket_s: int
+    buckets: tuple[Bucket, ...]
 
     @property
     def highest(self) -> int:
-        """Rows in the fullest slot."""
-        return max((sum(slot.counts.values()) for slot in self.slots), default=0)
+        """Rows in the fullest bucket."""
+        return max((sum(bucket.counts.values()) for bucket in self.buckets), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +111,32 @@ def _cause(
 
 
 def timeline(ended: Iterable[tuple[float, RowStatus]]) -> Timeline:
-    """Rows by when they ended, in at most `SLOTS_MOST` slots; times in Unix seconds.
+    """Rows by when they ended, in at most `BUCKETS_MAX` buckets; times in Unix seconds.
 
     >>> found = timeline([(100.2, RowStatus.APPLIED), (100.9, RowStatus.REJECTED), (103.0,
     ...     RowStatus.APPLIED)])
-    >>> found.slot_s, [sum(slot.counts.values()) for slot in found.slots]
+    >>> found.bucket_s, [sum(bucket.counts.values()) for bucket in found.buckets]
     (1, [2, 0, 0, 1])
     """
     moments = sorted(ended)
     if not moments:
         return Timeline(_STEPS_S[0], ())
     first, last = moments[0][0], moments[-1][0]
-    slot_s = next((s for s in _STEPS_S if last // s - first // s < SLOTS_MOST), _STEPS_S[-1])
+    bucket_s = next((s for s in _STEPS_S if last // s - first // s < BUCKETS_MAX), _STEPS_S[-1])
     counted: dict[int, Counter[RowStatus]] = {}
     for at, status in moments:
-        counted.setdefault(int(at // slot_s), Counter())[status] += 1
-    # For a run resumed after months only slots with rows are shown.
-    numbers = range(int(first // slot_s), int(last // slot_s) + 1)
-    shown = numbers if len(numbers) <= SLOTS_MOST else sorted(counted)[:SLOTS_MOST]
-    return Timeline(slot_s, tuple(Bucket(n * slot_s, counted.get(n, Counter())) for n in shown))
+        counted.setdefault(int(at // bucket_s), Counter())[status] += 1
+    # For a run resumed after months only buckets with rows are shown.
+    numbers = range(int(first // bucket_s), int(last // bucket_s) + 1)
+    shown = numbers if len(numbers) <= BUCKETS_MAX else sorted(counted)[:BUCKETS_MAX]
+    return Timeline(bucket_s, tuple(Bucket(n * bucket_s, counted.get(n, Counter())) for n in shown))
 
 
-def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
+def ranges(rows: Sequence[int], most: int) -> tuple[tuple[str, ...], int]:
     """The first `most` ranges of ascending row numbers, and the number of remaining rows.
 
     >>> ranges([5, 6, 7, 9, 12, 13], 2)
-    ('5-7, 9', 2)
+    (('5-7', '9'), 2)
     """
     stretches: list[list[int]] = []
     for row in rows:
@@ -145,7 +145,7 @@ def ranges(rows: Sequence[int], most: int) -> tuple[str, int]:
         else:
             stretches.append([row])
     told = (f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in stretches[:most])
-    return ", ".join(told), sum(map(len, stretches[most:]))
+    return tuple(told), sum(map(len, stretches[most:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from bulkcast.catalogue import (
     is_result_column,
 )
 from bulkcast.errors import CannotStart
-from bulkcast.explanations import LOCKS, blank_said, values_said
+from bulkcast.explanations import LOCKS, allowed_values, blank_meaning
 from bulkcast.i18n import marked
-from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, RawRow, Sheet, Text, column_letters
+from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
 from bulkcast.reporter.result_columns import text_width, writable
 
@@ -72,7 +72,7 @@ def _template_column(s: Setting, lang: str) -> TemplateColumn:
         header=f"{first}{mark}\n{second}",
         width=max(min(longest + 3, 22), _WIDTHS.get(type(s.kind), 12)),
         note=_note(s, lang),
-        prompt=blank_said(s, lang),
+        prompt=blank_meaning(s, lang),
         words=words,
         list_name="List_" + "_".join(re.sub(r"\W", "", c.label.en) for c in choices) if words
         else "",
@@ -95,7 +95,7 @@ _FORMATS: Final[Mapping[type[Kind], str]] = {
 def _note(s: Setting, lang: str) -> str:
     values = Label("Values", "取值").say(lang)
     lock = Label(f"Locks {LOCKS[s.lock].en}.", "开课前 20 分钟起锁定。").say(lang)
-    lines = [s.help.say(lang), f"{values}: {values_said(s.kind, lang)}"]
+    lines = [s.help.say(lang), f"{values}: {allowed_values(s.kind, lang)}"]
     return "\n".join([*lines, *([lock] if s.lock is not Lock.NEVER else []), s.key])
 
 
@@ -129,7 +129,19 @@ def carry(sheet: Sheet, endpoint: Endpoint) -> Carried:
         for row in sheet.rows
     )
     names = tuple(writable(sheet.headers[index]) for index in rest)
-    return Carried(names, rows, tuple(_remarks(sheet.rows)))
+    return Carried(names, rows, _loss_remarks([row.number for row in sheet.rows if row.extra]))
+
+
+def _loss_remarks(beyond: Sequence[int]) -> tuple[Text, ...]:
+    """The remark about rows with cells beyond the last header."""
+    if not beyond:
+        return ()
+    one = marked("Cells beyond the last header are left out in row {row}.")
+    many = marked(
+        "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
+    )
+    words = {"row": str(beyond[0]), "n": str(len(beyond))}
+    return (Text(one if len(beyond) == 1 else many, words),)
 
 
 def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
@@ -164,16 +176,6 @@ def value(cell: Cell, kind: Kind | None) -> Value | None:
         return writable(cell) or None
     is_whole = isinstance(cell, int) and not isinstance(cell, bool)
     return str(cell) if is_whole and isinstance(kind, _TYPED_AS_TEXT) else cell
-
-
-def _remarks(rows: Sequence[RawRow]) -> Iterator[Text]:
-    if beyond := [row.number for row in rows if row.extra]:
-        said = marked("Cells beyond the last header are left out in row {row}.")
-        if len(beyond) > 1:
-            said = marked(
-                "Cells beyond the last header are left out, first in row {row}; {n} rows have such."
-            )
-        yield Text(said, {"row": str(beyond[0]), "n": str(len(beyond))})
 
 
 SCHEMA_VERSION: Final = "1"
@@ -298,12 +300,8 @@ def _write_column(book: Any, tab: Any, index: int, column: TemplateColumn) -> No
     title = column.header.partition("\n")[0][:32]
     tab.data_validation(1, index, ROWS_MAX - 1, index, rule | {
         "input_title": title, "input_message": column.prompt,
-        "error_title": title, "error_message": _join_words(column.words),
+        "error_title": title, "error_message": " / ".join(column.words)[:255],
     })  # fmt: skip
-
-
-def _join_words(words: Sequence[str]) -> str:
-    return " / ".join(words)[:255]
 
 
 def _header_format(book: Any, role: Role) -> Any:
@@ -415,7 +413,11 @@ def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
         tab.set_row(number, 18)
         tab.merge_range(number, 0, number, 2, text, plain)
     _write_glossary(book, tab, endpoint, lang, len(_STEPS) + 2)
-    _set_up_page(tab)
+    tab.hide_gridlines(2)
+    tab.set_paper(9)
+    tab.set_landscape()
+    tab.set_margins(left=0.5, right=0.5, top=0.5, bottom=0.5)
+    tab.fit_to_pages(1, 1)
 
 
 def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int) -> None:
@@ -428,17 +430,9 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
         tab.write_string(top, index, label.say(lang), head)
     for number, setting in enumerate(endpoint.columns, start=top + 1):
         star = " *" if setting.role is Role.TARGET else ""
-        allowed = values_said(setting.kind, lang)
+        allowed = allowed_values(setting.kind, lang)
         tab.set_row(number, 32)
         first, second = setting.label.ordered(lang)
         tab.write_string(number, 0, f"{first}{star}\n{second}", cell)
         tab.write_string(number, 1, allowed, cell)
         tab.write_string(number, 2, setting.help.say(lang), cell)
-
-
-def _set_up_page(tab: Any) -> None:
-    tab.hide_gridlines(2)
-    tab.set_paper(9)
-    tab.set_landscape()
-    tab.set_margins(left=0.5, right=0.5, top=0.5, bottom=0.5)
-    tab.fit_to_pages(1, 1)

@@ -1,7 +1,7 @@
 """Fallback: loads a workbook with openpyxl, adds the results, saves it, reports what is lost."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,20 +15,20 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.worksheet.worksheet import Worksheet
 
+from bulkcast.arguments import Counts
 from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
-from bulkcast.model import Layout, ResultRow, Text, column_letters
-from bulkcast.reporter.ooxml import COLOURS, Range, columns_of
+from bulkcast.model import Text, column_letters
 from bulkcast.reporter.result_columns import (
+    COLOURS,
     MARK,
     WIDTHS,
-    Area,
+    ColourRule,
+    Results,
     place,
     rules,
-    storable,
-    texts,
-    title,
 )
+from bulkcast.reporter.workbook_parts import columns_of, extended
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,7 @@ _LOSABLE: Final = (
 """Content that openpyxl loses, or may lose, when it saves a workbook."""
 
 
-def resave_workbook(
-    source: Path,
-    draft: Path,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-    *,
-    why: str,
-) -> Text:
+def resave_workbook(source: Path, draft: Path, results: Results, *, why: str) -> Text:
     """Write `draft`; return the remark about what is lost.
 
     Raises:
@@ -84,9 +76,9 @@ def resave_workbook(
         with warnings.catch_warnings(), source.open("rb") as file:
             # openpyxl warns of some losses; `_lost` reports all that are known.
             warnings.simplefilter("ignore")
-            book = load_workbook(file, keep_vba=layout.kind == "xlsm")
-            tab = book[layout.tab] if layout.tab else book.worksheets[0]
-            _fill(tab, layout, headers, results)
+            book = load_workbook(file, keep_vba=results.layout.kind == "xlsm")
+            name = results.layout.tab
+            _fill(book[name] if name else book.worksheets[0], results)
             book.save(draft)
         lost = _lost(source, draft)
     except _UNWRITABLE as exc:
@@ -96,7 +88,7 @@ def resave_workbook(
             why=why,
             exc=exc,
         ) from exc
-    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": "; ".join(lost)})
+    return Text(_RESAVED_WITH_LOSSES if lost else _RESAVED, {"parts": Counts(tuple(lost))})
 
 
 _RESAVED: Final = marked(
@@ -115,24 +107,25 @@ _UNWRITABLE: Final = (
 """What openpyxl raises for files it does not understand; XML errors are SyntaxErrors."""
 
 
-def _fill(
-    tab: Worksheet, layout: Layout, headers: Sequence[str], results: Mapping[int, ResultRow]
-) -> None:
-    if (last := max(results, default=0)) > tab.max_row:
-        raise ValueError(f"the sheet that was checked had a row {last}")
+def _fill(tab: Worksheet, results: Results) -> None:
+    header_row, headers = results.layout.header_row, results.headers
+    if results.last_row > tab.max_row:
+        raise ValueError(f"the sheet that was checked had a row {results.last_row}")
     merged = max((area.max_col for area in tab.merged_cells.ranges), default=0)
     width = max(len(headers), tab.max_column, merged, _referenced_columns(tab.parent, tab))
     columns = place(headers, width)
     for index, field in columns.items():
-        _put(tab, layout.header_row, index, title(field))
         if index >= len(headers):
             tab.column_dimensions[column_letters(index)].width = WIDTHS[field]
-    for number in range(layout.header_row + 1, tab.max_row + 1):
-        said = texts(results.get(number))
-        for index, field in columns.items():
-            _put(tab, number, index, storable(said[field]))
-    _stretch_filter(tab, layout.header_row, columns)
-    _colour(tab, Area.of(headers, columns, layout.header_row, tab.max_row))
+    for number in range(header_row, tab.max_row + 1):
+        for index, text in results.cells(number, columns).items():
+            cell = tab.cell(number, index + 1)
+            if isinstance(cell, Cell):
+                cell.value = text or None
+                cell.data_type = "s"
+    own = tab.auto_filter.ref or ""
+    tab.auto_filter.ref = extended(own, header_row, columns) or own or None
+    _colour(tab, rules(results, columns, tab.max_row))
 
 
 def _referenced_columns(book: Workbook | None, tab: Worksheet) -> int:
@@ -151,12 +144,7 @@ def _referenced_columns(book: Workbook | None, tab: Worksheet) -> int:
     return max((columns_of(formula, tab.title, here=here) for formula, here in formulas), default=0)
 
 
-def _stretch_filter(tab: Worksheet, header_row: int, columns: Mapping[int, str]) -> None:
-    if area := Range.parse(tab.auto_filter.ref or ""):
-        tab.auto_filter.ref = area.grown(header_row, columns).ref()
-
-
-def _colour(tab: Worksheet, area: Area) -> None:
+def _colour(tab: Worksheet, made: Iterable[ColourRule]) -> None:
     """Add our conditional formats after the user's own; remove those of an earlier run."""
     kept = [
         (str(held.sqref), rule)
@@ -167,25 +155,18 @@ def _colour(tab: Worksheet, area: Area) -> None:
     tab.conditional_formatting = ConditionalFormattingList()
     for cells, rule in kept:
         tab.conditional_formatting.add(cells, rule)
-    for ours in rules(area):
+    for ours in made:
         background, text = COLOURS[ours.meaning]
         look = DifferentialStyle(fill=PatternFill(bgColor=background), font=Font(color=text))
-        made = Rule(type="expression", dxf=look, formula=[ours.formula])
-        tab.conditional_formatting.add(ours.cells, made)
+        rule = Rule(type="expression", dxf=look, formula=[ours.formula])
+        tab.conditional_formatting.add(ours.cells, rule)
 
 
-def _put(tab: Worksheet, row: int, index: int, text: str) -> None:
-    cell = tab.cell(row, index + 1)
-    if isinstance(cell, Cell):
-        cell.value = text or None
-        cell.data_type = "s"
-
-
-def _lost(source: Path, draft: Path) -> list[str]:
+def _lost(source: Path, draft: Path) -> list[tuple[str, int]]:
     """Kinds of content of which `source` has more than `draft`, with the difference."""
     with ZipFile(source) as old, ZipFile(draft) as new:
         before, after = _counts(old), _counts(new)
-    return [f"{name} ({n - after[name]})" for name, n in before.items() if n > after[name]]
+    return [(name, n - after[name]) for name, n in before.items() if n > after[name]]
 
 
 def _counts(book: ZipFile) -> dict[str, int]:

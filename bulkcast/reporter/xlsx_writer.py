@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,28 +19,33 @@ from bulkcast.model import (
     FlaggedCell,
     Grid,
     Layout,
-    ResultRow,
     Scalar,
     Text,
-    column_letters,
 )
-from bulkcast.reporter.files import Draft, Existing, Written, replacing
-from bulkcast.reporter.ooxml import COLOURS
+from bulkcast.reporter.files import (
+    DELIMITERS,
+    Draft,
+    Existing,
+    Written,
+    kind_of,
+    refuse_other_kind,
+    replacing,
+)
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
-    FIELDS,
+    COLOURS,
     MEANINGS,
+    USER_COLUMNS_MAX,
     WIDTHS,
-    Area,
+    ColourRule,
+    Results,
     place,
+    refuse_too_wide,
     rules,
-    storable,
     text_width,
-    texts,
-    title,
     writable,
 )
-from bulkcast.reporter.xlsx_patcher import n_with_status
+from bulkcast.reporter.worksheet_xml import count_rows
 
 _WIDTH: Final = 20
 """Width of the user's own columns; the original widths are not known."""
@@ -68,14 +73,7 @@ _FORMATS: Final = {
 Cells = Mapping[int, Sequence[Cell]]
 
 
-def write_workbook(
-    draft: Draft,
-    layout: Layout,
-    headers: Sequence[str],
-    results: Mapping[int, ResultRow],
-    grid: Grid,
-    lang: str,
-) -> None:
+def write_workbook(draft: Draft, results: Results, grid: Grid, lang: str) -> None:
     """Write a new workbook to the draft: the sheet's cells and its results.
 
     If `lang` is not English, each result header has a comment with its meaning.  Error cells become
@@ -86,9 +84,8 @@ def write_workbook(
         UnreadableSheet: the source is no longer the file that was read.
 
     """
-    cells = grid.cells
-    end = max(cells, default=0)
-    if (last := max(results, default=0)) > end:
+    header_row, end = results.layout.header_row, max(grid.cells, default=0)
+    if (last := results.last_row) > end:
         raise UnreadableSheet(
             "The sheet that was checked had a row {last}; this has none", last=last
         )
@@ -98,38 +95,33 @@ def write_workbook(
             n=end,
             most=ROWS_MAX,
         )
-    table = (row for number, row in cells.items() if number >= layout.header_row)
-    width = max(len(headers), *map(_extent, table), 0)
-    if width > COLUMNS_MAX - len(FIELDS):
-        raise CannotStart(
-            "The sheet reaches to column {column}, which leaves no room for the {n} "
-            "columns of results; delete what is far to the right",
-            column=column_letters(width - 1),
-            n=len(FIELDS),
-        )
-    columns = place(headers, width)
-    options = {"constant_memory": True, "nan_inf_to_errors": False}
-    with xlsxwriter.Workbook(draft.path, options) as book:
-        tab = book.add_worksheet(_tab_name(layout.tab))
-        _set_up(tab, layout.header_row, width, columns, lang)
+    table = (row for number, row in grid.cells.items() if number >= header_row)
+    width = max(len(results.headers), *map(_extent, table), 0)
+    refuse_too_wide(width)
+    columns = place(results.headers, width)
+    with xlsxwriter.Workbook(draft.path, _OPTIONS) as book:
+        tab = book.add_worksheet(_tab_name(results.layout.tab))
+        _set_up(tab, header_row, width, columns, lang)
         put = _CellWriter(book, tab)
-        for number, row in _rows_with_results(cells, layout.header_row, columns, results):
-            height = _LINE_HEIGHT * _lines(row, columns, layout.header_row, number)
+        for number in sorted({*grid.cells, header_row}):
+            row = dict(enumerate(grid.cells.get(number, ()))) | _added(results, number, columns)
+            height = _LINE_HEIGHT * _lines(row, columns, header_row, number)
             tab.set_row(number - 1, height, None, {"hidden": number in grid.hidden})
             for column, value in row.items():
-                is_header = number == layout.header_row
                 wrapped = columns.get(column) in _WRAPPED
-                put.cell(number, column, value, is_header=is_header, wrapped=wrapped)
-        last_row = max(end, layout.header_row)
-        tab.autofilter(layout.header_row - 1, 0, last_row - 1, max(width - 1, *columns))
-        _colour(book, tab, layout, headers, columns, end)
-    if n_with_status(draft.path, "xl/worksheets/sheet1.xml", results) != len(results):
+                put.cell(number, column, value, is_header=number == header_row, wrapped=wrapped)
+        last_row = max(end, header_row)
+        tab.autofilter(header_row - 1, 0, last_row - 1, max(width - 1, *columns))
+        _colour(book, tab, rules(results, columns, end))
+    _, n_with_status = count_rows(draft.path, "xl/worksheets/sheet1.xml", results.by_row)
+    if n_with_status != len(results.by_row):
         raise UnreadableSheet("The sheet has other rows than when it was checked")
     if put.n_cut:
         words = {"n": str(put.n_cut), "most": f"{CELL_MAX:,}"}
         draft.remarks.append(Text(_CUT, words))
 
 
+_OPTIONS: Final = {"constant_memory": True, "nan_inf_to_errors": False}
 _CUT: Final = marked(
     "Cells with more than the {most} characters that a worksheet's cell holds: {n}. They end in …"
     " there; a .csv file has all of them."
@@ -146,7 +138,7 @@ def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
 
     """
     last, width = max(cells, default=0), max(map(len, cells.values()), default=0)
-    if last > ROWS_MAX or width > COLUMNS_MAX - len(FIELDS):
+    if last > ROWS_MAX or width > USER_COLUMNS_MAX:
         raise CannotStart(
             "A worksheet has {rows} rows and {columns} columns, too few for {n} rows of {width}"
             " columns and their results; send them in parts",
@@ -155,8 +147,7 @@ def write_cells(path: Path, layout: Layout, cells: Cells) -> None:
             n=f"{last:,}",
             width=f"{width:,}",
         )
-    options = {"constant_memory": True, "nan_inf_to_errors": False}
-    with xlsxwriter.Workbook(path, options) as book:
+    with xlsxwriter.Workbook(path, _OPTIONS) as book:
         tab = book.add_worksheet(_tab_name(layout.tab))
         tab.set_column(0, max(width - 1, 0), _WIDTH)
         tab.freeze_panes(layout.header_row, 0)
@@ -180,19 +171,13 @@ def _tab_name(name: str | None) -> str:
     return re.sub(r"[\[\]:*?/\\\x00-\x1f]", "_", name or "")[:31].strip("' ") or "Sheet1"
 
 
-def _rows_with_results(
-    cells: Cells, header_row: int, columns: Mapping[int, str], results: Mapping[int, ResultRow]
-) -> Iterator[tuple[int, dict[int, Cell]]]:
-    """Each row's number and its cells by column, with results."""
-    for number in sorted({*cells, header_row}):
-        own = dict(enumerate(cells.get(number, ())))
-        if number < header_row:
-            yield number, own
-            continue
-        said = texts(results.get(number))
-        at_head = number == header_row
-        added = {i: title(f) if at_head else _result_cell(f, said[f]) for i, f in columns.items()}
-        yield number, own | added
+def _added(results: Results, row: int, columns: Mapping[int, str]) -> dict[int, Cell]:
+    """The result cells of a row."""
+    texts = results.cells(row, columns)
+    return {
+        index: int(text) if columns[index] == "attempts" and text.isdigit() else text
+        for index, text in texts.items()
+    }
 
 
 def _lines(row: Mapping[int, Cell], columns: Mapping[int, str], header_row: int, n: int) -> int:
@@ -216,10 +201,6 @@ def _header_lines(header: str) -> int:
     )
 
 
-def _result_cell(field: str, text: str) -> Cell:
-    return int(text) if field == "attempts" and text else storable(text)
-
-
 class _CellWriter:
     """Writes cells by their types; nothing becomes a formula or a link."""
 
@@ -236,8 +217,11 @@ class _CellWriter:
 
     def cell(self, row: int, column: int, value: Cell, *, is_header: bool, wrapped: bool) -> None:
         """Write `value` to `row`, from 1, and `column`, from 0."""
-        padding = _padding(value)
-        value = _plain(value)
+        padding = ""
+        if isinstance(value, FlaggedCell):
+            if value.code == "id.display_differs":
+                padding = "0" * len(value.shown)
+            value = value.shown if value.value is None else value.value
         if value in _NOTHING:
             return
         write, shown, format_ = self._writer_for(value)
@@ -273,22 +257,6 @@ class _CellWriter:
         return self._formats[zeros]
 
 
-def _padding(cell: Cell) -> str:
-    """The number format of a number with leading zeros; empty for any other cell."""
-    match cell:
-        case FlaggedCell(code="id.display_differs", shown=shown):
-            return "0" * len(shown)
-        case _:
-            return ""
-
-
-def _plain(cell: Cell) -> Scalar:
-    """The stored value; of a flagged cell without one, the text it shows."""
-    if not isinstance(cell, FlaggedCell):
-        return cell
-    return cell.shown if cell.value is None else cell.value
-
-
 def _with_offset(moment: dt.datetime) -> str:
     """ISO 8601 to the second; in UTC if the offset is not whole minutes."""
     offset = moment.utcoffset() or dt.timedelta()
@@ -308,23 +276,15 @@ def _set_up(tab: Any, header_row: int, width: int, columns: Mapping[int, str], l
     tab.freeze_panes(header_row, 0)
 
 
-def _colour(
-    book: Any,
-    tab: Any,
-    layout: Layout,
-    headers: Sequence[str],
-    columns: Mapping[int, str],
-    last_row: int,
-) -> None:
-    for rule in rules(Area.of(headers, columns, layout.header_row, last_row)):
+def _colour(book: Any, tab: Any, made: Iterable[ColourRule]) -> None:
+    for rule in made:
         background, text = (f"#{argb[2:]}" for argb in COLOURS[rule.meaning])
-        colour = book.add_format({"bg_color": background, "font_color": text})
-        options = {"type": "formula", "criteria": f"={rule.formula}", "format": colour}
+        look = book.add_format({"bg_color": background, "font_color": text})
+        options = {"type": "formula", "criteria": f"={rule.formula}", "format": look}
         tab.conditional_format(rule.cells, options)
 
 
 _COLUMN_WIDTH: Final = 22
-_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 
 
 def write_sheet(
@@ -344,18 +304,15 @@ def write_sheet(
             that cannot.
 
     """
-    suffix = target.suffix.lower()
-    if suffix not in {".xlsx", *_DELIMITERS}:
-        raise CannotStart(
-            "{name} is no sheet that can be written; use .xlsx, .csv or .tsv", name=target.name
-        )
+    refuse_other_kind(target)
     lines = [list(headers), *rows, *([f"# {comment}"] for comment in comments)]
     with replacing(target, existing) as draft:
         draft.path.chmod(0o600)  # before it has content
-        if suffix == ".xlsx":
-            _write_workbook(draft.path, lines, len(headers), len(rows))
+        if delimiter := DELIMITERS.get(kind_of(target)):
+            with draft.path.open("w", encoding="utf-8-sig", newline="") as file:
+                csv.writer(file, delimiter=delimiter).writerows(lines)
         else:
-            _write_delimited(draft.path, lines, _DELIMITERS[suffix])
+            _write_workbook(draft.path, lines, len(headers), len(rows))
     return draft.result
 
 
@@ -373,8 +330,3 @@ def _write_workbook(path: Path, lines: Sequence[Sequence[str]], width: int, n_ro
         tab.autofilter(0, 0, n_rows, width - 1)
         last = min(len(lines), ROWS_MAX)
         tab.ignore_errors({"number_stored_as_text": f"A1:Z{last}"})
-
-
-def _write_delimited(path: Path, lines: Sequence[Sequence[str]], delimiter: str) -> None:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(lines)

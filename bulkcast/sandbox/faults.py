@@ -31,9 +31,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.errors import BulkcastError
-from bulkcast.model import ReplyClass
+from bulkcast.protocol import SUCCESS
 
 SECONDS_MAX: Final = 3600.0
 BYTES_MAX: Final = 1 << 30
@@ -188,7 +189,9 @@ def read_fault(text: str, endpoint: Endpoint) -> Fault:
     name, _, argument = words.partition(":")
     maker = _MAKERS.get(name)
     if maker is None:
-        raise NoFault("{text} is no fault; those are {known}", text=text, known=", ".join(_MAKERS))
+        raise NoFault(
+            "{text} is no fault; those are {known}", text=text, known=Series(tuple(_MAKERS))
+        )
     try:
         action = _with_hints(maker(argument, endpoint), location, retry_after)
     except (ValueError, KeyError) as exc:
@@ -231,7 +234,7 @@ def _status(argument: str, _: Endpoint) -> Answer:
 def _code(argument: str, endpoint: Endpoint) -> Answer:
     code = _whole(argument, -(2**31), 2**63)
     known = endpoint.by_code.get(code)
-    success = known is not None and known.kind in {ReplyClass.OK, ReplyClass.OK_WARNING}
+    success = known is not None and known.kind in SUCCESS
     return Answer(body=reply_text(code, endpoint), claims_success=success)
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from bulkcast.catalogue import (
     INT64_MAX,
+    Cause,
     ChoiceKind,
     Clash,
     Endpoint,
@@ -27,15 +28,6 @@ from bulkcast.catalogue import (
 from bulkcast.model import Severity, Target
 from bulkcast.sandbox.world import CLASS_S, Classroom, World
 
-SUCCESS: Final = 1
-PARAMETER_ERROR: Final = 101001001
-NOT_THIS_INSTITUTION: Final = 121601031
-DELETED: Final = 121601045
-OTHER_COURSE: Final = 142
-ENDED: Final = 145
-LOCKED: Final = 350
-NOT_DUAL_TEACHER: Final = 121604008
-MISMATCH: Final = 122301037
 _ONLY_DUAL_TEACHER: Final = "rule.main_recording_alone"
 """The rule for a setting that only dual-teacher sub-classrooms have."""
 
@@ -64,42 +56,27 @@ class Room:
         return self.facts.targets[0]
 
 
-def _is_whole(value: object) -> bool:
+def _is_integer(value: object, least: int) -> bool:
     # `True` is an `int` to Python and a boolean to JSON.
-    return type(value) is int and 0 <= value <= INT64_MAX
-
-
-def _is_id(value: object) -> bool:
-    return type(value) is int and 0 < value <= INT64_MAX
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
-def _is_id_list(value: object) -> bool:
-    return type(value) is list and all(map(_is_id, value))
-
-
-def _is_never(_: object) -> bool:
-    return False
+    return type(value) is int and least <= value <= INT64_MAX
 
 
 def _form(kind: Kind) -> Callable[[object], bool]:
+    """Whether a JSON value has the form of this kind of parameter."""
     match kind:
         case ChoiceKind():
             allowed = {choice.value for choice in kind.choices}
             return lambda value: type(value) is int and value in allowed
         case IdKind():
-            return _is_id
+            return lambda value: _is_integer(value, 1)
         case IntegerKind():
-            return _is_whole
+            return lambda value: _is_integer(value, 0)
         case TextKind():
-            return _is_text
+            return lambda value: type(value) is str
         case IdListKind():
-            return _is_id_list
+            return lambda value: type(value) is list and all(_is_integer(v, 1) for v in value)
         case MomentKind():
-            return _is_never
+            return lambda _: False
 
 
 class Rules:
@@ -107,6 +84,7 @@ class Rules:
 
     def __init__(self, endpoint: Endpoint, world: World, *, began: float) -> None:
         self._endpoint = endpoint
+        self._codes = endpoint.by_cause
         self._world = world
         self._began = began
         self._forms = {c.key: _form(c.kind) for c in endpoint.parameters}
@@ -126,8 +104,7 @@ class Rules:
 
     @cached_property
     def _groups(self) -> tuple[frozenset[str], ...]:
-        rules = self._endpoint.rules
-        return tuple(frozenset(r.keys) for r in rules if isinstance(r, Together))
+        return tuple(frozenset(r.keys) for r in self._endpoint.rules if isinstance(r, Together))
 
     @cached_property
     def _dual_teacher_only(self) -> frozenset[str]:
@@ -165,24 +142,24 @@ class Rules:
         `room` is None if the institution has no such classroom.
         """
         if room is None:
-            return NOT_THIS_INSTITUTION
+            return self._codes[Cause.OTHER_INSTITUTION]
         return next(self._objections(body, room, now), None)
 
     def _objections(self, body: Mapping[str, object], room: Room, now: float) -> Iterator[int]:
-        facts = room.facts
+        facts, codes = room.facts, self._codes
         if facts.foreign:
-            yield NOT_THIS_INSTITUTION
+            yield codes[Cause.OTHER_INSTITUTION]
         if facts.deleted:
-            yield DELETED
+            yield codes[Cause.DELETED]
         if any(body.get(key, value) != value for key, value in facts.context):
-            yield OTHER_COURSE
+            yield codes[Cause.OTHER_COURSE]
         if facts.starts is not None:
             yield from self._too_late(body, room, facts.starts.resolve(self._began), now)
         yield from (code for key, code in self._missing.items() if body.get(key))
         if not facts.dual_teacher and not self._dual_teacher_only.isdisjoint(body):
-            yield NOT_DUAL_TEACHER
+            yield codes[Cause.NOT_DUAL_TEACHER]
         if self._is_mismatched(body, room):
-            yield MISMATCH
+            yield codes[Cause.MISMATCH]
 
     def _is_mismatched(self, body: Mapping[str, object], room: Room) -> bool:
         """Whether settings contradict each other or the current settings of the classroom."""
@@ -205,7 +182,7 @@ class Rules:
         ends = room.facts.ends.resolve(self._began) if room.facts.ends else starts + CLASS_S
         late = now >= starts - self._endpoint.lock_before_s
         if late and any(self._is_locked(key, room) for key in body):
-            yield ENDED if now >= ends else LOCKED
+            yield self._codes[Cause.ENDED if now >= ends else Cause.STARTS_SOON]
 
     def _is_locked(self, key: str, room: Room) -> bool:
         column = self._settings.get(key)

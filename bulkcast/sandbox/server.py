@@ -20,10 +20,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bulkcast import protocol
-from bulkcast.catalogue import Endpoint
+from bulkcast.catalogue import Cause, Endpoint
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.model import Credentials, Secret, Target
+from bulkcast.model import Credentials, Secret, Target, Text
 from bulkcast.sandbox.faults import (
     Answer,
     Drip,
@@ -36,7 +36,7 @@ from bulkcast.sandbox.faults import (
     Throttle,
     reply_text,
 )
-from bulkcast.sandbox.rules import PARAMETER_ERROR, SUCCESS, Applied, Room, Rules
+from bulkcast.sandbox.rules import Applied, Room, Rules
 from bulkcast.sandbox.world import Classroom, Keeper, World
 
 Pause = Callable[[float], Awaitable[None]]
@@ -74,13 +74,18 @@ async def deliver(
 def cut_off(request: web.BaseRequest, end: End) -> web.Response:
     """End the connection now, by a reset or a close; the returned response is never sent."""
     transport = request.transport
-    if transport is not None and end is End.RESET:
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-        transport.abort()
+    if isinstance(transport, asyncio.WriteTransport) and end is End.RESET:
+        reset(transport)
     elif transport is not None:
         transport.close()
     return web.Response()
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """End a connection with a reset."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+    transport.abort()
 
 
 async def _begin(
@@ -127,10 +132,6 @@ async def _smuggle(
 
 
 HOST: Final = "127.0.0.1"
-WRONG_SIGNATURE: Final = 101002005
-EXPIRED: Final = 101002006
-NO_STAMP: Final = 101002008
-TOO_OFTEN: Final = 101003001
 
 
 def _is_defect(record: logging.LogRecord) -> bool:
@@ -210,9 +211,9 @@ def _hides_code(fault: Fault) -> bool:
 class Sandbox:
     """One institution at one endpoint, and a log of all requests to it.
 
-    `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it; a stamp may
-    differ from the server's clock by `window_s`.  While `fault_for_all` is set, every request meets
-    that fault, whatever its classroom's script says.  The changes in `keeper` are applied first.
+    `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it.  While
+    `fault_for_all` is set, every request meets that fault, whatever its classroom's script says.
+    The changes in `keeper` are applied first.
     """
 
     def __init__(
@@ -223,7 +224,6 @@ class Sandbox:
         endpoint: Endpoint = WEBCAST,
         clock: Callable[[], float] = time.time,
         clock_offset_s: float = 0.0,
-        window_s: float = 300.0,
         keep_log: KeepLog = KeepLog.ALL,
         keeper: Keeper | None = None,
     ) -> None:
@@ -234,9 +234,9 @@ class Sandbox:
         self._world = world
         self._credentials = Credentials(world.sid, secret)
         self._endpoint = endpoint
+        self._codes = endpoint.by_cause
         self._clock = clock
         self._offset_s = clock_offset_s
-        self._window_s = window_s
         self._keep_log = keep_log
         self._rules = Rules(endpoint, world, began=self.now())
         self._rooms = {t: room for c in world.classrooms for room in [Room(c)] for t in c.targets}
@@ -318,7 +318,9 @@ class Sandbox:
         if self._world.latency_s:
             await self._pause(self._world.latency_s)
         if fault and isinstance(fault.action, Slow | Ghost):
-            await self._hold_up(request, fault.action)
+            if isinstance(fault.action, Ghost):
+                cut_off(request, End.RESET)
+            await self._pause(fault.action.seconds)
             if self._closing.is_set():  # the request counts as lost on its way
                 return cut_off(request, End.CLOSE)
             refused = self._access_refusal(message)  # its stamp may have expired
@@ -340,24 +342,20 @@ class Sandbox:
         target = None if body is None else self._rules.target_of(body)
         return _Message(self.now(), request.headers, body, target)
 
-    async def _hold_up(self, request: web.BaseRequest, action: Slow | Ghost) -> None:
-        if isinstance(action, Ghost):
-            cut_off(request, End.RESET)
-        await self._pause(action.seconds)
-
     # -------------------------------------------------------------- access and limit
 
     def _access_refusal(self, message: _Message) -> int | None:
         """The code that refuses a request's stamp, form or signature; None if all are right."""
         if not message.headers.get("X-EEO-TS"):
-            return NO_STAMP
+            return self._codes[Cause.NO_STAMP]
         stamp = message.timestamp
-        if stamp is None or abs(self.now() - stamp) > self._window_s:
-            return EXPIRED
+        if stamp is None or abs(self.now() - stamp) > protocol.STAMP_LIFE_S:
+            return self._codes[Cause.WRONG_STAMP]
         media = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if message.body is None or media != "application/json":
-            return PARAMETER_ERROR
-        return None if self._is_signed(message, message.body, stamp) else WRONG_SIGNATURE
+            return self._codes[Cause.MALFORMED]
+        signed = self._is_signed(message, message.body, stamp)
+        return None if signed else self._codes[Cause.WRONG_SIGNATURE]
 
     def _is_signed(self, message: _Message, body: Mapping[str, Any], stamp: int) -> bool:
         if message.sid != self._credentials.sid:
@@ -371,14 +369,14 @@ class Sandbox:
     def _limit_refusal(self, now: float) -> int | None:
         """The code that throttles a request above the limit; otherwise count it and return None."""
         if now < self._throttled_until:
-            return TOO_OFTEN
+            return self._codes[Cause.TOO_OFTEN]
         limit = self._world.limit
         if limit is None:
             return None
         while self._admitted and self._admitted[0] <= now - limit.per_s:
             self._admitted.popleft()
         if len(self._admitted) >= limit.calls:
-            return TOO_OFTEN
+            return self._codes[Cause.TOO_OFTEN]
         self._admitted.append(now)
         return None
 
@@ -423,19 +421,19 @@ class Sandbox:
             return _Decision(refused)
         if fault and isinstance(fault.action, Throttle):
             self._throttled_until = now + fault.action.seconds
-            return _Decision(TOO_OFTEN)
-        code = self._judge(message, now)
+            return _Decision(self._codes[Cause.TOO_OFTEN])
+        code, applied = self._judge(message, now), self._codes[Cause.APPLIED]
         if fault is None or not _hides_code(fault):
-            return _Decision(code or SUCCESS, fault, applied=self._apply(message, code, now))
+            return _Decision(code or applied, fault, applied=self._apply(message, code, now))
         if code and isinstance(fault.action, Answer) and fault.action.claims_success:
             return _Decision(code)
-        return _Decision(SUCCESS, fault, applied=fault.applied and self._apply(message, code, now))
+        return _Decision(applied, fault, applied=fault.applied and self._apply(message, code, now))
 
     def _judge(self, message: _Message, now: float) -> int | None:
         """The code that refuses the settings of `message`; None if they are accepted."""
         body = message.body
         if body is None or self._rules.is_malformed(body):
-            return PARAMETER_ERROR
+            return self._codes[Cause.MALFORMED]
         return self._rules.refusal(body, self._room(message.target), now)
 
     def _apply(self, message: _Message, code: int | None, now: float) -> bool:
@@ -489,5 +487,5 @@ async def _listen(site: web.TCPSite, port: int) -> None:
             "The sandbox cannot listen on port {port} of {host} ({why}); choose another one.",
             port=port,
             host=HOST,
-            why=os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc),
+            why=Text(os.strerror(exc.errno)) if isinstance(exc, OSError) and exc.errno else exc,
         ) from exc

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.i18n import OR
 from bulkcast.model import Target
 from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
@@ -217,7 +217,7 @@ def _counting(value: Any, where: str) -> Counting:
         if value == counting:
             return counting
     raise _Wrong(
-        "{where}: one of {known} is wanted", where=where, known=", ".join(map(repr, COUNTINGS))
+        "{where}: one of {known} is wanted", where=where, known=Series(tuple(map(repr, COUNTINGS)))
     )
 
 
@@ -242,7 +242,7 @@ class _World:
             "limit": ("limit", _limit),
             "fault_rate": ("fault_rate", lambda v, at: _number(v, at, 0, 1)),
             "seed": ("seed", lambda v, at: int(_number(v, at, 0, 2**53))),
-            "weather": ("random_faults", lambda v, at: self._script(v, at).faults),
+            "random_faults": ("random_faults", lambda v, at: self._script(v, at).faults),
             "classrooms": ("classrooms", self._classrooms),
         }
         self.facts: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
@@ -275,7 +275,7 @@ class _World:
                 "{where}{key}: one of {known} is wanted",
                 where=where,
                 key=unknown[0],
-                known=", ".join(fields),
+                known=Series(tuple(fields)),
             )
         read = {}
         for key, value in found.items():
@@ -288,7 +288,9 @@ class _World:
         lacks = frozenset(_texts(value, where))
         if not lacks <= known:
             raise _Wrong(
-                "{where}: some of {known} are wanted", where=where, known=", ".join(sorted(known))
+                "{where}: some of {known} are wanted",
+                where=where,
+                known=Series(tuple(sorted(known))),
             )
         return lacks
 
@@ -318,7 +320,9 @@ class _World:
         targets = tuple(Target(key, ids[key]) for key in self.target_keys if key in ids)
         if not targets:
             raise _Wrong(
-                "{where}: {either} is wanted", where=where, either=OR.join(self.target_keys)
+                "{where}: {either} is wanted",
+                where=where,
+                either=Series(tuple(self.target_keys), either=True),
             )
         facts = {key: fact for key, fact in found.items() if key not in ids}
         context = tuple((key, ids[key]) for key in self.context_keys if key in ids)

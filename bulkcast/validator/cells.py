@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Final, assert_never
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import (
     INT64_MAX,
     ChoiceKind,
@@ -20,7 +21,7 @@ from bulkcast.model import Cell, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
-    Memory,
+    CellCache,
     Plain,
     Reader,
     Reading,
@@ -49,8 +50,8 @@ def choice_reader(kind: ChoiceKind) -> Reader:
     """A reader of the values of `kind` and of the words for them."""
     values = frozenset(choice.value for choice in kind.choices)
     words = kind.by_word
-    shown = ", ".join(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
-    wrong = refused("cell.not_a_choice", choices=shown)
+    choices = tuple(f"{choice.value} ({choice.label.both})" for choice in kind.choices)
+    wrong = refused("cell.not_a_choice", choices=Series(choices))
 
     def read(cell: Cell) -> Reading:
         if isinstance(cell, bool):
@@ -109,9 +110,9 @@ def read_integer(cell: Cell) -> Reading:
     return Reading(int(digits), (note,) if note else ())
 
 
-def memory_for(column: Setting, *, tz: tzinfo) -> Memory:
+def cell_cache(column: Setting, *, tz: tzinfo) -> CellCache:
     """A caching reader of `column`'s cells; times without an offset are in `tz`."""
-    return Memory(_reader_for(column, tz), _plain_for(column))
+    return CellCache(_reader_for(column, tz), _plain_for(column))
 
 
 def _plain_for(column: Setting) -> Plain:

@@ -2,15 +2,15 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from operator import eq, sub
 from typing import Final, cast
 
 from bulkcast.catalogue import IdKind, Role
-from bulkcast.messages import issue
 from bulkcast.model import Cell, FlaggedCell, Issue, Severity
+from bulkcast.problems import issue
 from bulkcast.validator.columns import address
 from bulkcast.validator.rows import Column, Lines
 
@@ -135,7 +135,11 @@ def _has_pairs(ids: Sequence[int | None], named: Sequence[Cells]) -> bool:
 class ColumnChecks:
     """Checks the ids of a sheet, block by block."""
 
-    def __init__(self, read: Sequence[Column], names: Sequence[int]) -> None:
+    def __init__(
+        self, read: Sequence[Column], names: Sequence[int], severity: Severity = Severity.WARNING
+    ) -> None:
+        """`names` are columns that identify a class; `severity` is that of every issue."""
+        self._severity = severity
         targets = [c for c in read if c.setting.role is Role.TARGET]
         contexts = [
             c for c in read if c.setting.role is Role.CONTEXT and isinstance(c.setting.kind, IdKind)
@@ -178,54 +182,41 @@ class ColumnChecks:
             self._first_equal.setdefault(pair, alike[0])
             self._equal[pair] += len(alike)
 
-    def issues(self, weigh: Callable[[Severity], Severity]) -> tuple[Issue, ...]:
+    def issues(self) -> tuple[Issue, ...]:
         """The issues of the columns; complete once all rows were seen."""
-        found = [said for ids in self._all() for said in self._id_issues(ids, weigh)]
-        return (*found, *self._swapped(weigh), *self._same_ids(weigh))
+        of_ids = (found for ids in self._all() for found in self._id_issues(ids))
+        return (*of_ids, *self._pair_issues())
 
-    def _id_issues(self, ids: _Ids, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
+    def _id_issues(self, ids: _Ids) -> Iterator[Issue]:
         n, total = ids.rounded, len(ids.values)
         if n > 1 and n > _MOST_ZEROS * total:
-            yield _issue("column.rounded", ids.column, ids.first_rounded, weigh, n=str(n))
+            yield self._issue("column.rounded", ids.column, ids.first_rounded, n=str(n))
         rare = [length for length, count in ids.lengths.items() if count == 1]
         if len(ids.lengths) == 2 and len(rare) == 1 and total > _FEWEST_TO_COMPARE:
             (usual,) = ids.lengths.keys() - set(rare)
-            row = ids.first_of_length[rare[0]]
-            yield _issue(
-                "column.odd_length", ids.column, row, weigh, n=str(rare[0]), usual=str(usual)
-            )
+            row, n_digits = ids.first_of_length[rare[0]], str(rare[0])
+            yield self._issue("column.odd_length", ids.column, row, n=n_digits, usual=str(usual))
         length, first = ids.longest_run
         if length >= _FEWEST_IN_A_RUN:
-            yield _issue("column.counts_up", ids.column, first, weigh, n=str(length))
+            yield self._issue("column.counts_up", ids.column, first, n=str(length))
 
-    def _swapped(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
-        """Issues for swapped columns: course ids repeat, class ids do not."""
-        for target in self._targets:
-            for context in self._contexts:
-                n = len(target.values)
-                if n < _FEWEST_TO_COMPARE or len(context.values) < n:
-                    continue
-                if context.n_distinct() == len(context.values) and target.n_distinct() <= n // 2:
-                    other = context.column.header
-                    yield _issue("column.swapped", target.column, None, weigh, other=other)
+    def _pair_issues(self) -> Iterator[Issue]:
+        """Issues for swapped columns, then for rows with one id in two columns."""
+        pairs = [(target, context) for target in self._targets for context in self._contexts]
+        for target, context in pairs:
+            # Course ids repeat, class ids do not.
+            n = len(target.values)
+            if n < _FEWEST_TO_COMPARE or len(context.values) < n:
+                continue
+            if context.n_distinct() == len(context.values) and target.n_distinct() <= n // 2:
+                yield self._issue("column.swapped", target.column, other=context.column.header)
+        for target, context in pairs:
+            place = (target.column.index, context.column.index)
+            if n := self._equal[place]:
+                row, other = self._first_equal[place], context.column.header
+                yield self._issue("column.same_id", target.column, row, n=str(n), other=other)
 
-    def _same_ids(self, weigh: Callable[[Severity], Severity]) -> Iterator[Issue]:
-        for target in self._targets:
-            for context in self._contexts:
-                pair = (target.column.index, context.column.index)
-                if n := self._equal[pair]:
-                    row, other = self._first_equal[pair], context.column.header
-                    yield _issue("column.same_id", target.column, row, weigh, n=str(n), other=other)
-
-
-def _issue(
-    code: str, column: Column, row: int | None, weigh: Callable[[Severity], Severity], **args: str
-) -> Issue:
-    return issue(
-        code,
-        row=row,
-        column=column.header,
-        cell=None if row is None else address(column.index, row),
-        severity=weigh(Severity.WARNING),
-        **args,
-    )
+    def _issue(self, code: str, column: Column, row: int | None = None, **args: str) -> Issue:
+        cell = None if row is None else address(column.index, row)
+        severity = self._severity
+        return issue(code, row=row, column=column.header, cell=cell, severity=severity, **args)

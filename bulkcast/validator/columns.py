@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulkcast.catalogue import Endpoint, Role, Setting, bare_names, fold, is_result_column
-from bulkcast.i18n import marked
-from bulkcast.messages import issue
-from bulkcast.model import Issue, Severity, column_letters
+from bulkcast.arguments import SettingNames
+from bulkcast.catalogue import Endpoint, Role, Setting, fold, is_result_column
+from bulkcast.header_hints import bare_names
+from bulkcast.model import Argument, Issue, Severity, Text, column_letters
+from bulkcast.problems import issue
 
 IGNORE: Final = ""
 """What a header is mapped to whose column is not to be read."""
@@ -95,8 +96,9 @@ class _Resolver:
         other = next((i for i, held in self._held.items() if held is column), None)
         self._held[index] = column
         if other is not None:
-            self._wrong(
-                "header.duplicate", index, header, other=self._headers[other], setting=column.key
+            setting = SettingNames((column.key,), by_label=True)
+            self._add_issue(
+                "header.duplicate", index, header, other=self._headers[other], setting=setting
             )
 
     def _place_unknown(self, index: int, header: str) -> None:
@@ -104,12 +106,13 @@ class _Resolver:
         column = None if near is None else self._endpoint.by_header.get(near)
         if near is None:
             self._ignored.append(header)
-            if setting := self._endpoint.mentioned(header):
-                self._wrong("header.unread_setting", index, header, setting=setting.key)
+            if mentioned := self._endpoint.mentioned(header):
+                setting = SettingNames((mentioned.key,), by_label=True)
+                self._add_issue("header.unread_setting", index, header, setting=setting)
         elif column is None:
             self._ambiguous(index, header, self._endpoint.ambiguous_headers[near])
         else:
-            self._wrong("header.near_miss", index, header, suggestion=_spelling(column, near))
+            self._add_issue("header.near_miss", index, header, suggestion=_spelling(column, near))
             if column not in self._held.values():
                 # So that errors in its cells are reported as well.
                 self._held[index] = column
@@ -132,29 +135,29 @@ class _Resolver:
         return same_ending[close[0]] if close else None
 
     def _ambiguous(self, index: int, header: str, candidates: tuple[str, ...]) -> None:
-        said = " or ".join(candidates)
-        self._wrong("header.ambiguous", index, header, candidates=said, first=candidates[0])
+        named = SettingNames(candidates, either=True, by_label=True)
+        self._add_issue("header.ambiguous", index, header, candidates=named, first=candidates[0])
 
     def _check_mapping(self) -> None:
         present = {fold(header) for header in self._headers if not is_result_column(header)}
         for header, key in self._mapping_as_given.items():
             if fold(header) not in present:
-                self._unknown(header, marked("no column of the sheet"))
+                self._unknown(header, Text("no column of the sheet"))
             if key != IGNORE and self._endpoint.column_for(key) is None:
-                self._unknown(key, marked("no setting"))
+                self._unknown(key, Text("no setting"))
 
-    def _unknown(self, value: str, what: str) -> None:
+    def _unknown(self, value: str, what: Text) -> None:
         self._issues.append(issue("header.unknown_map", value=value, what=what))
 
     def _missing(self) -> Iterator[Issue]:
         roles = {column.role for column in self._held.values()}
         if Role.TARGET not in roles:
-            targets = " or ".join(column.key for column in self._endpoint.targets)
+            targets = tuple(column.key for column in self._endpoint.targets)
             near = self._most_similar_to_target()
             yield issue(
                 "header.no_target",
                 row=self._row,
-                targets=targets,
+                targets=SettingNames(targets, either=True),
                 example=f"{near}={self._endpoint.targets[0].key}"
                 if near
                 else f"…={self._endpoint.targets[0].key}",
@@ -174,7 +177,7 @@ class _Resolver:
         best = max(likeness, key=likeness.__getitem__, default=None)
         return best if best is not None and likeness[best] >= _SIMILAR else None
 
-    def _wrong(self, code: str, index: int, header: str, /, **args: str) -> None:
+    def _add_issue(self, code: str, index: int, header: str, /, **args: Argument) -> None:
         self._issues.append(
             issue(
                 code,

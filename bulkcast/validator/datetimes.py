@@ -97,13 +97,13 @@ def moment_reader(tz: tzinfo) -> Reader:
     """A reader of points in time; times without an offset are in `tz`."""
 
     def read(cell: Cell) -> Reading:
-        said = _normalise(cell)
-        seconds = _seconds_of(said, tz)
+        normal = _normalise(cell)
+        seconds = _seconds_of(normal, tz)
         if seconds is not None and _EARLIEST <= seconds < _LATEST:
-            return Reading(seconds, tuple(_findings(said, seconds, tz)))
+            return Reading(seconds, tuple(_findings(normal, seconds, tz)))
         if serial := _day_of_serial(cell):
             return refused("time.date_number", read=serial)
-        return _read_unusual(cell, said, tz) if isinstance(said, str) else _NO_TIME
+        return _read_unusual(cell, normal, tz) if isinstance(normal, str) else _NO_TIME
 
     return read
 
@@ -141,16 +141,16 @@ def _with_separators(text: str) -> str:
     return text
 
 
-def _seconds_of(said: Cell, tz: tzinfo) -> int | None:
-    match said:
+def _seconds_of(normal: Cell, tz: tzinfo) -> int | None:
+    match normal:
         case bool():
             return None
-        case int() | float() if float(said).is_integer():
-            return int(said)
+        case int() | float() if float(normal).is_integer():
+            return int(normal)
         case datetime():
-            return _unix(said, tz)
+            return _unix(normal, tz)
         case str():
-            return _read_moment(said, tz)
+            return _read_moment(normal, tz)
         case _:
             return None
 
@@ -195,38 +195,42 @@ def _why_not(text: str) -> str:
     return "time.no_year" if _WITHOUT_YEAR.fullmatch(text) else "time.not_a_time"
 
 
-def _findings(said: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:
+def _findings(normal: Cell, seconds: int, tz: tzinfo) -> Iterator[Finding]:
     """Findings about a point in time that can be read."""
-    if not _has_time_of_day(said):
+    if not _has_time_of_day(normal):
         yield make_finding("time.without_a_time")
-    if _is_absolute(said):
+    if _is_absolute(normal):
         return
     here = datetime.fromtimestamp(seconds, tz)
     if here.replace(fold=1 - here.fold).utcoffset() != here.utcoffset():
         yield make_finding("time.repeated_hour", read=here.isoformat(" ", "minutes"))
-    elif _is_skipped(said, here):
+    elif _is_skipped(normal, here):
         yield make_finding("time.skipped_hour", read=here.isoformat(" ", "minutes"))
 
 
-def _has_time_of_day(said: Cell) -> bool:
-    if isinstance(said, datetime):
-        return bool(said.hour or said.minute or said.second)
-    parts = _MOMENT.fullmatch(said) if isinstance(said, str) else None
+def _has_time_of_day(normal: Cell) -> bool:
+    if isinstance(normal, datetime):
+        return bool(normal.hour or normal.minute or normal.second)
+    parts = _MOMENT.fullmatch(normal) if isinstance(normal, str) else None
     return parts is None or parts["hour"] is not None
 
 
-def _is_absolute(said: Cell) -> bool:
+def _is_absolute(normal: Cell) -> bool:
     """Whether it means the same moment in every time zone."""
-    if isinstance(said, datetime):
-        return said.tzinfo is not None
-    if not isinstance(said, str):
+    if isinstance(normal, datetime):
+        return normal.tzinfo is not None
+    if not isinstance(normal, str):
         return True
-    return is_digits(said) or (_OFFSET.search(said) is not None and not _MOMENT.fullmatch(said))
+    return is_digits(normal) or (
+        _OFFSET.search(normal) is not None and not _MOMENT.fullmatch(normal)
+    )
 
 
-def _is_skipped(said: Cell, here: datetime) -> bool:
-    """Whether the time in `said`, read as `here`, is skipped when clocks are put forward."""
-    as_if_utc = _unix(said, UTC) if isinstance(said, datetime) else _read_moment(str(said), UTC)
+def _is_skipped(normal: Cell, here: datetime) -> bool:
+    """Whether the time in `normal`, read as `here`, is skipped when clocks are put forward."""
+    as_if_utc = (
+        _unix(normal, UTC) if isinstance(normal, datetime) else _read_moment(str(normal), UTC)
+    )
     return as_if_utc is not None and as_if_utc != _unix(here.replace(tzinfo=UTC), UTC)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
-from bulkcast.i18n import AND_MORE
-from bulkcast.messages import issue
+from bulkcast.arguments import Series
 from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Target
+from bulkcast.problems import issue
 
 Name = tuple[str, int]
 """A classroom's name: the key of the body that holds its id, and the id."""
@@ -37,18 +37,18 @@ class Claims:
 
     def __init__(self, targets: Sequence[str]) -> None:
         self._targets = targets
-        self.rows, self._ids, self.wishes = array("q"), array("q"), array("q")
+        self.rows, self._ids, self.hashes = array("q"), array("q"), array("q")
         self._keys, self._locks = array("b"), array("q")
         self.same: dict[Name, Name] = {}
         """Second name of a classroom → the name that is used, from rows that give both."""
         self._gone: set[int] = set()
 
-    def add(self, row: int, key: int, id_: int, wish: int, locks_at: int | None) -> None:
-        """Add a row; `key` is the index of its target key, `wish` a hash of its settings."""
+    def add(self, row: int, key: int, id_: int, settings_hash: int, locks_at: int | None) -> None:
+        """Add a row; `key` is the index of its target key, `settings_hash` one of its settings."""
         self.rows.append(row)
         self._keys.append(key)
         self._ids.append(id_)
-        self.wishes.append(wish)
+        self.hashes.append(settings_hash)
         self._locks.append(_NEVER if locks_at is None else locks_at)
 
     def drop(self, place: int) -> None:
@@ -57,7 +57,7 @@ class Claims:
 
     def follow(self, place: int, other: int) -> None:
         """Give a row the classroom and settings of another one."""
-        for column in (self._keys, self._ids, self.wishes, self._locks):
+        for column in (self._keys, self._ids, self.hashes, self._locks):
             column[place] = column[other]
 
     def together(self, same: Mapping[Name, Name] = _NO_OTHER) -> Iterator[list[int]]:
@@ -103,7 +103,7 @@ Treatment = Literal["error", "in-order", "last"]
 _MOST_NAMED: Final = 10
 
 
-class Settled(NamedTuple):
+class Resolution(NamedTuple):
     """How a row that contradicts another one is treated."""
 
     place: int
@@ -114,40 +114,38 @@ class Settled(NamedTuple):
     """The place of the row whose settings are sent instead; None if the row is invalid."""
 
 
-def settled(claims: Claims, treatment: Treatment) -> Iterator[Settled]:
+def resolutions(claims: Claims, treatment: Treatment) -> Iterator[Resolution]:
     """Treat the rows that set one classroom differently.
 
     Rows with equal settings for a classroom do not contradict each other.
     """
     if treatment == "in-order":
         return
-    settle = _refuse if treatment == "error" else _replace_by_last
+    resolve = _refuse if treatment == "error" else _replace_by_last
     for places in claims.together(claims.same):
-        if len({claims.wishes[place] for place in places}) > 1:
-            yield from settle(claims, places)
+        if len({claims.hashes[place] for place in places}) > 1:
+            yield from resolve(claims, places)
 
 
-def wish(change: Change) -> Body:
+def _wanted(change: Change) -> Body:
     """A change's body without the id of the classroom."""
     return tuple(pair for pair in change.body if pair[0] != change.target.key)
 
 
-def _refuse(claims: Claims, places: list[int]) -> Iterator[Settled]:
+def _refuse(claims: Claims, places: list[int]) -> Iterator[Resolution]:
     n = len(places) - 1
     for place in places:
-        others = (str(claims.rows[other]) for other in places if other != place)
-        named = ", ".join(islice(others, _MOST_NAMED))
-        if n > _MOST_NAMED:
-            named = AND_MORE.format(rows=named, n=n - _MOST_NAMED)
-        yield Settled(place, issue("target.duplicate", others=named, n=str(n)), None)
+        named = (str(claims.rows[other]) for other in places if other != place)
+        others = Series(tuple(islice(named, _MOST_NAMED)), more=max(0, n - _MOST_NAMED))
+        yield Resolution(place, issue("target.duplicate", others=others, n=str(n)), None)
 
 
-def _replace_by_last(claims: Claims, places: list[int]) -> Iterator[Settled]:
+def _replace_by_last(claims: Claims, places: list[int]) -> Iterator[Resolution]:
     last = places[-1]
     for place in places[:-1]:
-        if claims.wishes[place] != claims.wishes[last]:
+        if claims.hashes[place] != claims.hashes[last]:
             found = issue("target.overruled", other=str(claims.rows[last]))
-            yield Settled(place, found, last)
+            yield Resolution(place, found, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def resolve_with_sent(
 
 
 def _conflicting(changes: Iterable[Change], sent: Change) -> Iterator[Change]:
-    return (change for change in changes if wish(change) != wish(sent))
+    return (change for change in changes if _wanted(change) != _wanted(sent))
 
 
 def _with_conflict_issue(change: Change, sent: Change, treatment: Treatment) -> CheckedRow:

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
-from bulkcast.messages import PROBLEMS
-from bulkcast.model import Cell, FlaggedCell, SettingValue, Severity
+from bulkcast.model import Argument, Cell, FlaggedCell, SettingValue, Severity
+from bulkcast.problems import PROBLEMS
 
 
 class Finding(NamedTuple):
     """A problem or note about a cell, without its place."""
 
     code: str
-    args: Mapping[str, str]
+    args: Mapping[str, Argument]
     severity: Severity
 
 
@@ -51,7 +51,7 @@ ERROR_WORDS: Final = frozenset(
 _REMEMBERED: Final = 1 << 20
 """Characters of one column's cells to cache, with `_ENTRY` more for each cell."""
 _ENTRY: Final = 64
-_TOLD_APART: Final = frozenset({str, int, datetime, type(None)})
+_EXACT_TYPES: Final = frozenset({str, int, datetime, type(None)})
 """Types whose equal cells mean the same; 1, 1.0 and True are equal keys but different cells."""
 
 
@@ -59,7 +59,7 @@ def never_plain(_: str, /) -> None:
     """The `Plain` for a column without a fast reader."""
 
 
-class Memory(dict[Cell, Any]):
+class CellCache(dict[Cell, Any]):
     """A cache of the readings of one column's cells, limited in size.
 
     Maps a cell to its value, or to its whole reading if that has findings.
@@ -74,30 +74,30 @@ class Memory(dict[Cell, Any]):
         """Whether no cell so far had findings."""
 
     def __missing__(self, cell: Cell) -> Any:
-        said: Any = self._plain(cell) if isinstance(cell, str) else None
-        if said is None:
+        value: Any = self._plain(cell) if isinstance(cell, str) else None
+        if value is None:
             reading = self._read(cell)
-            said = reading.value
+            value = reading.value
             if reading.findings:
-                said, self._is_clean = reading, False
-        if self._room > 0 and cell.__class__ in _TOLD_APART:
+                value, self._is_clean = reading, False
+        if self._room > 0 and cell.__class__ in _EXACT_TYPES:
             self._room -= _ENTRY + (len(cell) if isinstance(cell, str) else 0)
-            self[cell] = said
-        return said
+            self[cell] = value
+        return value
 
-    def look(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
+    def read(self, cells: Sequence[Cell]) -> tuple[list[Any], dict[int, Reading]]:
         """The values of `cells`, None for blank ones; and place → reading with findings."""
         recall = self.__getitem__
-        if _TOLD_APART.issuperset(map(type, cells)):
+        if _EXACT_TYPES.issuperset(map(type, cells)):
             values = list(map(recall, cells))
         else:
             values = [
-                recall(cell) if cell.__class__ in _TOLD_APART else self.__missing__(cell)
+                recall(cell) if cell.__class__ in _EXACT_TYPES else self.__missing__(cell)
                 for cell in cells
             ]
         remarkable: dict[int, Reading] = {}
         if not self._is_clean and Reading in map(type, values):
-            remarkable = {i: said for i, said in enumerate(values) if said.__class__ is Reading}
+            remarkable = {i: value for i, value in enumerate(values) if value.__class__ is Reading}
             for place, reading in remarkable.items():
                 values[place] = reading.value
         return values, remarkable
@@ -139,12 +139,12 @@ def _read_flagged(cell: FlaggedCell, read: Reader) -> Reading:
     return Reading(inner.value, (finding, *inner.findings))
 
 
-def make_finding(code: str, severity: Severity | None = None, /, **args: str) -> Finding:
+def make_finding(code: str, severity: Severity | None = None, /, **args: Argument) -> Finding:
     """The finding `code`, with the problem's severity unless one is given."""
     return Finding(code, args, severity or PROBLEMS[code].severity)
 
 
-def refused(code: str, /, **args: str) -> Reading:
+def refused(code: str, /, **args: Argument) -> Reading:
     """The reading of a cell that cannot be read."""
     return Reading(None, (make_finding(code, **args),))
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import repeat
 from typing import Any, Final, NamedTuple, assert_never
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import (
     Clash,
     Endpoint,
@@ -21,8 +22,8 @@ from bulkcast.catalogue import (
     TooFew,
     fold,
 )
-from bulkcast.messages import issue
 from bulkcast.model import (
+    Argument,
     Block,
     Cell,
     Change,
@@ -36,9 +37,10 @@ from bulkcast.model import (
     Text,
     column_letters,
 )
+from bulkcast.problems import issue
 from bulkcast.safe_text import MASK, masked
 from bulkcast.validator.columns import address
-from bulkcast.validator.parsing import Finding, Memory, Reading, visible
+from bulkcast.validator.parsing import CellCache, Finding, Reading, make_finding, visible
 
 Values = Mapping[str, SettingValue]
 
@@ -46,13 +48,10 @@ Values = Mapping[str, SettingValue]
 class Breach(NamedTuple):
     """A rule that a row's settings break."""
 
-    code: str
-    severity: Severity
+    rule: Rule
     key: str | None
     """The setting at fault; None if it is the row as a whole."""
-    args: Mapping[str, str]
-    keys: tuple[str, ...]
-    """All keys the rule uses."""
+    args: Mapping[str, Argument]
 
 
 _REMEMBERED: Final = 4096
@@ -71,7 +70,7 @@ class Breaches(dict[Case, tuple[Breach, ...]]):
     def __missing__(self, case: Case) -> tuple[Breach, ...]:
         pairs = zip(self.keys_of_case, case, strict=True)
         values = {key: value for key, value in pairs if value is not None}
-        broken = tuple(breach for rule in self._rules for breach in _broken(rule, values))
+        broken = tuple(filter(None, (_breach(rule, values) for rule in self._rules)))
         if len(self) < _REMEMBERED:
             self[case] = broken
         return broken
@@ -92,31 +91,29 @@ def rule_keys(rule: Rule) -> tuple[str, ...]:
             assert_never(never)
 
 
-def _broken(rule: Rule, values: Values) -> Iterator[Breach]:
-    keys = rule_keys(rule)
+def _breach(rule: Rule, values: Values) -> Breach | None:
+    """How `values` break the rule; None if they do not."""
+    key: str | None
+    args: dict[str, Argument] = {}
     match rule:
-        case Clash():
-            if values.get(rule.key) in rule.values and values.get(rule.other) in rule.other_values:
-                yield Breach(rule.code, rule.severity, rule.key, {"other": rule.other}, keys)
+        case Clash(key=key):
+            others = rule.other_values
+            is_broken = values.get(key) in rule.values and values.get(rule.other) in others
+            args["other"] = SettingNames((rule.other,))
         case Together():
-            given = [key for key in rule.keys if key in values]
-            if given and len(given) < len(rule.keys):
-                said = {"given": ", ".join(given), "keys": ", ".join(rule.keys)}
-                yield Breach(rule.code, rule.severity, None, said, keys)
-        case TooFew():
-            yield from _too_few(rule, values)
+            given = tuple(key for key in rule.keys if key in values)
+            key, is_broken = None, 0 < len(given) < len(rule.keys)
+            args |= {"given": SettingNames(given), "keys": SettingNames(rule.keys)}
         case Needs():
-            first = next((key for key in rule.keys if values.get(key)), None)
-            if first is not None and values.get(rule.other) != rule.value:
-                yield Breach(rule.code, rule.severity, first, {"other": rule.other}, keys)
+            key = next((key for key in rule.keys if values.get(key)), None)
+            is_broken = key is not None and values.get(rule.other) != rule.value
+            args["other"] = SettingNames((rule.other,))
+        case TooFew(key=key):
+            possible = [other for other in rule.others if values.get(other) != 0]
+            is_broken = values.get(key) in rule.values and len(possible) < rule.least
         case _ as never:
             assert_never(never)
-
-
-def _too_few(rule: TooFew, values: Values) -> Iterator[Breach]:
-    possible = [key for key in rule.others if values.get(key) != 0]
-    if values.get(rule.key) in rule.values and len(possible) < rule.least:
-        yield Breach(rule.code, rule.severity, rule.key, {}, rule_keys(rule))
+    return Breach(rule, key, args) if is_broken else None
 
 
 _QUOTED_ARGS: Final = frozenset({"value", "part", "shown", "read", "stored"})
@@ -136,7 +133,7 @@ class Column:
     index: int
     header: str
     setting: Setting
-    memory: Memory
+    cache: CellCache
 
 
 class RowCheck(NamedTuple):
@@ -183,10 +180,10 @@ class RowChecker:
         }
         self.targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
         self._settings = by_role[Role.SETTING]
-        wish = [*by_role[Role.CONTEXT], *self._settings]
-        self._order = [*self.targets, *by_role[Role.SCHEDULE], *wish]
+        wanted = [*by_role[Role.CONTEXT], *self._settings]
+        self._order = [*self.targets, *by_role[Role.SCHEDULE], *wanted]
         self._starts = len(self.targets) if by_role[Role.SCHEDULE] else None
-        self._wish = len(self._order) - len(wish)
+        self._first_wanted = len(self._order) - len(wanted)
         self._first_setting = len(self._order) - len(self._settings)
         self._nothing = (None,) * len(self._settings)
         place = {key: i for i, key in enumerate(self._order)}
@@ -216,12 +213,12 @@ class RowChecker:
         values: dict[str, list[Any]] = {}
         remarkable: defaultdict[int, list[tuple[str, Reading]]] = defaultdict(list)
         for key, column in self._columns.items():
-            values[key], found = column.memory.look(block.columns[column.index])
+            values[key], found = column.cache.read(block.columns[column.index])
             for place, reading in found.items():
                 remarkable[place].append((key, reading))
         return Lines(block, values, remarkable)
 
-    def judge(self, lines: Lines) -> Iterator[RowCheck]:
+    def check(self, lines: Lines) -> Iterator[RowCheck]:
         """Check each row; an invalid one gets all its errors, not just the first."""
         numbers, remarkable, extra = lines.block.numbers, lines.remarkable, lines.block.extra
         first, nothing, one = self._first_setting, self._nothing, len(self.targets) - 1
@@ -239,7 +236,7 @@ class RowChecker:
                 or given.count(None) != one
                 or values[first:] == nothing
             ):
-                yield self._judge(lines, place, values, broken)
+                yield self._check(lines, place, values, broken)
             else:
                 yield RowCheck(number, values, 0 if given[0] is not None else _first_given(given))
 
@@ -257,29 +254,29 @@ class RowChecker:
                 columns.append(lines.values[key])
         return _transpose(columns, n)
 
-    def _judge(
+    def _check(
         self, lines: Lines, place: int, values: tuple[Any, ...], broken: Sequence[Breach]
     ) -> RowCheck:
         """Check a row that has findings, broken rules or missing values."""
-        cells = _Cells(lines.block, place)
+        cells = [column[place] for column in lines.block.columns]
         remarkable = lines.remarkable.get(place, ())
         given = [i for i in range(len(self.targets)) if values[i] is not None]
         if not given and (header := self._header_again(lines, place, values)):
             return header
         issues = [
-            self._cell_issue(cells, key, finding)
+            self._issue(finding, key, cells)
             for key, reading in remarkable
             for finding in reading.findings
         ]
         unread = frozenset(key for key, reading in remarkable if reading.is_unread)
         issues += self._rule_issues(cells, broken, unread)
         if len(given) > 1:
-            both = Finding("target.both", {}, Severity.NOTE)
-            issues.append(self._cell_issue(cells, self.targets[given[1]], both))
+            issues.append(self._issue(make_finding("target.both"), self.targets[given[1]], cells))
         elif not given and not any(key in self.targets for key, _ in remarkable):
-            issues.append(self._row_issue("target.missing", targets=" or ".join(self.targets)))
+            targets = SettingNames(self.targets, either=True)
+            issues.append(self._issue(make_finding("target.missing", targets=targets)))
         if values[self._first_setting :] == self._nothing and unread.isdisjoint(self._settings):
-            issues.append(self._row_issue("row.nothing_to_set"))
+            issues.append(self._issue(make_finding("row.nothing_to_set")))
         if self._secrets:
             issues = self._mask_secrets(cells, issues)
         if len(issues) > 1:
@@ -293,7 +290,7 @@ class RowChecker:
     def _header_again(self, lines: Lines, place: int, values: tuple[Any, ...]) -> RowCheck | None:
         """The result for a row that repeats a header; None for any other row."""
         number = lines.block.numbers[place]
-        row = [column[place] for column in lines.block.columns]
+        row = (column[place] for column in lines.block.columns)
         cells = (*row, *lines.block.extra.get(number, ()))
         texts = ((i, cell) for i, cell in enumerate(cells) if isinstance(cell, str) and cell)
         named = {
@@ -307,25 +304,20 @@ class RowChecker:
         held = {column.index: key for key, column in self._columns.items()}
         moved = [i for i, key in named.items() if held.get(i) != key]
         if not moved:
-            return RowCheck(number, values, None, (self._row_issue("row.header_again"),))
+            return RowCheck(number, values, None, (self._issue(make_finding("row.header_again")),))
         cell, value = address(moved[0], number), visible(str(cells[moved[0]]))
         self.other_tables[number] = issue("header.second_table", row=number, cell=cell, value=value)
         return RowCheck(number, values, None)
 
     def _rule_issues(
-        self, cells: "_Cells", broken: Sequence[Breach], unread: Set[str]
+        self, cells: Sequence[Cell], broken: Sequence[Breach], unread: Set[str]
     ) -> Iterator[Issue]:
-        for breach in broken:
-            if not unread.isdisjoint(breach.keys):
-                # The missing value was given but cannot be read; that has its own issue.
-                continue
-            finding = Finding(breach.code, breach.args, breach.severity)
-            if breach.key is None:
-                yield self._row_issue(breach.code, breach.severity, **breach.args)
-            else:
-                yield self._cell_issue(cells, breach.key, finding)
+        for rule, key, args in broken:
+            # A value that was given but cannot be read has its own issue.
+            if unread.isdisjoint(rule_keys(rule)):
+                yield self._issue(Finding(rule.code, args, rule.severity), key, cells)
 
-    def _mask_secrets(self, cells: "_Cells", issues: list[Issue]) -> list[Issue]:
+    def _mask_secrets(self, cells: Sequence[Cell], issues: list[Issue]) -> list[Issue]:
         """Mask the row's secrets in issues that quote other cells."""
         secrets = [text(cells[index]).strip() for index in self._secrets]
         shown = [secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN]
@@ -335,39 +327,31 @@ class RowChecker:
         least = min(map(len, shown))
         return [_masked_issue(f, shown) if self._quoted[id(f)] >= least else f for f in issues]
 
-    def _cell_issue(self, cells: "_Cells", key: str, finding: Finding) -> Issue:
-        """The issue for `finding` in the cell of `key`."""
-        column = self._columns[key]
-        value = _shown(cells[column.index], column.setting)
-        return self._issue(finding.code, self._weigh(finding.severity), column, value, finding.args)
+    def _issue(self, finding: Finding, key: str | None = None, cells: Sequence[Cell] = ()) -> Issue:
+        """The issue for a finding in the cell of `key`, or in the row as a whole.
 
-    def _row_issue(self, code: str, severity: Severity | None = None, /, **args: str) -> Issue:
-        weight = None if severity is None else self._weigh(severity)
-        return self._issue(code, weight, None, None, args)
-
-    def _issue(
-        self,
-        code: str,
-        severity: Severity | None,
-        column: Column | None,
-        value: str | None,
-        args: Mapping[str, str],
-    ) -> Issue:
-        """The issue without a row number; rows with the same issue share one object."""
+        It has no row number: rows with the same issue share one object.
+        """
+        code, args, severity = finding
+        column = None if key is None else self._columns[key]
         index = None if column is None else column.index
-        what = (code, severity, index, value, *args.items())
-        known = self._known.get(what)
+        value = None if column is None else _shown(cells[column.index], column.setting)
+        kind = (code, self._weigh(severity), index, value, *args.items())
+        known = self._known.get(kind)
         if known is None:
-            header = None if column is None else column.header
-            cell = None if column is None else column_letters(column.index)
             known = issue(
-                code, row=None, column=header, cell=cell, value=value, severity=severity, **args
+                code,
+                row=None,
+                column=None if column is None else column.header,
+                cell=None if index is None else column_letters(index),
+                value=value,
+                severity=self._weigh(severity),
+                **args,
             )
-            self._known[what] = known
-            said = known.message.args.items()
-            self._quoted[id(known)] = max(
-                len(words) for name, words in said if name in _QUOTED_ARGS
-            )
+            self._known[kind] = known
+            shown = known.message.args.items()
+            quoted = (len(str(value)) for name, value in shown if name in _QUOTED_ARGS)
+            self._quoted[id(known)] = max(quoted)
         return known
 
     def _extra_cells_issue(self, width: int, extra: Sequence[Cell]) -> Issue:
@@ -376,10 +360,10 @@ class RowChecker:
         value = MASK if self._secrets else visible(held[:_LONGEST_SHOWN])
         return issue("row.extra_cells", cell=column_letters(width), value=value)
 
-    def row(self, judged: RowCheck) -> CheckedRow:
+    def row(self, checked: RowCheck) -> CheckedRow:
         """The row's change, or its errors."""
-        number, values, target, also = judged.number, judged.values, judged.target, judged.also
-        issues = tuple([at(found, number) for found in judged.issues])
+        number, values, target, also = checked.number, checked.values, checked.target, checked.also
+        issues = tuple([at(found, number) for found in checked.issues])
         if target is None:
             return Invalid(number, issues)
         settings = zip(self._settings, values[self._first_setting :], strict=True)
@@ -391,42 +375,30 @@ class RowChecker:
             if i != also and values[i] is not None
         ]
         starts_at = None if self._starts is None else values[self._starts]
-        classroom = self.classroom(judged)
+        classroom = self.classroom(checked)
         return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues)
 
-    def classroom(self, judged: RowCheck) -> Target:
+    def classroom(self, checked: RowCheck) -> Target:
         """The classroom that a valid row names."""
-        place = judged.target or 0
-        return Target(self.targets[place], judged.values[place])
+        place = checked.target or 0
+        return Target(self.targets[place], checked.values[place])
 
-    def wish(self, judged: RowCheck) -> int:
+    def settings_hash(self, checked: RowCheck) -> int:
         """A hash of a row's body without the classroom: equal for rows with equal settings.
 
         With 64 bits a collision among a few million rows is practically impossible.
         """
-        return hash(judged.values[self._wish :])
+        return hash(checked.values[self._first_wanted :])
 
-    def locks_at(self, judged: RowCheck) -> int | None:
+    def locks_at(self, checked: RowCheck) -> int | None:
         """When the first setting of a row locks, like `planner.deadlines.locks_at` for a change."""
-        values = judged.values
+        values = checked.values
         start: int | None = None if self._starts is None else values[self._starts]
         if start is not None:
             for place in self._locking:
                 if values[place] is not None:
                     return start - self._lock_before_s
         return None
-
-
-class _Cells:
-    """The raw cells of one row of a block."""
-
-    __slots__ = ("_columns", "_place")
-
-    def __init__(self, block: Block, place: int) -> None:
-        self._columns, self._place = block.columns, place
-
-    def __getitem__(self, index: int) -> Cell:
-        return self._columns[index][self._place]
 
 
 _SOMETHING: Final = "1"
@@ -473,7 +445,8 @@ _PAIRS: Final[dict[_Pair, _Pair]] = {}
 
 def _masked_issue(found: Issue, secrets: Collection[str]) -> Issue:
     args = {
-        k: masked(v, secrets) if k in _QUOTED_ARGS else v for k, v in found.message.args.items()
+        k: masked(str(v), secrets) if k in _QUOTED_ARGS else v
+        for k, v in found.message.args.items()
     }
     return replace(
         found,

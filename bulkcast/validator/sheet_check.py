@@ -1,7 +1,7 @@
 """Checks a whole sheet, block by block, in memory that hardly grows with its rows."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from heapq import merge
@@ -11,14 +11,14 @@ from typing import Final, overload
 from bulkcast.catalogue import Endpoint, Role, is_result_column
 from bulkcast.model import Block, Change, Checked, CheckedRow, Invalid, Issue, RawRow, Severity
 from bulkcast.validator import duplicates
-from bulkcast.validator.cells import memory_for
+from bulkcast.validator.cells import cell_cache
 from bulkcast.validator.column_checks import ColumnChecks
 from bulkcast.validator.columns import Columns, resolve
 from bulkcast.validator.duplicates import (
     Claims,
     Name,
+    Resolution,
     SentRows,
-    Settled,
     Treatment,
     resolve_with_sent,
 )
@@ -87,50 +87,6 @@ class CheckRules:
     """Header as the user wrote it → key of the setting it holds."""
 
 
-class SheetRules:
-    """The resolved header of a sheet, and the checkers of its rows and columns."""
-
-    def __init__(
-        self, headers: tuple[str, ...], header_row: int, endpoint: Endpoint, rules: CheckRules
-    ) -> None:
-        self.columns: Columns = resolve(headers, header_row, endpoint, rules.mapping)
-        order = {column.key: place for place, column in enumerate(endpoint.columns)}
-        held = sorted(self.columns.held.items(), key=lambda held: order[held[1].key])
-        self.read = [
-            Column(index, headers[index], setting, memory_for(setting, tz=rules.tz))
-            for index, setting in held
-        ]
-        self.weigh: Callable[[Severity], Severity] = (
-            _warnings_as_errors if rules.strict else _unchanged
-        )
-        self.rows = RowChecker(self.read, endpoint, self.weigh)
-        self._names = [
-            index
-            for index, header in enumerate(headers)
-            if index not in self.columns.held and header.strip() and not is_result_column(header)
-        ]
-
-    def with_severity(self, issues: Iterable[Issue]) -> tuple[Issue, ...]:
-        """Issues with their severity adjusted to the strictness of the check."""
-        return tuple(replace(issue, severity=self.weigh(issue.severity)) for issue in issues)
-
-    def other_tables(self) -> tuple[Issue, ...]:
-        """The issues of further tables found so far."""
-        return tuple(found for _, found in sorted(self.rows.other_tables.items()))
-
-    def column_checks(self) -> ColumnChecks:
-        """A new check of the sheet's id columns."""
-        return ColumnChecks(self.read, self._names)
-
-
-def _unchanged(severity: Severity) -> Severity:
-    return severity
-
-
-def _warnings_as_errors(severity: Severity) -> Severity:
-    return Severity.ERROR if severity is Severity.WARNING else severity
-
-
 _AT_ONCE: Final = 512
 
 
@@ -166,19 +122,39 @@ class Validator:
         *,
         keep: bool = False,
     ) -> None:
-        self._sheet = SheetRules(headers, header_row, endpoint, rules)
+        self._columns: Columns = resolve(headers, header_row, endpoint, rules.mapping)
+        held = self._columns.held
+        order = {setting.key: place for place, setting in enumerate(endpoint.columns)}
+        self._read = [
+            Column(index, headers[index], setting, cell_cache(setting, tz=rules.tz))
+            for index, setting in sorted(held.items(), key=lambda each: order[each[1].key])
+        ]
+        names = [
+            index
+            for index, header in enumerate(headers)
+            if index not in held and header.strip() and not is_result_column(header)
+        ]
+        self._strict = rules.strict
         self._treatment = rules.duplicates
-        self._column_checks = self._sheet.column_checks()
-        self._claims = Claims(self._sheet.rows.targets)
-        self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._sheet.read)
+        self._row_checker = RowChecker(self._read, endpoint, self._weigh)
+        self._column_checks = ColumnChecks(self._read, names, self._weigh(Severity.WARNING))
+        self._claims = Claims(self._row_checker.targets)
+        self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._read)
         self._log = IssueLog()
         self._kept: list[CheckedRow] | None = [] if keep else None
         self._rows = self._invalid = 0
 
+    def _weigh(self, severity: Severity) -> Severity:
+        is_raised = self._strict and severity is Severity.WARNING
+        return Severity.ERROR if is_raised else severity
+
+    def _with_severity(self, issues: Iterable[Issue]) -> Iterator[Issue]:
+        return (replace(issue, severity=self._weigh(issue.severity)) for issue in issues)
+
     @property
     def columns(self) -> Mapping[str, int]:
         """Setting key → index of its column."""
-        return {column.setting.key: column.index for column in self._sheet.read}
+        return {column.setting.key: column.index for column in self._read}
 
     @property
     def same(self) -> dict[Name, Name]:
@@ -188,21 +164,21 @@ class Validator:
     def take(self, block: Block) -> None:
         """Check some consecutive rows."""
         self._rows += len(block.numbers)
-        if not self._sheet.columns.can_be_read:
+        if not self._columns.can_be_read:
             if self._kept is not None:
                 self._kept += (Invalid(number, ()) for number in block.numbers)
             return
-        lines = self._sheet.rows.read(block)
+        lines = self._row_checker.read(block)
         self._column_checks.see(lines)
-        for judged in self._sheet.rows.judge(lines):
+        for checked in self._row_checker.check(lines):
             if self._kept is not None:
-                self._kept.append(self._sheet.rows.row(judged))
-            elif judged.issues:
-                self._log.add(judged.number, judged.issues)
-            if judged.target is None:
+                self._kept.append(self._row_checker.row(checked))
+            elif checked.issues:
+                self._log.add(checked.number, checked.issues)
+            if checked.target is None:
                 self._invalid += 1
             else:
-                self._claim(judged, judged.target)
+                self._claim(checked, checked.target)
 
     def take_rows(self, rows: Sequence[RawRow]) -> None:
         """Check rows that are in memory."""
@@ -212,22 +188,23 @@ class Validator:
             extra = {row.number: row.extra for row in some if row.extra}
             self.take(Block([row.number for row in some], columns, extra))
 
-    def _claim(self, judged: RowCheck, target: int) -> None:
-        checker, values = self._sheet.rows, judged.values
-        locks_at = checker.locks_at(judged) if self._has_times else None
-        self._claims.add(judged.number, target, values[target], checker.wish(judged), locks_at)
-        if judged.also is not None:
-            other = checker.targets[judged.also], values[judged.also]
+    def _claim(self, checked: RowCheck, target: int) -> None:
+        checker, values = self._row_checker, checked.values
+        locks_at = checker.locks_at(checked) if self._has_times else None
+        self._claims.add(
+            checked.number, target, values[target], checker.settings_hash(checked), locks_at
+        )
+        if checked.also is not None:
+            other = checker.targets[checked.also], values[checked.also]
             self._claims.same[other] = checker.targets[target], values[target]
 
     def result(self, of_file: Sequence[Issue] = ()) -> Validated:
         """The result once every block was taken; `of_file` are the issues of the file itself."""
-        self._settle()
+        self._resolve_duplicates()
         self._log.of_sheet = (
-            *self._sheet.with_severity(of_file),
-            *self._sheet.with_severity(self._sheet.columns.issues),
-            *self._column_checks.issues(self._sheet.weigh),
-            *self._sheet.other_tables(),
+            *self._with_severity((*of_file, *self._columns.issues)),
+            *self._column_checks.issues(),
+            *(found for _, found in sorted(self._row_checker.other_tables.items())),
         )
         if any(found.severity is Severity.ERROR for found in self._log.of_sheet):
             # No column can be trusted, so no row is sent.
@@ -238,16 +215,16 @@ class Validator:
             self._log,
             self._log.of_sheet,
             tuple(self._kept or ()),
-            self._sheet.columns.ignored,
+            self._columns.ignored,
             self._log.has_errors(),
             self._claims if self._has_times else None,
         )
 
-    def _settle(self) -> None:
-        settled = list(duplicates.settled(self._claims, self._treatment))
-        if self._kept is not None and settled:
-            self._settle_kept(self._kept, settled)
-        for place, found, instead in settled:
+    def _resolve_duplicates(self) -> None:
+        resolved = list(duplicates.resolutions(self._claims, self._treatment))
+        if self._kept is not None and resolved:
+            self._resolve_kept(self._kept, resolved)
+        for place, found, instead in resolved:
             if instead is None:
                 self._invalid += 1
                 self._claims.drop(place)
@@ -256,9 +233,9 @@ class Validator:
             if self._kept is None:
                 self._log.add_late(self._claims.rows[place], found, is_first=instead is None)
 
-    def _settle_kept(self, kept: list[CheckedRow], settled: Sequence[Settled]) -> None:
+    def _resolve_kept(self, kept: list[CheckedRow], resolved: Sequence[Resolution]) -> None:
         index = {row.row: i for i, row in enumerate(kept)}
-        for place, found, instead in settled:
+        for place, found, instead in resolved:
             number = self._claims.rows[place]
             before, late = kept[index[number]], at(found, number)
             kept[index[number]] = Invalid(number, (late, *before.issues))

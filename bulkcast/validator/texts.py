@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from bulkcast.arguments import Series
 from bulkcast.catalogue import TextKind
-from bulkcast.i18n import marked
-from bulkcast.messages import PROBLEMS
-from bulkcast.model import Cell, FlaggedCell, Severity
+from bulkcast.model import Cell, FlaggedCell, Severity, Text
+from bulkcast.problems import PROBLEMS
 from bulkcast.validator.parsing import (
     BLANK,
     ERROR_WORDS,
@@ -24,14 +24,14 @@ from bulkcast.validator.parsing import (
 
 _MOST_NAMED: Final = 5
 _NAMED: Final = {
-    " ": marked("a space at its edge"),
-    "\t": marked("a tab"),
-    "\n": marked("a line break"),
-    "\r": marked("a line break"),
-    "\u00a0": marked("a no-break space"),
-    "\u3000": marked("a full-width space"),
-    "\u200b": marked("a zero-width space"),
-    "\ufeff": marked("a byte order mark"),
+    " ": Text("a space at its edge"),
+    "\t": Text("a tab"),
+    "\n": Text("a line break"),
+    "\r": Text("a line break"),
+    "\u00a0": Text("a no-break space"),
+    "\u3000": Text("a full-width space"),
+    "\u200b": Text("a zero-width space"),
+    "\ufeff": Text("a byte order mark"),
 }
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks without a visible shape: Unicode Default_Ignorable_Code_Point, and U+2800."""
@@ -61,13 +61,13 @@ def character_warnings(password: str) -> Iterator[Finding]:
     ]
     if found:
         named = [str(place) for place, _ in found[:_MOST_NAMED]]
-        places = ", ".join([*named, *["…"][: len(found) - len(named)]])
+        places = Series((*named, *["…"][: len(found) - len(named)]))
         yield make_finding(
             "password.unseen_character", what=found[0][1], places=places, n=str(len(found))
         )
 
 
-def _unusual(character: str, password: str, place: int, *, has_latin: bool) -> str | None:
+def _unusual(character: str, password: str, place: int, *, has_latin: bool) -> Text | None:
     """What is unusual about the character at `place`, from 1, of a password; else None."""
     if character == " ":
         at_edge = not password[: place - 1].strip() or not password[place:].strip()
@@ -75,9 +75,9 @@ def _unusual(character: str, password: str, place: int, *, has_latin: bool) -> s
     if character in _NAMED:
         return _NAMED[character]
     if _DIRECTION.fullmatch(character):
-        return marked("a mark of writing direction")
+        return Text("a mark of writing direction")
     if _is_invisible(character):
-        return marked("a character that cannot be seen")
+        return Text("a character that cannot be seen")
     return _confusable(character, has_latin=has_latin)
 
 
@@ -88,16 +88,16 @@ def _is_invisible(character: str) -> bool:
     )
 
 
-def _confusable(character: str, *, has_latin: bool) -> str | None:
+def _confusable(character: str, *, has_latin: bool) -> Text | None:
     if character.isascii():
         return None
     plain = unicodedata.normalize("NFKC", character)
     if "\uff01" <= character <= "\uff5e":
-        return marked("a full-width character")
+        return Text("a full-width character")
     if plain.isascii():
-        return marked("a character that only looks like a plain one")
+        return Text("a character that only looks like a plain one")
     if has_latin and unicodedata.name(character, "").startswith(("CYRILLIC", "GREEK")):
-        return marked("a Greek or Cyrillic letter among Latin ones")
+        return Text("a Greek or Cyrillic letter among Latin ones")
     return None
 
 
@@ -143,8 +143,8 @@ def plain_text(kind: TextKind) -> Callable[[str], str | None]:
 def _read_text(cell: str, kind: TextKind) -> Reading:
     word = cell.strip()
     if not word or (kind.secret and is_invisible(word)):
-        is_told = kind.secret and cell
-        return Reading(None, (make_finding("password.only_spaces"),)) if is_told else BLANK
+        is_noted = kind.secret and cell
+        return Reading(None, (make_finding("password.only_spaces"),)) if is_noted else BLANK
     if word in ERROR_WORDS:
         return refused("cell.formula_error")
     if is_clear(word):
@@ -171,9 +171,7 @@ def _read_flagged_text(cell: FlaggedCell, kind: TextKind) -> Reading:
     if PROBLEMS[cell.code].severity is Severity.ERROR:
         return refused(cell.code, **cell.args)
     # A number that is shown differently from what is stored; neither is a text.
-    return refused(
-        "password.numeric" if kind.secret else "cell.not_a_text", what=marked("a number")
-    )
+    return refused("password.numeric" if kind.secret else "cell.not_a_text", what=Text("a number"))
 
 
 def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
@@ -184,12 +182,12 @@ def _read_as_text(cell: Cell, kind: TextKind) -> Reading:
     if type(cell) is int and abs(cell) < EXACT_BELOW:
         note = make_finding("read.number_as_text", read=str(cell))
         return Reading(str(cell), (note,))
-    return refused("cell.not_a_text", what=_OTHER_TYPES.get(type(cell), marked("something else")))
+    return refused("cell.not_a_text", what=_OTHER_TYPES.get(type(cell), Text("something else")))
 
 
-_OTHER_TYPES: Final[Mapping[type, str]] = {
-    bool: marked("a truth value"),
-    int: marked("a number"),
-    float: marked("a number"),
-    datetime: marked("a date"),
+_OTHER_TYPES: Final[Mapping[type, Text]] = {
+    bool: Text("a truth value"),
+    int: Text("a number"),
+    float: Text("a number"),
+    datetime: Text("a date"),
 }

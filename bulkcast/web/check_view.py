@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import ChoiceKind, Setting, is_result_column
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import (
@@ -410,15 +411,20 @@ def _column_of(issue: Issue) -> int | None:
 
 def _looked_at(issue: Issue, held: Mapping[str, int]) -> int:
     """The column in which a problem of a whole row is mended, as far as that can be told."""
-    args = {name: str(said).split(", ") for name, said in issue.message.args.items()}
-    given = frozenset(args.get("given", ()))
-    named = [key for keys in args.values() for key in keys if key in held]
+    args = issue.message.args
+    given = frozenset(_keys(args.get("given")))
+    named = [key for said in args.values() for key in _keys(said) if key in held]
     fit = [key for key in named if key not in given] or named
     if not fit and issue.code.startswith("target."):
         fit = [target.key for target in WEBCAST.targets if target.key in held]
     if not fit:
         fit = [setting.key for setting in WEBCAST.settings if setting.key in held]
     return held[fit[0]] if fit else 0
+
+
+def _keys(argument: object) -> tuple[str, ...]:
+    """The settings that an argument of a message names."""
+    return argument.keys if isinstance(argument, SettingNames) else ()
 
 
 def _view_column(

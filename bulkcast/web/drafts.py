@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.model import Text
+from bulkcast.model import Argument, Text
 from bulkcast.pipeline import (
     RESUBMITTED,
     Prepared,
@@ -315,20 +315,16 @@ def _copied(draft: Draft, base: Prepared, checked: Prepared | None) -> Prepared:
 
 def renamed(exc: BulkcastError, draft: Draft) -> BulkcastError:
     """An error with the file's name as the user knows it."""
-    words = {name: _renamed_word(word, draft) for name, word in exc.words.items()}
-    return type(exc)(exc.template, **words)
+    return type(exc)(exc.text.template, **_renamed_words(exc.text, draft))
 
 
-def _renamed_word(word: object, draft: Draft) -> object:
-    match word:
-        case BulkcastError():
-            return renamed(word, draft)
-        case Text():
-            args = {k: str(_renamed_word(v, draft)) for k, v in word.args.items()}
-            return Text(word.template, args)
-        case Path() if word.parent == draft.folder:
-            return draft.name
-        case str() if word.startswith("sheet.") and word == draft.path.name:
-            return draft.name
-        case _:
-            return word
+def _renamed_words(text: Text, draft: Draft) -> dict[str, Argument]:
+    own = {str(draft.path), draft.path.name}
+
+    def renamed_word(word: Argument) -> Argument:
+        if isinstance(word, Text):
+            return Text(word.template, _renamed_words(word, draft))
+        is_copy = isinstance(word, str) and Path(word).parent == draft.folder
+        return draft.name if is_copy or word in own else word
+
+    return {name: renamed_word(word) for name, word in text.args.items()}

@@ -7,11 +7,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulkcast import pipeline
+from bulkcast.explanations import STATE_LABELS
 from bulkcast.i18n import Translator
 from bulkcast.languages import LANGS
 from bulkcast.messages import local_time
 from bulkcast.model import is_rehearsal
-from bulkcast.pipeline import STATE_WORDS, NextStep, RunRecord, next_step, zone
+from bulkcast.pipeline import NextStep, RunRecord, next_step, zone
 from bulkcast.web.accounts import Account
 from bulkcast.web.drafts import Draft
 from bulkcast.web.file_response import handed_out
@@ -71,7 +72,7 @@ _LOOKS: Final = {
 def _line(record: RunRecord, speaks: Translator) -> dict[str, Any]:
     """A run as the list shows it."""
     header, step = record.header, next_step(record.counts, record.stop)
-    word, look = speaks.tell(STATE_WORDS[record.state]), _LOOKS[record.state]
+    word, look = STATE_LABELS[record.state].say(speaks.lang), _LOOKS[record.state]
     if record.state == "crashed":
         word = speaks.tell("interrupted")
     elif record.state == "finished" and step is NextStep.MEND:

@@ -41,7 +41,7 @@ def speaker(request: web.Request, headers: Mapping[str, str] | None = None) -> T
     What a sentence says of the command line's options it says in the page's words.
     """
     found = _of_page(language(request))
-    return found.calling(headers) if headers else found
+    return found.with_headers(headers) if headers else found
 
 
 @cache

@@ -11,13 +11,12 @@ from aiohttp import web
 
 from bulkcast import pipeline
 from bulkcast.errors import CannotStart
+from bulkcast.explanations import STATUS_LABELS, STATUS_MEANINGS
 from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
 from bulkcast.model import RowStatus, is_rehearsal
 from bulkcast.pipeline import (
     RESUBMITTED,
-    STATUS_MEANINGS,
-    STATUS_WORDS,
     End,
     HandedOut,
     NextStep,
@@ -121,7 +120,7 @@ def _outcome(table: ResultTable, speaks: Translator) -> dict[str, Any]:
         "pairs": [(status.value, n) for status, n in counts.items()],
         "counts_said": counts_said(counts, speaks),
         "meanings": {s.value: speaks.tell(said) for s, said in STATUS_MEANINGS.items()},
-        "words": {str(s): speaks.tell(said) for s, said in STATUS_WORDS.items()},
+        "words": {str(s): label.say(speaks.lang) for s, label in STATUS_LABELS.items()},
         "unconfirmed": counts[RowStatus.UNCONFIRMED],
         "problems": table.problems[:_PROBLEMS_MOST],
         "more_problems": max(0, len(table.problems) - _PROBLEMS_MOST),
@@ -303,7 +302,7 @@ async def ask_undo(request: web.Request) -> web.StreamResponse:
     if state is None:
         raise web.HTTPNotFound
     undone = await asyncio.to_thread(pipeline.undo_outlook, home, run, lang=speaks.lang)
-    speaks = speaks.calling(undone.names)
+    speaks = speaks.with_headers(undone.names)
     return render(
         request,
         "undo.html",

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bulkcast import pipeline
+from bulkcast.explanations import STATUS_LABELS
 from bulkcast.i18n import Translator, marked
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import STATUS_WORDS, FailedRow, Progress
+from bulkcast.pipeline import FailedRow, Progress
 from bulkcast.web.live_runs import RunView
 
 Snapshot = dict[str, Any]
@@ -59,7 +60,7 @@ def counted(counts: dict[RowStatus, int], speaks: Translator) -> list[dict[str, 
             "status": status.value,
             "n": n,
             "text": f"{n:,}",
-            "word": speaks.tell(STATUS_WORDS[status]),
+            "word": STATUS_LABELS[status].say(speaks.lang),
         }
         for status, n in counts.items()
         if n
@@ -69,7 +70,7 @@ def counted(counts: dict[RowStatus, int], speaks: Translator) -> list[dict[str, 
 def counts_said(counts: dict[RowStatus, int], speaks: Translator) -> str:
     """The counts as a sentence part, such as `454 applied, 23 rejected`."""
     return speaks.listed(
-        speaks.tell("{n} {status}", n=f"{n:,}", status=speaks.tell(STATUS_WORDS[status]))
+        speaks.tell("{n} {status}", n=f"{n:,}", status=STATUS_LABELS[status].say(speaks.lang))
         for status, n in counts.items()
         if n
     )
@@ -148,7 +149,7 @@ def _failure(failed: FailedRow, speaks: Translator) -> dict[str, Any]:
         "row": f"{row.row:,}",
         "classroom": str(failed.classroom.id),
         "status": row.status.value,
-        "word": speaks.tell(STATUS_WORDS[row.status]),
+        "word": STATUS_LABELS[row.status].say(speaks.lang),
         "message": row.message,
         "time": row.time[11:],
     }

@@ -10,7 +10,7 @@ SECRET = "canary-Mb7SR6H"  # noqa: S105 - a word to look for
 SIGNATURE = "4f97f55addf4921a05c2395617cd8a7b"
 PROGRAM = f"""
 import asyncio, logging
-from bulkcast.cli.log_redaction import keep_out_of_logs
+from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.model import Secret
 
 keep_out_of_logs(Secret({SECRET!r}))

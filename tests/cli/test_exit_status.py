@@ -11,12 +11,21 @@ from aiohttp import ClientConnectorError
 from aiohttp.client_reqrep import ConnectionKey
 
 from bulkcast.client import Client
-from bulkcast.dispatcher.circuit_breaker import is_unanswered, seen
+from bulkcast.dispatcher.circuit_breaker import SEEN, describe, is_unanswered
 from bulkcast.endpoints import WEBCAST
-from bulkcast.i18n import SEEN
 from bulkcast.languages import translator
 from bulkcast.messages import explain, explain_stop
-from bulkcast.model import Credentials, NoReply, Reply, ReplyClass, RowStatus, Stop, Verdict
+from bulkcast.model import (
+    Argument,
+    Credentials,
+    NoReply,
+    Reply,
+    ReplyClass,
+    RowStatus,
+    Stop,
+    Text,
+    Verdict,
+)
 from bulkcast.protocol import judge
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests.dispatcher_harness import dispatch, fault_between, met, request, requests
@@ -34,7 +43,7 @@ def sentences(verdict: Verdict) -> Iterator[tuple[str, str]]:
         speaks = translator(lang)
         yield lang, explain(verdict.code, verdict.args, WEBCAST, speaks)[0]
         if is_unanswered(verdict):
-            stop = Stop("outage", "run.outage", {"minutes": "45", "what": seen(verdict)})
+            stop = Stop("outage", "run.outage", {"minutes": "45", "what": describe(verdict)})
             yield lang, explain(stop.code, stop.args, WEBCAST, speaks)[0]
 
 
@@ -56,7 +65,7 @@ def test_each_kind_of_malformed_answer_has_words_of_its_own() -> None:
 
     for verdict in told.values():
         assert_told(verdict)
-    said = {name: verdict.args["detail"] for name, verdict in told.items()}
+    said = {name: str(verdict.args["detail"]) for name, verdict in told.items()}
     assert said["nothing"] == said["white space"] == "it is empty"
     assert said["HTML"] == "it is a web page"
     assert said["bad UTF-8"] == "it is no text in UTF-8"
@@ -91,7 +100,7 @@ def test_each_failure_to_connect_has_words(error: OSError, words: str) -> None:
 
     reply = one._no_reply(ClientConnectorError(key, error), sent=False)
 
-    assert words in reply.detail
+    assert words in str(reply.detail)
     assert_told(judge(reply, WEBCAST, now=0.0))
 
 
@@ -109,7 +118,7 @@ def test_a_port_that_nobody_listens_on_and_a_name_nobody_knows_have_words() -> N
 
 
 def test_whatever_can_be_unanswered_can_be_told() -> None:
-    args = {"detail": "it is empty", "status": "503"}
+    args: dict[str, Argument] = {"detail": Text("it is empty"), "status": "503"}
 
     for code in SEEN:
         verdict = Verdict(ReplyClass.TRANSIENT, code, args)
@@ -135,7 +144,8 @@ def test_an_outage_that_ends_a_run_says_what_was_seen(
     )
 
     assert dispatched.stopped is not None
-    assert dispatched.stopped.args == {"minutes": "5", "what": what}
+    assert dispatched.stopped.args["minutes"] == "5"
+    assert str(dispatched.stopped.args["what"]) == what
     assert what in str(dispatched.dispatcher.remarks[0])
 
 

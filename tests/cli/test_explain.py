@@ -11,8 +11,8 @@ from bulkcast.catalogue import Setting, fold
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import FACTS, EntryKind, lexicon
 from bulkcast.languages import translator
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import RowStatus
+from bulkcast.problems import PROBLEMS
 from tests.cli_runner import CliRunner
 from tests.english_words import english_in
 from tests.source_files import HEAVY, ROOT

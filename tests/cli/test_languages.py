@@ -18,11 +18,11 @@ from bulkcast.cli import language
 from bulkcast.cli.app import bulkcast
 from bulkcast.cli.console import Symbols
 from bulkcast.cli.render import Problems, problems
+from bulkcast.dispatcher.write_ordering import WAITED
 from bulkcast.i18n import ENGLISH
 from bulkcast.languages import FOLDERS, of_terminal, translator
-from bulkcast.messages import issue
 from bulkcast.model import Severity, Text
-from bulkcast.write_ordering import WAITED
+from bulkcast.problems import issue
 from tests import translations
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv, write_xlsx
 from tests.english_words import english_in
@@ -311,7 +311,7 @@ def test_no_english_is_left_in_a_plan_its_memory_and_its_undoing(cli: CliRunner)
     assert "恢复为批次" in "".join(texts)
 
 
-def test_no_english_is_left_in_what_the_fence_says() -> None:
+def test_no_english_is_left_in_the_remark_on_requests_that_waited() -> None:
     words = {"n": "3", "longest": "5"}
 
     told = translator("zh").say(Text(WAITED, words))
@@ -397,16 +397,17 @@ def test_a_language_nobody_asked_for_again_is_forgotten(cli: CliRunner) -> None:
 
 def test_a_phrase_is_translated_and_a_cell_is_not() -> None:
     chinese = translator("zh")
-    told = chinese.say(Text("The cell holds {what}, not a text.", {"what": "a number"}))
+    told = chinese.say(Text("The cell holds {what}, not a text.", {"what": Text("a number")}))
 
     assert told == "单元格中是数字，不是文本。"
     assert "a number" in chinese.say(Text("{value} is not an id.", {"value": "a number"}))
 
 
-def test_a_detail_the_ledger_kept_whole_is_translated_part_by_part() -> None:
-    words = {"detail": "api.eeo.cn:443 does not answer (Connection refused)"}
+def test_a_detail_of_a_detail_is_translated_too() -> None:
+    reason = Text("Connection refused")
+    detail = Text("{host} does not answer ({why})", {"host": "api.eeo.cn:443", "why": reason})
 
-    told = translator("zh").say(Text("No connection to ClassIn: {detail}.", words))
+    told = translator("zh").say(Text("No connection to ClassIn: {detail}.", {"detail": detail}))
 
     assert told == "无法连接 ClassIn：api.eeo.cn:443 没有应答（连接被拒绝）。"
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from bulkcast.arguments import SettingNames
 from bulkcast.cli import language, states
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import translator
-from bulkcast.messages import PROBLEMS, issue
 from bulkcast.model import RowStatus, Target, Text
+from bulkcast.problems import PROBLEMS, issue
 from tests.cli_runner import FAST, CliRunner, clearing, line, lines, write_csv
 
 OWN = "备注,活动,录课,录课类型,直播,回放\n"
@@ -77,11 +78,14 @@ def test_a_result_sheet_and_its_run_name_settings_as_the_sheet_does(cli: CliRunn
 
 def test_a_setting_without_a_column_is_named_by_its_label() -> None:
     needs = issue("rule.viewing_needs_login", row=7)
-    chinese = translator("zh").calling({"liveState": "直播?"})
+    chinese = translator("zh").with_headers({"liveState": "直播?"})
 
     assert "Login to watch on" in translator("en").say(needs.message)
     assert "“登录观看”" in chinese.say(needs.message)
-    assert chinese.tell("{settings}", settings="liveState, openState") == "直播?、网页回放"
+    assert (
+        chinese.tell("{settings}", settings=SettingNames(("liveState", "openState")))
+        == "直播?、网页回放"
+    )
     assert chinese.tell("{where}", where=Target("classId", 7)) == "课堂ID 7"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import ReplyCode
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.tracker import SENDS_MOST, THROTTLES_MOST
@@ -320,7 +321,7 @@ def test_a_missing_feature_stops_only_the_rows_that_switch_it_on(tmp_path: Path)
     assert dispatched.statuses[RowStatus.APPLIED] == 30
     assert dispatched.statuses[RowStatus.REJECTED] == 5
     assert dispatched.statuses[RowStatus.NOT_SENT] == 35
-    assert dispatched.outcome(41).args["feature"] == "liveState"
+    assert dispatched.outcome(41).args["feature"] == SettingNames(("liveState",))
     assert dispatched.stopped is None
 
 
@@ -566,7 +567,9 @@ def test_a_row_whose_settings_have_locked_costs_no_request(tmp_path: Path) -> No
     dispatched = dispatch(tmp_path, [*locked, *open_])
 
     assert [dispatched.outcome(row).status for row in (2, 3)] == [RowStatus.TOO_LATE] * 2
-    assert dispatched.outcome(2).args["settings"] == "recordState, recordType, liveState"
+    assert dispatched.outcome(2).args["settings"] == SettingNames(
+        ("recordState", "recordType", "liveState")
+    )
     assert dispatched.statuses[RowStatus.APPLIED] == 2
     assert [received.target for received in dispatched.log if received.target] == [
         request(row).target for row in (4, 5)

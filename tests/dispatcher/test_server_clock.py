@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkcast.dispatcher.server_clock import SKEW_TOLD_S, ServerClock, clock_off
+from bulkcast.dispatcher.server_clock import SKEW_TOLERANCE_S, ServerClock, clock_off
 
 WALL = 1_803_859_200.0
 
@@ -22,7 +22,7 @@ def test_a_clock_that_is_nearly_right_is_left_alone(skew: float) -> None:
     [
         (900.0, "This computer's clock is 15 min behind ClassIn's; stamps are corrected."),
         (-45.0, "This computer's clock is 45 s ahead of ClassIn's; stamps are corrected."),
-        (SKEW_TOLD_S, "This computer's clock is 30 s behind ClassIn's; stamps are corrected."),
+        (SKEW_TOLERANCE_S, "This computer's clock is 30 s behind ClassIn's; stamps are corrected."),
     ],
 )
 def test_a_clock_that_is_off_is_corrected_and_told_once(skew: float, sentence: str) -> None:
@@ -50,7 +50,7 @@ def test_the_corrected_time_is_never_further_off_than_what_is_tolerated(
     clock = ServerClock()
     for skew in skews:
         clock.measure(WALL + skew, WALL)
-        assert abs(clock.offset - skew) <= SKEW_TOLD_S
+        assert abs(clock.offset - skew) <= SKEW_TOLERANCE_S
 
 
 def test_only_a_stamp_made_after_the_correction_speaks_against_it() -> None:

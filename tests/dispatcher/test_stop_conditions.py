@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcast.arguments import SettingNames
 from bulkcast.dispatcher.circuit_breaker import (
     CREDENTIALS_AT_START,
     CREDENTIALS_LATER,
@@ -13,7 +14,7 @@ from bulkcast.dispatcher.circuit_breaker import (
     switched_on,
 )
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Body, Outcome, ReplyClass, RowStatus, Stop, Verdict
+from bulkcast.model import Argument, Body, Outcome, ReplyClass, RowStatus, Stop, Verdict
 from tests.dispatcher_harness import request
 
 OK = Verdict(ReplyClass.OK, "1", proves_access=True)
@@ -132,7 +133,7 @@ def test_five_refusals_of_a_feature_keep_back_the_rows_that_switch_it_on(
 
     five, _ = told(*[lacks(code)] * FEATURE_REFUSALS, settings=with_it)
 
-    args = {"feature": feature, "n": "5", "code": str(code)}
+    args: dict[str, Argument] = {"feature": SettingNames((feature,)), "n": "5", "code": str(code)}
     assert five.outcome_if_blocked(request(99, with_it)) == Outcome(
         RowStatus.NOT_SENT, "run.feature_missing", args
     )

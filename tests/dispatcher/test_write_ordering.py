@@ -11,16 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcast.dispatcher import Progress
+from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt, ahead_of
 from bulkcast.model import Body, Request, RequestKey, RowStatus, Target
 from bulkcast.pipeline import Control, RunReport, apply, prepare
+from bulkcast.protocol import MARGIN_S, STAMP_LIFE_S
 from bulkcast.sandbox import Received, World
-from bulkcast.write_ordering import (
-    MARGIN_S,
-    STAMP_LIFE_S,
-    PendingWrites,
-    UnansweredAttempt,
-    ahead_of,
-)
 from tests.dispatcher_harness import classroom, dispatch, request
 from tests.measured_figures import Record
 from tests.pipeline_harness import Harness, with_sandbox
@@ -35,7 +30,7 @@ SECONDS = st.floats(0.0, 1e7)
 class NeverWaits(PendingWrites):
     """Never waits: shows what happens without write ordering."""
 
-    def opens_at(self, target: Target, body: Body) -> float:
+    def not_before(self, target: Target, body: Body) -> float:
         return 0.0
 
 
@@ -44,9 +39,9 @@ class NeverWaits(PendingWrites):
 
 @given(SECONDS, st.floats(-1000.0, 300.0))
 def test_another_body_waits_until_the_stamp_is_refused(sent_at: float, ahead_s: float) -> None:
-    opens_at = PendingWrites([UnansweredAttempt(ROOM, ON, sent_at, ahead_s)]).opens_at(ROOM, OFF)
+    pending = PendingWrites([UnansweredAttempt(ROOM, ON, sent_at, ahead_s)])
 
-    assert opens_at == sent_at + STAMP_LIFE_S + max(0.0, ahead_s) + MARGIN_S
+    assert pending.not_before(ROOM, OFF) == sent_at + STAMP_LIFE_S + max(0.0, ahead_s) + MARGIN_S
 
 
 @given(st.lists(st.tuples(SECONDS, st.sampled_from([ON, OFF])), max_size=6))
@@ -56,8 +51,8 @@ def test_the_last_of_several_counts_and_the_same_body_never_does(
     pending_writes = PendingWrites(UnansweredAttempt(ROOM, body, at) for at, body in sends)
     others = [at + STAMP_LIFE_S + MARGIN_S for at, body in sends if body != OFF]
 
-    assert pending_writes.opens_at(ROOM, OFF) == max(others, default=float("-inf"))
-    assert pending_writes.opens_at(Target("classId", 7), OFF) == float("-inf")
+    assert pending_writes.not_before(ROOM, OFF) == max(others, default=float("-inf"))
+    assert pending_writes.not_before(Target("classId", 7), OFF) == float("-inf")
 
 
 @given(st.floats(-290.0, 290.0), st.floats(-1e4, 1e4))
@@ -238,9 +233,7 @@ def test_progress_tells_how_long_requests_wait_and_why(tmp_path: Path) -> None:
 
     async def main(harness: Harness) -> RunReport:
         await harness.apply(prepare(older))
-        return await apply(
-            prepare(newer), harness.config, watch=seen.append, wall=harness.loop.wall
-        )
+        return await apply(prepare(newer), harness.config, watch=seen.append, parts=harness.parts)
 
     report = with_sandbox(tmp_path, main, World(classrooms=(classroom(3, "ghost:100"),)))
 
@@ -263,7 +256,7 @@ def test_a_row_that_a_newer_run_has_set_is_not_sent_again(tmp_path: Path) -> Non
     async def main(harness: Harness) -> tuple[list[RunReport], Sequence[Received]]:
         control = Control()
         control.stop(130)
-        first = await apply(prepare(older), harness.config, control=control, wall=harness.loop.wall)
+        first = await apply(prepare(older), harness.config, control=control, parts=harness.parts)
         second = await harness.apply(prepare(newer))
         return [first, second, await harness.resume(first.run)], harness.log
 

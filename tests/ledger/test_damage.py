@@ -24,8 +24,7 @@ from bulkcast import pipeline
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
-from bulkcast.ledger import FrozenRun, Ledger
-from bulkcast.ledger.database import FILE_NAME
+from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger
 from bulkcast.model import (
     Attempt,
     Credentials,
@@ -236,7 +235,9 @@ class Sent:
             async with sandbox.serving() as url:
                 school = Institution(url, SANDBOX_SID)
                 config = Config(school, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
-                await pipeline.apply(pipeline.prepare(sheet), config, wall=loop.wall)
+                await pipeline.apply(
+                    pipeline.prepare(sheet), config, parts=pipeline.Parts(wall=loop.wall)
+                )
 
         run(main)
         sheet.unlink()
@@ -411,7 +412,7 @@ def test_a_ledger_that_is_taken_away_stops_the_run(
             school = Institution(url, SANDBOX_SID)
             config = Config(school, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
             report = await pipeline.apply(
-                pipeline.prepare(sheet), config, wall=loop.wall, watch=watch
+                pipeline.prepare(sheet), config, parts=pipeline.Parts(wall=loop.wall), watch=watch
             )
         return report, len(sandbox.log)
 
@@ -419,7 +420,7 @@ def test_a_ledger_that_is_taken_away_stops_the_run(
 
     assert report.stop
     assert (report.stop.code, report.exit_status) == ("run.ledger_gone", 6)
-    assert "was removed or replaced while the run was under way" in report.stop.args["why"]
+    assert "was removed or replaced while the run was under way" in str(report.stop.args["why"])
     assert report.counts[RowStatus.APPLIED] == sent
     assert after <= sent < after + 10
     assert report.counts[RowStatus.NOT_SENT] == 60 - sent

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
 from bulkcast.languages import translator
-from bulkcast.ledger import FrozenRun, Ledger, MonotonicClock, Timestamp, claim
+from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger, MonotonicClock, Timestamp, claim
 from bulkcast.ledger.codec import (
     pack_issues,
     pack_outcome,
@@ -29,8 +29,7 @@ from bulkcast.ledger.codec import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.database import FILE_NAME, VERSION
-from bulkcast.messages import issue
+from bulkcast.ledger.store import VERSION
 from bulkcast.model import (
     Attempt,
     History,
@@ -47,6 +46,7 @@ from bulkcast.model import (
     Text,
 )
 from bulkcast.planner import Plan
+from bulkcast.problems import issue
 from tests.dispatcher_harness import header, request, requests
 from tests.measured_figures import Record
 from tests.source_files import ROOT
@@ -780,7 +780,7 @@ def test_a_run_that_fails_holds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b"{}", b"\xff", b"7"])
 def test_an_unreadable_note_of_the_holder_is_no_traceback(tmp_path: Path, note: bytes) -> None:
     with claim(tmp_path, SCHOOL, run="r1", since=""):
-        (path,) = (tmp_path / "locks").glob("*.json")
+        (path,) = (tmp_path / "locks").iterdir()
         path.write_bytes(note)
         with pytest.raises(InstitutionBusy, match="is held by another run; wait for it"):
             take(tmp_path)

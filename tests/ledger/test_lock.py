@@ -1,4 +1,4 @@
-"""Several users of one computer: one limit, one run at a time, one fence for an institution."""
+"""Several users of one computer: one limit, one run at a time, one order of writes."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from bulkcast.config import state as state_folder
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.ledger import Timestamp, claim, holder, lock
 from bulkcast.model import Credentials, Institution, RequestKey, RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, apply, prepare
+from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import most_in_window
 from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
@@ -92,6 +92,22 @@ def test_other_institutions_are_not_in_the_way(tmp_path: Path, other: Institutio
         pass
 
 
+def test_one_home_is_held_once_whatever_folder_is_shared(tmp_path: Path) -> None:
+    with (
+        claim(tmp_path / "home", SCHOOL, run="r", since="", state=tmp_path / "one"),
+        pytest.raises(InstitutionBusy),
+        claim(tmp_path / "home", SCHOOL, run="s", since="", state=tmp_path / "two"),
+    ):
+        pass
+
+
+def test_the_folder_that_is_shared_may_be_the_homes_own(tmp_path: Path) -> None:
+    with claim(tmp_path, SCHOOL, run="r", since="", state=tmp_path / "locks") as sends:
+        sends.note(RequestKey("2"), "room", Timestamp(1.0), 0.0)
+
+    assert holder(tmp_path, SCHOOL, tmp_path / "locks") is None
+
+
 def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
     with clearing(cli) as sandbox:
         where = Institution(cli.env["BULKCAST_ROOT_URL"], SANDBOX_SID)
@@ -106,7 +122,7 @@ def test_the_second_user_is_told_and_sends_nothing(cli: CliRunner) -> None:
         assert not [received for received in sandbox.log if received.target]
 
 
-# ------------------------------------------------------------------ one limit, one pending_writes
+# ------------------------------------------------------------------ one limit, one order of writes
 
 
 @pytest.mark.slow
@@ -124,7 +140,7 @@ def test_two_homes_and_two_spellings_share_one_limit(tmp_path: Path) -> None:
                 prepared = prepare(sheet(tmp_path / f"{rows}.csv", rows))
                 config = at(where, tmp_path, home)
                 options = SendOptions(rate=rate)
-                reports.append(await apply(prepared, config, options, wall=loop.wall))
+                reports.append(await apply(prepared, config, options, parts=Parts(wall=loop.wall)))
         return reports, sandbox
 
     reports, sandbox = run(main)
@@ -143,12 +159,18 @@ def test_what_another_home_sent_unanswered_is_waited_for(tmp_path: Path, answere
         async with sandbox.serving() as url:
             one, two = at(url, tmp_path, "one"), at(url, tmp_path, "two")
             first = await apply(
-                prepare(sheet(tmp_path / "1.csv", 1)), one, SendOptions(), wall=loop.wall
+                prepare(sheet(tmp_path / "1.csv", 1)),
+                one,
+                SendOptions(),
+                parts=Parts(wall=loop.wall),
             )
             sandbox.fault_for_all = None
             begun = loop.time()
             second = await apply(
-                prepare(sheet(tmp_path / "2.csv", 1, 0)), two, SendOptions(), wall=loop.wall
+                prepare(sheet(tmp_path / "2.csv", 1, 0)),
+                two,
+                SendOptions(),
+                parts=Parts(wall=loop.wall),
             )
             return first, second, loop.time() - begun
 

@@ -3,14 +3,19 @@
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from bulkcast.config import Config
-from bulkcast.ledger.database import FILE_NAME, VERSION
+from bulkcast.endpoints import WEBCAST
+from bulkcast.ledger import FILE_NAME
+from bulkcast.ledger.codec import unpack_issues, unpack_outcome, unpack_stop
+from bulkcast.ledger.store import VERSION
+from bulkcast.messages import explain_stop, issue_sentence, result_row
 from bulkcast.model import Credentials, RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, resume, runs
+from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
 from tests.make_ledgers import NEWER, OLDER, PORT, SCHOOL, SHELF, make
 from tests.virtual_loop import VirtualLoop, run
@@ -50,7 +55,7 @@ def test_a_run_on_the_shelf_is_listed_and_gone_on_with(tmp_path: Path, version: 
         async with sandbox.serving(port=PORT):
             config = Config(SCHOOL, Credentials(SANDBOX_SID, SANDBOX_SECRET), home)
             options = SendOptions(results=tmp_path / "out.csv")
-            return await resume(config, OLDER, options, wall=loop.wall), sandbox.log
+            return await resume(config, OLDER, options, parts=Parts(wall=loop.wall)), sandbox.log
 
     report, log = run(main)
 
@@ -64,3 +69,35 @@ def test_a_run_on_the_shelf_is_listed_and_gone_on_with(tmp_path: Path, version: 
     assert sorted(r.target.id for r in log if r.target) == [25_096_007, 25_096_008, 25_096_009,
                                                             25_096_010]  # fmt: skip
     assert len((tmp_path / "out.csv").read_text("utf-8-sig").splitlines()) == 12
+
+
+def test_arguments_that_were_stored_as_plain_texts_are_still_read() -> None:
+    """As bulkcast stored them before arguments had types."""
+    late = unpack_outcome(
+        '["too_late","plan.too_late_but_so",{"settings":"recordState, liveState",'
+        '"locked_at":"1803859200","free":"watchPassword"},0,1803859300.5]'
+    )
+    unanswered = unpack_outcome(
+        '["unconfirmed","send.not_connected",{"detail":"api.eeo.cn:443 does not answer'
+        ' (it refuses connections)"},3,1803859300.5]'
+    )
+    (doubled,) = unpack_issues(
+        '[{"code":"target.duplicate","severity":"error","at":[7,null,null,null],"message":'
+        '"Rows {others} set the same classroom differently.","fix":"Keep one of the rows, or'
+        ' choose with --duplicates in-order or last.","args":{"value":"","column":"","others":'
+        '"5, 9 and 3 more","n":"5"}}]'
+    )
+    stop = unpack_stop('["ledger","run.ledger",{"why":"the ledger cannot be written: full"},5]')
+
+    told = [result_row(7, outcome, (), endpoint=WEBCAST, run="r", tz=UTC).message
+            for outcome in (late, unanswered)]  # fmt: skip
+
+    assert told[0].startswith(
+        "recordState, liveState cannot be changed after 2027-03-01 00:00, 20 minutes before class"
+    )
+    assert "api.eeo.cn:443 does not answer (it refuses connections)" in told[1]
+    assert issue_sentence(doubled) == "Rows 5, 9 and 3 more set the same classroom differently."
+    assert stop is not None
+    assert explain_stop(stop, {}, WEBCAST)[0] == (
+        "The run stopped: the ledger cannot be written: full."
+    )

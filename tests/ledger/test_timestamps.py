@@ -10,7 +10,7 @@ from bulkcast.ledger import Ledger, MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.history import age
 from bulkcast.model import Intent, RequestKey
 from bulkcast.pacing import parse_rate
-from bulkcast.pipeline import SendOptions, apply, prepare
+from bulkcast.pipeline import Parts, SendOptions, apply, prepare
 from bulkcast.planner import Plan
 from bulkcast.sandbox import World
 from tests.audit import most_in_window
@@ -89,10 +89,12 @@ def test_a_clock_set_forward_between_two_programs_does_not_lift_the_cap(tmp_path
     async def main(harness: Harness) -> list[float]:
         steady = MonotonicClock(harness.loop.time, "one start")
         for sheet, rate, forward_s in ((hasty, "max", 0.0), (usual, "950/min", 3600.0)):
-            await apply(
-                prepare(sheet), harness.config, SendOptions(rate=parse_rate(rate)), steady=steady,
+            parts = Parts(
                 wall=lambda forward_s=forward_s: harness.loop.wall() + forward_s,  # type: ignore[misc] # bound now
-            )  # fmt: skip
+                steady=steady,
+            )
+            options = SendOptions(rate=parse_rate(rate))
+            await apply(prepare(sheet), harness.config, options, parts=parts)
         return [received.at for received in harness.log]
 
     at = with_sandbox(tmp_path, main, World(limit=None, latency_s=0.05))

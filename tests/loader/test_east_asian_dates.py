@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 
 from bulkcast.endpoints.webcast import WEBCAST
-from bulkcast.loader.xlsx_reader import Reference
+from bulkcast.loader.xlsx_reader import XlsxParser
 from bulkcast.model import Cell
 from bulkcast.validator import check
 from tests.sheets import RULES, SHANGHAI, changed, codes, loaded
@@ -71,7 +71,7 @@ def scanned(path: Path) -> Cell:
 
 
 def referred(path: Path) -> Cell:
-    with closing(Reference(path)) as book:
+    with closing(XlsxParser(path)) as book:
         return list(book.lines("Sheet"))[1][0][1][0]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
-from bulkcast.loader.encoding import could_be_legacy
+from bulkcast.loader.plausibility import could_be_legacy
 from bulkcast.model import Issue, Severity
 from bulkcast.pipeline import SheetOptions, prepare, validate
 from tests.sheets import loaded, write

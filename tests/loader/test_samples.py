@@ -9,8 +9,8 @@ import pytest
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions
-from bulkcast.messages import PROBLEMS
 from bulkcast.model import Change, Invalid, Issue, Sheet
+from bulkcast.problems import PROBLEMS
 from bulkcast.validator import all_issues, check
 from tests.make_samples import KEPT, SAMPLES, files
 from tests.sample_findings import FOUND

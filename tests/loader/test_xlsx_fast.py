@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkcast import ooxml
 from bulkcast.errors import UnreadableSheet
-from bulkcast.loader import xlsx_fast, xlsx_package, xlsx_reader
-from bulkcast.loader.xlsx_fast import Cells, UnsupportedMarkup
+from bulkcast.loader import xlsx_fast, xlsx_reader
+from bulkcast.loader.xlsx_fast import UnsupportedMarkup
+from bulkcast.loader.xlsx_reader import StoredValues
 from bulkcast.model import Cell
 from tests.workbook_files import plain, repacked
 
@@ -58,13 +60,13 @@ def _book(path: Path, rows: str) -> Path:
 def _scanned(path: Path) -> list[list[Cell]]:
     with ZipFile(path) as packed, packed.open(SHEET) as part:
         found = xlsx_fast.chunks(
-            part, Cells(xlsx_package.read_package(packed), ()), xlsx_fast.ScanState(set())
+            part, StoredValues(ooxml.read_package(packed), ()), xlsx_fast.ScanState(set())
         )
         return [_trimmed(row) for row in chain.from_iterable(rows for _, rows in found)]
 
 
-def _referred(path: Path) -> list[list[Cell]]:
-    with closing(xlsx_reader.Reference(path)) as book:
+def _by_complete_reader(path: Path) -> list[list[Cell]]:
+    with closing(xlsx_reader.XlsxParser(path)) as book:
         return [_trimmed(cells) for (_, cells), _ in book.lines("Classes")]
 
 
@@ -78,15 +80,15 @@ def _trimmed(row: Sequence[Cell]) -> list[Cell]:
 
 @given(st.lists(CELLS, min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_cells_of_every_plain_make_are_read_as_openpyxl_reads_them(
+def test_cells_of_every_plain_make_are_read_as_the_complete_reader_reads_them(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[bool, int, str]]]
 ) -> None:
     path = _book(tmp_path_factory.mktemp("scan") / "a.xlsx", "".join(map(_row, rows)))
 
-    scanned, referred = _scanned(path), _referred(path)
+    scanned, complete = _scanned(path), _by_complete_reader(path)
 
-    assert scanned == referred
-    assert [list(map(type, row)) for row in scanned] == [list(map(type, row)) for row in referred]
+    assert scanned == complete
+    assert [list(map(type, row)) for row in scanned] == [list(map(type, row)) for row in complete]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import Ledger, MonotonicClock
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import RunReport, SendOptions, apply, prepare, resume
+from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare, resume
 from bulkcast.sandbox import read_fault
 from tests.audit import most_in_window
 from tests.pipeline_harness import APPLIED, Harness, counted, with_sandbox
@@ -44,7 +44,7 @@ def test_a_clock_that_is_set_makes_no_row_too_late_and_none_in_time(
     async def main(harness: Harness) -> RunReport:
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=36_000.0))
         wall = set_by(harness, seconds, at=at)
-        return await apply(sheet, harness.config, SendOptions(rate=5), wall=wall)
+        return await apply(sheet, harness.config, SendOptions(rate=5), parts=Parts(wall=wall))
 
     report = with_sandbox(tmp_path, main)
 
@@ -61,7 +61,7 @@ def test_what_is_locked_at_classin_is_not_sent_whatever_this_computer_shows(
     async def main(harness: Harness) -> tuple[RunReport, int]:
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=600.0))
         wall = set_by(harness, seconds, at=0.0)
-        report = await apply(sheet, harness.config, SendOptions(rate=5), wall=wall)
+        report = await apply(sheet, harness.config, SendOptions(rate=5), parts=Parts(wall=wall))
         return report, sum(received.applied for received in harness.log)
 
     report, applied = with_sandbox(tmp_path, main)
@@ -78,9 +78,8 @@ def test_a_moment_of_bad_weather_leaves_no_row_to_the_judgement_of_a_wrong_clock
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=1400.0))
         harness.sandbox.fault_for_all = read_fault(fault, WEBCAST)
         harness.loop.call_at(0.9, setattr, harness.sandbox, "fault_for_all", None)
-        return await apply(
-            sheet, harness.config, SendOptions(rate=5), wall=set_by(harness, 280.0, at=0.0)
-        )
+        parts = Parts(wall=set_by(harness, 280.0, at=0.0))
+        return await apply(sheet, harness.config, SendOptions(rate=5), parts=parts)
 
     assert counted(with_sandbox(tmp_path, main)) == {APPLIED: N}
 
@@ -91,7 +90,7 @@ def test_a_login_page_on_the_way_stops_the_run_before_it_calls_rows_too_late(
     async def main(harness: Harness) -> RunReport:
         sheet = prepare(dated(tmp_path / "t.csv", begins_in=600.0))
         harness.sandbox.fault_for_all = read_fault("redirect:302", WEBCAST)
-        return await apply(sheet, harness.config, SendOptions(rate=5), wall=harness.loop.wall)
+        return await apply(sheet, harness.config, SendOptions(rate=5), parts=harness.parts)
 
     report = with_sandbox(tmp_path, main)
 
@@ -112,12 +111,13 @@ def test_between_two_runs_the_newest_stays_the_newest_and_the_pace_is_kept(
             rows = [(FIRST_ID + row + 700 * number, 1) for row in range(700)]
             sheet = write_rows(tmp_path / f"{number}.csv", ("activityId", "recordState"), rows)
             options = SendOptions(rate=990 / 60)
-            report = await apply(prepare(sheet), harness.config, options, wall=wall, steady=steady)
+            parts = Parts(wall=wall, steady=steady)
+            report = await apply(prepare(sheet), harness.config, options, parts=parts)
             runs.append(report.run)
         with Ledger(harness.config.home) as ledger:
             assert [record.header.run for record in ledger.runs()] == runs[::-1]
             assert ledger.newest().header.run == runs[1]
-        assert (await resume(harness.config, wall=harness.loop.wall)).run == runs[1]
+        assert (await resume(harness.config, parts=harness.parts)).run == runs[1]
         assert most_in_window([r.at for r in harness.log], 60.0) <= 1000
         return runs
 

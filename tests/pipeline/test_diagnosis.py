@@ -171,7 +171,7 @@ def test_a_home_that_nobody_can_write_is_found(tmp_path: Path) -> None:
 
     async def main(harness: Harness) -> Diagnosis:
         config = replace(harness.config, home=place / "home")
-        await apply(prepare(plain(tmp_path / "term.csv", 1)), config, wall=harness.loop.wall)
+        await apply(prepare(plain(tmp_path / "term.csv", 1)), config, parts=harness.parts)
         read_only()
         return await doctor(config, wall=harness.loop.wall)
 

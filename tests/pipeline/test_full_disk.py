@@ -182,7 +182,7 @@ async def test_a_disk_that_fills_up_stops_the_run_which_can_be_resumed(
     assert (first.exit_status, second.exit_status) == (5, 0)
     assert first.stop is not None
     assert first.stop.reason == "ledger"
-    assert first.stop.args["why"] == "the ledger cannot be written: database or disk is full"
+    assert str(first.stop.args["why"]) == "the ledger cannot be written: database or disk is full"
     applied, unconfirmed = (first.counts[s] for s in (RowStatus.APPLIED, RowStatus.UNCONFIRMED))
     assert unconfirmed, "what was answered and could not be written down"
     assert applied + unconfirmed == first.requests

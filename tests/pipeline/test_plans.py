@@ -555,7 +555,7 @@ def test_undo_takes_back_what_a_run_that_was_cut_short_did(tmp_path: Path) -> No
         harness.loop.call_later(3.0, control.stop, 130)
         report = await apply(
             prepare(write_rows(tmp_path / "b.csv", HEAD, lines)), harness.config,
-            SendOptions(rate=5.0), control=control, wall=harness.loop.wall,
+            SendOptions(rate=5.0), control=control, parts=harness.parts,
         )  # fmt: skip
         assert 0 < report.counts[APPLIED] < 40
 

@@ -434,7 +434,7 @@ def test_a_run_interrupted_and_resumed_sends_every_row_once(tmp_path: Path) -> N
     async def main(harness: Harness) -> tuple[RunReport, RunReport, list[int], str]:
         control = Control()
         harness.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
+        first = await apply(prepare(sheet), harness.config, control=control, parts=harness.parts)
         sheet.unlink()  # the run keeps what it was begun with
         second = await harness.resume(first.run[:13])
         sql = kept(harness.config.home, first.run)
@@ -463,7 +463,7 @@ def test_a_result_sheet_without_its_fingerprint_is_not_said_to_be_changed(tmp_pa
     async def main(harness: Harness) -> tuple[RunReport, RunReport]:
         control = Control()
         harness.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
+        first = await apply(prepare(sheet), harness.config, control=control, parts=harness.parts)
         (seal,) = harness.config.home.rglob("results.sha256")
         seal.write_text("")
         return first, await harness.resume()
@@ -481,7 +481,7 @@ def test_a_result_sheet_mended_before_the_resume_stays_as_it_is(tmp_path: Path) 
     async def main(harness: Harness) -> tuple[RunReport, RunReport, RunReport]:
         control = Control()
         harness.loop.call_at(3.0, control.stop, 130)
-        first = await apply(prepare(sheet), harness.config, control=control, wall=harness.loop.wall)
+        first = await apply(prepare(sheet), harness.config, control=control, parts=harness.parts)
         assert first.results is not None
         with first.results.open("a", encoding="utf-8") as file:
             file.write("mended")
@@ -504,7 +504,7 @@ def test_the_results_of_a_private_sheet_are_private(tmp_path: Path) -> None:
     sheet.chmod(0o600)
 
     async def main(harness: Harness) -> RunReport:
-        return await apply(prepare(sheet), harness.config, wall=harness.loop.wall)
+        return await apply(prepare(sheet), harness.config, parts=harness.parts)
 
     report = with_sandbox(tmp_path, main)
 
@@ -518,9 +518,7 @@ def test_a_run_stopped_before_it_began_sends_nothing(tmp_path: Path) -> None:
     async def main(harness: Harness) -> tuple[RunReport, int]:
         control = Control()
         control.stop(143)
-        report = await apply(
-            prepare(sheet), harness.config, control=control, wall=harness.loop.wall
-        )
+        report = await apply(prepare(sheet), harness.config, control=control, parts=harness.parts)
         return report, len(harness.log)
 
     report, sends = with_sandbox(tmp_path, main)
@@ -561,7 +559,7 @@ def test_what_may_have_been_applied_stays_unconfirmed_when_a_resume_ends_at_once
         first = await task
         control = Control()
         control.stop(130)
-        again = await resume(harness.config, control=control, wall=harness.loop.wall)
+        again = await resume(harness.config, control=control, parts=harness.parts)
         return first, again
 
     first, again = with_sandbox(tmp_path, main, World(latency_s=2.0))
@@ -580,7 +578,7 @@ def test_what_may_have_been_applied_stays_unconfirmed_when_the_next_program_is_n
         harness.loop.call_at(2.5, task.cancel)
         first = await task
         wrong = replace(harness.config, credentials=Credentials(SANDBOX_SID, Secret("wrong")))
-        refused_ = await resume(wrong, wall=harness.loop.wall)
+        refused_ = await resume(wrong, parts=harness.parts)
         return first, refused_, await harness.resume()
 
     first, second, third = with_sandbox(tmp_path, main, World(latency_s=2.0))
@@ -692,7 +690,7 @@ def test_a_run_of_another_institution_is_not_resumed(tmp_path: Path) -> None:
         with pytest.raises(
             CannotStart, match=f"run {first.run} belongs to institution {SANDBOX_SID}"
         ):
-            await resume(other, wall=harness.loop.wall)
+            await resume(other, parts=harness.parts)
         with pytest.raises(CannotStart, match="there is no run 1999"):
             await harness.resume("1999")
 
@@ -711,7 +709,7 @@ def test_a_second_run_of_the_institution_is_refused_however_it_is_spelled(tmp_pa
         spelled = harness.config.institution.root_url.replace("http://", "HTTP://") + "/"
         again = replace(harness.config, institution=Institution(spelled, SANDBOX_SID))
         with pytest.raises(InstitutionBusy) as busy:
-            await apply(prepare(other), again, wall=harness.loop.wall)
+            await apply(prepare(other), again, parts=harness.parts)
         with pytest.raises(InstitutionBusy):
             await harness.resume()
         return await first, str(busy.value)
@@ -841,7 +839,7 @@ def test_over_several_programs_no_minute_holds_more_than_the_limit(tmp_path: Pat
             more = harness.sandbox.received + (800 if report is None else 100)
             waiting = asyncio.create_task(harness.sandbox.until(more))
             waiting.add_done_callback(lambda _: control.stop(130))
-            known: dict[str, Any] = {"control": control, "wall": harness.loop.wall}
+            known: dict[str, Any] = {"control": control, "parts": harness.parts}
             if report is None:
                 hasty = SendOptions(rate=parse_rate("max"))
                 report = await apply(prepare(sheet), harness.config, hasty, **known)
@@ -874,7 +872,7 @@ def test_whoever_watches_sees_the_counts_grow_to_the_end(tmp_path: Path) -> None
             prepare(sheet),
             harness.config,
             watch=lambda progress: seen.append(sum(progress.counts.values())),
-            wall=harness.loop.wall,
+            parts=harness.parts,
         )
 
     report = with_sandbox(tmp_path, main)

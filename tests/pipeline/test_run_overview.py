@@ -68,7 +68,7 @@ def test_progress_is_added_to_what_had_ended_before(
 async def applied(harness: Harness, sheet: Path, control: Control, rate: float = 10.0) -> str:
     prepared = prepare(sheet)
     options = SendOptions(rate=rate)
-    report = await apply(prepared, harness.config, options, control=control, wall=harness.loop.wall)
+    report = await apply(prepared, harness.config, options, control=control, parts=harness.parts)
     return report.run
 
 
@@ -97,7 +97,7 @@ def test_the_counts_during_a_run_are_those_of_the_ledger(tmp_path: Path) -> None
 
         await apply(
             prepare(sheet), harness.config, SendOptions(rate=10.0, concurrency=1),
-            control=Control(begun), watch=watch, wall=harness.loop.wall,
+            control=Control(begun), watch=watch, parts=harness.parts,
         )  # fmt: skip
         return seen
 
@@ -126,7 +126,7 @@ def test_a_resumed_run_counts_on(tmp_path: Path) -> None:
         await resume(
             harness.config, run, SendOptions(rate=10.0), control=Control(begun),
             watch=lambda p: shown.append(told(bases[0].plus(p.counts, p.rows))),
-            wall=harness.loop.wall,
+            parts=harness.parts,
         )  # fmt: skip
         return shown
 
@@ -269,7 +269,7 @@ def test_a_run_is_called_what_its_user_calls_the_sheet(tmp_path: Path) -> None:
     async def main(harness: Harness) -> str:
         prepared = prepare(plain(tmp_path / "sheet.csv", 2))
         options = SendOptions(rate=1e4, name="学期.csv")
-        report = await apply(prepared, harness.config, options, wall=harness.loop.wall)
+        report = await apply(prepared, harness.config, options, parts=harness.parts)
         assert report.input == "学期.csv"
         return report.run
 

@@ -48,7 +48,7 @@ def sent(folder: Path, suffix: str = ".xlsx", *, stop_after: float | None = None
             harness.loop.call_later(stop_after, control.stop, 130)
         report = await apply(
             prepare(sheet), harness.config, SendOptions(rate=2.0, name=f"Term{suffix}"),
-            control=control, wall=harness.loop.wall,
+            control=control, parts=harness.parts,
         )  # fmt: skip
         return report.run
 

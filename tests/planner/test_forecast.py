@@ -11,7 +11,7 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Request, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline.run import LiveForecast
+from bulkcast.pipeline.execution import LiveForecast
 from bulkcast.planner.deadlines import LOCK_MARGIN_S
 from bulkcast.planner.forecast import Forecast, Pace, forecast
 from bulkcast.sandbox import Sandbox, World

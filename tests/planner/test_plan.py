@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcast.arguments import Moment
 from bulkcast.catalogue import Lock
 from bulkcast.endpoints import WEBCAST
-from bulkcast.messages import issue
 from bulkcast.model import (
     Body,
     Change,
@@ -28,6 +28,7 @@ from bulkcast.model import (
 from bulkcast.planner import Plan, fingerprint, make
 from bulkcast.planner.deadlines import locked_settings, locks_at, only_free
 from bulkcast.planner.last_known import KnownValue
+from bulkcast.problems import issue
 
 ON: Body = (("recordState", 1),)
 OFF: Body = (("recordState", 0),)
@@ -247,7 +248,7 @@ def test_a_row_that_would_change_nothing_is_skipped_where_that_was_asked_for() -
     skipped = make([row], WEBCAST, known=known(row), unchanged="skip")
     assert skipped.requests == ()
     assert skipped.settled[2].status is RowStatus.UNCHANGED
-    assert skipped.settled[2].args == {"acknowledged_at": "5.0", "by": "r1"}
+    assert skipped.settled[2].args == {"acknowledged_at": Moment(5.0), "by": "r1"}
 
 
 def test_a_row_of_which_one_setting_is_unknown_or_other_is_sent() -> None:

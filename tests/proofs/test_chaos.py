@@ -15,7 +15,7 @@ from tests.mutants import Impatient
 from tests.scenario import Program, run_scenario, sheet
 
 ROOMS = 25
-WEATHER = (
+FAULTS = (
     "ghost:20", "ghost:90", "ghost:250", "ghost:290", "ghost:400", "slow:3", "slow:30",
     "reset:applied", "reset", "http:503", "http:503:applied", "code:104:applied",
     "truncated:applied", "hang:60:applied", "html", "http:429:retry_after=2", "drip:2",
@@ -49,7 +49,7 @@ def chaos(folder: Path, seed: int, parts: Parts | None = None) -> Evidence:
         latency_s=dice.choice([0.0, 0.1, 0.8]),
         fault_rate=dice.choice([0.1, 0.3, 0.5]),
         seed=seed,
-        random_faults=tuple(read_fault(text, WEBCAST) for text in WEATHER),
+        random_faults=tuple(read_fault(text, WEBCAST) for text in FAULTS),
     )
     return run_scenario(
         folder,
@@ -88,13 +88,13 @@ def test_without_write_ordering_the_same_seeds_find_late_writes(tmp_path: Path) 
     found = [
         violation
         for seed in range(4)
-        for violation in verdict(chaos(_made(tmp_path / str(seed)), seed, NO_FENCE))
+        for violation in verdict(chaos(_made(tmp_path / str(seed)), seed, UNORDERED))
     ]
 
     assert any(violation.startswith("I4") for violation in found)
 
 
-NO_FENCE = Parts(dispatcher=Impatient)
+UNORDERED = Parts(dispatcher=Impatient)
 
 
 def _made(folder: Path) -> Path:

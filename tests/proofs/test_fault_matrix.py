@@ -116,14 +116,14 @@ def test_a_program_killed_after_a_bad_answer_is_resumed(answer: Answer, tmp_path
 POINTS = ("intend", "intended", "sent", "answered", "record", "recorded")
 
 
-@pytest.mark.parametrize("weather", [(), ("reset:applied",), ("code:104", "http:503")])
+@pytest.mark.parametrize("faults", [(), ("reset:applied",), ("code:104", "http:503")])
 @pytest.mark.parametrize("nth", [1, 2, 11])
 @pytest.mark.parametrize("point", POINTS)
 def test_f01_killed_at_any_point_nothing_is_lost(
-    point: str, nth: int, weather: tuple[str, ...], tmp_path: Path
+    point: str, nth: int, faults: tuple[str, ...], tmp_path: Path
 ) -> None:
     term = sheet(tmp_path / "term.csv", ROWS)
-    rooms = tuple(classroom(row, *weather) for row in (2, 5, 12)) if weather else ()
+    rooms = tuple(classroom(row, *faults) for row in (2, 5, 12)) if faults else ()
     programs = [Program(term, killed_at=(point, nth)), Program(killed_at=(point, 1)), Program()]
     evidence = run_scenario(tmp_path, programs, World(latency_s=0.1, classrooms=rooms))
 
@@ -283,7 +283,7 @@ def test_where_nobody_answers_nothing_is_claimed_to_be_sent(
     assert evidence.log == []
 
 
-# ------------------------------------------------------------------ weather
+# ------------------------------------------------------------------ outages
 
 
 @pytest.mark.parametrize(

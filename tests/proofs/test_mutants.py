@@ -15,8 +15,7 @@ import pytest
 
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, Timestamp
-from bulkcast.ledger.database import FILE_NAME
+from bulkcast.ledger import FILE_NAME, Ledger, Timestamp
 from bulkcast.model import Target
 from bulkcast.pipeline import Parts
 from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script

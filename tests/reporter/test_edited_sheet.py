@@ -8,7 +8,7 @@ import pytest
 
 from bulkcast.model import Grid, Layout
 from bulkcast.reporter.edited_sheet import write_edited_text, write_edited_workbook
-from bulkcast.reporter.ooxml import Unpatchable
+from bulkcast.reporter.workbook_parts import Unpatchable
 from tests.sheets import write
 
 LAYOUT = Layout("xlsx", header_row=1, tab="Sheet")

@@ -7,10 +7,9 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import python_calamine
@@ -26,16 +25,15 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import short_header
 from bulkcast.model import Layout, ResultRow, RowStatus, column_letters
+from bulkcast.ooxml import LARGEST_PART
 from bulkcast.reporter import Written, write_results
 from bulkcast.reporter.result_columns import (
     CELL_MAX,
     FIELDS,
     MARK,
-    column_index,
     storable,
     title,
 )
-from bulkcast.reporter.xlsx_patcher import RowStream
 from tests.workbook_files import HEADERS, converted, needs_office, plain, repacked
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")
@@ -641,30 +639,6 @@ def test_a_row_larger_than_a_chunk_is_patched(tmp_path: Path) -> None:
     assert [row[:4] for row in values(written.path)[1:]] == [[*row, "applied"] for row in rows]
 
 
-class Drip(io.BytesIO):
-    """A file that gives a few bytes at a time."""
-
-    step = 1
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(self.step)
-
-
-@given(st.integers(1, 40), st.lists(st.text("<>&a课", max_size=9), min_size=1, max_size=4))
-def test_rows_are_cut_alike_wherever_the_chunks_end(step: int, cells: list[str]) -> None:
-    row = "".join(f"<c><is><t>{escape(text) * 60}</t></is></c>" for text in cells)
-    head, tail = '<worksheet><sheetData a="1">', "</sheetData><pageMargins/></worksheet>"
-    file = Drip(f"{head}\n<row r='3'>{row}</row> <row/><row >{row}</row>{tail}".encode())
-    file.step = step
-
-    stream = RowStream(file)
-    rows = list(stream.rows())
-
-    assert [(r.number, r.body.decode()) for r in rows] == [(3, row), (4, ""), (5, row)]
-    assert (stream.head.decode(), stream.tail.decode()) == (head, tail)
-    assert [c.column for c in stream.grammar.cells(rows[0])] == list(range(len(cells)))
-
-
 def test_a_row_that_is_gone_since_the_check_is_one_sentence(tmp_path: Path) -> None:
     source = plain(tmp_path / "t.xlsx", [["1", "On"]])
 
@@ -672,9 +646,22 @@ def test_a_row_that_is_gone_since_the_check_is_one_sentence(tmp_path: Path) -> N
         write(source, tmp_path / "o.xlsx", result(2), result(3))
 
 
-@given(st.integers(0, 16_383))
-def test_column_letters_and_indexes_are_inverse(index: int) -> None:
-    assert column_index(f"{column_letters(index)}7") == index
+def test_a_worksheet_with_very_many_links_is_patched(tmp_path: Path) -> None:
+    source = plain(tmp_path / "t.xlsx", [["1", "On"]])
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hyperlink"
+    links = "".join(
+        f'<Relationship Id="l{n}" Type="{kind}" Target="urn:{n}" TargetMode="External"/>'
+        for n in range(66_000)
+    )
+    space = "http://schemas.openxmlformats.org/package/2006/relationships"
+    with ZipFile(source, "a", ZIP_DEFLATED) as book:
+        raw = f'<Relationships xmlns="{space}">{links}</Relationships>'
+        assert len(raw) > LARGEST_PART
+        book.writestr("xl/worksheets/_rels/sheet1.xml.rels", raw)
+
+    written = write(source, tmp_path / "o.xlsx", result(2))
+
+    assert written.remarks == ()
 
 
 # ------------------------------------------------------------------ LibreOffice as judge

@@ -702,7 +702,7 @@ def test_a_world_file_says_all_that_a_world_can(tmp_path: Path) -> None:
         "limit": {"calls": 10, "per_s": 1},
         "fault_rate": 0.25,
         "seed": 9,
-        "weather": ["code:104"],
+        "random_faults": ["code:104"],
         "classrooms": [
             {"activityId": 1, "classId": 2, "courseId": 3, "starts_in": -60, "ends_in": 9},
             {"activityId": 4, "starts_at": NOW, "deleted": True, "foreign": True},
@@ -761,7 +761,7 @@ def test_a_world_file_says_all_that_a_world_can(tmp_path: Path) -> None:
         ('{"limit": {"calls": 0, "per_s": 1}}', "limit.calls: 1 to"),
         ('{"fault_rate": 2}', "fault_rate: 0 to 1"),
         ('{"fault_rate": true}', "fault_rate: 0 to 1"),
-        ('{"weather": ["rain"]}', "weather: rain is no fault; those are ok, http"),
+        ('{"random_faults": ["rain"]}', "random_faults: rain is no fault; those are ok, http"),
         ('{"classrooms": {}}', "classrooms: a list"),
         ('{"classrooms": [7]}', r"classrooms\[0\]: an object"),
         ('{"classrooms": [{}]}', r"classrooms\[0\]: activityId or classId"),

@@ -224,7 +224,7 @@ def test_chat_for_those_not_logged_in_needs_recording_and_live(
 
     told = [issue for issue in row.issues if issue.code == "rule.chat_needs_live"]
     assert {issue.severity for issue in told} <= {Severity.WARNING}
-    assert [issue.fix.args["other"] for issue in told] == found
+    assert [str(issue.fix.args["other"]) for issue in told] == found
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_parts_of_a_header_that_name_different_settings_leave_it_open(
     found = checked(f"activityId,watchByLogin,{header}", ("1", "1", "1"))
 
     assert codes(found) == ["header.ambiguous"]
-    assert found.issues[0].message.args["candidates"] == said
+    assert str(found.issues[0].message.args["candidates"]) == said
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.loader import xlsx_reader
 from bulkcast.model import Block, Cell, FlaggedCell, Issue
 from bulkcast.pipeline import SheetOptions, prepare, validate
-from bulkcast.validator.parsing import Memory, Reading, refused
+from bulkcast.validator.parsing import CellCache, Reading, refused
 from tests.make_samples import SAMPLES
 from tests.sample_findings import FOUND
 from tests.sheets import RULES, changed, checked, loaded
@@ -40,7 +40,7 @@ def test_validate_finds_what_apply_would(name: str, strict: bool) -> None:
 @pytest.mark.parametrize("name", [*WORKBOOKS, "term/term.xlsx"])
 def test_the_fast_reader_and_openpyxl_agree_cell_by_cell(name: str) -> None:
     sheet = loaded(SAMPLES / name)
-    with closing(xlsx_reader.Reference(Path(SAMPLES / name))) as book:
+    with closing(xlsx_reader.XlsxParser(Path(SAMPLES / name))) as book:
         lines = {n: cells for (n, cells), _ in book.lines(sheet.layout.tab or "")}
 
     width = len(sheet.headers)
@@ -126,10 +126,10 @@ class Reader:
 
 def test_cells_that_are_alike_are_read_once_and_found_at_each_place() -> None:
     reader = Reader()
-    memory = Memory(reader)
+    cache = CellCache(reader)
 
-    values, remarkable = memory.look(["a", "no", "a", None, "no"])
-    again, _ = memory.look(["no", "a"])
+    values, remarkable = cache.read(["a", "no", "a", None, "no"])
+    again, _ = cache.read(["no", "a"])
 
     assert reader.read == ["a", "no", None]
     assert values == ["'a'", None, "'a'", "None", None]
@@ -139,15 +139,15 @@ def test_cells_that_are_alike_are_read_once_and_found_at_each_place() -> None:
 
 @given(st.permutations([1, 1.0, True, "1", 0, 0.0, -0.0, False, "0", "", None, SOME_TIME]))
 def test_cells_that_are_equal_and_not_the_same_are_told_apart(cells: list[Cell]) -> None:
-    memory = Memory(lambda cell: Reading(repr(cell)))
+    cache = CellCache(lambda cell: Reading(repr(cell)))
 
-    assert memory.look(cells)[0] == memory.look(cells)[0] == list(map(repr, cells))
+    assert cache.read(cells)[0] == cache.read(cells)[0] == list(map(repr, cells))
 
 
 def test_a_flagged_cell_is_read_wherever_it_stands() -> None:
     flagged = FlaggedCell("cell.merged", "1", 1, {"range": "A1:A2"})
 
-    values, _ = Memory(lambda cell: Reading(type(cell).__name__)).look([1, flagged, 1])
+    values, _ = CellCache(lambda cell: Reading(type(cell).__name__)).read([1, flagged, 1])
 
     assert values == ["int", "FlaggedCell", "int"]
 
@@ -164,14 +164,14 @@ def test_a_switch_is_read_as_what_it_is_stored_as() -> None:
     ]
 
 
-def test_cells_that_never_repeat_do_not_fill_the_memory() -> None:
-    memory = Memory(lambda cell: Reading(str(cell)))
+def test_cells_that_never_repeat_do_not_fill_the_cache() -> None:
+    cache = CellCache(lambda cell: Reading(str(cell)))
 
     for start in range(0, 100_000, 500):
-        memory.look([f"{n} {'x' * 1000}" for n in range(start, start + 500)])
+        cache.read([f"{n} {'x' * 1000}" for n in range(start, start + 500)])
 
-    assert len(memory) < 2000
-    assert memory.look(["99999"])[0] == ["99999"]
+    assert len(cache) < 2000
+    assert cache.read(["99999"])[0] == ["99999"]
 
 
 def _blocks(n: int, of_row: Any, at_once: int = 500) -> Iterator[Block]:
@@ -239,6 +239,8 @@ def test_a_classroom_by_both_of_its_ids_contradicts_rows_with_either(tmp_path: P
 
     found = validate(path)
 
-    told = [(i.row, i.message.args["others"]) for i in found.issues if i.code == "target.duplicate"]
+    told = [
+        (i.row, str(i.message.args["others"])) for i in found.issues if i.code == "target.duplicate"
+    ]
     assert told == [(2, "3, 5"), (3, "2, 5"), (5, "2, 3")]
     assert found.valid == 1

@@ -1,82 +1,109 @@
-"""Reports a run: result rows, result sheet, summary, page, exit status."""
+"""Writes the result sheet of a run from the ledger, and reports how its rows ended."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import count
+from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from bulkcast import loader, reporter
-from bulkcast.catalogue import Label
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.i18n import UNTOLD, header_names, marked
-from bulkcast.languages import LANGS, translator
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader, RunRecord, is_begun, matching
-from bulkcast.messages import explain_stop, local_time, result_row
-from bulkcast.model import Outcome, ResultRow, RowStatus, Severity, Sheet, Stop, Text, no_counts
-from bulkcast.pipeline.options import LazyRows, RunReport, SendOptions
-from bulkcast.pipeline.preparation import sha256_of, zone
-from bulkcast.pipeline.run_creation import is_of_frame
-from bulkcast.reporter import run_summary as counting
-from bulkcast.reporter.run_summary import RunSummary
+from bulkcast.i18n import header_names, marked
+from bulkcast.languages import translator
+from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.messages import local_time, result_row
+from bulkcast.model import Issue, Outcome, ResultRow, RowStatus, Sheet, Stop, Text, no_counts
+from bulkcast.pipeline.options import DEFAULT_TZ, SendOptions, zone
+from bulkcast.pipeline.validation import sha256_of
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
+
+
+class LazyRows(Sequence[ResultRow]):
+    """Rows whose number is known; they are read when first accessed."""
+
+    def __init__(self, n: int, read: Callable[[], tuple[ResultRow, ...]]) -> None:
+        self._n = n
+        self._read = cache(read)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._read()[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self._read() == (tuple(other) if isinstance(other, Sequence) else other)
+
+    __hash__ = None  # type: ignore[assignment] # as of any sequence that is read when asked
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The results of a run."""
+
+    run: str
+    input: str
+    requests: int
+    """Attempts made by this process."""
+    elapsed_s: float
+    results: Path | None
+    """None if the result sheet could not be written; `remarks` says why."""
+    stop: Stop | None
+    exit_status: int
+    rows: Sequence[ResultRow] = field(repr=False)
+    """Left out of `repr`, which `asyncio.run` takes of a task's result when it ends."""
+    remarks: tuple[Text, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    """Issues of the sheet as a whole."""
+    ignored_columns: tuple[str, ...] = ()
+    """Headers that name no setting, in sheet order; empty for a resumed run."""
+    ended: tuple[Ended, ...] = ()
+    """Counts of the rows, if they have not been read yet."""
+    tz: str = DEFAULT_TZ
+    """The time zone of the sheet."""
+
+    def to_frame(self) -> "DataFrame":
+        """How every row ended, one a row, in sheet order.
+
+        `row` and `attempts` are int64, `status` `code` `message` `fix` `run` of dtype string,
+        `time` is a moment in the sheet's time zone, missing where nothing was sent.  A row of a
+        DataFrame that was sent is at position `row` - 2 of it.
+        """
+        from bulkcast import frames
+
+        return frames.outcomes_frame(self.rows, ZoneInfo(self.tz))
+
+    @property
+    def counts(self) -> Mapping[RowStatus, int]:
+        """Rows by status; adds up to the rows read."""
+        return {**no_counts(), **self._counted(lambda _: True)}
+
+    @property
+    def earlier(self) -> Mapping[RowStatus, int]:
+        """Rows that keep the outcome of an earlier run, by status."""
+        return self._counted(lambda run: run != self.run)
+
+    def _counted(self, wanted: Callable[[str], bool]) -> Counter[RowStatus]:
+        if not self.ended:
+            return Counter(row.status for row in self.rows if wanted(row.run))
+        found: Counter[RowStatus] = Counter()
+        for some in self.ended:
+            found[some.status] += some.n if wanted(some.run) else 0
+        return found
+
+
+FRAME_COPY: Final = "frame.xlsx"
+"""The name of the copy of a DataFrame, which exists in no other file."""
 
 _UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 _TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
-
-
-def report(
-    ledger: Ledger,
-    run: str,
-    options: SendOptions,
-    *,
-    stop: Stop | None,
-    requests: int,
-    elapsed_s: float,
-    remarks: Iterable[Text],
-) -> RunReport:
-    """Write the result sheet from the ledger; `stop` is why the run ended early."""
-    frozen = ledger.load(run, with_requests=False)
-    rows = result_rows(frozen, lang=options.lang)
-    target = options.results or Path(frozen.header.target)
-    told = list(remarks)
-    path: Path | None = None
-    try:
-        written = _write(ledger, frozen, rows, target, options.existing, options.lang)
-        path = written.path
-        told += written.remarks
-        _keep_private(frozen.header, path)
-        _note_as_left(path, _seal(ledger, run))
-    except (CannotStart, OSError) as exc:
-        last = rows[-1].row if rows else 0
-        template = _NOWHERE if ledger.gone() else _IN_LEDGER
-        first = str(rows[0].row) if rows else "0"
-        why = translator(options.lang).error(exc)
-        told.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
-    return RunReport(
-        run=run,
-        input=frozen.header.name or frozen.header.sheet,
-        requests=requests,
-        elapsed_s=elapsed_s,
-        results=path,
-        stop=stop,
-        exit_status=_exit_status(rows, stop),
-        rows=rows,
-        remarks=tuple(told),
-        tz=frozen.header.tz,
-    )
-
-
-_IN_LEDGER: Final = marked(
-    "The result sheet could not be written: {why}. The outcomes of rows {first} to {last} are in"
-    " the ledger: `bulkcast results {run} -o FILE` writes them."
-)
-_NOWHERE: Final = marked(
-    "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
-    " to {last} ended is written nowhere."
-)
 
 
 class NextStep(Enum):
@@ -101,7 +128,59 @@ def next_step(counts: Mapping[RowStatus, int], stop: Stop | None, *, left_out: i
     return NextStep.NOTHING
 
 
-def as_told(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
+def report(
+    ledger: Ledger,
+    run: str,
+    options: SendOptions,
+    *,
+    stop: Stop | None,
+    requests: int,
+    elapsed_s: float,
+    remarks: Iterable[Text],
+) -> RunReport:
+    """Write the result sheet from the ledger; `stop` is why the run ended early."""
+    frozen = ledger.load(run, with_requests=False)
+    rows = result_rows(frozen, lang=options.lang)
+    target = options.results or Path(frozen.header.target)
+    remarks = list(remarks)
+    path: Path | None = None
+    try:
+        written = _write(ledger, frozen, rows, target, options.existing, options.lang)
+        path = written.path
+        remarks += written.remarks
+        _keep_private(frozen.header, path)
+        _seal_results(path, _seal(ledger, run))
+    except (CannotStart, OSError) as exc:
+        last = rows[-1].row if rows else 0
+        template = _NOWHERE if ledger.gone() else _IN_LEDGER
+        first = str(rows[0].row) if rows else "0"
+        why = translator(options.lang).error(exc)
+        remarks.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
+    return RunReport(
+        run=run,
+        input=frozen.header.name or frozen.header.sheet,
+        requests=requests,
+        elapsed_s=elapsed_s,
+        results=path,
+        stop=stop,
+        exit_status=_exit_status(rows, stop),
+        rows=rows,
+        remarks=tuple(remarks),
+        tz=frozen.header.tz,
+    )
+
+
+_IN_LEDGER: Final = marked(
+    "The result sheet could not be written: {why}. The outcomes of rows {first} to {last} are in"
+    " the ledger: `bulkcast results {run} -o FILE` writes them."
+)
+_NOWHERE: Final = marked(
+    "The result sheet could not be written: {why}. The ledger is gone too, so how rows {first}"
+    " to {last} ended is written nowhere."
+)
+
+
+def finished_report(ledger: Ledger, record: RunRecord, options: SendOptions) -> RunReport | None:
     """The report of a finished run whose result sheet is as it was written; None otherwise.
 
     Its rows are read when first accessed.
@@ -145,7 +224,7 @@ def _seal(ledger: Ledger, run: str) -> Path:
     return ledger.folder(run) / "results.sha256"
 
 
-def _note_as_left(results: Path, seal: Path) -> None:
+def _seal_results(results: Path, seal: Path) -> None:
     """Store the result sheet's fingerprint; without one the sheet counts as edited and is kept."""
     with suppress(OSError):
         seal.touch(mode=0o600)
@@ -169,8 +248,7 @@ def resumed_place(
     is_known = len(left) == _SHA256_DIGITS  # on a full disk it is empty or missing
     if sha256_of(wanted).encode() == left:
         return wanted, ()
-    places = (wanted.with_name(f"{wanted.stem} ({n}){wanted.suffix}") for n in count(2))
-    place = next(place for place in places if not place.exists())
+    place = reporter.next_free(wanted)
     words = {"wanted": wanted.name, "name": place.name}
     return place, (Text(_MENDED if is_known else _THERE, words),)
 
@@ -185,7 +263,7 @@ _MENDED: Final = marked(
 def _keep_private(header: RunHeader, results: Path) -> None:
     """Make the results private if the sheet was, as one written by `undo` is."""
     with suppress(OSError):
-        if is_of_frame(header) or Path(header.sheet).stat().st_mode & 0o077 == 0:
+        if header.snapshot == FRAME_COPY or Path(header.sheet).stat().st_mode & 0o077 == 0:
             results.chmod(0o600)
 
 
@@ -194,46 +272,33 @@ def _write(
     frozen: FrozenRun,
     rows: Sequence[ResultRow],
     target: Path,
-    existing: Literal["refuse", "replace"],
+    existing: reporter.Existing,
     lang: str,
+    *,
+    alone: bool = False,
 ) -> reporter.Written:
-    header = frozen.header
-    source, told = _source(ledger, header)
-    layout = header.layout
-    if source is None:
-        return _write_bare(ledger, header, rows, target, existing, lang)
-    grid = loader.grid(source, layout) if reporter.is_anew(target, layout.kind) else None
-    written = reporter.write_results(
-        source, target, layout, header.headers, rows, existing=existing, cells=grid, lang=lang
-    )
-    return replace(written, remarks=(*told, *written.remarks))
-
-
-def _write_chosen(
-    ledger: Ledger,
-    frozen: FrozenRun,
-    rows: Sequence[ResultRow],
-    target: Path,
-    existing: Literal["refuse", "replace"],
-    lang: str,
-) -> reporter.Written:
-    """Write a new sheet with these `rows` only."""
+    """Write the sheet with its results; with `alone`, a new sheet with these `rows` only."""
     header = frozen.header
     layout = header.layout
-    source, told = _source(ledger, header)
+    source, remarks = _source(ledger, header)
     if source is None:
         return _write_bare(ledger, header, rows, target, existing, lang)
-    whole = loader.grid(source, layout)
-    grid, places = loader.chosen(whole, layout.header_row, {row.row for row in rows})
-    moved = [replace(row, row=places[row.row]) for row in rows]
+    is_new = alone or reporter.is_anew(target, layout.kind)
+    grid = loader.grid(source, layout) if is_new else None
+    placed = rows
+    if alone and grid is not None:
+        grid, places = loader.chosen(grid, layout.header_row, {row.row for row in rows})
+        placed = [replace(row, row=places[row.row]) for row in rows]
     written = reporter.write_results(
-        source, target, layout, header.headers, moved, existing=existing, cells=grid, lang=lang
+        source, target, layout, header.headers, placed, existing=existing, cells=grid, lang=lang
     )
-    words = {
-        "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
-        "sheet": header.title,
-    }  # fmt: skip
-    return replace(written, remarks=(Text(_CHOSEN, words), *told, *written.remarks))
+    if alone:
+        words = {
+            "name": written.path.name, "n": str(len(rows)), "total": str(header.n_rows),
+            "sheet": header.title,
+        }  # fmt: skip
+        remarks = (Text(_CHOSEN, words), *remarks)
+    return replace(written, remarks=(*remarks, *written.remarks))
 
 
 _CHOSEN: Final = marked(
@@ -247,7 +312,7 @@ def _write_bare(
     header: RunHeader,
     rows: Sequence[ResultRow],
     target: Path,
-    existing: Literal["refuse", "replace"],
+    existing: reporter.Existing,
     lang: str,
 ) -> reporter.Written:
     written = reporter.write_bare(
@@ -291,9 +356,9 @@ def _is_as_read(path: Path, header: RunHeader) -> bool:
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run as the result sheet shows it, in sheet order."""
     header = frozen.header
-    speaks = translator(lang).calling(header_names(header.headers, WEBCAST, header.mapping))
+    speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
-    told: dict[tuple[object, ...], ResultRow] = {}
+    shared: dict[tuple[object, ...], ResultRow] = {}
 
     def row_of(row: int, outcome: Outcome) -> ResultRow:
         if "kept" in outcome.args:
@@ -301,20 +366,22 @@ def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
         issues = frozen.issues.get(row, ())
         # Rows with the same outcome and no issues share their texts.
         alike = (outcome.status, outcome.code, *outcome.args.items())
-        if not issues and alike in told:
+        if not issues and alike in shared:
             at, attempts = outcome.at, outcome.attempts
-            return replace(told[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at)
+            return replace(
+                shared[alike], row=row, attempts=attempts, time=local_time(at, tz), at=at
+            )
         found = result_row(
-            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, tongue=speaks
+            row, outcome, issues, endpoint=WEBCAST, run=header.run, tz=tz, translator=speaks
         )
-        if not issues and len(told) < _TOLD_MOST:
-            told[alike] = found
+        if not issues and len(shared) < _SHARED_MOST:
+            shared[alike] = found
         return found
 
     return tuple(row_of(row, outcome) for row, outcome in frozen.by_row().items())
 
 
-_TOLD_MOST: Final = 1_000
+_SHARED_MOST: Final = 1_000
 
 
 def _kept(row: int, outcome: Outcome) -> ResultRow:
@@ -323,11 +390,11 @@ def _kept(row: int, outcome: Outcome) -> ResultRow:
         row=row,
         status=outcome.status,
         code=outcome.code,
-        message=args["message"],
-        fix=args["fix"],
+        message=str(args["message"]),
+        fix=str(args["fix"]),
         attempts=outcome.attempts,
-        time=args["time"],
-        run=args["run"],
+        time=str(args["time"]),
+        run=str(args["run"]),
     )
 
 
@@ -342,20 +409,6 @@ def _status_of(statuses: Set[RowStatus]) -> int:
     if statuses & _UNFINISHED:
         return 4
     return 3 if statuses & _TO_FIX else 0
-
-
-def runs(config_home: Path) -> list[RunRecord]:
-    """Every run in the ledger, newest first."""
-    with Ledger(config_home) as ledger:
-        return ledger.runs()
-
-
-def runs_called(config_home: Path, run: str) -> list[str]:
-    """The names of the runs that `run` may mean, newest first; creates no ledger."""
-    if not is_begun(config_home):
-        return []
-    with Ledger(config_home) as ledger:
-        return matching(ledger.names(), run)
 
 
 def results(
@@ -377,18 +430,18 @@ def results(
         rows = result_rows(frozen, lang=lang)
         place = target or Path(frozen.header.target)
         chosen = [row for row in rows if row.status in only]
-        how: Literal["refuse", "replace"] = "refuse" if existing == "keep" else existing
         path: Path | None = None
         if only and not chosen:
             states = ", ".join(status for status in RowStatus if status in only)
             words = {"run": frozen.header.run, "states": states}
-            told: tuple[Text, ...] = (Text(_NONE_CHOSEN, words),)
+            remarks: tuple[Text, ...] = (Text(_NONE_CHOSEN, words),)
         elif existing == "keep" and place.exists():
-            path, told = place, (Text(_LEFT_ALONE, {"name": place.name}),)
+            path, remarks = place, (Text(_LEFT_ALONE, {"name": place.name}),)
         else:
-            write = _write_chosen if only else _write
-            written = write(ledger, frozen, chosen if only else rows, place, how, lang)
-            path, told = written.path, written.remarks
+            how: reporter.Existing = "refuse" if existing == "keep" else existing
+            listed = chosen if only else rows
+            written = _write(ledger, frozen, listed, place, how, lang, alone=bool(only))
+            path, remarks = written.path, written.remarks
             _keep_private(frozen.header, path)
     return RunReport(
         run=frozen.header.run,
@@ -399,7 +452,7 @@ def results(
         stop=frozen.stop,
         exit_status=_exit_status(rows, frozen.stop),
         rows=rows,
-        remarks=told,
+        remarks=remarks,
         tz=frozen.header.tz,
     )
 
@@ -407,22 +460,6 @@ def results(
 _NONE_CHOSEN: Final = marked("No row of run {run} is {states}; no file was written.")
 
 _LEFT_ALONE: Final = marked("{name} is there already and was left as it is; --force replaces it.")
-
-
-def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
-    """The rows of a run, counted by status and by a column of the sheet as it was read.
-
-    Raises:
-        CannotStart: there is no such column, or it holds a secret setting.
-
-    """
-    from bulkcast import frames
-
-    with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
-        sheet = sheet_as_read(ledger, frozen.header)
-    rows = result_rows(frozen, lang="en")
-    return frames.crosstab(sheet, rows, column, WEBCAST)
 
 
 def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
@@ -450,102 +487,3 @@ def sheet_as_read(ledger: Ledger, header: RunHeader) -> Sheet:
             run=header.run,
         )
     return loader.read(source, endpoint=WEBCAST, options=options)
-
-
-def account(config_home: Path, run: str) -> RunSummary:
-    """The summary of a run, in both languages.
-
-    Raises:
-        CannotStart: there is no such run.
-
-    """
-    return _told(_loaded(config_home, run))[0]
-
-
-def outcomes(config_home: Path, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
-    """The summary of a run, and every result row."""
-    found, rows = _told(_loaded(config_home, run))
-    return found, rows[lang]
-
-
-def page(
-    config_home: Path,
-    run: str,
-    target: Path,
-    *,
-    existing: reporter.Existing = "refuse",
-    lang: str = "en",
-) -> reporter.Written:
-    """Write the report of a run as an HTML page, which first shows `lang`.
-
-    Raises:
-        CannotStart: there is no such run, or `target` cannot be written.
-
-    """
-    found = account(config_home, run)
-    return reporter.write_page(target, found, zone(found.tz), lang=lang, existing=existing)
-
-
-def _loaded(config_home: Path, run: str) -> FrozenRun:
-    with Ledger(config_home) as ledger:
-        return ledger.remains(ledger.newest(run).header.run)
-
-
-def _told(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
-    header = frozen.header
-    rows: Mapping[str, tuple[ResultRow, ...]] = {
-        lang: without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
-    }
-    ended = frozen.by_row().values()
-    why = {
-        lang: without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
-    }
-    counts = no_counts()
-    for row in rows["en"]:
-        counts[row.status] += 1
-    found = RunSummary(
-        run=header.run,
-        sheet=header.title,
-        sid=header.institution.sid,
-        root_url=header.institution.root_url,
-        tz=header.tz,
-        created_at=header.created_at,
-        finished_at=frozen.finished_at,
-        counts=counts,
-        attempts=sum(outcome.attempts for outcome in frozen.outcomes.values()),
-        causes=counting.causes(why["en"], why["zh"]),
-        timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
-        stop=frozen.stop,
-        stopped=_why(frozen.stop, counts),
-        purged_at=frozen.purged_at,
-        names=header_names(header.headers, WEBCAST, header.mapping),
-    )
-    return found, rows
-
-
-def _errors_only(frozen: FrozenRun) -> FrozenRun:
-    """The run without warnings and notes, which are not why a row failed."""
-    errors = {
-        row: tuple(i for i in issues if i.severity is Severity.ERROR)
-        for row, issues in frozen.issues.items()
-    }
-    return replace(frozen, issues=errors)
-
-
-def without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
-    """The rows of a purged run without the messages whose arguments were erased."""
-    if frozen.purged_at is None:
-        return rows
-    return tuple(
-        replace(row, message="", fix="") if UNTOLD in row.message + row.fix else row for row in rows
-    )
-
-
-def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
-    if stop is None:
-        return None
-    en, zh = (
-        speaks.joined([*explain_stop(stop, counts, WEBCAST, speaks)])
-        for speaks in map(translator, LANGS)
-    )
-    return Label(en, zh)

@@ -1,14 +1,24 @@
 """`prepare` with a configuration: what `plan` and `apply` find, a program finds too."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bulkcast import PlanOptions
+from bulkcast import PlanOptions, planner
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus, Target
-from bulkcast.pipeline import RESUBMITTED, Prepared, Selection, SheetOptions, check_sheet, prepare
+from bulkcast.model import CheckedRow, RowStatus, Target
+from bulkcast.pipeline import (
+    RESUBMITTED,
+    Prepared,
+    RunReport,
+    Selection,
+    SheetOptions,
+    check_sheet,
+    prepare,
+)
 from bulkcast.sandbox import Classroom, World
 from bulkcast.sandbox.faults import read_script
 from tests.pipeline_harness import Harness, with_sandbox
@@ -101,3 +111,49 @@ def test_a_sheet_that_a_rehearsal_came_to_is_told_apart(tmp_path: Path) -> None:
         return [report.is_rehearsed for report in reports]
 
     assert with_sandbox(tmp_path, main, REFUSED_ONCE) == [False, True]
+
+
+def test_a_row_that_a_run_overtakes_between_plan_and_apply_is_not_sent(tmp_path: Path) -> None:
+    sheet, out = wishes(tmp_path / "t.csv", (9, 1), (2, 1)), tmp_path / "out.csv"
+
+    async def main(harness: Harness) -> tuple[Prepared, RunReport, int]:
+        await harness.apply(prepare(sheet), rate=1e3, results=out)
+        before = prepare(out, selection=AGAIN, config=harness.config)
+        mended = edited(out, tmp_path / "mended.csv", watchByLogin="0")
+        await harness.apply(
+            prepare(mended, selection=AGAIN), rate=1e3, results=tmp_path / "mended-out.csv"
+        )
+        sends = len(harness.log)
+        report = await harness.apply(before, rate=1e3, results=tmp_path / "late.csv")
+        return before, report, len(harness.log) - sends
+
+    before, report, sent = with_sandbox(tmp_path, main, REFUSED_ONCE)
+
+    assert [request.rows for request in before.plan.requests] == [(2,)]
+    assert report.counts[RowStatus.SUPERSEDED] == 1
+    assert sent == 0
+
+
+@pytest.mark.parametrize("options", [PlanOptions(), SKIP])
+def test_a_sheet_is_planned_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: PlanOptions
+) -> None:
+    sheet, out = wishes(tmp_path / "t.csv", (9, 1), (2, 1)), tmp_path / "out.csv"
+    plans: list[int] = []
+
+    def make(rows: Sequence[CheckedRow], *args: Any, **how: Any) -> planner.Plan:
+        plans.append(len(rows))
+        return planned(rows, *args, **how)
+
+    planned = planner.make
+    monkeypatch.setattr(planner, "make", make)
+
+    async def main(harness: Harness) -> None:
+        await harness.apply(prepare(sheet), rate=1e3, results=out)
+        plans.clear()
+        again = prepare(out, selection=AGAIN, config=harness.config, plan_options=options)
+        await harness.apply(again, rate=1e3, results=tmp_path / "again.csv")
+
+    with_sandbox(tmp_path, main, REFUSED_ONCE)
+
+    assert plans == [1]

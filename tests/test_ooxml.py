@@ -11,8 +11,8 @@ import pytest
 
 from bulkcast.errors import UnreadableSheet
 from bulkcast.loader import ReadOptions, previous_results
-from bulkcast.loader.workbook import _xlsx
-from bulkcast.loader.xlsx_reader import Reference
+from bulkcast.loader.workbook import _open
+from bulkcast.loader.xlsx_reader import XlsxParser
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import write_results
 from tests.sheets import loaded
@@ -72,7 +72,7 @@ def test_parts_are_found_in_any_letter_case_and_with_either_slash(
     path = repacked(repacked(workbook(tmp_path / "a.xlsx"), make), change)
 
     assert loaded(path).rows[0].cells == (25096094, "a", 1)
-    with closing(Reference(path)) as book:
+    with closing(XlsxParser(path)) as book:
         assert [cells for (_, cells), _ in book.lines("Classes")][1] == (25096094, "a", 1)
 
 
@@ -132,7 +132,7 @@ def test_a_worksheet_with_two_tables_is_refused(
     with pytest.raises(UnreadableSheet, match="its rows stand in two tables"):
         loaded(path)
     with (
-        closing(Reference(path)) as book,
+        closing(XlsxParser(path)) as book,
         pytest.raises(UnreadableSheet, match="its rows stand in two tables"),
     ):
         list(book.lines("Classes"))
@@ -147,12 +147,12 @@ def test_worksheets_of_an_unusual_make_share_one_reader(
     path = repacked(workbook(tmp_path / "a.xlsx", *map(str, range(12))), prefixed)
 
     with ExitStack() as stack:
-        book: Any = _xlsx(path, stack)
+        book: Any = _open(path, stack)
         heads = [book.head(tab) for tab, _ in book.tabs]
         list(book.chunks("Classes", set()))
 
         assert [len(head) for head in heads] == [2, *(1,) * 12]
-        assert book.reference() is book.reference()
+        assert book.complete() is book.complete()
     assert loaded(path).rows[0].cells == (25096094, "a", 1)
 
 

@@ -8,12 +8,7 @@ from typing import Final
 
 from bulkcast.i18n import marked
 from bulkcast.model import Body, RequestKey, Target, Text
-
-STAMP_LIFE_S: Final = 300.0
-"""Seconds a stamp may differ from ClassIn's clock (page of 121601006: 5 minutes)."""
-
-MARGIN_S: Final = 5.0
-"""Seconds for the rounding of stamps and of the `Date` header, and for latency."""
+from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 WAITED: Final = marked(
     "An older request to the same classroom had gone unanswered and could still have arrived, so"
@@ -33,9 +28,9 @@ class UnansweredAttempt:
     """Seconds its stamp was ahead of ClassIn's clock; it is valid that much longer."""
 
     @property
-    def over_at(self) -> float:
+    def expires_at(self) -> float:
         """When its stamp has expired, so that ClassIn refuses it."""
-        return self.sent_at + STAMP_LIFE_S + max(0.0, self.ahead_s) + MARGIN_S
+        return self.sent_at + expires_after(self.ahead_s)
 
 
 def ahead_of(stamp: float, signed: float, skew: float | None) -> float:
@@ -64,27 +59,27 @@ class PendingWrites:
         """Waiting request → until when it waits."""
         self.waits_s: list[float] = []
         """Seconds that each request had to wait, past ones included."""
-        self._doubts: dict[Target, list[UnansweredAttempt]] = {}
-        for doubt in earlier:
-            self.add(doubt)
+        self._unanswered: dict[Target, list[UnansweredAttempt]] = {}
+        for attempt in earlier:
+            self.add(attempt)
 
-    def add(self, doubt: UnansweredAttempt) -> None:
+    def add(self, attempt: UnansweredAttempt) -> None:
         """Add an attempt without a conclusive reply."""
-        self._doubts.setdefault(doubt.target, []).append(doubt)
+        self._unanswered.setdefault(attempt.target, []).append(attempt)
 
-    def opens_at(self, target: Target, body: Body) -> float:
+    def not_before(self, target: Target, body: Body) -> float:
         """The time from which `body` may be sent to `target`.
 
         >>> unanswered = UnansweredAttempt(Target("activityId", 7), (("recordState", 1),), 10.0)
         >>> pending = PendingWrites([unanswered])
-        >>> pending.opens_at(Target("activityId", 7), (("recordState", 0),))
+        >>> pending.not_before(Target("activityId", 7), (("recordState", 0),))
         315.0
-        >>> pending.opens_at(Target("activityId", 7), (("recordState", 1),))
+        >>> pending.not_before(Target("activityId", 7), (("recordState", 1),))
         -inf
         """
-        if not self._doubts:  # the usual case
+        if not self._unanswered:  # the usual case
             return -math.inf
-        others = (d.over_at for d in self._doubts.get(target, ()) if d.body != body)
+        others = (a.expires_at for a in self._unanswered.get(target, ()) if a.body != body)
         return max(others, default=-math.inf)
 
     @property
@@ -96,10 +91,10 @@ class PendingWrites:
         return Text(WAITED, {"n": str(len(self.waits_s)), "longest": str(longest)})
 
     @contextmanager
-    def waiting(self, key: RequestKey, now: float, opens_at: float) -> Iterator[None]:
+    def waiting(self, key: RequestKey, now: float, until: float) -> Iterator[None]:
         """Register a request as waiting while the block lasts."""
-        self.held[key] = opens_at
-        self.waits_s.append(opens_at - now)
+        self.held[key] = until
+        self.waits_s.append(until - now)
         try:
             yield
         finally:

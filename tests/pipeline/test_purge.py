@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bulkcast.errors import CannotStart
-from bulkcast.ledger import Ledger, claim
-from bulkcast.ledger.database import drive_among, network_drive
+from bulkcast.ledger import Ledger, claim, integrity
+from bulkcast.ledger.integrity import drive_among, network_drive
 from bulkcast.model import Institution
 from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
 
@@ -145,10 +145,13 @@ def test_a_network_drive_is_known_by_its_kind(folder: str, kind: str) -> None:
     assert drive_among(MOUNTS, Path(folder)) == kind
 
 
-def test_a_ledger_on_a_network_drive_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_ledger_on_a_network_drive_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
+    monkeypatch.setattr(integrity, "network_drive", lambda _: "nfs4")
     with pytest.raises(CannotStart, match=r"network drive \(nfs4\).*set BULKCAST_HOME"):
-        Ledger(home, drive_of=lambda _: "nfs4")
+        Ledger(home)
 
     assert not home.exists()
 

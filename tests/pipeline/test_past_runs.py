@@ -15,7 +15,7 @@ from bulkcast import reporter
 from bulkcast.catalogue import Label
 from bulkcast.model import RowStatus, Stop, no_counts
 from bulkcast.reporter.run_summary import (
-    SLOTS_MOST,
+    BUCKETS_MAX,
     FailureGroup,
     RunSummary,
     Timeline,
@@ -244,16 +244,16 @@ def test_a_timeline_has_every_row_once_in_slots_that_fit(
 ) -> None:
     found = timeline(ended)
 
-    assert sum(sum(slot.counts.values()) for slot in found.slots) == len(ended)
-    assert len(found.slots) <= SLOTS_MOST
-    assert all(b.begins - a.begins == found.slot_s for a, b in pairwise(found.slots))
+    assert sum(sum(bucket.counts.values()) for bucket in found.buckets) == len(ended)
+    assert len(found.buckets) <= BUCKETS_MAX
+    assert all(b.begins - a.begins == found.bucket_s for a, b in pairwise(found.buckets))
 
 
 @given(st.sets(st.integers(1, 60)), st.integers(1, 20))
 def test_row_numbers_are_told_in_stretches_and_the_rest_counted(rows: set[int], most: int) -> None:
     told, beyond = ranges(sorted(rows), most)
 
-    parts = [[int(n) for n in part.split("-")] for part in told.split(", ") if part]
+    parts = [[int(n) for n in part.split("-")] for part in told]
     named = {n for part in parts for n in range(part[0], part[-1] + 1)}
     assert named == set(sorted(rows)[: len(rows) - beyond])
     assert len(parts) <= most

@@ -1,0 +1,191 @@
+"""Runs of the past: lists and sums up what the ledger has of them, and erases what rows held."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bulkcast import reporter
+from bulkcast.catalogue import Label
+from bulkcast.endpoints import WEBCAST
+from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.i18n import MISSING, header_names
+from bulkcast.languages import LANGS, translator
+from bulkcast.ledger import FrozenRun, Ledger, RunRecord, is_begun, matching
+from bulkcast.messages import explain_stop
+from bulkcast.model import ResultRow, RowStatus, Severity, Stop, no_counts
+from bulkcast.pipeline.options import zone
+from bulkcast.pipeline.result_sheet import result_rows, sheet_as_read
+from bulkcast.reporter import run_summary as counting
+from bulkcast.reporter.run_summary import RunSummary
+
+
+def runs(config_home: Path) -> list[RunRecord]:
+    """Every run in the ledger, newest first."""
+    with Ledger(config_home) as ledger:
+        return ledger.runs()
+
+
+def runs_called(config_home: Path, run: str) -> list[str]:
+    """The names of the runs that `run` may mean, newest first; creates no ledger."""
+    if not is_begun(config_home):
+        return []
+    with Ledger(config_home) as ledger:
+        return matching(ledger.names(), run)
+
+
+def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
+    """The rows of a run, counted by status and by a column of the sheet as it was read.
+
+    Raises:
+        CannotStart: there is no such column, or it holds a secret setting.
+
+    """
+    from bulkcast import frames
+
+    with Ledger(config_home) as ledger:
+        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+        sheet = sheet_as_read(ledger, frozen.header)
+    rows = result_rows(frozen, lang="en")
+    return frames.crosstab(sheet, rows, column, WEBCAST)
+
+
+def account(config_home: Path, run: str) -> RunSummary:
+    """The summary of a run, in both languages.
+
+    Raises:
+        CannotStart: there is no such run.
+
+    """
+    return _summary(_loaded(config_home, run))[0]
+
+
+def outcomes(config_home: Path, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
+    """The summary of a run, and every result row."""
+    found, rows = _summary(_loaded(config_home, run))
+    return found, rows[lang]
+
+
+def page(
+    config_home: Path,
+    run: str,
+    target: Path,
+    *,
+    existing: reporter.Existing = "refuse",
+    lang: str = "en",
+) -> reporter.Written:
+    """Write the report of a run as an HTML page, which first shows `lang`.
+
+    Raises:
+        CannotStart: there is no such run, or `target` cannot be written.
+
+    """
+    found = account(config_home, run)
+    return reporter.write_page(target, found, zone(found.tz), lang=lang, existing=existing)
+
+
+def _loaded(config_home: Path, run: str) -> FrozenRun:
+    with Ledger(config_home) as ledger:
+        return ledger.remains(ledger.newest(run).header.run)
+
+
+def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
+    header = frozen.header
+    rows: Mapping[str, tuple[ResultRow, ...]] = {
+        lang: without_gaps(result_rows(frozen, lang=lang), frozen) for lang in LANGS
+    }
+    ended = frozen.by_row().values()
+    why = {
+        lang: without_gaps(result_rows(_errors_only(frozen), lang=lang), frozen) for lang in LANGS
+    }
+    counts = no_counts()
+    for row in rows["en"]:
+        counts[row.status] += 1
+    found = RunSummary(
+        run=header.run,
+        sheet=header.title,
+        sid=header.institution.sid,
+        root_url=header.institution.root_url,
+        tz=header.tz,
+        created_at=header.created_at,
+        finished_at=frozen.finished_at,
+        counts=counts,
+        attempts=sum(outcome.attempts for outcome in frozen.outcomes.values()),
+        causes=counting.causes(why["en"], why["zh"]),
+        timeline=counting.timeline((o.at, o.status) for o in ended if o.at is not None),
+        stop=frozen.stop,
+        stopped=_why(frozen.stop, counts),
+        purged_at=frozen.purged_at,
+        names=header_names(header.headers, WEBCAST, header.mapping),
+    )
+    return found, rows
+
+
+def _errors_only(frozen: FrozenRun) -> FrozenRun:
+    """The run without warnings and notes, which are not why a row failed."""
+    errors = {
+        row: tuple(i for i in issues if i.severity is Severity.ERROR)
+        for row, issues in frozen.issues.items()
+    }
+    return replace(frozen, issues=errors)
+
+
+def without_gaps(rows: tuple[ResultRow, ...], frozen: FrozenRun) -> tuple[ResultRow, ...]:
+    """The rows of a purged run without the messages whose arguments were erased."""
+    if frozen.purged_at is None:
+        return rows
+    return tuple(
+        replace(row, message="", fix="") if MISSING in row.message + row.fix else row
+        for row in rows
+    )
+
+
+def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
+    if stop is None:
+        return None
+    en, zh = (
+        speaks.joined([*explain_stop(stop, counts, WEBCAST, speaks)])
+        for speaks in map(translator, LANGS)
+    )
+    return Label(en, zh)
+
+
+# ------------------------------------------------------------------ erasing
+
+
+def purgeable(
+    home: Path, *, run: str = "", older_than_s: float, wall: Callable[[], float] = time.time
+) -> list[RunRecord]:
+    """The run named, or every run that ended (or broke off) that long ago; newest first.
+
+    Raises:
+        CannotStart: there is no such run, or it has been purged already.
+
+    """
+    with Ledger(home) as ledger:
+        if run:
+            record = ledger.newest(run)
+            if record.purged_at is not None:
+                raise CannotStart("run {run} was purged before", run=record.header.run)
+            return [record]
+        before = wall() - older_than_s
+        return [r for r in ledger.runs() if r.purged_at is None and _ended_at(r) <= before]
+
+
+def _ended_at(record: RunRecord) -> float:
+    return record.finished_at or record.header.created_at
+
+
+def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = time.time) -> None:
+    """Erase the contents of these runs beyond recovery; the outcomes of their rows stay.
+
+    Raises:
+        InstitutionBusy: a run is under way, and the file cannot be wiped while it is written.
+        LedgerUnwritable: likewise, or the disk is full.
+
+    """
+    with Ledger(home) as ledger:
+        busy = [record.header.run for record in ledger.runs() if record.under_way]
+        if busy:
+            raise InstitutionBusy("run {run} is under way; purge when it has ended", run=busy[0])
+        ledger.purge([record.header.run for record in records], wall())
