@@ -1,6 +1,7 @@
 """Runs of the page: its server and a sandbox in the test's event loop, over real HTTP."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,19 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import openpyxl
 
 from bulkcast import pipeline
 from bulkcast.endpoints import WEBCAST
 from bulkcast.pipeline import SendOptions
-from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World, read_fault
+from bulkcast.sandbox import (
+    SANDBOX_SECRET,
+    SANDBOX_SID,
+    Classroom,
+    Sandbox,
+    World,
+    read_fault,
+)
 from bulkcast.web.accounts import Account
 from bulkcast.web.live_runs import LiveRuns
 from bulkcast.web.page_server import ServeOptions, link, opened
 from bulkcast.web.page_state import PageState
+from tests.dispatcher_harness import classroom
 from tests.page_client import SAME_ORIGIN, Answer, PageClient
+from tests.sheets import FIRST_ID, HEAD, cells, write_rows
 
 FAST = SendOptions(rate=2_000.0)
 NAME = "学期 Term 1.xlsx"
+NOT_OURS = "code:121601031*"
+"""The fault of a classroom that is not the institution's."""
 
 
 @dataclass(frozen=True)
@@ -135,3 +148,44 @@ def banners(answer: Answer) -> list[str]:
         "[not(ancestor-or-self::*[@hidden])][not(ancestor::template)]"
     )
     return [" ".join(one.text_content().split()) for one in found]
+
+
+# ------------------------------------------------------------------ results
+
+
+def world(*scripts: Classroom) -> World:
+    """An institution with these classrooms, and any others."""
+    return World(first_whole=False, limit=None, classrooms=scripts)
+
+
+def figures(answer: Answer) -> dict[str, int]:
+    """Status → number, from the filters."""
+    found = {}
+    for chip in answer.tree.xpath("//main//a[contains(@class, 'chip')][span]"):
+        count = chip.xpath("span[@class='chip-count']")
+        if count:
+            words = chip.text_content().replace(count[0].text_content(), "").strip()
+            found[words] = int(count[0].text_content().replace(",", ""))
+    return found
+
+
+def rows(answer: Answer) -> list[int]:
+    """The numbers of the rows in the table."""
+    return [int(n) for n in answer.tree.xpath("//table[@data-rows]//tr/@data-row")]
+
+
+def book(answer: Answer) -> list[dict[str, object]]:
+    """The rows of a workbook that was handed out."""
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.body)).worksheets[0]
+    head, *lines = sheet.iter_rows(values_only=True)
+    return [dict(zip(map(str, head), line, strict=True)) for line in lines]
+
+
+async def mixed(page: Page, folder: Path) -> str:
+    """A run of 8 rows: two refused, one invalid."""
+    lines = [cells(row) for row in range(2, 10)]
+    lines[3] = (FIRST_ID + 5, "perhaps", 1, 1, 1, "row 5")
+    return await page.done(write_rows(folder / "sheet.xlsx", HEAD, lines))
+
+
+MIXED = world(classroom(4, NOT_OURS), classroom(7, NOT_OURS))

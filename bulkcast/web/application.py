@@ -14,6 +14,7 @@ from bulkcast.web import (
     home_screen,
     plan_screen,
     rendering,
+    results_screen,
     run_screen,
     security,
     settings_screen,
@@ -28,6 +29,7 @@ _SCREENS: Final = (
     check_screen,
     plan_screen,
     run_screen,
+    results_screen,
     settings_screen,
 )
 UPLOAD_MOST: Final = 1 << 20

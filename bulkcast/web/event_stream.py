@@ -47,7 +47,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     if "once" in request.query:
         return web.json_response(found)
     async with sse_response(request, ping_interval=_PING_S) as stream:
-        with suppress(ConnectionResetError):  # the tab is closed
+        # The tab is closed, or the ledger cannot be read just now: then the tab asks again.
+        with suppress(ConnectionResetError, BulkcastError):
             await _send(stream, request, run, found)
     return stream
 

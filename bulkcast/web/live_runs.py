@@ -118,8 +118,8 @@ class LiveRun:
 
     def _note_begin(self, run: str) -> None:
         state = pipeline.run_state(self.home, run)
-        self.run = run
         self._at_begin = (state, Base.of(state.standing)) if state else None
+        self.run = run
         self.begun.set_result(run)
 
     def _watch(self, progress: Progress) -> None:
@@ -262,8 +262,9 @@ class LiveRuns:
 
     def _note_end(self, live: LiveRun, ended: "asyncio.Future[RunReport]") -> None:
         self._live.remove(live)
-        self._options[live.run] = live.options
-        _forget_oldest(self._options)
+        if live.run:
+            self._options[live.run] = live.options
+            _forget_oldest(self._options)
         self._observed.pop((live.home, live.run), None)  # it was true before the end
         why = None if ended.cancelled() else ended.exception()
         if why is None and self.on_end and live.run:

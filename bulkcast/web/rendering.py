@@ -1,6 +1,8 @@
 """Turns screens into HTML in the reader's language; cell text is only ever text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 import jinja2
@@ -10,6 +12,7 @@ from bulkcast.i18n import Translator, short_header
 from bulkcast.languages import LANGS, Lang, translator
 from bulkcast.version import VERSION
 from bulkcast.web.page_state import STATE
+from bulkcast.web.page_words import PAGE_WORDS
 
 LANG_COOKIE: Final = "bulkcast-lang"
 LANG_KEY: Final = "lang"
@@ -33,9 +36,22 @@ def language(request: web.Request) -> Lang:
 
 
 def speaker(request: web.Request, headers: Mapping[str, str] | None = None) -> Translator:
-    """The translator for a request; with `headers`, settings are named as in a sheet."""
-    found = translator(language(request))
+    """The translator for a request; with `headers`, settings are named as in a sheet.
+
+    What a sentence says of the command line's options it says in the page's words.
+    """
+    found = _of_page(language(request))
     return found.with_headers(headers) if headers else found
+
+
+@cache
+def _of_page(lang: Lang) -> Translator:
+    found = translator(lang)
+
+    def look_up(template: str) -> str:
+        return found.look_up(PAGE_WORDS.get(template, template))
+
+    return replace(found, look_up=look_up)
 
 
 def number(value: int) -> str:

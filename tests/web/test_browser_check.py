@@ -112,6 +112,35 @@ def test_typing_in_a_field_is_no_key(page: Page, tmp_path: Path) -> None:
     assert current(page) == "F3"
 
 
+def test_the_letter_keys_can_be_turned_off(page: Page, tmp_path: Path) -> None:
+    send(page, tmp_path)
+    page.locator("[data-keys-on]").uncheck()
+    page.keyboard.press("n")
+    page.reload()
+    page.keyboard.press("n")
+    assert current(page) == "B2"
+    page.locator("[data-keys-on]").check()
+    page.keyboard.press("n")
+    expect(page.locator("td[data-current]")).to_have_attribute("data-cell", "B4")
+
+
+def test_the_grid_is_one_stop_of_the_tab_key(page: Page, tmp_path: Path) -> None:
+    send(page, tmp_path, TERM + ",on,0,on,on,e\n")
+    stops = page.locator("[data-grid] :is(a, button, input, td):not([tabindex='-1'])")
+    assert stops.count() == 1
+
+
+@pytest.mark.parametrize("width", [320, 341])
+def test_at_four_hundred_percent_nothing_is_cut_off(page: Page, tmp_path: Path, width: int) -> None:
+    send(page, tmp_path)
+    place = page.url.split("/check")[0]
+    page.set_viewport_size({"width": width, "height": 256})
+    for where in ("/check", "", "/columns", "/plan"):
+        page.goto(place + where)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), where
+    page.set_viewport_size({"width": LAPTOP["width"], "height": LAPTOP["height"]})
+
+
 def test_a_file_is_dropped_anywhere_on_the_screen(page: Page) -> None:
     go(page, "/upload")
     page.evaluate(

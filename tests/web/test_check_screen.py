@@ -218,6 +218,18 @@ async def test_merged_cells_are_unmerged_with_their_value(tmp_path: Path) -> Non
         assert (await client.get(f"{place}/plan")).status == 200
 
 
+async def test_what_stands_behind_the_last_column_is_removed(tmp_path: Path) -> None:
+    content = HEAD + "1001,on,on,a,oops\n1002,?,on,b\n"
+    async with page(tmp_path) as client:
+        answer = await upload(client, "term.csv", content.encode())
+        onward = answer.tree.xpath("//a[@data-following]/@href")[0]
+        assert current(await client.get(onward)) != current(answer)
+        told = {**fields(answer, "/fix"), "action": "beyond", "scope": "one"}
+        done = await client.post(f"{path_of(answer)}/fix", told)
+        assert headline(done) == "1 row ready, 1 row to be fixed"
+        assert (await client.get(f"{path_of(answer)}/plan")).status == 200
+
+
 async def test_edits_are_undone_one_by_one_and_all_at_once(tmp_path: Path) -> None:
     async with page(tmp_path) as client:
         place = path_of(await upload(client, "term.csv", TERM))

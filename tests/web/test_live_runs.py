@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +21,16 @@ from bulkcast.model import RowStatus
 from bulkcast.pipeline import Control, SendOptions
 from bulkcast.sandbox import Classroom, World
 from tests.dispatcher_harness import classroom
-from tests.page_runs import FAST, NAME, Page, next_action, next_steps, run_page, until
+from tests.page_runs import (
+    FAST,
+    NAME,
+    Page,
+    environ_of,
+    next_action,
+    next_steps,
+    run_page,
+    until,
+)
 from tests.sheets import plain
 
 SLOW = SendOptions(rate=20.0)
@@ -254,13 +265,54 @@ async def test_the_events_of_another_programs_run_end_with_it(tmp_path: Path) ->
     assert seen[-1]["counts_said"] == "78 applied, 2 rejected"
 
 
-async def test_a_run_of_the_page_is_in_the_list_of_the_command_line(tmp_path: Path) -> None:
-    async with run_page(tmp_path / "home") as page:
-        run = await page.done(plain(tmp_path / "sheet.xlsx", 5))
-        (record,) = pipeline.runs(page.account.home)
+async def command(page: Page, *words: str) -> asyncio.subprocess.Process:
+    """A command in a terminal of the same user."""
+    config = page.account.config
+    assert config is not None
+    environ = environ_of(page.account.home, config.institution.root_url)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bulkcast", *words,
+        env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
-    assert record.header.run == run
-    assert record.header.title == NAME
+
+async def test_a_run_of_the_page_is_listed_in_a_terminal(tmp_path: Path) -> None:
+    async with run_page(tmp_path / "home") as page:
+        run = await page.start(plain(tmp_path / "sheet.xlsx", 200), SLOW)
+        listing = await command(page, "runs", "--json")
+        out, _ = await listing.communicate()
+        page.runs.stop(run)
+        await page.over(run)
+
+    (found,) = json.loads(out)["runs"]
+    assert found["run"] == run
+    assert found["state"] == "running"
+    assert found["input"] == NAME
+
+
+async def test_a_run_in_a_terminal_is_seen_and_so_is_its_sudden_end(tmp_path: Path) -> None:
+    async with run_page(tmp_path / "home") as page:
+        sheet = str(plain(tmp_path / "sheet.csv", 120))
+        terminal = await command(page, "apply", sheet, "--yes", "--rate", "30/s")
+        await until(lambda: len(page.sandbox.log) > 10)
+        run = pipeline.some_runs(page.account.home).records[0].header.run
+        phases: list[str] = []
+        async for _, now in Events(page, run):
+            if now["phase"] == "elsewhere" and not phases:
+                terminal.kill()
+            phases.append(now["phase"])
+            if now["phase"] == "interrupted":
+                break
+        await terminal.communicate()
+        answer = await page.client.get(f"/runs/{run}")
+        await page.client.post(next_action(answer))
+        await page.over(run)
+        state = pipeline.run_state(page.account.home, run)
+
+    assert phases[0] == "elsewhere"
+    assert next_steps(answer) == ["Continue"]
+    assert state is not None
+    assert state.record.counts[APPLIED] == 120
 
 
 # ------------------------------------------------------------------ events

@@ -2,7 +2,8 @@
 
 const grid = document.querySelector("[data-grid]");
 const panel = document.querySelector("[data-panel]");
-const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select";
+const isTyping = (target) => target.closest?.(FIELDS);
 
 function follow(selector) {
   document.querySelector(selector)?.click();
@@ -88,6 +89,11 @@ const isBeside = matchMedia("(min-width: 64rem)").matches;
 
 if (grid) {
   document.querySelector("[data-keys]").hidden = false;
+  const keysOn = document.querySelector("[data-keys-on]");
+  keysOn.checked = localStorage.getItem("keys") !== "off";
+  keysOn.addEventListener("change", () => {
+    localStorage.setItem("keys", keysOn.checked ? "on" : "off");
+  });
   if (isBeside) {
     for (const link of document.querySelectorAll("a[href$='#cell']")) {
       link.href = link.href.replace("#cell", "");
@@ -146,7 +152,8 @@ if (grid) {
     if (cell && !event.target.closest("input")) edit(cell);
   });
   addEventListener("keydown", (event) => {
-    if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!keysOn.checked || isTyping(event.target)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === "n") follow("[data-following]");
     else if (event.key === "p") follow("[data-previous]");
   });
