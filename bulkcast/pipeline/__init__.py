@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Prepared,
         PreparedRun,
         compare_with_ledger,
+        plan_alone,
         prepare,
         prepare_planned,
         prepare_run,
@@ -138,8 +139,8 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.sheet_editing import (
         Edits,
+        check_edited,
         edited_copy,
-        prepare_edited,
         repeated,
         with_edits,
         written,
@@ -160,6 +161,7 @@ if TYPE_CHECKING:
         Validation,
         check_sheet,
         lean,
+        read_sheet,
         validate,
     )
     from bulkcast.planner.summary import (
@@ -175,15 +177,16 @@ __all__ = [
     "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection", "SendOptions",
     "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone", "Unrecoverable",
     "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply", "cell_text",
-    "check_sheet", "columns_of", "compare_problems", "compare_with_ledger", "crosstab", "delay",
-    "doctor", "doctor_without", "edited_copy", "edits_for", "is_certain", "is_plan", "is_rehearsed",
-    "lateness", "lean", "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words",
-    "outcomes", "page", "prepare", "prepare_edited", "prepare_planned", "prepare_run", "preview",
-    "purge", "purgeable", "read_plan", "recall", "remove_handed_out", "repeated", "replan",
-    "require_expected", "require_for", "require_kind", "result_file", "result_table", "results",
-    "resume", "run_end", "run_state", "runs", "runs_called", "sample_term", "slowness", "some_runs",
-    "summary_file", "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate",
-    "with_edits", "write_plan", "written", "zone",
+    "check_edited", "check_sheet", "columns_of", "compare_problems", "compare_with_ledger",
+    "crosstab", "delay", "doctor", "doctor_without", "edited_copy", "edits_for", "is_certain",
+    "is_plan", "is_rehearsed", "lateness", "lean", "left_to_send", "mark_up", "newest_failures",
+    "next_step", "odd_words", "outcomes", "page", "plan_alone", "prepare", "prepare_planned",
+    "prepare_run", "preview", "purge", "purgeable", "read_plan", "read_sheet", "recall",
+    "remove_handed_out", "repeated", "replan", "require_expected", "require_for", "require_kind",
+    "result_file", "result_table", "results", "resume", "run_end", "run_state", "runs",
+    "runs_called", "sample_term", "slowness", "some_runs", "summary_file", "template_file",
+    "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
+    "written", "zone",
 ]  # fmt: skip
 
 _HOMES: Final = {
@@ -204,8 +207,8 @@ _HOMES: Final = {
         "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
     "bulkcast.pipeline.preparation": (
-        "Prepared", "PreparedRun", "compare_with_ledger", "prepare", "prepare_planned",
-        "prepare_run", "recall", "replan",
+        "Prepared", "PreparedRun", "compare_with_ledger", "plan_alone", "prepare",
+        "prepare_planned", "prepare_run", "recall", "replan",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.result_sheet": ("NextStep", "RunReport", "next_step", "results"),
@@ -226,14 +229,15 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.sheet_comparison": ("Comparison", "compare_problems"),
     "bulkcast.pipeline.sheet_editing": (
-        "Edits", "edited_copy", "prepare_edited", "repeated", "with_edits", "written",
+        "Edits", "check_edited", "edited_copy", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
     "bulkcast.pipeline.validation": (
-        "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "validate",
+        "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
+        "validate",
     ),
     "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip

@@ -11,8 +11,8 @@ from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import ChoiceKind, Endpoint, Setting, fold, is_result_column
 from bulkcast.endpoints import WEBCAST
 from bulkcast.model import Cell, FlaggedCell, Sheet, column_letters
-from bulkcast.pipeline.preparation import Prepared
 from bulkcast.pipeline.sheet_editing import Edits
+from bulkcast.pipeline.validation import CheckedSheet
 from bulkcast.reporter.csv_writer import shown
 from bulkcast.validator import columns
 
@@ -143,7 +143,7 @@ class OddWord:
     rows: tuple[int, ...]
 
 
-def odd_words(prepared: Prepared, endpoint: Endpoint = WEBCAST) -> tuple[OddWord, ...]:
+def odd_words(prepared: CheckedSheet, endpoint: Endpoint = WEBCAST) -> tuple[OddWord, ...]:
     """The words that no column of choices knows, the most frequent of a column first."""
     chosen = {
         index: key

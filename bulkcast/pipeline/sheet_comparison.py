@@ -7,7 +7,7 @@ from typing import Final
 
 from bulkcast.catalogue import fold
 from bulkcast.model import Issue, Severity
-from bulkcast.pipeline.preparation import Prepared
+from bulkcast.pipeline.validation import CheckedSheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Comparison:
     new: int
 
 
-def compare_problems(before: Prepared, after: Prepared) -> Comparison:
+def compare_problems(before: CheckedSheet, after: CheckedSheet) -> Comparison:
     """Compare the errors of two sheets.
 
     A problem is the same if it stands in the same cell or, as rows may have been added or removed,

@@ -10,8 +10,14 @@ from bulkcast import loader
 from bulkcast.errors import CannotStart
 from bulkcast.model import Cell, FlaggedCell, Layout, RawRow, Sheet
 from bulkcast.pipeline.options import Selection
-from bulkcast.pipeline.preparation import Prepared, plan_alone, prepare
-from bulkcast.pipeline.validation import Source, check_source, compared_rows, rows_named
+from bulkcast.pipeline.validation import (
+    CheckedSheet,
+    Source,
+    check_source,
+    compared_rows,
+    read_sheet,
+    rows_named,
+)
 from bulkcast.reporter.result_columns import storable
 
 Edits = Mapping[int, Mapping[int, str]]
@@ -51,10 +57,12 @@ def _holds(cell: Cell) -> bool:
     return cell is not None and not (isinstance(cell, str) and not cell.strip())
 
 
-def prepare_edited(base: Prepared, edits: Edits, selection: Selection | None = None) -> Prepared:
-    """Check and plan a sheet that was read before, with other texts in some cells.
+def check_edited(
+    base: CheckedSheet, edits: Edits, selection: Selection | None = None
+) -> CheckedSheet:
+    """Check a sheet that was read before, with other texts in some cells.
 
-    This is to look at, not to be sent: `edited_copy` makes the file that can be.
+    With edits it is to look at, not to be sent: `edited_copy` makes the file that can be.
 
     Raises:
         CannotStart: none of the rows that `selection` names is there.
@@ -64,7 +72,7 @@ def prepare_edited(base: Prepared, edits: Edits, selection: Selection | None = N
     make = cast("Callable[[], AbstractContextManager[loader.Stream]]", lambda: nullcontext(stream))
     given = Source(base.path, make)
     wanted = selection or Selection()
-    return plan_alone(check_source(given, base.sha256, base.options, wanted, base.endpoint))
+    return check_source(given, base.sha256, base.options, wanted, base.endpoint)
 
 
 class _Reread:
@@ -81,8 +89,8 @@ class _Reread:
 
 
 def edited_copy(
-    base: Prepared, edits: Edits, target: Path, checked: Prepared | None = None
-) -> Prepared:
+    base: CheckedSheet, edits: Edits, target: Path, checked: CheckedSheet | None = None
+) -> CheckedSheet:
     """Write a copy of the sheet in which the edited cells have their new texts, and read it.
 
     csv and tsv files keep their delimiter and encoding, workbooks their formats and other
@@ -93,7 +101,7 @@ def edited_copy(
         base: the sheet as it was read, without the edits.
         edits: the texts.
         target: the copy's path; its suffix is replaced where another kind of file is written.
-        checked: what `prepare_edited` gives for all rows, if that is known already.
+        checked: what `check_edited` gives for all rows, if that is known already.
 
     Raises:
         UnreadableSheet: the file is no longer the one that was read.
@@ -112,8 +120,8 @@ def edited_copy(
         target, tab = _copy_of_workbook(base, own, target, layout)
         read = replace(read, tab=tab)
     options = replace(base.options, read=replace(read, header_row=layout.header_row))
-    made = prepare(target, options, None, base.endpoint)
-    _require_same(checked or prepare_edited(base, edits), made)
+    made = read_sheet(target, options, endpoint=base.endpoint)
+    _require_same(checked or check_edited(base, edits), made)
     return made
 
 
@@ -122,7 +130,7 @@ _PATCHED: Final = frozenset({"xlsx", "xlsm"})
 
 
 def _copy_of_workbook(
-    base: Prepared, edits: Edits, target: Path, layout: Layout
+    base: CheckedSheet, edits: Edits, target: Path, layout: Layout
 ) -> tuple[Path, str | None]:
     """The copy of a workbook, and the worksheet to read."""
     from bulkcast.reporter.edited_sheet import write_edited_workbook
@@ -141,7 +149,7 @@ def _copy_of_workbook(
     return new, None
 
 
-def _require_same(checked: Prepared, copy: Prepared) -> None:
+def _require_same(checked: CheckedSheet, copy: CheckedSheet) -> None:
     """Refuse a copy of which other rows would be sent than were checked."""
     other = compared_rows(checked.checked, copy.checked)
     if other:

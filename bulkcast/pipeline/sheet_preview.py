@@ -10,7 +10,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import Cell, FlaggedCell
-from bulkcast.pipeline.preparation import Prepared
+from bulkcast.pipeline.validation import CheckedSheet
 from bulkcast.reporter.csv_writer import shown
 
 ENCODINGS: Final = (
@@ -78,6 +78,6 @@ def _text(cell: Cell) -> str:
 _GUESSES: Final = frozenset({"file.encoding_guessed", "file.encoding_doubtful"})
 
 
-def is_certain(prepared: Prepared) -> bool:
+def is_certain(sheet: CheckedSheet) -> bool:
     """Whether nothing about how the file was read had to be guessed."""
-    return not any(issue.code in _GUESSES for issue in prepared.checked.issues)
+    return not any(issue.code in _GUESSES for issue in sheet.checked.issues)

@@ -15,13 +15,12 @@ from bulkcast.catalogue import RESULT_PREFIX, TextKind, fold
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import FlaggedCell, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
+    CheckedSheet,
     Comparison,
-    Prepared,
     cell_text,
+    check_edited,
     compare_problems,
     mark_up,
-    odd_words,
-    prepare_edited,
     repeated,
     written,
 )
@@ -48,8 +47,8 @@ async def view_of(request: web.Request, draft: Draft) -> CheckView:
     """The draft's sheet, checked and indexed."""
     checked = await request.app[STATE].drafts.checked(draft)
     found = _views.get(id(checked))
-    if found is None or found.prepared is not checked:
-        found = await asyncio.to_thread(CheckView, checked, draft.edits)
+    if found is None or found.source is not checked:
+        found = await asyncio.to_thread(CheckView.of, checked, draft.edits)
         _views[id(checked)] = found
     _views.move_to_end(id(checked))
     while len(_views) > _VIEWS_MOST:
@@ -121,12 +120,12 @@ async def check(request: web.Request) -> web.Response:
         first = page.rows[0].number if page.rows else 0
         place = view.at_or_after(chosen, Place(first, 0))
     panel = _panel(view, place, chosen) if place else None
-    again = await _again(request, draft, view.prepared)
+    again = await _again(request, draft, view.source)
     return render(
         request,
         "check.html",
         screen="check",
-        headers=view.prepared.names,
+        headers=view.source.names,
         wide=True,
         draft=draft,
         view=view,
@@ -141,25 +140,25 @@ async def check(request: web.Request) -> web.Response:
         address=_address(draft, chosen),
         again=again,
         refusal=speaker(request).error(again.refusal) if again and again.refusal else "",
-        had_results=_had_results(view.prepared),
+        had_results=_had_results(view.source),
         listed=speaker(request).listed,
         label=lambda setting: setting.label.say(language(request)),
         value_of=_value_of,
-        compared=await _compared(request, draft, view.prepared),
-        odd=len(odd_words(view.prepared)),
-        header_row=view.prepared.sheet.layout.header_row,
+        compared=await _compared(request, draft, view.source),
+        odd=view.odd,
+        header_row=view.source.sheet.layout.header_row,
         is_named=any(i.code.startswith("header.") and i.severity is Severity.ERROR
                      for i in view.sheet_issues()),
-        statuses=_done_counts(view.prepared),
+        statuses=_done_counts(view.source),
     )  # fmt: skip
 
 
-def _had_results(prepared: Prepared) -> bool:
+def _had_results(sheet: CheckedSheet) -> bool:
     """Whether an earlier run wrote of any row how it ended."""
     index = next(
-        (i for i, h in enumerate(prepared.sheet.headers) if h.strip().casefold() == _RUN), None
+        (i for i, h in enumerate(sheet.sheet.headers) if h.strip().casefold() == _RUN), None
     )
-    return index is not None and any(row.cells[index] for row in prepared.sheet.rows)
+    return index is not None and any(row.cells[index] for row in sheet.sheet.rows)
 
 
 def _value_of(panel: _Panel) -> int | None:
@@ -236,8 +235,7 @@ def _panel(view: CheckView, place: Place, chosen: Filter) -> _Panel | None:
         view.shown_text(raw, column),
         issues,
         code,
-        len(view.same(place, code, any_value=False)) if code else 0,
-        len(view.same(place, code, any_value=True)) if code else 0,
+        *(view.n_same(place, code) if code else (0, 0)),
         place.column in view.edits.get(place.row, {}),
         view.state_of(place.row) == "done",
         code == "cell.merged" and isinstance(cell, FlaggedCell),
@@ -248,27 +246,27 @@ def _panel(view: CheckView, place: Place, chosen: Filter) -> _Panel | None:
     )
 
 
-async def _again(request: web.Request, draft: Draft, prepared: Prepared) -> Resubmitted | None:
+async def _again(request: web.Request, draft: Draft, sheet: CheckedSheet) -> Resubmitted | None:
     """How the rows of a result sheet divide; looked up in the ledger every few seconds at most."""
     if not draft.resubmits:
         return None
     account = request.app[STATE].accounts.current()
     now = time.monotonic()
-    known = _divided.get(id(prepared))
-    if known is None or known[0] is not prepared or now - known[1] > _LOOKED_UP_S:
-        found = await asyncio.to_thread(resubmitted, prepared, account)
-        known = (prepared, now, found)
-        _divided[id(prepared)] = known
+    known = _divided.get(id(sheet))
+    if known is None or known[0] is not sheet or now - known[1] > _LOOKED_UP_S:
+        found = await asyncio.to_thread(resubmitted, sheet, account)
+        known = (sheet, now, found)
+        _divided[id(sheet)] = known
         while len(_divided) > _VIEWS_MOST:
             _divided.pop(next(iter(_divided)))
     return known[2]
 
 
 _LOOKED_UP_S: Final = 10.0
-_divided: dict[int, tuple[Prepared, float, Resubmitted]] = {}
+_divided: dict[int, tuple[CheckedSheet, float, Resubmitted]] = {}
 
 
-async def _compared(request: web.Request, draft: Draft, now: Prepared) -> Comparison | None:
+async def _compared(request: web.Request, draft: Draft, now: CheckedSheet) -> Comparison | None:
     """How the problems differ from those of the draft that this one takes the place of."""
     state = request.app[STATE]
     if not draft.replaces:
@@ -281,10 +279,10 @@ async def _compared(request: web.Request, draft: Draft, now: Prepared) -> Compar
     return await asyncio.to_thread(compare_problems, checked, now)
 
 
-def _done_counts(prepared: Prepared) -> list[tuple[RowStatus, int]]:
+def _done_counts(sheet: CheckedSheet) -> list[tuple[RowStatus, int]]:
     """How many rows ended how in the run of a result sheet, without those to be sent again."""
     counts = dict.fromkeys(RowStatus, 0)
-    for row in prepared.kept.values():
+    for row in sheet.kept.values():
         counts[row.status] += 1
     return [(status, n) for status, n in counts.items() if n]
 
@@ -376,7 +374,7 @@ def _mended_cell(view: CheckView, place: Place, action: str, text: str) -> dict[
 
 def _repeated(view: CheckView, cell: FlaggedCell) -> dict[Place, str]:
     """The value of a merged range, in each of its cells."""
-    found = repeated(view.prepared.sheet, cell)
+    found = repeated(view.source.sheet, cell)
     return {Place(row, column): text for row, own in found.items() for column, text in own.items()}
 
 
@@ -426,9 +424,9 @@ async def marked_up(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers={"Content-Disposition": attachment(name)})
 
 
-def _mark_up(draft: Draft, final: Prepared, lang: str) -> Path:
-    prepared = prepare_edited(final, {}, draft.selection)
-    return mark_up(prepared, draft.folder / f"marked{final.path.suffix}", lang=lang)[0]
+def _mark_up(draft: Draft, final: CheckedSheet, lang: str) -> Path:
+    sheet = check_edited(final, {}, draft.selection)
+    return mark_up(sheet, draft.folder / f"marked{final.path.suffix}", lang=lang)[0]
 
 
 def attachment(name: str) -> str:

@@ -1,11 +1,11 @@
 """What the check screen shows of a checked sheet: filters with counts, a page of rows, a cell."""
 
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode
 
 from bulkcast.arguments import SettingNames
@@ -20,7 +20,7 @@ from bulkcast.model import (
     Severity,
     column_letters,
 )
-from bulkcast.pipeline import MASK, Edits, Prepared, cell_text
+from bulkcast.pipeline import MASK, CheckedSheet, Edits, cell_text, odd_words
 
 ROWS_AT_ONCE: Final = 100
 """Rows of one page."""
@@ -120,12 +120,6 @@ class Filter:
         }
         return urlencode({name: value for name, value in said.items() if value})
 
-    def takes(self, problem: Problem) -> bool:
-        """Whether it shows the row of this problem."""
-        return self.problem in {"", problem.issue.code} and (
-            self.column is None or self.column == problem.column
-        )
-
     @property
     def is_narrow(self) -> bool:
         """Whether it asks for some problems only."""
@@ -164,22 +158,27 @@ class Page:
     """Rows that the filter shows."""
 
 
+_MEMO_MOST: Final = 1000
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True)
 class CheckView:
     """A checked sheet, indexed so that a page of it is quickly found."""
 
-    prepared: Prepared
+    source: CheckedSheet
     edits: Edits
     _of_row: Mapping[int, Sequence[Issue]] = field(init=False, repr=False)
     _invalid: frozenset[int] = field(init=False, repr=False)
+    _memo: dict[object, Any] = field(init=False, repr=False, default_factory=dict)
     problems: tuple[Problem, ...] = field(init=False, repr=False)
     """Row by row, from left to right."""
 
     def __post_init__(self) -> None:
-        checked = self.prepared.checked.rows
+        checked = self.source.checked.rows
         of_row = {row.row: row.issues for row in checked if row.issues}
         invalid = frozenset(row.row for row in checked if isinstance(row, Invalid))
-        held = self.prepared.checked.columns
+        held = self.source.checked.columns
         found = []
         for row, issues in of_row.items():
             for issue in issues:
@@ -192,16 +191,36 @@ class CheckView:
         object.__setattr__(self, "_invalid", invalid)
         object.__setattr__(self, "problems", tuple(found))
 
+    @classmethod
+    def of(cls, sheet: CheckedSheet, edits: Edits) -> Self:
+        """The view with everything that its first page needs; takes long for many rows."""
+        view = cls(sheet, edits)
+        first = Filter()
+        _ = view.ready, view.warned, view.troubled, view.odd, view.rows, view._by_column
+        view.facets(first)
+        view.column_facets(first)
+        view.following(first, None)
+        view.page(first, 1)
+        for facet in view.facets(first):
+            of_problem = Filter(facet.value)
+            view.following(of_problem, None)
+            view.shown(of_problem)
+            view.column_facets(of_problem)
+        for column in view.by_index.keys() & view._by_column.keys():
+            for facet in view.facets(Filter(column=column)):
+                view._contents(column, facet.value)
+        return view
+
     # -------------------------------------------------------------- the sheet as a whole
 
     @cached_property
     def columns(self) -> tuple[ViewColumn, ...]:
         """The user's columns."""
-        endpoint = self.prepared.endpoint
-        held = {index: endpoint.by_key[key] for key, index in self.prepared.checked.columns.items()}
+        endpoint = self.source.endpoint
+        held = {index: endpoint.by_key[key] for key, index in self.source.checked.columns.items()}
         return tuple(
             _view_column(index, header, held.get(index), endpoint.column_for(header))
-            for index, header in enumerate(self.prepared.sheet.headers)
+            for index, header in enumerate(self.source.sheet.headers)
             if not is_result_column(header)
         )
 
@@ -213,12 +232,17 @@ class CheckView:
     @cached_property
     def rows(self) -> Mapping[int, RawRow]:
         """The rows by their number."""
-        return {row.number: row for row in self.prepared.sheet.rows}
+        return {row.number: row for row in self.source.sheet.rows}
 
     @cached_property
     def ready(self) -> int:
         """Rows that would be sent."""
-        return sum(len(request.rows) for request in self.prepared.plan.requests)
+        return self.source.valid
+
+    @cached_property
+    def odd(self) -> int:
+        """Words that are none of the choices of their columns."""
+        return len(odd_words(self.source))
 
     @property
     def bad(self) -> int:
@@ -242,36 +266,76 @@ class CheckView:
 
     def sheet_issues(self) -> tuple[Issue, ...]:
         """What is wrong with the sheet as a whole."""
-        return tuple(i for i in self.prepared.checked.issues if i.severity is not Severity.NOTE)
+        return tuple(i for i in self.source.checked.issues if i.severity is not Severity.NOTE)
 
     # -------------------------------------------------------------- filters
 
+    @cached_property
+    def _by_code(self) -> Mapping[str, Sequence[Problem]]:
+        found: defaultdict[str, list[Problem]] = defaultdict(list)
+        for problem in self.problems:
+            found[problem.issue.code].append(problem)
+        return found
+
+    @cached_property
+    def _by_column(self) -> Mapping[int | None, Sequence[Problem]]:
+        found: defaultdict[int | None, list[Problem]] = defaultdict(list)
+        for problem in self.problems:
+            found[problem.column].append(problem)
+        return found
+
+    def _taken(self, chosen: Filter) -> Sequence[Problem]:
+        """The problems that a filter takes."""
+        if not chosen.is_narrow:
+            return self.problems
+        if chosen.column is None:
+            return self._by_code.get(chosen.problem, ())
+        of_column = self._by_column.get(chosen.column, ())
+        return [p for p in of_column if chosen.problem in {"", p.issue.code}]
+
+    def _once(self, key: object, make: Callable[[], _T]) -> _T:
+        """What `make` gives, kept: of 50,000 rows it takes a tenth of a second."""
+        if key not in self._memo:
+            if len(self._memo) >= _MEMO_MOST:
+                self._memo.clear()
+            self._memo[key] = make()
+        found: _T = self._memo[key]
+        return found
+
     def facets(self, chosen: Filter) -> tuple[Facet, ...]:
         """A filter for each problem, the errors first; counted within the chosen column."""
+        within = Filter(column=chosen.column)
+        return self._once(("facets", chosen.column), lambda: self._count_problems(within))
+
+    def _count_problems(self, within: Filter) -> tuple[Facet, ...]:
         rows: defaultdict[str, set[int]] = defaultdict(set)
         weights: dict[str, Severity] = {}
-        for problem in self.problems:
-            if chosen.column in {None, problem.column}:
-                code = problem.issue.code
-                rows[code].add(problem.row)
-                if weights.get(code) is not Severity.ERROR:
-                    weights[code] = problem.issue.severity
+        for problem in self._taken(within):
+            code = problem.issue.code
+            rows[code].add(problem.row)
+            if problem.issue.severity is Severity.ERROR or code not in weights:
+                weights[code] = problem.issue.severity
         found = [Facet(code, code, weights[code], len(own)) for code, own in rows.items()]
         return tuple(sorted(found, key=lambda f: (f.severity is not Severity.ERROR, -f.rows)))
 
     def column_facets(self, chosen: Filter) -> tuple[Facet, ...]:
         """A filter for each column with problems, in sheet order; counted within the problem."""
+        within = Filter(chosen.problem)
+        return self._once(("columns", chosen.problem), lambda: self._count_columns(within))
+
+    def _count_columns(self, within: Filter) -> tuple[Facet, ...]:
         rows: defaultdict[int, set[int]] = defaultdict(set)
-        bad: Counter[int] = Counter()
-        for problem in self.problems:
-            if problem.column in self.by_index and chosen.problem in {"", problem.issue.code}:
-                rows[problem.column or 0].add(problem.row)
-                bad[problem.column or 0] += problem.issue.severity is Severity.ERROR
+        bad: set[int] = set()
+        for problem in self._taken(within):
+            if problem.column is not None and problem.column in self.by_index:
+                rows[problem.column].add(problem.row)
+                if problem.issue.severity is Severity.ERROR:
+                    bad.add(problem.column)
         return tuple(
             Facet(
                 column_letters(index),
                 self.by_index[index].header,
-                Severity.ERROR if bad[index] else Severity.WARNING,
+                Severity.ERROR if index in bad else Severity.WARNING,
                 len(rows[index]),
             )
             for index in sorted(rows)
@@ -279,9 +343,12 @@ class CheckView:
 
     def shown(self, chosen: Filter) -> Sequence[int]:
         """The rows that a filter shows, in sheet order."""
+        return self._once(("shown", chosen), lambda: self._rows_of(chosen))
+
+    def _rows_of(self, chosen: Filter) -> Sequence[int]:
         if chosen.rows == "all" and not chosen.is_narrow:
-            return [row.number for row in self.prepared.sheet.rows]
-        found = dict.fromkeys(p.row for p in self.problems if chosen.takes(p))
+            return [row.number for row in self.source.sheet.rows]
+        found = dict.fromkeys(p.row for p in self._taken(chosen))
         return [row for row in found if row in self.rows]
 
     # -------------------------------------------------------------- a page
@@ -319,9 +386,9 @@ class CheckView:
         """What becomes of a row."""
         if number in self._invalid:
             return "bad"
-        if number in self.prepared.kept:
+        if number in self.source.kept:
             return "done"
-        return "left" if number in self.prepared.plan.settled else "ready"
+        return "left" if number in self.source.left_out else "ready"
 
     def _cell(
         self, raw: RawRow, column: ViewColumn, issue: Issue | None, *, is_edited: bool
@@ -347,22 +414,24 @@ class CheckView:
         if place is None:
             return places[0] if places else None
         if back:
-            before = [p for p in places if p < place]
-            return before[-1] if before else None
-        return next((p for p in places if p > place), None)
+            before = bisect_left(places, place)
+            return places[before - 1] if before else None
+        after = bisect_right(places, place)
+        return places[after] if after < len(places) else None
 
     def at_or_after(self, chosen: Filter, place: Place) -> Place | None:
         """The place of a problem at a place, else of the next, else of the first."""
         places = self._places(chosen)
-        found = next((p for p in places if p >= place), None)
-        return found or (places[0] if places else None)
+        at = bisect_left(places, place)
+        return places[at if at < len(places) else 0] if places else None
 
     def _places(self, chosen: Filter) -> list[Place]:
-        return list(dict.fromkeys(p.place for p in self.problems if chosen.takes(p)))
+        key = ("places", chosen.problem, chosen.column)
+        return self._once(key, lambda: list(dict.fromkeys(p.place for p in self._taken(chosen))))
 
     def mended_at(self, row: RowView) -> Place:
         """The cell in which the problem of a row as a whole is mended."""
-        held = self.prepared.checked.columns
+        held = self.source.checked.columns
         return Place(row.number, _looked_at(row.issue, held) if row.issue else 0)
 
     def is_bad(self, place: Place) -> bool:
@@ -383,14 +452,26 @@ class CheckView:
         """The cells of a column with the same problem and, unless `any_value`, the same content."""
         if place.row not in self.rows or place.column not in self.by_index:
             return ()
-        wanted = _comparable(self.rows[place.row].cells[place.column])
-        return tuple(
-            problem.place
-            for problem in self.problems
-            if problem.column == place.column
-            and problem.issue.code == code
-            and (any_value or self._content(problem.place) == wanted)
-        )
+        by_content = self._contents(place.column, code)
+        if any_value:
+            return tuple(sorted(p for places in by_content.values() for p in places))
+        return tuple(by_content.get(self._content(place), ()))
+
+    def n_same(self, place: Place, code: str) -> tuple[int, int]:
+        """How many cells `same` gives, with the same content and with any."""
+        by_content = self._contents(place.column, code)
+        return len(by_content.get(self._content(place), ())), sum(map(len, by_content.values()))
+
+    def _contents(self, column: int, code: str) -> Mapping[object, Sequence[Place]]:
+        """Content → the cells of a column that have a problem and this content."""
+
+        def grouped() -> Mapping[object, Sequence[Place]]:
+            found: defaultdict[object, list[Place]] = defaultdict(list)
+            for problem in self._taken(Filter(code, column)):
+                found[self._content(problem.place)].append(problem.place)
+            return found
+
+        return self._once(("contents", column, code), grouped)
 
     def _content(self, place: Place) -> object:
         return _comparable(self.rows[place.row].cells[place.column])
@@ -432,9 +513,3 @@ def _view_column(
 ) -> ViewColumn:
     is_secret = any(setting is not None and setting.secret for setting in (held, named))
     return ViewColumn(index, column_letters(index), header, held, is_secret)
-
-
-def texts_in(places: Iterable[Place], rows: Mapping[int, RawRow]) -> Iterable[tuple[Place, str]]:
-    """Places, and the texts of their cells."""
-    for place in places:
-        yield place, cell_text(rows[place.row].cells[place.column])

@@ -15,10 +15,10 @@ from bulkcast.model import Issue, Severity
 from bulkcast.pipeline import (
     CERTAIN,
     IGNORE,
+    CheckedSheet,
     ColumnUse,
     Match,
     OddWord,
-    Prepared,
     columns_of,
     edits_for,
     odd_words,
@@ -49,7 +49,7 @@ class _Word:
     """The name of its field in the form."""
 
 
-def _words(base: Prepared) -> tuple[_Word, ...]:
+def _words(base: CheckedSheet) -> tuple[_Word, ...]:
     found = []
     for number, odd in enumerate(odd_words(base)[:_WORDS_MOST]):
         kind = WEBCAST.by_key[odd.setting].kind
@@ -124,7 +124,7 @@ def _chosen(column: ColumnUse) -> str:
     return _OWN
 
 
-def _header_issues(base: Prepared) -> list[Issue]:
+def _header_issues(base: CheckedSheet) -> list[Issue]:
     """What the table of columns does not show by itself."""
     shown = {"header.no_target", "header.no_setting", "header.unknown_map", "header.second_table"}
     return [i for i in base.checked.issues if i.code in shown and i.severity is not Severity.NOTE]
@@ -168,7 +168,7 @@ async def save(request: web.Request) -> web.StreamResponse:
 
 
 def _mapping(
-    base: Prepared, draft: Draft, form: Mapping[str, str]
+    base: CheckedSheet, draft: Draft, form: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str | None]]:
     """Header → setting as the form says, and what of it is to be remembered or forgotten."""
     mapping: dict[str, str] = {}

@@ -20,13 +20,13 @@ from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Argument, Text
 from bulkcast.pipeline import (
     RESUBMITTED,
-    Prepared,
+    CheckedSheet,
     ReadOptions,
     Selection,
     SheetOptions,
+    check_edited,
     edited_copy,
-    prepare,
-    prepare_edited,
+    read_sheet,
     require_kind,
 )
 from bulkcast.private_files import make_private, write_private
@@ -119,7 +119,7 @@ class Drafts:
         self._clock = clock
         self.receiving = asyncio.Lock()
         """Held while a file arrives: one at a time."""
-        self._read: OrderedDict[str, asyncio.Task[Prepared]] = OrderedDict()
+        self._read: OrderedDict[str, asyncio.Task[CheckedSheet]] = OrderedDict()
 
     # -------------------------------------------------------------- files
 
@@ -216,8 +216,8 @@ class Drafts:
 
     # -------------------------------------------------------------- reading
 
-    async def base(self, draft: Draft) -> Prepared:
-        """The sheet as it was uploaded, checked, all of its rows planned.
+    async def base(self, draft: Draft) -> CheckedSheet:
+        """The sheet as it was uploaded, checked.
 
         Raises:
             BulkcastError: it cannot be read so.
@@ -225,8 +225,8 @@ class Drafts:
         """
         return await self._shared(draft, "base", lambda: _read(draft, draft.path, draft.options))
 
-    async def checked(self, draft: Draft) -> Prepared:
-        """The sheet with its edits, checked; of a result sheet only what needs it is planned.
+    async def checked(self, draft: Draft) -> CheckedSheet:
+        """The sheet with its edits, checked; of a result sheet only what needs it.
 
         Raises:
             BulkcastError: it cannot be read so.
@@ -237,11 +237,11 @@ class Drafts:
             return base
         what = f"checked {draft.resubmits} {draft.steps}"
         return await self._shared(
-            draft, what, lambda: prepare_edited(base, draft.edits, draft.selection)
+            draft, what, lambda: check_edited(base, draft.edits, draft.selection)
         )
 
-    async def final(self, draft: Draft) -> Prepared:
-        """The file that is sent: the uploaded one, or a copy with the edits; all rows planned.
+    async def final(self, draft: Draft) -> CheckedSheet:
+        """The file that is sent: the uploaded one, or a copy with the edits.
 
         Raises:
             BulkcastError: the copy cannot be written.
@@ -255,7 +255,9 @@ class Drafts:
             draft, f"final {draft.steps}", lambda: _copied(draft, base, checked)
         )
 
-    async def _shared(self, draft: Draft, what: str, make: Callable[[], Prepared]) -> Prepared:
+    async def _shared(
+        self, draft: Draft, what: str, make: Callable[[], CheckedSheet]
+    ) -> CheckedSheet:
         """What `make` gives, made once in a thread however many ask for it at a time."""
         options = json.dumps(asdict(draft.options), sort_keys=True)
         key = hashlib.sha256(f"{draft.folder} {options} {what}".encode()).hexdigest()
@@ -295,15 +297,15 @@ def _draft_of(draft_id: str, folder: Path, found: Mapping[str, Any]) -> Draft:
     )
 
 
-def _read(draft: Draft, path: Path, options: SheetOptions) -> Prepared:
-    return _renamed_sheet(prepare(path, options), draft)
+def _read(draft: Draft, path: Path, options: SheetOptions) -> CheckedSheet:
+    return _renamed_sheet(read_sheet(path, options), draft)
 
 
-def _renamed_sheet(prepared: Prepared, draft: Draft) -> Prepared:
-    return replace(prepared, sheet=replace(prepared.sheet, name=draft.name))
+def _renamed_sheet(sheet: CheckedSheet, draft: Draft) -> CheckedSheet:
+    return replace(sheet, sheet=replace(sheet.sheet, name=draft.name))
 
 
-def _copied(draft: Draft, base: Prepared, checked: Prepared | None) -> Prepared:
+def _copied(draft: Draft, base: CheckedSheet, checked: CheckedSheet | None) -> CheckedSheet:
     """The copy with the edits, read again."""
     mark = hashlib.sha256(repr(draft.steps).encode()).hexdigest()[:8]
     for old in draft.folder.iterdir():

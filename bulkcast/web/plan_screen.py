@@ -15,14 +15,16 @@ from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import (
+    CheckedSheet,
     PlanOptions,
     PlanSummary,
     Prepared,
     SendOptions,
     SettingSummary,
+    check_edited,
     compare_with_ledger,
     lean,
-    prepare_edited,
+    plan_alone,
     zone,
 )
 from bulkcast.web.accounts import Account
@@ -78,18 +80,18 @@ class _Planned:
     refusal: BulkcastError | None = None
 
 
-def _plan(final: Prepared, draft: Draft, wish: Wish, account: Account) -> _Planned:
+def _plan(final: CheckedSheet, draft: Draft, wish: Wish, account: Account) -> _Planned:
     """Plan what the user wishes; in a thread, as it reads the ledger."""
     selection = replace(draft.selection, limit=wish.first or None)
-    prepared = final
+    chosen = final
     if selection.statuses is not None or selection.limit is not None:
-        prepared = prepare_edited(final, {}, selection)
+        chosen = check_edited(final, {}, selection)
     refusal: BulkcastError | None = account.problem
     options = PlanOptions(unchanged="skip" if wish.skips_unchanged else "send")
     try:
-        prepared = compare_with_ledger(prepared, account.home, account.config, options)
+        prepared = compare_with_ledger(chosen, account.home, account.config, options)
     except BulkcastError as exc:
-        refusal = exc
+        prepared, refusal = plan_alone(chosen), exc
     return _Planned(prepared, prepared.summary(rate=wish.rate, now=time.time()), refusal)
 
 

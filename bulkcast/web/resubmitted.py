@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bulkcast.errors import BulkcastError, InstitutionBusy
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import PlanOptions, Prepared, compare_with_ledger
+from bulkcast.pipeline import CheckedSheet, PlanOptions, compare_with_ledger, plan_alone
 from bulkcast.web.accounts import Account
 
 
@@ -22,15 +22,15 @@ class Resubmitted:
     """Why it cannot be sent so, as when rows that were done have been edited since."""
 
 
-def resubmitted(prepared: Prepared, account: Account) -> Resubmitted:
+def resubmitted(sheet: CheckedSheet, account: Account) -> Resubmitted:
     """Compare a result sheet with what the ledger knows."""
     refusal: BulkcastError | None = None
     try:
-        prepared = compare_with_ledger(prepared, account.home, account.config, PlanOptions())
-    except InstitutionBusy:
-        pass  # told where it matters: on the plan
+        prepared = compare_with_ledger(sheet, account.home, account.config, PlanOptions())
     except BulkcastError as exc:
-        refusal = exc
+        prepared = plan_alone(sheet)
+        # That another run holds the institution is told where it matters: on the plan.
+        refusal = None if isinstance(exc, InstitutionBusy) else exc
     superseded = sum(
         outcome.status is RowStatus.SUPERSEDED
         for row, outcome in prepared.plan.settled.items()

@@ -19,17 +19,17 @@ from bulkcast.pipeline import (
     DELIMITERS,
     ENCODINGS,
     RESUBMITTED,
+    CheckedSheet,
     Match,
-    Prepared,
     Preview,
     Selection,
     applicable,
+    check_edited,
     columns_of,
     edits_for,
     is_certain,
     is_rehearsed,
     odd_words,
-    prepare_edited,
     preview,
     sample_term,
 )
@@ -232,7 +232,9 @@ def _with_columns(draft: Draft, seen: Preview, mapping: Mapping[str, str]) -> Dr
     return replace(draft, options=replace(draft.options, read=read), remembered=tuple(best))
 
 
-def _with_words(draft: Draft, base: Prepared, meanings: Mapping[str, Mapping[str, str]]) -> Draft:
+def _with_words(
+    draft: Draft, base: CheckedSheet, meanings: Mapping[str, Mapping[str, str]]
+) -> Draft:
     """The draft with what odd words were said to mean on an earlier sheet."""
     words = odd_words(base)
     edits = edits_for(words, meanings)
@@ -244,18 +246,18 @@ def _with_words(draft: Draft, base: Prepared, meanings: Mapping[str, Mapping[str
     return replace(draft, steps=(step,), remembered=(*draft.remembered, *named))
 
 
-def _with_selection(draft: Draft, base: Prepared, *, is_demo: bool) -> Draft:
+def _with_selection(draft: Draft, base: CheckedSheet, *, is_demo: bool) -> Draft:
     """A result sheet: only what needs it is sent again.
 
     What a rehearsal came to is nothing that ClassIn has.
     """
     if not base.is_results or (is_rehearsed(base) and not is_demo):
         return draft
-    found = prepare_edited(base, {}, Selection(statuses=RESUBMITTED))
+    found = check_edited(base, {}, Selection(statuses=RESUBMITTED))
     return replace(draft, resubmits=bool(found.kept or found.again))
 
 
-def next_address(draft: Draft, base: Prepared) -> str:
+def next_address(draft: Draft, base: CheckedSheet) -> str:
     """The first screen on which there is something to decide."""
     if not is_certain(base):
         return draft.address
@@ -352,7 +354,7 @@ def _with(known: tuple[str, ...], found: str) -> tuple[str, ...]:
     return known if same in known or not same else (same, *known)
 
 
-def next_after_preview(draft: Draft, base: Prepared | None) -> str:
+def next_after_preview(draft: Draft, base: CheckedSheet | None) -> str:
     """Where the preview leads."""
     if base is None:
         return ""

@@ -13,11 +13,11 @@ from bulkcast.pipeline import (
     ReadOptions,
     SheetOptions,
     applicable,
+    check_edited,
     columns_of,
     edits_for,
     odd_words,
     prepare,
-    prepare_edited,
 )
 from tests.sheets import sheet_of, write
 from tests.source_files import ROOT
@@ -94,7 +94,7 @@ def test_a_meaning_becomes_edits(tmp_path: Path) -> None:
     assert [odd.word for odd in words] == ["开播", "?"]
     edits = edits_for(words, {"recordState": {fold("开播"): "1"}})
     assert edits == {2: {1: "1"}, 4: {1: "1"}}
-    assert prepare_edited(base, edits).valid == 3
+    assert check_edited(base, edits).valid == 3
 
 
 def test_an_earlier_mapping_is_applied_where_it_says_more_than_the_header() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bulkcast import pipeline
 from bulkcast.errors import CannotStart
 from bulkcast.model import Change, FlaggedCell, Invalid
-from bulkcast.pipeline import Prepared, edited_copy, prepare, prepare_edited, repeated
+from bulkcast.pipeline import CheckedSheet, check_edited, edited_copy, prepare, repeated
 from tests.sheets import write
 from tests.source_files import ROOT
 
@@ -23,7 +23,7 @@ def csv_sheet(folder: Path, *rows: str, encoding: str = "utf-8", name: str = "te
     return write(folder / name, HEAD + "".join(f"{row}\r\n" for row in rows), encoding)
 
 
-def bodies(prepared: Prepared) -> list[object]:
+def bodies(prepared: CheckedSheet) -> list[object]:
     return [row.body if isinstance(row, Change) else None for row in prepared.checked.rows]
 
 
@@ -38,20 +38,20 @@ def cells(path: Path) -> list[list[object]]:
 
 def test_a_row_is_checked_with_its_new_text(tmp_path: Path) -> None:
     base = prepare(csv_sheet(tmp_path, "1001,maybe,a", "1002,on,b"))
-    edited = prepare_edited(base, {2: {1: "on"}})
+    edited = check_edited(base, {2: {1: "on"}})
     assert (base.valid, edited.valid) == (1, 2)
     assert bodies(edited)[1] == bodies(base)[1]
 
 
 def test_an_edit_takes_part_in_what_is_checked_across_rows(tmp_path: Path) -> None:
     base = prepare(csv_sheet(tmp_path, "1001,on,", "1002,off,"))
-    edited = prepare_edited(base, {3: {0: "1001"}})
+    edited = check_edited(base, {3: {0: "1001"}})
     assert [type(row) for row in edited.checked.rows] == [Invalid, Invalid]
 
 
 def test_an_empty_text_leaves_the_setting_as_it_is(tmp_path: Path) -> None:
     base = prepare(csv_sheet(tmp_path, "1001,on,a"))
-    (row,) = prepare_edited(base, {2: {2: ""}}).checked.rows
+    (row,) = check_edited(base, {2: {2: ""}}).checked.rows
     assert isinstance(row, Change)
     assert dict(row.settings) == {"recordState": 1}
 
@@ -59,12 +59,12 @@ def test_an_empty_text_leaves_the_setting_as_it_is(tmp_path: Path) -> None:
 def test_cells_beyond_the_header_can_be_emptied(tmp_path: Path) -> None:
     base = prepare(csv_sheet(tmp_path, "1001,on,a,oops"))
     assert base.valid == 0
-    assert prepare_edited(base, {2: {3: ""}}).valid == 1
+    assert check_edited(base, {2: {3: ""}}).valid == 1
 
 
 def test_rows_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
     base = prepare(csv_sheet(tmp_path, "1001,on,a"))
-    assert bodies(prepare_edited(base, {99: {0: "7"}})) == bodies(base)
+    assert bodies(check_edited(base, {99: {0: "7"}})) == bodies(base)
 
 
 # ------------------------------------------------------------------ delimited copies
@@ -177,7 +177,7 @@ def test_kinds_that_cannot_be_written_become_a_workbook(tmp_path: Path, name: st
         edits |= repeated(base.sheet, flagged)  # a new workbook has no merged cells
     copy = edited_copy(base, edits, tmp_path / f"copy{Path(name).suffix}")
     assert copy.path.suffix == ".xlsx"
-    assert bodies(copy) == bodies(prepare_edited(base, edits))
+    assert bodies(copy) == bodies(check_edited(base, edits))
 
 
 @pytest.mark.parametrize("name", ["saved-by-libreoffice.xlsx",
@@ -187,7 +187,7 @@ def test_workbooks_of_other_programs_are_edited(tmp_path: Path, name: str) -> No
     row = base.sheet.rows[0].number
     edits = {row: {next(iter(base.checked.columns.values())): "25099999"}}
     copy = edited_copy(base, edits, tmp_path / "copy.xlsx")
-    assert bodies(copy) == bodies(prepare_edited(base, edits))
+    assert bodies(copy) == bodies(check_edited(base, edits))
 
 
 def test_a_new_workbook_in_which_a_wrong_cell_looks_right_is_refused(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_copy_that_would_send_something_else_is_refused(tmp_path: Path) -> Non
     base = prepare(csv_sheet(tmp_path, "1001,on,a", "1002,on,b"))
     with pytest.raises(CannotStart, match="row 3 cannot be carried over"):
         edited_copy(base, {2: {2: "x"}}, tmp_path / "copy.csv",
-                    prepare_edited(base, {2: {2: "x"}, 3: {2: "c"}}))  # fmt: skip
+                    check_edited(base, {2: {2: "x"}, 3: {2: "c"}}))  # fmt: skip
     assert not (tmp_path / "copy.csv").exists()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.model import Severity
-from bulkcast.pipeline import Edits, prepare, prepare_edited
+from bulkcast.pipeline import Edits, check_edited, prepare
 from bulkcast.web.check_view import CheckView, Filter, Place, place_of
 from tests.sheets import write
 
@@ -22,7 +22,7 @@ SHEET = (
 
 def view_of(folder: Path, text: str = SHEET, edits: Edits | None = None) -> CheckView:
     base = prepare(write(folder / "term.csv", text))
-    return CheckView(prepare_edited(base, edits or {}), edits or {})
+    return CheckView(check_edited(base, edits or {}), edits or {})
 
 
 @pytest.fixture
