@@ -4,11 +4,8 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +34,7 @@ from bulkcast.pipeline import (
     SheetOptions,
     zone,
 )
+from bulkcast.pipeline.sample_sheet import samples
 from bulkcast.reporter import sample
 from bulkcast.reporter.result_columns import FIELDS
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World, read_world
@@ -156,18 +154,10 @@ def _lay_out(folder: Path) -> int:
         )
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.fromtimestamp(time.time(), zone(SheetOptions().tz)).replace(tzinfo=None)
-    with _samples() as source:
+    with samples() as source:
         for name in (_WORLD, _MENDED):
             shutil.copyfile(source / name, folder / name)
         return sample.lay_out(source / _SHEET, folder / _SHEET, WEBCAST, now=now)
-
-
-@contextmanager
-def _samples() -> Iterator[Path]:
-    """The sample term: inside the package if installed, beside it in a checkout."""
-    package = files("bulkcast")
-    with as_file(package / "_samples") as installed, as_file(package) as here:
-        yield installed if installed.is_dir() else here.parent / "samples" / "term"
 
 
 # ------------------------------------------------------------------ the steps

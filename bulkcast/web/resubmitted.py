@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bulkcast.errors import BulkcastError, InstitutionBusy
-from bulkcast.model import RowStatus
+from bulkcast.model import Issue, RowStatus
 from bulkcast.pipeline import CheckedSheet, PlanOptions, compare_with_ledger, plan_alone
 from bulkcast.web.accounts import Account
 
@@ -18,6 +18,8 @@ class Resubmitted:
     """Rows that are sent again."""
     superseded: int
     """Rows that a newer run has set since."""
+    doubts: tuple[Issue, ...]
+    """What the ledger cannot confirm, such as runs that it does not have."""
     refusal: BulkcastError | None
     """Why it cannot be sent so, as when rows that were done have been edited since."""
 
@@ -37,4 +39,5 @@ def resubmitted(sheet: CheckedSheet, account: Account) -> Resubmitted:
         if row not in prepared.kept
     )
     again = sum(len(request.rows) for request in prepared.plan.requests)
-    return Resubmitted(len(prepared.kept), again, superseded, refusal)
+    doubts = tuple(issue for issue in prepared.checked.issues if issue not in sheet.checked.issues)
+    return Resubmitted(len(prepared.kept), again, superseded, doubts, refusal)

@@ -325,6 +325,7 @@ async def test_of_a_result_sheet_only_what_needs_it_is_sent_again(tmp_path: Path
         assert headline(answer) == "1 row ready, 1 row to be fixed"
         assert any("sent again: 1 row" in banner for banner in banners(answer))
         assert any("Done and not sent again: 1 row" in banner for banner in banners(answer))
+        assert any("20270301-080000-94df" in banner for banner in banners(answer))
         everything = await client.post(f"{place}/reading", {"send": "all", "back": "check"})
         assert headline(everything) == "2 rows ready, 1 row to be fixed"
         assert any("all of its rows are sent" in banner for banner in banners(everything))

@@ -24,6 +24,7 @@ function put(node, text) {
 
 function showBanners(banners) {
   const box = document.querySelector("[data-banners]");
+  box.hidden = !banners.length;
   const shown = [...box.children].map((one) => one.dataset.text ?? one.textContent.trim());
   if (JSON.stringify(shown) === JSON.stringify(banners.map((one) => one.text))) return;
   box.replaceChildren(
