@@ -43,11 +43,12 @@ def go(page: Page, path: str) -> None:
 
 
 def send(page: Page, folder: Path, text: str = TERM, name: str = "term.csv") -> None:
-    """Choose a file; it is sent at once."""
+    """Choose a file, and send it."""
     file = folder / name
     file.write_text(text, encoding="utf-8")
     go(page, "/upload")
     page.set_input_files("input[type=file]", file)
+    page.locator("main [data-next]").click()
     page.wait_for_selector("main[data-screen=check]")
 
 
@@ -187,6 +188,7 @@ def test_a_file_that_is_too_large_is_not_even_sent(page: Page, tmp_path: Path) -
 def test_another_encoding_shows_at_once(page: Page) -> None:
     go(page, "/upload")
     page.set_input_files("input[type=file]", SAMPLES / "gb18030.csv")
+    page.locator("main [data-next]").click()
     page.wait_for_selector("select#encoding")
     page.select_option("select#encoding", "big5")
     expect(page.locator("table")).not_to_contain_text("课堂ID")

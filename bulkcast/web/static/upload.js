@@ -16,7 +16,7 @@ function refuse() {
 
 function send(files) {
   const input = form.querySelector("input[type=file]");
-  if (files) input.files = files;
+  input.files = files;
   if (!input.files.length) return;
   if (isTooLarge(input.files[0])) refuse();
   else form.requestSubmit();
@@ -45,7 +45,11 @@ if (form) {
     form.classList.remove("drop-over");
     send(event.dataTransfer.files);
   });
-  form.querySelector("input[type=file]").addEventListener("change", () => send(null));
+  // Choosing a file sends nothing yet: a field that leaves the screen surprises (WCAG 2.2, 3.2.2).
+  form.querySelector("input[type=file]").addEventListener("change", (event) => {
+    if (event.target.files.length && isTooLarge(event.target.files[0])) refuse();
+    else document.querySelector("#file-error").hidden = true;
+  });
 
   addEventListener("paste", (event) => {
     if (event.target.closest?.("textarea, input")) return;
