@@ -60,6 +60,7 @@ def test_problems_are_walked_through_by_key(page: Page, tmp_path: Path) -> None:
     send(page, tmp_path)
     assert current(page) == "B2"
     for key, cell in (("n", "B4"), ("n", "D5"), ("p", "B4"), ("p", "B2")):
+        expect(page.locator("[data-keys]")).to_be_visible()  # from when on keys are heard
         page.keyboard.press(key)
         expect(page.locator("td[data-current]")).to_have_attribute("data-cell", cell)
 
