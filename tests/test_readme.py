@@ -49,13 +49,15 @@ def test_readme_goes_from_what_it_is_to_where_more_is_told() -> None:
     assert re.findall(r"^## (.+)$", README, re.MULTILINE) == HEADINGS
 
 
-def test_readme_shows_one_result_sheet_before_anything_else() -> None:
-    (picture,) = re.findall(r"!\[.+\]\((.+)\)", README)
+def test_readme_shows_a_result_sheet_before_anything_else_and_then_the_page() -> None:
+    results, page = re.findall(r"!\[.+\]\((.+)\)", README)
 
-    raw = (ROOT / picture).read_bytes()
-    assert README.index(picture) < README.index("## ")
-    assert raw.startswith(b"\x89PNG")
-    assert len(raw) < PICTURE_MOST_BYTES
+    assert README.index(results) < README.index("## ")
+    assert README.index("## The page") < README.index(page)
+    for picture in (results, page):
+        raw = (ROOT / picture).read_bytes()
+        assert raw.startswith(b"\x89PNG")
+        assert len(raw) < PICTURE_MOST_BYTES
 
 
 # ------------------------------------------------------------------ where it leads

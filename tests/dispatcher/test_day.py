@@ -87,7 +87,7 @@ def simulate(
             most = max(most, *journal.intents.values())
             here = Counter(outcome.status for outcome in ended.values())
             if dispatcher.stopped:
-                assert dispatcher.stopped.reason == "outage"
+                assert dispatcher.stopped.reason in {"outage", "maintenance"}
                 left += here[RowStatus.NOT_SENT]
             statuses += here
             total += rows
