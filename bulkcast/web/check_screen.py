@@ -292,8 +292,8 @@ def _done_counts(sheet: CheckedSheet) -> list[tuple[RowStatus, int]]:
 
 async def edit(request: web.Request) -> web.StreamResponse:
     """Put another text into one cell, or take back what was put last."""
-    draft = draft_of(request)
     form = await request.post()
+    draft = draft_of(request)
     action = str(form.get("action", ""))
     if action in {"undo", "undo_all"}:
         steps = draft.steps[:-1] if action == "undo" else ()

@@ -68,7 +68,8 @@ def wish_of(said: Mapping[str, object]) -> Wish:
 
 
 def _number(text: object) -> int:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
+    is_number = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 7
+    return int(str(text)) if is_number else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +216,21 @@ def _left_out(summary: PlanSummary) -> int:
 
 async def apply(request: web.Request) -> web.StreamResponse:
     """Send exactly the plan that was shown; another one is shown first."""
+    form = await request.post()
+    async with request.app[STATE].drafts.sending:
+        return await _sent(request, form)
+
+
+async def _sent(request: web.Request, form: Mapping[str, object]) -> web.StreamResponse:
     state = request.app[STATE]
     account = state.accounts.current()
     draft = draft_of(request)
-    form = await request.post()
     wish = wish_of(form)
     tell = speaker(request).tell
+    if draft.run and draft.run != form.get(
+        "sent"
+    ):  # the button was pressed twice, or in another tab
+        raise web.HTTPSeeOther(f"/runs/{draft.run}")
     final = await state.drafts.final(draft)
     planned = await asyncio.to_thread(_plan, final, draft, wish, account)
     if planned.refusal is not None or account.config is None:
@@ -242,7 +252,7 @@ async def apply(request: web.Request) -> web.StreamResponse:
         return await _shown(request, draft, wish, speaker(request).error(exc), status=409)
     except InstitutionBusy:
         return await _shown(request, draft, wish, status=409)
-    state.drafts.save(replace(draft_of(request), run=run))
+    state.drafts.note_run(account, draft, run)
     raise web.HTTPSeeOther(f"/runs/{run}")
 
 

@@ -269,9 +269,11 @@ def next_address(draft: Draft, base: CheckedSheet) -> str:
 
 
 async def add_sample(request: web.Request) -> web.StreamResponse:
-    """Make a draft of the sample term."""
+    """Make a draft of the sample term; its classrooms are nobody's, so it is for DEMO alone."""
     state = request.app[STATE]
     account = state.accounts.current()
+    if not account.is_demo:
+        raise CannotStart("the sample term is for trying out; choose DEMO in the settings first")
     name = speaker(request).tell("sample term") + ".xlsx"
     draft = state.drafts.begin(account, name)
     await asyncio.to_thread(sample_term, draft.path)
@@ -368,8 +370,8 @@ def next_after_preview(draft: Draft, base: CheckedSheet | None) -> str:
 
 async def read_again(request: web.Request) -> web.StreamResponse:
     """Read the file in another way."""
-    draft = draft_of(request)
     form = await request.post()
+    draft = draft_of(request)
     read = draft.options.read
     row = str(form.get("header_row", "")) or None
     told = replace(
@@ -390,7 +392,6 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     draft = replace(
         draft,
         options=options,
-        steps=draft.steps if same_cells else (),
         resubmits=form["send"] == "needed" if "send" in form else draft.resubmits,
     )
     try:
@@ -399,6 +400,9 @@ async def read_again(request: web.Request) -> web.StreamResponse:
         raise
     except CannotStart as exc:
         return await _shown(request, draft_of(request), speaker(request).error(exc))
+    now = draft_of(request)  # another tab may have changed cells or sent it meanwhile
+    steps = now.steps if same_cells else ()
+    draft = replace(now, options=draft.options, steps=steps, resubmits=draft.resubmits)
     request.app[STATE].drafts.save(draft)
     if form.get("back") == "check":
         raise web.HTTPSeeOther(f"{draft.address}/check")
@@ -417,8 +421,9 @@ async def _led_on(request: web.Request, draft: Draft) -> str:
 
 async def discard(request: web.Request) -> web.StreamResponse:
     """Remove a draft."""
-    state = request.app[STATE]
-    state.drafts.discard(state.accounts.current(), draft_of(request))
+    drafts = request.app[STATE].drafts
+    async with drafts.sending:  # what a run is being made of stays
+        drafts.discard(request.app[STATE].accounts.current(), draft_of(request))
     raise web.HTTPSeeOther("/")
 
 
