@@ -327,6 +327,8 @@ async def fix(request: web.Request) -> web.StreamResponse:
     view = await view_of(request, draft)
     if place is None or _known(view, place) != place:
         raise web.HTTPBadRequest
+    if _is_mask_left(view, place, form):
+        raise web.HTTPSeeOther(_back(draft, form))
     code, scope = str(form.get("code", "")), str(form.get("scope", "one"))
     places: Iterable[Place] = (place,)
     if scope in {"same", "alike"}:
@@ -335,6 +337,18 @@ async def fix(request: web.Request) -> web.StreamResponse:
         _mended, view, tuple(places), str(form.get("action", "")), _text(form.get("text"))
     )
     raise web.HTTPSeeOther(await _saved(request, step, place, form))
+
+
+def _is_mask_left(view: CheckView, place: Place, form: Mapping[str, object]) -> bool:
+    """Whether a password, which is not shown in its field, was left as it is.
+
+    Only `blank` empties it: an empty text would take it away unasked.
+    """
+    return (
+        form.get("action") == "replace"
+        and not form.get("text")
+        and view.by_index[place.column].is_secret
+    )
 
 
 def _mended(view: CheckView, places: tuple[Place, ...], action: str, text: str) -> Step:
