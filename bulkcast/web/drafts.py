@@ -42,6 +42,8 @@ _KEPT_S: Final = 30 * 86400
 """Seconds after which a draft that no run was made of is removed."""
 _CUT_OFF_S: Final = 86400
 """Seconds after which an upload that never came to its end is removed."""
+_LATEST: Final = 1e11
+"""Unix seconds that a calendar still has."""
 _IN_MEMORY: Final = 4
 """Sheets that are kept in memory; one of 50,000 rows takes up to 200 MB."""
 
@@ -299,14 +301,15 @@ def _key(draft: Draft, what: str) -> str:
 def _draft_of(draft_id: str, folder: Path, found: Mapping[str, Any]) -> Draft:
     options = dict(found["options"])
     suffix = str(found["suffix"])
-    if not re.fullmatch(r"\.[a-z]{3,4}", suffix):
-        raise ValueError(suffix)
+    uploaded_at = float(found["uploaded_at"])
+    if not re.fullmatch(r"\.[a-z]{3,4}", suffix) or not 0 <= uploaded_at < _LATEST:
+        raise ValueError(draft_id)
     return Draft(
         draft_id,
         folder,
         str(found["name"]),
         suffix,
-        float(found["uploaded_at"]),
+        uploaded_at,
         bool(found["resubmits"]),
         SheetOptions(**{**options, "read": ReadOptions(**options["read"])}),
         tuple(tuple((int(r), int(c), str(t)) for r, c, t in step) for step in found["steps"]),

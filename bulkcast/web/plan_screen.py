@@ -139,6 +139,7 @@ async def _shown(
         mark=prepared.plan.fingerprint[:_MARK],
         refusal=spoken.error(planned.refusal) if planned.refusal else "",
         is_busy=isinstance(planned.refusal, InstitutionBusy),
+        account=account,  # for whom it was planned, whoever was chosen meanwhile
         has_account=account.config is not None,
         error=error,
     )

@@ -139,7 +139,13 @@ async def test_a_copy_that_another_has_replaced_is_written_again(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("uploaded_at", 10**400), ("options", []), ("steps", [[1]]), ("remembered", 1)],
+    [
+        ("uploaded_at", 10**400),
+        ("uploaded_at", float("nan")),
+        ("options", []),
+        ("steps", [[1]]),
+        ("remembered", 1),
+    ],
 )
 def test_a_damaged_draft_is_none(account: Account, file: Path, key: str, value: object) -> None:
     drafts = Drafts()

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast import profiles
+from bulkcast.model import Secret
+from bulkcast.profiles import Profile
+from bulkcast.sandbox import Sandbox, World
 from tests.page_client import page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
-from tests.web.test_plan_screen import ended, term
+from tests.web.test_plan_screen import SECRET, ended, term
 
 
 def runs(home: Path) -> list[Path]:
@@ -102,3 +106,22 @@ async def test_a_reading_that_is_changed_keeps_what_another_tab_has_done(tmp_pat
         answer = await client.get(f"{place}/check")
         assert "1 cell is changed here" in answer.words
         assert "the row further down counts" in answer.words
+
+
+async def test_what_was_planned_for_one_school_is_not_sent_to_another(tmp_path: Path) -> None:
+    worlds = [Sandbox(World(sid=sid, limit=None), secret=Secret(SECRET)) for sid in ("71", "72")]
+    async with worlds[0].serving() as one, worlds[1].serving() as two:
+        for sid, root_url in (("71", one), ("72", two)):
+            profiles.save(tmp_path, Profile(f"school {sid}", sid, root_url), Secret(SECRET))
+        async with page(tmp_path) as client:
+            await client.post("/settings/use", {"account": "profile:school 71"})
+            place = path_of(await upload(client, "term.csv", term(1)))
+            told = fields(await client.get(f"{place}/plan"), "/apply")
+            await client.post("/settings/use", {"account": "profile:school 72"})
+            answer = await client.post(f"{place}/apply", told)
+            assert answer.status == 409
+            assert any("Another institution was chosen" in banner for banner in banners(answer))
+            await client.post("/settings/use", {"account": "demo"})
+            assert (await client.post(f"{place}/apply", told)).status == 404
+    assert not worlds[0].log
+    assert not worlds[1].log
