@@ -25,7 +25,7 @@ from bulkcast.pipeline import (
     written,
 )
 from bulkcast.web.check_view import CheckView, Filter, Place, ViewColumn, place_of
-from bulkcast.web.drafts import Draft, Step
+from bulkcast.web.drafts import Draft, Step, renamed
 from bulkcast.web.page_state import STATE
 from bulkcast.web.problem_names import PROBLEM_NAMES
 from bulkcast.web.rendering import language, render, speaker
@@ -139,7 +139,7 @@ async def check(request: web.Request) -> web.Response:
         problem_names=PROBLEM_NAMES,
         address=_address(draft, chosen),
         again=again,
-        refusal=speaker(request).error(again.refusal) if again and again.refusal else "",
+        refusal=_refusal(request, draft, again),
         had_results=_had_results(view.source),
         listed=speaker(request).listed,
         label=lambda setting: setting.label.say(language(request)),
@@ -151,6 +151,12 @@ async def check(request: web.Request) -> web.Response:
                      for i in view.sheet_issues()),
         statuses=_done_counts(view.source),
     )  # fmt: skip
+
+
+def _refusal(request: web.Request, draft: Draft, again: Resubmitted | None) -> str:
+    """Why a result sheet cannot be sent so."""
+    found = again.refusal if again else None
+    return speaker(request).error(renamed(found, draft)) if found else ""
 
 
 def _had_results(sheet: CheckedSheet) -> bool:

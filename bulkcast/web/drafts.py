@@ -348,7 +348,9 @@ def _renamed_words(text: Text, draft: Draft) -> dict[str, Argument]:
     def renamed_word(word: Argument) -> Argument:
         if isinstance(word, Text):
             return Text(word.template, _renamed_words(word, draft))
-        is_copy = isinstance(word, str) and Path(word).parent == draft.folder
+        is_copy = isinstance(word, str) and (
+            Path(word).parent == draft.folder or _COPY.fullmatch(word) is not None
+        )
         return draft.name if is_copy or word in own else word
 
     return {name: renamed_word(word) for name, word in text.args.items()}

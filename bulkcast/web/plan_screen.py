@@ -28,7 +28,7 @@ from bulkcast.pipeline import (
     zone,
 )
 from bulkcast.web.accounts import Account
-from bulkcast.web.drafts import Draft
+from bulkcast.web.drafts import Draft, renamed
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, render, speaker
 from bulkcast.web.upload_screen import DRAFT, draft_of
@@ -92,7 +92,7 @@ def _plan(final: CheckedSheet, draft: Draft, wish: Wish, account: Account) -> _P
     try:
         prepared = compare_with_ledger(chosen, account.home, account.config, options)
     except BulkcastError as exc:
-        prepared, refusal = plan_alone(chosen), exc
+        prepared, refusal = plan_alone(chosen), renamed(exc, draft)
     return _Planned(prepared, prepared.summary(rate=wish.rate, now=time.time()), refusal)
 
 
@@ -250,7 +250,8 @@ async def _sent(request: web.Request, form: Mapping[str, object]) -> web.StreamR
     try:
         run = await state.runs.start(account, lean(planned.prepared), options, name=draft.name)
     except CannotStart as exc:
-        return await _shown(request, draft, wish, speaker(request).error(exc), status=409)
+        said = speaker(request).error(renamed(exc, draft))
+        return await _shown(request, draft, wish, said, status=409)
     except InstitutionBusy:
         return await _shown(request, draft, wish, status=409)
     state.drafts.note_run(account, draft, run)

@@ -13,7 +13,7 @@ from bulkcast.profiles import Profile
 from bulkcast.sandbox import Sandbox, World
 from tests.page_client import page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
-from tests.web.test_plan_screen import SECRET, ended, term
+from tests.web.test_plan_screen import SECRET, classin, ended, term
 
 
 def runs(home: Path) -> list[Path]:
@@ -125,3 +125,21 @@ async def test_what_was_planned_for_one_school_is_not_sent_to_another(tmp_path: 
             assert (await client.post(f"{place}/apply", told)).status == 404
     assert not worlds[0].log
     assert not worlds[1].log
+
+
+async def test_what_was_rehearsed_counts_for_nothing_at_a_school(tmp_path: Path) -> None:
+    async with page(tmp_path / "demo") as client:
+        place = path_of(await upload(client, "term.csv", term(2)))
+        told = fields(await client.get(f"{place}/plan"), "/apply")
+        over = await ended(client, await client.post(f"{place}/apply", told))
+        result = await client.get(over.tree.xpath("//a[@data-download='results']/@href")[0])
+    async with classin() as environ, page(tmp_path / "live", environ) as client:
+        answer = await upload(client, "done.csv", result.body)
+        assert "all of its rows are sent" in answer.words
+        place = path_of(answer)
+        await client.post(f"{place}/reading", {"send": "needed"})
+        for screen in ("check", "plan"):
+            shown = await client.get(f"{place}/{screen}")
+            assert "ClassIn never got them" in shown.words
+            assert "sheet.csv" not in shown.words
+            assert not shown.tree.xpath("//*[@data-apply]")
