@@ -74,6 +74,10 @@ def _copy_text(
             )
 
 
+_SEPARATOR: Final = re.compile(r'"*sep=[^\r\n]"*\r*\n', re.IGNORECASE)
+"""Excel's line, which is no record; the loader knows it by the same rule."""
+
+
 def _records(file: IO[str], delimiter: str) -> Iterator[tuple[int, str, list[str]]]:
     """Each record's number, its lines as they are stored, and its cells."""
     held: list[str] = []
@@ -86,7 +90,7 @@ def _records(file: IO[str], delimiter: str) -> Iterator[tuple[int, str, list[str
     lines = seen()
     first = next(lines, "")
     before = ""
-    if re.fullmatch(r'"?sep=."?\s*', first, re.IGNORECASE):  # Excel's line, which is no record
+    if _SEPARATOR.fullmatch(first):
         before, first = first, next(lines, "")
     held[:] = [first]
 
@@ -107,10 +111,15 @@ def _record(
     filled = cells + [""] * (width - len(cells))
     for column, text in wanted.items():
         filled[column] = guard(text) if guarded else text
-    end = "\r\n" if raw.endswith("\r\n") else "\n" if raw.endswith("\n") else ""
-    line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator=end).writerow(filled)
-    return line.getvalue()
+    end = next((e for e in _ENDS if raw.endswith(e)), "")
+    line = io.StringIO(newline="")
+    # The csv module quotes only the line breaks of the end that it writes.
+    csv.writer(line, delimiter=delimiter, lineterminator=_ENDS[0]).writerow(filled)
+    return line.getvalue().removesuffix(_ENDS[0]) + end
+
+
+_ENDS: Final = ("\r\n", "\n", "\r")
+"""How a line may end; a lone carriage return is what old programs for the Mac write."""
 
 
 # ------------------------------------------------------------------ workbooks

@@ -1,5 +1,6 @@
 """Joins the screens into one application."""
 
+import errno
 import logging
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from bulkcast.errors import BulkcastError
+from bulkcast.errors import BulkcastError, CannotStart, system_reason
 from bulkcast.web import (
     check_screen,
     columns_screen,
@@ -34,6 +35,9 @@ _SCREENS: Final = (
 )
 UPLOAD_MOST: Final = 1 << 20
 """Bytes of a form; files are streamed and have a limit of their own."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", 0)})
+"""What is wrong with a disk, and not with bulkcast."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,12 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
         return _told(request, exc.status, "")
     except BulkcastError as exc:
         return _told(request, 400, rendering.speaker(request).error(exc))
+    except OSError as exc:
+        _log.exception("a file cannot be written or read")
+        if exc.errno not in _FULL:
+            return _told(request, 500, "")
+        full = CannotStart("the page cannot keep its files: {why}", why=system_reason(exc))
+        return _told(request, 400, rendering.speaker(request).error(full))
     except Exception:  # noqa: BLE001 - the door: no traceback reaches the browser
         _log.exception("a defect of bulkcast")
         return _told(request, 500, "")

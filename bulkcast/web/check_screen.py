@@ -25,7 +25,7 @@ from bulkcast.pipeline import (
     written,
 )
 from bulkcast.web.check_view import CheckView, Filter, Place, ViewColumn, place_of
-from bulkcast.web.drafts import Draft, Step
+from bulkcast.web.drafts import Draft, Step, renamed
 from bulkcast.web.page_state import STATE
 from bulkcast.web.problem_names import PROBLEM_NAMES
 from bulkcast.web.rendering import language, render, speaker
@@ -139,7 +139,7 @@ async def check(request: web.Request) -> web.Response:
         problem_names=PROBLEM_NAMES,
         address=_address(draft, chosen),
         again=again,
-        refusal=speaker(request).error(again.refusal) if again and again.refusal else "",
+        refusal=_refusal(request, draft, again),
         had_results=_had_results(view.source),
         listed=speaker(request).listed,
         label=lambda setting: setting.label.say(language(request)),
@@ -151,6 +151,12 @@ async def check(request: web.Request) -> web.Response:
                      for i in view.sheet_issues()),
         statuses=_done_counts(view.source),
     )  # fmt: skip
+
+
+def _refusal(request: web.Request, draft: Draft, again: Resubmitted | None) -> str:
+    """Why a result sheet cannot be sent so."""
+    found = again.refusal if again else None
+    return speaker(request).error(renamed(found, draft)) if found else ""
 
 
 def _had_results(sheet: CheckedSheet) -> bool:
@@ -292,8 +298,8 @@ def _done_counts(sheet: CheckedSheet) -> list[tuple[RowStatus, int]]:
 
 async def edit(request: web.Request) -> web.StreamResponse:
     """Put another text into one cell, or take back what was put last."""
-    draft = draft_of(request)
     form = await request.post()
+    draft = draft_of(request)
     action = str(form.get("action", ""))
     if action in {"undo", "undo_all"}:
         steps = draft.steps[:-1] if action == "undo" else ()
@@ -327,6 +333,8 @@ async def fix(request: web.Request) -> web.StreamResponse:
     view = await view_of(request, draft)
     if place is None or _known(view, place) != place:
         raise web.HTTPBadRequest
+    if _is_mask_left(view, place, form):
+        raise web.HTTPSeeOther(_back(draft, form))
     code, scope = str(form.get("code", "")), str(form.get("scope", "one"))
     places: Iterable[Place] = (place,)
     if scope in {"same", "alike"}:
@@ -335,6 +343,18 @@ async def fix(request: web.Request) -> web.StreamResponse:
         _mended, view, tuple(places), str(form.get("action", "")), _text(form.get("text"))
     )
     raise web.HTTPSeeOther(await _saved(request, step, place, form))
+
+
+def _is_mask_left(view: CheckView, place: Place, form: Mapping[str, object]) -> bool:
+    """Whether a password, which is not shown in its field, was left as it is.
+
+    Only `blank` empties it: an empty text would take it away unasked.
+    """
+    return (
+        form.get("action") == "replace"
+        and not form.get("text")
+        and view.by_index[place.column].is_secret
+    )
 
 
 def _mended(view: CheckView, places: tuple[Place, ...], action: str, text: str) -> Step:

@@ -1,6 +1,7 @@
 """Columns: what each is taken for, and what words in them mean; remembered for the next sheet."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -48,6 +49,16 @@ class _Word:
     field: str
     """The name of its field in the form."""
 
+    @property
+    def mark(self) -> str:
+        """Says in the form which word is asked about: another tab may have changed the list."""
+        return mark_of(self.odd.setting, self.odd.word)
+
+
+def mark_of(*words: str) -> str:
+    """A short name for some words, whatever characters they have."""
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
 
 def _words(base: CheckedSheet) -> tuple[_Word, ...]:
     found = []
@@ -85,6 +96,7 @@ async def _shown(request: web.Request, draft: Draft, status: int = 200) -> web.R
         settings=WEBCAST.columns,
         words=words,
         chosen=_chosen,
+        mark_of=mark_of,
         own=_OWN,
         keep=_KEEP,
         ignore=IGNORE,
@@ -145,8 +157,9 @@ async def save(request: web.Request) -> web.StreamResponse:
         read = replace(read, header_row=base.sheet.layout.header_row)
     words = await asyncio.to_thread(_words, await state.drafts.checked(draft))
     meanings: dict[str, dict[str, str]] = {}
+    answers = {form.get(f"is-{f}"): text for f, text in form.items() if f.startswith("word-")}
     for word in words:
-        text = form.get(word.field, _KEEP)
+        text = answers.get(word.mark, _KEEP)
         if text != _KEEP:
             meanings.setdefault(word.odd.setting, {})[fold(word.odd.word)] = written(text)
     for setting, own in meanings.items():
@@ -177,6 +190,9 @@ def _mapping(
     known = {*(setting.key for setting in WEBCAST.columns), IGNORE}
     for column in columns_of(base.sheet, draft.options.read.mapping):
         value = form.get(f"column-{column.index}", _OWN)
+        asked = mark_of(column.header)
+        if form.get(f"is-column-{column.index}", asked) != asked:  # of another worksheet
+            value = draft.options.read.mapping.get(column.header, _OWN)
         if value in known and not _is_needless(column, value):
             mapping[column.header] = value
             said[column.header] = value

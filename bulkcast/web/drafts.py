@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
@@ -41,8 +42,12 @@ _KEPT_S: Final = 30 * 86400
 """Seconds after which a draft that no run was made of is removed."""
 _CUT_OFF_S: Final = 86400
 """Seconds after which an upload that never came to its end is removed."""
+_LATEST: Final = 1e11
+"""Unix seconds that a calendar still has."""
 _IN_MEMORY: Final = 4
 """Sheets that are kept in memory; one of 50,000 rows takes up to 200 MB."""
+
+_log = logging.getLogger(__name__)
 
 Step = tuple[tuple[int, int, str], ...]
 """Cells that were changed together: row, column from 0, text."""
@@ -119,6 +124,8 @@ class Drafts:
         self._clock = clock
         self.receiving = asyncio.Lock()
         """Held while a file arrives: one at a time."""
+        self.sending = asyncio.Lock()
+        """Held while a run is made of a draft, and while one is removed."""
         self._read: OrderedDict[str, asyncio.Task[CheckedSheet]] = OrderedDict()
 
     # -------------------------------------------------------------- files
@@ -173,6 +180,13 @@ class Drafts:
         }
         write_private(draft.folder / _FILE, json.dumps(known, ensure_ascii=True))
 
+    def note_run(self, account: Account, draft: Draft, run: str) -> None:
+        """Note the run that was made of a draft; that it cannot be noted stops no run."""
+        try:
+            self.save(replace(self.get(account, draft.id), run=run))
+        except (OSError, web.HTTPNotFound) as exc:
+            _log.warning("that run %s was made of a sheet is not noted: %r", run, exc)
+
     def get(self, account: Account, draft_id: str) -> Draft:
         """The draft of an id.
 
@@ -186,7 +200,7 @@ class Drafts:
                 raise ValueError(draft_id)  # noqa: TRY301 - told like a folder that is not there
             found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
             return _draft_of(draft_id, folder, found)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
             raise web.HTTPNotFound from None
 
     def newest(self, account: Account) -> Sequence[Draft]:
@@ -251,16 +265,18 @@ class Drafts:
         if not draft.steps:
             return base
         checked = None if draft.resubmits else await self.checked(draft)
-        return await self._shared(
-            draft, f"final {draft.steps}", lambda: _copied(draft, base, checked)
-        )
+        what = f"final {draft.steps}"
+        made = await self._shared(draft, what, lambda: _copied(draft, base, checked))
+        if made.path.exists():
+            return made
+        self._read.pop(_key(draft, what), None)  # the copy of other edits has taken its place
+        return await self._shared(draft, what, lambda: _copied(draft, base, checked))
 
     async def _shared(
         self, draft: Draft, what: str, make: Callable[[], CheckedSheet]
     ) -> CheckedSheet:
         """What `make` gives, made once in a thread however many ask for it at a time."""
-        options = json.dumps(asdict(draft.options), sort_keys=True)
-        key = hashlib.sha256(f"{draft.folder} {options} {what}".encode()).hexdigest()
+        key = _key(draft, what)
         task = self._read.get(key)
         if task is None:
             task = asyncio.ensure_future(asyncio.to_thread(make))
@@ -277,17 +293,23 @@ class Drafts:
             raise
 
 
+def _key(draft: Draft, what: str) -> str:
+    options = json.dumps(asdict(draft.options), sort_keys=True)
+    return hashlib.sha256(f"{draft.folder} {options} {what}".encode()).hexdigest()
+
+
 def _draft_of(draft_id: str, folder: Path, found: Mapping[str, Any]) -> Draft:
     options = dict(found["options"])
     suffix = str(found["suffix"])
-    if not re.fullmatch(r"\.[a-z]{3,4}", suffix):
-        raise ValueError(suffix)
+    uploaded_at = float(found["uploaded_at"])
+    if not re.fullmatch(r"\.[a-z]{3,4}", suffix) or not 0 <= uploaded_at < _LATEST:
+        raise ValueError(draft_id)
     return Draft(
         draft_id,
         folder,
         str(found["name"]),
         suffix,
-        float(found["uploaded_at"]),
+        uploaded_at,
         bool(found["resubmits"]),
         SheetOptions(**{**options, "read": ReadOptions(**options["read"])}),
         tuple(tuple((int(r), int(c), str(t)) for r, c, t in step) for step in found["steps"]),
@@ -326,7 +348,9 @@ def _renamed_words(text: Text, draft: Draft) -> dict[str, Argument]:
     def renamed_word(word: Argument) -> Argument:
         if isinstance(word, Text):
             return Text(word.template, _renamed_words(word, draft))
-        is_copy = isinstance(word, str) and Path(word).parent == draft.folder
+        is_copy = isinstance(word, str) and (
+            Path(word).parent == draft.folder or _COPY.fullmatch(word) is not None
+        )
         return draft.name if is_copy or word in own else word
 
     return {name: renamed_word(word) for name, word in text.args.items()}

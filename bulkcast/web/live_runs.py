@@ -272,9 +272,10 @@ class LiveRuns:
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
         if why is not None and live.run:
-            self._broken[live.run] = why
             if not isinstance(why, BulkcastError):
                 _log.error("a defect of bulkcast ended run %s", live.run, exc_info=why)
+            self._broken[live.run] = _without_frames(why)
+            _forget_oldest(self._broken)
 
     def find(self, run: str) -> LiveRun | None:
         """The run of this name, if this page has it under way."""
@@ -354,6 +355,15 @@ def _viewed(state: RunState, gauge: Gauge, broken: BaseException | None) -> RunV
     phase = phases.get(state.record.state, "finished")
     figures = gauge.figures(state.progress)
     return RunView(state, phase, dict(state.record.counts), figures, gauge, failure=broken)
+
+
+def _without_frames(exc: BaseException) -> BaseException:
+    """The error without what its frames hold, such as the whole sheet."""
+    link: BaseException | None = exc
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return exc
 
 
 def _forget_oldest(known: dict[Any, Any]) -> None:

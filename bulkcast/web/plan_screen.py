@@ -28,7 +28,7 @@ from bulkcast.pipeline import (
     zone,
 )
 from bulkcast.web.accounts import Account
-from bulkcast.web.drafts import Draft
+from bulkcast.web.drafts import Draft, renamed
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, render, speaker
 from bulkcast.web.upload_screen import DRAFT, draft_of
@@ -68,7 +68,8 @@ def wish_of(said: Mapping[str, object]) -> Wish:
 
 
 def _number(text: object) -> int:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
+    is_number = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 7
+    return int(str(text)) if is_number else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _plan(final: CheckedSheet, draft: Draft, wish: Wish, account: Account) -> _P
     try:
         prepared = compare_with_ledger(chosen, account.home, account.config, options)
     except BulkcastError as exc:
-        prepared, refusal = plan_alone(chosen), exc
+        prepared, refusal = plan_alone(chosen), renamed(exc, draft)
     return _Planned(prepared, prepared.summary(rate=wish.rate, now=time.time()), refusal)
 
 
@@ -138,6 +139,7 @@ async def _shown(
         mark=prepared.plan.fingerprint[:_MARK],
         refusal=spoken.error(planned.refusal) if planned.refusal else "",
         is_busy=isinstance(planned.refusal, InstitutionBusy),
+        account=account,  # for whom it was planned, whoever was chosen meanwhile
         has_account=account.config is not None,
         error=error,
     )
@@ -215,12 +217,21 @@ def _left_out(summary: PlanSummary) -> int:
 
 async def apply(request: web.Request) -> web.StreamResponse:
     """Send exactly the plan that was shown; another one is shown first."""
+    form = await request.post()
+    async with request.app[STATE].drafts.sending:
+        return await _sent(request, form)
+
+
+async def _sent(request: web.Request, form: Mapping[str, object]) -> web.StreamResponse:
     state = request.app[STATE]
     account = state.accounts.current()
     draft = draft_of(request)
-    form = await request.post()
     wish = wish_of(form)
     tell = speaker(request).tell
+    if draft.run and draft.run != form.get(
+        "sent"
+    ):  # the button was pressed twice, or in another tab
+        raise web.HTTPSeeOther(f"/runs/{draft.run}")
     final = await state.drafts.final(draft)
     planned = await asyncio.to_thread(_plan, final, draft, wish, account)
     if planned.refusal is not None or account.config is None:
@@ -239,10 +250,11 @@ async def apply(request: web.Request) -> web.StreamResponse:
     try:
         run = await state.runs.start(account, lean(planned.prepared), options, name=draft.name)
     except CannotStart as exc:
-        return await _shown(request, draft, wish, speaker(request).error(exc), status=409)
+        said = speaker(request).error(renamed(exc, draft))
+        return await _shown(request, draft, wish, said, status=409)
     except InstitutionBusy:
         return await _shown(request, draft, wish, status=409)
-    state.drafts.save(replace(draft_of(request), run=run))
+    state.drafts.note_run(account, draft, run)
     raise web.HTTPSeeOther(f"/runs/{run}")
 
 

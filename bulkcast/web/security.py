@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -106,7 +107,8 @@ class Sessions:
     def _save(self) -> None:
         newest = sorted(self._used.items(), key=lambda item: item[1])[-_SESSIONS_MOST:]
         self._used = dict(newest)
-        write_private(self._path, json.dumps(self._used))
+        with suppress(OSError):  # a full disk is no reason to lock out who would stop a run
+            write_private(self._path, json.dumps(self._used))
 
 
 def _digest(token: str) -> str:

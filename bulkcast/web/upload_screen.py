@@ -2,9 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
@@ -47,6 +47,8 @@ _TEXTS: Final = frozenset({".csv", ".tsv"})
 _FORM: Final = 1 << 20
 """Bytes of a request beyond its file."""
 _CHUNK: Final = 1 << 16
+_STALLED_S: Final = 60.0
+"""Seconds in which a file has to go on arriving: others wait behind it."""
 _ID_MOST: Final = 64
 
 _TOO_LARGE: Final = marked(
@@ -118,24 +120,39 @@ async def _received(request: web.Request, account: Account) -> tuple[Draft | Non
     draft, replaces, is_pasted = None, "", False
     try:
         reader = await request.multipart()
-        while (part := await reader.next()) is not None:
+        while (part := await _arrived(reader.next())) is not None:
             if not isinstance(part, BodyPartReader):
                 continue
             if part.name == "replaces":
-                replaces = (await part.read_chunk(_ID_MOST)).decode("ascii", "replace")
+                replaces = (await _arrived(part.read_chunk(_ID_MOST))).decode("ascii", "replace")
             elif part.name == "file" and part.filename and draft is None:
                 draft = drafts.begin(account, part.filename)
                 await _to_disk(part, draft, TEXT_MOST if draft.suffix in _TEXTS else WORKBOOK_MOST)
             elif part.name == "pasted" and draft is None:
                 is_pasted = True
                 draft = await _pasted(request, part, account)
-    except (ValueError, BadHttpMessage) as exc:  # a form that is damaged or cut off
+    except (ValueError, BadHttpMessage, ConnectionError, TimeoutError) as exc:
+        # A form that is damaged or cut off, or has stalled.
         _forget(draft)
         raise web.HTTPBadRequest from exc
     except BaseException:
         _forget(draft)
         raise
     return (replace(draft, replaces=replaces) if draft else None), is_pasted
+
+
+_Part = TypeVar("_Part")
+
+
+async def _arrived(part: Awaitable[_Part]) -> _Part:
+    """What arrives next.
+
+    Raises:
+        TimeoutError: it does not.
+
+    """
+    async with asyncio.timeout(_STALLED_S):
+        return await part
 
 
 def _forget(draft: Draft | None) -> None:
@@ -154,12 +171,14 @@ async def _to_disk(part: BodyPartReader, draft: Draft, most: int) -> None:
     try:
         with draft.path.open("xb") as file:
             draft.path.chmod(0o600)
-            while piece := await part.read_chunk(_CHUNK):
+            while piece := await _arrived(part.read_chunk(_CHUNK)):
                 size += len(piece)
                 _require_small(draft, size, most)
                 file.write(piece)
     except OSError as exc:
         _forget(draft)
+        if isinstance(exc, ConnectionError | TimeoutError):
+            raise
         why = exc.strerror or type(exc).__name__
         raise CannotStart("{name} cannot be stored: {why}", name=draft.name, why=why) from exc
     except BaseException:
@@ -269,9 +288,11 @@ def next_address(draft: Draft, base: CheckedSheet) -> str:
 
 
 async def add_sample(request: web.Request) -> web.StreamResponse:
-    """Make a draft of the sample term."""
+    """Make a draft of the sample term; its classrooms are nobody's, so it is for DEMO alone."""
     state = request.app[STATE]
     account = state.accounts.current()
+    if not account.is_demo:
+        raise CannotStart("the sample term is for trying out; choose DEMO in the settings first")
     name = speaker(request).tell("sample term") + ".xlsx"
     draft = state.drafts.begin(account, name)
     await asyncio.to_thread(sample_term, draft.path)
@@ -368,8 +389,8 @@ def next_after_preview(draft: Draft, base: CheckedSheet | None) -> str:
 
 async def read_again(request: web.Request) -> web.StreamResponse:
     """Read the file in another way."""
-    draft = draft_of(request)
     form = await request.post()
+    draft = draft_of(request)
     read = draft.options.read
     row = str(form.get("header_row", "")) or None
     told = replace(
@@ -390,7 +411,6 @@ async def read_again(request: web.Request) -> web.StreamResponse:
     draft = replace(
         draft,
         options=options,
-        steps=draft.steps if same_cells else (),
         resubmits=form["send"] == "needed" if "send" in form else draft.resubmits,
     )
     try:
@@ -399,6 +419,9 @@ async def read_again(request: web.Request) -> web.StreamResponse:
         raise
     except CannotStart as exc:
         return await _shown(request, draft_of(request), speaker(request).error(exc))
+    now = draft_of(request)  # another tab may have changed cells or sent it meanwhile
+    steps = now.steps if same_cells else ()
+    draft = replace(now, options=draft.options, steps=steps, resubmits=draft.resubmits)
     request.app[STATE].drafts.save(draft)
     if form.get("back") == "check":
         raise web.HTTPSeeOther(f"{draft.address}/check")
@@ -417,8 +440,9 @@ async def _led_on(request: web.Request, draft: Draft) -> str:
 
 async def discard(request: web.Request) -> web.StreamResponse:
     """Remove a draft."""
-    state = request.app[STATE]
-    state.drafts.discard(state.accounts.current(), draft_of(request))
+    drafts = request.app[STATE].drafts
+    async with drafts.sending:  # what a run is being made of stays
+        drafts.discard(request.app[STATE].accounts.current(), draft_of(request))
     raise web.HTTPSeeOther("/")
 
 

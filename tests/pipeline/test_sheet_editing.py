@@ -214,3 +214,34 @@ def test_every_text_is_read_back_as_it_was_put(
     base = prepare(source)
     copy = edited_copy(base, {2: {2: text}}, tmp_path / f"copy{source.suffix}")
     assert (copy.sheet.rows[0].cells[2] or "") == text
+
+
+# ------------------------------------------------------------------ line ends
+
+MANY_LINES = 'activityId,recordState,note,liveTitle{0}1001,on,"a\rb\nc",x{0}1002,off,"d\ne",y'
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+@pytest.mark.parametrize("last", ["", "\n", "\r"])
+def test_cells_with_line_breaks_stay_whole_beside_an_edit(
+    tmp_path: Path, end: str, last: str
+) -> None:
+    source = tmp_path / "term.csv"
+    source.write_bytes((MANY_LINES.format(end) + last).encode())
+    base = prepare(source)
+    copy = edited_copy(base, {2: {1: "off"}, 3: {3: "one\ntwo"}}, tmp_path / "copy.csv")
+    assert [row.cells[1:] for row in copy.sheet.rows] == [
+        ("off", "a\rb\nc", "x"), ("off", "d\ne", "one\ntwo"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["sep=,\n", '"sep=,"\r\n', "sep=, \n", "sep=,\r"])
+def test_an_edit_finds_its_row_below_a_line_for_excel(tmp_path: Path, first: str) -> None:
+    source = tmp_path / "term.csv"
+    end = first[-1]
+    rows = ("activityId,recordState,note", "1001,on,a", "1002,on,b", "")
+    source.write_bytes((first + end.join(rows)).encode())
+    base = prepare(source)
+    last = base.sheet.rows[-1].number
+    copy = edited_copy(base, {last: {2: "c"}}, tmp_path / "copy.csv")
+    assert [row.cells[2] for row in copy.sheet.rows] == ["a", "c"]

@@ -169,6 +169,16 @@ async def test_passwords_are_never_shown(tmp_path: Path) -> None:
             assert "typed-pw" not in (await client.get(f"{place}{screen}")).text
 
 
+async def test_a_password_that_is_left_as_it_is_stays(tmp_path: Path) -> None:
+    content = b"activityId,recordState,watchPassword\n1001,on,hidden-pw-77\n"
+    async with page(tmp_path) as client:
+        place = path_of(await upload(client, "term.csv", content))
+        asked = fields(await client.get(f"{place}/check?rows=all&cell=C2"), "/fix")
+        for action, changed in (("replace", False), ("blank", True)):
+            answer = await client.post(f"{place}/fix", {**asked, "text": "", "action": action})
+            assert ("1 cell is changed here" in answer.words) is changed
+
+
 # ------------------------------------------------------------------ edits
 
 

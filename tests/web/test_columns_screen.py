@@ -1,7 +1,10 @@
 """Columns: what is said once is applied, kept for this institution, and told on the next sheet."""
 
 import json
+from io import BytesIO
 from pathlib import Path
+
+import openpyxl
 
 from bulkcast.catalogue import fold
 from tests.page_client import Answer, page
@@ -84,6 +87,39 @@ async def test_an_odd_word_is_explained_once(tmp_path: Path) -> None:
         again = await upload(client, "next.csv", WORDS)
         assert any("开播" in banner for banner in banners(again))
         assert "3 cells are changed here" in again.words
+
+
+async def test_an_answer_is_for_the_word_it_was_given_for(tmp_path: Path) -> None:
+    async with page(tmp_path) as client:
+        place = path_of(await upload(client, "term.csv", WORDS))
+        asked = await client.get(f"{place}/columns")
+        said = {**fields(asked, "/columns"), "word-0": "1"}
+        await client.post(f"{place}/columns", said)
+        twice = await client.post(f"{place}/columns", said)  # pressed twice: word 0 is another now
+        assert "1 word is none of the choices" in twice.words
+        left = await client.get(f"{place}/columns")
+        assert len(left.tree.xpath("//select[starts-with(@name, 'word-')]")) == 1
+
+
+async def test_an_answer_is_for_the_header_it_was_given_for(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for name, header in (("one", "Raum"), ("two", "Aufnahme")):
+        tab = book.create_sheet(name)
+        tab.append([header, "recordState"])
+        tab.append([25096094, 1])
+    del book["Sheet"]
+    held = BytesIO()
+    book.save(held)
+    async with page(tmp_path) as client:
+        place = path_of(await upload(client, "term.xlsx", held.getvalue()))
+        one = {"tab": "one", "header_row": "1"}
+        await client.post(f"{place}/reading", one)
+        asked = await client.get(f"{place}/columns")
+        said = {**fields(asked, "/columns"), "column-0": "activityId"}
+        await client.post(f"{place}/reading", {**one, "tab": "two"})  # in another tab
+        await client.post(f"{place}/columns", said)
+        answer = await client.get(f"{place}/columns")
+        assert fields(answer, "/columns")["column-0"] == "own"
 
 
 async def test_what_one_institution_says_is_not_anothers(tmp_path: Path) -> None:

@@ -121,3 +121,35 @@ async def test_a_refusal_names_the_file_as_the_user_does(account: Account, file:
     draft = Drafts().add_file(account, headless(file), "学期.csv")
     with pytest.raises(CannotStart, match=r"^学期\.csv has no header row"):
         await Drafts().base(draft)
+
+
+async def test_a_copy_that_another_has_replaced_is_written_again(
+    account: Account, file: Path
+) -> None:
+    drafts = Drafts()
+    draft = drafts.add_file(account, file, "term.csv")
+    one = replace(draft, steps=(((2, 1, "1"),),))
+    two = replace(draft, steps=(((2, 1, "0"),),))
+    for edited in (one, two, one):
+        final = await drafts.final(edited)
+        assert final.path.is_file()
+        assert final.sheet.rows[0].cells[1] == edited.edits[2][1]
+    assert len(list(draft.folder.glob("edited-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("uploaded_at", 10**400),
+        ("uploaded_at", float("nan")),
+        ("options", []),
+        ("steps", [[1]]),
+        ("remembered", 1),
+    ],
+)
+def test_a_damaged_draft_is_none(account: Account, file: Path, key: str, value: object) -> None:
+    drafts = Drafts()
+    draft = drafts.add_file(account, file, "term.csv")
+    known = json.loads((draft.folder / "draft.json").read_text())
+    (draft.folder / "draft.json").write_text(json.dumps({**known, key: value}))
+    assert drafts.newest(account) == []

@@ -46,6 +46,15 @@ async def test_with_credentials_no_sample_is_sent(tmp_path: Path) -> None:
     assert not answer.tree.xpath("//form[@action='/sample']")
 
 
+async def test_a_tab_that_still_shows_demo_makes_no_sample_for_a_school(tmp_path: Path) -> None:
+    async with run_page(tmp_path / "home") as page:
+        answer = await page.client.post("/sample")
+
+    assert answer.status == 400
+    assert "choose DEMO in the settings first" in answer.words
+    assert not list((tmp_path / "home").glob("uploads/*"))
+
+
 async def test_the_template_is_a_workbook_to_fill_in(tmp_path: Path) -> None:
     async with page(tmp_path) as client:
         answer = await client.get("/template.xlsx")

@@ -70,6 +70,13 @@ async def test_the_first_rows_are_tried(tmp_path: Path) -> None:
         assert (sent["first"], sent["rate"]) == ("3", "600")
 
 
+async def test_numbers_in_an_address_that_make_no_sense_are_passed_over(tmp_path: Path) -> None:
+    async with page(tmp_path) as client:
+        place = path_of(await upload(client, "term.csv", term()))
+        answer = await client.get(f"{place}/plan?first={'9' * 5000}&rate=-1")
+        assert next_step(answer) == "Apply 5 rows"
+
+
 async def test_rows_that_would_be_too_late_are_named(tmp_path: Path) -> None:
     soon = datetime.fromtimestamp(time.time(), SHANGHAI) + timedelta(minutes=20, seconds=40)
     async with page(tmp_path) as client:

@@ -301,6 +301,16 @@ def test_a_damaged_file_of_sessions_signs_everybody_out(tmp_path: Path, text: st
     assert Sessions(place).is_valid(session)
 
 
+def test_a_full_disk_locks_nobody_out(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    (tmp_path / "file").touch()
+    sessions = Sessions(tmp_path / "file" / "sessions.json", lambda: now[0])
+    session = sessions.redeem(sessions.new_link())
+    assert session is not None
+    now[0] += 100
+    assert sessions.is_valid(session)
+
+
 async def test_a_second_serve_gets_a_link_to_the_first(tmp_path: Path) -> None:
     options = ServeOptions({"BULKCAST_HOME": str(tmp_path)}, port=0)
     assert await link_of_another(tmp_path) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import unicodedata
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -117,6 +118,32 @@ async def test_a_file_lies_in_its_own_folder_whatever_it_is_called(
     assert sorted(p.name for p in folder.iterdir()) == ["draft.json", "sheet.csv"]
     assert not strays(tmp_path)
     assert all((folder / name).stat().st_mode & 0o077 == 0 for name in ("draft.json", "sheet.csv"))
+
+
+async def test_a_file_that_stops_arriving_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_screen, "_STALLED_S", 0.5)
+
+    async def stalled() -> AsyncIterator[bytes]:
+        head = b'Content-Disposition: form-data; name="file"; filename="a.csv"'
+        yield b"--x\r\n" + head + b"\r\n\r\nactivityId"
+        await asyncio.sleep(30)
+
+    async with page(tmp_path) as client:
+        sending = asyncio.ensure_future(
+            client.session.post(
+                f"{client.root}/upload",
+                data=stalled(),
+                headers={**SAME_ORIGIN, "Content-Type": "multipart/form-data; boundary=x"},
+            )
+        )
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            answer = await upload(client, "term.csv", GOOD)
+        assert answer.screen == "check"
+        assert (await sending).status == 400
+        assert len(folders(tmp_path)) == 1
 
 
 # ------------------------------------------------------------------ where it leads
