@@ -27,7 +27,7 @@ from tests.dispatcher_harness import classroom
 from tests.page_runs import environ_of
 from tests.sheets import FIRST_ID, HEAD, cells, plain, write_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOT_OURS = "code:121601031*"
 _LONG_MS = 60_000
