@@ -288,6 +288,7 @@ async def _resubmit(stage: _Stage, sheet: Path, config: Config) -> RunReport:
 def _conclude(stage: _Stage) -> None:
     _head(stage, 5, tr("Now with a term of your own"))
     steps = (
+        ("bulkcast serve", tr("all of this in the browser")),
         ("bulkcast template", tr("the workbook to fill in")),
         ("bulkcast validate SHEET", tr("what is wrong in it, offline")),
         ("bulkcast apply SHEET --sandbox", tr("a rehearsal, without an account")),

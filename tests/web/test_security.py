@@ -170,7 +170,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(tmp_path: P
     assert cookie.startswith(f"bulkcast-{port}=")
 
 
-@pytest.mark.parametrize("path", ["/", "/static/style.css", "/static/page.js", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/static/run.js", "/nothing"])
 async def test_every_answer_carries_the_headers(tmp_path: Path, path: str) -> None:
     async with page(tmp_path) as client:
         for headers in ({}, {"Host": "evil.example"}):
