@@ -13,7 +13,7 @@ from bulkcast.profiles import Profile
 from bulkcast.sandbox import Sandbox, World
 from tests.page_client import page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
-from tests.web.test_plan_screen import SECRET, classin, ended, term
+from tests.page_terms import SECRET, classin, ended, term
 
 
 def runs(home: Path) -> list[Path]:
