@@ -29,6 +29,7 @@ from typing import NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / ".check"
+NO_BROWSER = "--no-browser"
 LOWEST = "--lowest" in sys.argv
 """Whether every dependency is taken at the lowest version that pyproject.toml allows."""
 VENV = OURS / (platform.python_version() + ("-lowest" if LOWEST else ""))
@@ -104,8 +105,12 @@ def read_options() -> argparse.Namespace:
         "--lowest", action="store_true", help="test with the lowest versions that are allowed"
     )
     parser.add_argument(
+        NO_BROWSER, action="store_true", help="leave out what a browser does with the page"
+    )
+    parser.add_argument(
         "--all-pythons", action="store_true",
-        help="run on the oldest and the newest Python, then on the oldest with --lowest",
+        help="run on the oldest and the newest Python, then on the oldest with --lowest; a browser"
+        " opens the page in the first run only, as it sees no difference",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -130,8 +135,10 @@ def run_on_all_pythons() -> int:
         stop(f"none of Python {', '.join(supported())} was found here")
     oldest, newest = found[min(found)], found[max(found)]
     rest = [part for part in sys.argv[1:] if part not in {"--all-pythons", "--lowest"}]
-    runs = [(python, *rest) for python in dict.fromkeys((oldest, newest))]
-    runs.append((oldest, *rest, "--lowest"))
+    runs = [(oldest, *rest)]
+    if newest != oldest:
+        runs.append((newest, *rest, NO_BROWSER))
+    runs.append((oldest, *rest, NO_BROWSER, "--lowest"))
     bad: list[str] = []
     for python, *more in runs:
         if bad:
@@ -274,6 +281,8 @@ def pytest_command(options: argparse.Namespace) -> Sequence[object]:
     left_out = ["live"]
     if not options.long:
         left_out += ["long", "slow"] if options.fast else ["long"]
+    if options.no_browser:
+        left_out.append("browser")
     marks = " and ".join(f"not {mark}" for mark in left_out)
     examples = ("--hypothesis-profile", "fast") if "slow" in left_out else ()
     report = ("--report",) if options.report else ()

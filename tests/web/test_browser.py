@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from tests.browser import PHONE, accessibility_problems, screen, served, tab
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -18,6 +18,8 @@ from tests.browser import (
 )
 from tests.source_files import ROOT
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 SAMPLES = ROOT / "samples"
 TERM = (
     "activityId,recordState,recordType,liveState,openState,customColumn\n"

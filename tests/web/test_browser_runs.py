@@ -27,7 +27,7 @@ from tests.dispatcher_harness import classroom
 from tests.page_runs import environ_of
 from tests.sheets import FIRST_ID, HEAD, cells, plain, write_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOT_OURS = "code:121601031*"
 _LONG_MS = 60_000
@@ -139,6 +139,20 @@ def test_a_pause_a_reload_and_a_second_tab(browser: Browser, tmp_path: Path) -> 
             each.wait_for_url(f"**/runs/{run}/results", timeout=_LONG_MS)
             assert each.locator("h1").inner_text() == "All 90 rows are done"
         other.close()
+
+
+def test_a_dropped_event_stream_is_taken_up_again(browser: Browser, tmp_path: Path) -> None:
+    failing = ("ERR_", "net::", "Failed to load")
+    with sending(browser, tmp_path, 120, may_fail=failing) as (seen, _, there, run):
+        there.until(5)
+        seen.context.set_offline(True)
+        seen.evaluate("dispatchEvent(new Event('offline'))")
+        sent = len(there.sandbox.log)
+        there.until(sent + 10)  # the run itself goes on
+        seen.context.set_offline(False)
+        seen.wait_for_url(f"**/runs/{run}/results", timeout=_LONG_MS)
+        assert seen.locator("h1").inner_text() == "All 120 rows are done"
+    assert len(there.sandbox.log) == 120
 
 
 def test_stop_and_continue(browser: Browser, tmp_path: Path) -> None:

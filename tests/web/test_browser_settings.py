@@ -10,7 +10,7 @@ from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
 from tests.browser import PHONE, accessibility_problems, next_step, screen, served, tab
 from tests.cli_runner import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SECRET = "school-secret-77"  # noqa: S105 - a word to look for
 REFUSED = ("400",)

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Download, Page, expect
 from tests.browser import accessibility_problems, screen, served, tab
 from tests.sheets import HEAD, cells, write_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _LONG_MS = 60_000
 _WRONG_ROW = 5
