@@ -33,6 +33,8 @@ DEFAULT_ROOT_URL: Final = "https://api.eeo.cn"
 DEFAULT_PROFILE: Final = "default"
 SANDBOX_FOLDER: Final = "sandbox"
 """The folder under BULKCAST_HOME for rehearsals, apart from real runs."""
+UPLOADS_FOLDER: Final = "uploads"
+"""Where sheets lie that were given to the page, each in a folder of its own."""
 OF_CREDENTIALS: Final = ("BULKCAST_SID", "BULKCAST_SECRET", "BULKCAST_SECRET_FILE")
 """The variables that say who sends."""
 KEYRING: Final = "keyring"

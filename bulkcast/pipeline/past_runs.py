@@ -1,12 +1,14 @@
 """Runs of the past: lists and sums up what the ledger has of them, and erases what rows held."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bulkcast import reporter
 from bulkcast.catalogue import Label
+from bulkcast.config import UPLOADS_FOLDER
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.i18n import MISSING, header_names
@@ -179,6 +181,9 @@ def _ended_at(record: RunRecord) -> float:
 def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = time.time) -> None:
     """Erase the contents of these runs beyond recovery; the outcomes of their rows stay.
 
+    A sheet that was uploaded to the page goes too, once no other run needs it; the user's own files
+    stay.
+
     Raises:
         InstitutionBusy: a run is under way, and the file cannot be wiped while it is written.
         LedgerUnwritable: likewise, or the disk is full.
@@ -188,4 +193,15 @@ def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = t
         busy = [record.header.run for record in ledger.runs() if record.under_way]
         if busy:
             raise InstitutionBusy("run {run} is under way; purge when it has ended", run=busy[0])
+        purged = {record.header.run for record in records}
+        left = [r for r in ledger.runs() if r.purged_at is None and r.header.run not in purged]
+        for folder in _uploaded(home, records) - _uploaded(home, left):
+            shutil.rmtree(folder, ignore_errors=True)
         ledger.purge([record.header.run for record in records], wall())
+
+
+def _uploaded(home: Path, records: Iterable[RunRecord]) -> set[Path]:
+    """The page's folders of the sheets of some runs."""
+    folders = (Path(record.header.sheet).parent for record in records)
+    uploads = (home / UPLOADS_FOLDER).resolve()
+    return {folder for folder in folders if folder.resolve().parent == uploads}

@@ -67,6 +67,8 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
         return _told(request, exc.status, "")
     except BulkcastError as exc:
         return _told(request, 400, rendering.speaker(request).error(exc))
+    except ConnectionError:  # the tab was closed: there is nobody to tell
+        raise
     except OSError as exc:
         _log.exception("a file cannot be written or read")
         if exc.errno not in _FULL:

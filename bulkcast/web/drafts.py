@@ -11,12 +11,14 @@ import time
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from bulkcast.config import UPLOADS_FOLDER
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import Argument, Text
 from bulkcast.pipeline import (
@@ -33,7 +35,7 @@ from bulkcast.pipeline import (
 from bulkcast.private_files import make_private, write_private
 from bulkcast.web.accounts import Account
 
-FOLDER: Final = "uploads"
+FOLDER: Final = UPLOADS_FOLDER
 _FILE: Final = "draft.json"
 _NAME_MOST: Final = 120
 _ID: Final = re.compile(r"[a-z0-9-]{1,64}")
@@ -224,9 +226,10 @@ class Drafts:
             if self._clock() - draft.uploaded_at > _KEPT_S:
                 self.discard(account, draft)
         for folder in (account.home / FOLDER).glob("*"):
-            is_begun = not (folder / _FILE).exists()  # and was cut off, if that is long ago
-            if is_begun and self._clock() - folder.stat().st_mtime > _CUT_OFF_S:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # another upload has just removed its own
+                is_begun = not (folder / _FILE).exists()  # and was cut off, if that is long ago
+                if is_begun and self._clock() - folder.stat().st_mtime > _CUT_OFF_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     # -------------------------------------------------------------- reading
 

@@ -249,8 +249,8 @@ class LiveRuns:
     async def _begin(self, live: LiveRun, use: _Use) -> str:
         if self.closing.is_set():
             raise CannotStart("the page is being closed")
-        self._live.append(live)
         live.start(use)
+        self._live.append(live)  # only once there is a thread that will end it
         begun, ended = asyncio.wrap_future(live.begun), asyncio.wrap_future(live.ended)
         ended.add_done_callback(lambda future: self._note_end(live, future))
         either: set[asyncio.Future[Any]] = {begun, ended}

@@ -1,51 +1,21 @@
 """Plan: the numbers, and that exactly what was shown is sent."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bulkcast.model import Secret
-from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
-from tests.page_client import Answer, PageClient, page
+from bulkcast.sandbox import SANDBOX_SID
+from tests.page_client import Answer, page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
+from tests.page_terms import HEAD, classin, ended, term
 from tests.sheets import SHANGHAI
-
-SECRET = "school-secret-77"  # noqa: S105 - a word to look for
-HEAD = "activityId,recordState,recordType,liveState,openState,startTime\n"
-
-
-def term(n: int = 5, start: str = "2099-03-01 08:00") -> bytes:
-    rows = (f"{1001 + k},on,0,{'on' if k % 2 else 'off'},on,{start}\n" for k in range(n))
-    return (HEAD + "".join(rows)).encode()
 
 
 def setting(answer: Answer, name: str) -> str:
     (row,) = answer.tree.xpath(f"//tr[th[normalize-space()='{name}']]")
     return " ".join(row.text_content().split())
-
-
-async def ended(client: PageClient, answer: Answer) -> Answer:
-    """The results of the run that a screen shows, once it has ended."""
-    run = answer.url.split("/runs/")[1].split("/")[0].split("?")[0]
-    for _ in range(100):
-        answer = await client.get(f"/runs/{run}/results")
-        if answer.screen == "results":
-            return answer
-        await asyncio.sleep(0.1)
-    raise AssertionError(answer.words)
-
-
-@asynccontextmanager
-async def classin() -> AsyncIterator[dict[str, str]]:
-    """ClassIn for a school of its own; gives the environment."""
-    async with Sandbox(World(limit=None), secret=Secret(SECRET)).serving() as root_url:
-        yield {"BULKCAST_SID": SANDBOX_SID, "BULKCAST_SECRET": SECRET,
-               "BULKCAST_ROOT_URL": root_url}  # fmt: skip
 
 
 async def test_the_changes_are_counted(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast import profiles
+from bulkcast import pipeline, profiles
 from bulkcast.model import Secret
 from bulkcast.profiles import Profile
 from bulkcast.sandbox import Sandbox, World
 from tests.page_client import page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
-from tests.web.test_plan_screen import SECRET, classin, ended, term
+from tests.page_terms import SECRET, classin, ended, term
 
 
 def runs(home: Path) -> list[Path]:
@@ -143,3 +143,24 @@ async def test_what_was_rehearsed_counts_for_nothing_at_a_school(tmp_path: Path)
             assert "ClassIn never got them" in shown.words
             assert "sheet.csv" not in shown.words
             assert not shown.tree.xpath("//*[@data-apply]")
+
+
+async def test_after_a_purge_nothing_of_an_upload_is_left(tmp_path: Path) -> None:
+    content = b"activityId,recordState,watchPassword\n1001,on,hidden-pw-77\n1002,on,hidden-pw-78\n"
+    home = tmp_path / "sandbox"
+    async with page(tmp_path) as client:
+        place = path_of(await upload(client, "term.csv", content))
+        runs = []
+        for text in ("typed-pw-79", "typed-pw-80"):
+            await client.post(f"{place}/edits", {"cell": "C2", "text": text})
+            await client.get(f"{place}/marked")
+            told = fields(await client.get(f"{place}/plan"), "/apply")
+            over = await ended(client, await client.post(f"{place}/apply", told))
+            runs.append(over.url.split("/runs/")[1].split("/")[0])
+    folder = home / "uploads" / place.removeprefix("/drafts/")
+    pipeline.purge(home, pipeline.purgeable(home, run=runs[0], older_than_s=0))
+    assert folder.exists()  # the second run was made of it, too
+    pipeline.purge(home, pipeline.purgeable(home, run=runs[1], older_than_s=0))
+    assert not folder.exists()
+    files = [path for path in home.rglob("*") if path.is_file() and "world" not in path.name]
+    assert not [path for path in files if b"-pw-" in path.read_bytes()]
