@@ -21,6 +21,7 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Request,
+    expect,
 )
 
 CHROMIUM = next(
@@ -29,6 +30,10 @@ CHROMIUM = next(
      if (path := Path(folder) / name).is_file()), None,
 )  # fmt: skip
 """The system's browser: none is downloaded."""
+
+_PATIENCE_MS = 30_000
+"""A busy machine is no defect; Playwright's own 5 s are for idle ones."""
+expect.set_options(timeout=_PATIENCE_MS)
 
 LANGUAGES: Mapping[str, str] = {"en": "en-GB", "zh": "zh-CN"}
 LAPTOP = {"width": 1366, "height": 768}
