@@ -364,6 +364,7 @@ async def test_a_rehearsals_results_are_nothing_to_classin(tmp_path: Path) -> No
     assert headline(answer) == "1 row is ready"
 
 
+@pytest.mark.slow
 async def test_every_sample_has_a_screen_with_one_next_step(tmp_path: Path) -> None:
     async with page(tmp_path) as client:
         for name in SAMPLE_NAMES:

@@ -60,6 +60,7 @@ async def test_a_run_is_in_the_ledger_when_start_returns_and_goes_on_by_itself(
     assert (tmp_path / f"sheet.results-{run}.xlsx").exists()
 
 
+@pytest.mark.slow
 async def test_the_page_answers_while_rows_are_frozen_and_results_written(tmp_path: Path) -> None:
     """A run of 5,000 rows holds the screens up for a moment at most."""
     async with run_page(tmp_path / "home") as page:
@@ -112,6 +113,7 @@ async def test_one_run_at_a_time_for_an_institution_and_the_error_says_who_has_i
     assert str(os.getpid()) in str(busy.value)
 
 
+@pytest.mark.slow
 async def test_a_paused_run_sends_nothing_until_it_continues(tmp_path: Path) -> None:
     async with run_page(tmp_path / "home") as page:
         run = await page.start(plain(tmp_path / "sheet.xlsx", 100), SendOptions(rate=50.0))
@@ -171,6 +173,7 @@ async def test_the_end_of_the_page_stops_its_runs_with_a_complete_ledger(tmp_pat
     assert (tmp_path / f"sheet.results-{run}.xlsx").exists()
 
 
+@pytest.mark.slow
 async def test_a_stopped_run_is_resumed_from_its_results(tmp_path: Path) -> None:
     async with run_page(tmp_path / "home") as page:
         run = await page.start(plain(tmp_path / "sheet.xlsx", 60), SLOW)
@@ -256,6 +259,7 @@ async def test_a_run_of_another_program_can_be_looked_at_only(tmp_path: Path) ->
     assert f"is held by run {run}" in resumed.words
 
 
+@pytest.mark.slow
 async def test_the_events_of_another_programs_run_end_with_it(tmp_path: Path) -> None:
     async with under_way_elsewhere(tmp_path / "home", tmp_path / "sheet.csv") as (page, run):
         seen = [now async for _, now in Events(page, run)]
@@ -290,6 +294,7 @@ async def test_a_run_of_the_page_is_listed_in_a_terminal(tmp_path: Path) -> None
     assert found["input"] == NAME
 
 
+@pytest.mark.slow
 async def test_a_run_in_a_terminal_is_seen_and_so_is_its_sudden_end(tmp_path: Path) -> None:
     async with run_page(tmp_path / "home") as page:
         sheet = str(plain(tmp_path / "sheet.csv", 120))
@@ -343,6 +348,7 @@ class Events:
             got.close()
 
 
+@pytest.mark.slow
 async def test_events_are_whole_rise_and_end_with_the_run(tmp_path: Path) -> None:
     world = World(first_whole=False, limit=None, classrooms=refused(10))
     async with run_page(tmp_path / "home", world) as page:

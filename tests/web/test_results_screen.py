@@ -242,6 +242,7 @@ async def test_cells_names_and_answers_are_only_ever_text(tmp_path: Path) -> Non
     assert '"><' not in file.headers["Content-Disposition"]
 
 
+@pytest.mark.slow
 async def test_fifty_thousand_rows_are_filtered_and_paged_at_once(tmp_path: Path) -> None:
     """What is measured is the page; the run is made without sending: all rows are invalid."""
     n = 50_000

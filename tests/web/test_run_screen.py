@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from bulkcast.pacing import CONCURRENCY
 from bulkcast.pipeline import SendOptions
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World
@@ -129,6 +131,7 @@ _PROGRAM = """
 """
 
 
+@pytest.mark.slow
 async def test_a_run_whose_page_was_killed_is_continued_on_the_next_page(tmp_path: Path) -> None:
     """A real process ended by SIGKILL, then the page again: nothing is lost, little sent twice."""
     home, sheet = tmp_path / "home", plain(tmp_path / "sheet.xlsx", 120)

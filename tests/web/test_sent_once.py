@@ -95,6 +95,7 @@ async def test_a_full_disk_is_told_and_a_run_goes_on(
         await ended(client, await client.post(f"{place}/apply", told))
 
 
+@pytest.mark.slow
 async def test_a_reading_that_is_changed_keeps_what_another_tab_has_done(tmp_path: Path) -> None:
     async with page(tmp_path) as client:
         place = path_of(await upload(client, "term.csv", term(20_000)))
@@ -145,6 +146,7 @@ async def test_what_was_rehearsed_counts_for_nothing_at_a_school(tmp_path: Path)
             assert not shown.tree.xpath("//*[@data-apply]")
 
 
+@pytest.mark.slow
 async def test_after_a_purge_nothing_of_an_upload_is_left(tmp_path: Path) -> None:
     content = b"activityId,recordState,watchPassword\n1001,on,hidden-pw-77\n1002,on,hidden-pw-78\n"
     home = tmp_path / "sandbox"
