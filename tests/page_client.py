@@ -69,7 +69,7 @@ class PageClient:
         assert answer.status == 200, answer.text
 
     async def _ask(self, method: str, path: str, **more: object) -> Answer:
-        async with self.session.request(method, self.root + path, **more) as got:  # type: ignore[arg-type]
+        async with self.session.request(method, self.root + path, **more) as got:  # type: ignore[arg-type] # aiohttp checks
             return Answer(got.status, dict(got.headers), await got.read(), str(got.url))
 
 

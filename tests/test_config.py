@@ -368,7 +368,7 @@ def test_a_secret_is_taken_from_the_keyring_that_the_profile_names(tmp_path: Pat
 
     with using(ring):
         config = load(environment(tmp_path))
-        own = load(environment(tmp_path, BULKCAST_SECRET="of the environment"))  # noqa: S106
+        own = load(environment(tmp_path, BULKCAST_SECRET="of the environment"))  # noqa: S106 - no real one
         file = secret_file(tmp_path / "s", b"of a file")
         of_file = load(environment(tmp_path, BULKCAST_SECRET_FILE=str(file)))
 

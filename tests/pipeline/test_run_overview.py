@@ -104,7 +104,7 @@ def test_the_counts_during_a_run_are_those_of_the_ledger(tmp_path: Path) -> None
     seen = with_sandbox(tmp_path, main, world)
     assert len(seen) > 20
     # A request under way counts as unconfirmed in the ledger, in case the program dies.
-    settled = [(shown, held) for shown, held in seen if U not in held]  # type: ignore[operator]
+    settled = [(shown, held) for shown, held in seen if U not in held]  # type: ignore[operator] # a set
     assert len(settled) > 5
     assert all(shown == held for shown, held in settled)
     assert seen[-1][0] == {A: 58, R: 1, X: 1}
@@ -225,7 +225,7 @@ def test_runs_are_listed_in_pages_and_by_institution(tmp_path: Path) -> None:
     newest = runs[::-1]
 
     def names(**choice: object) -> list[str]:
-        return [r.header.run for r in some_runs(home, **choice).records]  # type: ignore[arg-type]
+        return [r.header.run for r in some_runs(home, **choice).records]  # type: ignore[arg-type] # its own
 
     assert names(most=3) == newest[:3]
     assert names(first=3, most=3) == newest[3:6]

@@ -101,7 +101,7 @@ def sending(
     with (
         classin(*rooms) as there,
         served(folder / "home", **environ_of(folder / "home", there.url)) as page,
-        tab(browser, page.link, **more) as seen,  # type: ignore[arg-type]
+        tab(browser, page.link, **more) as seen,  # type: ignore[arg-type] # of `tab`
     ):
         run = begin(seen, plain(folder / "Term 1.xlsx", rows))
         yield seen, page, there, run

@@ -355,7 +355,7 @@ async def test_a_done_row_is_shown_but_cannot_be_changed(tmp_path: Path) -> None
 async def test_a_rehearsals_results_are_nothing_to_classin(tmp_path: Path) -> None:
     content = result_sheet(("1", "on", "applied"))
     book = openpyxl.load_workbook(BytesIO(content))
-    book.active["I2"] = "sandbox-20270301-080000-94df"  # type: ignore[index]
+    book.active["I2"] = "sandbox-20270301-080000-94df"  # type: ignore[index] # a tab
     made = BytesIO()
     book.save(made)
     environ = {"BULKCAST_SID": "77", "BULKCAST_SECRET": "another"}

@@ -58,6 +58,8 @@ FOREIGN_POSTS: tuple[Mapping[str, str], ...] = (
     {"Sec-Fetch-Site": "same-site"},  # another port of this computer
     {"Sec-Fetch-Site": "none"},
     {"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN},
+    {"Sec-Fetch-Site": "same-site", "Origin": ORIGIN},
+    {"Sec-Fetch-Site": "none", "Origin": ORIGIN},
     {"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"},
     {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
     {"Origin": "http://evil.example"},
