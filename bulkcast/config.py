@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart
+from bulkcast.home import Home, SharedHome
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
 from bulkcast.secret_storage import printable, read_file, read_keyring
@@ -57,6 +58,13 @@ class Config:
     """The root URL to connect to, if it differs from the institution's own."""
     state: Path | None = None
     """The folder in which this computer's users share their sends; None to use only this home."""
+    database: str = field(default="", repr=False)
+    """The URL of the PostgreSQL database with the ledger; empty for a ledger in `home`."""
+
+    @property
+    def ledger_home(self) -> Home:
+        """The home folder together with its ledger."""
+        return SharedHome(self.home, self.database) if self.database else self.home
 
     @property
     def connects_to(self) -> str:

@@ -22,9 +22,10 @@ from bulkcast.catalogue import (
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, open_ledger
 from bulkcast.model import Body, Request, SettingValue, Target
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.plans import require_place
@@ -106,7 +107,7 @@ class TargetReversal:
 
 
 def undo(
-    home: Path,
+    home: Home,
     run: str,
     *,
     target: Path | None = None,
@@ -123,7 +124,7 @@ def undo(
         InstitutionBusy: the run is under way, and requests it sends later would not be reverted.
 
     """
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         record = ledger.newest(run)
         if record.under_way:
             raise InstitutionBusy(

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy, LedgerDamaged
 from bulkcast.languages import translator
-from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger, MonotonicClock, Timestamp, claim
+from bulkcast.ledger import (
+    FILE_NAME,
+    FrozenRun,
+    Ledger,
+    MonotonicClock,
+    Timestamp,
+    claim,
+    open_ledger,
+)
 from bulkcast.ledger.codec import (
     pack_issues,
     pack_outcome,
@@ -29,7 +37,7 @@ from bulkcast.ledger.codec import (
     unpack_request,
     unpack_stop,
 )
-from bulkcast.ledger.store import VERSION
+from bulkcast.ledger.sqlite import VERSION
 from bulkcast.model import (
     Attempt,
     History,
@@ -48,6 +56,7 @@ from bulkcast.model import (
 from bulkcast.planner import Plan
 from bulkcast.problems import issue
 from tests.dispatcher_harness import header, request, requests
+from tests.ledgers import sqlite_of
 from tests.measured_figures import Record
 from tests.source_files import ROOT
 
@@ -131,10 +140,10 @@ def test_a_run_comes_back_from_disk_as_it_was_frozen(
     home = tmp_path_factory.mktemp("home")
     rows = {row for request in wanted for row in request.rows} | settled.keys()
     head = header("r1", len(wanted), sheet=sheet, n_rows=len(rows), headers=(sheet, "", "录课"))
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         ledger.create(head, Plan(tuple(wanted), settled), found)
 
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         frozen = ledger.load("r1")
 
     assert frozen.header == head
@@ -150,7 +159,7 @@ def test_a_run_comes_back_from_disk_as_it_was_frozen(
 def test_a_run_frozen_in_part_is_not_frozen_at_all(tmp_path: Path) -> None:
     twice = [request(2), request(2)]
     broken = Plan((*twice, Request(key(3), (3,), twice[0].target, (("x", object()),))))  # type: ignore[arg-type] # what cannot be stored
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         with pytest.raises(TypeError):
             ledger.create(header("r1", 3), broken, {})
 
@@ -171,7 +180,7 @@ class Story:
         """Write the steps and read the run back with another ledger, as after a crash."""
 
         async def main() -> None:
-            with Ledger(self.home) as ledger:
+            with open_ledger(self.home) as ledger:
                 if not ledger.runs():
                     ledger.create(header("r1", 5), Plan(tuple(requests(5))), {})
                 with ledger.journal("r1") as journal:
@@ -182,7 +191,7 @@ class Story:
                             await journal.record((step,))
 
         asyncio.run(main())
-        with Ledger(self.home) as ledger:
+        with open_ledger(self.home) as ledger:
             record, frozen = ledger.newest(), ledger.load("r1")
         counted = [outcome.status for outcome in frozen.by_row().values()]
         assert {s: n for s, n in record.counts.items() if n} == {
@@ -271,16 +280,16 @@ def test_a_request_that_ended_without_an_attempt_has_its_outcome(story: Story) -
 
 
 async def test_an_intent_is_on_disk_when_its_await_returns(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 2), Plan(tuple(requests(2))), {})
         with ledger.journal("r1") as journal:
-            (level,) = journal._connection.execute("PRAGMA synchronous").fetchone()
+            (level,) = sqlite_of(journal).execute("PRAGMA synchronous").fetchone()
             assert level == 2, "FULL: every commit is synced"
             for number in range(1, 6):
                 await journal.record_intent((intent(number),))
                 assert stamps(tmp_path) == number
             await journal.record((settled(APPLIED, 5),))
-            with Ledger(tmp_path) as other:
+            with open_ledger(tmp_path) as other:
                 assert ending(other.load("r1")) == (APPLIED, "1", 5)
 
 
@@ -292,11 +301,11 @@ def stamps(home: Path) -> int:
 
 
 async def test_what_is_written_in_one_moment_shares_a_transaction(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 500), Plan(tuple(requests(500))), {})
         with ledger.journal("r1") as journal:
             said: list[str] = []
-            journal._connection.set_trace_callback(said.append)
+            sqlite_of(journal).set_trace_callback(said.append)
             await asyncio.gather(
                 *(journal.record_intent((intent(1, row),)) for row in range(2, 502))
             )
@@ -306,12 +315,12 @@ async def test_what_is_written_in_one_moment_shares_a_transaction(tmp_path: Path
 
     assert stamps(tmp_path) == 500
     assert said.count("COMMIT") <= 4
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert {o.status for o in ledger.load("r1").outcomes.values()} == {APPLIED}
 
 
 async def test_a_cancelled_writer_takes_no_other_with_it(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 60), Plan(tuple(requests(60))), {})
         with ledger.journal("r1") as journal:
             tasks = [
@@ -326,7 +335,7 @@ async def test_a_cancelled_writer_takes_no_other_with_it(tmp_path: Path) -> None
 
     cancelled = [isinstance(end, asyncio.CancelledError) for end in ends]
     assert cancelled == [n % 3 == 0 for n in range(60)]
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         history = ledger.load("r1").history
     missing = [row for row in range(2, 62) if row != 3 and key(row) not in history]
     assert all(cancelled[row - 2] for row in missing)
@@ -335,12 +344,12 @@ async def test_a_cancelled_writer_takes_no_other_with_it(tmp_path: Path) -> None
 async def test_a_ledger_that_cannot_be_written_says_so_to_everyone_who_waits(
     tmp_path: Path,
 ) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 3), Plan(tuple(requests(3))), {})
         with ledger.journal("r1") as journal:
             await journal.record_intent((intent(1),))
-            (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-            journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+            (pages,) = sqlite_of(journal).execute("PRAGMA page_count").fetchone()
+            sqlite_of(journal).execute(f"PRAGMA max_page_count = {pages}")
             ends = await asyncio.gather(
                 *(
                     journal.record_intent([intent(n, row) for n in range(2, 3000)])
@@ -351,14 +360,14 @@ async def test_a_ledger_that_cannot_be_written_says_so_to_everyone_who_waits(
             assert all(isinstance(end, BulkcastError) for end in ends)
             assert "the ledger cannot be written: database or disk is full" in str(ends[0])
 
-            journal._connection.execute(f"PRAGMA max_page_count = {pages + 5000}")
+            sqlite_of(journal).execute(f"PRAGMA max_page_count = {pages + 5000}")
             with pytest.raises(BulkcastError, match="is full"):
                 await journal.record_intent((intent(2),))
             await journal.record((ended(1, ambiguous=False),))
         with ledger.journal("r1") as another:
             await another.record_intent((intent(2),))
 
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert ledger.load("r1").history == {key(2): History(2, ambiguous=True)}
 
 
@@ -367,7 +376,7 @@ async def test_a_ledger_that_cannot_be_written_says_so_to_everyone_who_waits(
 
 def test_a_run_that_ended_says_when_and_why_until_it_goes_on(tmp_path: Path) -> None:
     stop = Stop("outage", "run.outage", {"minutes": "45"}, 5)
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 1), Plan((request(2),)), {})
         ledger.finish("r1", stop, 1_803_859_300)
         ended_ = ledger.newest()
@@ -379,7 +388,7 @@ def test_a_run_that_ended_says_when_and_why_until_it_goes_on(tmp_path: Path) -> 
 
 
 def named(home: Path, *names: str) -> Ledger:
-    ledger = Ledger(home)
+    ledger = open_ledger(home)
     for at, name in enumerate(names):
         ledger.create(header(name, 1, created_at=float(at)), Plan((request(2),)), {})
     return ledger
@@ -411,13 +420,13 @@ def test_a_whole_name_wins_over_a_longer_one_that_begins_so(tmp_path: Path) -> N
 
 
 def test_an_empty_ledger_has_no_newest_run(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger, pytest.raises(CannotStart, match="there is no run yet"):
+    with open_ledger(tmp_path) as ledger, pytest.raises(CannotStart, match="there is no run yet"):
         ledger.newest()
 
 
 async def test_recent_stamps_are_those_of_the_institution_whatever_the_run(tmp_path: Path) -> None:
     other = Institution(SCHOOL.root_url, "12345")
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         for run, institution in (("r1", SCHOOL), ("r2", SCHOOL), ("r3", other)):
             ledger.create(header(run, 1, institution=institution), Plan((request(2),)), {})
         for run, first in (("r1", 100.0), ("r2", 50.0), ("r3", 70.0)):
@@ -438,7 +447,7 @@ async def test_nobody_else_can_read_the_ledger(tmp_path: Path) -> None:
     home = tmp_path / "a" / "home"
     before = os.umask(0)
     try:
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r1", 1), Plan((request(2),)), {})
             with ledger.journal("r1") as journal:
                 await journal.record_intent((intent(1),))
@@ -456,14 +465,14 @@ def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
 
     for home in (tmp_path / "home", tmp_path / "home" / "deeper"):
         with pytest.raises(CannotStart, match=r"cannot be written .*set BULKCAST_HOME"):
-            Ledger(home)
+            open_ledger(home)
 
 
 def test_a_folder_in_the_place_of_the_file_is_said(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
 
     with pytest.raises(CannotStart, match="cannot be opened"):
-        Ledger(tmp_path)
+        open_ledger(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +486,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     (tmp_path / FILE_NAME).write_bytes(content)
 
     with pytest.raises((LedgerDamaged, CannotStart), match=FILE_NAME):
-        Ledger(tmp_path)
+        open_ledger(tmp_path)
 
     assert (tmp_path / FILE_NAME).read_bytes() == content
 
@@ -492,21 +501,21 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path, ver
     before = path.read_bytes()
 
     with pytest.raises(LedgerDamaged, match="another program's"):
-        Ledger(tmp_path)
+        open_ledger(tmp_path)
 
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
-    Ledger(tmp_path).__exit__()
+    open_ledger(tmp_path).__exit__()
     with sqlite3.connect(tmp_path / FILE_NAME) as newer:
         newer.execute(f"PRAGMA user_version = {VERSION + 1}")
     newer.close()
     before = (tmp_path / FILE_NAME).read_bytes()
 
     with pytest.raises(CannotStart, match=f"of version {VERSION + 1}.*install the newer"):
-        Ledger(tmp_path)
+        open_ledger(tmp_path)
 
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -518,7 +527,7 @@ def test_programs_that_begin_together_make_one_ledger(tmp_path: Path) -> None:
     def begin() -> None:
         together.wait()
         try:
-            with Ledger(tmp_path / "home") as ledger:
+            with open_ledger(tmp_path / "home") as ledger:
                 ledger.runs()
         except BulkcastError as exc:
             failures.append(exc)
@@ -545,7 +554,7 @@ def full_ledger(home: Path) -> FrozenRun:
         }
         invalid = {row: Outcome(RowStatus.INVALID, "id.fraction") for row in range(40, 50)}
         plan = Plan(tuple(requests(30)), invalid)
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r0", 1), Plan((request(2),)), {})
             ledger.create(header("r1", 30, n_rows=40), plan, found)
             with ledger.journal("r1", MonotonicClock(lambda: 7.0, "start")) as journal:
@@ -558,7 +567,7 @@ def full_ledger(home: Path) -> FrozenRun:
             ledger.finish("r1", Stop("interrupted", "run.interrupted", {}, 130), 1.5)
 
     asyncio.run(main())
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         return ledger.load("r1")
 
 
@@ -587,7 +596,7 @@ def flipped(tmp_path: Path, seed: int, times: int) -> Tally:
             (broken / name).unlink(missing_ok=True)
         (broken / FILE_NAME).write_bytes(damaged)
         try:
-            with Ledger(broken) as ledger:
+            with open_ledger(broken) as ledger:
                 read = ledger.load("r1")
                 ledger.runs()
                 ledger.sent_lately(SCHOOL, Timestamp(0.0), 1.0)
@@ -650,7 +659,7 @@ def test_a_checksum_that_does_not_fit_is_refused(tmp_path: Path, table: str, col
     spoiling.close()
 
     def read() -> None:
-        with Ledger(tmp_path) as ledger:
+        with open_ledger(tmp_path) as ledger:
             ledger.load("r1")
             ledger.sent_lately(SCHOOL, Timestamp(0.0), 1.0)
 
@@ -665,7 +674,7 @@ def test_a_ledger_cut_short_is_refused(tmp_path: Path, kept: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * kept)])
 
-    with pytest.raises((LedgerDamaged, CannotStart)), Ledger(tmp_path) as ledger:
+    with pytest.raises((LedgerDamaged, CannotStart)), open_ledger(tmp_path) as ledger:
         ledger.load("r1")
 
 
@@ -697,7 +706,7 @@ def test_whoever_changes_a_stored_value_is_noticed(tmp_path: Path, statement: st
         assert meddler.execute(statement).rowcount > 0
     meddler.close()
 
-    with Ledger(tmp_path) as ledger, pytest.raises(LedgerDamaged):
+    with open_ledger(tmp_path) as ledger, pytest.raises(LedgerDamaged):
         ledger.load("r1")
 
 
@@ -706,7 +715,7 @@ def test_whoever_changes_a_stored_value_is_noticed(tmp_path: Path, statement: st
 HOLDER = """
 import sys
 from pathlib import Path
-from bulkcast.ledger import claim
+from bulkcast.ledger import claim, open_ledger
 from bulkcast.model import Institution
 home, url, sid = sys.argv[1:]
 with claim(Path(home), Institution(url, sid), run="r-one", since="08:00"):

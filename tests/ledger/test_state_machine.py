@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from bulkcast.ledger import FrozenRun, Ledger
+from bulkcast.ledger import FrozenRun, open_ledger
 from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.planner import Plan
 from tests.dispatcher_harness import header, requests
@@ -70,12 +70,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rows = {row: Story() for row in range(2, 7)}
         self.stack = ExitStack()
         self.home = self.folder / "0"
-        with Ledger(self.home) as ledger:
+        with open_ledger(self.home) as ledger:
             ledger.create(header(RUN, 5), Plan(tuple(requests(5))), {})
         self.open()
 
     def open(self) -> None:
-        self.ledger = self.stack.enter_context(Ledger(self.home))
+        self.ledger = self.stack.enter_context(open_ledger(self.home))
         self.ledger.reopen(RUN)
         self.journal = self.stack.enter_context(self.ledger.journal(RUN))
 
@@ -133,7 +133,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.check()
 
     def check(self) -> None:
-        with Ledger(self.home) as ledger:
+        with open_ledger(self.home) as ledger:
             frozen, record = ledger.load(RUN), ledger.newest(RUN)
         told = frozen.by_row()
         assert {row: told[row].status for row in told} == {
