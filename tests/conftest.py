@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -72,6 +72,16 @@ def cli(
     cli = CliRunner(tmp_path, monkeypatch, capsys)
     cli.set(BULKCAST_HOME=str(tmp_path / "home"))
     return cli
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    from tests.postgres import drop_database, new_database
+
+    url = new_database()
+    yield url
+    drop_database(url)
 
 
 @pytest.hookimpl(wrapper=True)
