@@ -15,15 +15,15 @@ from psycopg import sql
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import run_records
-from bulkcast.ledger.codec import RunHeader, unpack_request
+from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal, unwritable
 from bulkcast.ledger.history import MonotonicClock, Timestamp, Unanswered
-from bulkcast.ledger.integrity import UNREADABLE
+from bulkcast.ledger.integrity import UNREADABLE, damaged
 from bulkcast.ledger.journal import JournalRows
 from bulkcast.ledger.lock import Sends
 from bulkcast.ledger.store import Journal, Ledger
-from bulkcast.model import Institution, Issue, RequestKey
+from bulkcast.model import Institution, Issue, RequestKey, Text
 from bulkcast.planner import Plan
 from bulkcast.private_files import write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
@@ -200,12 +200,14 @@ class PostgresLedger(Ledger):
         self, header: RunHeader, plan: Plan, issues: Mapping[int, tuple[Issue, ...]]
     ) -> None:
         """Store a new run with its plan and its sheet in one transaction."""
-        content = super().sheet(header).read_bytes()
+        copy = super().sheet(header)
         with self._transaction() as connection:
             run_id = run_records.freeze(connection, header, plan, issues)
-            connection.execute(
-                "INSERT INTO sheets (run_id, content) VALUES (?, ?)", (run_id, content)
-            )
+            if copy.is_file():
+                connection.execute(
+                    "INSERT INTO sheets (run_id, content) VALUES (?, ?)",
+                    (run_id, copy.read_bytes()),
+                )
 
     @contextmanager
     def journal(
@@ -289,7 +291,10 @@ class PostgresLedger(Ledger):
         place = (institution.root_url, institution.sid, expires_after(STAMP_LIFE_S))
         recent = []
         with self._reading() as connection:
-            for ahead_s, age_s, key, rows, frozen in connection.execute(_UNANSWERED, place):
+            for age_s, key, rows, frozen, check, *fields in connection.execute(_UNANSWERED, place):
+                if intent_crc(tuple(fields)) != check:
+                    raise damaged(Text("the attempts of request {key}", {"key": key}))
+                ahead_s = fields[4]
                 if age_s < expires_after(ahead_s):
                     request = unpack_request(RequestKey(key), rows, frozen)
                     recent.append(Unanswered(request.target, request.body, age_s, ahead_s))
@@ -307,8 +312,9 @@ class PostgresLedger(Ledger):
 
 
 _UNANSWERED: Final = """
-    SELECT a.ahead_s, EXTRACT(EPOCH FROM clock_timestamp() - recorded_at)::float8,
-           r.key, r.rows, r.frozen
+    SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),
+           r.key, r.rows, r.frozen,
+           a.crc, a.run_id, a.seq, a.number, a.stamp, a.ahead_s, a.boot, a.tick
     FROM attempts AS a JOIN runs ON runs.id = a.run_id
     JOIN requests AS r USING (run_id, seq) LEFT JOIN outcomes AS o USING (run_id, seq)
     WHERE root_url = ? AND sid = ?
