@@ -1,7 +1,7 @@
 """Saves a plan to a file, and loads it again if nothing has changed since."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -51,6 +51,12 @@ def write_plan(
     if prepared.cells is not None:
         raise CannotStart(
             "{name} is a DataFrame, and a plan is made of a sheet in a file; save it as one first",
+            name=prepared.sheet.name,
+        )
+    if prepared.has_institutions:
+        raise CannotStart(
+            "{name} names institutions in its rows, and a plan file is for one; send it with"
+            " `bulkcast apply`, or plan a sheet of each institution",
             name=prepared.sheet.name,
         )
     frozen = PlanFile(
@@ -151,7 +157,7 @@ def _sheet(frozen: PlanFile, path: Path) -> Path:
 def _reading(options: SheetOptions, selection: Selection) -> dict[str, Any]:
     statuses, rows = selection.statuses, selection.rows
     return {
-        "options": {**asdict(options), "read": asdict(options.read)},
+        "options": {**asdict(replace(options, profiles=None)), "read": asdict(options.read)},
         "selection": {
             "statuses": None if statuses is None else sorted(statuses),
             "rows": None if rows is None else sorted(rows),

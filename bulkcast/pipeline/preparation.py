@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
+    from bulkcast.pipeline.institutions import Members, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class PreparedRun:
     prepared: Prepared
     config: "Config | None"
     """None where nobody is configured, so that it cannot be sent."""
+    parts: tuple["Part", ...] = ()
+    """The rows of each institution, where the sheet names several."""
 
 
 def prepare(
@@ -130,6 +133,7 @@ def prepare_run(
     review: Callable[[CheckedSheet], None] | None = None,
     sending: SendOptions | None = None,
     keep_cells: bool = False,
+    members: "Members | None" = None,
 ) -> PreparedRun:
     """Everything that `apply` and `resubmit` do before they ask, and `plan` before it shows.
 
@@ -143,6 +147,7 @@ def prepare_run(
         review: is given the sheet as it was read, and raises to go no further.
         sending: how it will be sent, so that its results have a place; None where it will not be.
         keep_cells: True where the plan will be written to a file.
+        members: finds the institutions that the sheet names, if it does; None refuses such a sheet.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -156,9 +161,14 @@ def prepare_run(
         review(checked)
     if not keep_cells:
         checked = lean(checked)
-    config = account()
-    prepared = compare_with_ledger(checked, home, config, plan_options)
-    return _with_place(PreparedRun(prepared, config), sending)
+    if checked.has_institutions:
+        from bulkcast.pipeline.institutions import prepare_parts
+
+        found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)
+    else:
+        config = account()
+        found = PreparedRun(compare_with_ledger(checked, home, config, plan_options), config)
+    return _with_place(found, sending)
 
 
 def prepare_planned(
@@ -202,7 +212,7 @@ def prepare_planned(
 
 
 def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
-    if run.config is not None and sending is not None:
+    if (run.config is not None or run.parts) and sending is not None:
         from bulkcast.pipeline.run import require_place
 
         require_place(run.prepared, sending)

@@ -16,6 +16,7 @@ from bulkcast.catalogue import (
     IdListKind,
     IntegerKind,
     MomentKind,
+    NameKind,
     Role,
     Setting,
     TextKind,
@@ -261,7 +262,7 @@ def _text(column: Setting, value: SettingValue) -> str:
             return ", ".join(map(str, value)) or CLEAR_WORDS[0]
         case TextKind(), _:
             return str(value) or CLEAR_WORDS[0]
-        case ((IdKind() | IntegerKind() | MomentKind() | IdListKind()), _):
+        case ((IdKind() | IntegerKind() | MomentKind() | IdListKind() | NameKind()), _):
             return str(value)
         case _:
             assert_never(column.kind)

@@ -112,6 +112,12 @@ def read_integer(cell: Cell) -> Reading:
     return Reading(int(digits), (note,) if note else ())
 
 
+def named(cell: Cell) -> str:
+    """The profile that a cell names, known or not; empty if it names none."""
+    value = name_reader(None)(cell).value
+    return value if isinstance(value, str) else ""
+
+
 _NEAR: Final = 0.6
 """difflib's ratio from which a profile's name is suggested."""
 _NAMED_MOST: Final = 8

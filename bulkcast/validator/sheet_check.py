@@ -264,6 +264,11 @@ class SheetCheck:
         self._rows = Validator(headers, header_row, endpoint, rules, keep=True)
         self._sent = Validator(headers, header_row, endpoint, lenient, keep=True)
 
+    @property
+    def columns(self) -> Mapping[str, int]:
+        """Setting key → index of its column."""
+        return self._rows.columns
+
     def take(self, rows: Sequence[RawRow], sent: Sequence[RawRow] = ()) -> None:
         """Check the next rows of the sheet.
 
