@@ -125,6 +125,7 @@ REASON_LABELS: Final[Mapping[str, Label]] = {
     "guard": Label("guard", "保护"),
     "ledger": Label("ledger", "台账"),
     "interrupted": Label("interrupted", "已中断"),
+    "busy": Label("busy", "机构占用"),
 }
 """Why a run stopped → the reason in one word."""
 

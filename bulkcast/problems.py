@@ -74,8 +74,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         "Fill in the name of a profile; a sheet for one institution needs no such column."),
     "institution.unknown": Problem(_E,
         "{value} is no profile in config.toml.",
-        "Give one of these names: {known}. If the column says something else, rename it, or leave it"
-        ' out with --map "{column}=".'),
+        "Give one of these names: {known}. If the column says something else, rename it, or leave"
+        ' it out with --map "{column}=".'),
     "institution.near_miss": Problem(_E,
         "{value} is no profile in config.toml, but nearly {suggestion}.",
         "Write {suggestion}, or add a profile of that name."),

@@ -14,6 +14,7 @@ from bulkcast.catalogue import (
     Kind,
     Lock,
     MomentKind,
+    NameKind,
     Setting,
     TextKind,
 )
@@ -71,6 +72,8 @@ def _type(kind: Kind) -> dict[str, Any]:
             return {"type": "array", "items": dict(_ID_TYPE), "uniqueItems": True}
         case MomentKind():
             return {"type": "integer", "minimum": 0}
+        case NameKind():
+            return {"type": "string"}
         case _:
             assert_never(kind)
 

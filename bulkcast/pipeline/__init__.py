@@ -37,6 +37,14 @@ if TYPE_CHECKING:
         slowness,
         time_left,
     )
+    from bulkcast.pipeline.institutions import (
+        Members,
+        Part,
+        apply_parts,
+        is_group,
+        profiles_of,
+        resume_parts,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -61,6 +69,7 @@ if TYPE_CHECKING:
         read_plan,
         require_expected,
         require_for,
+        require_one_institution,
         write_plan,
     )
     from bulkcast.pipeline.preparation import (
@@ -172,18 +181,19 @@ if TYPE_CHECKING:
 __all__ = [
     "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN", "Base",
     "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis", "Edits", "End", "FailedRow",
-    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "NextStep", "OddWord", "Parts",
-    "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup", "Progress",
-    "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection", "SendOptions",
-    "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone", "Unrecoverable",
-    "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply", "cell_text",
-    "check_edited", "check_sheet", "columns_of", "compare_problems", "compare_with_ledger",
-    "crosstab", "delay", "doctor", "doctor_without", "edited_copy", "edits_for", "is_certain",
-    "is_plan", "is_rehearsed", "lateness", "lean", "left_to_send", "mark_up", "newest_failures",
-    "next_step", "odd_words", "outcomes", "page", "plan_alone", "prepare", "prepare_planned",
-    "prepare_run", "preview", "purge", "purgeable", "read_plan", "read_sheet", "recall",
-    "remove_handed_out", "repeated", "replan", "require_expected", "require_for", "require_kind",
-    "result_file", "result_table", "results", "resume", "run_end", "run_state", "runs",
+    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members", "NextStep", "OddWord", "Part",
+    "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup",
+    "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection",
+    "SendOptions", "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone",
+    "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply",
+    "apply_parts", "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
+    "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
+    "edits_for", "is_certain", "is_group", "is_plan", "is_rehearsed", "lateness", "lean",
+    "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words", "outcomes", "page",
+    "plan_alone", "prepare", "prepare_planned", "prepare_run", "preview", "profiles_of", "purge", "purgeable",
+    "read_plan", "read_sheet", "recall", "remove_handed_out", "repeated", "replan",
+    "require_expected", "require_for", "require_kind", "require_one_institution", "result_file",
+    "result_table", "results", "resume", "resume_parts", "run_end", "run_state", "runs",
     "runs_called", "sample_term", "slowness", "some_runs", "summary_file", "template_file",
     "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
     "written", "zone",
@@ -196,6 +206,9 @@ _HOMES: Final = {
     "bulkcast.pipeline.diagnosis": ("Diagnosis", "doctor", "doctor_without"),
     "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
     "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
+    "bulkcast.pipeline.institutions": (
+        "Members", "Part", "apply_parts", "is_group", "profiles_of", "resume_parts",
+    ),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "PlanOptions", "Selection", "SendOptions", "SheetOptions",
         "zone",
@@ -204,7 +217,8 @@ _HOMES: Final = {
         "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
     ),
     "bulkcast.pipeline.plans": (
-        "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
+        "is_plan", "read_plan", "require_expected", "require_for", "require_one_institution",
+        "write_plan",
     ),
     "bulkcast.pipeline.preparation": (
         "Prepared", "PreparedRun", "compare_with_ledger", "plan_alone", "prepare",

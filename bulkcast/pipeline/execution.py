@@ -69,7 +69,7 @@ class Control:
     def child(self) -> "Control":
         """The control of one of several runs, which follows this one and tells nobody it begins."""
         found = Control()
-        found._early, found._paused = self._early, self._paused  # noqa: SLF001 - its own kind
+        found._early, found._paused = self._early, self._paused
         self._children.append(found)
         return found
 

@@ -154,9 +154,7 @@ def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
     return found
 
 
-def _prepare(
-    sheet: CheckedSheet, member: Member | None, home: Path, options: PlanOptions
-) -> Part:
+def _prepare(sheet: CheckedSheet, member: Member | None, home: Path, options: PlanOptions) -> Part:
     if member is None:
         return Part(plan_alone(sheet), None)
     if member.config is None:
@@ -286,9 +284,7 @@ class _Sending:
         `doubted` if rows that would have been skipped as unchanged may have changed.
         """
         institution = self.part.member.institution if self.part.member else _NOBODY
-        header = single.header_of(
-            self.part.prepared, institution, self.new, name=self.options.name
-        )
+        header = single.header_of(self.part.prepared, institution, self.new, name=self.options.name)
         prepared = self.part.prepared
         outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args) if stop else None
         if outcome and doubted:
@@ -366,6 +362,13 @@ def is_group(home: Path, run: str) -> bool:
     with Ledger(home) as ledger:
         found = run_group.named(ledger, run)
         return bool(found.parts or ledger.newest(found.run).header.group)
+
+
+def profiles_of(home: Path, run: str) -> tuple[str, ...]:
+    """The institutions of a group of runs, or of one part, of which rows are left to send."""
+    with Ledger(home) as ledger:
+        names = run_group.named(ledger, run).names
+        return tuple(ledger.newest(name).header.profile for name in names if ledger.left(name))
 
 
 async def resume_parts(

@@ -53,12 +53,7 @@ def write_plan(
             "{name} is a DataFrame, and a plan is made of a sheet in a file; save it as one first",
             name=prepared.sheet.name,
         )
-    if prepared.has_institutions:
-        raise CannotStart(
-            "{name} names institutions in its rows, and a plan file is for one; send it with"
-            " `bulkcast apply`, or plan a sheet of each institution",
-            name=prepared.sheet.name,
-        )
+    require_one_institution(prepared)
     frozen = PlanFile(
         made_at=made_at,
         institution=one_spelling(institution),
@@ -72,6 +67,21 @@ def write_plan(
         draft.path.chmod(0o600)  # before anything is written to it
         draft.path.write_text(plan_file.dumps(frozen), encoding="ascii", newline="\n")
     return draft.result.path
+
+
+def require_one_institution(sheet: CheckedSheet) -> None:
+    """Refuse a sheet whose rows name institutions.
+
+    Raises:
+        CannotStart: they do.
+
+    """
+    if sheet.has_institutions:
+        raise CannotStart(
+            "{name} names institutions in its rows, and a plan file is for one; send it with"
+            " `bulkcast apply`, or plan a sheet of each institution",
+            name=sheet.sheet.name,
+        )
 
 
 def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:

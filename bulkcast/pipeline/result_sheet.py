@@ -17,7 +17,18 @@ from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord
 from bulkcast.messages import local_time, result_row
-from bulkcast.model import Issue, Outcome, ResultRow, RowStatus, Sheet, Stop, Text, group_of, no_counts, part_name
+from bulkcast.model import (
+    Issue,
+    Outcome,
+    ResultRow,
+    RowStatus,
+    Sheet,
+    Stop,
+    Text,
+    group_of,
+    no_counts,
+    part_name,
+)
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import DEFAULT_TZ, SendOptions, zone
 from bulkcast.pipeline.run_group import FrozenGroup

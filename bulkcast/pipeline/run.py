@@ -224,9 +224,7 @@ def emptied(prepared: Prepared) -> Prepared:
     return replace(prepared, plan=planning.Plan((), settled, planning.fingerprint(())))
 
 
-def header_of(
-    prepared: Prepared, institution: Institution, new: NewRun, *, name: str
-) -> RunHeader:
+def header_of(prepared: Prepared, institution: Institution, new: NewRun, *, name: str) -> RunHeader:
     """The run's header for the ledger."""
     return RunHeader(
         run=new.run,

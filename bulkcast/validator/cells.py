@@ -163,9 +163,7 @@ def cell_cache(
 
     Times without an offset are in `tz`; `profiles` are the known names, None if nobody knows them.
     """
-    if isinstance(column.kind, NameKind):
-        return CellCache(name_reader(profiles))
-    return CellCache(_reader_for(column, tz), _plain_for(column))
+    return CellCache(_reader_for(column, tz, profiles), _plain_for(column))
 
 
 def _plain_for(column: Setting) -> Plain:
@@ -180,23 +178,25 @@ def _plain_for(column: Setting) -> Plain:
             return never_plain
 
 
-def _reader_for(column: Setting, tz: tzinfo) -> Reader:
+def _reader_for(column: Setting, tz: tzinfo, profiles: Collection[str] | None) -> Reader:
+    reader: Reader
     match column.kind:
-        case IdKind():
-            return with_common_cells(read_id, column)
-        case ChoiceKind() as kind:
-            return with_common_cells(choice_reader(kind), column)
-        case IntegerKind():
-            return with_common_cells(read_integer, column)
         case TextKind() as kind:
             return text_reader(kind)
+        case NameKind():
+            return name_reader(profiles)
+        case IdKind():
+            reader = read_id
+        case ChoiceKind() as kind:
+            reader = choice_reader(kind)
+        case IntegerKind():
+            reader = read_integer
         case IdListKind():
-            return with_common_cells(read_ids, column)
+            reader = read_ids
         case MomentKind():
             from bulkcast.validator.datetimes import moment_reader
 
-            return with_common_cells(moment_reader(tz), column)
-        case NameKind():
-            return name_reader(None)
+            reader = moment_reader(tz)
         case _ as never:
             assert_never(never)
+    return with_common_cells(reader, column)

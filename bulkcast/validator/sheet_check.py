@@ -128,7 +128,12 @@ class Validator:
         held = self._columns.held
         order = {setting.key: place for place, setting in enumerate(endpoint.columns)}
         self._read = [
-            Column(index, headers[index], setting, cell_cache(setting, tz=rules.tz, profiles=rules.profiles))
+            Column(
+                index,
+                headers[index],
+                setting,
+                cell_cache(setting, tz=rules.tz, profiles=rules.profiles),
+            )
             for index, setting in sorted(held.items(), key=lambda each: order[each[1].key])
         ]
         names = [
