@@ -153,9 +153,10 @@ def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
 
 
 def member(environ: Mapping[str, str], profile: str) -> Member:
-    """The institution of a profile, which a sheet names; only a missing root URL is found elsewhere.
+    """The institution of a profile that rows of a sheet name.
 
-    What the environment says of SID and secret is for sheets that name no institution.
+    SID and secret in the environment are for sheets that name none; only for a profile without a
+    root URL the environment's counts.
 
     Raises:
         CannotStart: there is no such profile, or it does not say which institution it is.

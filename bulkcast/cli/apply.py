@@ -107,11 +107,7 @@ def show_ended(output: Output, report: RunReport) -> None:
             output.warn(shown(said(remark)))
     if output.as_json:
         return
-    stopped: Iterable[Text] = ()
-    if report.parts:
-        stopped = tuple(run_view.why_parts_stopped(report, output.symbols))
-    elif report.stop:
-        stopped = run_view.why_stopped(report.stop, report.counts, output.symbols)
+    stopped = tuple(run_view.why_ended(report, output.symbols))
     if output.quiet:
         if report.exit_status:
             _show_wrong(output, report, stopped)

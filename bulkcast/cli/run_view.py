@@ -105,8 +105,10 @@ def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -
         yield Text(f"  {symbols.arrow} {shown(fix)}")
 
 
-def why_parts_stopped(report: RunReport, symbols: Symbols) -> Iterable[Text]:
-    """Why the runs of some institutions ended early, and what to do."""
+def why_ended(report: RunReport, symbols: Symbols) -> Iterable[Text]:
+    """Why a run, or the runs of some institutions, ended early, and what to do."""
+    if report.stop and not report.parts:
+        yield from why_stopped(report.stop, report.counts, symbols)
     for part in report.parts:
         if part.stop:
             yield Text(tr("{profile} (run {run}):", profile=shown(part.profile), run=part.run))
