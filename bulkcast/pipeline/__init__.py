@@ -69,7 +69,6 @@ if TYPE_CHECKING:
         read_plan,
         require_expected,
         require_for,
-        require_one_institution,
         write_plan,
     )
     from bulkcast.pipeline.preparation import (
@@ -171,6 +170,7 @@ if TYPE_CHECKING:
         check_sheet,
         lean,
         read_sheet,
+        require_one_institution,
         validate,
     )
     from bulkcast.planner.summary import (
@@ -217,8 +217,7 @@ _HOMES: Final = {
         "account", "crosstab", "outcomes", "page", "purge", "purgeable", "runs", "runs_called",
     ),
     "bulkcast.pipeline.plans": (
-        "is_plan", "read_plan", "require_expected", "require_for", "require_one_institution",
-        "write_plan",
+        "is_plan", "read_plan", "require_expected", "require_for", "write_plan",
     ),
     "bulkcast.pipeline.preparation": (
         "Prepared", "PreparedRun", "compare_with_ledger", "plan_alone", "prepare",
@@ -251,7 +250,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.validation": (
         "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
-        "validate",
+        "require_one_institution", "validate",
     ),
     "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip

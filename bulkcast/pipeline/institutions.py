@@ -71,7 +71,7 @@ class Part:
 
 
 def prepare_parts(
-    sheet: CheckedSheet, home: Path, members: Members | None, options: PlanOptions, *, is_sent: bool
+    sheet: CheckedSheet, home: Path, members: Members, options: PlanOptions, *, is_sent: bool
 ) -> PreparedRun:
     """Split a sheet by its column of institutions, and plan each part by what the ledger knows.
 
@@ -81,12 +81,6 @@ def prepare_parts(
         InstitutionBusy: other runs hold all the institutions.
 
     """
-    if members is None:
-        raise CannotStart(
-            "{name} names institutions in its rows; send it with `bulkcast apply`, which reads"
-            " their profiles",
-            name=sheet.sheet.name,
-        )
     found = _found(sheet, members)
     parts = tuple(
         _prepare(rows, found.get(name), home, options) for name, rows in split(sheet, found).items()

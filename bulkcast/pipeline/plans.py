@@ -12,7 +12,12 @@ from bulkcast.loader import ReadOptions
 from bulkcast.model import Change, Institution, RowStatus, Sheet, Text
 from bulkcast.pipeline.options import Selection, SheetOptions
 from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
-from bulkcast.pipeline.validation import CheckedSheet, read_sheet, rows_named
+from bulkcast.pipeline.validation import (
+    CheckedSheet,
+    read_sheet,
+    require_one_institution,
+    rows_named,
+)
 from bulkcast.planner import plan_file
 from bulkcast.planner.deadlines import is_refused
 from bulkcast.planner.plan_file import PlanFile, row_hashes
@@ -67,21 +72,6 @@ def write_plan(
         draft.path.chmod(0o600)  # before anything is written to it
         draft.path.write_text(plan_file.dumps(frozen), encoding="ascii", newline="\n")
     return draft.result.path
-
-
-def require_one_institution(sheet: CheckedSheet) -> None:
-    """Refuse a sheet whose rows name institutions.
-
-    Raises:
-        CannotStart: they do.
-
-    """
-    if sheet.has_institutions:
-        raise CannotStart(
-            "{name} names institutions in its rows, and a plan file is for one; send it with"
-            " `bulkcast apply`, or plan a sheet of each institution",
-            name=sheet.sheet.name,
-        )
 
 
 def require_place(target: Path, existing: Literal["refuse", "replace"]) -> None:

@@ -21,6 +21,7 @@ from bulkcast.pipeline.validation import (
     CheckedSheet,
     lean,
     read_sheet,
+    require_one_institution,
     rows_named,
 )
 from bulkcast.planner.forecast import Pace
@@ -161,7 +162,9 @@ def prepare_run(
         review(checked)
     if not keep_cells:
         checked = lean(checked)
-    if checked.has_institutions:
+    if members is None:
+        require_one_institution(checked)
+    if members is not None and checked.has_institutions:
         from bulkcast.pipeline.institutions import prepare_parts
 
         found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)

@@ -20,7 +20,7 @@ from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, one_spelling, require_unchanged
 from bulkcast.pipeline.resubmission import require_as_done, without_superseded
 from bulkcast.pipeline.result_sheet import FRAME_COPY, RunReport, finished_report, resumed_place
-from bulkcast.pipeline.validation import sha256_of
+from bulkcast.pipeline.validation import require_one_institution, sha256_of
 
 _PARTS: Final = Parts()
 
@@ -43,12 +43,7 @@ async def apply(
 
     """
     options = options or SendOptions()
-    if prepared.has_institutions:
-        raise CannotStart(
-            "{name} names institutions in its rows, so it cannot be sent for one; send it with"
-            " `bulkcast apply`, without --profile",
-            name=prepared.sheet.name,
-        )
+    require_one_institution(prepared)
     started, tz = parts.wall(), zone(prepared.options.tz)
     run = new_name(started, tz, is_sandbox=config.credentials.is_sandbox)
     new = NewRun(run, started, target_of(prepared, options, run))

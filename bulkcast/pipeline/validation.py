@@ -388,6 +388,21 @@ def check_sheet(
     return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)
 
 
+def require_one_institution(sheet: CheckedSheet) -> None:
+    """Refuse a sheet whose rows name institutions, where it is sent or planned for one.
+
+    Raises:
+        CannotStart: they do.
+
+    """
+    if sheet.has_institutions:
+        raise CannotStart(
+            "the rows of {name} name institutions, and this is for one; `bulkcast apply` on the"
+            " command line sends such a sheet, for all of them at once and without --profile",
+            name=sheet.sheet.name,
+        )
+
+
 def schedule_of(
     found: Validation,
     options: SheetOptions,

@@ -298,10 +298,8 @@ class Sandbox:
             CannotStart: the port is taken.
 
         """
-        self._closing = asyncio.Event()
-        for other in self.others.values():
-            other._closing = self._closing
-        server = web.Server(self._receive, access_log=None, logger=_LOG)
+        self.open(asyncio.Event())
+        server = web.Server(self.receive, access_log=None, logger=_LOG)
         runner = web.ServerRunner(server, shutdown_timeout=10.0)
         await runner.setup()
         try:
@@ -324,13 +322,20 @@ class Sandbox:
 
     # -------------------------------------------------------------- one request
 
-    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+    def open(self, closing: asyncio.Event) -> None:
+        """Begin to answer; `closing` is set when the server ends."""
+        self._closing = closing
+        for other in self.others.values():
+            other.open(closing)
+
+    async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
         if request.raw_path.partition("?")[0] != self._endpoint.path:
             return web.Response(status=404, text="404: Not Found")
         if request.method != "POST":
             return web.Response(status=405, text="405: Method Not Allowed")
         if other := self.others.get(request.headers.get("X-EEO-UID", "")):
-            return await other._receive(request)
+            return await other.receive(request)
         message = self._read(request, await request.read())
         refused = self._access_refusal(message) or self._limit_refusal(self.now())
         fault = None if refused else self._next_fault(message)

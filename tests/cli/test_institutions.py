@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from bulkcast.model import Secret
 from bulkcast.sandbox import SANDBOX_SECRET, Sandbox, World
 from tests.cli_runner import FAST, CliRunner, Said, serving
@@ -56,9 +54,7 @@ def schools(cli: CliRunner, **south: object) -> Iterator[Schools]:
 
 
 def sheet(path: Path, *whose: str, word: str = "row") -> Path:
-    lines = [
-        f"{name},{25096000 + n},1,0,1,1,{word} {n}" for n, name in enumerate(whose)
-    ]
+    lines = [f"{name},{25096000 + n},1,0,1,1,{word} {n}" for n, name in enumerate(whose)]
     head = "机构,activityId,recordState,recordType,liveState,openState,customColumn"
     path.write_text("\n".join([head, *lines]) + "\n", "utf-8")
     return path
