@@ -195,6 +195,10 @@ class RunHeader:
     """The run that this one resumes or resubmits; empty for a first run."""
     name: str = ""
     """What the user calls the sheet, if its file has another name."""
+    group: str = ""
+    """The group of runs that this one is a part of, one for each institution of the sheet."""
+    profile: str = ""
+    """What the sheet calls the institution; empty if it has no such column."""
 
     @property
     def title(self) -> str:
@@ -273,11 +277,9 @@ class FrozenRun:
 
 
 def pack_header(header: RunHeader) -> str:
-    """A header as JSON; a sheet that has no name of its own has none there, as ever."""
+    """A header as JSON; what most sheets do not have, they do not have there, as ever."""
     fields = asdict(header)
-    if not header.name:
-        del fields["name"]
-    return dump(fields)
+    return dump({k: v for k, v in fields.items() if v or k not in {"name", "group", "profile"}})
 
 
 def unpack_header(packed: str) -> RunHeader:

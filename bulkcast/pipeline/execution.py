@@ -72,6 +72,14 @@ class Control:
         self._dispatcher: Dispatcher | None = None
         self._early: Stop | None = None
         self._paused = False
+        self._children: list[Control] = []
+
+    def child(self) -> "Control":
+        """The control of one of several runs, which follows this one and tells nobody it begins."""
+        found = Control()
+        found._early, found._paused = self._early, self._paused
+        self._children.append(found)
+        return found
 
     def stop(self, exit_status: int) -> None:
         """Send nothing more, let requests under way finish, and write the result sheet."""
@@ -79,18 +87,24 @@ class Control:
         self._early = self._early or why
         if self._dispatcher:
             self._dispatcher.stop(why)
+        for each in self._children:
+            each.stop(exit_status)
 
     def pause(self) -> None:
         """Send nothing more until `go_on`; requests under way finish."""
         self._paused = True
         if self._dispatcher:
             self._dispatcher.pause()
+        for each in self._children:
+            each.pause()
 
     def go_on(self) -> None:
         """Send again after a pause."""
         self._paused = False
         if self._dispatcher:
             self._dispatcher.go_on()
+        for each in self._children:
+            each.go_on()
 
     def attach(self, dispatcher: Dispatcher) -> None:
         """Control this run; it ends at once if it was stopped before it started."""

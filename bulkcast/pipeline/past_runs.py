@@ -17,8 +17,10 @@ from bulkcast.languages import LANGS, translator
 from bulkcast.ledger import FrozenRun, RunRecord, is_begun, matching, open_ledger
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Severity, Stop, no_counts
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.result_sheet import result_rows, sheet_as_read
+from bulkcast.pipeline.run_group import FrozenGroup
 from bulkcast.reporter import run_summary as counting
 from bulkcast.reporter.run_summary import RunSummary
 
@@ -47,7 +49,7 @@ def crosstab(config_home: Home, run: str, column: str) -> reporter.Crosstab:
     from bulkcast import frames
 
     with open_ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+        frozen = run_group.load(ledger, run)
         sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
     return frames.crosstab(sheet, rows, column, WEBCAST)
@@ -89,7 +91,7 @@ def page(
 
 def _loaded(config_home: Home, run: str) -> FrozenRun:
     with open_ledger(config_home) as ledger:
-        return ledger.remains(ledger.newest(run).header.run)
+        return run_group.load(ledger, run, purged=True)
 
 
 def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
@@ -126,6 +128,8 @@ def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRo
 
 def _errors_only(frozen: FrozenRun) -> FrozenRun:
     """The run without warnings and notes, which are not why a row failed."""
+    if isinstance(frozen, FrozenGroup):
+        return replace(frozen, parts=tuple(map(_errors_only, frozen.parts)))
     errors = {
         row: tuple(i for i in issues if i.severity is Severity.ERROR)
         for row, issues in frozen.issues.items()
@@ -161,18 +165,25 @@ def purgeable(
 ) -> list[RunRecord]:
     """The run named, or every run that ended (or broke off) that long ago; newest first.
 
+    Runs of a group are purged together.
+
     Raises:
         CannotStart: there is no such run, or it has been purged already.
 
     """
     with open_ledger(home) as ledger:
         if run:
-            record = ledger.newest(run)
-            if record.purged_at is not None:
-                raise CannotStart("run {run} was purged before", run=record.header.run)
-            return [record]
+            # Every part of a group has a copy of the whole sheet.
+            first = ledger.newest(run_group.named(ledger, run).names[0]).header
+            names = run_group.named(ledger, first.group).names if first.group else (first.run,)
+            records = [ledger.newest(name) for name in names]
+            if all(record.purged_at is not None for record in records):
+                raise CannotStart("run {run} was purged before", run=first.group or first.run)
+            return [record for record in records if record.purged_at is None]
         before = wall() - older_than_s
-        return [r for r in ledger.runs() if r.purged_at is None and _ended_at(r) <= before]
+        left = [record for record in ledger.runs() if record.purged_at is None]
+        late = {r.header.group for r in left if r.header.group and _ended_at(r) > before}
+        return [r for r in left if _ended_at(r) <= before and r.header.group not in late]
 
 
 def _ended_at(record: RunRecord) -> float:

@@ -22,6 +22,7 @@ from bulkcast.pipeline.validation import (
     CheckedSheet,
     lean,
     read_sheet,
+    require_one_institution,
     rows_named,
 )
 from bulkcast.planner.forecast import Pace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
+    from bulkcast.pipeline.institutions import Members, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class PreparedRun:
     prepared: Prepared
     config: "Config | None"
     """None where nobody is configured, so that it cannot be sent."""
+    parts: tuple["Part", ...] = ()
+    """The rows of each institution, where the sheet names several."""
 
 
 def prepare(
@@ -131,6 +135,7 @@ def prepare_run(
     review: Callable[[CheckedSheet], None] | None = None,
     sending: SendOptions | None = None,
     keep_cells: bool = False,
+    members: "Members | None" = None,
 ) -> PreparedRun:
     """Everything that `apply` and `resubmit` do before they ask, and `plan` before it shows.
 
@@ -144,6 +149,7 @@ def prepare_run(
         review: is given the sheet as it was read, and raises to go no further.
         sending: how it will be sent, so that its results have a place; None where it will not be.
         keep_cells: True where the plan will be written to a file.
+        members: finds the institutions that the sheet names, if it does; None refuses such a sheet.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -157,9 +163,16 @@ def prepare_run(
         review(checked)
     if not keep_cells:
         checked = lean(checked)
-    config = account()
-    prepared = compare_with_ledger(checked, home, config, plan_options)
-    return _with_place(PreparedRun(prepared, config), sending)
+    if members is None:
+        require_one_institution(checked)
+    if members is not None and checked.has_institutions:
+        from bulkcast.pipeline.institutions import prepare_parts
+
+        found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)
+    else:
+        config = account()
+        found = PreparedRun(compare_with_ledger(checked, home, config, plan_options), config)
+    return _with_place(found, sending)
 
 
 def prepare_planned(
@@ -203,7 +216,7 @@ def prepare_planned(
 
 
 def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
-    if run.config is not None and sending is not None:
+    if (run.config is not None or run.parts) and sending is not None:
         from bulkcast.pipeline.run import require_place
 
         require_place(run.prepared, sending)
