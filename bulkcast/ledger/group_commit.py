@@ -158,9 +158,7 @@ class GroupCommit:
         found = connection.execute(_LANES, (sorted(wanted),), prepare=True)
         epochs = dict(found.fetchall())
         return {
-            place: LaneLost(
-                "another worker sends for {institution} now", institution=entry.lane.institution
-            )
+            place: lane_lost(entry.lane.institution)
             for place, entry in enumerate(batch)
             if entry.lane and epochs.get(entry.lane.institution) != entry.lane.epoch
         }
@@ -177,6 +175,11 @@ def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 def _all(batch: Sequence[_Entry], exc: Exception) -> Mapping[int, Exception]:
     return dict.fromkeys(range(len(batch)), unwritable(exc))
+
+
+def lane_lost(institution: str) -> LaneLost:
+    """The error for a lane that is another worker's now."""
+    return LaneLost("another worker sends for {institution} now", institution=institution)
 
 
 def unwritable(exc: Exception) -> LedgerUnwritable:

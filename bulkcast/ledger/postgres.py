@@ -14,16 +14,22 @@ from psycopg import sql
 
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable
 from bulkcast.home import Home, SharedHome
-from bulkcast.ledger import run_records
+from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
-from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal, unwritable
+from bulkcast.ledger.group_commit import (
+    GroupCommit,
+    LaneClaim,
+    SharedJournal,
+    lane_lost,
+    unwritable,
+)
 from bulkcast.ledger.history import MonotonicClock, Timestamp, Unanswered
 from bulkcast.ledger.integrity import UNREADABLE, damaged
 from bulkcast.ledger.journal import JournalRows
-from bulkcast.ledger.lock import Sends
+from bulkcast.ledger.lock import Sends, canonical
 from bulkcast.ledger.store import Journal, Ledger
-from bulkcast.model import Institution, Issue, RequestKey, Text
+from bulkcast.model import Institution, Issue, RequestKey, Stop, Text
 from bulkcast.planner import Plan
 from bulkcast.private_files import write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
@@ -240,6 +246,43 @@ class PostgresLedger(Ledger):
         except psycopg.Error as exc:
             raise unwritable(exc) from exc
 
+    def reopen(self, run: str) -> None:
+        """Let a run go on: what was not sent or not confirmed waits for a worker again."""
+        with self._transaction() as connection:
+            queue.reopen(connection, self._id(run))
+            run_records.set_end(connection, run, None, None)
+
+    def finish_in_lane(self, run: str, stop: Stop | None, at: float, claim: LaneClaim) -> None:
+        """Store that a run has ended, if its lane is still ours.
+
+        Raises:
+            LaneLost: another worker has it now.
+            LedgerUnwritable: it could not be stored.
+
+        """
+        with self._transaction() as connection:
+            held = connection.execute(
+                "SELECT epoch FROM lanes WHERE institution = ? FOR SHARE", (claim.institution,)
+            ).fetchone()
+            if held != (claim.epoch,):
+                raise lane_lost(claim.institution)
+            run_records.set_end(connection, run, at, stop)
+
+    @contextmanager
+    def submitting(self, institution: Institution) -> Iterator[None]:
+        """Wait until nobody else submits a run for an institution, and keep others out.
+
+        What was checked in the block still holds when a run is created in it.
+        """
+        lock = ("bulkcast submits", canonical(institution))
+        take, free = ("SELECT {}(hashtext(?), hashtext(?))".format(name) for name in _LOCKS)  # noqa: UP032 - `?` stays
+        with self._reading() as connection:
+            connection.execute(take, lock)
+            try:
+                yield
+            finally:
+                connection.execute(free, lock)
+
     def _wipe(self) -> None:
         """Make room of what was erased; copies in the server's log and backups are its owner's."""
         try:
@@ -267,6 +310,37 @@ class PostgresLedger(Ledger):
         with self._reading() as connection, self._raw.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
+
+    def open_institutions(self) -> frozenset[str]:
+        """The institutions with runs that have not ended, as `canonical` spells them."""
+        with self._reading() as connection:
+            return queue.open_institutions(connection)
+
+    def next_run(self, lane: str) -> str | None:
+        """The run that comes next in a lane: the one with the earliest deadline, else the oldest.
+
+        None if no run of the institution is open.
+        """
+        with self._snapshot() as connection:
+            return queue.next_run(connection, lane)
+
+    def waiting(self, run: str, most: int) -> queue.Waiting:
+        """The first `most` requests of an open run that have not ended.
+
+        Raises:
+            LedgerDamaged: a checksum does not match.
+
+        """
+        with self._snapshot() as connection:
+            return queue.waiting(connection, self._id(run), run, most)
+
+    def attempts(self, run: str) -> int:
+        """How often requests of a run have been sent."""
+        with self._reading() as connection:
+            (found,) = connection.execute(
+                "SELECT count(*) FROM attempts WHERE run_id = ?", (self._id(run),)
+            ).fetchone()
+            return int(found)
 
     def examine(self) -> None:
         """Check that the database can be written."""
@@ -311,6 +385,7 @@ class PostgresLedger(Ledger):
         return True
 
 
+_LOCKS: Final = ("pg_advisory_lock", "pg_advisory_unlock")
 _UNANSWERED: Final = """
     SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),
            r.key, r.rows, r.frozen,

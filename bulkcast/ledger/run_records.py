@@ -138,7 +138,7 @@ def load(
     if len(stored) != record.header.n_requests:
         raise damaged(Text("run {run}, of which requests are missing", {"run": run}))
     settled, issues = _settled(connection, run_id)
-    history = _history(connection, run_id, outcomes)
+    history = histories(connection, run_id, outcomes)
     for request in stored:
         ended = outcomes.get(request.key)
         past = history.get(request.key, History())
@@ -205,7 +205,7 @@ def _settled(
     return settled, issues
 
 
-def _history(
+def histories(
     connection: Connection, run_id: int, outcomes: Mapping[RequestKey, Outcome]
 ) -> dict[RequestKey, History]:
     """Earlier attempts of the requests that have not ended, by key.
