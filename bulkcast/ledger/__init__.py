@@ -4,7 +4,7 @@ It is an SQLite database under `BULKCAST_HOME`, readable only by its owner, or a
 that several computers share.
 """
 
-from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
+from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord, Sending
 from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.integrity import FILE_NAME, refuse_network_drive
 from bulkcast.ledger.lock import Sends, claim
@@ -24,6 +24,7 @@ __all__ = [
     "MonotonicClock",
     "RunHeader",
     "RunRecord",
+    "Sending",
     "Sends",
     "Standing",
     "Timestamp",
