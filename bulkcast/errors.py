@@ -7,6 +7,7 @@
     ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
     │   ├── LedgerGone       exit 6: the ledger was taken away while it was in use
     │   └── LaneLost         exit 5: another worker sends for the institution now
+    ├── DatabaseUnreachable  exit 5: the fleet's database does not answer
     ├── InstitutionBusy      exit 7: another run holds the institution
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
 
@@ -69,6 +70,12 @@ class LedgerDamaged(NeedsHuman):
 
 class LedgerUnwritable(BulkcastError):
     """The ledger cannot be used now; its content is undamaged."""
+
+    exit_status = 5
+
+
+class DatabaseUnreachable(BulkcastError):
+    """The fleet's database cannot be reached now."""
 
     exit_status = 5
 
