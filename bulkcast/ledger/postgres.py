@@ -316,6 +316,11 @@ class PostgresLedger(Ledger):
         with self._reading() as connection:
             return queue.open_institutions(connection)
 
+    def open_runs(self) -> list[str]:
+        """The names of the runs that have not ended, oldest first."""
+        with self._reading() as connection:
+            return queue.open_runs(connection)
+
     def next_run(self, lane: str) -> str | None:
         """The run that comes next in a lane: the one with the earliest deadline, else the oldest.
 

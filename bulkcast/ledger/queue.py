@@ -46,6 +46,11 @@ def open_institutions(connection: Connection) -> frozenset[str]:
     return frozenset(lane for _, _, lane in _open(connection))
 
 
+def open_runs(connection: Connection) -> list[str]:
+    """The names of the runs that have not ended, oldest first."""
+    return [run for _, run, _ in _open(connection)]
+
+
 def _open(connection: Connection) -> list[tuple[int, str, str]]:
     return [
         (run_id, run, canonical(Institution(root_url, sid)))

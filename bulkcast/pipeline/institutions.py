@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Member
@@ -216,18 +217,27 @@ async def apply_parts(
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     watches = _Watches(watch)
     sending = [
-        _Sending(
-            replace(part, prepared=single.emptied(part.prepared)) if is_held else part,
-            single.NewRun(part_name(group, n), started, target, group, part.profile),
-            home, options, control.child(), watches.one(), parts,
-        )
-        for n, part in enumerate(run.parts, 1)
-    ]  # fmt: skip
+        _Sending(part, new, home, options, control.child(), watches.one(), parts)
+        for part, new in numbered(run, group, started, target, emptied=is_held)
+    ]
     control.begun(group)
     with parts.ledger(home) as ledger:
         found = await _side_by_side([each.carry_out() for each in sending])
-        done = _summed_up(ledger, group, found, replace(options, results=target))
+        done = summed_up(ledger, group, found, replace(options, results=target))
     return replace(done, issues=whole.checked.issues, ignored_columns=whole.ignored_columns)
+
+
+def numbered(
+    run: PreparedRun, group: str, started: float, target: Path, *, emptied: bool
+) -> list[tuple[Part, single.NewRun]]:
+    """The parts of a sheet with the runs that they become; `emptied` if nothing is to be sent."""
+    return [
+        (
+            replace(part, prepared=single.emptied(part.prepared)) if emptied else part,
+            single.NewRun(part_name(group, n), started, target, group, part.profile),
+        )
+        for n, part in enumerate(run.parts, 1)
+    ]
 
 
 def _is_rehearsed(part: Part) -> bool:
@@ -327,7 +337,7 @@ async def _side_by_side(jobs: Sequence[Coroutine[Any, Any, RunReport]]) -> list[
     return [task.result() for task in tasks]
 
 
-def _summed_up(
+def summed_up(
     ledger: Ledger, group: str, found: Sequence[RunReport], options: SendOptions
 ) -> RunReport:
     """One report of all parts, with the sheet."""
@@ -412,7 +422,7 @@ async def resume_parts(
                 for record in records
             ]
         )
-        done = _summed_up(ledger, header.group, found, options)
+        done = summed_up(ledger, header.group, found, options)
         return replace(done, remarks=(*done.remarks, *remarks))
 
 

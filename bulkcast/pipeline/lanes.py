@@ -2,27 +2,25 @@
 
 import asyncio
 import math
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.config import Config
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
-from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import LaneLost, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
-from bulkcast.ledger import RunHeader, Timestamp, canonical
+from bulkcast.ledger import RunHeader, Timestamp
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim
 from bulkcast.ledger.postgres import PostgresLedger, connect
 from bulkcast.ledger.queue import Waiting
 from bulkcast.ledger.store import Journal
 from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
-from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S, LeasedPacer
+from bulkcast.pacing import CONCURRENCY, LeasedPacer
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
@@ -31,6 +29,8 @@ _WINDOW_S: Final = 90.0
 """Requests are read for so many seconds of sending: a slice and a half."""
 _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
+_LEASE_S: Final = 2.0
+"""Seconds that start times are waited for at once; then they are asked for again."""
 _CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
 
 
@@ -141,9 +141,133 @@ class Lanes:
                         return LaneEnd(more=True, memory=memory)
                     if stop and not waiting.is_all:
                         await self._leave(ledger, run, journal, stop)
-            await asyncio.to_thread(
-                ledger.finish_in_lane, run, stop, self.parts.wall(), claim
-            )
+            await asyncio.to_thread(ledger.finish_in_lane, run, stop, self.parts.wall(), claim)
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         return LaneEnd(more=True, memory=memory)
+
+    async def _dispatch(self, lane: Lane, work: LaneWork, journal: Journal) -> Dispatcher:
+        """Send until the slice ends, and return the dispatcher that did."""
+        options, config = work.options, self.configs[lane.institution]
+        clock = asyncio.get_running_loop().time
+        pacer = _pacer_of(lane, options.rate, clock())
+
+        async def replenish() -> None:
+            wanted = pacer.wanted(clock())
+            if wanted:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LEASE_S):
+                        pacer.lease(await lane.slots(wanted, pacer.rate))
+
+        pending = PendingWrites(
+            replace(attempt, sent_at=clock() - age_s) for attempt, age_s in work.pending
+        )
+        async with http_client(self.parts, config, options) as client:
+            dispatcher = dispatcher_for(
+                self.parts, client, journal, pacer, options, pending,
+                replenish=replenish,
+                may_send=lambda: lane.lease.may_send(clock()),
+                memory=lane.memory,
+            )  # fmt: skip
+            async with _steered(lane, dispatcher, pacer, work.header.run):
+                await dispatcher.run(work.waiting.requests, work.waiting.history)
+            return dispatcher
+
+    async def _leave(self, ledger: PostgresLedger, run: str, journal: Journal, stop: Stop) -> None:
+        """Record why the rest of a run that ends early is not sent."""
+        rest = await asyncio.to_thread(ledger.waiting, run, _ALL)
+        await journal.record([_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests])
+
+
+def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
+    """How a request ends that is not sent any more."""
+    past = past or History()
+    if past.ambiguous:
+        outcome = Outcome(RowStatus.UNCONFIRMED, "send.crashed", {}, past.attempts)
+    else:
+        outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args, past.attempts)
+    return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
+
+
+def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
+    """The lane's pacer, as the workers before left it."""
+    pacer = LeasedPacer(rate)
+    pacer.hold(now + lane.pace_state.held_s)
+    if not math.isinf(rate):
+        pacer.rate = rate * min(1.0, max(0.0, lane.pace_state.share)) or rate
+    return pacer
+
+
+@asynccontextmanager
+async def _steered(
+    lane: Lane, dispatcher: Dispatcher, pacer: LeasedPacer, run: str
+) -> AsyncIterator[None]:
+    """Pass on to a dispatcher what its lane is told, and to other workers what it learns."""
+
+    async def steer() -> None:
+        clock = asyncio.get_running_loop().time
+        told = (pacer.held_until, pacer.rate)
+        while True:
+            if lane.is_cancelled(run):
+                dispatcher.stop(_CANCELLED)
+            elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
+                dispatcher.hand_over()
+            if told != (pacer.held_until, pacer.rate):
+                told = (pacer.held_until, pacer.rate)
+                await lane.note_pace(pacer.held_until - clock(), pacer.share)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_EVERY_S, max(0.0, lane.deadline - clock()))):
+                    await lane.stop.wait()
+            if lane.stop.is_set():
+                await asyncio.sleep(0.05)
+
+    steering = asyncio.create_task(steer())
+    try:
+        yield
+    finally:
+        steering.cancel()
+        with suppress(asyncio.CancelledError):
+            await steering
+
+
+def _count(lane: Lane, dispatcher: Dispatcher) -> None:
+    """Count the rows of a slice for the metrics."""
+    for status, n in dispatcher.progress().counts.items():
+        lane.count(status, n)
+
+
+# ------------------------------------------------------------------ the worker
+
+
+async def work(
+    home: SharedHome,
+    configs: Mapping[str, Config],
+    *,
+    concurrency: int = fleet_worker.CONCURRENCY,
+    metrics_port: int | None = None,
+    stop: asyncio.Event | None = None,
+    timing: fleet_worker.Timing | None = None,
+    parts: Parts | None = None,
+) -> None:
+    """Send for institutions until `stop` is set; what is under way then is finished.
+
+    `configs` has the credentials by lane.
+
+    Raises:
+        CannotStart: the database cannot be used, or has no tables yet.
+        DatabaseUnreachable: it cannot be reached at the start.
+        OSError: the port for the metrics is in use.
+
+    """
+    with GroupCommit(lambda: connect(home.database)) as commits:
+        lanes = Lanes(home, configs, commits, parts or Parts())
+        await fleet_worker.work(
+            home.database,
+            lanes=configs.keys(),
+            drain=lanes.drain,
+            open_institutions=lanes.open_institutions,
+            concurrency=concurrency,
+            metrics_port=metrics_port,
+            stop=stop,
+            timing=timing,
+        )

@@ -11,14 +11,14 @@ from bulkcast import planner as planning
 from bulkcast import reporter
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart, system_reason
-from bulkcast.home import Home
-from bulkcast.ledger import Ledger, RunHeader, RunRecord, claim, open_ledger
+from bulkcast.home import Home, SharedHome
+from bulkcast.ledger import Ledger, RunHeader, RunRecord, Sending, claim, open_ledger
 from bulkcast.messages import local_time
 from bulkcast.model import SANDBOX_RUN, Institution, Outcome, ResultRow, RowStatus, is_rehearsal
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, RemainingWork, RunContext, Watch, carry_out
 from bulkcast.pipeline.options import SendOptions, zone
-from bulkcast.pipeline.preparation import Prepared, one_spelling, require_unchanged
+from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling, require_unchanged
 from bulkcast.pipeline.resubmission import require_as_done, without_superseded
 from bulkcast.pipeline.result_sheet import FRAME_COPY, RunReport, finished_report, resumed_place
 from bulkcast.pipeline.validation import require_one_institution, sha256_of
@@ -45,6 +45,13 @@ async def apply(
     """
     options = options or SendOptions()
     require_one_institution(prepared)
+    if isinstance(home := config.ledger_home, SharedHome):
+        from bulkcast.pipeline import submission
+
+        return await submission.apply(
+            PreparedRun(prepared, config), home, options,
+            user=config.user, control=control or Control(), watch=watch, wall=parts.wall,
+        )  # fmt: skip
     started, tz = parts.wall(), zone(prepared.options.tz)
     run = new_name(started, tz, is_sandbox=config.credentials.is_sandbox)
     new = NewRun(run, started, target_of(prepared, options, run))
@@ -81,11 +88,7 @@ async def send(
         parts.ledger(config.ledger_home) as ledger,
         claim(config.home, config.institution, run=run, since=since, state=config.state) as sends,
     ):
-        require_unchanged(ledger, config.institution, prepared)
-        require_as_done(ledger, config, prepared)
-        prepared = without_superseded(ledger, config.institution, prepared)
-        header = header_of(prepared, config.institution, new, name=options.name)
-        freeze(ledger, header, prepared)
+        prepared = store(ledger, prepared, config, options, new)
         context = RunContext(
             ledger, run, config, options, control or Control(), watch, parts, parts.monotonic(),
             sends,
@@ -93,6 +96,27 @@ async def send(
         done = await carry_out(context, RemainingWork(prepared.plan.requests, {}))
         issues, ignored = prepared.checked.issues, prepared.ignored_columns
         return replace(done, issues=issues, ignored_columns=ignored)
+
+
+def store(
+    ledger: Ledger,
+    prepared: Prepared,
+    config: Config,
+    options: SendOptions,
+    new: NewRun,
+    *,
+    sending: Sending | None = None,
+) -> Prepared:
+    """Store a new run, and return what it is to send; raises what `apply` does.
+
+    Call it while no other run of the institution can begin.
+    """
+    require_unchanged(ledger, config.institution, prepared)
+    require_as_done(ledger, config, prepared)
+    prepared = without_superseded(ledger, config.institution, prepared)
+    header = header_of(prepared, config.institution, new, name=options.name)
+    freeze(ledger, replace(header, sending=sending), prepared)
+    return prepared
 
 
 async def resume(
@@ -118,9 +142,17 @@ async def resume(
         require_own(header, config)
         place, remarks = resumed_place(ledger, header, (options or SendOptions()).results)
         options = replace(options or SendOptions(), existing="replace", results=place)
-        done = await go_on(
-            ledger, record, config, options, control=control, watch=watch, parts=parts
-        )
+        if isinstance(home := config.ledger_home, SharedHome):
+            from bulkcast.pipeline import submission
+
+            done = await submission.resume(
+                home, header.run, options,
+                user=config.user, control=control or Control(), watch=watch,
+            )  # fmt: skip
+        else:
+            done = await go_on(
+                ledger, record, config, options, control=control, watch=watch, parts=parts
+            )
         return replace(done, remarks=(*done.remarks, *remarks))
 
 
