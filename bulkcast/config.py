@@ -21,6 +21,7 @@ a secret, only the path of its file, the name of a variable, or that it is in th
     secret_env = "SERVER_SECRET"
 """
 
+import getpass
 import os
 import re
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from typing import Any, Final
 
 from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart
+from bulkcast.home import Home, SharedHome
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
 from bulkcast.secret_storage import printable, read_file, read_keyring
@@ -63,6 +65,15 @@ class Config:
     """The root URL to connect to, if it differs from the institution's own."""
     state: Path | None = None
     """The folder in which this computer's users share their sends; None to use only this home."""
+    database: str = field(default="", repr=False)
+    """The URL of the PostgreSQL database with the ledger; empty for a ledger in `home`."""
+    user: str = ""
+    """Who acts, for the list of actions of a shared ledger."""
+
+    @property
+    def ledger_home(self) -> Home:
+        """The home folder together with its ledger."""
+        return SharedHome(self.home, self.database) if self.database else self.home
 
     @property
     def connects_to(self) -> str:
@@ -83,6 +94,33 @@ def home(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("bulkcast", appauthor=False)
+
+
+def database(environ: Mapping[str, str]) -> str:
+    """The URL of the shared ledger's database; empty for a ledger in the home folder."""
+    return environ.get("BULKCAST_DATABASE", "").strip()
+
+
+def ledger_home(environ: Mapping[str, str]) -> Home:
+    """The home folder, together with its ledger.
+
+    Raises:
+        CannotStart: BULKCAST_HOME names the folder of a user who does not exist.
+
+    """
+    url = database(environ)
+    return SharedHome(home(environ), url) if url else home(environ)
+
+
+def user(environ: Mapping[str, str]) -> str:
+    """Who acts, for the list of actions of a shared ledger: BULKCAST_USER, else the login name."""
+    named = environ.get("BULKCAST_USER", "").strip()
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 def state(environ: Mapping[str, str]) -> Path:
@@ -215,6 +253,8 @@ def _config(
         origins,
         proxy,
         state=state(environ),
+        database=database(environ),
+        user=user(environ),
     )
 
 

@@ -138,12 +138,12 @@ def test_no_turn_begins_in_a_silence(gaps: list[float], until: float) -> None:
 def test_a_turn_reserved_before_a_silence_does_not_stand() -> None:
     pacer = Pacer(10.0, None)
     turn = pacer.reserve(5.0)
-    assert pacer.stands(turn)
+    assert pacer.stands(turn, turn)
 
     pacer.hold(7.0)
 
-    assert not pacer.stands(turn)
-    assert pacer.stands(pacer.reserve(5.0))
+    assert not pacer.stands(turn, turn)
+    assert pacer.stands(pacer.reserve(5.0), 5.0)
 
 
 def test_a_shorter_silence_does_not_end_a_longer_one() -> None:

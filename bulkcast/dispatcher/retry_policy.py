@@ -6,7 +6,7 @@ from typing import Any, Final
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 
 from bulkcast.dispatcher.server_state import RETRY_AFTER_MOST_S
-from bulkcast.dispatcher.tracker import RequestState, Shutdown, should_retry
+from bulkcast.dispatcher.tracker import RequestState, Shutdown, now, should_retry
 from bulkcast.model import Outcome, ReplyClass, Verdict
 from bulkcast.pacing import Budget
 
@@ -34,7 +34,7 @@ class RetryPolicy:
         self._shutdown = shutdown
         self._earlier_attempts = 0
         """Attempts before the present pass."""
-        self._earlier_sends = 0
+        self._earlier_sends = state.sends
         """Sends before the present pass."""
 
     def policy(self, before_sleep: Callable[[RetryCallState], Awaitable[None]]) -> AsyncRetrying:
@@ -46,7 +46,7 @@ class RetryPolicy:
         return AsyncRetrying(
             retry=retry_if_result(self._should_retry),
             stop=lambda _: self._state.is_exhausted,
-            wait=self._wait,
+            wait=self._schedule,
             sleep=self._shutdown.sleep,
             before_sleep=before_sleep,
             retry_error_callback=_result,
@@ -57,6 +57,12 @@ class RetryPolicy:
         if isinstance(found, Outcome):
             return False
         return should_retry(self._state, found, self._shutdown.stopped)
+
+    def _schedule(self, call: RetryCallState) -> float:
+        """Seconds until the next attempt, noted for a slice that may come before it."""
+        seconds = self._wait(call)
+        self._state.next_at = now() + seconds
+        return seconds
 
     def _wait(self, call: RetryCallState) -> float:
         """Seconds until the next attempt.

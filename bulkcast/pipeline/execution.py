@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from bulkcast import client as http
@@ -16,7 +15,16 @@ from bulkcast.dispatcher import Dispatcher, Progress
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
-from bulkcast.ledger import FrozenRun, Ledger, MonotonicClock, Sends, Timestamp, boot_id
+from bulkcast.home import Home
+from bulkcast.ledger import (
+    FrozenRun,
+    Ledger,
+    MonotonicClock,
+    Sends,
+    Timestamp,
+    boot_id,
+    open_ledger,
+)
 from bulkcast.model import (
     Attempt,
     History,
@@ -40,7 +48,7 @@ _WATCH_EVERY_S: Final = 0.2
 class Parts:
     """What a run is made of; the proofs put broken parts and other clocks in their place."""
 
-    ledger: Callable[[Path], Ledger] = Ledger
+    ledger: Callable[[Home], Ledger] = open_ledger
     client: type[http.Client] = http.Client
     dispatcher: type[Dispatcher] = Dispatcher
     wall: Callable[[], float] = time.time

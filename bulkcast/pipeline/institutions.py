@@ -8,14 +8,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Member
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
-from bulkcast.ledger import Ledger, RunRecord
+from bulkcast.home import Home
+from bulkcast.ledger import Ledger, RunRecord, open_ledger
 from bulkcast.model import (
     Argument,
     Attempt,
@@ -72,7 +72,7 @@ class Part:
 
 
 def prepare_parts(
-    sheet: CheckedSheet, home: Path, members: Members, options: PlanOptions, *, is_sent: bool
+    sheet: CheckedSheet, home: Home, members: Members, options: PlanOptions, *, is_sent: bool
 ) -> PreparedRun:
     """Split a sheet by its column of institutions, and plan each part by what the ledger knows.
 
@@ -149,7 +149,7 @@ def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
     return found
 
 
-def _prepare(sheet: CheckedSheet, member: Member | None, home: Path, options: PlanOptions) -> Part:
+def _prepare(sheet: CheckedSheet, member: Member | None, home: Home, options: PlanOptions) -> Part:
     if member is None:
         return Part(plan_alone(sheet), None)
     if member.config is None:
@@ -192,7 +192,7 @@ async def apply_parts(
     run: PreparedRun,
     options: SendOptions | None = None,
     *,
-    home: Path,
+    home: Home,
     control: Control | None = None,
     watch: Watch | None = None,
     parts: Parts = _PARTS,
@@ -248,7 +248,7 @@ class _Sending:
 
     part: Part
     new: single.NewRun
-    home: Path
+    home: Home
     options: SendOptions
     control: Control
     watch: Watch | None
@@ -352,22 +352,22 @@ def _summed_up(
 # ------------------------------------------------------------------ resuming
 
 
-def is_group(home: Path, run: str) -> bool:
+def is_group(home: Home, run: str) -> bool:
     """Whether `run` stands for a group of runs, or for one of a group."""
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         found = run_group.named(ledger, run)
         return bool(found.parts or ledger.newest(found.run).header.group)
 
 
-def profiles_of(home: Path, run: str) -> tuple[str, ...]:
+def profiles_of(home: Home, run: str) -> tuple[str, ...]:
     """The institutions of a group of runs, or of one part, of which rows are left to send."""
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         names = run_group.named(ledger, run).names
         return tuple(ledger.newest(name).header.profile for name in names if ledger.left(name))
 
 
 async def resume_parts(
-    home: Path,
+    home: Home,
     members: Members,
     run: str = "",
     options: SendOptions | None = None,

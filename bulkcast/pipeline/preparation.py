@@ -12,6 +12,7 @@ from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.model import Change, Institution, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline.options import PlanOptions, Selection, SendOptions, SheetOptions
@@ -120,7 +121,7 @@ def prepare(
     sheet = read_sheet(source, options, selection, endpoint, name=name, keep_cells=keep_cells)
     if config is None:
         return plan_alone(sheet)
-    return compare_with_ledger(sheet, config.home, config, plan_options or PlanOptions())
+    return compare_with_ledger(sheet, config.ledger_home, config, plan_options or PlanOptions())
 
 
 def prepare_run(
@@ -129,7 +130,7 @@ def prepare_run(
     selection: Selection,
     plan_options: PlanOptions,
     *,
-    home: Path,
+    home: Home,
     account: Account,
     review: Callable[[CheckedSheet], None] | None = None,
     sending: SendOptions | None = None,
@@ -177,7 +178,7 @@ def prepare_run(
 def prepare_planned(
     path: Path,
     *,
-    home: Path,
+    home: Home,
     account: Account,
     tried_out: Callable[[Institution], None],
     is_sandbox: bool = False,
@@ -251,7 +252,7 @@ def _plan(sheet: CheckedSheet, options: PlanOptions, known: Known) -> planning.P
 
 
 def compare_with_ledger(
-    sheet: CheckedSheet, home: Path, config: "Config | None", options: PlanOptions
+    sheet: CheckedSheet, home: Home, config: "Config | None", options: PlanOptions
 ) -> Prepared:
     """Plan a sheet by what the ledger in `home` knows, and refuse what `apply` would refuse.
 
@@ -278,23 +279,23 @@ def compare_with_ledger(
     return plan_alone(replace(sheet, left_out={**sheet.left_out, **newer}), options, known)
 
 
-def ledger_for(home: Path, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
+def ledger_for(home: Home, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
     """The ledger in `home`, None where there is none yet.
 
     Raises:
         InstitutionBusy: another run holds the institution.
 
     """
-    from bulkcast.ledger import Ledger, is_begun
+    from bulkcast.ledger import is_begun, open_ledger
 
     if not is_begun(home):
         return nullcontext()
     if config is not None:
         require_free(home, one_spelling(config.institution))
-    return Ledger(home)
+    return open_ledger(home)
 
 
-def require_free(home: Path, institution: Institution) -> None:
+def require_free(home: Home, institution: Institution) -> None:
     """Refuse to begin while another run holds the institution.
 
     Raises:
@@ -315,7 +316,7 @@ def require_free(home: Path, institution: Institution) -> None:
 # ------------------------------------------------------------------ last known settings
 
 
-def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
+def recall(prepared: Prepared, home: Home, institution: Institution) -> Prepared:
     """Add the last known settings of the sheet's classrooms at `institution`; the plan stays.
 
     Only what the ledger in `home` saw acknowledged is known, not changes made in ClassIn's console
@@ -325,11 +326,11 @@ def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared
         LedgerDamaged: the ledger does not hold what was written.
 
     """
-    from bulkcast.ledger import Ledger, is_begun
+    from bulkcast.ledger import is_begun, open_ledger
 
     if not is_begun(home):
         return prepared
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         known = _known(ledger, one_spelling(institution), _changes(prepared))
     return replace(prepared, known=known)
 

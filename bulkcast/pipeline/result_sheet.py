@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 from bulkcast import loader, reporter
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.home import Home
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord, open_ledger
 from bulkcast.messages import local_time, result_row
 from bulkcast.model import (
     Issue,
@@ -228,7 +229,7 @@ def finished_report(ledger: Ledger, record: RunRecord, options: SendOptions) -> 
         return None
 
     def read() -> tuple[ResultRow, ...]:
-        with Ledger(home) as reopened:
+        with open_ledger(home) as reopened:
             frozen = reopened.load(run, with_requests=False)
         return result_rows(frozen, lang=options.lang)
 
@@ -451,7 +452,7 @@ def _status_of(statuses: Set[RowStatus]) -> int:
 
 
 def results(
-    config_home: Path,
+    config_home: Home,
     run: str,
     *,
     target: Path | None = None,
@@ -464,7 +465,7 @@ def results(
     With `keep` an existing result sheet is left as it is.  With `only`, the sheet at `target` has
     only the rows with these statuses; if there are none, it is not written.
     """
-    with Ledger(config_home) as ledger:
+    with open_ledger(config_home) as ledger:
         frozen = run_group.load(ledger, run)
         rows = result_rows(frozen, lang=lang)
         place = target or _place_of(frozen.header)

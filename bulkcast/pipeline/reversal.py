@@ -23,9 +23,10 @@ from bulkcast.catalogue import (
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, open_ledger
 from bulkcast.model import Body, Request, SettingValue, Target
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
@@ -110,7 +111,7 @@ class TargetReversal:
 
 
 def undo(
-    home: Path,
+    home: Home,
     run: str,
     *,
     target: Path | None = None,
@@ -127,7 +128,7 @@ def undo(
         InstitutionBusy: the run is under way, and requests it sends later would not be reverted.
 
     """
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         named = run_group.named(ledger, run)
         records = [ledger.newest(name) for name in named.names]
         busy = [record for record in records if record.under_way]

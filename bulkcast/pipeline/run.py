@@ -11,7 +11,8 @@ from bulkcast import planner as planning
 from bulkcast import reporter
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart, system_reason
-from bulkcast.ledger import Ledger, RunHeader, RunRecord, claim
+from bulkcast.home import Home
+from bulkcast.ledger import Ledger, RunHeader, RunRecord, claim, open_ledger
 from bulkcast.messages import local_time
 from bulkcast.model import SANDBOX_RUN, Institution, Outcome, ResultRow, RowStatus, is_rehearsal
 from bulkcast.pipeline import run_group
@@ -77,7 +78,7 @@ async def send(
     config = replace(config, institution=one_spelling(config.institution))
     since = _with_zone(new.started, prepared.options.tz)
     with (
-        parts.ledger(config.home) as ledger,
+        parts.ledger(config.ledger_home) as ledger,
         claim(config.home, config.institution, run=run, since=since, state=config.state) as sends,
     ):
         require_unchanged(ledger, config.institution, prepared)
@@ -111,7 +112,7 @@ async def resume(
 
     """
     config = replace(config, institution=one_spelling(config.institution))
-    with parts.ledger(config.home) as ledger:
+    with parts.ledger(config.ledger_home) as ledger:
         record = ledger.newest(run)
         header = record.header
         require_own(header, config)
@@ -171,9 +172,9 @@ def require_own(header: RunHeader, config: Config) -> None:
     )
 
 
-def left_to_send(home: Path, run: str = "") -> int:
+def left_to_send(home: Home, run: str = "") -> int:
     """The number of rows of a run, or of the newest one, that were not sent or not confirmed."""
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         names = run_group.named(ledger, run).names
         for name in names:
             if ledger.newest(name).purged_at is not None:

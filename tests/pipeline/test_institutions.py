@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bulkcast.config import Config, Member
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
-from bulkcast.ledger import Ledger, claim
+from bulkcast.ledger import claim
 from bulkcast.model import Credentials, Institution, RowStatus, Secret, Target, group_of
 from bulkcast.pipeline import (
     Control,
@@ -356,7 +356,7 @@ def test_a_busy_institution_does_not_stop_the_others(tmp_path: Path) -> None:
 
     async def main(schools: Schools) -> tuple[RunReport, RunReport]:
         institution = schools.config("south").institution
-        with claim(schools.home, institution, run="another", since="now"), Ledger(schools.home):
+        with claim(schools.home, institution, run="another", since="now"):
             first = await schools.apply(path)
             with pytest.raises(InstitutionBusy):
                 await schools.resume(first.run)
