@@ -37,6 +37,7 @@ from bulkcast.pipeline.preparation import (
     compare_with_ledger,
     one_spelling,
     plan_alone,
+    require_free,
     with_plan,
 )
 from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
@@ -443,7 +444,8 @@ class _Resuming:
             institution = one_spelling(member.institution)
             config = replace(member.config, institution=institution)
             single.require_own(header, config)
-        except CannotStart as exc:
+            require_free(config.home, institution)
+        except (CannotStart, InstitutionBusy) as exc:
             return exc
         return replace(member, institution=institution, config=config)
 
