@@ -54,7 +54,7 @@ class Fleet:
         task = asyncio.create_task(lanes.work(self.home, configs, stop=stop, timing=self.timing))
         try:
             while not task.done() and not await self.alive():
-                await asyncio.sleep(0.02)  # noqa: ASYNC110 - it reports to the database
+                await asyncio.sleep(0.02)
             yield task
         finally:
             stop.set()

@@ -17,6 +17,7 @@ from tests.sheets import plain, read_rows
 
 FAST = SendOptions(rate=6_000.0)
 """Six thousand a minute."""
+SOME_FAIL = (classroom(7, "code:104", "ok"), classroom(9, "close", "ok"))
 
 
 async def test_a_run_is_sent_by_a_worker_and_followed(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ async def test_without_a_worker_a_run_is_not_begun(tmp_path: Path) -> None:
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
     """A slice of two seconds sends two hundred of five hundred rows; none is sent twice."""
-    world = World((classroom(7, "code:104", "ok"), classroom(9, "close", "ok")), first_whole=False)
+    world = World(classrooms=SOME_FAIL, first_whole=False)
     async with fleet(tmp_path, world) as found:
         run = (await found.submit(prepare(plain(tmp_path / "term.csv", 500)), rate=100.0)).run
         async with found.worker():
