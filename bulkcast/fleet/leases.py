@@ -33,6 +33,7 @@ WITH locked AS MATERIALIZED (
     FROM lanes AS lane
     JOIN unnest(%(institutions)s::text[], %(epochs)s::bigint[]) AS mine (institution, epoch)
         USING (institution, epoch)
+    WHERE lane.worker = %(worker)s -- a lane given back meanwhile stays free
     ORDER BY lane.institution
     FOR NO KEY UPDATE OF lane
 )
@@ -55,7 +56,9 @@ def _awake_and_asleep() -> float:
 class Lease:
     """The right to one lane."""
 
-    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory")
+    __slots__ = (
+        "_sleepless_until", "_until", "epoch", "institution", "lost", "memory", "released",
+    )  # fmt: skip
 
     def __init__(self, institution: str, epoch: int, memory: str) -> None:
         """`epoch`: the fence; `memory`: what the slice before left."""
@@ -64,6 +67,8 @@ class Lease:
         self.memory = memory
         self.lost = False
         """Whether another worker has the lane now, so that nothing may be written for it."""
+        self.released = False
+        """Whether it is being given back, so that nobody renews it any more."""
         self._until = self._sleepless_until = 0.0
 
     def may_send(self, loop_time: float) -> bool:
@@ -117,12 +122,13 @@ class Leases:
             DatabaseUnreachable: no lease was renewed, and none was found to be lost.
 
         """
-        asked = dict(self._held)
+        asked = {lane: lease for lane, lease in self._held.items() if not lease.released}
         if not asked:
             return []
         values = {
             "institutions": list(asked),
             "epochs": [lease.epoch for lease in asked.values()],
+            "worker": self._worker,
             "ttl": self._ttl_s,
         }
         start = _moment()
@@ -131,7 +137,7 @@ class Leases:
         for institution, lease in asked.items():
             if institution in renewed:
                 lease.extend(start, self._sending_s)
-            elif self._held.get(institution) is lease:
+            elif self._held.get(institution) is lease and not lease.released:
                 lease.lost = True
                 lost.append(lease)
         return lost
@@ -144,6 +150,7 @@ class Leases:
 
         """
         values = {"institution": lease.institution, "epoch": lease.epoch, "memory": memory}
+        lease.released = True
         try:
             if not lease.lost:
                 await self._database.fetch_patiently(_RELEASE, values)

@@ -12,13 +12,23 @@ from bulkcast.fleet.database import Database
 
 LATE_S: Final = 1.0
 """Seconds by which a start time may be late; a batch that takes longer to come is not used."""
+AHEAD_S: Final = 0.25
+"""Seconds before the next start time from which it may be leased: what a slice leaves unused is
+lost, so a slice that leased all it ever waits for would leave the next ones nothing."""
 
 _LEASE: Final = """
 INSERT INTO paces AS pace (institution, tat)
 VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(span)s))
 ON CONFLICT (institution) DO UPDATE
 SET tat = greatest(pace.tat, pace.held_until, clock_timestamp()) + make_interval(secs => %(span)s)
+WHERE greatest(pace.tat, pace.held_until) <= clock_timestamp() + make_interval(secs => %(ahead)s)
 RETURNING extract(epoch FROM tat - clock_timestamp())::float8
+"""
+_GIVE_BACK: Final = """
+UPDATE paces AS pace SET tat = least(pace.tat, clock_timestamp() + make_interval(secs => %(step)s))
+FROM lanes AS lane
+WHERE pace.institution = %(institution)s
+    AND lane.institution = pace.institution AND lane.epoch = %(epoch)s
 """
 _NOTE: Final = """
 INSERT INTO paces AS pace (institution, held_until, share)
@@ -56,8 +66,9 @@ class SharedPace:
     async def slots(self, institution: str, n: int, rate: float) -> list[float]:
         """Lease the next `n` start times, `rate` a second, by the running loop's clock.
 
-        None is earlier than PostgreSQL granted it.  There are none where the answer took so long
-        that they may be late.  Waits while the database is out of reach.
+        None is earlier than PostgreSQL granted it.  There are none where the first of them is more
+        than `AHEAD_S` away, or where the answer took so long that they may be late.  Waits while
+        the database is out of reach.
         """
         if math.isinf(rate):
             return [asyncio.get_running_loop().time()] * n
@@ -66,14 +77,25 @@ class SharedPace:
     async def _lease(self, institution: str, n: int, step: float) -> list[float]:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        rows = await self._database.fetch(_LEASE, {"institution": institution, "span": n * step})
+        values = {"institution": institution, "span": n * step, "ahead": AHEAD_S}
+        rows = await self._database.fetch(_LEASE, values)
         # The answer was true at a moment before now, so what it says is not yet due.
         now = clock()
-        if now - asked > LATE_S:
+        if not rows or now - asked > LATE_S:
             return []
         self._on_lease(n)
         end = now + rows[0][0]
         return [end - (n - i) * step for i in range(n)]
+
+    async def give_back(self, institution: str, epoch: int, rate: float) -> None:
+        """Give back the start times to come, as nothing more is sent under this lease.
+
+        Raises:
+            DatabaseUnreachable: they are lost.
+
+        """
+        values = {"institution": institution, "epoch": epoch, "step": 1.0 / rate}
+        await self._database.fetch(_GIVE_BACK, values)
 
     async def note(self, institution: str, held_s: float, share: float) -> None:
         """Keep a pause of `held_s` seconds from now and the share of the rate for other workers."""

@@ -92,6 +92,10 @@ class Lane:
         """Lease start times; see `SharedPace.slots`."""
         return await self._worker.pace.slots(self.institution, n, rate)
 
+    async def give_back_slots(self, rate: float) -> None:
+        """Give back start times not used; see `SharedPace.give_back`."""
+        await self._worker.pace.give_back(self.institution, self.lease.epoch, rate)
+
     async def note_pace(self, held_s: float, share: float) -> None:
         """Keep pause and slow-down for other workers; see `SharedPace.note`."""
         await self._worker.pace.note(self.institution, held_s, share)
@@ -134,7 +138,7 @@ async def work(
     metrics = Metrics()
     serving = metrics.start(metrics_port) if metrics_port is not None else None
     try:
-        with _quiet("psycopg.pool", "procrastinate"):
+        with _quiet("psycopg", "psycopg.pool", "procrastinate"):
             async with Database(database_url, on_error=metrics.database_errors.inc) as database:
                 worker = _Worker(
                     database, metrics, name or default_name(), drain, timing or Timing()

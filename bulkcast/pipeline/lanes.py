@@ -10,8 +10,9 @@ from typing import Final
 from bulkcast.config import Config
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
-from bulkcast.errors import LaneLost, LedgerUnwritable
+from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
+from bulkcast.fleet.shared_pace import AHEAD_S
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
@@ -31,6 +32,8 @@ _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
+_SLOTS_WAIT_S: Final = 0.1
+"""Seconds that whoever waits for the next start times looks away."""
 _CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
 
 
@@ -151,26 +154,21 @@ class Lanes:
         options, config = work.options, self.configs[lane.institution]
         clock = asyncio.get_running_loop().time
         pacer = _pacer_of(lane, options.rate, clock())
-
-        async def replenish() -> None:
-            wanted = pacer.wanted(clock())
-            if wanted:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LEASE_S):
-                        pacer.lease(await lane.slots(wanted, pacer.rate))
-
+        slots = _Slots(lane, pacer)
         pending = PendingWrites(
             replace(attempt, sent_at=clock() - age_s) for attempt, age_s in work.pending
         )
         async with http_client(self.parts, config, options) as client:
             dispatcher = dispatcher_for(
                 self.parts, client, journal, pacer, options, pending,
-                replenish=replenish,
+                replenish=slots.replenish,
                 may_send=lambda: lane.lease.may_send(clock()),
                 memory=lane.memory,
             )  # fmt: skip
-            async with _steered(lane, dispatcher, pacer, work.header.run):
+            slots.dispatcher = dispatcher
+            async with _steered(lane, dispatcher, slots, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
+            await slots.give_back()
             return dispatcher
 
     async def _leave(self, ledger: PostgresLedger, run: str, journal: Journal, stop: Stop) -> None:
@@ -189,6 +187,49 @@ def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
     return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
 
 
+class _Slots:
+    """The start times of one slice, leased as they come near.
+
+    Requests ask for them one after the other, so whoever asks first waits for all.
+    """
+
+    def __init__(self, lane: Lane, pacer: LeasedPacer) -> None:
+        self._lane = lane
+        self._pacer = pacer
+        self._next_at = -math.inf
+        """Loop time before which there are none to be had."""
+        self.dispatcher: Dispatcher | None = None
+        """Who sends in them."""
+        self.ending = False
+        """Whether it hands over, so that nobody needs any more."""
+
+    async def replenish(self) -> None:
+        """Lease about a second of start times once those at hand are nearly used up."""
+        clock = asyncio.get_running_loop().time
+        away_s = self._next_at - clock()
+        ending = self.ending or (self.dispatcher and self.dispatcher.stopped)
+        if ending or not self._pacer.wanted(clock()):
+            return
+        if away_s > 0:
+            await asyncio.sleep(min(away_s, _SLOTS_WAIT_S))
+        if away_s <= _SLOTS_WAIT_S:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LEASE_S):
+                    await self._lease(self._pacer.wanted(clock()))
+
+    async def _lease(self, n: int) -> None:
+        found = await self._lane.slots(n, self._pacer.rate) if n else []
+        self._pacer.lease(found)
+        moment = asyncio.get_running_loop().time()
+        self._next_at = found[-1] - AHEAD_S if found else moment + _SLOTS_WAIT_S
+
+    async def give_back(self) -> None:
+        """Leave the next slice what this one did not use."""
+        if not math.isinf(self._pacer.rate):
+            with suppress(DatabaseUnreachable):
+                await self._lane.give_back_slots(self._pacer.rate)
+
+
 def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
     """The lane's pacer, as the workers before left it."""
     pacer = LeasedPacer(rate)
@@ -200,7 +241,7 @@ def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
 
 @asynccontextmanager
 async def _steered(
-    lane: Lane, dispatcher: Dispatcher, pacer: LeasedPacer, run: str
+    lane: Lane, dispatcher: Dispatcher, slots: _Slots, pacer: LeasedPacer, run: str
 ) -> AsyncIterator[None]:
     """Pass on to a dispatcher what its lane is told, and to other workers what it learns."""
 
@@ -212,6 +253,7 @@ async def _steered(
                 dispatcher.stop(_CANCELLED)
             elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
                 dispatcher.hand_over()
+                slots.ending = True
             if told != (pacer.held_until, pacer.rate):
                 told = (pacer.held_until, pacer.rate)
                 await lane.note_pace(pacer.held_until - clock(), pacer.share)
