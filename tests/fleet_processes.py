@@ -126,7 +126,7 @@ async def _serve(given: Mapping[str, Any]) -> None:
     everyone = [sandbox, *sandbox.others.values()]
     sent = _note_senders(sandbox)
     async with sandbox.serving() as url:
-        print(url, flush=True)
+        _say(url)
         while line := await asyncio.to_thread(sys.stdin.readline):
             order = json.loads(line)
             if "fault" in order:
@@ -134,15 +134,24 @@ async def _serve(given: Mapping[str, Any]) -> None:
                 for each in everyone:
                     each.fault_for_all = fault
             if "log" in order:
-                Path(order["log"]).write_bytes(pickle.dumps(sent()))
+                _write(order["log"], sent())
             held = {
                 (each._world.sid, target.id): {k: v.value for k, v in settings.items()}
                 for each in everyone
                 for target, settings in (each.state.items() if "held" in order else ())
             }
             if "held" in order:
-                Path(order["held"]).write_bytes(pickle.dumps(held))
-            print(sum(each.received for each in everyone), flush=True)
+                _write(order["held"], held)
+            _say(sum(each.received for each in everyone))
+
+
+def _say(word: object) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def _write(path: str, found: object) -> None:
+    Path(path).write_bytes(pickle.dumps(found))
 
 
 def _note_senders(sandbox: Sandbox) -> Callable[[], list[tuple[Received, str]]]:
