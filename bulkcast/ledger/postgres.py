@@ -14,7 +14,7 @@ from psycopg import sql
 
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
-from bulkcast.ledger import queue, run_records
+from bulkcast.ledger import history, queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
 from bulkcast.ledger.group_commit import (
@@ -29,8 +29,9 @@ from bulkcast.ledger.integrity import UNREADABLE, damaged
 from bulkcast.ledger.journal import JournalRows
 from bulkcast.ledger.lock import Sends, canonical
 from bulkcast.ledger.store import Journal, Ledger
-from bulkcast.model import Institution, Issue, RequestKey, Stop, Text
+from bulkcast.model import Institution, Issue, RequestKey, Stop, Target, Text
 from bulkcast.planner import Plan
+from bulkcast.planner.last_known import Acknowledgement
 from bulkcast.private_files import make_private, write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
@@ -159,6 +160,8 @@ def _started(database: str) -> Iterator[None]:
 
 class PostgresLedger(Ledger):
     """All runs in a database that several computers share."""
+
+    is_wiped_alone = False
 
     def __init__(self, home: Home) -> None:
         """Connect to the database.
@@ -318,6 +321,17 @@ class PostgresLedger(Ledger):
         with self._reading() as connection, self._raw.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
+
+    def acknowledged(
+        self, institution: Institution, targets: Iterable[Target]
+    ) -> dict[Target, list[Acknowledgement]]:
+        """As in `Ledger`; what still waits to be sent may have taken effect by then, too."""
+        wanted = list(targets)
+        found = super().acknowledged(institution, wanted)
+        with self._reading() as connection:
+            for target, doubt in queue.waiting_for(connection, institution, wanted):
+                history.insert(found.setdefault(target, []), doubt)
+        return found
 
     def open_institutions(self) -> frozenset[str]:
         """The institutions with runs that have not ended, as `canonical` spells them."""
