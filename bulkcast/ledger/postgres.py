@@ -1,7 +1,7 @@
 """The ledger in a PostgreSQL database, which several computers share."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
@@ -234,20 +234,21 @@ class PostgresLedger(Ledger):
         claim: Sends | LaneClaim | None = None,
     ) -> Iterator[Journal]:
         """The journal of a run, fenced by the lane in `claim`."""
-        with self._reading() as connection:
-            run_id = self._id(run)
-            places = {
-                RequestKey(key): seq
-                for seq, key in connection.execute(
-                    "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
-                )
-            }
-        rows = JournalRows(run_id, places)
         if isinstance(claim, LaneClaim):
-            yield SharedJournal(rows, claim.commits, claim)
+            yield self.lane_journal(run, claim)
             return
         with GroupCommit(lambda: connect(self._database)) as commits:
-            yield SharedJournal(rows, commits, None)
+            yield SharedJournal(self._rows(run), commits, None)
+
+    def lane_journal(self, run: str, claim: LaneClaim) -> SharedJournal:
+        """The journal of a run, fenced by a lane; it works on once this ledger is closed."""
+        return SharedJournal(self._rows(run), claim.commits, claim)
+
+    def _rows(self, run: str) -> JournalRows:
+        with self._reading() as connection:
+            run_id = self._id(run)
+            found = connection.execute("SELECT seq, key FROM requests WHERE run_id = ?", (run_id,))
+            return JournalRows(run_id, {RequestKey(key): seq for seq, key in found})
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -286,7 +287,7 @@ class PostgresLedger(Ledger):
         What was checked in the block still holds when a run is created in it.
         """
         lock = ("bulkcast submits", canonical(institution))
-        take, free = ("SELECT {}(hashtext(?), hashtext(?))".format(name) for name in _LOCKS)  # noqa: UP032 - `?` stays
+        take, free = (f"SELECT {name}(hashtext(?), hashtext(?))" for name in _LOCKS)  # noqa: S608 - constants
         with self._reading() as connection:
             connection.execute(take, lock)
             try:
@@ -343,13 +344,13 @@ class PostgresLedger(Ledger):
         with self._reading() as connection:
             return queue.open_runs(connection)
 
-    def next_run(self, lane: str) -> str | None:
+    def next_run(self, lane: str, is_cancelled: Callable[[str], bool]) -> str | None:
         """The run that comes next in a lane: the one with the earliest deadline, else the oldest.
 
-        None if no run of the institution is open.
+        One that is to be cancelled comes before all others.  None if no run is open.
         """
         with self._snapshot() as connection:
-            return queue.next_run(connection, lane)
+            return queue.next_run(connection, lane, is_cancelled)
 
     def waiting(self, run: str, most: int) -> queue.Waiting:
         """The first `most` requests of an open run that have not ended.
@@ -376,7 +377,7 @@ class PostgresLedger(Ledger):
 
     def sent_lately(
         self,
-        institution: Institution,  # noqa: ARG002
+        institution: Institution,  # noqa: ARG002 - as of any ledger
         now: Timestamp,  # noqa: ARG002
         within_s: float,  # noqa: ARG002
     ) -> list[float]:
@@ -407,7 +408,7 @@ class PostgresLedger(Ledger):
     def _refuse_lost_entries(self, run: str = "*") -> None:
         """Nothing: there are no side files to compare with."""
 
-    def _is_under_way(self, header: RunHeader) -> bool:  # noqa: ARG002
+    def _is_under_way(self, header: RunHeader) -> bool:  # noqa: ARG002 - as of any ledger
         """Every run that has not ended: it waits for a worker, or one works on it."""
         return True
 

@@ -1,6 +1,6 @@
 """The open runs of a shared ledger: which of an institution comes next, and what of it is left."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,9 +59,15 @@ def _open(connection: Connection) -> list[tuple[int, str, str]]:
     ]
 
 
-def next_run(connection: Connection, lane: str) -> str | None:
-    """The open run of an institution with the earliest deadline, else the oldest; None if none."""
+def next_run(connection: Connection, lane: str, is_cancelled: Callable[[str], bool]) -> str | None:
+    """The open run of an institution with the earliest deadline, else the oldest; None if none.
+
+    One that is to be cancelled comes before all others.
+    """
     found = [(run_id, run) for run_id, run, whose in _open(connection) if whose == lane]
+    cancelled = [run for _, run in found if is_cancelled(run)]
+    if cancelled:
+        return cancelled[0]
     if len(found) < 2:
         return found[0][1] if found else None
 
