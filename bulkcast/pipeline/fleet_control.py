@@ -142,9 +142,7 @@ async def record(
         )  # fmt: skip
 
 
-async def actions(
-    home: SharedHome, n: int = 50, before: int | None = None
-) -> list[AuditEntry]:
+async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> list[AuditEntry]:
     """The last `n` things that people did, newest first; those before the entry `before`.
 
     Raises:

@@ -2,28 +2,22 @@
 
 import asyncio
 import math
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.config import Config
-from bulkcast.dispatcher import Dispatcher
-from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
-from bulkcast.endpoints import WEBCAST
+from bulkcast.dispatcher.write_ordering import UnansweredAttempt
 from bulkcast.errors import LaneLost, LedgerUnwritable
-from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
-from bulkcast.ledger import RunHeader, Timestamp, canonical
+from bulkcast.ledger import RunHeader, Timestamp
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim
-from bulkcast.ledger.postgres import PostgresLedger, connect
+from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
-from bulkcast.ledger.store import Journal
-from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
-from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S, LeasedPacer
-from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
+from bulkcast.model import Attempt, History, Stop
+from bulkcast.pacing import CONCURRENCY
+from bulkcast.pipeline.execution import Parts, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
 _LOOK_EVERY_S: Final = 0.5
@@ -141,9 +135,7 @@ class Lanes:
                         return LaneEnd(more=True, memory=memory)
                     if stop and not waiting.is_all:
                         await self._leave(ledger, run, journal, stop)
-            await asyncio.to_thread(
-                ledger.finish_in_lane, run, stop, self.parts.wall(), claim
-            )
+            await asyncio.to_thread(ledger.finish_in_lane, run, stop, self.parts.wall(), claim)
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         return LaneEnd(more=True, memory=memory)

@@ -1,7 +1,6 @@
 """Hands runs in to a fleet, whose workers send them, and follows them until they have ended."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -11,10 +10,10 @@ from typing import Any, Final
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
-from bulkcast.fleet import audit, fleet_status, jobs
+from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
-from bulkcast.ledger import RunRecord, Sending, canonical
+from bulkcast.ledger import Sending, canonical
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Institution, Stop
 from bulkcast.pipeline import fleet_control, institutions, run_group
@@ -108,9 +107,7 @@ def sending_of(options: SendOptions, user: str) -> Sending:
     )
 
 
-async def _hand_in(
-    database: Database, home: SharedHome, run: str, action: str, user: str
-) -> None:
+async def _hand_in(database: Database, home: SharedHome, run: str, action: str, user: str) -> None:
     """Wake the lanes of a run, or of the runs of a group, and note who did that."""
     records = await asyncio.to_thread(fleet_control.records_of, home, run)
     lanes = {canonical(r.header.institution) for r in records if r.finished_at is None}
@@ -295,4 +292,8 @@ def _report(home: SharedHome, run: str, options: SendOptions, elapsed_s: float) 
             )
             for record in records
         ]  # fmt: skip
-        return institutions.summed_up(ledger, found.run, reports, options) if found.parts else reports[0]
+        return (
+            institutions.summed_up(ledger, found.run, reports, options)
+            if found.parts
+            else reports[0]
+        )

@@ -660,7 +660,7 @@ def test_a_checksum_that_does_not_fit_is_refused(any_home: Home, table: str, col
     full_ledger(any_home)
     assert meddle(
         any_home, f"UPDATE {table} SET {column} = {column} + 1 WHERE {column} IS NOT NULL"
-    )  # noqa: S608 - constants
+    )
 
     def read() -> None:
         with open_ledger(any_home) as ledger:
