@@ -504,7 +504,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    ledger, interrupted."""
+    ledger, lease, interrupted."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, Argument] = field(default_factory=dict)
