@@ -249,6 +249,11 @@ class LeasedPacer(Pacer):
         self._slots: deque[float] = deque()
         self._reserved: set[float] = set()
 
+    @property
+    def share(self) -> float:
+        """The present rate as a share of the full one, in (0, 1]."""
+        return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
+
     def wanted(self, now: float) -> int:
         """How many slots to lease: a second's worth once there are none; none during a hold.
 

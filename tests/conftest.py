@@ -3,14 +3,16 @@
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bulkcast.home import Home
 from tests.cli_runner import CliRunner
+from tests.ledgers import MAKES, new_home
 from tests.measured_figures import added_up, canaries, table
 
 # Test machines are shared, so an example's duration says nothing about the code.
@@ -74,6 +76,16 @@ def cli(
     return cli
 
 
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    from tests.postgres import drop_database, new_database
+
+    url = new_database()
+    yield url
+    drop_database(url)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -121,3 +133,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report the result."""
     for line in terminalreporter.config.stash.get(TOLD, []):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(params=MAKES)
+def any_home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    """A home whose ledger is of each make in turn."""
+    with new_home(request.param, tmp_path) as home:
+        yield home

@@ -31,16 +31,14 @@ SUFFIXES = ("csv", "xlsx")
 
 def compare() -> list[Figure]:
     """CPU a row of each process, medians of several goes, and what the bare loop has of ours."""
-    with TemporaryDirectory() as name, sandbox() as root_url:
-        folder = Path(name)
-        commands = dict(_commands(folder, root_url))
-        spent: dict[str, list[float]] = {name: [] for name in commands}
+    with TemporaryDirectory() as folder, sandbox() as root_url:
+        commands = _commands(Path(folder), root_url)
         with _OnOneCore():
-            for go in range(GOES):
-                for name, command in commands.items():
-                    cpu = spend(lambda: _run(command, root_url, folder / f"home-{go}-{name}")).cpu
-                    spent[name].append(cpu / N_ROWS * 1e6)
-    cost = {name: median(goes) for name, goes in spent.items()}
+            goes = [
+                {name: _cost(command, root_url) for name, command in commands.items()}
+                for _ in range(GOES)
+            ]
+    cost = {name: median(go[name] for go in goes) for name in commands}
     figures = [Figure(f"CPU a row, {name}", f"{cost[name]:.0f} µs", "") for name in cost]
     for suffix in SUFFIXES:
         ours, theirs = cost[f"bulkcast apply, {suffix}"], cost[f"naive script, {suffix}"]
@@ -81,7 +79,7 @@ def _as_workbook(source: Path, target: Path) -> None:
 
 
 class _OnOneCore:
-    """Keeps what is started meanwhile to the first core, away from the sandbox, if there are two."""
+    """Keeps what is started meanwhile to one core; the sandbox may have the others."""
 
     def __enter__(self) -> None:
         self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
@@ -91,6 +89,12 @@ class _OnOneCore:
     def __exit__(self, *_: object) -> None:
         if self._cores:
             os.sched_setaffinity(0, self._cores)
+
+
+def _cost(command: Sequence[str], root_url: str) -> float:
+    """Microseconds of CPU a row, with a ledger as a new user has it."""
+    with TemporaryDirectory() as home:
+        return spend(lambda: _run(command, root_url, Path(home))).cpu / N_ROWS * 1e6
 
 
 def _run(command: Sequence[str], root_url: str, home: Path) -> None:

@@ -1,0 +1,86 @@
+"""Start times of requests, leased in batches from one row per institution.
+
+PostgreSQL's clock spaces them, so an institution's pace holds however many processes ask.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from bulkcast.fleet.database import Database
+
+LATE_S: Final = 1.0
+"""Seconds by which a start time may be late; a batch that takes longer to come is not used."""
+
+_LEASE: Final = """
+INSERT INTO paces AS pace (institution, tat)
+VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(span)s))
+ON CONFLICT (institution) DO UPDATE
+SET tat = greatest(pace.tat, pace.held_until, clock_timestamp()) + make_interval(secs => %(span)s)
+RETURNING extract(epoch FROM tat - clock_timestamp())::float8
+"""
+_NOTE: Final = """
+INSERT INTO paces AS pace (institution, held_until, share)
+VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(held)s), %(share)s)
+ON CONFLICT (institution) DO UPDATE
+SET held_until = greatest(pace.held_until, excluded.held_until), share = excluded.share
+"""
+_STATE: Final = """
+SELECT
+    extract(epoch FROM greatest(held_until, clock_timestamp()) - clock_timestamp())::float8,
+    share
+FROM paces WHERE institution = %(institution)s
+"""
+
+
+class PaceState(NamedTuple):
+    """What one worker leaves to the next."""
+
+    held_s: float
+    """Seconds left of a pause that ClassIn asked for."""
+    share: float
+    """Of the full rate, in (0, 1]: what throttling left of it."""
+
+
+class SharedPace:
+    """The paces of all institutions."""
+
+    def __init__(
+        self, database: Database, on_lease: Callable[[int], None] = lambda n: None
+    ) -> None:
+        """`on_lease` is told how many start times came."""
+        self._database = database
+        self._on_lease = on_lease
+
+    async def slots(self, institution: str, n: int, rate: float) -> list[float]:
+        """Lease the next `n` start times, `rate` a second, by the running loop's clock.
+
+        None is earlier than PostgreSQL granted it.  There are none where the answer took so long
+        that they may be late.  Waits while the database is out of reach.
+        """
+        if math.isinf(rate):
+            return [asyncio.get_running_loop().time()] * n
+        return await self._database.patiently(lambda: self._lease(institution, n, 1.0 / rate))
+
+    async def _lease(self, institution: str, n: int, step: float) -> list[float]:
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        rows = await self._database.fetch(_LEASE, {"institution": institution, "span": n * step})
+        # The answer was true at a moment before now, so what it says is not yet due.
+        now = clock()
+        if now - asked > LATE_S:
+            return []
+        self._on_lease(n)
+        end = now + rows[0][0]
+        return [end - (n - i) * step for i in range(n)]
+
+    async def note(self, institution: str, held_s: float, share: float) -> None:
+        """Keep a pause of `held_s` seconds from now and the share of the rate for other workers."""
+        values = {"institution": institution, "held": max(0.0, held_s), "share": share}
+        await self._database.fetch_patiently(_NOTE, values)
+
+    async def state(self, institution: str) -> PaceState:
+        """What the workers before left."""
+        rows = await self._database.fetch_patiently(_STATE, {"institution": institution})
+        return PaceState(*rows[0]) if rows else PaceState(0.0, 1.0)
