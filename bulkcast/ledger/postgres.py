@@ -287,7 +287,7 @@ class PostgresLedger(Ledger):
         What was checked in the block still holds when a run is created in it.
         """
         lock = ("bulkcast submits", canonical(institution))
-        take, free = (f"SELECT {name}(hashtext(?), hashtext(?))" for name in _LOCKS)  # noqa: S608 - constants
+        take, free = (f"SELECT {name}(hashtext(?), hashtext(?))" for name in _LOCKS)
         with self._reading() as connection:
             connection.execute(take, lock)
             try:
