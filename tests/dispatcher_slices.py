@@ -115,13 +115,13 @@ def dispatch_in_slices(
     async def main(loop: VirtualLoop) -> Slices:
         found = Slices(memories=[memory])
         sandbox = Sandbox(world or World(), secret=SANDBOX_SECRET, clock=loop.wall)
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r1", len(wanted)), Plan(tuple(wanted)), {})
         async with sandbox.serving() as url:
             if schedule:
                 schedule(loop, sandbox)
             while len(found.dispatchers) < most:
-                with Ledger(home) as ledger:
+                with open_ledger(home) as ledger:
                     await one_slice(loop, ledger, url, setup, found)
                 if not found.dispatchers[-1].handed_over:
                     break
