@@ -9,7 +9,7 @@ from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import Ledger, Timestamp
+from bulkcast.ledger import Ledger, Timestamp, open_ledger
 from bulkcast.model import Credentials, Institution, Outcome, Request, RequestKey, RowStatus, Stop
 from bulkcast.pacing import DEFAULT_RATE, LeasedPacer, Pacer
 from bulkcast.planner import Plan
