@@ -134,7 +134,7 @@ async def work(
     metrics = Metrics()
     serving = metrics.start(metrics_port) if metrics_port is not None else None
     try:
-        with _quiet("psycopg.pool", "procrastinate"):
+        with _quiet("psycopg", "psycopg.pool", "procrastinate"):
             async with Database(database_url, on_error=metrics.database_errors.inc) as database:
                 worker = _Worker(
                     database, metrics, name or default_name(), drain, timing or Timing()
@@ -219,10 +219,11 @@ class _Worker:
         for lane in self._running.values():
             lane.stop.set()
         engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
+        # A database that neither answers nor refuses could take minutes to give up on.
+        await asyncio.wait([engine], timeout=self._timing.grace_s + 5.0)
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.wait(beside, timeout=5.0)
         with suppress(DatabaseUnreachable):
             await fleet_status.forget_worker(self.database, self.name)
 
