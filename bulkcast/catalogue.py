@@ -189,7 +189,12 @@ class MomentKind:
     """A point in time: Excel date, ISO text or Unix seconds; read, never sent."""
 
 
-Kind = IdKind | ChoiceKind | IntegerKind | TextKind | IdListKind | MomentKind
+@dataclass(frozen=True, slots=True)
+class NameKind:
+    """The name of a profile in config.toml; read, never sent."""
+
+
+Kind = IdKind | ChoiceKind | IntegerKind | TextKind | IdListKind | MomentKind | NameKind
 
 
 class Role(Enum):
@@ -199,6 +204,7 @@ class Role(Enum):
     CONTEXT = "goes with the target"
     SETTING = "is set"
     SCHEDULE = "is read, never sent"
+    INSTITUTION = "says for whom the row is, never sent"
 
 
 class Lock(Enum):
@@ -211,7 +217,7 @@ class Lock(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One column of the sheet and, but for the schedule, one parameter of the body."""
+    """One column of the sheet and, but for schedule and institution, one body parameter."""
 
     key: str
     kind: Kind
@@ -370,7 +376,13 @@ class Endpoint:
     @cached_property
     def parameters(self) -> tuple[Setting, ...]:
         """The columns that are body parameters."""
-        return tuple(c for c in self.columns if c.role is not Role.SCHEDULE)
+        unsent = {Role.SCHEDULE, Role.INSTITUTION}
+        return tuple(c for c in self.columns if c.role not in unsent)
+
+    @cached_property
+    def institution(self) -> Setting | None:
+        """The column that says for whom a row is."""
+        return next((c for c in self.columns if c.role is Role.INSTITUTION), None)
 
     @cached_property
     def targets(self) -> tuple[Setting, ...]:

@@ -1,7 +1,7 @@
 """Reads the configuration: the institution, its credentials, and the home directory.
 
 The environment comes first, then a profile.  `config.toml` is in `BULKCAST_HOME` and never contains
-a secret, only the path of its file, or that it is in the operating system's keyring:
+a secret, only the path of its file, the name of a variable, or that it is in the keyring:
 
     [profiles.default]
     sid = "1000082"
@@ -15,9 +15,15 @@ a secret, only the path of its file, or that it is in the operating system's key
     [profiles.college]
     sid = "1000084"
     secret_in = "keyring"
+
+    [profiles.server]
+    sid = "1000085"
+    secret_env = "SERVER_SECRET"
 """
 
+import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +31,7 @@ from typing import Any, Final
 
 from bulkcast.arguments import Series
 from bulkcast.errors import CannotStart
+from bulkcast.home import Home, SharedHome
 from bulkcast.i18n import marked
 from bulkcast.model import Credentials, Institution, Secret, Text
 from bulkcast.secret_storage import printable, read_file, read_keyring
@@ -39,7 +46,8 @@ OF_CREDENTIALS: Final = ("BULKCAST_SID", "BULKCAST_SECRET", "BULKCAST_SECRET_FIL
 """The variables that say who sends."""
 KEYRING: Final = "keyring"
 """The value of a profile's `secret_in`."""
-_KEYS: Final = frozenset({"sid", "root_url", "secret_file", "secret_in"})
+_KEYS: Final = frozenset({"sid", "root_url", "secret_file", "secret_in", "secret_env"})
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,15 @@ class Config:
     """The root URL to connect to, if it differs from the institution's own."""
     state: Path | None = None
     """The folder in which this computer's users share their sends; None to use only this home."""
+    database: str = field(default="", repr=False)
+    """The URL of the PostgreSQL database with the ledger; empty for a ledger in `home`."""
+    user: str = ""
+    """Who acts, for the list of actions of a shared ledger."""
+
+    @property
+    def ledger_home(self) -> Home:
+        """The home folder together with its ledger."""
+        return SharedHome(self.home, self.database) if self.database else self.home
 
     @property
     def connects_to(self) -> str:
@@ -77,6 +94,33 @@ def home(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("bulkcast", appauthor=False)
+
+
+def database(environ: Mapping[str, str]) -> str:
+    """The URL of the shared ledger's database; empty for a ledger in the home folder."""
+    return environ.get("BULKCAST_DATABASE", "").strip()
+
+
+def ledger_home(environ: Mapping[str, str]) -> Home:
+    """The home folder, together with its ledger.
+
+    Raises:
+        CannotStart: BULKCAST_HOME names the folder of a user who does not exist.
+
+    """
+    url = database(environ)
+    return SharedHome(home(environ), url) if url else home(environ)
+
+
+def user(environ: Mapping[str, str]) -> str:
+    """Who acts, for the list of actions of a shared ledger: BULKCAST_USER, else the login name."""
+    named = environ.get("BULKCAST_USER", "").strip()
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 def state(environ: Mapping[str, str]) -> Path:
@@ -124,6 +168,68 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     return _config(environ, sid, root_url, secret, origins)
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An institution that rows of a sheet name, and whether it can be sent for."""
+
+    profile: str
+    institution: Institution
+    config: Config | None
+    problem: CannotStart | None = None
+    """Why it cannot be sent for."""
+
+
+def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
+    """The names of the profiles; None if there is no config.toml.
+
+    Raises:
+        CannotStart: config.toml cannot be read.
+
+    """
+    path = home(environ) / "config.toml"
+    return frozenset(profiles_of(path)) if path.exists() else None
+
+
+def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
+    """The variables that hold a secret, by themselves or because a profile says so."""
+    try:
+        found = profiles_of(home(environ) / "config.toml").values()
+    except CannotStart:
+        found = ()
+    named = (each.get("secret_env") for each in found if isinstance(each, dict))
+    return frozenset({"BULKCAST_SECRET", *(name for name in named if isinstance(name, str))})
+
+
+def member(environ: Mapping[str, str], profile: str) -> Member:
+    """The institution of a profile that rows of a sheet name.
+
+    SID and secret in the environment are for sheets that name none; only for a profile without a
+    root URL the environment's counts.
+
+    Raises:
+        CannotStart: there is no such profile, or it does not say which institution it is.
+
+    """
+    path = home(environ) / "config.toml"
+    settings = _profile(path, profile, asked=True)
+    sid = settings.get("sid", "")
+    if not (sid.isascii() and sid.isdigit()):
+        raise CannotStart(
+            "the SID of profile {name!r} in {path} should be digits, such as 1000082",
+            name=profile,
+            path=path,
+        )
+    plain = {k: v for k, v in environ.items() if k not in OF_CREDENTIALS}
+    url = settings.get("root_url") or environ.get("BULKCAST_ROOT_URL", "").strip()
+    institution = Institution((url or DEFAULT_ROOT_URL).rstrip("/"), sid)
+    origins = {"sid": "config.toml", "root_url": "config.toml"}
+    try:
+        secret = _secret(plain, settings, (path.parent, profile, sid), origins)
+    except CannotStart as exc:
+        return Member(profile, institution, None, exc)
+    return Member(profile, institution, _config(plain, sid, url, secret, origins))
+
+
 def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secret) -> Config:
     """The configuration of credentials that were just entered and are kept nowhere yet.
 
@@ -157,6 +263,8 @@ def _config(
         origins,
         proxy,
         state=state(environ),
+        database=database(environ),
+        user=user(environ),
     )
 
 
@@ -237,6 +345,13 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
             path=path,
             keyring=KEYRING,
         )
+    if not _VARIABLE.fullmatch(settings.get("secret_env", "_")):
+        raise CannotStart(
+            "profile {name!r} in {path} has a secret_env that is no name of a variable; it may be"
+            " one such as BRANCH_SECRET",
+            name=name,
+            path=path,
+        )
     strange = sorted(settings.keys() - _KEYS)
     if strange:
         known = Series(tuple(sorted(_KEYS)))
@@ -264,6 +379,10 @@ def _secret(
     if settings.get("secret_in") and not environ.get("BULKCAST_SECRET_FILE", "").strip():
         origins["secret"] = KEYRING
         return read_keyring(name, sid)
+    variable = settings.get("secret_env", "")
+    if variable and not environ.get("BULKCAST_SECRET_FILE", "").strip():
+        origins["secret"] = variable
+        return _of_variable(environ, variable, name)
     named = _value("BULKCAST_SECRET_FILE", "secret_file", environ, settings, origins)
     if not named:
         raise CannotStart(
@@ -274,6 +393,17 @@ def _secret(
     # A path in the environment is relative to the current folder, as in a shell.
     beside = folder if origins["secret"] == "config.toml" else Path()  # noqa: S105 - a file's name
     return read_file(beside / _expand_user(named))
+
+
+def _of_variable(environ: Mapping[str, str], variable: str, profile: str) -> Secret:
+    found = environ.get(variable, "").strip()
+    if not found:
+        raise CannotStart(
+            "the variable {variable}, which profile {profile!r} names for its secret, is not set",
+            variable=variable,
+            profile=profile,
+        )
+    return printable(found, variable)
 
 
 def _expand_user(named: str) -> Path:

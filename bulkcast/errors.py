@@ -5,7 +5,8 @@
     │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
     ├── NeedsHuman           exit 6: somebody has to decide or repair something first
     ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
-    │   └── LedgerGone       exit 6: the ledger was taken away while it was in use
+    │   ├── LedgerGone       exit 6: the ledger was taken away while it was in use
+    │   └── LaneLost         exit 5: another worker sends for the institution now
     ├── DatabaseUnreachable  exit 5: the fleet's database does not answer
     ├── InstitutionBusy      exit 7: another run holds the institution
     └── LedgerDamaged        exit 6: the ledger contradicts its own checksums
@@ -83,6 +84,10 @@ class LedgerGone(LedgerUnwritable):
     """The ledger was removed or replaced during a run."""
 
     exit_status = 6
+
+
+class LaneLost(LedgerUnwritable):
+    """Another worker has taken over an institution: nothing more may be sent or recorded here."""
 
 
 class InstitutionBusy(BulkcastError):

@@ -15,6 +15,7 @@ from bulkcast.catalogue import (
     Label,
     Lock,
     MomentKind,
+    NameKind,
     ReplyCode,
     Role,
     Setting,
@@ -55,6 +56,7 @@ _VALUES: Final[Mapping[type[Kind], Label]] = {
     TextKind: Label("text", "文本"),
     IdListKind: Label("UIDs, separated by commas", "用逗号分隔的 UID"),
     MomentKind: Label("date and time", "日期和时间"),
+    NameKind: Label("the name of a profile", "配置的名称"),
 }
 
 
@@ -63,6 +65,10 @@ def blank_meaning(setting: Setting, lang: str = "en") -> str:
     match setting.role:
         case Role.TARGET:
             meaning = Label("One of the two ids is enough.", "两个 ID 填一个即可。")
+        case Role.INSTITUTION:
+            meaning = Label(
+                "Needed in every row once the sheet has the column.", "表中有这一列时每行必填。"
+            )
         case Role.CONTEXT | Role.SCHEDULE:
             meaning = Label("Optional.", "可不填。")
         case Role.SETTING if setting.clearable:
@@ -119,6 +125,7 @@ REASON_LABELS: Final[Mapping[str, Label]] = {
     "guard": Label("guard", "保护"),
     "ledger": Label("ledger", "台账"),
     "interrupted": Label("interrupted", "已中断"),
+    "busy": Label("busy", "机构占用"),
 }
 """Why a run stopped → the reason in one word."""
 

@@ -6,6 +6,7 @@ All are frozen; nothing here reads a clock, a disk or the network.  Times are Un
 unless a name ends in a unit.  Row numbers are those a spreadsheet shows: the first line is 1.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,6 +126,28 @@ def is_rehearsal(run: str) -> bool:
     (True, False)
     """
     return run.startswith(SANDBOX_RUN)
+
+
+def group_of(run: str) -> str:
+    """The group that a run is a part of, one part for each institution; empty if of none.
+
+    >>> group_of("20270301-080000-94df-2"), group_of("20270301-080000-94df")
+    ('20270301-080000-94df', '')
+    """
+    found = _PART.fullmatch(run)
+    return found[1] if found else ""
+
+
+def part_name(group: str, number: int) -> str:
+    """The name of a group's part; numbers count from 1.
+
+    >>> part_name("20270301-080000-94df", 2)
+    '20270301-080000-94df-2'
+    """
+    return f"{group}-{number}"
+
+
+_PART: Final = re.compile(r"(.*\d{8}-\d{6}-[0-9a-f]{4})-[1-9]\d*")
 
 
 # ------------------------------------------------------------------ the sheet
@@ -281,6 +304,8 @@ class Change:
     """When the class begins, if the sheet says so."""
     issues: tuple[Issue, ...] = ()
     """Warnings and notes; an error would have made the row `Invalid`."""
+    institution: str = ""
+    """The profile it is sent for; empty if the sheet has no such column."""
 
     @property
     def settings(self) -> Body:
@@ -294,6 +319,8 @@ class Invalid:
 
     row: int
     issues: tuple[Issue, ...]
+    institution: str = ""
+    """The profile it names, if that could be read."""
 
 
 CheckedRow = Change | Invalid
@@ -338,6 +365,8 @@ class Request:
     values; else empty."""
     once_locked: Literal["refuse", "send_free"] = "refuse"
     """What to do with the request after `locks_at`."""
+    institution: str = ""
+    """The profile it is sent for; empty if the sheet has no such column, and in the ledger."""
 
 
 # ------------------------------------------------------------------ replies and outcomes
@@ -504,7 +533,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    ledger, interrupted."""
+    ledger, lease, interrupted, busy."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, Argument] = field(default_factory=dict)

@@ -149,8 +149,25 @@ class Pacer:
         self._turns: deque[float] = deque(sorted(earlier), maxlen=cap.calls if cap else 0)
         self._due = -math.inf
         self._cut_at = -math.inf
-        self._eased_at = -math.inf
-        self._throttles = 0
+        self.eased_at = -math.inf
+        """When the pace last changed."""
+        self.throttles = 0
+        """Times ClassIn has throttled since it last answered."""
+
+    @property
+    def share(self) -> float:
+        """Share of the full pace, in (0, 1]."""
+        return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
+
+    def go_on(
+        self, now: float, share: float, held_s: float, eased_s: float, throttles: int
+    ) -> None:
+        """Take over an earlier pacer's pace, changed `eased_s` ago, and what is left of a hold."""
+        if not math.isinf(self._full_rate):
+            self.rate = min(self.rate, self._full_rate * share)
+        self.eased_at, self.throttles = now - eased_s, throttles
+        if held_s:
+            self.hold(now + held_s)
 
     def reserve(self, now: float) -> float:
         """Reserve the next start time and return it.
@@ -180,8 +197,8 @@ class Pacer:
         waits = self.due(now) > max(now, self._due, self.held_until) if capped else False
         return self.rate < self._full_rate or waits
 
-    def stands(self, turn: float) -> bool:
-        """Whether a reserved start time is still valid: no hold was set since."""
+    def stands(self, turn: float, now: float) -> bool:  # noqa: ARG002 - a leased slot expires
+        """Whether a reserved start time may be used `now`: no hold was set since."""
         return turn >= self.held_until
 
     def hold(self, until: float) -> None:
@@ -194,23 +211,121 @@ class Pacer:
         `chance` in [0, 1) spreads the wait (full jitter over 1 s, 2 s, 4 s … 60 s), so that
         programs that share a quota do not resume at the same moment.
         """
-        backoff = chance * min(60.0, 2.0 ** min(self._throttles, 10))
-        self._throttles += 1
+        backoff = chance * min(60.0, 2.0 ** min(self.throttles, 10))
+        self.throttles += 1
         self.hold(now + max(backoff, retry_after or 0.0))
         if now - self._cut_at >= _CUT_AT_MOST_EVERY_S and not math.isinf(self.rate):
             self.rate = max(min(FLOOR_RATE, self._full_rate), self.rate * _CUT)
             self._cut_at = now
-        self._eased_at = now
+        self.eased_at = now
 
     def answered(self, now: float) -> None:
         """A request was answered: recover the pace step by step."""
-        self._throttles = 0
-        if self.rate < self._full_rate and now - self._eased_at >= _RECOVER_EVERY_S:
+        self.throttles = 0
+        if self.rate < self._full_rate and now - self.eased_at >= _RECOVER_EVERY_S:
             self.rate = min(self._full_rate, self.rate + _RECOVER_SHARE * self._full_rate)
-            self._eased_at = now
+            self.eased_at = now
 
     def resume_gently(self, now: float) -> None:
         """Resume after an outage at a quarter of the pace."""
         if not math.isinf(self._full_rate):
             self.rate = min(self.rate, self._full_rate * _AFTER_OUTAGE_SHARE)
-        self._eased_at = now
+        self.eased_at = now
+
+
+_LATE_S: Final = 1.0
+"""Seconds after which a leased start time may no longer be used."""
+_ASK_AGAIN_S: Final = 0.1
+
+
+class LeasedPacer(Pacer):
+    """A pacer whose start times are leased elsewhere, so that several computers share one pace.
+
+    Its own rate only says how fast they are to be leased.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate, None)
+        self._slots: deque[float] = deque()
+        self._reserved: set[float] = set()
+
+    @property
+    def share(self) -> float:
+        """The present rate as a share of the full one, in (0, 1]."""
+        return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
+
+    def wanted(self, now: float) -> int:
+        """How many slots to lease: a second's worth once there are none; none during a hold.
+
+        >>> pacer = LeasedPacer(16.5)
+        >>> pacer.wanted(10.0)
+        16
+        >>> pacer.lease([10.0, 10.1])
+        >>> pacer.wanted(10.0), pacer.wanted(11.2)
+        (0, 16)
+        """
+        if math.isinf(self.rate) or now < self.held_until or self._next(now) is not None:
+            return 0
+        return max(1, int(self.rate))
+
+    def lease(self, slots: Iterable[float]) -> None:
+        """Add start times, in ascending order, by the same clock as `reserve`."""
+        self._slots.extend(slots)
+
+    def reserve(self, now: float) -> float:
+        """Reserve the next slot, up to 1 s in the past; without one, when to ask again.
+
+        The latter does not stand.
+
+        >>> pacer = LeasedPacer(2.0)
+        >>> pacer.lease([8.9, 9.5, 10.5])
+        >>> slots = [pacer.reserve(10.0) for _ in range(3)]
+        >>> slots, [pacer.stands(slot, 10.5) for slot in slots]
+        ([9.5, 10.5, 10.1], [True, True, False])
+        """
+        if math.isinf(self.rate):
+            return super().reserve(now)
+        slot = self._next(now)
+        if slot is None:
+            return max(now + _ASK_AGAIN_S, self.held_until)
+        self._slots.popleft()
+        self._reserved = {turn for turn in self._reserved if turn >= now - _LATE_S}
+        self._reserved.add(slot)
+        return slot
+
+    def due(self, now: float) -> float:
+        """The next start time, as far as it is known, without reserving it."""
+        return max(super().due(now), self._next(now) or now)
+
+    def unused(self, now: float) -> float | None:
+        """The first leased slot after `now`, to give it and those after it back after a run.
+
+        >>> pacer = LeasedPacer(2.0)
+        >>> pacer.lease([10.0, 10.5, 11.0])
+        >>> _ = pacer.reserve(9.9), pacer.reserve(9.9)
+        >>> pacer.unused(10.1), pacer.unused(11.0)
+        (10.5, None)
+        """
+        return min((slot for slot in (*self._reserved, *self._slots) if slot > now), default=None)
+
+    def _next(self, now: float) -> float | None:
+        """The first slot that may be used; those before it are dropped."""
+        while self._slots and self._slots[0] < max(now - _LATE_S, self.held_until):
+            self._slots.popleft()
+        return self._slots[0] if self._slots else None
+
+    def stands(self, turn: float, now: float) -> bool:
+        """Whether a reserved slot may be used `now`: no hold was set since, and it is not late."""
+        if math.isinf(self.rate):
+            return super().stands(turn, now)
+        return turn in self._reserved and turn >= max(now - _LATE_S, self.held_until)
+
+    def throttled(self, now: float, retry_after: float | None, chance: float) -> None:
+        """As `Pacer.throttled`; slots leased at the faster pace are dropped."""
+        super().throttled(now, retry_after, chance)
+        self._slots.clear()
+
+    def resume_gently(self, now: float) -> None:
+        """As `Pacer.resume_gently`; slots leased at the faster pace are dropped."""
+        super().resume_gently(now)
+        self._slots.clear()

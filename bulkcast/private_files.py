@@ -11,7 +11,7 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Write a file that only its owner can read; the old one stays if that fails.
 
     Raises:
@@ -22,8 +22,8 @@ def write_private(path: Path, text: str) -> None:
     # mkstemp makes files of mode 0600 under a name nobody can foresee.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.replace(name, path)  # noqa: PTH105 - of a name, not a path
     except BaseException:
         Path(name).unlink(missing_ok=True)

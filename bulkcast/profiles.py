@@ -36,6 +36,8 @@ class Profile:
     """`keyring`, or empty."""
     secret_file: str = ""
     """The secret's file, relative to the folder of config.toml; empty if there is none."""
+    secret_env: str = ""
+    """The variable that holds the secret; empty if there is none."""
 
 
 def listed(home: Path) -> tuple[Profile, ...]:
@@ -56,7 +58,7 @@ def _profile(name: str, found: Any) -> Profile:
     return Profile(name, **{"sid": "", **values})
 
 
-_WRITTEN: Final = ("sid", "root_url", "secret_in", "secret_file")
+_WRITTEN: Final = ("sid", "root_url", "secret_in", "secret_env", "secret_file")
 
 
 # ------------------------------------------------------------------ what is accepted
@@ -141,7 +143,12 @@ def save(home: Path, profile: Profile, secret: Secret | None) -> Profile:
         kept = _keep(home, profile, secret)
     else:
         places = before or profile
-        kept = replace(profile, secret_in=places.secret_in, secret_file=places.secret_file)
+        kept = replace(
+            profile,
+            secret_in=places.secret_in,
+            secret_env=places.secret_env,
+            secret_file=places.secret_file,
+        )
     _write(home / FILE, document, kept.name, _settings(kept))
     if before:
         _forget(home, before, kept)
@@ -177,10 +184,10 @@ def _keep(home: Path, profile: Profile, secret: Secret) -> Profile:
     """Keep the secret; returns the profile that says where."""
     if secret_storage.has_keyring():
         secret_storage.store_in_keyring(profile.name, profile.sid, secret)
-        return replace(profile, secret_in=KEYRING, secret_file="")
+        return replace(profile, secret_in=KEYRING, secret_env="", secret_file="")
     name = own_file(profile.name)
     write_private(home / name, secret.reveal() + "\n")
-    return replace(profile, secret_in="", secret_file=name)
+    return replace(profile, secret_in="", secret_env="", secret_file=name)
 
 
 def _forget(home: Path, before: Profile, after: Profile | None) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bulkcast.home import Home
 from tests.cli_runner import CliRunner
+from tests.ledgers import MAKES, new_home
 from tests.measured_figures import added_up, canaries, table
 
 # Test machines are shared, so an example's duration says nothing about the code.
@@ -131,3 +133,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report the result."""
     for line in terminalreporter.config.stash.get(TOLD, []):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(params=MAKES)
+def any_home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    """A home whose ledger is of each make in turn."""
+    with new_home(request.param, tmp_path) as home:
+        yield home

@@ -10,7 +10,7 @@ from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import Ledger, RunHeader
+from bulkcast.ledger import RunHeader, open_ledger
 from bulkcast.model import (
     Body,
     Credentials,
@@ -140,7 +140,7 @@ def dispatch(
             clock_offset_s=clock_offset_s,
         )
         credentials = Credentials(SANDBOX_SID, secret)
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r1", len(wanted)), Plan(tuple(wanted)), {})
             async with (
                 sandbox.serving() as url,

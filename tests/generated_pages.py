@@ -14,6 +14,7 @@ from bulkcast.catalogue import (
     Kind,
     Lock,
     MomentKind,
+    NameKind,
     Setting,
     TextKind,
 )
@@ -63,14 +64,12 @@ def _type(kind: Kind) -> dict[str, Any]:
             return dict(_ID_TYPE)
         case ChoiceKind():
             return {"type": "integer", "enum": [c.value for c in kind.choices]}
-        case IntegerKind():
+        case IntegerKind() | MomentKind():
             return {"type": "integer", "minimum": 0}
-        case TextKind():
+        case TextKind() | NameKind():
             return {"type": "string"}
         case IdListKind():
             return {"type": "array", "items": dict(_ID_TYPE), "uniqueItems": True}
-        case MomentKind():
-            return {"type": "integer", "minimum": 0}
         case _:
             assert_never(kind)
 

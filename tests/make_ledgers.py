@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bulkcast.ledger import Ledger, MonotonicClock, RunHeader
-from bulkcast.ledger.store import VERSION
+from bulkcast.ledger import Ledger, MonotonicClock, RunHeader, open_ledger
+from bulkcast.ledger.sqlite import VERSION
 from bulkcast.model import Attempt, Institution, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.pipeline import Prepared, prepare
 from bulkcast.sandbox import SANDBOX_SID
@@ -31,7 +31,7 @@ def make(home: Path) -> None:
     cut_off = [f"{25_096_000 + row},1,0,1,1,pw{row}" for row in range(2, 12)]
     older = _prepared(home, OLDER, [*cut_off, "2.5096E+07,1,0,1,1,pw"])
     newer = _prepared(home, NEWER, ["25096011,1,0,0,0,pw"])
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         for number, (run, prepared) in enumerate(((OLDER, older), (NEWER, newer))):
             issues = {row.row: row.issues for row in prepared.checked.rows if row.issues}
             ledger.create(_header(run, prepared, SENT_AT + 3600.0 * number), prepared.plan, issues)

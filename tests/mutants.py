@@ -12,7 +12,8 @@ from yarl import URL
 
 from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
-from bulkcast.ledger import Ledger, MonotonicClock, Sends, Timestamp
+from bulkcast.ledger import MonotonicClock, Timestamp
+from bulkcast.ledger.sqlite import SqliteLedger
 from bulkcast.model import (
     Attempt,
     Body,
@@ -46,12 +47,12 @@ class Journal:
 def keeping(journal: type[Journal]) -> Parts:
     """Parts with a ledger that uses this kind of journal."""
 
-    class Mutant(Ledger):
+    class Mutant(SqliteLedger):
         @contextlib.contextmanager
         def journal(
-            self, run: str, steady: MonotonicClock | None = None, sends: Sends | None = None
+            self, run: str, steady: MonotonicClock | None = None, claim: Any = None
         ) -> Iterator[Any]:
-            with super().journal(run, steady, sends) as inner:
+            with super().journal(run, steady, claim) as inner:
                 yield journal(inner)
 
     return Parts(ledger=Mutant)
@@ -84,7 +85,7 @@ class BelievesStatus(Client):
         return reply
 
 
-class Forgets(Ledger):
+class Forgets(SqliteLedger):
     """Keeps the pace in memory alone."""
 
     def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:

@@ -19,7 +19,8 @@ from bulkcast import pipeline
 from bulkcast.client import Client
 from bulkcast.config import Config
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import Ledger, MonotonicClock, RunJournal
+from bulkcast.home import Home
+from bulkcast.ledger import Journal, Ledger, MonotonicClock
 from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
@@ -347,7 +348,7 @@ class _Killable:
         if self._dead:
             raise _Killed
 
-    def _ledger(self, home: Path) -> Ledger:
+    def _ledger(self, home: Home) -> Ledger:
         """The ledger class, which a killed program cannot write with."""
         ledger, passes, end = self._parts.ledger(home), self.passes, self.end
         kind: Any = type(ledger)
@@ -383,7 +384,7 @@ class _Killable:
 class _KillableJournal:
     """A journal that a killed program cannot write to."""
 
-    inner: RunJournal
+    inner: Journal
     passes: Callable[[str], Awaitable[None]]
 
     async def record_intent(self, intents: Any) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ from bulkcast.cli import (
 )
 from bulkcast.cli.console import Output, command, shown, whole
 from bulkcast.cli.context import ApplyCommand, Destination
-from bulkcast.cli.language import calling, said, tr, trn
+from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.cli.render import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
@@ -107,9 +107,7 @@ def show_ended(output: Output, report: RunReport) -> None:
             output.warn(shown(said(remark)))
     if output.as_json:
         return
-    stopped = (
-        run_view.why_stopped(report.stop, report.counts, output.symbols) if report.stop else ()
-    )
+    stopped = tuple(run_view.why_ended(report, output.symbols))
     if output.quiet:
         if report.exit_status:
             _show_wrong(output, report, stopped)
@@ -249,6 +247,9 @@ def resume(
 ) -> int:
     """Resume a run that ended early; return the exit status."""
     run, destination = context.located(run, destination)
+    home = context.home(destination)
+    if pipeline.runs_called(home, run) and pipeline.is_group(home, run):
+        return _resume_parts(run, output, options, destination, recipients)
     config = context.config(destination)
     is_over = not pipeline.left_to_send(config.home, run)
 
@@ -257,6 +258,42 @@ def resume(
 
     during = _silent(output) if is_over else output
     report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
+    return _show_resumed(output, report, recipients, is_over=is_over)
+
+
+def _resume_parts(
+    run: str,
+    output: Output,
+    options: SendOptions,
+    destination: Destination,
+    recipients: Recipients,
+) -> int:
+    """Resume the runs of a sheet for several institutions; return the exit status."""
+    home = context.home(destination)
+    is_over = not pipeline.left_to_send(home, run)
+    during = _silent(output) if is_over else output
+
+    async def send() -> RunReport:
+        profiles = pipeline.profiles_of(home, run)
+        async with context.connected_members(profiles, destination) as members:
+            where = _where_all(profiles, destination)
+            during.info(Text(tr("Sending to {where}", where=where)))
+            _require_streams()
+            rate = options.rate * max(1, len(profiles))
+            return await watched(
+                during,
+                rate,
+                lambda control, watch: pipeline.resume_parts(
+                    home, members, run, options, control=control, watch=watch
+                ),
+            )
+
+    return _show_resumed(output, asyncio.run(send()), recipients, is_over=is_over)
+
+
+def _show_resumed(
+    output: Output, report: RunReport, recipients: Recipients, *, is_over: bool
+) -> int:
     if is_over:
         output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
         return _show_report(output, report)
@@ -277,6 +314,7 @@ def _apply(
         account=lambda: _config(options),
         review=review,
         sending=None if options.dry_run else options.send,
+        members=context.members(options.destination),
     )
     return _carry_on(output, run, options)
 
@@ -294,19 +332,26 @@ def _config(options: ApplyCommand) -> Config | None:
 def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
     prepared, config = run.prepared, run.config
     calling(prepared.names)
-    if config is None or options.dry_run:
+    if options.dry_run or (config is None and not run.parts):
         return _dry_run(output, prepared, options)
     _show_warnings(output, prepared, options)
     planned = _show_plan(output, prepared, options.send.rate)
     validate.show_where_wrong(output, prepared)
     _require_expected(prepared, options)
-    _agree(planned.sent, config, options)
-
-    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.apply(prepared, config, options.send, control=control, watch=watch)
-
     during = output if planned.sent else _silent(output)
-    report = asyncio.run(_carry_out(during, config, options.send.rate, options.destination, use))
+    if config is None:
+        _agree(planned.sent - _show_unreachable(output, run), _where_of(run, options), options)
+        report = asyncio.run(_carry_out_parts(during, run, options))
+    else:
+        _agree(planned.sent, _where(config, options.destination), options)
+
+        async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+            return await pipeline.apply(
+                prepared, config, options.send, control=control, watch=watch
+            )
+
+        sending = _carry_out(during, config, options.send.rate, options.destination, use)
+        report = asyncio.run(sending)
     status = _show_report(output, report)
     _notify(output, report, options.recipients)
     return status
@@ -381,7 +426,38 @@ def _show_plan(output: Output, prepared: Prepared, rate: float) -> PlanSummary:
     return planned
 
 
-def _agree(n: int, config: Config, options: ApplyCommand) -> None:
+def _show_unreachable(output: Output, run: PreparedRun) -> int:
+    """Warn of institutions for which nothing can be sent; return the number of their rows."""
+    n = 0
+    for part in run.parts:
+        if part.problem and part.prepared.plan.requests:
+            n += sum(len(request.rows) for request in part.prepared.plan.requests)
+            why = current_translator().error(part.problem)
+            said = tr("Nothing will be sent for {profile}: {why}", profile=part.profile, why=why)
+            output.warn(shown(said))
+    return n
+
+
+def _where_of(run: PreparedRun, options: ApplyCommand) -> str:
+    """The destination of a sheet's parts, in words."""
+    names = [p.profile for p in run.parts if p.prepared.plan.requests and not p.problem]
+    return _where_all(names, options.destination)
+
+
+def _where_all(profiles: Sequence[str], destination: Destination) -> str:
+    if destination.sandbox:
+        return tr("the sandbox on this computer")
+    some = [shown(name) for name in profiles[:_PROFILES_MOST]]
+    names = current_translator().listed([*some, *["…"][: len(profiles) - len(some)]])
+    return trn(
+        "{n} institution ({names})", "{n} institutions ({names})", len(profiles), names=names
+    )
+
+
+_PROFILES_MOST: Final = 8
+
+
+def _agree(n: int, where: str, options: ApplyCommand) -> None:
     """Ask for confirmation, unless --yes was given or there is no row to send.
 
     Raises:
@@ -390,7 +466,6 @@ def _agree(n: int, config: Config, options: ApplyCommand) -> None:
     """
     if options.yes or not n:
         return
-    where = _where(config, options.destination)
     confirm(trn("Send {n} row to {where}?", "Send {n} rows to {where}?", n, where=where))
 
 
@@ -453,6 +528,32 @@ async def _carry_out(
         output.info(Text(tr("Sending to {where}", where=_where(config, destination))))
         _require_streams()
         return await watched(output, rate, lambda *doors: use(connected, *doors))
+
+
+async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyCommand) -> RunReport:
+    """Send a sheet for several institutions."""
+    destination, sent = options.destination, [p for p in run.parts if p.member and not p.problem]
+    async with context.connected_members([p.profile for p in sent], destination) as members:
+        output.info(Text(tr("Sending to {where}", where=_where_of(run, options))))
+        _require_streams()
+        parts = tuple(
+            replace(part, member=replace(part.member, config=members(part.profile).config))
+            if part.member and not part.problem
+            else part
+            for part in run.parts
+        )
+        n = sum(bool(part.prepared.plan.requests) for part in sent)
+        return await watched(
+            output,
+            options.send.rate * max(1, n),
+            lambda control, watch: pipeline.apply_parts(
+                replace(run, parts=parts),
+                options.send,
+                home=context.home(destination),
+                control=control,
+                watch=watch,
+            ),
+        )
 
 
 async def watched(

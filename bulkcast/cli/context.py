@@ -4,8 +4,8 @@ click's parameters are taken apart here and nowhere else.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,7 +23,8 @@ from bulkcast.notification import Recipients, recipients
 from bulkcast.pipeline import PlanOptions, Selection, SendOptions, SheetOptions
 
 if TYPE_CHECKING:
-    from bulkcast.config import Config
+    from bulkcast.config import Config, Member
+    from bulkcast.pipeline import Members
     from bulkcast.sandbox import World
 
 Parameters = Mapping[str, Any]
@@ -138,11 +139,14 @@ def destination(given: Parameters) -> Destination:
 
 def sheet_options(given: Parameters) -> SheetOptions:
     """How the sheet is read and checked."""
+    from bulkcast import config as configuration
+
     return SheetOptions(
         read=read_options(given),
         tz=given["tz"],
         duplicates=given["duplicates"],
         strict=given["strict"],
+        profiles=configuration.profile_names(os.environ),
     )
 
 
@@ -328,6 +332,64 @@ async def connected(config: "Config", destination: Destination) -> "AsyncIterato
 
     async with rehearsing(config, _world(destination)) as found:
         yield found
+
+
+def members(destination: Destination) -> "Members":
+    """Finds the institutions that a sheet names; a sandbox plays any.
+
+    With --profile it refuses, as the sheet says for whom each row is.
+    """
+    from bulkcast import config as configuration
+
+    def find(profile: str) -> "Member":
+        if destination.profile:
+            raise click.UsageError(
+                tr("the rows say for which institution each is: leave out --profile")
+            )
+        if destination.sandbox:
+            from bulkcast.sandbox.rehearsal import config_of
+
+            played = config_of(_played_sid(profile), home(destination))
+            return configuration.Member(profile, played.institution, played)
+        found = configuration.member(os.environ, profile)
+        if found.config:
+            keep_out_of_logs(found.config.credentials.secret)
+        return found
+
+    return find
+
+
+def _played_sid(profile: str) -> str:
+    """The SID of the institution that a sandbox plays for a profile."""
+    from bulkcast import config as configuration
+    from bulkcast.sandbox.rehearsal import sid_of
+
+    try:
+        return configuration.member(os.environ, profile).institution.sid
+    except CannotStart:
+        return sid_of(profile)
+
+
+@asynccontextmanager
+async def connected_members(
+    profiles: Iterable[str], destination: Destination
+) -> "AsyncIterator[Members]":
+    """The institutions of `profiles`, with --sandbox each with a sandbox that serves meanwhile."""
+    find = members(destination)
+    if not destination.sandbox:
+        yield find
+        return
+    from bulkcast.sandbox.rehearsal import rehearsing
+
+    found: dict[str, Member] = {}
+    async with AsyncExitStack() as serving:
+        for profile in profiles:
+            member = find(profile)
+            world = replace(_world(destination), sid=member.institution.sid)
+            if member.config:
+                config = await serving.enter_async_context(rehearsing(member.config, world))
+                found[profile] = replace(member, config=config)
+        yield lambda profile: found.get(profile) or find(profile)
 
 
 def _world(destination: Destination) -> "World":

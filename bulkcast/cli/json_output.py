@@ -77,6 +77,20 @@ def run(report: "RunReport") -> Document:
         "stopped": stopped(report.stop),
         "issues": [_issue(issue) for issue in report.issues],
         "ignored_columns": list(report.ignored_columns),
+        **({"parts": [_part(part) for part in report.parts]} if report.parts else {}),
+        "exit": report.exit_status,
+    }
+
+
+def _part(report: "RunReport") -> Document:
+    """The run of one institution of the sheet."""
+    return {
+        "run": report.run,
+        "institution": report.profile,
+        "rows": len(report.rows),
+        "counts": _counts(report.counts),
+        "requests": report.requests,
+        "stopped": stopped(report.stop),
         "exit": report.exit_status,
     }
 
@@ -195,6 +209,7 @@ def _record(record: "RunRecord") -> Document:
         "counts": _counts(record.counts),
         "state": state(record),
         "stopped": stopped(record.stop),
+        **({"group": header.group, "profile": header.profile} if header.group else {}),
     }
 
 

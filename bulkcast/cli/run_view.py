@@ -21,7 +21,7 @@ from bulkcast.explanations import STATUS_MEANINGS
 from bulkcast.i18n import short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop, local_time
-from bulkcast.model import ResultRow, RowStatus, Stop, is_rehearsal
+from bulkcast.model import ResultRow, RowStatus, Stop, group_of, is_rehearsal
 from bulkcast.pipeline import RunReport, Undone, UnrecoverableGroup, zone
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges
@@ -46,7 +46,7 @@ def style_of(status: RowStatus) -> str:
 
 def before(rows: Iterable[ResultRow], run: str) -> Mapping[RowStatus, int]:
     """The number of rows that keep the outcome of a run before `run`, by status."""
-    return Counter(row.status for row in rows if row.run != run)
+    return Counter(row.status for row in rows if run not in {row.run, group_of(row.run)})
 
 
 def outcome(
@@ -103,6 +103,16 @@ def why_stopped(stop: Stop, counts: Mapping[RowStatus, int], symbols: Symbols) -
     yield Text(f"{symbols.warning} {line}", "bold yellow")
     if fix:
         yield Text(f"  {symbols.arrow} {shown(fix)}")
+
+
+def why_ended(report: RunReport, symbols: Symbols) -> Iterable[Text]:
+    """Why a run, or the runs of some institutions, ended early, and what to do."""
+    if report.stop and not report.parts:
+        yield from why_stopped(report.stop, report.counts, symbols)
+    for part in report.parts:
+        if part.stop:
+            yield Text(tr("{profile} (run {run}):", profile=shown(part.profile), run=part.run))
+            yield from why_stopped(part.stop, part.counts, symbols)
 
 
 # ------------------------------------------------------------------ one run

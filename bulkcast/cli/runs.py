@@ -19,6 +19,7 @@ from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.config import SANDBOX_FOLDER
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.home import Home
 from bulkcast.languages import Lang
 from bulkcast.ledger import RunRecord
 from bulkcast.loader import ReadOptions
@@ -192,7 +193,7 @@ def results(
 _PAGES: Final = frozenset({".html", ".htm"})
 
 
-def _paged(output: Output, home: Path, run: str, target: Path, existing: Existing) -> int:
+def _paged(output: Output, home: Home, run: str, target: Path, existing: Existing) -> int:
     """Write a run's report as an HTML page."""
     written = pipeline.page(
         home,

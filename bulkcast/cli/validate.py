@@ -149,17 +149,24 @@ def plan(sheet: Path, output: Output, options: PlanCommand) -> int:
     """Show what would be sent, and save the plan with -o; return the exit status."""
     from bulkcast.cli import json_output
 
-    config = _institution(options)
-    prepared = pipeline.prepare_run(
+    def review(checked: CheckedSheet) -> None:
+        if options.selection.statuses:
+            require_results(checked)
+        if options.out:
+            pipeline.require_one_institution(checked)
+
+    run = pipeline.prepare_run(
         sheet,
         options.sheet,
         options.selection,
         options.recall,
         home=context.home(options.destination),
-        account=lambda: config,
-        review=require_results if options.selection.statuses else None,
+        account=lambda: _institution(options),
+        review=review,
         keep_cells=options.out is not None,
-    ).prepared
+        members=context.members(options.destination),
+    )
+    prepared, config = run.prepared, run.config
     calling(prepared.names)
     now = time.time()
     planned = prepared.summary(rate=options.rate, now=now)
@@ -170,7 +177,7 @@ def plan(sheet: Path, output: Output, options: PlanCommand) -> int:
     show_ignored(output.out, prepared)
     output.out(*render.plan(planned, output.symbols))
     show_outlook(output.out, prepared, planned, options.rate, output.symbols)
-    if output.verbose and config:
+    if output.verbose and (config or run.parts):
         output.out(*render.row_by_row(prepared, output.symbols))
     _show_limits(output, prepared, planned, options)
     if options.out and config:

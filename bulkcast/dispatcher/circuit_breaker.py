@@ -4,10 +4,11 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher.memory import Memory
 from bulkcast.i18n import marked
 from bulkcast.model import (
     Argument,
@@ -72,6 +73,13 @@ def describe(verdict: Verdict) -> Text:
     if verdict.code.isdigit():
         return Text("ClassIn's code {code}", {"code": verdict.code})
     return Text(SEEN[verdict.code], verdict.args)
+
+
+def _recalled(kind: str, code: str, args: Mapping[str, str]) -> Verdict | None:
+    """A missing answer as far as `describe` needs it; None if it is not known here."""
+    if kind in set(ReplyClass) and (code in SEEN or code.isdigit()):
+        return Verdict(ReplyClass(kind), code, args)
+    return None
 
 
 class CircuitBreaker:
@@ -160,6 +168,37 @@ class CircuitBreaker:
         self._probes += 1
         self.probe_at = now + gap * (0.5 + 0.5 * chance)
 
+    def recall(self, memory: Memory, now: float) -> None:
+        """Go on from what an earlier slice knew."""
+        self._proven = memory.is_proven
+        self._probes, self._connect_failures = memory.probes, memory.connect_failures
+        self._recent.extend((RequestKey(key), unanswered) for key, unanswered in memory.recent)
+        self._failed_canaries.update(map(RequestKey, memory.failed_canaries))
+        if memory.failure:
+            self._last_unanswered = _recalled(*memory.failure, memory.failure_args)
+        if memory.open_s is not None:
+            self.state, self.opened_at = (
+                BreakerState.OPEN,
+                now - memory.open_s - memory.silence_s,
+            )
+            self.probe_at = now + memory.left_s(memory.probe_s)
+        elif self._proven:
+            self.state = BreakerState.CLOSED
+
+    def remember(self, now: float) -> dict[str, Any]:
+        """The part of `Memory` that `recall` reads."""
+        failure = self._last_unanswered
+        return {
+            "open_s": self.open_for(now) if self.state is BreakerState.OPEN else None,
+            "probe_s": max(0.0, self.probe_at - now),
+            "probes": self._probes,
+            "failure": failure and (failure.kind.value, failure.code),
+            "failure_args": {key: str(arg) for key, arg in failure.args.items()} if failure else {},
+            "connect_failures": self._connect_failures,
+            "recent": list(self._recent),
+            "failed_canaries": list(self._failed_canaries),
+        }
+
     def excuse(self, since: float, until: float) -> None:
         """Do not count the time between as part of an outage: nobody could have answered."""
         if self.opened_at < until:
@@ -192,7 +231,8 @@ class StopConditions:
         self._endpoint = endpoint
         self.proven = False
         """Whether an answer has shown that credentials and clock are right."""
-        self._credentials = 0
+        self._refused: set[RequestKey] = set()
+        """Requests refused for their signature since one was accepted."""
         self._refusal = ""
         self._repeated = ("", 0)
         self._features: Counter[str] = Counter()
@@ -201,7 +241,8 @@ class StopConditions:
     def observe(self, request: Request, verdict: Verdict) -> Stop | None:
         """Count one answer; return a `Stop` if it concerns every row."""
         if verdict.proves_access:
-            self.proven, self._credentials = True, 0
+            self.proven = True
+            self._refused.clear()
         if verdict.kind in SUCCESS:
             self._observe_success(request)
             return None
@@ -210,12 +251,34 @@ class StopConditions:
         if verdict.kind is ReplyClass.CREDENTIALS:
             # A text that can be signed in two ways may be refused although the secret is right.
             own_matter = signs_differ(request.body)
-            return self._count_refusal(verdict) if own_matter else self._count_credentials(verdict)
+            return (
+                self._count_refusal(verdict)
+                if own_matter
+                else self._count_credentials(request.key, verdict)
+            )
         if verdict.kind is ReplyClass.INSTITUTION and self._count_features(request, verdict):
             return None
         if verdict.kind in _ROW_REFUSALS:
             return self._count_refusal(verdict)
         return None
+
+    def recall(self, memory: Memory) -> None:
+        """Go on from what an earlier slice counted."""
+        self.proven = memory.is_proven
+        self._refused.update(map(RequestKey, memory.refused_credentials))
+        self._refusal, self._repeated = memory.refusal, memory.repeated
+        self._features.update(memory.features)
+        self._missing_features.update(memory.missing_features)
+
+    def remember(self) -> dict[str, Any]:
+        """The part of `Memory` that `recall` reads, but for when access was proven."""
+        return {
+            "refused_credentials": list(self._refused),
+            "refusal": self._refusal,
+            "repeated": self._repeated,
+            "features": dict(self._features),
+            "missing_features": dict(self._missing_features),
+        }
 
     def _observe_success(self, request: Request) -> None:
         self._repeated = ("", 0)
@@ -223,11 +286,11 @@ class StopConditions:
             for key in switched_on(request):
                 self._features.pop(key, None)
 
-    def _count_credentials(self, verdict: Verdict) -> Stop | None:
-        self._credentials += 1
+    def _count_credentials(self, key: RequestKey, verdict: Verdict) -> Stop | None:
+        self._refused.add(key)
         self._refusal = verdict.code
         most = CREDENTIALS_LATER if self.proven else CREDENTIALS_AT_START
-        return Stop("credentials", verdict.code) if self._credentials >= most else None
+        return Stop("credentials", verdict.code) if len(self._refused) >= most else None
 
     def _count_refusal(self, verdict: Verdict) -> Stop | None:
         code, n = self._repeated
@@ -248,7 +311,7 @@ class StopConditions:
 
     def credentials_refused(self) -> Stop | None:
         """At the end of a run: a `Stop` if credentials were refused and never accepted."""
-        only_refusals = self._credentials and not self.proven
+        only_refusals = self._refused and not self.proven
         return Stop("credentials", self._refusal) if only_refusals else None
 
     def outcome_if_blocked(self, request: Request) -> Outcome | None:

@@ -5,18 +5,19 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
 from tenacity import RetryCallState
 
 from bulkcast.catalogue import Endpoint
+from bulkcast.dispatcher.admission import Admission, Replenish
 from bulkcast.dispatcher.circuit_breaker import BreakerState
-from bulkcast.dispatcher.retry_policy import SAME_AGAIN_S, RetryPolicy
+from bulkcast.dispatcher.memory import Memory
+from bulkcast.dispatcher.retry_policy import SAME_AGAIN_S, RetryPolicy, wants_retry
 from bulkcast.dispatcher.server_state import ServerState
 from bulkcast.dispatcher.tracker import (
-    SENDS_MOST,
     Journal,
     RequestState,
     RequestTracker,
@@ -24,6 +25,7 @@ from bulkcast.dispatcher.tracker import (
     Shutdown,
     final_outcome,
     now,
+    outcome_on_shutdown,
 )
 from bulkcast.dispatcher.write_ordering import PendingWrites, ahead_of
 from bulkcast.model import (
@@ -83,141 +85,6 @@ class Progress:
     """Requests sent and not answered yet."""
 
 
-def _probe_order(state: RequestState) -> tuple[bool, bool, int]:
-    """The sort key of probes: rows sent least first, rows never sent last.
-
-    A row with one attempt left comes after all others, so that it can still succeed afterwards.
-    """
-    return state.attempts >= SENDS_MOST - 1, not state.attempts, state.attempts
-
-
-class Admission:
-    """Makes each request wait for the user, the circuit breaker, then a slot of the pacer."""
-
-    def __init__(self, server_state: ServerState, shutdown: Shutdown, max_outage_s: float) -> None:
-        self._server_state = server_state
-        self._shutdown = shutdown
-        self._max_outage_s = max_outage_s
-        self._probe_under_way = False
-        self._waiting: dict[RequestKey, RequestState] = {}
-        self._next_probe: RequestState | None = None
-        self._paused_at: float | None = None
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether the user has paused the run."""
-        return self._paused_at is not None
-
-    def pause(self) -> None:
-        """Let no request through until `go_on`."""
-        self._paused_at = now() if self._paused_at is None else self._paused_at
-
-    def go_on(self) -> None:
-        """Let requests through again; a pause is neither outage nor throttling."""
-        if self._paused_at is not None:
-            self._server_state.excuse(self._paused_at, now())
-            self._paused_at = None
-            self._shutdown.notify()
-
-    async def wait_while_paused(self) -> None:
-        """Wait for the end of a pause.
-
-        Raises:
-            RunStopped: the run is ending.
-
-        """
-        while self.is_paused and not self._shutdown.stopped:
-            await self._shutdown.wait_for_change(until=None)
-        if self._shutdown.stopped:
-            raise RunStopped
-
-    async def acquire_probe(self, state: RequestState) -> bool:
-        """Wait until the circuit breaker allows a request; return whether it is a probe.
-
-        A probe is sent while nothing else is; it has to call `release_probe` when it is over.
-
-        Raises:
-            RunStopped: the run is ending.
-
-        """
-        self._waiting[state.request.key] = state
-        try:
-            return await self._wait_for_breaker(state)
-        finally:
-            del self._waiting[state.request.key]
-            if self._next_probe is state:
-                self._next_probe = None
-
-    async def _wait_for_breaker(self, state: RequestState) -> bool:
-        breaker = self._server_state.breaker
-        while not self._shutdown.stopped:
-            if self.is_paused:
-                await self.wait_while_paused()
-            elif breaker.state is BreakerState.CLOSED:
-                return False
-            if breaker.open_for(now()) > self._max_outage_s:
-                self._shutdown.request(self._outage_stop())
-            elif self._probe_under_way:
-                await self._shutdown.wait_for_change(until=None)
-            elif now() < breaker.probe_at:
-                await self._shutdown.wait_for_change(until=breaker.probe_at)
-            elif breaker.state is BreakerState.OPEN and not self._is_next_probe(state):
-                await self._shutdown.wait_for_change(until=None)
-            else:
-                self._probe_under_way = True
-                return True
-        raise RunStopped
-
-    def _is_next_probe(self, state: RequestState) -> bool:
-        """Whether this request is the outage's next probe; all that wait ask at the same moment.
-
-        A probe may be applied without an answer, so only a few rows serve as probes, in turns.
-        """
-        if self._next_probe is None:
-            self._next_probe = min(self._waiting.values(), key=_probe_order)
-        return self._next_probe is state
-
-    def _outage_stop(self) -> Stop:
-        """The reason to stop a run that has waited `max_outage_s`."""
-        breaker = self._server_state.breaker
-        minutes = f"{self._max_outage_s / 60:.0f}"
-        if breaker.is_maintenance:
-            return Stop("maintenance", "run.maintenance", {"minutes": minutes}, exit_status=5)
-        words = {"minutes": minutes, "what": breaker.failure}
-        return Stop("outage", "run.outage", words, exit_status=5)
-
-    def release_probe(self) -> None:
-        """Let the next probe start."""
-        self._probe_under_way = False
-        self._shutdown.notify()
-
-    async def acquire_slot(self, state: RequestState) -> Outcome | None:
-        """Wait for a slot of the pacer; take another if ClassIn or the user paused meanwhile.
-
-        Returns the outcome of a request that need not be sent, and None otherwise: a row that
-        would be too late by then leaves the slot to the next one.
-
-        Raises:
-            RunStopped: the run is ending.
-
-        """
-        pacer = self._server_state.pacer
-        while True:
-            moment = now()
-            outcome = self._server_state.outcome_without_sending(state, pacer.due(moment) - moment)
-            if outcome:
-                return outcome
-            slot = pacer.reserve(moment)
-            if slot > moment:
-                await self._shutdown.sleep(slot - moment)
-            if self._shutdown.stopped:
-                raise RunStopped
-            if self.is_paused:
-                await self.wait_while_paused()
-            elif pacer.stands(slot):
-                return self._server_state.outcome_without_sending(state, 0.0)
-
-
 _ASKED_AGAIN_S: Final = (0.0, 1.0, 5.0)
 """Seconds before each request for ClassIn's time, until one is answered."""
 
@@ -238,6 +105,9 @@ class Dispatcher:
         pending_writes: PendingWrites | None = None,
         chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, not secrecy
         send_by_characters: Send | None = None,
+        replenish: Replenish | None = None,
+        may_send: Callable[[], bool] | None = None,
+        memory: str = "",
     ) -> None:
         """Get ready for one run.
 
@@ -252,6 +122,11 @@ class Dispatcher:
             pending_writes: what earlier runs sent and may still arrive, on the loop's clock.
             chance: numbers in [0, 1).
             send_by_characters: as `send`, but the signature's length limit counts characters.
+            replenish: gets start times for a pacer whose slots are leased.
+            may_send: whether this program may still send for the institution, asked right before
+                each request is sent; if not, the run stops for `lease`, and the attempt that was
+                about to be made stays an intent.
+            memory: what the slice before left (see `memory`); a damaged one is ignored.
 
         """
         self._endpoint = endpoint
@@ -265,13 +140,19 @@ class Dispatcher:
         self._server_state = ServerState(
             endpoint, pacer, wall=wall, chance=chance, max_throttled_s=max_outage_s
         )
-        self._admission = Admission(self._server_state, self._shutdown, max_outage_s)
+        self._may_send = may_send
+        self._memory = Memory.read(memory, wall())
+        self._admission = Admission(self._server_state, self._shutdown, max_outage_s, replenish)
         self._tracker = RequestTracker(journal, self._shutdown, wall)
         self._queue: deque[Request] = deque()
         self._dependents: dict[RequestKey, Request] = {}
         self._repeating: set[RequestKey] = set()
+        self._undecided: list[RequestState] = []
+        """Refused for their signature before any success: the end of the run decides."""
         self._under_way = 0
         self._listener = Listener()
+        self.handed_over = False
+        """Whether the run has ended with rows left for the next slice."""
 
     # -------------------------------------------------------------- public
 
@@ -289,6 +170,9 @@ class Dispatcher:
         """
         requests = tuple(requests)
         self._tracker.open(requests, history or {})
+        if self._memory:
+            self._server_state.recall(self._memory, now())
+            self._tracker.recall(self._memory, now())
         secrets = (own_secrets(request.body, self._endpoint) for request in requests)
         self._listener = Listener(chain(also_secret, chain.from_iterable(secrets)))
         self._enqueue(requests)
@@ -299,15 +183,49 @@ class Dispatcher:
             self._tasks = tasks
             for _ in range(min(self._concurrency, len(self._queue))):
                 tasks.create_task(self._work())
-        refused = self._server_state.stop_conditions.credentials_refused()
-        if refused:
-            self.stop(refused)
-        await self._tracker.close([*self._queue, *self._dependents.values()])
+        unsent = [*self._queue, *self._dependents.values()]
+        if await self._leaves_rest(unsent):
+            self.handed_over = self.stopped is None
+        else:
+            refused = self._server_state.stop_conditions.credentials_refused()
+            if refused:
+                self.stop(refused)
+            await self._tracker.close(unsent)
         return self._tracker.outcomes
+
+    async def _leaves_rest(self, unsent: Sequence[Request]) -> bool:
+        """Whether rows are left to whoever sends next, so that they get no outcome here."""
+        if self.stopped:
+            return self.stopped.reason == "lease"
+        if not self._shutdown.hands_over:
+            return False
+        if self._server_state.stop_conditions.proven:
+            with suppress(RunStopped):
+                for state in self._undecided:
+                    await self._tracker.finish(state, outcome_on_shutdown(state, None))
+                self._undecided.clear()
+        undecided = {state.request.key for state in self._undecided}
+        return self.stopped is None and bool(unsent or self._tracker.active.keys() - undecided)
 
     def stop(self, why: Stop) -> None:
         """Send nothing more; requests under way may finish.  The first reason stays."""
         self._shutdown.request(why)
+
+    def hand_over(self) -> None:
+        """Send nothing more and leave the rest to the next slice; requests under way finish.
+
+        Rows without an outcome get none: the next slice goes on from the journal and `memory`.
+        """
+        self._shutdown.hand_over()
+
+    def memory(self) -> str:
+        """What the next slice has to know besides the journal, as JSON; opaque to all others.
+
+        It concerns the institution and the rows not finished; with no rows left it is of no use.
+        """
+        moment = now()
+        rows = self._tracker.repeats(moment)
+        return replace(self._server_state.remember(moment), rows=rows).write(self._wall())
 
     def pause(self) -> None:
         """Send nothing more until `go_on`; requests under way may finish."""
@@ -379,8 +297,10 @@ class Dispatcher:
         if not any(deadlines.is_late(request.locks_at, by_local_clock) for request in self._queue):
             return
         for gap_s in _ASKED_AGAIN_S:
-            await self._shutdown.sleep(max(gap_s, self._pacer.reserve(now() + gap_s) - now()))
-            await self._admission.wait_while_paused()
+            await self._shutdown.sleep(gap_s)
+            await self._admission.acquire_turn()
+            if not self._still_may_send():
+                return
             reply = await self._send(self._endpoint.harmless, int(self._wall()))
             verdict = judge(reply, self._endpoint, now=self._wall(), listener=self._listener)
             stop = self._server_state.learn_time(verdict, reply, now())
@@ -399,25 +319,25 @@ class Dispatcher:
 
     async def _work(self) -> None:
         """Take requests from the queue, each after the first attempt of the one before."""
-        while self._queue and not self.stopped:
+        while self._queue and not self._shutdown.is_ending:
             state = self._tracker.begin(self._queue.popleft())
-            if self._not_before(state) > now():  # it must not delay the others
+            if max(self._not_before(state), state.next_at) > now():  # it must not delay the others
                 self._tasks.create_task(self._carry_out_in_order(state))
             else:
-                first_attempt_over = asyncio.Event()
-                self._tasks.create_task(self._carry_out(state, first_attempt_over))
-                await first_attempt_over.wait()
+                await self._carry_out(state)
 
     async def _carry_out_in_order(self, state: RequestState) -> None:
         """Carry out a request once no older one can still reach its classroom."""
         not_before, moment = self._not_before(state), now()
-        if not_before > moment:
-            try:
+        try:
+            if not_before > moment:
                 with self._pending_writes.waiting(state.request.key, moment, not_before):
                     await self._shutdown.sleep(not_before - moment)
-            except RunStopped:
-                return
-        await self._carry_out(state, asyncio.Event())
+            if state.next_at > now():  # a slice before this one has sent it
+                await self._shutdown.sleep(state.next_at - now())
+        except RunStopped:
+            return
+        await self._carry_out(state)
 
     def _not_before(self, state: RequestState) -> float:
         return self._pending_writes.not_before(state.request.target, state.request.body)
@@ -430,24 +350,38 @@ class Dispatcher:
 
     # -------------------------------------------------------------- attempts
 
-    async def _carry_out(self, state: RequestState, first_attempt_over: asyncio.Event) -> None:
-        """Send a request until it has an outcome; set the event after its first attempt."""
+    async def _carry_out(self, state: RequestState) -> None:
+        """Make the first attempt; leave all others, if there have to be any, to a task."""
+        earlier_sends = state.sends
+        try:
+            found = await self._attempt(state)
+            if wants_retry(state, found, self.stopped):
+                self._tasks.create_task(self._repeat(state, found, earlier_sends))
+            else:
+                await self._conclude(state, found)
+        except RunStopped:
+            return
+
+    async def _repeat(
+        self, state: RequestState, first: Verdict | Outcome, earlier_sends: int
+    ) -> None:
+        """Send a request again until it has an outcome; `first` is what the first attempt gave."""
+        made = [first]
+
+        async def attempt() -> Verdict | Outcome:
+            return made.pop() if made else await self._attempt(state)
 
         async def record_attempt(_: RetryCallState) -> None:
             await self._tracker.record(state, state.last)
             self._repeating.add(state.request.key)
-            first_attempt_over.set()
 
-        policy = RetryPolicy(state, self._pacer.budget, self._shutdown).policy(
-            before_sleep=record_attempt
-        )
+        policy = RetryPolicy(state, self._pacer.budget, self._shutdown, earlier_sends)
         try:
-            await self._conclude(state, await policy(self._attempt, state))
+            await self._conclude(state, await policy.policy(record_attempt)(attempt))
         except RunStopped:
             return
         finally:
             self._repeating.discard(state.request.key)
-            first_attempt_over.set()
 
     async def _attempt(self, state: RequestState) -> Verdict | Outcome:
         """Make one attempt and return its verdict, or the outcome if it need not be sent.
@@ -463,6 +397,7 @@ class Dispatcher:
                 if isinstance(found, Verdict) and state.needs_other_counting(found):
                     # Try the other signing rule before more long texts are sent.
                     await self._tracker.record(state, found)
+                    state.next_at = now() + SAME_AGAIN_S
                     await self._shutdown.sleep(SAME_AGAIN_S)
                     found = await self._send_in_slot(state, is_probe=is_probe)
                 return found
@@ -482,6 +417,8 @@ class Dispatcher:
         state.stamp, state.sent_at = self._wall(), now()
         state.signed = int(state.stamp + clock.offset)
         await self._tracker.record_intent(state, ahead_of(state.stamp, state.signed, clock.skew))
+        if not self._still_may_send():
+            raise RunStopped
         send = self._send
         if self._send_by_characters and state.counting == "characters":
             send = self._send_by_characters
@@ -490,6 +427,13 @@ class Dispatcher:
             return await send(state.request.body, state.signed)
         finally:
             self._under_way -= 1
+
+    def _still_may_send(self) -> bool:
+        """Whether this program may still send; if not, the run stops."""
+        if self._may_send is None or self._may_send():
+            return True
+        self.stop(Stop("lease", "run.lease"))
+        return False
 
     def _choose_counting(self, state: RequestState) -> None:
         """Choose what the signature counts: as ClassIn last did, or once the other, if refused."""
@@ -526,6 +470,7 @@ class Dispatcher:
         elif found.kind is ReplyClass.CREDENTIALS and not self._server_state.stop_conditions.proven:
             # Only the end of the run shows whether the secret is wrong or just this row.
             await self._tracker.record(state, found)
+            self._undecided.append(state)
         else:
             outcome = final_outcome(state, found, self.stopped)
             if outcome.status is RowStatus.APPLIED:

@@ -7,6 +7,7 @@ from typing import Final
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.circuit_breaker import BreakerState, CircuitBreaker, StopConditions
+from bulkcast.dispatcher.memory import LIFE_S, Memory
 from bulkcast.dispatcher.server_clock import ServerClock
 from bulkcast.dispatcher.tracker import RequestState, now, unless_ambiguous
 from bulkcast.i18n import marked
@@ -56,6 +57,39 @@ class ServerState:
         self._chance = chance
         self._max_throttled_s = max_throttled_s
         self._throttled_since = math.inf
+        self._proven_at = -math.inf
+
+    def recall(self, memory: Memory, at: float) -> None:
+        """Go on from what an earlier slice knew; but its clock may have been another's."""
+        self.breaker.recall(memory, at)
+        self.stop_conditions.recall(memory)
+        self.counting = "characters" if memory.counting == "characters" else "bytes"
+        if memory.proven_s is not None:
+            self._proven_at = at - memory.proven_s - memory.passed_s
+        if memory.throttled_s is not None:
+            self._throttled_since = at - memory.throttled_s - memory.silence_s
+        left_s, eased_s = memory.left_s(memory.held_s), memory.eased_s + memory.passed_s
+        if memory.budget is not None:
+            self.pacer.budget.left = min(self.pacer.budget.left, memory.budget)
+        self.pacer.go_on(at, memory.share, left_s, eased_s, memory.throttles)
+
+    def remember(self, at: float) -> Memory:
+        """All that `recall` reads."""
+        pacer = self.pacer
+        return Memory(
+            **self.breaker.remember(at),
+            **self.stop_conditions.remember(),
+            counting=self.counting,
+            proven_s=None if math.isinf(self._proven_at) else at - self._proven_at,
+            throttled_s=(
+                None if math.isinf(self._throttled_since) else max(0.0, at - self._throttled_since)
+            ),
+            share=pacer.share,
+            held_s=max(0.0, pacer.held_until - at),
+            eased_s=min(LIFE_S, at - pacer.eased_at),
+            throttles=pacer.throttles,
+            budget=pacer.budget.left,
+        )
 
     @property
     def server_time(self) -> float:
@@ -119,7 +153,7 @@ class ServerState:
         if verdict.kind is ReplyClass.THROTTLED:
             stop = stop or self._slow_down(verdict, at)
         elif verdict.proves_access:
-            self._throttled_since = math.inf
+            self._throttled_since, self._proven_at = math.inf, at
             self.clock.stamp_accepted()
             self.pacer.answered(at)
         if stop or state.needs_other_counting(verdict):

@@ -1,12 +1,14 @@
 """The state of a run and of each of its requests: recorded in the journal, then counted."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, assert_never
 
+from bulkcast.dispatcher.memory import Memory
 from bulkcast.dispatcher.write_ordering import UnansweredAttempt, ahead_of
 from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.messages import LONG_TEXT
@@ -45,6 +47,8 @@ class Shutdown:
     def __init__(self) -> None:
         self.stopped: Stop | None = None
         """Why the run ends early; None if it does not."""
+        self.hands_over = False
+        """Whether the rest of the run is left to the next slice."""
         self._requested = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -53,6 +57,17 @@ class Shutdown:
         self.stopped = self.stopped or why
         self._requested.set()
         self.notify()
+
+    def hand_over(self) -> None:
+        """Send nothing more and leave the rest to the next slice."""
+        self.hands_over = True
+        self._requested.set()
+        self.notify()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more is sent."""
+        return self.stopped is not None or self.hands_over
 
     def notify(self) -> None:
         """Wake everything that waits for a change."""
@@ -85,6 +100,15 @@ class Shutdown:
 # ------------------------------------------------------------------ one request
 
 
+Repeats = tuple[int, int, int, float]
+"""Sends, throttles, refusals of its stamp, and when a request may be sent again."""
+
+
+def place_of(request: Request) -> str:
+    """Names a request among all runs of an institution."""
+    return f"{request.key} {request.target}"
+
+
 @dataclass(slots=True)
 class RequestState:
     """One request and what its attempts have shown so far."""
@@ -109,6 +133,8 @@ class RequestState:
     counting_switched: bool = False
     """Whether the other signing rule has been tried, or cannot be."""
     last: Verdict | None = None
+    next_at: float = -math.inf
+    """When it may be sent again, on the event loop's clock."""
     unrecorded: Attempt | None = None
     """The attempt that could not be recorded yet."""
 
@@ -136,6 +162,16 @@ class RequestState:
         """Whether `verdict` may be due to signing a long text by the wrong rule."""
         refused = verdict is not None and verdict.kind is ReplyClass.CREDENTIALS
         return refused and not self.counting_switched and signs_differ(self.request.body)
+
+    @property
+    def repeats(self) -> Repeats:
+        """What another slice has to know of it besides its history."""
+        return self.sends, self.throttles, self.clock_refusals, self.next_at
+
+    def restore(self, repeats: Repeats | None) -> None:
+        """Go on from what an earlier slice counted."""
+        if repeats:
+            self.sends, self.throttles, self.clock_refusals, self.next_at = repeats
 
     @property
     def is_exhausted(self) -> bool:
@@ -247,7 +283,9 @@ class RequestTracker:
         self._shutdown = shutdown
         self._wall = wall
         self._history: Mapping[RequestKey, History] = {}
-        self._active: dict[RequestKey, RequestState] = {}
+        self._left: dict[str, Repeats] = {}
+        """What earlier slices counted, of requests not begun here."""
+        self.active: dict[RequestKey, RequestState] = {}
         """Requests begun and not finished; only these, as their states take up much memory."""
 
     def open(self, requests: Iterable[Request], history: Mapping[RequestKey, History]) -> None:
@@ -255,12 +293,33 @@ class RequestTracker:
         self._history = history
         self.rows = sum(len(request.rows) for request in requests)
 
+    def recall(self, memory: Memory, at: float) -> None:
+        """Go on from what earlier slices counted."""
+        self._left = {
+            place: (sends, throttles, clock_refusals, at + memory.left_s(next_s))
+            for place, (sends, throttles, clock_refusals, next_s) in memory.rows.items()
+        }
+
     def begin(self, request: Request) -> RequestState:
         """Start to track a request and return its state."""
         history = self._history.get(request.key, History())
         state = RequestState(request, attempts=history.attempts, ambiguous=history.ambiguous)
-        self._active[request.key] = state
+        if self._left:
+            state.restore(self._left.pop(place_of(request), None))
+        self.active[request.key] = state
         return state
+
+    def repeats(self, at: float) -> dict[str, Repeats]:
+        """What `Memory.rows` has to hold; the rows of other runs of the institution stay in it."""
+        begun = {place_of(state.request): state.repeats for state in self.active.values()}
+        return {
+            place: (sends, throttles, clock_refusals, max(0.0, next_at - at))
+            for place, (sends, throttles, clock_refusals, next_at) in {
+                **self._left,
+                **begun,
+            }.items()
+            if sends or throttles or clock_refusals or next_at > at
+        }
 
     async def record_intent(self, state: RequestState, ahead_s: float) -> None:
         """Record that a request is about to be sent.
@@ -321,7 +380,7 @@ class RequestTracker:
         for request in waiting:
             self.begin(request)
         ended = []
-        for state in list(self._active.values()):
+        for state in list(self.active.values()):
             outcome = outcome_on_shutdown(state, self._shutdown.stopped)
             outcome = replace(outcome, attempts=state.attempts)
             ended.append(self._attempt_of(state, None, outcome))
@@ -333,7 +392,7 @@ class RequestTracker:
     async def _record_again(self) -> None:
         """Try once more to record what could not be recorded, now that nothing is under way."""
         unrecorded = [
-            (state, state.unrecorded) for state in self._active.values() if state.unrecorded
+            (state, state.unrecorded) for state in self.active.values() if state.unrecorded
         ]
         try:
             await self._journal.record([attempt for _, attempt in unrecorded])
@@ -346,7 +405,7 @@ class RequestTracker:
                 self._count_outcome(state, attempt.outcome)
 
     def _count_outcome(self, state: RequestState, outcome: Outcome) -> None:
-        del self._active[state.request.key]
+        del self.active[state.request.key]
         self.outcomes[state.request.key] = outcome
         self.counts[outcome.status] += len(state.request.rows)
 

@@ -24,6 +24,7 @@ from bulkcast.catalogue import (
     Limit,
     Lock,
     MomentKind,
+    NameKind,
     Needs,
     ReplyCode,
     Role,
@@ -95,6 +96,15 @@ _COLUMNS: Final = (
             "开课时间：日期单元格、2027-03-01 08:00 或 Unix 秒。不会发送，只用来判断哪些行先锁定。",
         ),
         role=Role.SCHEDULE, aliases=("开始时间", "开课时间", "开课/开始时间", "Begin time", "Starts at"),
+    ),
+    Setting(
+        "institution", NameKind(), Label("Institution", "机构"),
+        Label(
+            "For which institution the row is: the name of a profile in config.toml. Never sent. A "
+            "sheet without this column is for one institution.",
+            "该行属于哪个机构：填 config.toml 中配置的名称。不会发送。没有这一列的表格只用于一个机构。",
+        ),
+        role=Role.INSTITUTION, aliases=("所属机构", "機構", "所屬機構", "Institution profile"),
     ),
     Setting(
         "recordState", _RECORDING, Label("Cloud recording", "云端录课"),

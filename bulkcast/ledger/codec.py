@@ -171,6 +171,21 @@ def unpack_stop(packed: str | None) -> Stop | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """How to send, as far as it matters to whoever does it."""
+
+    rate: float | None
+    """Requests per second; None for no pacing."""
+    concurrency: int
+    timeout: float
+    """Seconds for one attempt."""
+    max_outage_s: float
+    """Seconds that an outage is waited out."""
+    by: str
+    """Who handed the run in."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunHeader:
     """What a run was created from; written once."""
 
@@ -195,6 +210,12 @@ class RunHeader:
     """The run that this one resumes or resubmits; empty for a first run."""
     name: str = ""
     """What the user calls the sheet, if its file has another name."""
+    group: str = ""
+    """The group of runs that this one is a part of, one for each institution of the sheet."""
+    profile: str = ""
+    """What the sheet calls the institution; empty if it has no such column."""
+    sending: Sending | None = None
+    """How a run of a shared ledger is sent, which other computers do."""
 
     @property
     def title(self) -> str:
@@ -272,12 +293,13 @@ class FrozenRun:
         return {row: ended[row] for row in sorted(ended)}
 
 
+_NOT_ALWAYS: Final = frozenset({"name", "group", "profile", "sending"})
+
+
 def pack_header(header: RunHeader) -> str:
-    """A header as JSON; a sheet that has no name of its own has none there, as ever."""
+    """A header as JSON; what most sheets do not have, they do not have there, as ever."""
     fields = asdict(header)
-    if not header.name:
-        del fields["name"]
-    return dump(fields)
+    return dump({k: v for k, v in fields.items() if v or k not in _NOT_ALWAYS})
 
 
 def unpack_header(packed: str) -> RunHeader:
@@ -286,4 +308,6 @@ def unpack_header(packed: str) -> RunHeader:
     found["institution"] = Institution(**found["institution"])
     found["layout"] = Layout(**found["layout"])
     found["headers"] = tuple(found["headers"])
+    if sending := found.get("sending"):
+        found["sending"] = Sending(**sending)
     return RunHeader(**found)

@@ -1,7 +1,6 @@
 """What earlier runs sent: recent sends, unanswered attempts, acknowledged settings."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from bulkcast.ledger.codec import (
     unpack_body,
     unpack_request,
 )
+from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
 from bulkcast.model import Body, Institution, RequestKey, Target, Text
 from bulkcast.planner.last_known import Acknowledgement
@@ -83,7 +83,7 @@ _AT_ONCE: Final = 400
 _REQUEST: Final = "r.seq, r.key, r.rows, r.target, r.frozen, r.crc"
 
 _ACKNOWLEDGED: Final = f"""
-    SELECT a.target, a.run, a.at, a.sure AND o.status = 'applied', {_REQUEST}
+    SELECT a.target, a.run, a.at, a.sure = 1 AND o.status = 'applied', {_REQUEST}
     FROM acknowledged AS a
     LEFT JOIN runs ON runs.run = a.run
     LEFT JOIN requests AS r ON r.run_id = runs.id AND r.seq = a.seq
@@ -93,21 +93,21 @@ _ACKNOWLEDGED: Final = f"""
 """  # noqa: S608 - a constant; the placeholders are filled in by number
 
 _UNDER_WAY: Final = f"""
-    SELECT r.target, run, MAX(t.stamp), 0, {_REQUEST}
+    SELECT r.target, run, MAX(t.stamp), FALSE, {_REQUEST}
     FROM runs
     JOIN requests AS r ON r.run_id = runs.id
     JOIN attempts AS t ON t.run_id = r.run_id AND t.seq = r.seq
     LEFT JOIN outcomes AS o ON o.run_id = r.run_id AND o.seq = r.seq
     WHERE root_url = ? AND sid = ? AND (finished_at IS NULL OR stop IS NOT NULL)
     AND t.number > COALESCE(o.attempts, 0)
-    GROUP BY r.run_id, r.seq
+    GROUP BY runs.id, r.run_id, r.seq
     ORDER BY MAX(t.stamp)
 """  # noqa: S608 - a constant
 """Requests whose program died or was terminated: they may have taken effect."""
 
 
 def acknowledged(
-    connection: sqlite3.Connection, institution: Institution, targets: Iterable[Target]
+    connection: Connection, institution: Institution, targets: Iterable[Target]
 ) -> dict[Target, list[Acknowledgement]]:
     """The acknowledgements for each of `targets`, oldest first.
 
@@ -122,12 +122,12 @@ def acknowledged(
     place = (institution.root_url, institution.sid)
     for row in connection.execute(_UNDER_WAY, place):
         if row[0] in wanted:
-            _insert(found.setdefault(wanted[row[0]], []), _entry(row))
+            insert(found.setdefault(wanted[row[0]], []), _entry(row))
     return found
 
 
 def _acknowledged(
-    connection: sqlite3.Connection, institution: Institution, targets: Sequence[str]
+    connection: Connection, institution: Institution, targets: Sequence[str]
 ) -> Iterator[Sequence[Any]]:
     name = f"{institution.root_url} {institution.sid}"
     for start in range(0, len(targets), _AT_ONCE):
@@ -149,7 +149,7 @@ def _entry(row: Sequence[Any]) -> Acknowledgement:
     return Acknowledgement(run, at, unpack_body(body), sure=bool(sure))
 
 
-def _insert(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
+def insert(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
     """Insert an unconfirmed entry in order of time."""
     place = next((n for n, entry in enumerate(entries) if entry.at > doubt.at), len(entries))
     entries.insert(place, doubt)
@@ -188,7 +188,7 @@ class Unanswered:
 
 
 def sends(
-    connection: sqlite3.Connection, institution: Institution, now: Timestamp, within_s: float
+    connection: Connection, institution: Institution, now: Timestamp, within_s: float
 ) -> list[float]:
     """Ages in seconds of the requests sent in the last `within_s` seconds, oldest first."""
     found = _attempts(connection, _SENDS, institution, now.wall - within_s)
@@ -197,7 +197,7 @@ def sends(
 
 
 def unanswered(
-    connection: sqlite3.Connection, institution: Institution, now: Timestamp
+    connection: Connection, institution: Institution, now: Timestamp
 ) -> list[Unanswered]:
     """The attempts that ClassIn may still carry out."""
     longest_s = expires_after(STAMP_LIFE_S)
@@ -212,7 +212,7 @@ def unanswered(
 
 
 def _attempts(
-    connection: sqlite3.Connection, statement: str, institution: Institution, since: float
+    connection: Connection, statement: str, institution: Institution, since: float
 ) -> Iterator[tuple[Timestamp, float, list[Any]]]:
     words = {
         "root_url": institution.root_url,
@@ -229,7 +229,7 @@ def _attempts(
         yield Timestamp(stamp, tick, boot or ""), ahead_s, list(more)
 
 
-def superseded(connection: sqlite3.Connection, run_id: int) -> dict[RequestKey, str]:
+def superseded(connection: Connection, run_id: int) -> dict[RequestKey, str]:
     """Requests whose classroom a newer run has set, or may have → the newest such run."""
     return dict(connection.execute(_SUPERSEDED, {"run_id": run_id}).fetchall())
 
@@ -243,7 +243,7 @@ _SUPERSEDED: Final = """
     LEFT JOIN outcomes AS o ON o.run_id = theirs.run_id AND o.seq = theirs.seq
     WHERE mine.run_id = :run_id AND (o.status IN ('applied', 'unconfirmed') OR EXISTS (
         SELECT 1 FROM attempts AS a WHERE a.run_id = theirs.run_id AND a.seq = theirs.seq
-        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
+        AND (a.ambiguous = 1 OR (a.ambiguous IS NULL AND a.number > COALESCE(o.attempts, 0)))
     ))
     ORDER BY newer.id
 """

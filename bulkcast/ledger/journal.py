@@ -79,6 +79,37 @@ class SideFiles:
         self.counter.note(Counts(self.intents, len(self.settled)))
 
 
+@dataclass(frozen=True, slots=True)
+class JournalRows:
+    """What a run records, as rows of the ledger's tables."""
+
+    run_id: int
+    places: Mapping[RequestKey, int]
+    """The position of each request in sending order."""
+    started: Started | None = None
+
+    def intent(self, intent: Intent) -> tuple[Any, ...]:
+        """A row of `attempts`: run, request, number, stamp, seconds ahead, boot, tick, checksum."""
+        boot, tick = (self.started.id, self.started.tick()) if self.started else (None, None)
+        stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
+        fields: IntentFields = (
+            self.run_id, self.places[intent.key], intent.number, stamp, ahead_s, boot, tick,
+        )  # fmt: skip
+        return (*fields, intent_crc(fields))
+
+    def end(self, attempt: Attempt) -> tuple[Any, ...]:
+        """The end of an attempt: its four columns, then run, request and number."""
+        place = (self.run_id, self.places[attempt.key], attempt.number)
+        end = (float(attempt.ended), attempt.code, int(attempt.ambiguous))
+        return (*end, end_crc(attempt.number, *end), *place)
+
+    def outcome(self, key: RequestKey, outcome: Outcome) -> tuple[Any, ...]:
+        """A row of `outcomes`."""
+        packed, seq = pack_outcome(outcome), self.places[key]
+        check = outcome_crc(self.run_id, seq, packed)
+        return (self.run_id, seq, outcome.status, outcome.attempts, packed, check)
+
+
 class RunJournal:
     """The dispatcher's journal for one run; belongs to one event loop."""
 
@@ -100,7 +131,7 @@ class RunJournal:
         self._connection = connection
         self._started = started
         self._run_id = run_id
-        self._places = places
+        self._rows = JournalRows(run_id, places, started)
         self._batch: list[_Entry] = []
         self._full: LedgerUnwritable | None = None
         self._rest_until = 0.0
@@ -115,7 +146,7 @@ class RunJournal:
         """
         if self._full:
             raise self._full
-        rows = [self._intent_row(intent) for intent in intents]
+        rows = [self._rows.intent(intent) for intent in intents]
         await self._store(_INSERT_INTENT, rows)
         if self._sends:
             for intent, row in zip(intents, rows, strict=True):
@@ -130,8 +161,8 @@ class RunJournal:
             LedgerUnwritable: nothing was stored.
 
         """
-        ends = [self._end_row(a) for a in attempts if a.outcome is None]
-        settles = [self._outcome_row(a.key, a.outcome) for a in attempts if a.outcome]
+        ends = [self._rows.end(a) for a in attempts if a.outcome is None]
+        settles = [self._rows.outcome(a.key, a.outcome) for a in attempts if a.outcome]
         if ends:
             await self._store(_UPDATE_END, ends)
         if settles:
@@ -147,24 +178,6 @@ class RunJournal:
             "SELECT target FROM requests WHERE run_id = ? AND seq = ?", (self._run_id, seq)
         ).fetchone()
         return str(found[0]) if found else ""
-
-    def _intent_row(self, intent: Intent) -> tuple[Any, ...]:
-        boot, tick = (self._started.id, self._started.tick()) if self._started else (None, None)
-        stamp, ahead_s = float(intent.stamp), float(intent.ahead_s)
-        fields: IntentFields = (
-            self._run_id, self._places[intent.key], intent.number, stamp, ahead_s, boot, tick,
-        )  # fmt: skip
-        return (*fields, intent_crc(fields))
-
-    def _end_row(self, attempt: Attempt) -> tuple[object, ...]:
-        place = (self._run_id, self._places[attempt.key], attempt.number)
-        end = (float(attempt.ended), attempt.code, int(attempt.ambiguous))
-        return (*end, end_crc(attempt.number, *end), *place)
-
-    def _outcome_row(self, key: RequestKey, outcome: Outcome) -> tuple[object, ...]:
-        packed, seq = pack_outcome(outcome), self._places[key]
-        check = outcome_crc(self._run_id, seq, packed)
-        return (self._run_id, seq, outcome.status, outcome.attempts, packed, check)
 
     async def _store(self, statement: str, rows: _Rows) -> None:
         loop = asyncio.get_running_loop()

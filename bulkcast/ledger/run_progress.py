@@ -1,12 +1,12 @@
 """Reads how far a run has come without loading its rows: cheap enough to ask every second."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from bulkcast.ledger.codec import outcome_crc, unpack_outcome, unpack_rows
+from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
 from bulkcast.model import Outcome, RowStatus, Target, Text
 
@@ -37,7 +37,7 @@ class End(NamedTuple):
     purged_at: float | None
 
 
-def end(connection: sqlite3.Connection, run: str) -> End | None:
+def end(connection: Connection, run: str) -> End | None:
     """The end of the run of exactly this name; None if there is no such run."""
     found = connection.execute(
         "SELECT finished_at, purged_at FROM runs WHERE run = ?", (run,)
@@ -45,7 +45,7 @@ def end(connection: sqlite3.Connection, run: str) -> End | None:
     return None if found is None else End(*found)
 
 
-def standing(connection: sqlite3.Connection, run_id: int) -> Standing:
+def standing(connection: Connection, run_id: int) -> Standing:
     """How far a run has come."""
     requested: Counter[RowStatus] = Counter()
     waiting = 0
@@ -67,7 +67,7 @@ _SETTLED: Final = """
 """
 
 
-def failures(connection: sqlite3.Connection, run_id: int, most: int) -> list[FailedRequest]:
+def failures(connection: Connection, run_id: int, most: int) -> list[FailedRequest]:
     """The requests that failed last, newest first; those never tried are no failures.
 
     Raises:
@@ -87,11 +87,11 @@ _FAILURES: Final = """
     SELECT seq, rows, target, outcome, o.crc
     FROM outcomes AS o JOIN requests USING (run_id, seq)
     WHERE run_id = ? AND status IN ('rejected', 'too_late', 'unconfirmed')
-    ORDER BY json_extract(outcome, '$[4]') DESC, seq DESC LIMIT ?
+    ORDER BY CAST(json_extract(outcome, '$[4]') AS DOUBLE PRECISION) DESC, seq DESC LIMIT ?
 """
 
 
-def targets(connection: sqlite3.Connection, run_id: int) -> dict[int, Target]:
+def targets(connection: Connection, run_id: int) -> dict[int, Target]:
     """Row → its classroom, for the rows that had a request."""
     found = connection.execute("SELECT rows, target FROM requests WHERE run_id = ?", (run_id,))
     return {row: target for rows, target in _decoded(found) for row in rows}
@@ -106,7 +106,7 @@ def _target(packed: str) -> Target:
 
 
 def newest(
-    connection: sqlite3.Connection, institution: tuple[str, str] | None, first: int, most: int
+    connection: Connection, institution: tuple[str, str] | None, first: int, most: int
 ) -> tuple[list[str], int]:
     """The names of some runs, newest first from position `first` on, and how many there are.
 

@@ -1,11 +1,9 @@
 """Stores, loads, lists and erases runs."""
 
-import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bulkcast.arguments import Series
@@ -33,8 +31,8 @@ from bulkcast.ledger.codec import (
     unpack_rows,
     unpack_stop,
 )
+from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
-from bulkcast.ledger.lock import claimed_by
 from bulkcast.model import (
     History,
     Issue,
@@ -54,12 +52,12 @@ _CACHED: Final = 1_000
 
 
 def freeze(
-    connection: sqlite3.Connection,
+    connection: Connection,
     header: RunHeader,
     plan: Plan,
     issues: Mapping[int, tuple[Issue, ...]],
-) -> None:
-    """Store a run with its plan and the issues of its rows."""
+) -> int:
+    """Store a run with its plan and the issues of its rows; return its number."""
     run = header.run
     institution = header.institution
     frozen = (
@@ -69,11 +67,11 @@ def freeze(
         float(header.created_at),
         pack_header(header),
     )
-    run_id = connection.execute(
+    (run_id,) = connection.execute(
         "INSERT INTO runs (run, root_url, sid, created_at, header, crc, end_crc)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (*frozen, crc(*frozen), crc(None, None, None)),
-    ).lastrowid
+    ).fetchone()
     connection.executemany(
         "INSERT INTO requests (run_id, seq, key, rows, n_rows, target, frozen, crc)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -86,9 +84,10 @@ def freeze(
             for row in sorted(plan.settled.keys() | issues.keys())
         ),
     )
+    return int(run_id)
 
 
-def set_end(connection: sqlite3.Connection, run: str, at: float | None, stop: Stop | None) -> None:
+def set_end(connection: Connection, run: str, at: float | None, stop: Stop | None) -> None:
     """Store when a run ended, and why if it ended early; `at` is None for a resumed run."""
     packed = pack_stop(stop)
     connection.execute(
@@ -97,7 +96,7 @@ def set_end(connection: sqlite3.Connection, run: str, at: float | None, stop: St
     )
 
 
-def boot_number(connection: sqlite3.Connection, boot: str) -> int:
+def boot_number(connection: Connection, boot: str) -> int:
     """The ledger's number for a boot of this computer; stored if it is new."""
     connection.execute(
         "INSERT INTO boots (boot, crc) VALUES (?, ?) ON CONFLICT DO NOTHING", (boot, crc(boot))
@@ -106,7 +105,7 @@ def boot_number(connection: sqlite3.Connection, boot: str) -> int:
     return int(found[0])
 
 
-def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object, ...]:
+def _request_row(run_id: int, seq: int, request: Request) -> tuple[object, ...]:
     frozen, rows, target = (
         pack_request(request),
         pack_rows(request.rows),
@@ -117,7 +116,7 @@ def _request_row(run_id: int | None, seq: int, request: Request) -> tuple[object
 
 
 def _settled_row(
-    run_id: int | None, row: int, outcome: Outcome | None, issues: Sequence[Issue]
+    run_id: int, row: int, outcome: Outcome | None, issues: Sequence[Issue]
 ) -> tuple[object, ...]:
     packed = pack_outcome(outcome) if outcome else None
     status = str(outcome.status) if outcome else None
@@ -126,7 +125,7 @@ def _settled_row(
 
 
 def load(
-    connection: sqlite3.Connection, run_id: int, record: RunRecord, *, with_requests: bool = True
+    connection: Connection, run_id: int, record: RunRecord, *, with_requests: bool = True
 ) -> FrozenRun:
     """Load a run; `with_requests` includes the contents of its requests.
 
@@ -139,7 +138,7 @@ def load(
     if len(stored) != record.header.n_requests:
         raise damaged(Text("run {run}, of which requests are missing", {"run": run}))
     settled, issues = _settled(connection, run_id)
-    history = _history(connection, run_id, outcomes)
+    history = histories(connection, run_id, outcomes)
     for request in stored:
         ended = outcomes.get(request.key)
         past = history.get(request.key, History())
@@ -163,7 +162,7 @@ def load(
 
 
 def _requests(
-    connection: sqlite3.Connection, run_id: int, *, keep: bool
+    connection: Connection, run_id: int, *, keep: bool
 ) -> tuple[tuple[Stored, ...], dict[RequestKey, Outcome]]:
     stored = []
     outcomes: dict[RequestKey, Outcome] = {}
@@ -184,7 +183,7 @@ def _requests(
 
 
 def _settled(
-    connection: sqlite3.Connection, run_id: int
+    connection: Connection, run_id: int
 ) -> tuple[dict[int, Outcome], dict[int, tuple[Issue, ...]]]:
     settled: dict[int, Outcome] = {}
     issues: dict[int, tuple[Issue, ...]] = {}
@@ -206,8 +205,8 @@ def _settled(
     return settled, issues
 
 
-def _history(
-    connection: sqlite3.Connection, run_id: int, outcomes: Mapping[RequestKey, Outcome]
+def histories(
+    connection: Connection, run_id: int, outcomes: Mapping[RequestKey, Outcome]
 ) -> dict[RequestKey, History]:
     """Earlier attempts of the requests that have not ended, by key.
 
@@ -267,16 +266,16 @@ def _outcome_after_crash(history: History) -> Outcome:
 _NAMED_MOST: Final = 3
 
 
-def names(connection: sqlite3.Connection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     """The names of all runs, newest first in order of creation, not of the clock."""
     found = connection.execute("SELECT run FROM runs ORDER BY id DESC")
     return [run for (run,) in found.fetchall()]
 
 
-def chosen(known: Sequence[str], run: str, path: Path) -> str:
+def chosen(known: Sequence[str], run: str, place: str) -> str:
     """The run that `run`, a name or a part of one, stands for; the newest if it is empty.
 
-    `known` has the newest first; `path` is the ledger's file.
+    `known` has the newest first; `place` is how messages name the ledger.
 
     Raises:
         CannotStart: there is no such run, or several match.
@@ -284,7 +283,7 @@ def chosen(known: Sequence[str], run: str, path: Path) -> str:
     """
     found = matching(known, run)
     if not found:
-        raise no_run(run, path)
+        raise no_run(run, place)
     if run and len(found) > 1 and run not in found:
         raise CannotStart(
             "several runs are called {run}: {runs}; give more of the name",
@@ -308,12 +307,12 @@ def matching(known: Sequence[str], run: str) -> list[str]:
     return begun or [name for name in known if run.casefold() in name]
 
 
-def no_run(run: str, path: Path) -> CannotStart:
+def no_run(run: str, place: str) -> CannotStart:
     """The error for a run that does not exist."""
     if not run:
-        return CannotStart("there is no run yet in {path}", path=path)
+        return CannotStart("there is no run yet in {path}", path=place)
     return CannotStart(
-        "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=path
+        "there is no run {run} in {path}; `bulkcast runs` lists them", run=run, path=place
     )
 
 
@@ -333,8 +332,12 @@ def was_purged(frozen: FrozenRun) -> CannotStart:
     )
 
 
-def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
+def record(
+    connection: Connection, run: str, is_under_way: Callable[[RunHeader], bool]
+) -> RunRecord:
     """One line of the list of runs, its checksums verified.
+
+    `is_under_way` tells whether a program works on a run that has not ended.
 
     Raises:
         LedgerDamaged: a checksum does not match.
@@ -351,7 +354,7 @@ def record(connection: sqlite3.Connection, home: Path, run: str) -> RunRecord:
     for status, n in connection.execute(_COUNT, {"run_id": run_id}):
         counts[RowStatus(status or RowStatus.NOT_SENT)] += n
     header = unpack_header(packed)
-    under_way = finished_at is None and claimed_by(home, header.institution) == run
+    under_way = finished_at is None and is_under_way(header)
     return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
 
 
@@ -366,7 +369,7 @@ class Ended(NamedTuple):
     """Whether they were selected; False if an option left them out."""
 
 
-def ended(connection: sqlite3.Connection, run_id: int, run: str) -> list[Ended]:
+def ended(connection: Connection, run_id: int, run: str) -> list[Ended]:
     """Counts of how the rows of a run ended; rows that have not ended count as `not_sent`."""
     found = connection.execute(_ENDED, {"run_id": run_id, "run": run})
     return [
@@ -376,7 +379,7 @@ def ended(connection: sqlite3.Connection, run_id: int, run: str) -> list[Ended]:
 
 
 _ENDED: Final = """
-    SELECT o.status, SUM(n_rows), :run, 1
+    SELECT o.status, SUM(n_rows), CAST(:run AS TEXT), TRUE
     FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)
     WHERE run_id = :run_id GROUP BY 1
     UNION ALL
@@ -387,7 +390,7 @@ _ENDED: Final = """
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
         SELECT 1 FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq
-        AND COALESCE(a.ambiguous, a.number > COALESCE(o.attempts, 0))
+        AND (a.ambiguous = 1 OR (a.ambiguous IS NULL AND a.number > COALESCE(o.attempts, 0)))
     ) THEN 'unconfirmed' ELSE status END AS ended, SUM(n_rows)
     FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)
     WHERE run_id = :run_id GROUP BY ended
@@ -397,7 +400,7 @@ _COUNT: Final = """
 """
 
 
-def left(connection: sqlite3.Connection, run_id: int) -> int:
+def left(connection: Connection, run_id: int) -> int:
     """Number of rows still to be sent: those not sent or not confirmed."""
     found = connection.execute(_LEFT, {"run_id": run_id}).fetchone()
     return int(found[0])
@@ -410,41 +413,47 @@ _LEFT: Final = """
 """
 
 
-_ERASE: Final = """
-    UPDATE requests SET frozen = '', crc = request_crc(seq, key, rows, target, '')
-    WHERE run_id = :run_id;
-    UPDATE outcomes SET outcome = without_args(outcome) WHERE run_id = :run_id;
-    UPDATE outcomes SET crc = outcome_crc(run_id, seq, outcome) WHERE run_id = :run_id;
-    UPDATE settled SET outcome = without_args(outcome), issues = :no_issues WHERE run_id = :run_id;
-    UPDATE settled SET crc = crc(run_id, row, status, outcome, issues) WHERE run_id = :run_id;
-    UPDATE runs SET purged_at = :at WHERE id = :run_id;
-    UPDATE runs SET end_crc = crc(finished_at, stop, purged_at) WHERE id = :run_id
-"""
-
-
-def erase(connection: sqlite3.Connection, run_id: int, at: float) -> None:
+def erase(connection: Connection, run_id: int, at: float) -> None:
     """Erase what the run's rows contained, inside the caller's transaction."""
-    for function in (crc, outcome_crc, request_crc, without_args):
-        connection.create_function(function.__name__, -1, function)
-    for statement in _ERASE.split(";"):
-        connection.execute(statement, {"run_id": run_id, "at": at, "no_issues": _NO_ISSUES})
+    requests = connection.execute(
+        "SELECT seq, key, rows, target FROM requests WHERE run_id = ?", (run_id,)
+    ).fetchall()
+    connection.executemany(
+        "UPDATE requests SET frozen = '', crc = ? WHERE run_id = ? AND seq = ?",
+        [
+            (request_crc(seq, key, rows, target, ""), run_id, seq)
+            for seq, key, rows, target in requests
+        ],
+    )
+    outcomes = connection.execute(
+        "SELECT seq, outcome FROM outcomes WHERE run_id = ?", (run_id,)
+    ).fetchall()
+    erased = [(seq, without_args(packed)) for seq, packed in outcomes]
+    connection.executemany(
+        "UPDATE outcomes SET outcome = ?, crc = ? WHERE run_id = ? AND seq = ?",
+        [(packed, outcome_crc(run_id, seq, packed), run_id, seq) for seq, packed in erased],
+    )
+    settled = connection.execute(
+        "SELECT row, status, outcome FROM settled WHERE run_id = ?", (run_id,)
+    ).fetchall()
+    kept = [
+        (row, status, without_args(packed) if packed else None) for row, status, packed in settled
+    ]
+    connection.executemany(
+        "UPDATE settled SET outcome = ?, issues = ?, crc = ? WHERE run_id = ? AND row = ?",
+        [
+            (packed, _NO_ISSUES, crc(run_id, row, status, packed, _NO_ISSUES), run_id, row)
+            for row, status, packed in kept
+        ],
+    )
+    (end,) = connection.execute(
+        "SELECT finished_at, stop FROM runs WHERE id = ?", (run_id,)
+    ).fetchall()
+    connection.execute(
+        "UPDATE runs SET purged_at = ?, end_crc = ? WHERE id = ?", (at, crc(*end, at), run_id)
+    )
 
 
-def without_args(packed: str | None) -> str | None:
+def without_args(packed: str) -> str:
     """A packed outcome without its arguments, which may quote a cell."""
-    return pack_outcome(replace(unpack_outcome(packed), args={})) if packed else packed
-
-
-def wipe(connection: sqlite3.Connection) -> None:
-    """Remove copies of erased texts from free pages and from the WAL.
-
-    Without it all of 655 erased texts were still found in the file (measured).
-
-    Raises:
-        sqlite3.Error: another program reads or writes the ledger, or its disk is full.
-
-    """
-    connection.execute("VACUUM")
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise sqlite3.OperationalError("another program is using it")
+    return pack_outcome(replace(unpack_outcome(packed), args={}))

@@ -1,103 +1,144 @@
-"""Opens the ledger: its file, its runs, their journals, and the queries of other packages."""
+"""All runs of a home: what every ledger can be asked, whichever database keeps it."""
 
-import os
 import shutil
-import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from importlib.resources import files
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
-from bulkcast.errors import (
-    BulkcastError,
-    CannotStart,
-    LedgerDamaged,
-    LedgerGone,
-    LedgerUnwritable,
-    system_reason,
-)
+from bulkcast.errors import LedgerGone
+from bulkcast.home import Home
 from bulkcast.ledger import history, run_progress, run_records
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord
+from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.history import MonotonicClock, Timestamp
-from bulkcast.ledger.integrity import (
-    FILE_NAME,
-    RUNS,
-    UNREADABLE,
-    WriteCounter,
-    check_integrity,
-    reading,
-    refuse_lost_entries,
-    refuse_network_drive,
-)
-from bulkcast.ledger.journal import RunJournal, SideFiles, Started
+from bulkcast.ledger.integrity import RUNS
 from bulkcast.ledger.lock import Sends
-from bulkcast.model import Institution, Issue, RequestKey, Stop, Target
+from bulkcast.model import Attempt, Institution, Intent, Issue, RequestKey, Stop, Target
 from bulkcast.planner import Plan
 from bulkcast.planner.last_known import Acknowledgement
 
-VERSION: Final = 1
-_APPLICATION_ID: Final = 0x62756C6B  # "bulk": marks an SQLite file as a ledger
-_FREE_BYTES: Final = 64 * 1024
-"""Bytes that must be free to open the ledger: SQLite's shared memory takes half of them."""
-_TEST_BYTES: Final = 1 << 20
-"""Bytes to write as a test for a full disk: several times what a run needs."""
-_OLD_RESERVE: Final = "ballast"
-"""A reserve file of early versions, which is removed."""
+if TYPE_CHECKING:
+    from bulkcast.ledger.group_commit import LaneClaim
 
 
-def is_begun(home: Path) -> bool:
-    """Whether `home` has a ledger or folders of runs; the ledger itself may be lost."""
-    return (home / FILE_NAME).exists() or (home / RUNS).exists()
+class Journal(Protocol):
+    """Where a run records its requests; both calls return once it is safely stored.
+
+    Either raises `LedgerUnwritable` if it is not: then nothing more may be sent.
+    """
+
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
+        """Store that these requests are about to be sent."""
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """Store how these attempts ended; with an outcome, how their requests ended."""
 
 
-class Ledger:
-    """All runs under one `BULKCAST_HOME`."""
+class Ledger(ABC):
+    """All runs of one home; a context manager that closes it."""
 
-    def __init__(self, home: Path) -> None:
-        """Open the ledger; create it if there is none.
+    _connection: Connection
+    is_wiped_alone: ClassVar[bool]
+    """Whether a purge has to wait until no run is under way."""
 
-        Raises:
-            CannotStart: the folder cannot be used or is on a network drive, or the file is of a
-                newer version.
-            LedgerDamaged: the file is no ledger, is broken, or has lost entries.
-
-        """
+    def __init__(self, home: Home, place: str) -> None:
+        """`place` names the ledger in messages."""
         self.home = home
-        self.path = home / FILE_NAME
-        refuse_network_drive(home)
-        if not self.path.exists() or not self.path.stat().st_size:
-            refuse_lost_entries(None, home, path=self.path)
-        _prepare(self.path)
-        with ExitStack() as closing_it:
-            self._connection = _connect(self.path)
-            closing_it.callback(self._connection.close)
-            self._refuse_lost_entries()
-            self._file = _identity(self.path)
-            closing_it.pop_all()
-        self._wal_path = self.path.with_name(f"{FILE_NAME}-wal")
-        self._wal: tuple[int, int] | None = None
-        self._is_checked = False
+        self.place = place
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the ledger."""
 
     def folder(self, run: str) -> Path:
         """The folder with a run's copy of the sheet."""
         return self.home / RUNS / run
 
+    def sheet(self, header: RunHeader) -> Path:
+        """The copy of a run's sheet, as it was read."""
+        return self.folder(header.run) / header.snapshot
+
+    # -------------------------------------------------------------- what differs
+
+    @abstractmethod
     def gone(self) -> LedgerGone | None:
         """The error if the ledger's files were removed or replaced since they were opened."""
-        wal_is_there = self._wal is None or _identity(self._wal_path) == self._wal
-        if wal_is_there and _identity(self.path) == self._file:
-            return None
-        return LedgerGone(
-            "the ledger {path} was removed or replaced while the run was under way", path=self.path
-        )
+
+    @abstractmethod
+    def examine(self) -> None:
+        """Check before a run that the ledger is undamaged and can be written.
+
+        Raises:
+            LedgerDamaged: it is damaged.
+            LedgerUnwritable: it cannot be written now, or its disk is full.
+
+        """
+
+    @abstractmethod
+    def journal(
+        self,
+        run: str,
+        steady: MonotonicClock | None = None,
+        claim: "Sends | LaneClaim | None" = None,
+    ) -> AbstractContextManager[Journal]:
+        """The journal of a run, with its own connection.
+
+        `steady` is a monotonic clock; without one, setting the clock forward makes recent sends
+        look old.  `claim` is what allows to send: it shows the sends to other users of this
+        computer, or refuses what is recorded once another worker sends.
+        """
+
+    @abstractmethod
+    def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:
+        """Ages in seconds of the requests any run sent for an institution, oldest first.
+
+        If the age of a request is unknown, it counts as just sent.
+        """
+
+    @abstractmethod
+    def unanswered(self, institution: Institution, now: Timestamp) -> list[history.Unanswered]:
+        """The attempts of any run for an institution that ClassIn may still carry out."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[Connection]:
+        """Store all that is done in the block, or nothing of it.
+
+        Raises:
+            LedgerUnwritable: nothing was stored.
+
+        """
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """A connection to read with; damage becomes LedgerDamaged."""
+
+    @abstractmethod
+    def _snapshot(self) -> AbstractContextManager[Connection]:
+        """One snapshot for several queries, even while a run is writing."""
+
+    @abstractmethod
+    def _check_once(self) -> None:
+        """Check the whole ledger, once for each opening."""
+
+    @abstractmethod
+    def _refuse_lost_entries(self, run: str = "*") -> None:
+        """Refuse a ledger that has lost entries of a run, or of any."""
+
+    @abstractmethod
+    def _wipe(self) -> None:
+        """Remove copies of what was erased."""
+
+    @abstractmethod
+    def _is_under_way(self, header: RunHeader) -> bool:
+        """Whether a program works on a run that has not ended."""
 
     # -------------------------------------------------------------- writing
 
@@ -107,42 +148,6 @@ class Ledger:
         """Store a new run with its plan in one transaction."""
         with self._transaction() as connection:
             run_records.freeze(connection, header, plan, issues)
-
-    @contextmanager
-    def journal(
-        self, run: str, steady: MonotonicClock | None = None, sends: Sends | None = None
-    ) -> Iterator[RunJournal]:
-        """The journal of a run, with its own connection.
-
-        `steady` is a monotonic clock; without one, setting the clock forward makes recent sends
-        look old.  `sends` shows the sends to other users of this computer.
-        """
-        with self._reading() as reader:
-            run_id = self._id(run)
-            places = {
-                RequestKey(key): seq
-                for seq, key in reader.execute(
-                    "SELECT seq, key FROM requests WHERE run_id = ?", (run_id,)
-                )
-            }
-            written, settled = self._counts(run_id)
-        with closing(_connect(self.path)) as connection, WriteCounter(self.folder(run)) as counter:
-            started = self._started(steady) if steady else None
-            side_files = SideFiles(counter, written, settled, self.gone)
-            yield RunJournal(connection, run_id, places, side_files, started, sends)
-
-    def _counts(self, run_id: int) -> tuple[int, set[int]]:
-        """The number of a run's intents, and the requests that have an outcome."""
-        intents = self._connection.execute(
-            "SELECT count(*) FROM attempts WHERE run_id = ?", (run_id,)
-        ).fetchone()
-        settled = self._connection.execute("SELECT seq FROM outcomes WHERE run_id = ?", (run_id,))
-        return int(intents[0]), {seq for (seq,) in settled}
-
-    def _started(self, steady: MonotonicClock) -> Started:
-        with self._transaction() as connection:
-            number = run_records.boot_number(connection, steady.boot)
-        return Started(number, steady.tick, steady.boot)
 
     def finish(self, run: str, stop: Stop | None, at: float) -> None:
         """Store that a run has ended, and why if it ended early."""
@@ -166,65 +171,9 @@ class Ledger:
         with self._transaction() as connection:
             for run in runs:
                 run_records.erase(connection, self._id(run), float(at))
-        try:
-            run_records.wipe(self._connection)
-        except sqlite3.Error as exc:
-            raise LedgerUnwritable(
-                "the ledger {path} cannot be wiped now: {exc}; purge again later",
-                path=self.path,
-                exc=exc,
-            ) from exc
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-            self._wal = self._wal or _identity(self._wal_path)
-        except BaseException as exc:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(exc, sqlite3.Error):
-                raise LedgerUnwritable(
-                    "the ledger {path} cannot be written: {exc}", path=self.path, exc=exc
-                ) from exc
-            raise
+        self._wipe()
 
     # -------------------------------------------------------------- reading
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with reading(self.path):
-            yield self._connection
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        """One snapshot for several queries, even while a run is writing."""
-        with self._reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
-
-    def _refuse_lost_entries(self, run: str = "*") -> None:
-        with self._reading() as connection:
-            refuse_lost_entries(connection, self.home, path=self.path, run=run)
-
-    def sent_lately(self, institution: Institution, now: Timestamp, within_s: float) -> list[float]:
-        """Ages in seconds of the requests any run sent for an institution, oldest first.
-
-        If the age of a request is unknown, it counts as just sent.
-        """
-        with self._reading() as connection:
-            return history.sends(connection, institution, now, within_s)
-
-    def unanswered(self, institution: Institution, now: Timestamp) -> list[history.Unanswered]:
-        """The attempts of any run for an institution that ClassIn may still carry out."""
-        with self._reading() as connection:
-            return history.unanswered(connection, institution, now)
 
     def superseded(self, run: str) -> dict[RequestKey, str]:
         """Requests whose classroom a newer run has set, or may have → the newest such run."""
@@ -244,24 +193,11 @@ class Ledger:
             self._check_once()
             return history.acknowledged(connection, institution, targets)
 
-    def examine(self) -> None:
-        """Check before a run that the ledger is undamaged and can be written.
-
-        Raises:
-            LedgerDamaged: it is damaged.
-            LedgerUnwritable: it cannot be written now, or its disk is full.
-
-        """
-        self._check_once()
-        _require_room(self.home)
-        with self._transaction():
-            pass
-
     def runs(self) -> list[RunRecord]:
         """Every run, newest first."""
         with self._snapshot() as connection:
             names = run_records.names(connection)
-            return [run_records.record(connection, self.home, run) for run in names]
+            return [run_records.record(connection, run, self._is_under_way) for run in names]
 
     def some_runs(
         self, institution: Institution | None, first: int, most: int
@@ -273,13 +209,13 @@ class Ledger:
         place = (institution.root_url, institution.sid) if institution else None
         with self._snapshot() as connection:
             names, total = run_progress.newest(connection, place, first, most)
-            return [run_records.record(connection, self.home, run) for run in names], total
+            return [run_records.record(connection, run, self._is_under_way) for run in names], total
 
     def record(self, run: str) -> RunRecord | None:
         """The run of exactly this name; None if there is none."""
         with self._snapshot() as connection:
             found = connection.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
-            return run_records.record(connection, self.home, run) if found else None
+            return run_records.record(connection, run, self._is_under_way) if found else None
 
     def end(self, run: str) -> run_progress.End | None:
         """When a run ended, without counting its rows; None if there is no such run."""
@@ -325,13 +261,13 @@ class Ledger:
 
         """
         with self._snapshot() as connection:
-            chosen = run_records.chosen(run_records.names(connection), run, self.path)
-            return run_records.record(connection, self.home, chosen)
+            chosen = run_records.chosen(run_records.names(connection), run, self.place)
+            return run_records.record(connection, chosen, self._is_under_way)
 
     def _id(self, run: str) -> int:
         found = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
         if found is None:
-            raise run_records.no_run(run, self.path)
+            raise run_records.no_run(run, self.place)
         return int(found[0])
 
     def load(self, run: str, *, with_requests: bool = True) -> FrozenRun:
@@ -361,145 +297,5 @@ class Ledger:
         self._refuse_lost_entries(run)
         with self._snapshot() as connection:
             run_id = self._id(run)
-            record = run_records.record(connection, self.home, run)
+            record = run_records.record(connection, run, self._is_under_way)
             return run_records.load(connection, run_id, record, with_requests=with_requests)
-
-    def _check_once(self) -> None:
-        """Check the whole file, once for each opening."""
-        if not self._is_checked:
-            with self._reading() as connection:
-                check_integrity(connection, self.path)
-        self._is_checked = True
-
-
-# ------------------------------------------------------------------ the file
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file, to notice when it is replaced; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _prepare(path: Path) -> None:
-    """Create folder and file, readable only by their owner; -wal and -shm inherit the mode.
-
-    Raises:
-        CannotStart: they cannot be created.
-
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
-        raise CannotStart(
-            "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
-            folder=path.parent,
-            why=system_reason(exc),
-        ) from exc
-    with suppress(OSError):
-        (path.parent / _OLD_RESERVE).unlink()
-
-
-def _require_room(folder: Path) -> None:
-    """Check that the disk has room for what a run writes.
-
-    Raises:
-        LedgerUnwritable: the disk is full or cannot be written.
-
-    """
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(os.urandom(_TEST_BYTES))  # a compressing disk would store zeros in no space
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as exc:
-        raise LedgerUnwritable(
-            "nothing can be written in {folder} ({why}); make room there",
-            folder=folder,
-            why=system_reason(exc),
-        ) from exc
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open a connection whose commits are on disk when they return.
-
-    Raises:
-        CannotStart: the file cannot be opened or written, or is of a newer version.
-        LedgerDamaged: the file is no ledger, or a broken one.
-        LedgerUnwritable: its disk is full.
-
-    """
-    try:
-        with ExitStack() as closing:
-            connection = sqlite3.connect(
-                path, timeout=30.0, isolation_level=None, check_same_thread=False
-            )
-            closing.callback(connection.close)
-            _set_up(connection)
-            closing.pop_all()
-    except sqlite3.OperationalError as exc:
-        raise _cannot_open(path, exc) from exc
-    except (sqlite3.Error, *UNREADABLE) as exc:
-        raise LedgerDamaged(
-            "{path} is damaged or no ledger ({exc}); move it away to begin a new one",
-            path=path,
-            exc=exc,
-        ) from exc
-    return connection
-
-
-def _cannot_open(path: Path, exc: Exception) -> BulkcastError:
-    """The error for a ledger that cannot be opened; SQLite does not say that the disk is full."""
-    if shutil.disk_usage(path.parent).free < _FREE_BYTES:
-        return LedgerUnwritable(
-            "the ledger {path} cannot be opened, because its disk is full; make room there",
-            path=path,
-        )
-    return CannotStart("the ledger {path} cannot be opened: {exc}", path=path, exc=exc)
-
-
-def _set_up(connection: sqlite3.Connection) -> None:
-    """Check that the file is a ledger, or create the tables in an empty one."""
-    if _version(connection) == 0:
-        _create(connection)
-    if (version := _version(connection)) > VERSION:
-        raise CannotStart(
-            "the ledger is of version {version} and this bulkcast reads up to "
-            "{known}; install the newer bulkcast",
-            version=version,
-            known=VERSION,
-        )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    """The ledger's version, from 1 on; 0 for an empty file."""
-    connection.execute("BEGIN")  # one snapshot: another program may be creating it
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.execute("COMMIT")
-    if (owner, version > 0) != (_APPLICATION_ID, True) and (owner, version, tables) != (0, 0, 0):
-        raise sqlite3.DatabaseError("it is another program's")
-    return int(version)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    schema = (files("bulkcast.ledger") / "schema.sql").read_text(encoding="utf-8")
-    try:
-        connection.executescript(
-            f"BEGIN EXCLUSIVE;{schema};PRAGMA application_id = {_APPLICATION_ID};"
-            f"PRAGMA user_version = {VERSION};COMMIT;"
-        )
-    except sqlite3.OperationalError:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if _version(connection) == 0:  # otherwise another program was faster
-            raise

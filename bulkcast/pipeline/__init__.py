@@ -37,6 +37,14 @@ if TYPE_CHECKING:
         slowness,
         time_left,
     )
+    from bulkcast.pipeline.institutions import (
+        Members,
+        Part,
+        apply_parts,
+        is_group,
+        profiles_of,
+        resume_parts,
+    )
     from bulkcast.pipeline.options import (
         RESUBMITTED,
         STATUS_COLUMN,
@@ -162,6 +170,7 @@ if TYPE_CHECKING:
         check_sheet,
         lean,
         read_sheet,
+        require_one_institution,
         validate,
     )
     from bulkcast.planner.summary import (
@@ -172,18 +181,19 @@ if TYPE_CHECKING:
 __all__ = [
     "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN", "Base",
     "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis", "Edits", "End", "FailedRow",
-    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "NextStep", "OddWord", "Parts",
-    "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup", "Progress",
-    "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection", "SendOptions",
-    "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone", "Unrecoverable",
-    "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply", "cell_text",
-    "check_edited", "check_sheet", "columns_of", "compare_problems", "compare_with_ledger",
-    "crosstab", "delay", "doctor", "doctor_without", "edited_copy", "edits_for", "is_certain",
-    "is_plan", "is_rehearsed", "lateness", "lean", "left_to_send", "mark_up", "newest_failures",
-    "next_step", "odd_words", "outcomes", "page", "plan_alone", "prepare", "prepare_planned",
-    "prepare_run", "preview", "purge", "purgeable", "read_plan", "read_sheet", "recall",
-    "remove_handed_out", "repeated", "replan", "require_expected", "require_for", "require_kind",
-    "result_file", "result_table", "results", "resume", "run_end", "run_state", "runs",
+    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members", "NextStep", "OddWord", "Part",
+    "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup",
+    "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection",
+    "SendOptions", "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone",
+    "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply",
+    "apply_parts", "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
+    "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
+    "edits_for", "is_certain", "is_group", "is_plan", "is_rehearsed", "lateness", "lean",
+    "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words", "outcomes", "page",
+    "plan_alone", "prepare", "prepare_planned", "prepare_run", "preview", "profiles_of", "purge",
+    "purgeable", "read_plan", "read_sheet", "recall", "remove_handed_out", "repeated", "replan",
+    "require_expected", "require_for", "require_kind", "require_one_institution", "result_file",
+    "result_table", "results", "resume", "resume_parts", "run_end", "run_state", "runs",
     "runs_called", "sample_term", "slowness", "some_runs", "summary_file", "template_file",
     "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
     "written", "zone",
@@ -196,6 +206,9 @@ _HOMES: Final = {
     "bulkcast.pipeline.diagnosis": ("Diagnosis", "doctor", "doctor_without"),
     "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
     "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
+    "bulkcast.pipeline.institutions": (
+        "Members", "Part", "apply_parts", "is_group", "profiles_of", "resume_parts",
+    ),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "PlanOptions", "Selection", "SendOptions", "SheetOptions",
         "zone",
@@ -237,7 +250,7 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.validation": (
         "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
-        "validate",
+        "require_one_institution", "validate",
     ),
     "bulkcast.planner.summary": ("PlanSummary", "SettingSummary"),
 }  # fmt: skip

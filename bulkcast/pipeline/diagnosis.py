@@ -14,9 +14,10 @@ from bulkcast.dispatcher.circuit_breaker import describe
 from bulkcast.dispatcher.server_clock import SKEW_TOLERANCE_S, clock_off
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.home import Home, folder_of
 from bulkcast.i18n import Translator, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import Ledger, holder, is_begun, refuse_network_drive
+from bulkcast.ledger import holder, is_begun, open_ledger, refuse_network_drive
 from bulkcast.messages import explain
 from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
 from bulkcast.pipeline.preparation import one_spelling
@@ -59,11 +60,11 @@ async def doctor(
     unused = of_proxy(config)
     if unused:
         findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
-    findings += _of_home(config.home, config.institution, speaks, config.state)
+    findings += _of_home(config.ledger_home, config.institution, speaks, config.state)
     return _diagnosis(findings)
 
 
-def doctor_without(why: CannotStart, home: Path, *, lang: str = "en") -> Diagnosis:
+def doctor_without(why: CannotStart, home: Home, *, lang: str = "en") -> Diagnosis:
     """Check the ledger alone, if ClassIn cannot be asked because of `why`."""
     speaks = translator(lang)
     missing = speaks.tell("{why}.", why=speaks.error(why))
@@ -174,7 +175,7 @@ def _clock(reply: Reply, off: float, speaks: Translator) -> _Finding:
 
 
 def _of_home(
-    home: Path, institution: Institution, speaks: Translator, state: Path | None
+    home: Home, institution: Institution, speaks: Translator, state: Path | None
 ) -> Iterator[_Finding]:
     found = _ledger(home, speaks)
     yield found
@@ -184,25 +185,29 @@ def _of_home(
         yield _Finding(marked("institution"), _BUSY, speaks.tell(busy, what=held_by))
 
 
-def _ledger(home: Path, speaks: Translator) -> _Finding:
+def _ledger(home: Home, speaks: Translator) -> _Finding:
     """Whether the ledger opens, is intact and writable; if there is none, none is created."""
     name = marked("ledger")
     try:
         if is_begun(home):
-            with Ledger(home) as ledger:
+            with open_ledger(home) as ledger:
                 ledger.examine()
                 n = len(ledger.runs())
             well = speaks.count(
                 "{path} is whole and can be written; it holds {n} run.",
                 "{path} is whole and can be written; it holds {n} runs.",
                 n,
-                path=ledger.path,
+                path=ledger.place,
             )
             return _Finding(name, 0, well)
-        refuse_network_drive(home)
+        refuse_network_drive(folder_of(home))
     except BulkcastError as exc:
         return _Finding(name, exc.exit_status, speaks.tell("{why}.", why=speaks.error(exc)))
-    there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    there = next(
+        folder
+        for folder in (folder_of(home), *folder_of(home).absolute().parents)
+        if folder.exists()
+    )
     if not there.is_dir() or not os.access(there, os.W_OK):
         ill = "{folder} cannot be written; set BULKCAST_HOME to a folder that can."
         return _Finding(name, 2, speaks.tell(ill, folder=there))

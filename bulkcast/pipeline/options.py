@@ -48,6 +48,8 @@ class SheetOptions:
     duplicates: Literal["error", "in-order", "last"] = "error"
     strict: bool = False
     """Whether warnings keep a row from being sent."""
+    profiles: frozenset[str] | None = field(default=None, compare=False)
+    """The names that a column of institutions may hold; None if nobody knows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def rules_of(options: SheetOptions) -> validator.CheckRules:
         strict=options.strict,
         duplicates=options.duplicates,
         mapping=options.read.mapping,
+        profiles=options.profiles,
     )
 
 

@@ -11,32 +11,35 @@ from bulkcast.catalogue import Label
 from bulkcast.config import UPLOADS_FOLDER
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.i18n import MISSING, header_names
 from bulkcast.languages import LANGS, translator
-from bulkcast.ledger import FrozenRun, Ledger, RunRecord, is_begun, matching
+from bulkcast.ledger import FrozenRun, RunRecord, is_begun, matching, open_ledger
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Severity, Stop, no_counts
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.result_sheet import result_rows, sheet_as_read
+from bulkcast.pipeline.run_group import FrozenGroup
 from bulkcast.reporter import run_summary as counting
 from bulkcast.reporter.run_summary import RunSummary
 
 
-def runs(config_home: Path) -> list[RunRecord]:
+def runs(config_home: Home) -> list[RunRecord]:
     """Every run in the ledger, newest first."""
-    with Ledger(config_home) as ledger:
+    with open_ledger(config_home) as ledger:
         return ledger.runs()
 
 
-def runs_called(config_home: Path, run: str) -> list[str]:
+def runs_called(config_home: Home, run: str) -> list[str]:
     """The names of the runs that `run` may mean, newest first; creates no ledger."""
     if not is_begun(config_home):
         return []
-    with Ledger(config_home) as ledger:
+    with open_ledger(config_home) as ledger:
         return matching(ledger.names(), run)
 
 
-def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
+def crosstab(config_home: Home, run: str, column: str) -> reporter.Crosstab:
     """The rows of a run, counted by status and by a column of the sheet as it was read.
 
     Raises:
@@ -45,14 +48,14 @@ def crosstab(config_home: Path, run: str, column: str) -> reporter.Crosstab:
     """
     from bulkcast import frames
 
-    with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+    with open_ledger(config_home) as ledger:
+        frozen = run_group.load(ledger, run)
         sheet = sheet_as_read(ledger, frozen.header)
     rows = result_rows(frozen, lang="en")
     return frames.crosstab(sheet, rows, column, WEBCAST)
 
 
-def account(config_home: Path, run: str) -> RunSummary:
+def account(config_home: Home, run: str) -> RunSummary:
     """The summary of a run, in both languages.
 
     Raises:
@@ -62,14 +65,14 @@ def account(config_home: Path, run: str) -> RunSummary:
     return _summary(_loaded(config_home, run))[0]
 
 
-def outcomes(config_home: Path, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
+def outcomes(config_home: Home, run: str, *, lang: str) -> tuple[RunSummary, tuple[ResultRow, ...]]:
     """The summary of a run, and every result row."""
     found, rows = _summary(_loaded(config_home, run))
     return found, rows[lang]
 
 
 def page(
-    config_home: Path,
+    config_home: Home,
     run: str,
     target: Path,
     *,
@@ -86,9 +89,9 @@ def page(
     return reporter.write_page(target, found, zone(found.tz), lang=lang, existing=existing)
 
 
-def _loaded(config_home: Path, run: str) -> FrozenRun:
-    with Ledger(config_home) as ledger:
-        return ledger.remains(ledger.newest(run).header.run)
+def _loaded(config_home: Home, run: str) -> FrozenRun:
+    with open_ledger(config_home) as ledger:
+        return run_group.load(ledger, run, purged=True)
 
 
 def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:
@@ -125,6 +128,8 @@ def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRo
 
 def _errors_only(frozen: FrozenRun) -> FrozenRun:
     """The run without warnings and notes, which are not why a row failed."""
+    if isinstance(frozen, FrozenGroup):
+        return replace(frozen, parts=tuple(map(_errors_only, frozen.parts)))
     errors = {
         row: tuple(i for i in issues if i.severity is Severity.ERROR)
         for row, issues in frozen.issues.items()
@@ -156,29 +161,36 @@ def _why(stop: Stop | None, counts: Mapping[RowStatus, int]) -> Label | None:
 
 
 def purgeable(
-    home: Path, *, run: str = "", older_than_s: float, wall: Callable[[], float] = time.time
+    home: Home, *, run: str = "", older_than_s: float, wall: Callable[[], float] = time.time
 ) -> list[RunRecord]:
     """The run named, or every run that ended (or broke off) that long ago; newest first.
+
+    Runs of a group are purged together.
 
     Raises:
         CannotStart: there is no such run, or it has been purged already.
 
     """
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         if run:
-            record = ledger.newest(run)
-            if record.purged_at is not None:
-                raise CannotStart("run {run} was purged before", run=record.header.run)
-            return [record]
+            # Every part of a group has a copy of the whole sheet.
+            first = ledger.newest(run_group.named(ledger, run).names[0]).header
+            names = run_group.named(ledger, first.group).names if first.group else (first.run,)
+            records = [ledger.newest(name) for name in names]
+            if all(record.purged_at is not None for record in records):
+                raise CannotStart("run {run} was purged before", run=first.group or first.run)
+            return [record for record in records if record.purged_at is None]
         before = wall() - older_than_s
-        return [r for r in ledger.runs() if r.purged_at is None and _ended_at(r) <= before]
+        left = [record for record in ledger.runs() if record.purged_at is None]
+        late = {r.header.group for r in left if r.header.group and _ended_at(r) > before}
+        return [r for r in left if _ended_at(r) <= before and r.header.group not in late]
 
 
 def _ended_at(record: RunRecord) -> float:
     return record.finished_at or record.header.created_at
 
 
-def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = time.time) -> None:
+def purge(home: Home, records: list[RunRecord], *, wall: Callable[[], float] = time.time) -> None:
     """Erase the contents of these runs beyond recovery; the outcomes of their rows stay.
 
     A sheet that was uploaded to the page goes too, once no other run needs it; the user's own files
@@ -189,18 +201,20 @@ def purge(home: Path, records: list[RunRecord], *, wall: Callable[[], float] = t
         LedgerUnwritable: likewise, or the disk is full.
 
     """
-    with Ledger(home) as ledger:
-        busy = [record.header.run for record in ledger.runs() if record.under_way]
+    with open_ledger(home) as ledger:
+        purged = {record.header.run for record in records}
+        every = ledger.runs()
+        hinders = every if ledger.is_wiped_alone else [r for r in every if r.header.run in purged]
+        busy = [record.header.run for record in hinders if record.under_way]
         if busy:
             raise InstitutionBusy("run {run} is under way; purge when it has ended", run=busy[0])
-        purged = {record.header.run for record in records}
-        left = [r for r in ledger.runs() if r.purged_at is None and r.header.run not in purged]
+        left = [r for r in every if r.purged_at is None and r.header.run not in purged]
         for folder in _uploaded(home, records) - _uploaded(home, left):
             shutil.rmtree(folder, ignore_errors=True)
         ledger.purge([record.header.run for record in records], wall())
 
 
-def _uploaded(home: Path, records: Iterable[RunRecord]) -> set[Path]:
+def _uploaded(home: Home, records: Iterable[RunRecord]) -> set[Path]:
     """The page's folders of the sheets of some runs."""
     folders = (Path(record.header.sheet).parent for record in records)
     uploads = (home / UPLOADS_FOLDER).resolve()

@@ -1,7 +1,7 @@
 """Saves a plan to a file, and loads it again if nothing has changed since."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,12 @@ from bulkcast.loader import ReadOptions
 from bulkcast.model import Change, Institution, RowStatus, Sheet, Text
 from bulkcast.pipeline.options import Selection, SheetOptions
 from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
-from bulkcast.pipeline.validation import CheckedSheet, read_sheet, rows_named
+from bulkcast.pipeline.validation import (
+    CheckedSheet,
+    read_sheet,
+    require_one_institution,
+    rows_named,
+)
 from bulkcast.planner import plan_file
 from bulkcast.planner.deadlines import is_refused
 from bulkcast.planner.plan_file import PlanFile, row_hashes
@@ -53,6 +58,7 @@ def write_plan(
             "{name} is a DataFrame, and a plan is made of a sheet in a file; save it as one first",
             name=prepared.sheet.name,
         )
+    require_one_institution(prepared)
     frozen = PlanFile(
         made_at=made_at,
         institution=one_spelling(institution),
@@ -151,7 +157,7 @@ def _sheet(frozen: PlanFile, path: Path) -> Path:
 def _reading(options: SheetOptions, selection: Selection) -> dict[str, Any]:
     statuses, rows = selection.statuses, selection.rows
     return {
-        "options": {**asdict(options), "read": asdict(options.read)},
+        "options": {**asdict(replace(options, profiles=None)), "read": asdict(options.read)},
         "selection": {
             "statuses": None if statuses is None else sorted(statuses),
             "rows": None if rows is None else sorted(rows),

@@ -12,6 +12,7 @@ from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.model import Change, Institution, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
 from bulkcast.pipeline.options import PlanOptions, Selection, SendOptions, SheetOptions
@@ -21,6 +22,7 @@ from bulkcast.pipeline.validation import (
     CheckedSheet,
     lean,
     read_sheet,
+    require_one_institution,
     rows_named,
 )
 from bulkcast.planner.forecast import Pace
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
+    from bulkcast.pipeline.institutions import Members, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,8 @@ class PreparedRun:
     prepared: Prepared
     config: "Config | None"
     """None where nobody is configured, so that it cannot be sent."""
+    parts: tuple["Part", ...] = ()
+    """The rows of each institution, where the sheet names several."""
 
 
 def prepare(
@@ -116,7 +121,7 @@ def prepare(
     sheet = read_sheet(source, options, selection, endpoint, name=name, keep_cells=keep_cells)
     if config is None:
         return plan_alone(sheet)
-    return compare_with_ledger(sheet, config.home, config, plan_options or PlanOptions())
+    return compare_with_ledger(sheet, config.ledger_home, config, plan_options or PlanOptions())
 
 
 def prepare_run(
@@ -125,11 +130,12 @@ def prepare_run(
     selection: Selection,
     plan_options: PlanOptions,
     *,
-    home: Path,
+    home: Home,
     account: Account,
     review: Callable[[CheckedSheet], None] | None = None,
     sending: SendOptions | None = None,
     keep_cells: bool = False,
+    members: "Members | None" = None,
 ) -> PreparedRun:
     """Everything that `apply` and `resubmit` do before they ask, and `plan` before it shows.
 
@@ -143,6 +149,7 @@ def prepare_run(
         review: is given the sheet as it was read, and raises to go no further.
         sending: how it will be sent, so that its results have a place; None where it will not be.
         keep_cells: True where the plan will be written to a file.
+        members: finds the institutions that the sheet names, if it does; None refuses such a sheet.
 
     Raises:
         UnreadableSheet: the file cannot be read as a sheet.
@@ -156,15 +163,22 @@ def prepare_run(
         review(checked)
     if not keep_cells:
         checked = lean(checked)
-    config = account()
-    prepared = compare_with_ledger(checked, home, config, plan_options)
-    return _with_place(PreparedRun(prepared, config), sending)
+    if members is None:
+        require_one_institution(checked)
+    if members is not None and checked.has_institutions:
+        from bulkcast.pipeline.institutions import prepare_parts
+
+        found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)
+    else:
+        config = account()
+        found = PreparedRun(compare_with_ledger(checked, home, config, plan_options), config)
+    return _with_place(found, sending)
 
 
 def prepare_planned(
     path: Path,
     *,
-    home: Path,
+    home: Home,
     account: Account,
     tried_out: Callable[[Institution], None],
     is_sandbox: bool = False,
@@ -202,7 +216,7 @@ def prepare_planned(
 
 
 def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
-    if run.config is not None and sending is not None:
+    if (run.config is not None or run.parts) and sending is not None:
         from bulkcast.pipeline.run import require_place
 
         require_place(run.prepared, sending)
@@ -238,7 +252,7 @@ def _plan(sheet: CheckedSheet, options: PlanOptions, known: Known) -> planning.P
 
 
 def compare_with_ledger(
-    sheet: CheckedSheet, home: Path, config: "Config | None", options: PlanOptions
+    sheet: CheckedSheet, home: Home, config: "Config | None", options: PlanOptions
 ) -> Prepared:
     """Plan a sheet by what the ledger in `home` knows, and refuse what `apply` would refuse.
 
@@ -265,33 +279,44 @@ def compare_with_ledger(
     return plan_alone(replace(sheet, left_out={**sheet.left_out, **newer}), options, known)
 
 
-def ledger_for(home: Path, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
+def ledger_for(home: Home, config: "Config | None") -> "AbstractContextManager[Ledger | None]":
     """The ledger in `home`, None where there is none yet.
 
     Raises:
         InstitutionBusy: another run holds the institution.
 
     """
-    from bulkcast.ledger import Ledger, holder, is_begun
+    from bulkcast.ledger import is_begun, open_ledger
 
     if not is_begun(home):
         return nullcontext()
     if config is not None:
-        institution = one_spelling(config.institution)
-        if what := holder(home, institution):
-            raise InstitutionBusy(
-                "institution {sid} at {root_url} is held by {what}; wait for it",
-                sid=institution.sid,
-                root_url=institution.root_url,
-                what=what,
-            )
-    return Ledger(home)
+        require_free(home, one_spelling(config.institution))
+    return open_ledger(home)
+
+
+def require_free(home: Home, institution: Institution) -> None:
+    """Refuse to begin while another run holds the institution.
+
+    Raises:
+        InstitutionBusy: it does.
+
+    """
+    from bulkcast.ledger import holder
+
+    if what := holder(home, institution):
+        raise InstitutionBusy(
+            "institution {sid} at {root_url} is held by {what}; wait for it",
+            sid=institution.sid,
+            root_url=institution.root_url,
+            what=what,
+        )
 
 
 # ------------------------------------------------------------------ last known settings
 
 
-def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared:
+def recall(prepared: Prepared, home: Home, institution: Institution) -> Prepared:
     """Add the last known settings of the sheet's classrooms at `institution`; the plan stays.
 
     Only what the ledger in `home` saw acknowledged is known, not changes made in ClassIn's console
@@ -301,11 +326,11 @@ def recall(prepared: Prepared, home: Path, institution: Institution) -> Prepared
         LedgerDamaged: the ledger does not hold what was written.
 
     """
-    from bulkcast.ledger import Ledger, is_begun
+    from bulkcast.ledger import is_begun, open_ledger
 
     if not is_begun(home):
         return prepared
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         known = _known(ledger, one_spelling(institution), _changes(prepared))
     return replace(prepared, known=known)
 

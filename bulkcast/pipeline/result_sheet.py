@@ -13,12 +13,26 @@ from zoneinfo import ZoneInfo
 from bulkcast import loader, reporter
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.home import Home
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord
+from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord, open_ledger
 from bulkcast.messages import local_time, result_row
-from bulkcast.model import Issue, Outcome, ResultRow, RowStatus, Sheet, Stop, Text, no_counts
+from bulkcast.model import (
+    Issue,
+    Outcome,
+    ResultRow,
+    RowStatus,
+    Sheet,
+    Stop,
+    Text,
+    group_of,
+    no_counts,
+    part_name,
+)
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import DEFAULT_TZ, SendOptions, zone
+from bulkcast.pipeline.run_group import FrozenGroup
 from bulkcast.pipeline.validation import sha256_of
 
 if TYPE_CHECKING:
@@ -68,6 +82,10 @@ class RunReport:
     """Counts of the rows, if they have not been read yet."""
     tz: str = DEFAULT_TZ
     """The time zone of the sheet."""
+    parts: tuple["RunReport", ...] = field(default=(), repr=False)
+    """The runs of a sheet for several institutions; this one sums them up."""
+    profile: str = ""
+    """The institution that this is a part for, as the sheet calls it."""
 
     def to_frame(self) -> "DataFrame":
         """How every row ended, one a row, in sheet order.
@@ -88,7 +106,7 @@ class RunReport:
     @property
     def earlier(self) -> Mapping[RowStatus, int]:
         """Rows that keep the outcome of an earlier run, by status."""
-        return self._counted(lambda run: run != self.run)
+        return self._counted(lambda run: self.run not in {run, group_of(run)})
 
     def _counted(self, wanted: Callable[[str], bool]) -> Counter[RowStatus]:
         if not self.ended:
@@ -138,36 +156,53 @@ def report(
     elapsed_s: float,
     remarks: Iterable[Text],
 ) -> RunReport:
-    """Write the result sheet from the ledger; `stop` is why the run ended early."""
+    """Write the result sheet from the ledger; `stop` is why the run ended early.
+
+    A part of a group writes none: the sheet is that of the group.
+    """
     frozen = ledger.load(run, with_requests=False)
-    rows = result_rows(frozen, lang=options.lang)
-    target = options.results or Path(frozen.header.target)
-    remarks = list(remarks)
+    header = frozen.header
+    found = RunReport(
+        run=run,
+        input=header.name or header.sheet,
+        requests=requests,
+        elapsed_s=elapsed_s,
+        results=None,
+        stop=stop,
+        exit_status=0,
+        rows=result_rows(frozen, lang=options.lang),
+        remarks=tuple(remarks),
+        tz=header.tz,
+        profile=header.profile,
+    )
+    found = replace(found, exit_status=_exit_status(found.rows, stop))
+    return found if header.group else with_sheet(ledger, header, found, options)
+
+
+def with_sheet(
+    ledger: Ledger, header: RunHeader, found: RunReport, options: SendOptions, *, sealed: str = ""
+) -> RunReport:
+    """The report of a run with its result sheet, which it writes.
+
+    `sealed` is the run whose folder gets the sheet's fingerprint, if not this one.
+    """
+    run, rows = found.run, found.rows
+    target = options.results or Path(header.target)
+    remarks = list(found.remarks)
     path: Path | None = None
     try:
-        written = _write(ledger, frozen, rows, target, options.existing, options.lang)
+        written = _write(ledger, header, rows, target, options.existing, options.lang)
         path = written.path
         remarks += written.remarks
-        _keep_private(frozen.header, path)
-        _seal_results(path, _seal(ledger, run))
+        _keep_private(header, path)
+        _seal_results(path, _seal(ledger, sealed or run))
     except (CannotStart, OSError) as exc:
         last = rows[-1].row if rows else 0
         template = _NOWHERE if ledger.gone() else _IN_LEDGER
         first = str(rows[0].row) if rows else "0"
         why = translator(options.lang).error(exc)
         remarks.append(Text(template, {"why": why, "first": first, "last": str(last), "run": run}))
-    return RunReport(
-        run=run,
-        input=frozen.header.name or frozen.header.sheet,
-        requests=requests,
-        elapsed_s=elapsed_s,
-        results=path,
-        stop=stop,
-        exit_status=_exit_status(rows, stop),
-        rows=rows,
-        remarks=tuple(remarks),
-        tz=frozen.header.tz,
-    )
+    return replace(found, results=path, remarks=tuple(remarks))
 
 
 _IN_LEDGER: Final = marked(
@@ -194,7 +229,7 @@ def finished_report(ledger: Ledger, record: RunRecord, options: SendOptions) -> 
         return None
 
     def read() -> tuple[ResultRow, ...]:
-        with Ledger(home) as reopened:
+        with open_ledger(home) as reopened:
             frozen = reopened.load(run, with_requests=False)
         return result_rows(frozen, lang=options.lang)
 
@@ -269,7 +304,7 @@ def _keep_private(header: RunHeader, results: Path) -> None:
 
 def _write(
     ledger: Ledger,
-    frozen: FrozenRun,
+    header: RunHeader,
     rows: Sequence[ResultRow],
     target: Path,
     existing: reporter.Existing,
@@ -278,7 +313,6 @@ def _write(
     alone: bool = False,
 ) -> reporter.Written:
     """Write the sheet with its results; with `alone`, a new sheet with these `rows` only."""
-    header = frozen.header
     layout = header.layout
     source, remarks = _source(ledger, header)
     if source is None:
@@ -333,7 +367,10 @@ _OWN_SHEET: Final = marked(
 
 
 def _copy(ledger: Ledger, header: RunHeader) -> Path:
-    return ledger.folder(header.run) / header.snapshot
+    """The copy of the sheet; each part of a group has one."""
+    own = ledger.folder(header.run) / header.snapshot
+    first = ledger.folder(part_name(header.run, 1)) / header.snapshot
+    return first if first.is_file() and not own.parent.is_dir() else own
 
 
 def _source(ledger: Ledger, header: RunHeader) -> tuple[Path | None, tuple[Text, ...]]:
@@ -355,6 +392,9 @@ def _is_as_read(path: Path, header: RunHeader) -> bool:
 
 def result_rows(frozen: FrozenRun, *, lang: str) -> tuple[ResultRow, ...]:
     """Every row of a run as the result sheet shows it, in sheet order."""
+    if isinstance(frozen, FrozenGroup):
+        rows = (row for part in frozen.parts for row in result_rows(part, lang=lang))
+        return tuple(sorted(rows, key=lambda row: row.row))
     header = frozen.header
     speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     tz = zone(header.tz)
@@ -412,7 +452,7 @@ def _status_of(statuses: Set[RowStatus]) -> int:
 
 
 def results(
-    config_home: Path,
+    config_home: Home,
     run: str,
     *,
     target: Path | None = None,
@@ -425,10 +465,10 @@ def results(
     With `keep` an existing result sheet is left as it is.  With `only`, the sheet at `target` has
     only the rows with these statuses; if there are none, it is not written.
     """
-    with Ledger(config_home) as ledger:
-        frozen = ledger.load(ledger.newest(run).header.run, with_requests=False)
+    with open_ledger(config_home) as ledger:
+        frozen = run_group.load(ledger, run)
         rows = result_rows(frozen, lang=lang)
-        place = target or Path(frozen.header.target)
+        place = target or _place_of(frozen.header)
         chosen = [row for row in rows if row.status in only]
         path: Path | None = None
         if only and not chosen:
@@ -440,7 +480,8 @@ def results(
         else:
             how: reporter.Existing = "refuse" if existing == "keep" else existing
             listed = chosen if only else rows
-            written = _write(ledger, frozen, listed, place, how, lang, alone=bool(only))
+            alone = bool(only or frozen.header.group)
+            written = _write(ledger, frozen.header, listed, place, how, lang, alone=alone)
             path, remarks = written.path, written.remarks
             _keep_private(frozen.header, path)
     return RunReport(
@@ -454,6 +495,16 @@ def results(
         rows=rows,
         remarks=remarks,
         tz=frozen.header.tz,
+    )
+
+
+def _place_of(header: RunHeader) -> Path:
+    """Where the results of a run go; for a part beside those of its group."""
+    place = Path(header.target)
+    if not header.group:
+        return place
+    return place.with_name(reporter.default_name(Path(header.title), header.run).name).with_suffix(
+        place.suffix
     )
 
 

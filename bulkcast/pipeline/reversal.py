@@ -1,7 +1,7 @@
 """Writes the sheet that reverts a run to the settings acknowledged before it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal, assert_never
@@ -16,16 +16,19 @@ from bulkcast.catalogue import (
     IdListKind,
     IntegerKind,
     MomentKind,
+    NameKind,
     Role,
     Setting,
     TextKind,
 )
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import InstitutionBusy
+from bulkcast.home import Home
 from bulkcast.i18n import header_names, marked
 from bulkcast.languages import translator
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader
+from bulkcast.ledger import FrozenRun, Ledger, RunHeader, open_ledger
 from bulkcast.model import Body, Request, SettingValue, Target
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.plans import require_place
 from bulkcast.planner.last_known import Acknowledgement, Reversal, reversal
@@ -88,6 +91,8 @@ class TargetReversal:
 
     requests: tuple[Request, ...]
     reversal: Reversal
+    institution: str = ""
+    """The profile it is for, where the run's sheet says so."""
 
     @property
     def target(self) -> Target:
@@ -106,7 +111,7 @@ class TargetReversal:
 
 
 def undo(
-    home: Path,
+    home: Home,
     run: str,
     *,
     target: Path | None = None,
@@ -123,15 +128,18 @@ def undo(
         InstitutionBusy: the run is under way, and requests it sends later would not be reverted.
 
     """
-    with Ledger(home) as ledger:
-        record = ledger.newest(run)
-        if record.under_way:
+    with open_ledger(home) as ledger:
+        named = run_group.named(ledger, run)
+        records = [ledger.newest(name) for name in named.names]
+        busy = [record for record in records if record.under_way]
+        if busy:
             raise InstitutionBusy(
-                "run {run} is under way; undo it when it has ended", run=record.header.run
+                "run {run} is under way; undo it when it has ended", run=busy[0].header.run
             )
-        frozen = ledger.load(record.header.run)
-        parts = _parts(ledger, frozen, endpoint)
-    header = frozen.header
+        loaded = [ledger.load(name) for name in named.names]
+        parts = [part for frozen in loaded for part in _parts(ledger, frozen, endpoint)]
+        parts.sort(key=lambda part: part.rows)
+    header = replace(loaded[0].header, run=named.run)
     back = [part for part in parts if part.reversal.restored]
     lost = tuple(_lost(parts))
     path = None
@@ -172,7 +180,11 @@ def _parts(ledger: Ledger, frozen: FrozenRun, endpoint: Endpoint) -> list[Target
     entries = ledger.acknowledged(frozen.header.institution, by_target)
     run = frozen.header.run
     return [
-        TargetReversal(tuple(requests), _reversal(entries.get(target, []), run, requests, endpoint))
+        TargetReversal(
+            tuple(requests),
+            _reversal(entries.get(target, []), run, requests, endpoint),
+            frozen.header.profile,
+        )
         for target, requests in by_target.items()
     ]
 
@@ -225,6 +237,8 @@ def _columns(parts: Sequence[TargetReversal], endpoint: Endpoint) -> tuple[list[
     used = {key for part in parts for key, _ in part.reversal.restored}
     used |= {key for part in parts for key, _ in part.context if not _is_setting(key, endpoint)}
     dated = any(r.locks_at is not None for part in parts for r in part.requests)
+    if endpoint.institution and any(part.institution for part in parts):
+        used.add(endpoint.institution.key)
     columns = [c for c in endpoint.columns if c.key in used or (c.role is Role.SCHEDULE and dated)]
     return [c.key for c in columns], [c.label.both for c in columns]
 
@@ -242,6 +256,8 @@ def _cells(part: TargetReversal, keys: Sequence[str], endpoint: Endpoint, tz: tz
         column = endpoint.by_key[key]
         if column.role is Role.SCHEDULE:
             cells.append(_moment(min(locks) + endpoint.lock_before_s, tz) if locks else "")
+        elif column.role is Role.INSTITUTION:
+            cells.append(part.institution)
         else:
             cells.append(_text(column, values[key]) if key in values else "")
     return cells
@@ -261,7 +277,7 @@ def _text(column: Setting, value: SettingValue) -> str:
             return ", ".join(map(str, value)) or CLEAR_WORDS[0]
         case TextKind(), _:
             return str(value) or CLEAR_WORDS[0]
-        case ((IdKind() | IntegerKind() | MomentKind() | IdListKind()), _):
+        case ((IdKind() | IntegerKind() | MomentKind() | IdListKind() | NameKind()), _):
             return str(value)
         case _:
             assert_never(column.kind)

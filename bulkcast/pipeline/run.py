@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
@@ -11,15 +11,17 @@ from bulkcast import planner as planning
 from bulkcast import reporter
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart, system_reason
-from bulkcast.ledger import Ledger, RunHeader, claim
+from bulkcast.home import Home, SharedHome
+from bulkcast.ledger import Ledger, RunHeader, RunRecord, Sending, claim, open_ledger
 from bulkcast.messages import local_time
-from bulkcast.model import SANDBOX_RUN, Outcome, ResultRow, RowStatus, is_rehearsal
+from bulkcast.model import SANDBOX_RUN, Institution, Outcome, ResultRow, RowStatus, is_rehearsal
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, RemainingWork, RunContext, Watch, carry_out
 from bulkcast.pipeline.options import SendOptions, zone
-from bulkcast.pipeline.preparation import Prepared, one_spelling, require_unchanged
+from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling, require_unchanged
 from bulkcast.pipeline.resubmission import require_as_done, without_superseded
 from bulkcast.pipeline.result_sheet import FRAME_COPY, RunReport, finished_report, resumed_place
-from bulkcast.pipeline.validation import sha256_of
+from bulkcast.pipeline.validation import require_one_institution, sha256_of
 
 _PARTS: Final = Parts()
 
@@ -42,23 +44,51 @@ async def apply(
 
     """
     options = options or SendOptions()
+    require_one_institution(prepared)
+    if isinstance(home := config.ledger_home, SharedHome):
+        from bulkcast.pipeline import submission
+
+        return await submission.apply(
+            PreparedRun(prepared, config), home, options,
+            user=config.user, control=control or Control(), watch=watch, wall=parts.wall,
+        )  # fmt: skip
     started, tz = parts.wall(), zone(prepared.options.tz)
     run = new_name(started, tz, is_sandbox=config.credentials.is_sandbox)
-    target = target_of(prepared, options, run)
-    config = replace(config, institution=one_spelling(config.institution))
+    new = NewRun(run, started, target_of(prepared, options, run))
     prepared = held_back(prepared, options)
-    since = _with_zone(started, prepared.options.tz)
+    return await send(prepared, config, options, new, control=control, watch=watch, parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is to be called, and where its results go."""
+
+    run: str
+    started: float
+    target: Path
+    group: str = ""
+    profile: str = ""
+
+
+async def send(
+    prepared: Prepared,
+    config: Config,
+    options: SendOptions,
+    new: NewRun,
+    *,
+    control: Control | None,
+    watch: Watch | None,
+    parts: Parts,
+) -> RunReport:
+    """Send the rows of one institution as the run `new`; raises what `apply` does."""
+    run = new.run
+    config = replace(config, institution=one_spelling(config.institution))
+    since = _with_zone(new.started, prepared.options.tz)
     with (
-        parts.ledger(config.home) as ledger,
+        parts.ledger(config.ledger_home) as ledger,
         claim(config.home, config.institution, run=run, since=since, state=config.state) as sends,
     ):
-        require_unchanged(ledger, config.institution, prepared)
-        require_as_done(ledger, config, prepared)
-        prepared = without_superseded(ledger, config.institution, prepared)
-        header = header_of(
-            prepared, config, run=run, created_at=started, target=target, name=options.name
-        )
-        freeze(ledger, header, prepared)
+        prepared = store(ledger, prepared, config, options, new)
         context = RunContext(
             ledger, run, config, options, control or Control(), watch, parts, parts.monotonic(),
             sends,
@@ -66,6 +96,27 @@ async def apply(
         done = await carry_out(context, RemainingWork(prepared.plan.requests, {}))
         issues, ignored = prepared.checked.issues, prepared.ignored_columns
         return replace(done, issues=issues, ignored_columns=ignored)
+
+
+def store(
+    ledger: Ledger,
+    prepared: Prepared,
+    config: Config,
+    options: SendOptions,
+    new: NewRun,
+    *,
+    sending: Sending | None = None,
+) -> Prepared:
+    """Store a new run, and return what it is to send; raises what `apply` does.
+
+    Call it while no other run of the institution can begin.
+    """
+    require_unchanged(ledger, config.institution, prepared)
+    require_as_done(ledger, config, prepared)
+    prepared = without_superseded(ledger, config.institution, prepared)
+    header = header_of(prepared, config.institution, new, name=options.name)
+    freeze(ledger, replace(header, sending=sending), prepared)
+    return prepared
 
 
 async def resume(
@@ -85,29 +136,54 @@ async def resume(
 
     """
     config = replace(config, institution=one_spelling(config.institution))
-    with parts.ledger(config.home) as ledger:
+    with parts.ledger(config.ledger_home) as ledger:
         record = ledger.newest(run)
         header = record.header
-        _require_own(header, config)
+        require_own(header, config)
         place, remarks = resumed_place(ledger, header, (options or SendOptions()).results)
         options = replace(options or SendOptions(), existing="replace", results=place)
-        since = _with_zone(parts.wall(), header.tz)
-        with claim(
-            config.home, header.institution, run=header.run, since=since, state=config.state
-        ) as sends:
-            if finished := finished_report(ledger, record, options):
-                return replace(finished, remarks=remarks)
-            context = RunContext(
-                ledger, header.run, config, options, control or Control(), watch, parts,
-                parts.monotonic(), sends,
+        if isinstance(home := config.ledger_home, SharedHome):
+            from bulkcast.pipeline import submission
+
+            done = await submission.resume(
+                home, header.run, options,
+                user=config.user, control=control or Control(), watch=watch,
             )  # fmt: skip
-            left = RemainingWork.of(ledger.load(header.run), ledger.superseded(header.run))
-            ledger.reopen(header.run)
-            done = await carry_out(context, left)
-            return replace(done, remarks=(*done.remarks, *remarks))
+        else:
+            done = await go_on(
+                ledger, record, config, options, control=control, watch=watch, parts=parts
+            )
+        return replace(done, remarks=(*done.remarks, *remarks))
 
 
-def _require_own(header: RunHeader, config: Config) -> None:
+async def go_on(
+    ledger: Ledger,
+    record: RunRecord,
+    config: Config,
+    options: SendOptions,
+    *,
+    control: Control | None,
+    watch: Watch | None,
+    parts: Parts,
+) -> RunReport:
+    """Send what is left of a run; raises what `resume` does."""
+    header = record.header
+    since = _with_zone(parts.wall(), header.tz)
+    with claim(
+        config.home, header.institution, run=header.run, since=since, state=config.state
+    ) as sends:
+        if finished := finished_report(ledger, record, options):
+            return finished
+        context = RunContext(
+            ledger, header.run, config, options, control or Control(), watch, parts,
+            parts.monotonic(), sends,
+        )  # fmt: skip
+        left = RemainingWork.of(ledger.load(header.run), ledger.superseded(header.run))
+        ledger.reopen(header.run)
+        return await carry_out(context, left)
+
+
+def require_own(header: RunHeader, config: Config) -> None:
     """Refuse to resume a run of another institution."""
     if header.institution == config.institution:
         return
@@ -128,13 +204,14 @@ def _require_own(header: RunHeader, config: Config) -> None:
     )
 
 
-def left_to_send(home: Path, run: str = "") -> int:
+def left_to_send(home: Home, run: str = "") -> int:
     """The number of rows of a run, or of the newest one, that were not sent or not confirmed."""
-    with Ledger(home) as ledger:
-        record = ledger.newest(run)
-        if record.purged_at is not None:
-            ledger.load(record.header.run)
-        return ledger.left(record.header.run)
+    with open_ledger(home) as ledger:
+        names = run_group.named(ledger, run).names
+        for name in names:
+            if ledger.newest(name).purged_at is not None:
+                ledger.load(name)
+        return sum(map(ledger.left, names))
 
 
 def _with_zone(at: float, name: str) -> str:
@@ -164,20 +241,23 @@ def held_back(prepared: Prepared, options: SendOptions) -> Prepared:
     """Empty the plan if --on-invalid is stop and any row is invalid."""
     if options.on_invalid == "skip" or not prepared.invalid:
         return prepared
+    return emptied(prepared)
+
+
+def emptied(prepared: Prepared) -> Prepared:
+    """The sheet with a plan that sends nothing, because rows are invalid."""
     settled = dict(prepared.plan.settled)
     for request in prepared.plan.requests:
         settled.update(dict.fromkeys(request.rows, Outcome(RowStatus.NOT_SENT, "run.invalid_rows")))
     return replace(prepared, plan=planning.Plan((), settled, planning.fingerprint(())))
 
 
-def header_of(
-    prepared: Prepared, config: Config, *, run: str, created_at: float, target: Path, name: str
-) -> RunHeader:
+def header_of(prepared: Prepared, institution: Institution, new: NewRun, *, name: str) -> RunHeader:
     """The run's header for the ledger."""
     return RunHeader(
-        run=run,
-        institution=config.institution,
-        created_at=created_at,
+        run=new.run,
+        institution=institution,
+        created_at=new.started,
         sheet=str(prepared.path),
         snapshot=FRAME_COPY
         if prepared.cells is not None
@@ -187,10 +267,12 @@ def header_of(
         headers=prepared.sheet.headers,
         n_rows=len(prepared.sheet.rows),
         n_requests=len(prepared.plan.requests),
-        target=str(target),
+        target=str(new.target),
         tz=prepared.options.tz,
         mapping=dict(prepared.options.read.mapping),
         name=name,
+        group=new.group,
+        profile=new.profile,
     )
 
 

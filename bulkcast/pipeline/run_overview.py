@@ -10,9 +10,10 @@ from typing import Final
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.endpoints import WEBCAST
+from bulkcast.home import Home
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import End, Ledger, RunRecord, Standing, holder, is_begun
+from bulkcast.ledger import End, RunRecord, Standing, holder, is_begun, open_ledger
 from bulkcast.messages import result_row
 from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
 from bulkcast.pipeline.options import zone
@@ -29,7 +30,7 @@ class SomeRuns:
 
 
 def some_runs(
-    home: Path, *, institution: Institution | None = None, first: int = 0, most: int = 20
+    home: Home, *, institution: Institution | None = None, first: int = 0, most: int = 20
 ) -> SomeRuns:
     """At most `most` runs from the one at position `first`; creates no ledger.
 
@@ -38,16 +39,16 @@ def some_runs(
     if not is_begun(home):
         return SomeRuns((), 0)
     whose = one_spelling(institution) if institution else None
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         records, total = ledger.some_runs(whose, first, most)
     return SomeRuns(tuple(records), total)
 
 
-def run_end(home: Path, run: str) -> End | None:
+def run_end(home: Home, run: str) -> End | None:
     """When the run of exactly this name ended; None if there is none.  It counts no rows."""
     if not is_begun(home):
         return None
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         return ledger.end(run)
 
 
@@ -71,14 +72,14 @@ class RunState:
         )  # fmt: skip
 
 
-def run_state(home: Path, run: str, state: Path | None = None) -> RunState | None:
+def run_state(home: Home, run: str, state: Path | None = None) -> RunState | None:
     """The state of the run of exactly this name; None if there is none.
 
     `state` is the folder that the users of this computer share.
     """
     if not is_begun(home):
         return None
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         record = ledger.record(run)
         if record is None:
             return None
@@ -128,9 +129,9 @@ class FailedRow:
     row: ResultRow
 
 
-def newest_failures(home: Path, run: str, *, most: int = 20, lang: str = "en") -> list[FailedRow]:
+def newest_failures(home: Home, run: str, *, most: int = 20, lang: str = "en") -> list[FailedRow]:
     """The rows of a run that failed last, newest first; one for rows that share a request."""
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         record = ledger.record(run)
         failed = ledger.failures(run, most)
     if record is None:

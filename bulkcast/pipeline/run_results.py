@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 from bulkcast import reporter
 from bulkcast.endpoints import WEBCAST
+from bulkcast.home import Home, folder_of
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import Ledger, RunRecord
+from bulkcast.ledger import RunRecord, open_ledger
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Target, no_counts
 from bulkcast.pipeline.options import zone
@@ -90,7 +91,7 @@ class ResultTable:
         ]
 
 
-def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
+def result_table(home: Home, run: str, *, lang: str) -> ResultTable:
     """How every row of the run of exactly this name ended; a purged one has no messages.
 
     Raises:
@@ -98,7 +99,7 @@ def result_table(home: Path, run: str, *, lang: str) -> ResultTable:
         LedgerDamaged: the ledger is not what was written.
 
     """
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         frozen = ledger.remains(run)
         record = ledger.newest(run)  # of this name, as `remains` has found it
         targets = ledger.targets(run)
@@ -123,7 +124,7 @@ class HandedOut:
 
 @contextmanager
 def result_file(
-    home: Path, run: str, *, only: Set[RowStatus] = frozenset(), kind: str = "", lang: str = "en"
+    home: Home, run: str, *, only: Set[RowStatus] = frozenset(), kind: str = "", lang: str = "en"
 ) -> Iterator[HandedOut | None]:
     """The result sheet of a run, written for this once; None if none of its rows is chosen.
 
@@ -138,7 +139,7 @@ def result_file(
         CannotStart: there is no such run, it was purged, or the file cannot be written.
 
     """
-    with _folder(home) as folder, Ledger(home) as ledger:
+    with _folder(home) as folder, open_ledger(home) as ledger:
         header = ledger.newest(run).header
         suffix = f".{kind}" if kind else Path(header.target).suffix
         report = results(
@@ -151,7 +152,7 @@ def result_file(
 
 
 @contextmanager
-def summary_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOut]:
+def summary_file(home: Home, run: str, *, lang: str = "en") -> Iterator[HandedOut]:
     """The report of a run as an HTML page, written for this once.
 
     Raises:
@@ -167,7 +168,7 @@ def summary_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOu
 
 
 @contextmanager
-def undo_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOut | None]:
+def undo_file(home: Home, run: str, *, lang: str = "en") -> Iterator[HandedOut | None]:
     """The sheet that takes a run back, written for this once; None if nothing can be taken back.
 
     Raises:
@@ -175,7 +176,7 @@ def undo_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOut |
         InstitutionBusy: it is under way.
 
     """
-    with _folder(home) as folder, Ledger(home) as ledger:
+    with _folder(home) as folder, open_ledger(home) as ledger:
         header = ledger.newest(run).header
         kind = Path(header.target).suffix
         kind = kind if kind in {".csv", ".tsv"} else ".xlsx"
@@ -184,24 +185,24 @@ def undo_file(home: Path, run: str, *, lang: str = "en") -> Iterator[HandedOut |
         yield HandedOut(found.path, name) if found.path else None
 
 
-def undo_outlook(home: Path, run: str, *, lang: str = "en") -> Undone:
+def undo_outlook(home: Home, run: str, *, lang: str = "en") -> Undone:
     """What could be taken back of a run, and what could not; raises what `undo_file` does."""
     with _folder(home) as folder:
         return replace(undo(home, run, target=folder / "undo.xlsx", lang=lang), path=None)
 
 
 @contextmanager
-def template_file(home: Path, *, lang: Literal["en", "zh"] = "en") -> Iterator[HandedOut]:
+def template_file(home: Home, *, lang: Literal["en", "zh"] = "en") -> Iterator[HandedOut]:
     """The workbook to fill in, written for this once."""
     with _folder(home) as folder:
         written = reporter.write_template(folder / "template.xlsx", WEBCAST, lang)
         yield HandedOut(written.path, "webcast-settings.xlsx")
 
 
-def remove_handed_out(home: Path) -> None:
+def remove_handed_out(home: Home) -> None:
     """Remove the files that a program has left which was killed as it wrote them."""
     with suppress(OSError):
-        for folder in home.glob(f"{_HANDED_OUT}*"):
+        for folder in folder_of(home).glob(f"{_HANDED_OUT}*"):
             if time.time() - folder.stat().st_mtime > _LEFT_S:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -212,8 +213,8 @@ _LEFT_S: Final = 3600.0
 
 
 @contextmanager
-def _folder(home: Path) -> Iterator[Path]:
+def _folder(home: Home) -> Iterator[Path]:
     """A private folder for a file that is handed out."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder_of(home).mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=_HANDED_OUT) as folder:
         yield Path(folder)

@@ -115,6 +115,14 @@ class CheckedSheet:
     """Row that is sent again because it failed in a run → that run."""
     cells: Mapping[int, Sequence[Cell]] | None = field(default=None, repr=False)
     """Row → all of its cells, for a sheet that came from a DataFrame, not from a file."""
+    institutions: Mapping[int, str] = field(default_factory=dict)
+    """Row that was left out → the profile it names; the others say it themselves."""
+
+    @property
+    def has_institutions(self) -> bool:
+        """Whether a column says for which institution each row is."""
+        column = self.endpoint.institution
+        return column is not None and column.key in self.checked.columns
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -219,7 +227,7 @@ def read_sheet(
     selection = selection or Selection()
     given = source_of(source, name, endpoint, options.read)
     # First, so that a change during reading is noticed.
-    sha256 = _fingerprint(given.path) if given.cells is None else ""
+    sha256 = fingerprint(given.path) if given.cells is None else ""
     return check_source(given, sha256, options, selection, endpoint, keep_cells=keep_cells)
 
 
@@ -240,10 +248,12 @@ def check_source(
 
     """
     choice = _Choice(selection)
-    sheet, checked = _checked(given, options, choice, endpoint, keep_cells=keep_cells)
+    whose: dict[int, str] = {}
+    sheet, checked = _checked(given, options, choice, endpoint, whose, keep_cells=keep_cells)
     _require_chosen_rows(sheet, selection)
     left_out = choice.left_out
     if checked.overtaken:
+        whose |= {r.row: r.institution for r in checked.rows if r.row in checked.overtaken}
         changes = tuple(row for row in checked.rows if row.row not in checked.overtaken)
         checked = replace(checked, rows=changes)
         left_out |= {row: _superseded(by) for row, by in checked.overtaken.items()}
@@ -251,13 +261,23 @@ def check_source(
     return CheckedSheet(
         path=given.path, sha256=sha256, sheet=sheet, checked=checked, left_out=left_out,
         kept=choice.kept, options=options, endpoint=endpoint, again=again, cells=given.cells,
+        institutions=whose,
     )  # fmt: skip
 
 
 def _checked(
-    given: Source, options: SheetOptions, choice: "_Choice", endpoint: Endpoint, *, keep_cells: bool
+    given: Source,
+    options: SheetOptions,
+    choice: "_Choice",
+    endpoint: Endpoint,
+    whose: dict[int, str],
+    *,
+    keep_cells: bool,
 ) -> tuple[Sheet, Checked]:
-    """Read the sheet and check its chosen rows in one pass."""
+    """Read the sheet and check its chosen rows in one pass.
+
+    `whose` gets the institutions that the other rows name.
+    """
     rows: list[RawRow] = []
     checking: validator.SheetCheck | None = None
     with given.stream() as opened:
@@ -267,6 +287,10 @@ def _checked(
             )
             written = loader.previous_results(part)
             checking.take(*choice.take(part.rows, written))
+            if endpoint.institution and endpoint.institution.key in checking.columns:
+                index = checking.columns[endpoint.institution.key]
+                left_out = (row for row in part.rows if row.number in choice.left_out)
+                whose |= {row.number: validator.named(row.cells[index]) for row in left_out}
             rows += part.rows if keep_cells else _bare(part.rows, written)
     if checking is None:
         raise AssertionError("a sheet without its last part")
@@ -362,6 +386,21 @@ def check_sheet(
             with ledger_for(home(), config) as ledger:
                 require_as_done(ledger, config, checked)
     return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)
+
+
+def require_one_institution(sheet: CheckedSheet) -> None:
+    """Refuse a sheet whose rows name institutions, where it is sent or planned for one.
+
+    Raises:
+        CannotStart: they do.
+
+    """
+    if sheet.has_institutions:
+        raise CannotStart(
+            "the rows of {name} name institutions, and this is for one; `bulkcast apply` on the"
+            " command line sends such a sheet, for all of them at once and without --profile",
+            name=sheet.sheet.name,
+        )
 
 
 def schedule_of(
@@ -502,7 +541,7 @@ def compared_rows(first: Checked, second: Checked) -> list[int]:
     return [row for row in rows if wanted.get(row, absent) != found.get(row, absent)]
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
     """The file's fingerprint; empty if there is no file, which the loader reports."""
     try:
         return sha256_of(path) if path.is_file() else ""

@@ -85,6 +85,14 @@ def make(
     return Plan(requests, settled, fingerprint(requests))
 
 
+def joined(plans: Sequence[Plan]) -> Plan:
+    """One plan of those of several institutions, of which each has rows of its own."""
+    every = (request for plan in plans for request in plan.requests)
+    requests = _in_sending_order(sorted(every, key=lambda request: request.rows[0]))
+    settled = {row: outcome for plan in plans for row, outcome in plan.settled.items()}
+    return Plan(requests, settled, fingerprint(requests))
+
+
 def _invalid(row: Invalid, sheet_issues: Sequence[Issue]) -> Outcome:
     errors = [i for i in (*row.issues, *sheet_issues) if i.severity is Severity.ERROR]
     first = errors[0] if errors else None
@@ -112,7 +120,7 @@ class _Merger:
         self._known = known
         self._once_locked = once_locked
         self._groups: list[list[Change]] = []
-        self._latest: dict[Target, list[Change]] = {}
+        self._latest: dict[tuple[str, Target], list[Change]] = {}
         self._after: dict[RequestKey, RequestKey] = {}
 
     def acknowledged_before(self, change: Change) -> KnownValue | None:
@@ -121,7 +129,7 @@ class _Merger:
         After a row that is sent for the same classroom, the settings are no longer known.
         """
         holdings = self._known.get(change.target)
-        if not holdings or change.target in self._latest:
+        if not holdings or _classroom(change) in self._latest:
             return None
         if not already_set(change.settings, holdings):
             return None
@@ -129,14 +137,14 @@ class _Merger:
 
     def take(self, change: Change) -> None:
         """Plan a row after all rows taken before."""
-        group = self._latest.get(change.target)
+        group = self._latest.get(_classroom(change))
         if group and group[0].body == change.body:
             group.append(change)
             return
         if group:
             self._after[_key([change])] = _key(group)
-        self._latest[change.target] = [change]
-        self._groups.append(self._latest[change.target])
+        self._latest[_classroom(change)] = alone = [change]
+        self._groups.append(alone)
 
     def requests(self) -> list[Request]:
         """The requests in sheet order."""
@@ -158,7 +166,12 @@ class _Merger:
             after=after,
             free=free,
             once_locked=self._once_locked if free else "refuse",
+            institution=first.institution,
         )
+
+
+def _classroom(change: Change) -> tuple[str, Target]:
+    return change.institution, change.target
 
 
 def _key(group: Sequence[Change]) -> RequestKey:
@@ -185,5 +198,6 @@ def fingerprint(requests: Iterable[Request]) -> str:
 
     digest = hashlib.sha256()
     for request in requests:
-        digest.update(json.dumps([request.key, request.rows, request.body]).encode())
+        whose = [request.institution] if request.institution else []
+        digest.update(json.dumps([request.key, request.rows, request.body, *whose]).encode())
     return digest.hexdigest()

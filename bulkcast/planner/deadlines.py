@@ -83,6 +83,10 @@ class ForecastRequest(Protocol):
     def once_locked(self) -> Literal["refuse", "send_free"]:
         """What to do with it after the lock."""
 
+    @property
+    def institution(self) -> str:
+        """The profile it is sent for; empty if the sheet does not say."""
+
 
 def is_refused(request: ForecastRequest, at: float) -> bool:
     """Whether a request would not be sent at `at` because it is too late as a whole."""

@@ -1,7 +1,8 @@
 """Forecasts sending a plan: duration, finish time, rows that would be too late."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,8 +66,33 @@ class Pace:
 def forecast(requests: Iterable[ForecastRequest], pace: Pace, *, now: float) -> Forecast:
     """Simulate sending `requests`, in sending order, from `now` on.
 
-    `requests` is iterated several times.  Only rows that are too late are kept in memory.
+    Institutions are sent for side by side, each at this pace.  `requests` is iterated several
+    times.  Only rows that are too late are kept in memory, and all if there are several
+    institutions.
     """
+    first = next(iter(requests), None)
+    if first is None or not first.institution:  # then no request has one
+        return _forecast(requests, pace, now)
+    by_institution: defaultdict[str, list[ForecastRequest]] = defaultdict(list)
+    for request in requests:
+        by_institution[request.institution].append(request)
+    return _side_by_side([_forecast(some, pace, now) for some in by_institution.values()])
+
+
+def _side_by_side(found: Sequence[Forecast]) -> Forecast:
+    """The forecast for several institutions at once."""
+    needed = [each.rate_needed for each in found if len(each.late) > each.locked]
+    is_enough = bool(needed) and None not in needed
+    return Forecast(
+        duration_s=max(each.duration_s for each in found),
+        ends_at=max(each.ends_at for each in found),
+        late=tuple(sorted((row for each in found for row in each.late), key=lambda r: r.turn_at)),
+        locked=sum(each.locked for each in found),
+        rate_needed=max(filter(None, needed)) if is_enough else None,
+    )
+
+
+def _forecast(requests: Iterable[ForecastRequest], pace: Pace, now: float) -> Forecast:
     lasted, late = _simulate(requests, pace.pacer(pace.rate, now), now)
     locked = sum(is_late(row.locks_at, now) for row in late)
     needed = rate_needed(requests, pace, now=now) if len(late) > locked else None

@@ -13,6 +13,7 @@ from bulkcast.catalogue import (
     IdListKind,
     IntegerKind,
     MomentKind,
+    NameKind,
     Setting,
     TextKind,
 )
@@ -154,7 +155,7 @@ def summarize(
     return PlanSummary(
         rows=rows,
         requests=len(requests),
-        classrooms=len({request.target for request in requests}),
+        classrooms=len({(request.institution, request.target) for request in requests}),
         left_out=rows - len(checked.rows),
         done=sum(row.status in _DONE for row in kept.values()),
         invalid=_settled_as(RowStatus.INVALID, plan, kept),
@@ -237,7 +238,7 @@ def _summary_value(setting: Setting, value: SettingValue) -> SummaryValue:
             return value if isinstance(value, int) else Content.SET
         case TextKind() | IdListKind():
             return Content.SET if value else Content.CLEARED
-        case IdKind() | MomentKind():
+        case IdKind() | MomentKind() | NameKind():
             return Content.SET
         case _:
             assert_never(setting.kind)
@@ -247,7 +248,7 @@ def _billed(changes: Sequence[Change], endpoint: Endpoint, known: Known) -> Iter
     """What the plan switches on that costs money; not where it is known to be on."""
     for setting in endpoint.settings:
         if setting.billed is not None:
-            on = {c.target for c in changes if _switches_on(c, setting.key, known)}
+            on = {(c.institution, c.target) for c in changes if _switches_on(c, setting.key, known)}
             if on:
                 yield BilledSetting(setting.key, len(on))
 

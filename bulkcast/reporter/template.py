@@ -58,7 +58,12 @@ class TemplateColumn:
 
 def template_columns(endpoint: Endpoint, lang: str) -> tuple[TemplateColumn, ...]:
     """The template's columns, in the table's order."""
-    return tuple(_template_column(s, lang) for s in endpoint.columns)
+    return tuple(_template_column(s, lang) for s in _columns(endpoint))
+
+
+def _columns(endpoint: Endpoint) -> tuple[Setting, ...]:
+    """The columns to fill in: most sheets are for one institution, so it has no column."""
+    return tuple(c for c in endpoint.columns if c.role is not Role.INSTITUTION)
 
 
 def _template_column(s: Setting, lang: str) -> TemplateColumn:
@@ -121,7 +126,7 @@ def carry(sheet: Sheet, endpoint: Endpoint) -> Carried:
     place = _places(sheet.headers, endpoint)
     rest = [i for i in _others(sheet) if i not in place.values()]
     kinds: list[tuple[int | None, Kind | None]] = [
-        *((place.get(column.key), column.kind) for column in endpoint.columns),
+        *((place.get(column.key), column.kind) for column in _columns(endpoint)),
         *((index, None) for index in rest),
     ]
     rows = tuple(
@@ -149,7 +154,7 @@ def _places(headers: Sequence[str], endpoint: Endpoint) -> dict[str, int]:
     places: dict[str, int] = {}
     for index, header in enumerate(headers):
         column = endpoint.column_for(header)
-        if column is not None:
+        if column is not None and column.role is not Role.INSTITUTION:
             places.setdefault(column.key, index)
     return places
 
@@ -428,7 +433,7 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
     tab.set_row(top, 20)
     for index, label in enumerate(_HEADS):
         tab.write_string(top, index, label.say(lang), head)
-    for number, setting in enumerate(endpoint.columns, start=top + 1):
+    for number, setting in enumerate(_columns(endpoint), start=top + 1):
         star = " *" if setting.role is Role.TARGET else ""
         allowed = allowed_values(setting.kind, lang)
         tab.set_row(number, 32)

@@ -21,6 +21,7 @@ from bulkcast.catalogue import (
     Kind,
     Lock,
     MomentKind,
+    NameKind,
     Setting,
     TextKind,
     Together,
@@ -75,7 +76,7 @@ def _form(kind: Kind) -> Callable[[object], bool]:
             return lambda value: type(value) is str
         case IdListKind():
             return lambda value: type(value) is list and all(_is_integer(v, 1) for v in value)
-        case MomentKind():
+        case MomentKind() | NameKind():
             return lambda _: False
 
 

@@ -211,6 +211,9 @@ def _hides_code(fault: Fault) -> bool:
 class Sandbox:
     """One institution at one endpoint, and a log of all requests to it.
 
+    Each of its world's `others` is a sandbox of its own, which answers at the same address what
+    carries its SID.
+
     `clock` returns Unix seconds; the server's clock is `clock_offset_s` ahead of it.  While
     `fault_for_all` is set, every request meets that fault, whatever its classroom's script says.
     The changes in `keeper` are applied first.
@@ -232,7 +235,7 @@ class Sandbox:
         self.received = 0
         """Requests acted on so far, logged or not."""
         self._world = world
-        self._credentials = Credentials(world.sid, secret)
+        self._credentials = Credentials(world.sid, world.secret or secret)
         self._endpoint = endpoint
         self._codes = endpoint.by_cause
         self._clock = clock
@@ -247,6 +250,18 @@ class Sandbox:
         self._closing = asyncio.Event()
         self._acted = asyncio.Event()
         self._keeper = keeper
+        self.others: dict[str, Sandbox] = {
+            other.sid: Sandbox(
+                other,
+                secret=secret,
+                endpoint=endpoint,
+                clock=clock,
+                clock_offset_s=clock_offset_s,
+                keep_log=keep_log,
+            )
+            for other in world.others
+        }
+        """The further institutions, by SID."""
         for target, body, at in keeper.read() if keeper else ():
             if room := self._room(target):
                 room.changes.append((body, at, 0))
@@ -283,8 +298,8 @@ class Sandbox:
             CannotStart: the port is taken.
 
         """
-        self._closing = asyncio.Event()
-        server = web.Server(self._receive, access_log=None, logger=_LOG)
+        self.open(asyncio.Event())
+        server = web.Server(self.receive, access_log=None, logger=_LOG)
         runner = web.ServerRunner(server, shutdown_timeout=10.0)
         await runner.setup()
         try:
@@ -307,11 +322,20 @@ class Sandbox:
 
     # -------------------------------------------------------------- one request
 
-    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+    def open(self, closing: asyncio.Event) -> None:
+        """Begin to answer; `closing` is set when the server ends."""
+        self._closing = closing
+        for other in self.others.values():
+            other.open(closing)
+
+    async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
         if request.raw_path.partition("?")[0] != self._endpoint.path:
             return web.Response(status=404, text="404: Not Found")
         if request.method != "POST":
             return web.Response(status=405, text="405: Method Not Allowed")
+        if other := self.others.get(request.headers.get("X-EEO-UID", "")):
+            return await other.receive(request)
         message = self._read(request, await request.read())
         refused = self._access_refusal(message) or self._limit_refusal(self.now())
         fault = None if refused else self._next_fault(message)

@@ -14,7 +14,7 @@ from bulkcast.arguments import Series
 from bulkcast.catalogue import INT64_MAX, Endpoint, Limit, Role
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.model import Target
+from bulkcast.model import Secret, Target
 from bulkcast.protocol import COUNTINGS, Counting
 from bulkcast.sandbox.faults import (
     NO_FAULTS,
@@ -119,6 +119,10 @@ class World:
     seed: int = 0
     random_faults: tuple[Fault, ...] = tuple(read_fault(text, WEBCAST) for text in _RANDOM_FAULTS)
     classrooms: tuple[Classroom, ...] = ()
+    secret: Secret | None = None
+    """Its own secret; None for the one that the sandbox was given."""
+    others: tuple["World", ...] = ()
+    """Further institutions at the same address, each with classrooms and a limit of its own."""
 
 
 # ------------------------------------------------------------------ reading world files
@@ -202,6 +206,12 @@ def _sid(value: Any, where: str) -> str:
     return value
 
 
+def _secret(value: Any, where: str) -> Secret:
+    if not (isinstance(value, str) and value):
+        raise _Wrong("{where}: a text is wanted", where=where)
+    return Secret(value)
+
+
 def _limit(value: Any, where: str) -> Limit | None:
     if value is None:
         return None
@@ -244,6 +254,8 @@ class _World:
             "seed": ("seed", lambda v, at: int(_number(v, at, 0, 2**53))),
             "random_faults": ("random_faults", lambda v, at: self._script(v, at).faults),
             "classrooms": ("classrooms", self._classrooms),
+            "secret": ("secret", _secret),
+            "others": ("others", self._others),
         }
         self.facts: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
             "starts_at": ("starts", _moment),
@@ -282,6 +294,16 @@ class _World:
             name, reader = fields[key]
             read[name] = reader(value, where + key)
         return read
+
+    def _others(self, value: Any, where: str) -> tuple[World, ...]:
+        if not isinstance(value, list):
+            raise _Wrong("{where}: a list is wanted", where=where)
+        places = [f"{where}[{n}]" for n in range(len(value))]
+        found = [_object(each, at) for each, at in zip(value, places, strict=True)]
+        return tuple(
+            World(**self._read(each, self.fields, f"{at}."))
+            for each, at in zip(found, places, strict=True)
+        )
 
     def _lacks(self, value: Any, where: str) -> frozenset[str]:
         known = {key for reply in self.endpoint.replies for key in reply.features}

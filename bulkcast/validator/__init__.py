@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bulkcast.catalogue import Endpoint
 from bulkcast.model import Checked, Issue, Severity, Sheet
+from bulkcast.validator.cells import named
 from bulkcast.validator.duplicates import Claims
 from bulkcast.validator.sheet_check import CheckRules, SheetCheck, Validator
 
@@ -14,6 +15,7 @@ __all__ = [
     "Validator",
     "all_issues",
     "check",
+    "named",
 ]
 
 

@@ -1,7 +1,7 @@
 """Reads choices, switches and integers; chooses the reader for each column."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import tzinfo
 from typing import Final, assert_never
 
@@ -13,11 +13,12 @@ from bulkcast.catalogue import (
     IdListKind,
     IntegerKind,
     MomentKind,
+    NameKind,
     Setting,
     TextKind,
     fold,
 )
-from bulkcast.model import Cell, Severity
+from bulkcast.model import Cell, FlaggedCell, Severity
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids
 from bulkcast.validator.parsing import (
     EXACT_BELOW,
@@ -27,6 +28,7 @@ from bulkcast.validator.parsing import (
     Reading,
     cleaned_finding,
     is_digits,
+    make_finding,
     never_plain,
     plain,
     refused,
@@ -110,9 +112,58 @@ def read_integer(cell: Cell) -> Reading:
     return Reading(int(digits), (note,) if note else ())
 
 
-def cell_cache(column: Setting, *, tz: tzinfo) -> CellCache:
-    """A caching reader of `column`'s cells; times without an offset are in `tz`."""
-    return CellCache(_reader_for(column, tz), _plain_for(column))
+def named(cell: Cell) -> str:
+    """The profile that a cell names, known or not; empty if it names none."""
+    value = name_reader(None)(cell).value
+    return value if isinstance(value, str) else ""
+
+
+_NEAR: Final = 0.6
+"""difflib's ratio from which a profile's name is suggested."""
+_NAMED_MOST: Final = 8
+
+
+def name_reader(known: Collection[str] | None) -> Reader:
+    """A reader of profiles' names; any name is taken if `known` is None."""
+
+    def read(cell: Cell) -> Reading:
+        if isinstance(cell, FlaggedCell):
+            finding = make_finding(cell.code, **cell.args)
+            if finding.severity is Severity.ERROR:
+                return Reading(None, (finding,))
+            cell = cell.shown
+        if isinstance(cell, float) and cell.is_integer():
+            cell = int(cell)
+        name = plain(str(cell)) if cell is not None else ""
+        if not name:
+            return refused("institution.missing")
+        if known is None or name in known:
+            return Reading(name)
+        return _unknown_name(name, known)
+
+    return read
+
+
+def _unknown_name(name: str, known: Collection[str]) -> Reading:
+    from difflib import get_close_matches
+
+    folded = {fold(each): each for each in known}
+    near = get_close_matches(fold(name), folded, n=1, cutoff=_NEAR)
+    if near:
+        return refused("institution.near_miss", suggestion=folded[near[0]])
+    names = sorted(known)
+    some = Series(tuple(names[:_NAMED_MOST]), more=max(0, len(names) - _NAMED_MOST))
+    return refused("institution.unknown", known=some)
+
+
+def cell_cache(
+    column: Setting, *, tz: tzinfo, profiles: Collection[str] | None = None
+) -> CellCache:
+    """A caching reader of `column`'s cells.
+
+    Times without an offset are in `tz`; `profiles` are the known names, None if nobody knows them.
+    """
+    return CellCache(_reader_for(column, tz, profiles), _plain_for(column))
 
 
 def _plain_for(column: Setting) -> Plain:
@@ -127,21 +178,25 @@ def _plain_for(column: Setting) -> Plain:
             return never_plain
 
 
-def _reader_for(column: Setting, tz: tzinfo) -> Reader:
+def _reader_for(column: Setting, tz: tzinfo, profiles: Collection[str] | None) -> Reader:
+    reader: Reader
     match column.kind:
-        case IdKind():
-            return with_common_cells(read_id, column)
-        case ChoiceKind() as kind:
-            return with_common_cells(choice_reader(kind), column)
-        case IntegerKind():
-            return with_common_cells(read_integer, column)
         case TextKind() as kind:
             return text_reader(kind)
+        case NameKind():
+            return name_reader(profiles)
+        case IdKind():
+            reader = read_id
+        case ChoiceKind() as kind:
+            reader = choice_reader(kind)
+        case IntegerKind():
+            reader = read_integer
         case IdListKind():
-            return with_common_cells(read_ids, column)
+            reader = read_ids
         case MomentKind():
             from bulkcast.validator.datetimes import moment_reader
 
-            return with_common_cells(moment_reader(tz), column)
+            reader = moment_reader(tz)
         case _ as never:
             assert_never(never)
+    return with_common_cells(reader, column)

@@ -11,8 +11,8 @@ from bulkcast.arguments import Series
 from bulkcast.model import Body, Change, CheckedRow, Invalid, Issue, Target
 from bulkcast.problems import issue
 
-Name = tuple[str, int]
-"""A classroom's name: the key of the body that holds its id, and the id."""
+Name = tuple[str, int, str]
+"""A classroom's name: the key of the body that holds its id, the id, and its institution."""
 
 _NEVER: Final = 2**63 - 1
 """Lock time of a row without a known lock time."""
@@ -26,6 +26,7 @@ class Turn(NamedTuple):
     target: Target
     locks_at: int | None
     once_locked: Literal["refuse"] = "refuse"
+    institution: str = ""
 
 
 class Claims:
@@ -38,18 +39,28 @@ class Claims:
     def __init__(self, targets: Sequence[str]) -> None:
         self._targets = targets
         self.rows, self._ids, self.hashes = array("q"), array("q"), array("q")
-        self._keys, self._locks = array("b"), array("q")
+        self._keys, self._locks, self._whose = array("b"), array("q"), array("l")
+        self._institutions: dict[str, int] = {}
         self.same: dict[Name, Name] = {}
         """Second name of a classroom → the name that is used, from rows that give both."""
         self._gone: set[int] = set()
 
-    def add(self, row: int, key: int, id_: int, settings_hash: int, locks_at: int | None) -> None:
+    def add(
+        self,
+        row: int,
+        key: int,
+        id_: int,
+        settings_hash: int,
+        locks_at: int | None,
+        institution: str = "",
+    ) -> None:
         """Add a row; `key` is the index of its target key, `settings_hash` one of its settings."""
         self.rows.append(row)
         self._keys.append(key)
         self._ids.append(id_)
         self.hashes.append(settings_hash)
         self._locks.append(_NEVER if locks_at is None else locks_at)
+        self._whose.append(self._institutions.setdefault(institution, len(self._institutions)))
 
     def drop(self, place: int) -> None:
         """Remove a row that turned out to be invalid."""
@@ -57,7 +68,7 @@ class Claims:
 
     def follow(self, place: int, other: int) -> None:
         """Give a row the classroom and settings of another one."""
-        for column in (self._keys, self._ids, self.hashes, self._locks):
+        for column in (self._keys, self._ids, self.hashes, self._locks, self._whose):
             column[place] = column[other]
 
     def together(self, same: Mapping[Name, Name] = _NO_OTHER) -> Iterator[list[int]]:
@@ -66,13 +77,14 @@ class Claims:
         `same` maps second names of classrooms, as the attribute does.
         """
         suspects = {a for a, b in pairwise(sorted(self._ids)) if a == b}
-        suspects.update(id_ for names in same.items() for _, id_ in names)
+        suspects.update(id_ for names in same.items() for _, id_, _ in names)
         if not suspects:
             return
+        institutions = list(self._institutions)
         found: defaultdict[Name, list[int]] = defaultdict(list)
         for place, id_ in enumerate(self._ids):
             if id_ in suspects and place not in self._gone:
-                name = self._targets[self._keys[place]], id_
+                name = self._targets[self._keys[place]], id_, institutions[self._whose[place]]
                 found[same.get(name, name)].append(place)
         yield from (places for places in found.values() if len(places) > 1)
 
@@ -86,6 +98,7 @@ class Claims:
 
     def __iter__(self) -> Iterator[Turn]:
         """The requests in sending order; computed anew each time."""
+        institutions = list(self._institutions)
         locks, shared, rest = self._locks[:], {}, set(self._gone)
         for places in self.together():
             first = places[0]
@@ -96,7 +109,8 @@ class Claims:
             if place not in rest:
                 rows = shared.get(place, (self.rows[place],))
                 target = Target(self._targets[self._keys[place]], self._ids[place])
-                yield Turn(rows, target, None if locks[place] == _NEVER else locks[place])
+                lock = None if locks[place] == _NEVER else locks[place]
+                yield Turn(rows, target, lock, institution=institutions[self._whose[place]])
 
 
 Treatment = Literal["error", "in-order", "last"]
@@ -175,15 +189,15 @@ def resolve_with_sent(
     if not sent:
         return SentRows(rows)
 
-    def classroom(target: Target) -> Name:
-        name = (target.key, target.id)
+    def classroom(row: Change) -> Name:
+        name = (row.target.key, row.target.id, row.institution)
         return same.get(name, name)
 
-    last = {classroom(row.target): row for row in sent if isinstance(row, Change)}
+    last = {classroom(row): row for row in sent if isinstance(row, Change)}
     rivals: defaultdict[Name, list[Change]] = defaultdict(list)
     for row in rows:
-        if isinstance(row, Change) and classroom(row.target) in last:
-            rivals[classroom(row.target)].append(row)
+        if isinstance(row, Change) and classroom(row) in last:
+            rivals[classroom(row)].append(row)
     instead: dict[int, CheckedRow] = {}
     overtaken: dict[int, int] = {}
     for name, changes in rivals.items():
@@ -206,6 +220,6 @@ def _with_conflict_issue(change: Change, sent: Change, treatment: Treatment) -> 
     other = str(sent.row)
     if treatment == "error":
         found = issue("target.sent_already", row=change.row, other=other)
-        return Invalid(change.row, (found, *change.issues))
+        return Invalid(change.row, (found, *change.issues), change.institution)
     found = issue("target.replaces", row=change.row, other=other)
     return replace(change, issues=(*change.issues, found))

@@ -181,8 +181,10 @@ class RowChecker:
         self.targets = tuple(t.key for t in endpoint.targets if t.key in self._columns)
         self._settings = by_role[Role.SETTING]
         wanted = [*by_role[Role.CONTEXT], *self._settings]
-        self._order = [*self.targets, *by_role[Role.SCHEDULE], *wanted]
+        own = [*by_role[Role.SCHEDULE], *by_role[Role.INSTITUTION]]
+        self._order = [*self.targets, *own, *wanted]
         self._starts = len(self.targets) if by_role[Role.SCHEDULE] else None
+        self._whose = len(self.targets) + len(own) - 1 if by_role[Role.INSTITUTION] else None
         self._first_wanted = len(self._order) - len(wanted)
         self._first_setting = len(self._order) - len(self._settings)
         self._nothing = (None,) * len(self._settings)
@@ -364,8 +366,9 @@ class RowChecker:
         """The row's change, or its errors."""
         number, values, target, also = checked.number, checked.values, checked.target, checked.also
         issues = tuple([at(found, number) for found in checked.issues])
+        whose = self.institution(checked)
         if target is None:
-            return Invalid(number, issues)
+            return Invalid(number, issues, whose)
         settings = zip(self._settings, values[self._first_setting :], strict=True)
         given = (pair for pair in settings if pair[1] is not None)
         wanted = [_shared_pair(pair) if _is_switch(pair) else pair for pair in given]
@@ -376,7 +379,11 @@ class RowChecker:
         ]
         starts_at = None if self._starts is None else values[self._starts]
         classroom = self.classroom(checked)
-        return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues)
+        return Change(number, classroom, (*named, *wanted), len(wanted), starts_at, issues, whose)
+
+    def institution(self, checked: RowCheck) -> str:
+        """The profile that a row names; empty if it names none."""
+        return "" if self._whose is None else checked.values[self._whose] or ""
 
     def classroom(self, checked: RowCheck) -> Target:
         """The classroom that a valid row names."""

@@ -85,6 +85,8 @@ class CheckRules:
     """How to treat rows that set the same classroom differently."""
     mapping: Mapping[str, str] = field(default_factory=dict)
     """Header as the user wrote it → key of the setting it holds."""
+    profiles: frozenset[str] | None = None
+    """The names that a column of institutions may hold; None if nobody knows them."""
 
 
 _AT_ONCE: Final = 512
@@ -126,7 +128,12 @@ class Validator:
         held = self._columns.held
         order = {setting.key: place for place, setting in enumerate(endpoint.columns)}
         self._read = [
-            Column(index, headers[index], setting, cell_cache(setting, tz=rules.tz))
+            Column(
+                index,
+                headers[index],
+                setting,
+                cell_cache(setting, tz=rules.tz, profiles=rules.profiles),
+            )
             for index, setting in sorted(held.items(), key=lambda each: order[each[1].key])
         ]
         names = [
@@ -191,12 +198,13 @@ class Validator:
     def _claim(self, checked: RowCheck, target: int) -> None:
         checker, values = self._row_checker, checked.values
         locks_at = checker.locks_at(checked) if self._has_times else None
+        whose = checker.institution(checked)
         self._claims.add(
-            checked.number, target, values[target], checker.settings_hash(checked), locks_at
+            checked.number, target, values[target], checker.settings_hash(checked), locks_at, whose
         )
         if checked.also is not None:
-            other = checker.targets[checked.also], values[checked.also]
-            self._claims.same[other] = checker.targets[target], values[target]
+            other = checker.targets[checked.also], values[checked.also], whose
+            self._claims.same[other] = checker.targets[target], values[target], whose
 
     def result(self, of_file: Sequence[Issue] = ()) -> Validated:
         """The result once every block was taken; `of_file` are the issues of the file itself."""
@@ -238,7 +246,7 @@ class Validator:
         for place, found, instead in resolved:
             number = self._claims.rows[place]
             before, late = kept[index[number]], at(found, number)
-            kept[index[number]] = Invalid(number, (late, *before.issues))
+            kept[index[number]] = Invalid(number, (late, *before.issues), before.institution)
             if instead is not None:
                 other = kept[index[self._claims.rows[instead]]]
                 if isinstance(other, Change):
@@ -261,6 +269,11 @@ class SheetCheck:
         self._rows = Validator(headers, header_row, endpoint, rules, keep=True)
         self._sent = Validator(headers, header_row, endpoint, lenient, keep=True)
 
+    @property
+    def columns(self) -> Mapping[str, int]:
+        """Setting key → index of its column."""
+        return self._rows.columns
+
     def take(self, rows: Sequence[RawRow], sent: Sequence[RawRow] = ()) -> None:
         """Check the next rows of the sheet.
 
@@ -275,7 +288,12 @@ class SheetCheck:
         found = self._rows.result(of_file)
         of_sheet = found.of_sheet
         if any(issue.severity is Severity.ERROR for issue in of_sheet):
-            done = SentRows(tuple(Invalid(row.row, (*of_sheet, *row.issues)) for row in found.kept))
+            done = SentRows(
+                tuple(
+                    Invalid(row.row, (*of_sheet, *row.issues), row.institution)
+                    for row in found.kept
+                )
+            )
         else:
             same = self._rows.same | self._sent.same
             done = resolve_with_sent(

@@ -18,6 +18,7 @@ from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
 from bulkcast.config import SANDBOX_FOLDER, Config
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.home import Home
 from bulkcast.model import Secret
 from bulkcast.pipeline import Diagnosis
 from bulkcast.private_files import write_private
@@ -66,7 +67,7 @@ class Account:
     """Whether the sandbox plays ClassIn."""
     config: Config | None
     """None if the credentials cannot be used."""
-    home: Path
+    home: Home
     """The folder of its runs and uploads."""
     problem: BulkcastError | None = None
     """Why the credentials cannot be used."""
@@ -213,7 +214,7 @@ class Accounts:
         except BulkcastError as exc:
             return Account(is_demo=False, config=None, home=self._home, problem=exc, choice=choice)
         self._learn(found.credentials.secret)
-        return Account(is_demo=False, config=found, home=found.home, choice=choice)
+        return Account(is_demo=False, config=found, home=found.ledger_home, choice=choice)
 
     def _config(self, choice: Choice) -> Config:
         if choice == ENVIRONMENT:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from bulkcast import pipeline
 from bulkcast.config import Config
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.home import Home
 from bulkcast.model import RowStatus, Text
 from bulkcast.pipeline import (
     Base,
@@ -78,7 +78,7 @@ _LISTED: Final = (RowStatus.REJECTED, RowStatus.TOO_LATE, RowStatus.UNCONFIRMED)
 class LiveRun:
     """A run under way; its own thread sets what it has come to, and the page reads it."""
 
-    home: Path
+    home: Home
     config: Config
     options: SendOptions
     run: str = ""
@@ -197,8 +197,8 @@ class LiveRuns:
         self._live: list[LiveRun] = []
         self._broken: dict[str, BaseException] = {}
         self._options: dict[str, SendOptions] = {}
-        self._observed: dict[tuple[Path, str], _Observed] = {}
-        self._failures: dict[tuple[Path, str, str], _Failures] = {}
+        self._observed: dict[tuple[Home, str], _Observed] = {}
+        self._failures: dict[tuple[Home, str, str], _Failures] = {}
         self.closing = asyncio.Event()
         """Set when the page ends."""
         self.on_end: Callable[[RunReport], Awaitable[None]] | None = None
@@ -336,7 +336,7 @@ class LiveRuns:
                 seen.at = time.monotonic()
         return seen.view
 
-    async def failures(self, home: Path, view: RunView, lang: str) -> list[FailedRow]:
+    async def failures(self, home: Home, view: RunView, lang: str) -> list[FailedRow]:
         """The rows that failed last; read again at most once a second, and if there are more."""
         run = view.state.record.header.run
         known = self._failures.setdefault((home, run, lang), _Failures())

@@ -25,6 +25,7 @@ from bulkcast.pipeline import (
     compare_with_ledger,
     lean,
     plan_alone,
+    require_one_institution,
     zone,
 )
 from bulkcast.web.accounts import Account
@@ -90,6 +91,7 @@ def _plan(final: CheckedSheet, draft: Draft, wish: Wish, account: Account) -> _P
     refusal: BulkcastError | None = account.problem
     options = PlanOptions(unchanged="skip" if wish.skips_unchanged else "send")
     try:
+        require_one_institution(chosen)
         prepared = compare_with_ledger(chosen, account.home, account.config, options)
     except BulkcastError as exc:
         prepared, refusal = plan_alone(chosen), renamed(exc, draft)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from pathlib import Path
 from typing import Final
 
 from bulkcast import pipeline
+from bulkcast.home import Home
 from bulkcast.pipeline import End, ResultTable
 
 _KEPT_MOST: Final = 3
@@ -18,7 +18,7 @@ class ResultTables:
     def __init__(self) -> None:
         self._read: OrderedDict[tuple[object, ...], asyncio.Task[ResultTable]] = OrderedDict()
 
-    async def get(self, home: Path, run: str, end: End, lang: str) -> ResultTable:
+    async def get(self, home: Home, run: str, end: End, lang: str) -> ResultTable:
         """The results of a run that is over, read once however many ask for them.
 
         Raises:

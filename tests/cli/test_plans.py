@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.ledger import Ledger, claim
+from bulkcast.ledger import claim, open_ledger
 from bulkcast.sandbox import World
 from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
 
@@ -307,7 +307,7 @@ def test_a_run_under_way_is_not_undone(cli: CliRunner) -> None:
     with clearing(cli):
         cli.call("apply", write_csv(cli.folder / "a.csv", lines(2)), "-y", *FAST)
     home = cli.folder / "home"
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         header = ledger.newest().header
         ledger.reopen(header.run)
     with claim(home, header.institution, run=header.run, since=""):

@@ -24,7 +24,7 @@ from bulkcast import pipeline
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import BulkcastError, CannotStart, LedgerDamaged
-from bulkcast.ledger import FILE_NAME, FrozenRun, Ledger
+from bulkcast.ledger import FILE_NAME, FrozenRun, open_ledger
 from bulkcast.model import (
     Attempt,
     Credentials,
@@ -38,6 +38,7 @@ from bulkcast.model import (
 from bulkcast.planner import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.dispatcher_harness import header, requests
+from tests.ledgers import sqlite_of
 from tests.measured_figures import Record
 from tests.virtual_loop import VirtualLoop, run
 
@@ -51,12 +52,12 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home, taken = (tmp_path_factory.mktemp(name) for name in ("home", "picture"))
 
     async def main() -> None:
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r1", ROWS), Plan(tuple(requests(ROWS))), {})
             with ledger.journal("r1") as journal:
                 for row in range(2, ROWS + 2):
                     if row == ROWS // 2:
-                        journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                        sqlite_of(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     key = RequestKey(str(row))
                     await journal.record_intent((Intent(key, 1, 1000.0 + row),))
                     outcome = Outcome(RowStatus.APPLIED, "1", {}, 1, 1000.5 + row)
@@ -68,7 +69,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(home: Path) -> FrozenRun:
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         return ledger.load("r1")
 
 
@@ -95,7 +96,7 @@ def swap_wal(home: Path) -> None:
     """Put the WAL of another ledger in its place."""
     other = home.parent / "other"
     other.mkdir()
-    with Ledger(other) as ledger:
+    with open_ledger(other) as ledger:
         ledger.create(header("r1", ROWS), Plan(tuple(requests(ROWS))), {})
         shutil.copy(other / WAL, home / WAL)
 
@@ -179,9 +180,9 @@ def test_a_note_that_fell_behind_or_is_unreadable_is_no_alarm(
 
 
 def test_another_programs_lock_is_waited_for_and_then_said(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
-        ledger._connection.execute("PRAGMA busy_timeout = 50")
+        sqlite_of(ledger).execute("PRAGMA busy_timeout = 50")
         other = sqlite3.connect(tmp_path / FILE_NAME)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(BulkcastError, match="cannot be written: database is locked"):
@@ -396,7 +397,7 @@ def test_a_ledger_that_is_taken_away_stops_the_run(
     rows = [f"{25_096_003 + row},1,0,1,1" for row in range(60)]
     head = "activityId,recordState,recordType,liveState,openState"
     sheet.write_text("\n".join([head, *rows]), "utf-8")
-    with Ledger(home):
+    with open_ledger(home):
         pass
     shutil.copytree(home, older)
 
@@ -443,7 +444,7 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     ):
         pytest.skip("nothing can be mounted here")
     try:
-        with Ledger(place / "home") as ledger:
+        with open_ledger(place / "home") as ledger:
             ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         yield place
@@ -453,6 +454,6 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_read_only_disk_is_refused_before_anything_is_sent(read_only_disk: Path) -> None:
     with pytest.raises(CannotStart, match=r"cannot be (opened|written)"):
-        Ledger(read_only_disk / "home")
+        open_ledger(read_only_disk / "home")
     with pytest.raises(CannotStart, match="set BULKCAST_HOME to a folder that can"):
-        Ledger(read_only_disk / "elsewhere")
+        open_ledger(read_only_disk / "elsewhere")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.errors import LedgerDamaged
-from bulkcast.ledger import FILE_NAME, Ledger
+from bulkcast.ledger import FILE_NAME, open_ledger
 from bulkcast.ledger.integrity import Counts, WriteCounter
 from bulkcast.planner import Plan
 from tests.cli_runner import FAST, CliRunner, clearing, lines, write_csv
@@ -33,10 +33,10 @@ def emptied(ledger: Path) -> None:
 
 def anothers(ledger: Path) -> None:
     """A ledger that is whole, of a run nobody here knows."""
-    with Ledger(ledger.parent.parent / "other") as other:
+    with open_ledger(ledger.parent.parent / "other") as other:
         other.create(header("r1", 1), Plan(tuple(requests(1))), {})
         other.finish("r1", None, 2.0)
-    shutil.copy(other.path, ledger)
+    shutil.copy(other.place, ledger)
 
 
 @pytest.mark.parametrize("lose", [Path.unlink, emptied, anothers])
@@ -112,7 +112,7 @@ def test_a_program_that_died_before_it_froze_its_run_blocks_nothing(tmp_path: Pa
         pass
     (tmp_path / "runs" / "notes of mine.txt").write_text("5 5", encoding="utf-8")
 
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert ledger.runs() == []
 
 
@@ -128,7 +128,7 @@ def test_a_runs_folder_that_somebody_copied_by_hand_blocks_nothing(
 
 
 def test_a_run_that_went_on_after_the_copy_was_made_is_noticed(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 2), Plan(tuple(requests(2))), {})
         ledger.finish("r1", None, 100.0)
     with WriteCounter(ledger.folder("r1")) as mark:
@@ -138,9 +138,9 @@ def test_a_run_that_went_on_after_the_copy_was_made_is_noticed(tmp_path: Path) -
     os.utime(note, (101.0, 101.0))
     lost = r"lacks part of run r1 \(sends: 2, outcomes: 1\)"
     with pytest.raises(LedgerDamaged, match=lost) as told:
-        Ledger(tmp_path)
+        open_ledger(tmp_path)
     note.unlink()
 
     assert f"move {note} elsewhere" in str(told.value)
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert len(ledger.runs()) == 1

@@ -12,7 +12,7 @@ from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import FILE_NAME
 from bulkcast.ledger.codec import unpack_issues, unpack_outcome, unpack_stop
-from bulkcast.ledger.store import VERSION
+from bulkcast.ledger.sqlite import VERSION
 from bulkcast.messages import explain_stop, issue_sentence, result_row
 from bulkcast.model import Credentials, RowStatus
 from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs

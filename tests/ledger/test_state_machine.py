@@ -1,7 +1,7 @@
 """Any history of a run that can be written down is read back as it happened, kills included.
 
 A kill is a copy of the folder in the middle of everything: what is in it is what a dead program
-leaves, and the next one goes on from there.
+leaves, and the next one goes on from there.  A server keeps what it has stored whoever dies.
 """
 
 import asyncio
@@ -16,10 +16,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from bulkcast.ledger import FrozenRun, Ledger
+from bulkcast.ledger import FrozenRun, open_ledger
 from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus
 from bulkcast.planner import Plan
 from tests.dispatcher_harness import header, requests
+from tests.ledgers import new_home
 
 ROWS = st.integers(2, 3)
 """Two of the five rows: the more happens to each."""
@@ -62,6 +63,8 @@ class Story:
 class LedgerMachine(RuleBasedStateMachine):
     """One run of five rows, written by one program after another."""
 
+    make = "sqlite"
+
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bulkcast-machine-"))
@@ -69,13 +72,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.kills = 0
         self.rows = {row: Story() for row in range(2, 7)}
         self.stack = ExitStack()
-        self.home = self.folder / "0"
-        with Ledger(self.home) as ledger:
+        self.outer = ExitStack()
+        self.home = self.outer.enter_context(new_home(self.make, self.folder / "0"))
+        with open_ledger(self.home) as ledger:
             ledger.create(header(RUN, 5), Plan(tuple(requests(5))), {})
         self.open()
 
     def open(self) -> None:
-        self.ledger = self.stack.enter_context(Ledger(self.home))
+        self.ledger = self.stack.enter_context(open_ledger(self.home))
         self.ledger.reopen(RUN)
         self.journal = self.stack.enter_context(self.ledger.journal(RUN))
 
@@ -118,9 +122,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def is_killed(self) -> None:
         self.kills += 1
-        left = self.folder / str(self.kills)
-        shutil.copytree(self.home, left)
-        self.home = left
+        if isinstance(self.home, Path):
+            left = self.folder / str(self.kills)
+            shutil.copytree(self.home, left)
+            self.home = left
         self.stack.close()
         for story in self.rows.values():
             story.under_way = False
@@ -133,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.check()
 
     def check(self) -> None:
-        with Ledger(self.home) as ledger:
+        with open_ledger(self.home) as ledger:
             frozen, record = ledger.load(RUN), ledger.newest(RUN)
         told = frozen.by_row()
         assert {row: told[row].status for row in told} == {
@@ -154,9 +159,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.stack.close()
+        self.outer.close()
         self.loop.close()
         shutil.rmtree(self.folder)
 
 
 LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestLedgerMachine = LedgerMachine.TestCase
+
+
+class SharedLedgerMachine(LedgerMachine):
+    """The same in a database."""
+
+    make = "postgresql"
+
+
+SharedLedgerMachine.TestCase.settings = settings(
+    max_examples=12, stateful_step_count=25, deadline=None
+)
+TestSharedLedgerMachine = SharedLedgerMachine.TestCase

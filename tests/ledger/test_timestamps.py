@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkcast.ledger import Ledger, MonotonicClock, Timestamp, boot_id
+from bulkcast.ledger import Ledger, MonotonicClock, Timestamp, boot_id, open_ledger
 from bulkcast.ledger.history import age
 from bulkcast.model import Intent, RequestKey
 from bulkcast.pacing import parse_rate
@@ -73,7 +73,7 @@ async def sent(ledger: Ledger, ticks: list[float], boot: str, *, first: int = 1)
 async def test_what_was_just_sent_still_counts_after_the_clock_was_set_forward(
     tmp_path: Path,
 ) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 1), Plan((request(2),)), {})
         await sent(ledger, [100.0, 150.0, 159.0], "a")
         forward = Timestamp(WALL + 86_400.0, 160.0, "a")
@@ -104,7 +104,7 @@ def test_a_clock_set_forward_between_two_programs_does_not_lift_the_cap(tmp_path
 
 
 async def test_after_a_restart_all_is_at_least_as_old_as_that(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 1), Plan((request(2),)), {})
         await sent(ledger, [100.0, 159.0], "a")
         await sent(ledger, [7.0], "b", first=3)
@@ -116,7 +116,7 @@ async def test_after_a_restart_all_is_at_least_as_old_as_that(tmp_path: Path) ->
 async def test_without_a_name_of_its_start_a_clock_that_was_set_makes_all_seem_new(
     tmp_path: Path,
 ) -> None:
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 1), Plan((request(2),)), {})
         await sent(ledger, [100.0, 100.0], "")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import Ledger, MonotonicClock
+from bulkcast.ledger import MonotonicClock, open_ledger
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare, resume
 from bulkcast.sandbox import read_fault
@@ -114,7 +114,7 @@ def test_between_two_runs_the_newest_stays_the_newest_and_the_pace_is_kept(
             parts = Parts(wall=wall, steady=steady)
             report = await apply(prepare(sheet), harness.config, options, parts=parts)
             runs.append(report.run)
-        with Ledger(harness.config.home) as ledger:
+        with open_ledger(harness.config.home) as ledger:
             assert [record.header.run for record in ledger.runs()] == runs[::-1]
             assert ledger.newest().header.run == runs[1]
         assert (await resume(harness.config, parts=harness.parts)).run == runs[1]

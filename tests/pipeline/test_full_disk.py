@@ -14,7 +14,7 @@ from bulkcast.config import Config
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import LedgerUnwritable
-from bulkcast.ledger import Ledger
+from bulkcast.ledger import open_ledger
 from bulkcast.model import (
     Attempt,
     Body,
@@ -32,6 +32,7 @@ from bulkcast.planner import Plan
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
 from tests.dispatcher_harness import header, requests
+from tests.ledgers import sqlite_of
 from tests.sheets import plain, read_rows
 
 OK = Reply(200, b'{"code":1,"msg":"ok"}')
@@ -108,14 +109,14 @@ async def test_an_outcome_that_can_never_be_written_is_claimed_by_nobody() -> No
 
 async def test_outcomes_that_find_no_room_leave_their_rows_unconfirmed(tmp_path: Path) -> None:
     """SQLite's own limit on pages stands for the disk."""
-    with Ledger(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.create(header("r1", 300), Plan(tuple(requests(300))), {})
         with ledger.journal("r1") as journal:
             keys = [RequestKey(str(row)) for row in range(2, 302)]
             for key in keys:
                 await journal.record_intent((Intent(key, 1, 1.0),))
-            (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-            journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+            (pages,) = sqlite_of(journal).execute("PRAGMA page_count").fetchone()
+            sqlite_of(journal).execute(f"PRAGMA max_page_count = {pages}")
             outcome = Outcome(RowStatus.APPLIED, "1", {"said": "ok" * 40}, 1, 2.0)
             ends = [Attempt(key, 1, 2.0, "1", ambiguous=False, outcome=outcome) for key in keys]
             with pytest.raises(LedgerUnwritable):
@@ -131,7 +132,7 @@ async def test_outcomes_that_find_no_room_leave_their_rows_unconfirmed(tmp_path:
 def test_the_room_that_an_early_version_reserved_is_given_back(tmp_path: Path) -> None:
     (tmp_path / "ballast").write_bytes(bytes(1 << 20))
 
-    with Ledger(tmp_path):
+    with open_ledger(tmp_path):
         assert "ballast" not in names(tmp_path)
 
 
@@ -227,7 +228,7 @@ async def test_results_that_find_a_full_disk_cost_no_outcome(
 
 def test_a_ledger_on_a_full_disk_is_for_later_and_says_why(small_disk: Path) -> None:
     home = small_disk / "home"
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         ledger.create(header("r1", 1), Plan(tuple(requests(1))), {})
     hog = small_disk / "hog"
     with suppress(OSError), hog.open("wb", buffering=0) as file:
@@ -235,10 +236,10 @@ def test_a_ledger_on_a_full_disk_is_for_later_and_says_why(small_disk: Path) -> 
             pass
 
     with pytest.raises(LedgerUnwritable, match="because its disk is full; make room there"):
-        Ledger(home)
+        open_ledger(home)
     hog.write_bytes(bytes(11 << 20))
-    with Ledger(home) as ledger, pytest.raises(LedgerUnwritable, match="make room there"):
+    with open_ledger(home) as ledger, pytest.raises(LedgerUnwritable, match="make room there"):
         ledger.examine()
     hog.unlink()
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         ledger.examine()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bulkcast.catalogue import CLEAR_WORDS, fold
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, NeedsHuman, UnreadableSheet
-from bulkcast.ledger import Ledger
+from bulkcast.ledger import open_ledger
 from bulkcast.model import Institution, Intent, Request, RequestKey, RowStatus, SettingValue, Target
 from bulkcast.pipeline import (
     Control,
@@ -335,11 +335,11 @@ def test_a_purged_request_leaves_nothing_known(tmp_path: Path) -> None:
     async def main(harness: Harness) -> dict[str, object]:
         sheet = plain(tmp_path / "term.csv", 1)
         await harness.apply(prepare(sheet))
-        with Ledger(harness.config.home) as ledger, ledger._transaction() as connection:
+        with open_ledger(harness.config.home) as ledger, ledger._transaction() as connection:
             for statement in PURGE:
                 connection.execute(statement)
         shutil.rmtree(harness.config.home / "runs")
-        with Ledger(harness.config.home) as ledger:
+        with open_ledger(harness.config.home) as ledger:
             (entries,) = ledger.acknowledged(
                 harness.config.institution, [Target("activityId", FIRST_ID + 2)]
             ).values()
@@ -367,7 +367,7 @@ def test_a_request_that_was_under_way_when_its_program_died_is_in_doubt(tmp_path
     async def main(harness: Harness) -> list[list[bool]]:
         prepared = prepare(plain(tmp_path / "term.csv", 2))
         await harness.apply(prepared)
-        with Ledger(harness.config.home) as ledger:
+        with open_ledger(harness.config.home) as ledger:
             place = harness.config.institution
             plan = prepared.plan
             crashed = header("crashed", 2, institution=place)

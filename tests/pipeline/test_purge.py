@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bulkcast.errors import CannotStart
-from bulkcast.ledger import Ledger, claim, integrity
+from bulkcast.ledger import claim, integrity, open_ledger
 from bulkcast.ledger.integrity import drive_among, network_drive
 from bulkcast.model import Institution
 from tests.cli_runner import CANARY, FAST, CliRunner, clearing, lines, write_csv
@@ -92,7 +92,7 @@ def test_only_what_is_old_enough_is_purged(cli: CliRunner) -> None:
 def test_nothing_is_purged_while_a_run_is_under_way(cli: CliRunner) -> None:
     run = run_with_canaries(cli, n=3)
     home = cli.folder / "home"
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         institution: Institution = ledger.newest(run).header.institution
         ledger.reopen(run)
     with claim(home, institution, run=run, since=""):
@@ -111,7 +111,7 @@ def test_a_purged_run_still_overtakes_an_older_one(cli: CliRunner) -> None:
         )
     cli.call("purge", "--run", second, "-y")
 
-    with Ledger(cli.folder / "home") as ledger:
+    with open_ledger(cli.folder / "home") as ledger:
         assert set(ledger.superseded(first).values()) == {second}
         assert ledger.superseded(second) == {}
 
@@ -151,7 +151,7 @@ def test_a_ledger_on_a_network_drive_is_refused_before_anything_is_made(
     home = tmp_path / "home"
     monkeypatch.setattr(integrity, "network_drive", lambda _: "nfs4")
     with pytest.raises(CannotStart, match=r"network drive \(nfs4\).*set BULKCAST_HOME"):
-        Ledger(home)
+        open_ledger(home)
 
     assert not home.exists()
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 from bulkcast.errors import CannotStart, InstitutionBusy, UnreadableSheet
-from bulkcast.ledger import Ledger
+from bulkcast.ledger import open_ledger
 from bulkcast.model import Credentials, Institution, Intent, RequestKey, RowStatus, Secret
 from bulkcast.pacing import parse_rate
 from bulkcast.pipeline import (
@@ -814,7 +814,7 @@ def test_a_new_program_waits_for_what_the_last_one_sent(tmp_path: Path) -> None:
 
     async def main(harness: Harness) -> tuple[float, list[float]]:
         before = harness.loop.wall()
-        with Ledger(harness.config.home) as ledger:
+        with open_ledger(harness.config.home) as ledger:
             head = header("earlier", 1, institution=harness.config.institution)
             ledger.create(head, Plan((request(2),)), {})
             with ledger.journal("earlier") as journal:

@@ -15,7 +15,7 @@ import pytest
 
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
-from bulkcast.ledger import FILE_NAME, Ledger, Timestamp
+from bulkcast.ledger import FILE_NAME, Timestamp, open_ledger
 from bulkcast.model import Target
 from bulkcast.pipeline import Parts
 from bulkcast.sandbox import Classroom, Sandbox, World, read_fault, read_script
@@ -193,7 +193,7 @@ def flip(home: Path, whole: bytes, bit: int) -> None:
 
 def truth(home: Path) -> object:
     """All that a resume goes by."""
-    with Ledger(home) as ledger:
+    with open_ledger(home) as ledger:
         newest = ledger.newest()
         header, now = newest.header, Timestamp(EPOCH + 3.0)
         lately = ledger.sent_lately(header.institution, now, 62.0)

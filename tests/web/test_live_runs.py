@@ -17,6 +17,7 @@ import pytest
 from bulkcast import pipeline
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.home import folder_of
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import Control, SendOptions
 from bulkcast.sandbox import Classroom, World
@@ -273,7 +274,7 @@ async def command(page: Page, *words: str) -> asyncio.subprocess.Process:
     """A command in a terminal of the same user."""
     config = page.account.config
     assert config is not None
-    environ = environ_of(page.account.home, config.institution.root_url)
+    environ = environ_of(folder_of(page.account.home), config.institution.root_url)
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bulkcast", *words,
         env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from bulkcast import pipeline
+from bulkcast.home import folder_of
 from bulkcast.pipeline import SendOptions
 from tests.dispatcher_harness import classroom
 from tests.page_runs import (
@@ -117,7 +118,7 @@ async def test_the_result_sheet_is_their_file_under_its_own_name(tmp_path: Path)
         answer = await page.client.get(f"/runs/{run}/results")
         (address,) = answer.tree.xpath("//a[@data-download='results']/@href")
         file = await page.client.get(address)
-        left = [p.name for p in page.account.home.glob(".handed-out-*")]
+        left = [p.name for p in folder_of(page.account.home).glob(".handed-out-*")]
 
     said = file.headers["Content-Disposition"]
     assert said.startswith("attachment; ")

@@ -1,0 +1,153 @@
+"""What people tell a fleet: make its tables, look at it, pause institutions, cancel runs."""
+
+import asyncio
+import socket
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from bulkcast.fleet import audit, control, fleet_status, schema
+from bulkcast.fleet.audit import AuditEntry
+from bulkcast.fleet.database import Database
+from bulkcast.fleet.fleet_status import FleetStatus
+from bulkcast.home import SharedHome
+from bulkcast.ledger import RunRecord, canonical
+from bulkcast.ledger.postgres import PostgresLedger, create_schema
+from bulkcast.model import Institution
+from bulkcast.pipeline import run_group
+from bulkcast.pipeline.preparation import one_spelling
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A fleet at one moment."""
+
+    status: FleetStatus
+    runs: tuple[RunRecord, ...]
+    """Those that have not ended, oldest first."""
+
+
+def init(database: str) -> None:
+    """Make the tables of the ledger, the fleet and the queue, as far as they are not there.
+
+    Raises:
+        CannotStart: the database is out of reach, or its tables are of a newer version.
+        DatabaseUnreachable: it broke off.
+
+    """
+    create_schema(database)
+    schema.create_tables(database)
+
+
+async def status(home: SharedHome) -> Fleet:
+    """Look at workers, lanes, paces and open runs.
+
+    Raises:
+        CannotStart: the database cannot be used.
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    runs = await asyncio.to_thread(_open_runs, home)
+    async with Database(home.database) as database:
+        return Fleet(await fleet_status.status(database), runs)
+
+
+def _open_runs(home: SharedHome) -> tuple[RunRecord, ...]:
+    with PostgresLedger(home) as ledger:
+        return tuple(ledger.newest(run) for run in ledger.open_runs())
+
+
+def lane_of(institution: Institution) -> str:
+    """An institution as the fleet calls it."""
+    return canonical(one_spelling(institution))
+
+
+async def pause(home: SharedHome, lanes: Collection[str] | None, *, user: str) -> list[str]:
+    """Have nothing more sent for institutions, or for any; return those not paused before.
+
+    Raises:
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    async with Database(home.database) as database:
+        paused = await control.pause(database, lanes)
+        await record(database, "pause", user=user, lanes=paused)
+        return paused
+
+
+async def go_on(home: SharedHome, lanes: Collection[str] | None, *, user: str) -> list[str]:
+    """End the pause of institutions, or of all; return those that were paused.
+
+    Raises:
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    async with Database(home.database) as database:
+        resumed = await control.resume(database, lanes)
+        await record(database, "go on", user=user, lanes=resumed)
+        return resumed
+
+
+async def pause_run(home: SharedHome, run: str, *, user: str) -> list[str]:
+    """Pause the institutions of a run; raises what `pause` does."""
+    return await pause(home, await _lanes_of(home, run), user=user)
+
+
+async def go_on_with(home: SharedHome, run: str, *, user: str) -> list[str]:
+    """End the pause of the institutions of a run; raises what `go_on` does."""
+    return await go_on(home, await _lanes_of(home, run), user=user)
+
+
+async def _lanes_of(home: SharedHome, run: str) -> list[str]:
+    records = await asyncio.to_thread(records_of, home, run)
+    return sorted({canonical(record.header.institution) for record in records})
+
+
+async def cancel(home: SharedHome, run: str, *, user: str) -> tuple[str, ...]:
+    """Have a run ended, or the runs of a group; return the names of those that were open.
+
+    Raises:
+        CannotStart: there is no such run.
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    found = [r for r in await asyncio.to_thread(records_of, home, run) if r.finished_at is None]
+    async with Database(home.database) as database:
+        for each in found:
+            lane = canonical(each.header.institution)
+            await control.request_cancel(database, each.header.run, lane)
+            await record(database, "cancel", user=user, run=each.header.run, lanes=[lane])
+    return tuple(each.header.run for each in found)
+
+
+def records_of(home: SharedHome, run: str) -> list[RunRecord]:
+    """The run that `run` stands for, or the runs of the group.
+
+    Raises:
+        CannotStart: there is no such run, or several match.
+
+    """
+    with PostgresLedger(home) as ledger:
+        return [ledger.newest(name) for name in run_group.named(ledger, run).names]
+
+
+async def record(
+    database: Database, action: str, *, user: str, run: str = "", lanes: Iterable[str] = ()
+) -> None:
+    """Note who did something, from this computer, at institutions or with a run."""
+    found = sorted(lanes)
+    if found or run:
+        await audit.record(
+            database, action, who=user, host=socket.gethostname(), run=run or None,
+            institution=", ".join(found) or None,
+        )  # fmt: skip
+
+
+async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> list[AuditEntry]:
+    """The last `n` things that people did, newest first; those before the entry `before`.
+
+    Raises:
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    async with Database(home.database) as database:
+        return await audit.recent(database, n, before)

@@ -1,0 +1,553 @@
+"""Sends a sheet for several institutions: splits its rows, and sends each part as a run of its own.
+
+The runs are sent side by side, each with its own credentials, claim, pace, canary and stop; they
+are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result sheet.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bulkcast.config import Member
+from bulkcast.dispatcher import Progress
+from bulkcast.dispatcher.circuit_breaker import BreakerState
+from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
+from bulkcast.home import Home, SharedHome
+from bulkcast.ledger import Ledger, RunRecord, open_ledger
+from bulkcast.model import (
+    Argument,
+    Attempt,
+    Change,
+    Institution,
+    Outcome,
+    RowStatus,
+    Stop,
+    part_name,
+)
+from bulkcast.pipeline import run as single
+from bulkcast.pipeline import run_group
+from bulkcast.pipeline.execution import Control, Parts, Watch
+from bulkcast.pipeline.options import PlanOptions, SendOptions, zone
+from bulkcast.pipeline.preparation import (
+    Prepared,
+    PreparedRun,
+    compare_with_ledger,
+    one_spelling,
+    plan_alone,
+    require_free,
+    with_plan,
+)
+from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
+from bulkcast.pipeline.validation import CheckedSheet, fingerprint
+from bulkcast.planner import joined
+from bulkcast.planner.last_known import Holdings
+
+Members = Callable[[str], Member]
+"""Finds the institution of a profile; raises CannotStart if config.toml does not say which."""
+
+_PARTS: Final = Parts()
+_NOBODY: Final = Institution("", "")
+"""Whose the rows are of a sheet in which no row names an institution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of a sheet that are for one institution."""
+
+    prepared: Prepared
+    member: Member | None
+    """None if no row of the sheet names an institution."""
+    problem: BulkcastError | None = None
+    """Why nothing can be sent for it."""
+
+    @property
+    def profile(self) -> str:
+        """What the sheet calls the institution."""
+        return self.member.profile if self.member else ""
+
+
+# ------------------------------------------------------------------ preparing
+
+
+def prepare_parts(
+    sheet: CheckedSheet, home: Home, members: Members, options: PlanOptions, *, is_sent: bool
+) -> PreparedRun:
+    """Split a sheet by its column of institutions, and plan each part by what the ledger knows.
+
+    Raises:
+        CannotStart: a profile does not say which institution it is, two are the same one, there are
+            no credentials for any, or what `compare_with_ledger` says.
+        InstitutionBusy: other runs hold all the institutions.
+
+    """
+    found = _found(sheet, members)
+    parts = tuple(
+        _prepare(rows, found.get(name), home, options) for name, rows in split(sheet, found).items()
+    )
+    if is_sent:
+        _require_any(parts)
+    return PreparedRun(_whole(sheet, parts), None, parts)
+
+
+def split(sheet: CheckedSheet, names: Collection[str]) -> dict[str, CheckedSheet]:
+    """Name → its rows; those that name none of `names` go to the first of the sheet.
+
+    Every row is in exactly one part.  With no name at all, the only part is "".
+    """
+    given = {**sheet.institutions, **{row.row: row.institution for row in sheet.checked.rows}}
+    order = [row.number for row in sheet.sheet.rows]
+    named = dict.fromkeys(name for row in order if (name := given.get(row, "")) in names)
+    first = next(iter(named), "")
+    whose = {row: given[row] if given.get(row, "") in named else first for row in order}
+    return {name: _rows_of(sheet, name, whose) for name in named or {"": None}}
+
+
+def _rows_of(sheet: CheckedSheet, name: str, whose: Mapping[int, str]) -> CheckedSheet:
+    def own(found: Mapping[int, Any]) -> dict[int, Any]:
+        return {row: value for row, value in found.items() if whose[row] == name}
+
+    checked = tuple(row for row in sheet.checked.rows if whose[row.row] == name)
+    return replace(
+        sheet,
+        sheet=replace(
+            sheet.sheet, rows=tuple(r for r in sheet.sheet.rows if whose[r.number] == name)
+        ),
+        checked=replace(sheet.checked, rows=checked),
+        left_out=own(sheet.left_out),
+        kept=own(sheet.kept),
+        again=own(sheet.again),
+        institutions=own(sheet.institutions),
+    )
+
+
+def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
+    """The institutions that the rows name, by name."""
+    sent = {row.institution for row in sheet.checked.rows if isinstance(row, Change)}
+    every = sent.union(sheet.institutions.values(), (r.institution for r in sheet.checked.rows))
+    found: dict[str, Member] = {}
+    names: dict[Institution, str] = {}
+    for name in sorted(every - {""}):
+        try:
+            member = members(name)
+            institution = one_spelling(member.institution)
+        except CannotStart:
+            if name in sent:
+                raise
+            continue  # a row that is not sent may say anything
+        if institution in names:
+            raise CannotStart(
+                "the profiles {one!r} and {other!r} are the same institution, {sid}; use one of the"
+                " names in all rows",
+                one=names[institution],
+                other=name,
+                sid=institution.sid,
+            )
+        names[institution] = name
+        found[name] = replace(member, institution=institution)
+    return found
+
+
+def _prepare(sheet: CheckedSheet, member: Member | None, home: Home, options: PlanOptions) -> Part:
+    if member is None:
+        return Part(plan_alone(sheet), None)
+    if member.config is None:
+        return Part(compare_with_ledger(sheet, home, None, options), member, member.problem)
+    try:
+        return Part(compare_with_ledger(sheet, home, member.config, options), member)
+    except InstitutionBusy as busy:
+        return Part(compare_with_ledger(sheet, home, None, options), member, busy)
+
+
+def _require_any(parts: Iterable[Part]) -> None:
+    """Refuse to begin where nothing can be sent for any institution."""
+    wanted = [part for part in parts if part.prepared.plan.requests]
+    problems = [part.problem for part in wanted if part.problem]
+    if problems and len(problems) == len(wanted):
+        raise problems[0]
+
+
+def _whole(sheet: CheckedSheet, parts: Sequence[Part]) -> Prepared:
+    """The sheet with the plans of its parts as one."""
+    done = [part.prepared for part in parts]
+    rows = sorted((row for each in done for row in each.checked.rows), key=lambda row: row.row)
+    issues = dict.fromkeys(issue for each in done for issue in each.checked.issues)
+    known: dict[Any, Holdings] = {}
+    for target, n in Counter(target for each in done for target in each.known).items():
+        if n == 1:  # else two institutions have a classroom of this number
+            known[target] = next(each.known[target] for each in done if target in each.known)
+    whole = replace(
+        sheet,
+        checked=replace(sheet.checked, rows=tuple(rows), issues=tuple(issues)),
+        left_out={row: out for each in done for row, out in each.left_out.items()},
+    )
+    return with_plan(whole, joined([each.plan for each in done]), known)
+
+
+# ------------------------------------------------------------------ sending
+
+
+async def apply_parts(
+    run: PreparedRun,
+    options: SendOptions | None = None,
+    *,
+    home: Home,
+    control: Control | None = None,
+    watch: Watch | None = None,
+    parts: Parts = _PARTS,
+) -> RunReport:
+    """Send the parts of a sheet side by side, and write the result sheet with every row's outcome.
+
+    Where nothing can be sent for an institution, its rows end `not_sent` with the reason, and the
+    others are sent.
+
+    Raises:
+        CannotStart: the sheet has changed since it was read, or the result sheet cannot be
+            written; nothing was sent.
+
+    """
+    options, control = options or SendOptions(), control or Control()
+    whole = run.prepared
+    if isinstance(home, SharedHome):
+        from bulkcast.pipeline import submission
+
+        return await submission.apply(
+            run, home, options, user=_user_of(run), control=control, watch=watch, wall=parts.wall
+        )
+    started = parts.wall()
+    is_sandbox = any(_is_rehearsed(part) for part in run.parts)
+    group = single.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
+    target = single.target_of(whole, options, group)
+    _require_same(whole)
+    is_held = options.on_invalid == "stop" and bool(whole.invalid)
+    watches = _Watches(watch)
+    sending = [
+        _Sending(part, new, home, options, control.child(), watches.one(), parts)
+        for part, new in numbered(run, group, started, target, emptied=is_held)
+    ]
+    control.begun(group)
+    with parts.ledger(home) as ledger:
+        found = await _side_by_side([each.carry_out() for each in sending])
+        done = summed_up(ledger, group, found, replace(options, results=target))
+    return replace(done, issues=whole.checked.issues, ignored_columns=whole.ignored_columns)
+
+
+def _user_of(run: PreparedRun) -> str:
+    """Who sends a sheet, for the list of actions of a shared ledger."""
+    configs = (part.member.config for part in run.parts if part.member)
+    return next((config.user for config in configs if config), "")
+
+
+def numbered(
+    run: PreparedRun, group: str, started: float, target: Path, *, emptied: bool
+) -> list[tuple[Part, single.NewRun]]:
+    """The parts of a sheet with the runs that they become; `emptied` if nothing is to be sent."""
+    return [
+        (
+            replace(part, prepared=single.emptied(part.prepared)) if emptied else part,
+            single.NewRun(part_name(group, n), started, target, group, part.profile),
+        )
+        for n, part in enumerate(run.parts, 1)
+    ]
+
+
+def _is_rehearsed(part: Part) -> bool:
+    config = part.member.config if part.member else None
+    return config is not None and config.credentials.is_sandbox
+
+
+def _require_same(prepared: Prepared) -> None:
+    """Refuse a sheet that has changed since it was read, before any part is sent."""
+    if prepared.cells is None and fingerprint(prepared.path) != prepared.sha256:
+        raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A part that is about to be sent."""
+
+    part: Part
+    new: single.NewRun
+    home: Home
+    options: SendOptions
+    control: Control
+    watch: Watch | None
+    parts: Parts
+
+    async def carry_out(self) -> RunReport:
+        """Send the part; where that cannot begin, store its rows as not sent."""
+        member, prepared = self.part.member, self.part.prepared
+        if not prepared.plan.requests:
+            return await self._store(None)
+        if member is None or member.config is None or self.part.problem:
+            why = self.part.problem or CannotStart("it has no credentials")
+            return await self._store(_stop(self.new.profile, why))
+        try:
+            return await single.send(
+                prepared, member.config, self.options, self.new,
+                control=self.control, watch=self.watch, parts=self.parts,
+            )  # fmt: skip
+        except InstitutionBusy as exc:
+            return await self._store(_stop(self.new.profile, exc))
+        except CannotStart as exc:
+            stop = _stop(self.new.profile, exc, "run.not_begun")
+            return await self._store(stop, doubted=True)
+
+    async def _store(self, stop: Stop | None, *, doubted: bool = False) -> RunReport:
+        """Store the part as a run that has sent nothing.
+
+        `doubted` if rows that would have been skipped as unchanged may have changed.
+        """
+        institution = self.part.member.institution if self.part.member else _NOBODY
+        header = single.header_of(self.part.prepared, institution, self.new, name=self.options.name)
+        prepared = self.part.prepared
+        outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args) if stop else None
+        if outcome and doubted:
+            settled = {
+                row: outcome if out.status is RowStatus.UNCHANGED else out
+                for row, out in prepared.plan.settled.items()
+            }
+            prepared = replace(prepared, plan=replace(prepared.plan, settled=settled))
+        with self.parts.ledger(self.home) as ledger:
+            single.freeze(ledger, header, prepared)
+            if outcome:
+                ended = [
+                    Attempt(request.key, 0, 0.0, "", ambiguous=False, outcome=outcome)
+                    for request in prepared.plan.requests
+                ]
+                with ledger.journal(header.run) as journal:
+                    await journal.record(ended)
+            ledger.finish(header.run, stop, self.parts.wall())
+            return report(
+                ledger, header.run, self.options, stop=stop, requests=0, elapsed_s=0.0, remarks=()
+            )
+
+
+def _stop(profile: str, why: BulkcastError, code: str = "run.no_access") -> Stop:
+    """Why nothing was sent for an institution."""
+    args: dict[str, Argument] = {"profile": profile, "why": why.text}
+    if isinstance(why, InstitutionBusy):
+        return Stop("busy", "run.busy", args, exit_status=4)
+    return Stop("guard" if code == "run.not_begun" else "credentials", code, args)
+
+
+async def _side_by_side(jobs: Sequence[Coroutine[Any, Any, RunReport]]) -> list[RunReport]:
+    """Carry out all jobs, each to its end; a cancellation goes to each, and is answered by each.
+
+    Raises:
+        Exception: a job failed; the others have ended.
+
+    """
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return [task.result() for task in tasks]
+
+
+def summed_up(
+    ledger: Ledger, group: str, found: Sequence[RunReport], options: SendOptions
+) -> RunReport:
+    """One report of all parts, with the sheet."""
+    header = run_group.header_of(group, [ledger.newest(each.run).header for each in found])
+    summed = RunReport(
+        run=group,
+        input=found[0].input,
+        requests=sum(each.requests for each in found),
+        elapsed_s=max(each.elapsed_s for each in found),
+        results=None,
+        stop=run_group.gravest(each.stop for each in found),
+        exit_status=run_group.worst(each.exit_status for each in found),
+        rows=tuple(sorted((row for each in found for row in each.rows), key=lambda r: r.row)),
+        remarks=tuple(dict.fromkeys(remark for each in found for remark in each.remarks)),
+        tz=found[0].tz,
+        parts=tuple(found),
+    )
+    return with_sheet(ledger, header, summed, options, sealed=found[0].run)
+
+
+# ------------------------------------------------------------------ resuming
+
+
+def is_group(home: Home, run: str) -> bool:
+    """Whether `run` stands for a group of runs, or for one of a group."""
+    with open_ledger(home) as ledger:
+        found = run_group.named(ledger, run)
+        return bool(found.parts or ledger.newest(found.run).header.group)
+
+
+def profiles_of(home: Home, run: str) -> tuple[str, ...]:
+    """The institutions of a group of runs, or of one part, of which rows are left to send."""
+    with open_ledger(home) as ledger:
+        names = run_group.named(ledger, run).names
+        return tuple(ledger.newest(name).header.profile for name in names if ledger.left(name))
+
+
+async def resume_parts(
+    home: Home,
+    members: Members,
+    run: str = "",
+    options: SendOptions | None = None,
+    *,
+    control: Control | None = None,
+    watch: Watch | None = None,
+    parts: Parts = _PARTS,
+) -> RunReport:
+    """Send what was not sent or not confirmed of a group, or of one of its parts.
+
+    The result sheet is that of the group.
+
+    Raises:
+        CannotStart: there is no such run, it was purged, or there are no credentials for any
+            institution of which rows are left.
+        InstitutionBusy: other runs hold all of those.
+
+    """
+    options, control = options or SendOptions(), control or Control()
+    with parts.ledger(home) as ledger:
+        asked = run_group.named(ledger, run)
+        header = ledger.newest(asked.names[0]).header
+        whole = run_group.named(ledger, header.group)
+        records = [ledger.newest(name) for name in whole.names]
+        for record in records:
+            if record.purged_at is not None:
+                ledger.load(record.header.run)
+        place, remarks = resumed_place(ledger, records[0].header, options.results)
+        options = replace(options, existing="replace", results=place)
+        if isinstance(home, SharedHome):
+            from bulkcast.pipeline import submission
+
+            configs = [members(record.header.profile).config for record in records]
+            user = next((found.user for found in configs if found), "")
+            done = await submission.resume(
+                home, asked.run, options, user=user, control=control, watch=watch
+            )
+            return replace(done, remarks=(*done.remarks, *remarks))
+        resuming = _Resuming(ledger, members, options, parts)
+        wanted = [r for r in records if r.header.run in asked.names and ledger.left(r.header.run)]
+        ready = {r.header.run: resuming.member_of(r) for r in wanted}
+        problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
+        if problems and len(problems) == len(ready):
+            raise problems[0]
+        watches = _Watches(watch)
+        control.begun(header.group)
+        found = await _side_by_side(
+            [
+                resuming.carry_out(
+                    record, ready.get(record.header.run), control.child(), watches.one()
+                )
+                for record in records
+            ]
+        )
+        done = summed_up(ledger, header.group, found, options)
+        return replace(done, remarks=(*done.remarks, *remarks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resuming:
+    ledger: Ledger
+    members: Members
+    options: SendOptions
+    parts: Parts
+
+    def member_of(self, record: RunRecord) -> Member | BulkcastError:
+        """The institution of a part as it is set up now, or why nothing can be sent for it."""
+        header = record.header
+        try:
+            member = self.members(header.profile)
+            if member.config is None:
+                return member.problem or CannotStart("it has no credentials")
+            institution = one_spelling(member.institution)
+            config = replace(member.config, institution=institution)
+            single.require_own(header, config)
+            require_free(config.home, institution)
+        except (CannotStart, InstitutionBusy) as exc:
+            return exc
+        return replace(member, institution=institution, config=config)
+
+    async def carry_out(
+        self,
+        record: RunRecord,
+        member: Member | BulkcastError | None,
+        control: Control,
+        watch: Watch | None,
+    ) -> RunReport:
+        """Send what is left of a part; None if nothing is, or if it was not asked for."""
+        if member is None:
+            return self._as_it_is(record, record.stop)
+        if isinstance(member, BulkcastError) or member.config is None:
+            why = (
+                member
+                if isinstance(member, BulkcastError)
+                else CannotStart("it has no credentials")
+            )
+            return self._as_it_is(record, _stop(record.header.profile, why))
+        try:
+            return await single.go_on(
+                self.ledger, record, member.config, self.options,
+                control=control, watch=watch, parts=self.parts,
+            )  # fmt: skip
+        except InstitutionBusy as exc:
+            return self._as_it_is(record, _stop(record.header.profile, exc))
+
+    def _as_it_is(self, record: RunRecord, stop: Stop | None) -> RunReport:
+        return report(
+            self.ledger, record.header.run, self.options,
+            stop=stop, requests=0, elapsed_s=0.0, remarks=(),
+        )  # fmt: skip
+
+
+# ------------------------------------------------------------------ progress
+
+
+class _Watches:
+    """Shows the progress of several runs as that of one."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch = watch
+        self._latest: list[Progress | None] = []
+
+    def one(self) -> Watch | None:
+        """What one of the runs tells its progress."""
+        if self._watch is None:
+            return None
+        place = len(self._latest)
+        self._latest.append(None)
+
+        def tell(progress: Progress) -> None:
+            self._latest[place] = progress
+            if self._watch:
+                self._watch(total([each for each in self._latest if each]))
+
+        return tell
+
+
+def total(found: Sequence[Progress]) -> Progress:
+    """The progress of several runs; it is held up only if all that are still sending are."""
+    counts: Counter[RowStatus] = Counter()
+    for each in found:
+        counts.update(each.counts)
+    live = [each for each in found if sum(each.counts.values()) < each.rows] or found
+    states = {each.breaker_state for each in live}
+    return Progress(
+        counts=counts,
+        rows=sum(each.rows for each in found),
+        requests=sum(each.requests for each in found),
+        rate=sum(each.rate for each in live),
+        retrying=sum(each.retrying for each in found),
+        breaker_state=states.pop() if len(states) == 1 else BreakerState.CLOSED,
+        held_s=min(each.held_s for each in live),
+        open_s=min(each.open_s for each in live),
+        maintained=all(each.maintained for each in live),
+        slowed=all(each.slowed for each in live),
+        held_back=sum(each.held_back for each in found),
+        held_back_s=max(each.held_back_s for each in found),
+        late=sum(each.late for each in found),
+        paused=any(each.paused for each in live),
+        under_way=sum(each.under_way for each in found),
+    )

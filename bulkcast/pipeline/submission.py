@@ -1,0 +1,298 @@
+"""Hands runs in to a fleet, whose workers send them, and follows them until they have ended."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bulkcast.config import Config
+from bulkcast.dispatcher import Progress
+from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.fleet import fleet_status, jobs
+from bulkcast.fleet.database import Database
+from bulkcast.home import SharedHome
+from bulkcast.ledger import Sending, canonical
+from bulkcast.ledger.postgres import PostgresLedger
+from bulkcast.model import Institution, Stop, Text
+from bulkcast.pipeline import fleet_control, institutions, run_group
+from bulkcast.pipeline import run as single
+from bulkcast.pipeline.execution import Control, Watch
+from bulkcast.pipeline.options import SendOptions, zone
+from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
+from bulkcast.pipeline.result_sheet import RunReport, report
+from bulkcast.pipeline.run_overview import RunState, run_state
+
+_LOOK_EVERY_S: Final = 0.5
+_PATIENCE_S: Final = 60.0
+"""Seconds that a database out of reach is waited for while a run is followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run, or the runs of a group, that wait for workers."""
+
+    run: str
+    rows: int
+    requests: int
+    workers: int
+    """Workers that have reported lately."""
+
+
+async def submit(
+    run: PreparedRun,
+    home: SharedHome,
+    options: SendOptions,
+    *,
+    user: str,
+    wall: Callable[[], float] = time.time,
+) -> Submitted:
+    """Hand in what was prepared, without waiting for its end.
+
+    Raises:
+        CannotStart: the sheet has changed since it was read, or the database cannot be used.
+
+    """
+    whole, started = run.prepared, wall()
+    name = single.new_name(started, zone(whole.options.tz))
+    target = single.target_of(whole, options, name)
+    if run.parts:
+        held = options.on_invalid == "stop" and bool(whole.invalid)
+        for part, new in institutions.numbered(run, name, started, target, emptied=held):
+            config = part.member.config if part.member else None
+            await asyncio.to_thread(_store, part.prepared, config, home, options, new)
+    elif run.config is None:
+        raise CannotStart("there are no credentials; say for which institution this is")
+    else:
+        new = single.NewRun(name, started, target)
+        held_back = single.held_back(whole, options)
+        await asyncio.to_thread(_store, held_back, run.config, home, options, new)
+    async with Database(home.database) as database:
+        await _hand_in(database, home, name, "submit", user)
+        workers = (await fleet_status.status(database)).workers
+    alive = sum(worker.is_alive for worker in workers)
+    return Submitted(name, len(whole.sheet.rows), len(whole.plan.requests), alive)
+
+
+def _store(
+    prepared: Prepared,
+    config: Config | None,
+    home: SharedHome,
+    options: SendOptions,
+    new: "single.NewRun",
+) -> None:
+    """Store one run; it waits for a worker as soon as it is stored."""
+    nobody = Institution("", "")
+    institution = one_spelling(config.institution) if config else nobody
+    with PostgresLedger(home) as ledger, ledger.submitting(institution):
+        if config is not None:
+            config = replace(config, institution=institution)
+            sending = sending_of(options, config.user)
+            prepared = single.store(ledger, prepared, config, options, new, sending=sending)
+        else:
+            single.freeze(ledger, single.header_of(prepared, nobody, new, name=""), prepared)
+        if not prepared.plan.requests:
+            ledger.finish(new.run, None, new.started)
+
+
+def sending_of(options: SendOptions, user: str) -> Sending:
+    """What workers need of the options."""
+    return Sending(
+        rate=None if options.rate == float("inf") else options.rate,
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+        max_outage_s=options.max_outage_s,
+        by=user,
+    )
+
+
+async def _hand_in(database: Database, home: SharedHome, run: str, action: str, user: str) -> None:
+    """Wake the lanes of a run, or of the runs of a group, and note who did that."""
+    records = await asyncio.to_thread(fleet_control.records_of, home, run)
+    lanes = {canonical(r.header.institution) for r in records if r.finished_at is None}
+    await jobs.wake(database, lanes)
+    await fleet_control.record(database, action, user=user, run=run, lanes=lanes)
+
+
+# ------------------------------------------------------------------ as if it were sent here
+
+
+async def apply(
+    run: PreparedRun,
+    home: SharedHome,
+    options: SendOptions,
+    *,
+    user: str,
+    control: Control,
+    watch: Watch | None,
+    wall: Callable[[], float] = time.time,
+) -> RunReport:
+    """Hand in what was prepared and follow it until it has ended; then write the result sheet.
+
+    Raises:
+        CannotStart: no worker is there, or what `submit` says.
+
+    """
+    await _require_workers(home)
+    done = await submit(run, home, options, user=user, wall=wall)
+    target = single.target_of(run.prepared, options, done.run)
+    report = await follow(home, done.run, replace(options, results=target), user, control, watch)
+    issues, ignored = run.prepared.checked.issues, run.prepared.ignored_columns
+    return replace(report, issues=issues, ignored_columns=ignored)
+
+
+async def resume(
+    home: SharedHome,
+    run: str,
+    options: SendOptions,
+    *,
+    user: str,
+    control: Control,
+    watch: Watch | None,
+) -> RunReport:
+    """Let workers send what was not sent or not confirmed, and follow them.
+
+    A run that is still open is only followed.
+
+    Raises:
+        CannotStart: there is no such run, it was purged, or no worker is there.
+
+    """
+    await _require_workers(home)
+    await asyncio.to_thread(_reopen, home, run)
+    async with Database(home.database) as database:
+        await _hand_in(database, home, run, "resume", user)
+    return await follow(home, run, options, user, control, watch)
+
+
+def _reopen(home: SharedHome, run: str) -> None:
+    with PostgresLedger(home) as ledger:
+        for name in run_group.named(ledger, run).names:
+            record = ledger.newest(name)
+            if record.purged_at is not None:
+                ledger.load(name)  # raises that it was purged
+            if record.finished_at is not None and ledger.left(name):
+                ledger.reopen(name)
+
+
+async def _require_workers(home: SharedHome) -> None:
+    async with Database(home.database) as database:
+        workers = (await fleet_status.status(database)).workers
+    if not any(worker.is_alive for worker in workers):
+        raise CannotStart(
+            "no worker is there to send it: start one with `bulkcast worker`, or hand the run in"
+            " with --detach and start one later"
+        )
+
+
+async def follow(
+    home: SharedHome,
+    run: str,
+    options: SendOptions,
+    user: str,
+    control: Control,
+    watch: Watch | None,
+) -> RunReport:
+    """Show how far a run has come until it has ended, then report it.
+
+    Whoever stops it has it cancelled: workers end it and what they have under way.  Whoever breaks
+    off leaves it to the workers.
+    """
+    following = _Following(home, run, user)
+    control.attach(following)
+    control.begun(run)
+    started = asyncio.get_running_loop().time()
+    with suppress(asyncio.CancelledError):
+        await following.until_ended(watch)
+    await following.close()
+    control.detach()
+    elapsed_s = asyncio.get_running_loop().time() - started
+    return await asyncio.to_thread(_report, home, run, options, elapsed_s)
+
+
+class _Following:
+    """Steers a run that workers send."""
+
+    def __init__(self, home: SharedHome, run: str, user: str) -> None:
+        self.stopped: Stop | None = None
+        self.requests = 0
+        self.remarks: list[Text] = []
+        self._home = home
+        self._run = run
+        self._user = user
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def stop(self, why: Stop) -> None:
+        """Have the run cancelled."""
+        self.stopped = self.stopped or why
+        self._ask(fleet_control.cancel(self._home, self._run, user=self._user))
+
+    def pause(self) -> None:
+        """Have its institutions paused."""
+        self._ask(fleet_control.pause_run(self._home, self._run, user=self._user))
+
+    def go_on(self) -> None:
+        """End the pause."""
+        self._ask(fleet_control.go_on_with(self._home, self._run, user=self._user))
+
+    def _ask(self, order: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(_quietly(order))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def close(self) -> None:
+        """Wait until what was asked has arrived."""
+        await asyncio.gather(*self._asking, return_exceptions=True)
+
+    async def until_ended(self, watch: Watch | None) -> None:
+        lost_at: float | None = None
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                states = await asyncio.to_thread(_states, self._home, self._run)
+                lost_at = None
+            except (CannotStart, LedgerUnwritable):
+                lost_at = lost_at or clock()
+                if clock() - lost_at > _PATIENCE_S:
+                    raise
+            else:
+                if watch:
+                    watch(_progress(states))
+                if all(state.record.finished_at is not None for state in states):
+                    return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _quietly(order: Coroutine[Any, Any, object]) -> None:
+    with suppress(DatabaseUnreachable):
+        await order
+
+
+def _states(home: SharedHome, run: str) -> list[RunState]:
+    with PostgresLedger(home) as ledger:
+        names = run_group.named(ledger, run).names
+    return [state for name in names if (state := run_state(home, name))]
+
+
+def _progress(states: Sequence[RunState]) -> Progress:
+    """The progress of all runs together; rows that needed no request are not in it."""
+    return institutions.total([state.progress for state in states])
+
+
+def _report(home: SharedHome, run: str, options: SendOptions, elapsed_s: float) -> RunReport:
+    with PostgresLedger(home) as ledger:
+        found = run_group.named(ledger, run)
+        records = [ledger.newest(name) for name in found.names]
+        reports = [
+            report(
+                ledger, record.header.run, options, stop=record.stop, elapsed_s=elapsed_s,
+                requests=ledger.attempts(record.header.run), remarks=(),
+            )
+            for record in records
+        ]  # fmt: skip
+        return (
+            institutions.summed_up(ledger, found.run, reports, options)
+            if found.parts
+            else reports[0]
+        )
