@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bulkcast.config import Member
 from bulkcast.dispatcher import Progress
@@ -44,6 +44,7 @@ from bulkcast.pipeline.validation import CheckedSheet, fingerprint
 from bulkcast.planner import joined
 from bulkcast.planner.last_known import Holdings
 
+T = TypeVar("T")
 Members = Callable[[str], Member]
 """Finds the institution of a profile; raises CannotStart if config.toml does not say which."""
 
@@ -101,25 +102,28 @@ def split(sheet: CheckedSheet, names: Collection[str]) -> dict[str, CheckedSheet
     named = dict.fromkeys(name for row in order if (name := given.get(row, "")) in names)
     first = next(iter(named), "")
     whose = {row: given[row] if given.get(row, "") in named else first for row in order}
-    return {name: _rows_of(sheet, name, whose) for name in named or {"": None}}
 
+    def shared(found: Mapping[int, T]) -> dict[str, dict[int, T]]:
+        parts: dict[str, dict[int, T]] = {name: {} for name in named or {"": None}}
+        for row, value in found.items():
+            parts[whose[row]][row] = value
+        return parts
 
-def _rows_of(sheet: CheckedSheet, name: str, whose: Mapping[int, str]) -> CheckedSheet:
-    def own(found: Mapping[int, Any]) -> dict[int, Any]:
-        return {row: value for row, value in found.items() if whose[row] == name}
-
-    checked = tuple(row for row in sheet.checked.rows if whose[row.row] == name)
-    return replace(
-        sheet,
-        sheet=replace(
-            sheet.sheet, rows=tuple(r for r in sheet.sheet.rows if whose[r.number] == name)
-        ),
-        checked=replace(sheet.checked, rows=checked),
-        left_out=own(sheet.left_out),
-        kept=own(sheet.kept),
-        again=own(sheet.again),
-        institutions=own(sheet.institutions),
-    )
+    checked = shared({row.row: row for row in sheet.checked.rows})
+    left_out, kept, again = shared(sheet.left_out), shared(sheet.kept), shared(sheet.again)
+    others = shared(sheet.institutions)
+    return {
+        name: replace(
+            sheet,
+            sheet=replace(sheet.sheet, rows=tuple(rows.values())),
+            checked=replace(sheet.checked, rows=tuple(checked[name].values())),
+            left_out=left_out[name],
+            kept=kept[name],
+            again=again[name],
+            institutions=others[name],
+        )
+        for name, rows in shared({row.number: row for row in sheet.sheet.rows}).items()
+    }
 
 
 def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
@@ -450,7 +454,11 @@ class _Resuming:
         if member is None:
             return self._as_it_is(record, record.stop)
         if isinstance(member, BulkcastError) or member.config is None:
-            why = member if isinstance(member, BulkcastError) else CannotStart("it has no credentials")
+            why = (
+                member
+                if isinstance(member, BulkcastError)
+                else CannotStart("it has no credentials")
+            )
             return self._as_it_is(record, _stop(record.header.profile, why))
         try:
             return await single.go_on(
