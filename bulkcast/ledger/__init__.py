@@ -7,7 +7,7 @@ that several computers share.
 from bulkcast.ledger.codec import FrozenRun, RunHeader, RunRecord, Sending
 from bulkcast.ledger.history import MonotonicClock, Timestamp, boot_id
 from bulkcast.ledger.integrity import FILE_NAME, refuse_network_drive
-from bulkcast.ledger.lock import Sends, claim
+from bulkcast.ledger.lock import Sends, canonical, claim
 from bulkcast.ledger.opening import holder, is_begun, open_ledger
 from bulkcast.ledger.run_progress import End, FailedRequest, Standing
 from bulkcast.ledger.run_records import Ended, matching
@@ -29,6 +29,7 @@ __all__ = [
     "Standing",
     "Timestamp",
     "boot_id",
+    "canonical",
     "claim",
     "holder",
     "is_begun",

@@ -5,19 +5,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol, TypedDict, Unpack
 
 from bulkcast import client as http
 from bulkcast import pacing
 from bulkcast.catalogue import Endpoint
 from bulkcast.config import Config, of_proxy
 from bulkcast.dispatcher import Dispatcher, Progress
+from bulkcast.dispatcher.admission import Replenish
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, LedgerUnwritable, NeedsHuman
 from bulkcast.home import Home
 from bulkcast.ledger import (
     FrozenRun,
+    Journal,
     Ledger,
     MonotonicClock,
     Sends,
@@ -63,13 +65,38 @@ class Parts:
         return self.steady
 
 
+class Steered(Protocol):
+    """What a `Control` steers: a dispatcher, or a run that others send."""
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why it ends early; None if it does not."""
+
+    @property
+    def requests(self) -> int:
+        """Attempts made so far."""
+
+    @property
+    def remarks(self) -> list[Text]:
+        """Remarks for the user."""
+
+    def stop(self, why: Stop) -> None:
+        """Send nothing more."""
+
+    def pause(self) -> None:
+        """Send nothing more until `go_on`."""
+
+    def go_on(self) -> None:
+        """Send again."""
+
+
 class Control:
     """How a door pauses a run or ends it early; for use in the thread of the run's event loop."""
 
     def __init__(self, begun: Callable[[str], None] | None = None) -> None:
         """`begun` is called with the run's name once the ledger has it and sending begins."""
         self.begun = begun or (lambda _: None)
-        self._dispatcher: Dispatcher | None = None
+        self._dispatcher: Steered | None = None
         self._early: Stop | None = None
         self._paused = False
         self._children: list[Control] = []
@@ -106,7 +133,7 @@ class Control:
         for each in self._children:
             each.go_on()
 
-    def attach(self, dispatcher: Dispatcher) -> None:
+    def attach(self, dispatcher: Steered) -> None:
         """Control this run; it ends at once if it was stopped before it started."""
         self._dispatcher = dispatcher
         if self._paused:
@@ -177,16 +204,20 @@ class RemainingWork:
         """
         stored = (s for s in frozen.stored if frozen.outcomes[s.key].status in OPEN)
         open_ = [s.request() for s in stored]
-        superseded = (_superseded(frozen, r.key, newer[r.key]) for r in open_ if r.key in newer)
+        superseded = (
+            superseded_attempt(r.key, newer[r.key], frozen.history.get(r.key, History()))
+            for r in open_
+            if r.key in newer
+        )
         left = (r for r in open_ if r.key not in newer)
         bodies = {request.body for request in frozen.requests}
         secrets = frozenset(s for body in bodies for s in own_secrets(body, WEBCAST))
         return cls(tuple(left), frozen.history, tuple(superseded), secrets)
 
 
-def _superseded(frozen: FrozenRun, key: RequestKey, newer: str) -> Attempt:
-    tries = frozen.history.get(key, History()).attempts
-    outcome = Outcome(RowStatus.SUPERSEDED, "run.superseded", {"newer": newer}, tries)
+def superseded_attempt(key: RequestKey, newer: str, past: History) -> Attempt:
+    """How a request ends whose classroom the run `newer` has set since."""
+    outcome = Outcome(RowStatus.SUPERSEDED, "run.superseded", {"newer": newer}, past.attempts)
     return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
 
 
@@ -236,19 +267,11 @@ async def _send(context: RunContext, left: RemainingWork) -> _Ended:
 
 async def _dispatch(context: RunContext, left: RemainingWork) -> _Ended:
     ledger, options, parts = context.ledger, context.options, context.parts
-    async with _client(context) as client:
+    async with http_client(parts, context.config, options) as client:
         with ledger.journal(context.run, context.steady, context.sends) as journal:
             await journal.record(left.superseded)
-            dispatcher = parts.dispatcher(
-                WEBCAST,
-                client.send,
-                journal,
-                _pacer(context),
-                wall=parts.wall,
-                concurrency=options.concurrency,
-                max_outage_s=options.max_outage_s,
-                pending_writes=_pending_writes(context, left),
-                send_by_characters=client.send_by_characters,
+            dispatcher = dispatcher_for(
+                parts, client, journal, _pacer(context), options, _pending_writes(context, left)
             )
             context.control.attach(dispatcher)
             try:
@@ -285,9 +308,41 @@ def _as_one_error(group: ExceptionGroup[Exception], run: str) -> NeedsHuman | No
     )
 
 
-def _client(context: RunContext) -> http.Client:
-    config, options = context.config, context.options
-    return context.parts.client(
+class OfLane(TypedDict, total=False):
+    """What a dispatcher needs besides that sends a slice of a lane."""
+
+    replenish: Replenish
+    may_send: Callable[[], bool]
+    memory: str
+
+
+def dispatcher_for(
+    parts: Parts,
+    client: http.Client,
+    journal: Journal,
+    pacer: Pacer,
+    options: SendOptions,
+    pending: PendingWrites,
+    **of_lane: Unpack[OfLane],
+) -> Dispatcher:
+    """The dispatcher of a run, or of a slice of it; `pending` may still arrive at ClassIn."""
+    return parts.dispatcher(
+        WEBCAST,
+        client.send,
+        journal,
+        pacer,
+        wall=parts.wall,
+        concurrency=options.concurrency,
+        max_outage_s=options.max_outage_s,
+        pending_writes=pending,
+        send_by_characters=client.send_by_characters,
+        **of_lane,
+    )
+
+
+def http_client(parts: Parts, config: Config, options: SendOptions) -> http.Client:
+    """The connections to ClassIn."""
+    return parts.client(
         config.connects_to,
         WEBCAST.path,
         config.credentials,

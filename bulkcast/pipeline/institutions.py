@@ -8,13 +8,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bulkcast.config import Member
+from bulkcast.config import Config, Member
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
-from bulkcast.home import Home
+from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import Ledger, RunRecord, open_ledger
 from bulkcast.model import (
     Argument,
@@ -27,6 +28,7 @@ from bulkcast.model import (
     part_name,
 )
 from bulkcast.pipeline import run as single
+from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, Watch
 from bulkcast.pipeline.options import PlanOptions, SendOptions, zone
@@ -213,26 +215,47 @@ async def apply_parts(
     """
     options, control = options or SendOptions(), control or Control()
     whole = run.prepared
+    if isinstance(home, SharedHome):
+        from bulkcast.pipeline import submission
+
+        return await submission.apply(
+            run, home, options, user=_user_of(run), control=control, watch=watch, wall=parts.wall
+        )
     started = parts.wall()
     is_sandbox = any(_is_rehearsed(part) for part in run.parts)
-    group = single.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
-    target = single.target_of(whole, options, group)
+    group = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
+    target = creation.target_of(whole, options, group)
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     watches = _Watches(watch)
     sending = [
-        _Sending(
-            replace(part, prepared=single.emptied(part.prepared)) if is_held else part,
-            single.NewRun(part_name(group, n), started, target, group, part.profile),
-            home, options, control.child(), watches.one(), parts,
-        )
-        for n, part in enumerate(run.parts, 1)
-    ]  # fmt: skip
+        _Sending(part, new, home, options, control.child(), watches.one(), parts)
+        for part, new in numbered(run, group, started, target, emptied=is_held)
+    ]
     control.begun(group)
     with parts.ledger(home) as ledger:
         found = await _side_by_side([each.carry_out() for each in sending])
-        done = _summed_up(ledger, group, found, replace(options, results=target))
+        done = summed_up(ledger, group, found, replace(options, results=target))
     return replace(done, issues=whole.checked.issues, ignored_columns=whole.ignored_columns)
+
+
+def _user_of(run: PreparedRun) -> str:
+    """Who sends a sheet, for the list of actions of a shared ledger."""
+    configs = (part.member.config for part in run.parts if part.member)
+    return next((config.user for config in configs if config), "")
+
+
+def numbered(
+    run: PreparedRun, group: str, started: float, target: Path, *, emptied: bool
+) -> list[tuple[Part, creation.NewRun]]:
+    """The parts of a sheet with the runs that they become; `emptied` if nothing is to be sent."""
+    return [
+        (
+            replace(part, prepared=creation.emptied(part.prepared)) if emptied else part,
+            creation.NewRun(part_name(group, n), started, target, group, part.profile),
+        )
+        for n, part in enumerate(run.parts, 1)
+    ]
 
 
 def _is_rehearsed(part: Part) -> bool:
@@ -251,7 +274,7 @@ class _Sending:
     """A part that is about to be sent."""
 
     part: Part
-    new: single.NewRun
+    new: creation.NewRun
     home: Home
     options: SendOptions
     control: Control
@@ -283,7 +306,9 @@ class _Sending:
         `doubted` if rows that would have been skipped as unchanged may have changed.
         """
         institution = self.part.member.institution if self.part.member else _NOBODY
-        header = single.header_of(self.part.prepared, institution, self.new, name=self.options.name)
+        header = creation.header_of(
+            self.part.prepared, institution, self.new, name=self.options.name
+        )
         prepared = self.part.prepared
         outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args) if stop else None
         if outcome and doubted:
@@ -293,7 +318,7 @@ class _Sending:
             }
             prepared = replace(prepared, plan=replace(prepared.plan, settled=settled))
         with self.parts.ledger(self.home) as ledger:
-            single.freeze(ledger, header, prepared)
+            creation.freeze(ledger, header, prepared)
             if outcome:
                 ended = [
                     Attempt(request.key, 0, 0.0, "", ambiguous=False, outcome=outcome)
@@ -332,7 +357,7 @@ async def _side_by_side(jobs: Sequence[Coroutine[Any, Any, RunReport]]) -> list[
     return [task.result() for task in tasks]
 
 
-def _summed_up(
+def summed_up(
     ledger: Ledger, group: str, found: Sequence[RunReport], options: SendOptions
 ) -> RunReport:
     """One report of all parts, with the sheet."""
@@ -401,9 +426,18 @@ async def resume_parts(
                 ledger.load(record.header.run)
         place, remarks = resumed_place(ledger, records[0].header, options.results)
         options = replace(options, existing="replace", results=place)
+        if isinstance(home, SharedHome):
+            from bulkcast.pipeline import submission
+
+            configs = [members(record.header.profile).config for record in records]
+            user = next((found.user for found in configs if found), "")
+            done = await submission.resume(
+                home, asked.run, options, user=user, control=control, watch=watch
+            )
+            return replace(done, remarks=(*done.remarks, *remarks))
         resuming = _Resuming(ledger, members, options, parts)
         wanted = [r for r in records if r.header.run in asked.names and ledger.left(r.header.run)]
-        ready = {r.header.run: resuming.member_of(r) for r in wanted}
+        ready = {r.header.run: resuming.config_of(r) for r in wanted}
         problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
         if problems and len(problems) == len(ready):
             raise problems[0]
@@ -417,7 +451,7 @@ async def resume_parts(
                 for record in records
             ]
         )
-        done = _summed_up(ledger, header.group, found, options)
+        done = summed_up(ledger, header.group, found, options)
         return replace(done, remarks=(*done.remarks, *remarks))
 
 
@@ -428,41 +462,35 @@ class _Resuming:
     options: SendOptions
     parts: Parts
 
-    def member_of(self, record: RunRecord) -> Member | BulkcastError:
-        """The institution of a part as it is set up now, or why nothing can be sent for it."""
+    def config_of(self, record: RunRecord) -> Config | BulkcastError:
+        """The configuration for a part as it is now, or why nothing can be sent for it."""
         header = record.header
         try:
             member = self.members(header.profile)
             if member.config is None:
                 return member.problem or CannotStart("it has no credentials")
-            institution = one_spelling(member.institution)
-            config = replace(member.config, institution=institution)
+            config = replace(member.config, institution=one_spelling(member.institution))
             single.require_own(header, config)
-            require_free(config.home, institution)
+            require_free(config.home, config.institution)
         except (CannotStart, InstitutionBusy) as exc:
             return exc
-        return replace(member, institution=institution, config=config)
+        return config
 
     async def carry_out(
         self,
         record: RunRecord,
-        member: Member | BulkcastError | None,
+        config: Config | BulkcastError | None,
         control: Control,
         watch: Watch | None,
     ) -> RunReport:
-        """Send what is left of a part; None if nothing is, or if it was not asked for."""
-        if member is None:
+        """Send what is left of a part; with None nothing is, or it was not asked for."""
+        if config is None:
             return self._as_it_is(record, record.stop)
-        if isinstance(member, BulkcastError) or member.config is None:
-            why = (
-                member
-                if isinstance(member, BulkcastError)
-                else CannotStart("it has no credentials")
-            )
-            return self._as_it_is(record, _stop(record.header.profile, why))
+        if isinstance(config, BulkcastError):
+            return self._as_it_is(record, _stop(record.header.profile, config))
         try:
             return await single.go_on(
-                self.ledger, record, member.config, self.options,
+                self.ledger, record, config, self.options,
                 control=control, watch=watch, parts=self.parts,
             )  # fmt: skip
         except InstitutionBusy as exc:

@@ -2,22 +2,25 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.config import Config
-from bulkcast.dispatcher.write_ordering import UnansweredAttempt
+from bulkcast.dispatcher import Dispatcher
+from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import LaneLost, LedgerUnwritable
+from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
-from bulkcast.ledger.group_commit import GroupCommit, LaneClaim
-from bulkcast.ledger.postgres import PostgresLedger
+from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
+from bulkcast.ledger.postgres import PostgresLedger, connect
 from bulkcast.ledger.queue import Waiting
-from bulkcast.model import Attempt, History, Stop
-from bulkcast.pacing import CONCURRENCY
-from bulkcast.pipeline.execution import Parts, superseded_attempt
+from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
+from bulkcast.pacing import CONCURRENCY, LeasedPacer
+from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
 _LOOK_EVERY_S: Final = 0.5
@@ -25,7 +28,13 @@ _WINDOW_S: Final = 90.0
 """Requests are read for so many seconds of sending: a slice and a half."""
 _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
-_CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
+_LEASE_S: Final = 2.0
+"""Seconds that start times are waited for at once; then they are asked for again."""
+_AGAIN_S: Final = 1.0
+"""Seconds before a lane is looked at again whose slice could not go on."""
+CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
+_OF_LANE: Final = frozenset({"lease", "ledger"})
+"""Reasons that end a slice but not its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class LaneWork:
     superseded: tuple[Attempt, ...]
     pending: tuple[tuple[UnansweredAttempt, float], ...]
     """Attempts that ClassIn may still carry out, and how old they are in seconds."""
+    journal: SharedJournal
 
     @property
     def options(self) -> SendOptions:
@@ -77,20 +87,20 @@ class Lanes:
 
     async def drain(self, lane: Lane) -> LaneEnd:
         """Send the run that comes next until the slice ends."""
-        work = await asyncio.to_thread(self._next, lane.institution)
-        if work is None:
-            return LaneEnd(more=False, memory=lane.memory)
         claim = LaneClaim(lane.institution, lane.lease.epoch, self.commits)
         try:
+            work = await asyncio.to_thread(self._next, lane, claim)
+            if work is None:
+                return LaneEnd(more=False, memory=lane.memory)
             return await self._send(lane, work, claim)
         except LaneLost:
             return LaneEnd(more=False, memory=lane.memory)
         except LedgerUnwritable:
-            return LaneEnd(more=True, delay_s=1.0, memory=lane.memory)
+            return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
 
-    def _next(self, institution: str) -> LaneWork | None:
+    def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
         with PostgresLedger(self.home) as ledger:
-            run = ledger.next_run(institution)
+            run = ledger.next_run(lane.institution, lane.is_cancelled)
             if run is None:
                 return None
             header = ledger.newest(run).header
@@ -99,6 +109,7 @@ class Lanes:
             waiting = ledger.waiting(run, min(window, _WINDOW_MOST))
             newer = ledger.superseded(run)
             unanswered = ledger.unanswered(header.institution, Timestamp(0.0))
+            journal = ledger.lane_journal(run, claim)
         overtaken = [r for r in waiting.requests if r.key in newer]
         left = tuple(r for r in waiting.requests if r.key not in newer)
         return LaneWork(
@@ -112,30 +123,162 @@ class Lanes:
                 (UnansweredAttempt(sent.target, sent.body, 0.0, sent.ahead_s), sent.age_s)
                 for sent in unanswered
             ),
+            journal,
         )
 
     async def _send(self, lane: Lane, work: LaneWork, claim: LaneClaim) -> LaneEnd:
-        run, waiting = work.header.run, work.waiting
-        with PostgresLedger(self.home) as ledger:
-            with ledger.journal(run, None, claim) as journal:
-                await journal.record(work.superseded)
-                if lane.is_cancelled(run):
-                    stop: Stop | None = _CANCELLED
-                    await self._leave(ledger, run, journal, _CANCELLED)
-                    memory = lane.memory
-                else:
-                    dispatcher = await self._dispatch(lane, work, journal)
-                    stop, memory = dispatcher.stopped, dispatcher.memory()
-                    _count(lane, dispatcher)
-                    if stop and stop.reason == "lease":
-                        return LaneEnd(more=False, memory=memory)
-                    if stop and stop.reason == "ledger":
-                        return LaneEnd(more=True, delay_s=1.0, memory=lane.memory)
-                    if dispatcher.handed_over or (not stop and not waiting.is_all):
-                        return LaneEnd(more=True, memory=memory)
-                    if stop and not waiting.is_all:
-                        await self._leave(ledger, run, journal, stop)
-            await asyncio.to_thread(ledger.finish_in_lane, run, stop, self.parts.wall(), claim)
+        run, is_all = work.header.run, work.waiting.is_all
+        await work.journal.record(work.superseded)
+        if lane.is_cancelled(run):
+            stop: Stop | None = CANCELLED
+            memory, is_all = lane.memory, False
+        else:
+            dispatcher = await self._dispatch(lane, work)
+            stop, memory = dispatcher.stopped, dispatcher.memory()
+            _count(lane, dispatcher)
+            if stop and stop.reason in _OF_LANE:
+                return LaneEnd(more=True, delay_s=_AGAIN_S, memory=memory)
+            if dispatcher.handed_over or not (stop or is_all):
+                return LaneEnd(more=True, memory=memory)
+        if stop and not is_all:
+            await self._leave(work, stop)
+        await asyncio.to_thread(self._finish, run, stop, claim)
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         return LaneEnd(more=True, memory=memory)
+
+    async def _leave(self, work: LaneWork, stop: Stop) -> None:
+        """Record why the rest of a run that ends early is not sent."""
+        rest = await asyncio.to_thread(self._rest, work.header.run)
+        await work.journal.record(
+            [_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests]
+        )
+
+    def _rest(self, run: str) -> Waiting:
+        with PostgresLedger(self.home) as ledger:
+            return ledger.waiting(run, _ALL)
+
+    def _finish(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
+        with PostgresLedger(self.home) as ledger:
+            ledger.finish_in_lane(run, stop, self.parts.wall(), claim)
+
+    async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
+        """Send until the slice ends, and return the dispatcher that did."""
+        options, config = work.options, self.configs[lane.institution]
+        clock = asyncio.get_running_loop().time
+        pacer = _pacer_of(lane, options.rate, clock())
+
+        async def replenish() -> None:
+            wanted = pacer.wanted(clock())
+            if wanted:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LEASE_S):
+                        pacer.lease(await lane.slots(wanted, pacer.rate))
+
+        pending = PendingWrites(
+            replace(attempt, sent_at=clock() - age_s) for attempt, age_s in work.pending
+        )
+        async with http_client(self.parts, config, options) as client:
+            dispatcher = dispatcher_for(
+                self.parts, client, work.journal, pacer, options, pending,
+                replenish=replenish,
+                may_send=lambda: lane.lease.may_send(clock()),
+                memory=lane.memory,
+            )  # fmt: skip
+            async with _steered(lane, dispatcher, pacer, work.header.run):
+                await dispatcher.run(work.waiting.requests, work.waiting.history)
+            return dispatcher
+
+
+def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
+    """How a request ends that is not sent any more."""
+    past = past or History()
+    if past.ambiguous:
+        outcome = Outcome(RowStatus.UNCONFIRMED, "send.crashed", {}, past.attempts)
+    else:
+        outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args, past.attempts)
+    return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
+
+
+def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
+    """The lane's pacer, as the workers before left it."""
+    pacer = LeasedPacer(rate)
+    pacer.hold(now + lane.pace_state.held_s)
+    if not math.isinf(rate):
+        pacer.rate = rate * min(1.0, max(0.0, lane.pace_state.share)) or rate
+    return pacer
+
+
+@asynccontextmanager
+async def _steered(
+    lane: Lane, dispatcher: Dispatcher, pacer: LeasedPacer, run: str
+) -> AsyncIterator[None]:
+    """Pass on to a dispatcher what its lane is told, and to other workers what it learns."""
+
+    async def steer() -> None:
+        clock = asyncio.get_running_loop().time
+        told = (pacer.held_until, pacer.rate)
+        while True:
+            if lane.is_cancelled(run):
+                dispatcher.stop(CANCELLED)
+            elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
+                dispatcher.hand_over()
+            if told != (pacer.held_until, pacer.rate):
+                told = (pacer.held_until, pacer.rate)
+                await lane.note_pace(pacer.held_until - clock(), pacer.share)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_EVERY_S, max(0.0, lane.deadline - clock()))):
+                    await lane.stop.wait()
+            if lane.stop.is_set():
+                await asyncio.sleep(0.05)
+
+    steering = asyncio.create_task(steer())
+    try:
+        yield
+    finally:
+        steering.cancel()
+        with suppress(asyncio.CancelledError):
+            await steering
+
+
+def _count(lane: Lane, dispatcher: Dispatcher) -> None:
+    """Count the rows of a slice for the metrics."""
+    for status, n in dispatcher.progress().counts.items():
+        lane.count(status, n)
+
+
+# ------------------------------------------------------------------ the worker
+
+
+async def work(
+    home: SharedHome,
+    configs: Mapping[str, Config],
+    *,
+    concurrency: int = fleet_worker.CONCURRENCY,
+    metrics_port: int | None = None,
+    stop: asyncio.Event | None = None,
+    timing: fleet_worker.Timing | None = None,
+    parts: Parts | None = None,
+) -> None:
+    """Send for institutions until `stop` is set; what is under way then is finished.
+
+    `configs` has the credentials by lane.
+
+    Raises:
+        CannotStart: the database cannot be used, or has no tables yet.
+        DatabaseUnreachable: it cannot be reached at the start.
+        OSError: the port for the metrics is in use.
+
+    """
+    with GroupCommit(lambda: connect(home.database)) as commits:
+        lanes = Lanes(home, configs, commits, parts or Parts())
+        await fleet_worker.work(
+            home.database,
+            lanes=configs.keys(),
+            drain=lanes.drain,
+            open_institutions=lanes.open_institutions,
+            concurrency=concurrency,
+            metrics_port=metrics_port,
+            stop=stop,
+            timing=timing,
+        )
