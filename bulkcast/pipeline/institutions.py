@@ -481,7 +481,11 @@ class _Resuming:
         if member is None:
             return self._as_it_is(record, record.stop)
         if isinstance(member, BulkcastError) or member.config is None:
-            why = member if isinstance(member, BulkcastError) else CannotStart("no credentials")
+            why = (
+                member
+                if isinstance(member, BulkcastError)
+                else CannotStart("it has no credentials")
+            )
             return self._as_it_is(record, _stop(record.header.profile, why))
         try:
             return await single.go_on(

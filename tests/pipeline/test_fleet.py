@@ -28,7 +28,9 @@ async def test_a_run_is_sent_by_a_worker_and_followed(tmp_path: Path) -> None:
 
     assert report.counts[RowStatus.APPLIED] == 30
     assert [row["bulkcast_status"] for row in read_rows(report.results)] == ["applied"] * 30
-    assert (record.state, record.header.sending.by) == ("finished", "li")
+    assert record.state == "finished"
+    assert record.header.sending is not None
+    assert record.header.sending.by == "li"
     assert len(found.sandbox.log) == 30
 
 
