@@ -14,6 +14,7 @@ from bulkcast.cli.language import current_translator, tr, trn
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.home import SharedHome
+from bulkcast.i18n import marked
 from bulkcast.pipeline import fleet_control, lanes
 from bulkcast.pipeline.fleet_control import lane_of
 
@@ -81,9 +82,9 @@ def _show_changed(output: Output, action: str, done: Sequence[str]) -> None:
         return
     names = shown(current_translator().listed(done))
     nothing, said = (
-        (tr("Nothing to pause: paused already, or never sent for."), "Paused: {names}")
+        (tr("Nothing to pause: paused already, or never sent for."), marked("Paused: {names}"))
         if action == "pause"
-        else (tr("None of them is paused."), "Sending goes on: {names}")
+        else (tr("None of them is paused."), marked("Sending goes on: {names}"))
     )
     output.out(Text(tr(said, names=names) if done else nothing))
 
