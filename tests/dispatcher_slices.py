@@ -9,7 +9,8 @@ from bulkcast.client import Client
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import Ledger, Timestamp
+from bulkcast.ledger import Ledger, Timestamp, open_ledger
+from bulkcast.ledger.sqlite import SqliteLedger
 from bulkcast.model import Credentials, Institution, Outcome, Request, RequestKey, RowStatus, Stop
 from bulkcast.pacing import DEFAULT_RATE, LeasedPacer, Pacer
 from bulkcast.planner import Plan
@@ -115,13 +116,13 @@ def dispatch_in_slices(
     async def main(loop: VirtualLoop) -> Slices:
         found = Slices(memories=[memory])
         sandbox = Sandbox(world or World(), secret=SANDBOX_SECRET, clock=loop.wall)
-        with Ledger(home) as ledger:
+        with open_ledger(home) as ledger:
             ledger.create(header("r1", len(wanted)), Plan(tuple(wanted)), {})
         async with sandbox.serving() as url:
             if schedule:
                 schedule(loop, sandbox)
             while len(found.dispatchers) < most:
-                with Ledger(home) as ledger:
+                with open_ledger(home) as ledger:
                     await one_slice(loop, ledger, url, setup, found)
                 if not found.dispatchers[-1].handed_over:
                     break
@@ -178,6 +179,7 @@ def pending_writes(ledger: Ledger, loop: VirtualLoop) -> PendingWrites:
 
 def settled(ledger: Ledger) -> frozenset[RequestKey]:
     """The requests with an outcome in the ledger."""
+    assert isinstance(ledger, SqliteLedger)
     with ledger._reading() as connection:
         rows = connection.execute(
             "SELECT r.key FROM outcomes JOIN requests AS r USING (run_id, seq)"
