@@ -468,6 +468,8 @@ class Intent:
     """When, by this computer's clock; a later program's pace counts it."""
     ahead_s: float = 0.0
     """Seconds its stamp was ahead of ClassIn's clock; it is valid that much longer."""
+    target: Target | None = None
+    """The classroom, for others on this computer who send for the institution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,7 +535,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    ledger, interrupted, busy."""
+    ledger, lease, interrupted, busy."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, Argument] = field(default_factory=dict)

@@ -156,7 +156,7 @@ class Pacer:
 
     @property
     def share(self) -> float:
-        """Share of the full pace, in (0, 1]."""
+        """The present rate as a share of the full one, in (0, 1]."""
         return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
 
     def go_on(
@@ -249,11 +249,6 @@ class LeasedPacer(Pacer):
         self._slots: deque[float] = deque()
         self._reserved: set[float] = set()
 
-    @property
-    def share(self) -> float:
-        """The present rate as a share of the full one, in (0, 1]."""
-        return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
-
     def wanted(self, now: float) -> int:
         """How many slots to lease: a second's worth once there are none; none during a hold.
 
@@ -296,6 +291,17 @@ class LeasedPacer(Pacer):
     def due(self, now: float) -> float:
         """The next start time, as far as it is known, without reserving it."""
         return max(super().due(now), self._next(now) or now)
+
+    def unused(self, now: float) -> float | None:
+        """The first leased slot after `now`, to give it and those after it back after a run.
+
+        >>> pacer = LeasedPacer(2.0)
+        >>> pacer.lease([10.0, 10.5, 11.0])
+        >>> _ = pacer.reserve(9.9), pacer.reserve(9.9)
+        >>> pacer.unused(10.1), pacer.unused(11.0)
+        (10.5, None)
+        """
+        return min((slot for slot in (*self._reserved, *self._slots) if slot > now), default=None)
 
     def _next(self, now: float) -> float | None:
         """The first slot that may be used; those before it are dropped."""

@@ -26,14 +26,14 @@ WHERE lane.expires_at < clock_timestamp() OR lane.worker = excluded.worker
 RETURNING epoch, memory
 """
 # Rows are locked in one order, as commits of the ledger do, so that the two never wait for each
-# other in a circle.
+# other in a circle.  A lane released meanwhile has its epoch still, but no worker.
 _RENEW: Final = """
 WITH locked AS MATERIALIZED (
     SELECT lane.institution
     FROM lanes AS lane
     JOIN unnest(%(institutions)s::text[], %(epochs)s::bigint[]) AS mine (institution, epoch)
         USING (institution, epoch)
-    WHERE lane.worker = %(worker)s -- a lane given back meanwhile stays free
+    WHERE lane.worker = %(worker)s
     ORDER BY lane.institution
     FOR NO KEY UPDATE OF lane
 )
@@ -56,9 +56,7 @@ def _awake_and_asleep() -> float:
 class Lease:
     """The right to one lane."""
 
-    __slots__ = (
-        "_sleepless_until", "_until", "epoch", "institution", "lost", "memory", "released",
-    )  # fmt: skip
+    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory")
 
     def __init__(self, institution: str, epoch: int, memory: str) -> None:
         """`epoch`: the fence; `memory`: what the slice before left."""
@@ -67,8 +65,6 @@ class Lease:
         self.memory = memory
         self.lost = False
         """Whether another worker has the lane now, so that nothing may be written for it."""
-        self.released = False
-        """Whether it is being given back, so that nobody renews it any more."""
         self._until = self._sleepless_until = 0.0
 
     def may_send(self, loop_time: float) -> bool:
@@ -122,7 +118,7 @@ class Leases:
             DatabaseUnreachable: no lease was renewed, and none was found to be lost.
 
         """
-        asked = {lane: lease for lane, lease in self._held.items() if not lease.released}
+        asked = dict(self._held)
         if not asked:
             return []
         values = {
@@ -137,7 +133,7 @@ class Leases:
         for institution, lease in asked.items():
             if institution in renewed:
                 lease.extend(start, self._sending_s)
-            elif self._held.get(institution) is lease and not lease.released:
+            elif self._held.get(institution) is lease:
                 lease.lost = True
                 lost.append(lease)
         return lost
@@ -149,13 +145,11 @@ class Leases:
             DatabaseUnreachable: the worker is to end; the lease expires by itself.
 
         """
+        if self._held.get(lease.institution) is lease:
+            del self._held[lease.institution]
         values = {"institution": lease.institution, "epoch": lease.epoch, "memory": memory}
-        lease.released = True
-        try:
-            if not lease.lost:
-                await self._database.fetch_patiently(_RELEASE, values)
-        finally:
-            self._held.pop(lease.institution, None)
+        if not lease.lost:
+            await self._database.fetch_patiently(_RELEASE, values)
 
     async def _timed(
         self, ask: Callable[[], Awaitable[list[Row]]]

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bulkcast.errors import BulkcastError, DatabaseUnreachable
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 CONCURRENCY: Final = 50
 """Lanes that one worker drains at once; two workers keep 150 institutions at their full rates."""
 
+_PAUSED_S: Final = 2.0
+"""Seconds before a paused lane is looked at again."""
 _AFTER_DEFECT_S: Final = 10.0
 """Seconds before a lane is drained again whose slice ended with an exception."""
 
@@ -223,10 +225,11 @@ class _Worker:
         for lane in self._running.values():
             lane.stop.set()
         engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
+        # A database that neither answers nor refuses could take minutes to give up on.
+        await asyncio.wait([engine], timeout=self._timing.grace_s + 5.0)
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.wait(beside, timeout=5.0)
         with suppress(DatabaseUnreachable):
             await fleet_status.forget_worker(self.database, self.name)
 
@@ -275,14 +278,17 @@ class _Worker:
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
         self.metrics.lanes_held.set(len(self._running))
         self.metrics.slices.inc()
+        _log.info("sending for %s", institution)
         if self._is_ending:
             return untouched
         try:
-            return await self._drain(lane)
+            end = await self._drain(lane)
         except Exception as exc:  # noqa: BLE001 - one lane must not end the others
             if not is_lost(exc):
                 _log.exception("the slice of %s failed", institution)
-            return LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+            end = LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+        # A paused lane is drained for its cancelled runs alone; `resume` wakes it at once.
+        return replace(end, delay_s=max(end.delay_s, _PAUSED_S)) if lane.paused else end
 
     # -------------------------------------------------------------- beside the lanes
 
