@@ -380,7 +380,7 @@ class FleetOfProcesses:
             return Member(name, members[name].institution, members[name])
 
         return prepare_run(
-            sheet, SheetOptions(profiles=frozenset(members)), Selection(), PlanOptions(),
+            sheet, SheetOptions(profiles=lambda: frozenset(members)), Selection(), PlanOptions(),
             home=where, account=lambda: None, members=member, sending=SendOptions(),
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from bulkcast.fleet.database import Database
+from bulkcast.fleet.leases import Leases
 from bulkcast.fleet.shared_pace import SharedPace
 from tests.fleet_worker import ROOT
 
@@ -75,6 +76,7 @@ async def test_without_a_limit_nothing_is_leased(fleet: Database) -> None:
 _ASK = """
 import asyncio, sys, time
 from bulkcast.fleet.database import Database
+from bulkcast.fleet.leases import Leases
 from bulkcast.fleet.shared_pace import SharedPace
 
 async def main(url, seconds, rate):
@@ -107,3 +109,28 @@ def test_many_processes_keep_one_pace(fleet_url: str) -> None:
     # Processes wake a few ms late, which sixty times the speed makes a few rows.
     assert most <= rate * 1.03
     assert len(sent) >= 0.8 * rate * (sent[-1] - sent[0])
+
+
+async def test_start_times_that_are_not_near_yet_can_be_left_to_others(fleet: Database) -> None:
+    pace = SharedPace(fleet)
+    await pace.slots(INSTITUTION, 4, 10.0)
+
+    assert await pace.slots(INSTITUTION, 4, 10.0, 0.2) == []
+    await asyncio.sleep(0.25)
+    assert len(await pace.slots(INSTITUTION, 4, 10.0, 0.2)) == 4
+
+
+async def test_start_times_given_back_are_the_next_ones_but_not_by_a_former_holder(
+    fleet: Database,
+) -> None:
+    pace, leases = SharedPace(fleet), Leases(fleet, "worker")
+    lease = await leases.acquire(INSTITUTION)
+    assert lease
+    await pace.slots(INSTITUTION, 50, 10.0)
+
+    await pace.give_back(INSTITUTION, lease.epoch - 1, 10.0)
+    assert await pace.slots(INSTITUTION, 1, 10.0, 0.2) == []
+    await pace.give_back(INSTITUTION, lease.epoch, 10.0)
+    slots = await pace.slots(INSTITUTION, 1, 10.0, 0.2)
+
+    assert slots[0] - asyncio.get_running_loop().time() == pytest.approx(0.1, abs=0.05)
