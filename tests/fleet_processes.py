@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bulkcast.catalogue import Limit
 from bulkcast.client import Client
 from bulkcast.config import Config, Member
 from bulkcast.endpoints import WEBCAST
@@ -104,7 +103,8 @@ class Sent:
 
 def _world(given: Mapping[str, Any]) -> World:
     schools = [School(n) for n in range(given["schools"])]
-    limit = given["limit"] and Limit(*given["limit"])
+    calls, per_s = given["limit"] or (0, 0.0)
+    limit = replace(WEBCAST.limit, calls=calls, per_s=per_s) if calls else None
     scripts: dict[str, list[Any]] = given["scripts"]
     worlds = [
         World(
@@ -203,6 +203,7 @@ class SandboxProcess:
     def __enter__(self) -> Self:
         self._process = _start("sandbox", self._given, stdout=subprocess.PIPE)
         self.url = self._read()
+        assert self.url, "the sandbox did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -365,6 +366,7 @@ class FleetOfProcesses:
     async def until_alive(self, n: int) -> None:
         """Wait until so many workers have reported."""
         while len((await fleet_control.status(self.home)).status.workers) < n:
+            assert all(worker.process.poll() is None for worker in self.workers)
             await asyncio.sleep(0.05)
 
     def prepare(self, sheet: Path, home: Home | None = None, url: str = "") -> PreparedRun:
