@@ -15,7 +15,7 @@ LATE_S: Final = 1.0
 AHEAD_S: Final = 0.25
 """Seconds before the next start time from which a lane leases it.  What a slice leaves unused may
 be lost, so one that leased all it will ever need would leave the next ones nothing to send in."""
-_EVER_S: Final = 1e9
+EVER_S: Final = 1e9
 
 _LEASE: Final = """
 INSERT INTO paces AS pace (institution, tat)
@@ -65,7 +65,7 @@ class SharedPace:
         self._on_lease = on_lease
 
     async def slots(
-        self, institution: str, n: int, rate: float, within_s: float = _EVER_S
+        self, institution: str, n: int, rate: float, within_s: float = EVER_S
     ) -> list[float]:
         """Lease the next `n` start times, `rate` a second, by the running loop's clock.
 

@@ -15,7 +15,7 @@ from bulkcast.fleet import control, fleet_status, jobs, schema
 from bulkcast.fleet.database import Database, is_lost
 from bulkcast.fleet.leases import TTL_S, Lease, Leases
 from bulkcast.fleet.metrics import Metrics
-from bulkcast.fleet.shared_pace import AHEAD_S, PaceState, SharedPace
+from bulkcast.fleet.shared_pace import PaceState, SharedPace
 
 _log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ class Lane:
         database = self._worker.database
         await database.patiently(lambda: control.clear_cancel(database, run))
 
-    async def slots(self, n: int, rate: float) -> list[float]:
-        """Lease start times once the first of them is near; see `SharedPace.slots`."""
-        return await self._worker.pace.slots(self.institution, n, rate, AHEAD_S)
+    async def slots(self, n: int, rate: float, within_s: float) -> list[float]:
+        """Lease start times; see `SharedPace.slots`."""
+        return await self._worker.pace.slots(self.institution, n, rate, within_s)
 
     async def give_back_slots(self, rate: float) -> None:
         """Give back start times not used; see `SharedPace.give_back`."""
