@@ -97,7 +97,7 @@ async def workers(url: str, *names: str, lanes: tuple[str, ...] = (A,)) -> Async
 
 
 async def ended(process: "subprocess.Popen[str]") -> int:
-    return await asyncio.to_thread(process.wait, 10)
+    return await asyncio.to_thread(process.wait, 20)
 
 
 @pytest.mark.slow
