@@ -41,6 +41,21 @@ async def test_start_times_that_nobody_used_are_gone(fleet: Database) -> None:
     assert slots[-1] - slots[0] == pytest.approx(0.08)
 
 
+async def test_start_times_given_back_are_leased_again_and_no_other(fleet: Database) -> None:
+    pace, other = SharedPace(fleet), SharedPace(fleet)
+    first = await pace.slots(INSTITUTION, 10, 10.0)
+    await pace.give_back(INSTITUTION, first[4])
+    await pace.give_back(INSTITUTION, first[4])
+
+    second = await other.slots(INSTITUTION, 10, 10.0)
+    assert second[0] == pytest.approx(first[4], abs=0.05)
+
+    third = await pace.slots(INSTITUTION, 10, 10.0)
+    await other.give_back(INSTITUTION, second[4])  # too late: others have gone on from there
+    fourth = await other.slots(INSTITUTION, 10, 10.0)
+    assert fourth[0] - third[0] == pytest.approx(1.0, abs=0.05)
+
+
 async def test_a_pause_and_a_slow_down_survive_a_hand_over(fleet: Database) -> None:
     assert await SharedPace(fleet).state(INSTITUTION) == (0.0, 1.0)
     await SharedPace(fleet).note(INSTITUTION, 3.0, 0.7)
