@@ -446,7 +446,7 @@ def worker(concurrency: int, metrics: int | None, **given: Any) -> int:
 
 @bulkcast.group()
 @params.lang
-def fleet(lang: str) -> None:  # noqa: ARG001 - as above
+def fleet(lang: str) -> None:
     """Look after workers that share a database."""
 
 

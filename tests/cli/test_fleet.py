@@ -63,9 +63,7 @@ def working(cli: CliRunner, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """A worker, once it has reported; it ends in order."""
     process = cli.start("worker", *options)
     try:
-        awaited(
-            lambda: process.poll() is not None or any(w["alive"] for w in status(cli)["workers"])
-        )
+        awaited(lambda: process.poll() is not None or status(cli)["workers"])
         assert process.poll() is None, process.communicate()
         yield process
     finally:
@@ -226,7 +224,9 @@ def test_a_worker_names_the_profiles_it_cannot_send_for_and_serves_the_others(
         awaited(lambda: status(fleet)["workers"])
         run = handed_in(fleet, sheet, *FAST, "--profile", "north")["run"]
         found = ended(fleet, run)
-        people = fleet.call("fleet", "status")
+        people = awaited(
+            lambda: "nothing to" in (told := fleet.call("fleet", "status").out) and told
+        )
         unknown = fleet.call("fleet", "pause", "east")
         paused = fleet.call("fleet", "pause", "north", "--json").document
         process.send_signal(signal.SIGTERM)
@@ -238,7 +238,7 @@ def test_a_worker_names_the_profiles_it_cannot_send_for_and_serves_the_others(
     assert re.search("Nothing will be sent for south: .*SOUTH_SECRET", err)
     assert re.search("Nothing will be sent for west: .*digits", err)
     assert f"run {run} has ended" in err
-    assert re.search(r"north\s+nothing to send", people.out)
+    assert re.search(r"north\s+nothing to send", people)
     assert unknown.status == 2
     assert len(paused["institutions"]) == 1
 
@@ -281,7 +281,7 @@ def test_a_second_signal_ends_a_worker_at_once(fleet: CliRunner, name: str, stat
         awaited(lambda: "Again to stop at once" in (process.stderr.readline()))  # type: ignore[union-attr]
         assert process.poll() is None
         process.send_signal(getattr(signal, name))
-        process.wait(PATIENCE_S)
+        process.wait(5)  # and not as long as ClassIn takes to answer
 
     assert process.returncode == status
 
