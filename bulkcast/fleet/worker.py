@@ -274,7 +274,9 @@ class _Worker:
         orders = await database.patiently(lambda: control.orders(database, [institution]))
         if institution in orders.paused and not orders.cancelled:
             return LaneEnd(more=False, memory=lease.memory)  # `resume` wakes it
-        self.orders = _joined(self.orders, orders)
+        self.orders = await database.patiently(
+            lambda: control.orders(database, [*self._running, institution])
+        )
         pace = await self.pace.state(institution)
         deadline = asyncio.get_running_loop().time() + self._timing.slice_s
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
@@ -323,10 +325,6 @@ class _Worker:
         await fleet_status.report_worker(
             self.database, self.name, self._concurrency, len(self._lanes)
         )
-
-
-def _joined(one: control.Orders, other: control.Orders) -> control.Orders:
-    return control.Orders(one.paused | other.paused, one.cancelled | other.cancelled)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
