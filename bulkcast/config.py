@@ -201,10 +201,30 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def member(environ: Mapping[str, str], profile: str) -> Member:
-    """The institution of a profile that rows of a sheet name.
+    """An institution that rows of a sheet name, with its credentials.
 
     SID and secret in the environment are for sheets that name none; only for a profile without a
     root URL the environment's counts.
+
+    Raises:
+        CannotStart: there is no such profile, or it does not say which institution it is.
+
+    """
+    institution = institution_of(environ, profile)
+    path = home(environ) / "config.toml"
+    settings = _profile(path, profile, asked=True)
+    plain = {k: v for k, v in environ.items() if k not in OF_CREDENTIALS}
+    origins = {"sid": "config.toml", "root_url": "config.toml"}
+    try:
+        secret = _secret(plain, settings, (path.parent, profile, institution.sid), origins)
+    except CannotStart as exc:
+        return Member(profile, institution, None, exc)
+    config = _config(plain, institution.sid, institution.root_url, secret, origins)
+    return Member(profile, institution, config)
+
+
+def institution_of(environ: Mapping[str, str], profile: str) -> Institution:
+    """The institution of a profile; nothing secret is read.
 
     Raises:
         CannotStart: there is no such profile, or it does not say which institution it is.
@@ -219,15 +239,8 @@ def member(environ: Mapping[str, str], profile: str) -> Member:
             name=profile,
             path=path,
         )
-    plain = {k: v for k, v in environ.items() if k not in OF_CREDENTIALS}
     url = settings.get("root_url") or environ.get("BULKCAST_ROOT_URL", "").strip()
-    institution = Institution((url or DEFAULT_ROOT_URL).rstrip("/"), sid)
-    origins = {"sid": "config.toml", "root_url": "config.toml"}
-    try:
-        secret = _secret(plain, settings, (path.parent, profile, sid), origins)
-    except CannotStart as exc:
-        return Member(profile, institution, None, exc)
-    return Member(profile, institution, _config(plain, sid, url, secret, origins))
+    return Institution((url or DEFAULT_ROOT_URL).rstrip("/"), sid)
 
 
 def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secret) -> Config:

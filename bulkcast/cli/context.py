@@ -369,7 +369,7 @@ def _played_sid(profile: str) -> str:
     from bulkcast.sandbox.rehearsal import sid_of
 
     try:
-        return configuration.member(os.environ, profile).institution.sid
+        return configuration.institution_of(os.environ, profile).sid
     except CannotStart:
         return sid_of(profile)
 
@@ -389,7 +389,7 @@ async def connected_members(
     async with AsyncExitStack() as serving:
         for profile in profiles:
             member = find(profile)
-            world = replace(_world(destination), sid=member.institution.sid)
+            world = _world(destination).of(member.institution.sid)
             if member.config:
                 config = await serving.enter_async_context(rehearsing(member.config, world))
                 found[profile] = replace(member, config=config)
