@@ -20,6 +20,7 @@ from bulkcast.errors import DatabaseUnreachable
 from bulkcast.fleet.database import Database
 from bulkcast.fleet.schema import create_tables
 from bulkcast.fleet.worker import Lane, LaneEnd, Timing, work
+from bulkcast.ledger.postgres import create_schema
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 QUICK: Final = Timing(
@@ -49,7 +50,8 @@ _OPEN: Final = "SELECT DISTINCT institution FROM work WHERE NOT done"
 
 
 def prepare(url: str) -> None:
-    """Fill an empty database with the fleet's tables and the work's."""
+    """Fill an empty database with the tables of ledger, fleet and work."""
+    create_schema(url)
     create_tables(url)
     with psycopg.connect(url) as connection:
         connection.execute(TABLES)
@@ -103,10 +105,17 @@ async def run_worker(
 ) -> None:
     async with Database(url) as database:
         numbers = Numbers(database, name)
+        giving_up = asyncio.create_task(give_up(database, stop))
         await work(
             url, lanes=lanes, drain=numbers.drain, open_institutions=numbers.open_institutions,
             name=name, stop=stop, timing=timing,
         )  # fmt: skip
+        await giving_up
+
+
+async def give_up(database: Database, stop: asyncio.Event) -> None:
+    await stop.wait()
+    database.be_patient_until(asyncio.get_running_loop().time() + 0.5)
 
 
 def start_worker(url: str, name: str, *lanes: str) -> subprocess.Popen[str]:

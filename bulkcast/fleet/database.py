@@ -119,6 +119,7 @@ class Database:
         )  # fmt: skip
         self._on_error = on_error
         self._is_down = False
+        self._is_closed = False
         self._up_since: float | None = None
         self._patient_until: float | None = None
 
@@ -132,6 +133,7 @@ class Database:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_closed = True
         await self.pool.close(timeout=2.0)
 
     def up_for(self, loop_time: float) -> float:
@@ -183,16 +185,16 @@ class Database:
                 await asyncio.sleep(_RETRY_S)
 
     def _check_patience(self) -> None:
-        """Give up at once on a database that was out of reach when patience ended."""
+        """Give up at once on a database that was out of reach when patience ended, or is closed."""
         until = self._patient_until
         is_over = until is not None and asyncio.get_running_loop().time() >= until
-        if is_over and self._is_down:
+        if self._is_closed or (is_over and self._is_down):
             raise unreachable(self.url, TimeoutError())
 
     def _note_error(self, exc: BaseException) -> None:
         self._up_since = None
         self._on_error()
-        if not self._is_down:
+        if not (self._is_down or self._is_closed):
             self._is_down = True
             _log.warning("%s", unreachable(self.url, exc))
 
@@ -223,6 +225,10 @@ def _shown(url: str) -> str:
 
 def _reason(exc: BaseException) -> str:
     """The first line of what went wrong."""
-    inner = exc.__cause__ if exc.__cause__ and not str(exc) else exc
-    lines = str(inner).strip().splitlines()
-    return lines[0] if lines else type(inner).__name__
+    cause = exc.__cause__
+    if isinstance(cause, psycopg.Error):  # Procrastinate's own words are always the same
+        exc = cause
+    if isinstance(exc, TimeoutError):
+        return f"no answer within {STATEMENT_S:.0f} s"
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bulkcast.errors import BulkcastError, DatabaseUnreachable
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 CONCURRENCY: Final = 50
 """Lanes that one worker drains at once; two workers keep 150 institutions at their full rates."""
 
+_PAUSED_S: Final = 2.0
+"""Seconds before a paused lane is looked at again."""
 _AFTER_DEFECT_S: Final = 10.0
 """Seconds before a lane is drained again whose slice ended with an exception."""
 
@@ -92,6 +94,12 @@ class Lane:
         """Lease start times; see `SharedPace.slots`."""
         return await self._worker.pace.slots(self.institution, n, rate)
 
+    async def give_back(self, first_unused: float | None) -> None:
+        """Give start times back at the end of a slice; see `SharedPace.give_back`."""
+        if first_unused is not None:
+            with suppress(DatabaseUnreachable):  # they pass unused
+                await self._worker.pace.give_back(self.institution, first_unused)
+
     async def note_pace(self, held_s: float, share: float) -> None:
         """Keep pause and slow-down for other workers; see `SharedPace.note`."""
         await self._worker.pace.note(self.institution, held_s, share)
@@ -134,7 +142,7 @@ async def work(
     metrics = Metrics()
     serving = metrics.start(metrics_port) if metrics_port is not None else None
     try:
-        with _quiet("psycopg.pool", "procrastinate"):
+        with _quiet("psycopg", "psycopg.pool", "procrastinate"):
             async with Database(database_url, on_error=metrics.database_errors.inc) as database:
                 worker = _Worker(
                     database, metrics, name or default_name(), drain, timing or Timing()
@@ -219,10 +227,11 @@ class _Worker:
         for lane in self._running.values():
             lane.stop.set()
         engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
+        # A database that neither answers nor refuses could take minutes to give up on.
+        await asyncio.wait([engine], timeout=self._timing.grace_s + 5.0)
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.wait(beside, timeout=5.0)
         with suppress(DatabaseUnreachable):
             await fleet_status.forget_worker(self.database, self.name)
 
@@ -265,20 +274,25 @@ class _Worker:
         orders = await database.patiently(lambda: control.orders(database, [institution]))
         if institution in orders.paused and not orders.cancelled:
             return LaneEnd(more=False, memory=lease.memory)  # `resume` wakes it
-        self.orders = _joined(self.orders, orders)
+        self.orders = await database.patiently(
+            lambda: control.orders(database, [*self._running, institution])
+        )
         pace = await self.pace.state(institution)
         deadline = asyncio.get_running_loop().time() + self._timing.slice_s
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
         self.metrics.lanes_held.set(len(self._running))
         self.metrics.slices.inc()
+        _log.info("sending for %s", institution)
         if self._is_ending:
             return untouched
         try:
-            return await self._drain(lane)
+            end = await self._drain(lane)
         except Exception as exc:  # noqa: BLE001 - one lane must not end the others
             if not is_lost(exc):
                 _log.exception("the slice of %s failed", institution)
-            return LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+            end = LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+        # A paused lane is drained for its cancelled runs alone; `resume` wakes it at once.
+        return replace(end, delay_s=max(end.delay_s, _PAUSED_S)) if lane.paused else end
 
     # -------------------------------------------------------------- beside the lanes
 
@@ -311,10 +325,6 @@ class _Worker:
         await fleet_status.report_worker(
             self.database, self.name, self._concurrency, len(self._lanes)
         )
-
-
-def _joined(one: control.Orders, other: control.Orders) -> control.Orders:
-    return control.Orders(one.paused | other.paused, one.cancelled | other.cancelled)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

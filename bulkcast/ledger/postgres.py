@@ -7,10 +7,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
@@ -93,9 +93,15 @@ def shown(database: str) -> str:
 
     >>> shown("postgresql://li:secret@db.school.cn:5432/bulkcast?sslmode=require")
     'postgresql://db.school.cn:5432/bulkcast'
+    >>> shown("host=db.school.cn dbname=bulkcast password=secret")
+    'postgresql://db.school.cn/bulkcast'
     """
-    url = urlsplit(database)
-    return f"postgresql://{url.netloc.rpartition('@')[2]}{url.path}"
+    try:
+        given = conninfo_to_dict(database)
+    except psycopg.ProgrammingError:
+        return "PostgreSQL"
+    port = f":{given['port']}" if given.get("port") else ""
+    return f"postgresql://{given.get('host') or ''}{port}/{given.get('dbname') or ''}"
 
 
 def create_schema(database: str) -> None:
@@ -149,6 +155,14 @@ def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
 @contextmanager
 def _started(database: str) -> Iterator[None]:
     """Turn errors of a database that cannot be reached into CannotStart."""
+    try:
+        conninfo_to_dict(database)
+    except psycopg.ProgrammingError:
+        # Its own message quotes the URL, password and all.
+        raise CannotStart(
+            "the database's address is not valid; give one such as"
+            " postgresql://user@host:5432/bulkcast"
+        ) from None
     try:
         yield
     except psycopg.Error as exc:

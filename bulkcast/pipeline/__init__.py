@@ -163,6 +163,10 @@ if TYPE_CHECKING:
         is_certain,
         preview,
     )
+    from bulkcast.pipeline.submission import (
+        Submitted,
+        submit,
+    )
     from bulkcast.pipeline.validation import (
         CheckedSheet,
         SheetReport,
@@ -184,19 +188,19 @@ __all__ = [
     "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members", "NextStep", "OddWord", "Part",
     "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup",
     "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection",
-    "SendOptions", "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Undone",
-    "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account", "applicable", "apply",
-    "apply_parts", "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
-    "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
-    "edits_for", "is_certain", "is_group", "is_plan", "is_rehearsed", "lateness", "lean",
-    "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words", "outcomes", "page",
-    "plan_alone", "prepare", "prepare_planned", "prepare_run", "preview", "profiles_of", "purge",
-    "purgeable", "read_plan", "read_sheet", "recall", "remove_handed_out", "repeated", "replan",
-    "require_expected", "require_for", "require_kind", "require_one_institution", "result_file",
-    "result_table", "results", "resume", "resume_parts", "run_end", "run_state", "runs",
-    "runs_called", "sample_term", "slowness", "some_runs", "summary_file", "template_file",
-    "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
-    "written", "zone",
+    "SendOptions", "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Submitted",
+    "Undone", "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account",
+    "applicable", "apply", "apply_parts", "cell_text", "check_edited", "check_sheet", "columns_of",
+    "compare_problems", "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without",
+    "edited_copy", "edits_for", "is_certain", "is_group", "is_plan", "is_rehearsed", "lateness",
+    "lean", "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words", "outcomes",
+    "page", "plan_alone", "prepare", "prepare_planned", "prepare_run", "preview", "profiles_of",
+    "purge", "purgeable", "read_plan", "read_sheet", "recall", "remove_handed_out", "repeated",
+    "replan", "require_expected", "require_for", "require_kind", "require_one_institution",
+    "result_file", "result_table", "results", "resume", "resume_parts", "run_end", "run_state",
+    "runs", "runs_called", "sample_term", "slowness", "some_runs", "submit", "summary_file",
+    "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits",
+    "write_plan", "written", "zone",
 ]  # fmt: skip
 
 _HOMES: Final = {
@@ -248,6 +252,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
+    "bulkcast.pipeline.submission": ("Submitted", "submit"),
     "bulkcast.pipeline.validation": (
         "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
         "require_one_institution", "validate",

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bulkcast.fleet import audit, control, fleet_status, schema
@@ -11,7 +12,7 @@ from bulkcast.fleet.database import Database
 from bulkcast.fleet.fleet_status import FleetStatus
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, canonical
-from bulkcast.ledger.postgres import PostgresLedger, create_schema
+from bulkcast.ledger.postgres import PostgresLedger, create_schema, shown
 from bulkcast.model import Institution
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.preparation import one_spelling
@@ -38,6 +39,32 @@ def init(database: str) -> None:
     schema.create_tables(database)
 
 
+def place(home: SharedHome) -> str:
+    """The database as messages show it, without user and password."""
+    return shown(home.database)
+
+
+@asynccontextmanager
+async def opened(home: SharedHome) -> AsyncIterator[Database]:
+    """The fleet's database while the block runs.
+
+    Raises:
+        CannotStart: its tables are not there, or those of a newer version.
+        DatabaseUnreachable: it is out of reach.
+
+    """
+    await asyncio.to_thread(schema.check_tables, home.database)
+    async with Database(home.database) as database:
+        yield database
+
+
+async def known_lanes(home: SharedHome) -> frozenset[str]:
+    """The institutions that were ever sent for, or wait; raises what `opened` does."""
+    async with opened(home) as database:
+        found = await fleet_status.status(database)
+    return frozenset(lane.institution for lane in found.lanes)
+
+
 async def status(home: SharedHome) -> Fleet:
     """Look at workers, lanes, paces and open runs.
 
@@ -46,8 +73,8 @@ async def status(home: SharedHome) -> Fleet:
         DatabaseUnreachable: the database is out of reach.
 
     """
-    runs = await asyncio.to_thread(_open_runs, home)
-    async with Database(home.database) as database:
+    async with opened(home) as database:
+        runs = await asyncio.to_thread(_open_runs, home)
         return Fleet(await fleet_status.status(database), runs)
 
 
@@ -68,7 +95,7 @@ async def pause(home: SharedHome, lanes: Collection[str] | None, *, user: str) -
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         paused = await control.pause(database, lanes)
         await record(database, "pause", user=user, lanes=paused)
         return paused
@@ -81,7 +108,7 @@ async def go_on(home: SharedHome, lanes: Collection[str] | None, *, user: str) -
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         resumed = await control.resume(database, lanes)
         await record(database, "go on", user=user, lanes=resumed)
         return resumed
@@ -111,7 +138,7 @@ async def cancel(home: SharedHome, run: str, *, user: str) -> tuple[str, ...]:
 
     """
     found = [r for r in await asyncio.to_thread(records_of, home, run) if r.finished_at is None]
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         for each in found:
             lane = canonical(each.header.institution)
             await control.request_cancel(database, each.header.run, lane)
@@ -149,5 +176,5 @@ async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> l
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         return await audit.recent(database, n, before)
