@@ -6,6 +6,7 @@ PostgreSQL's clock spaces them, so an institution's pace holds however many proc
 import asyncio
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from bulkcast.fleet.database import Database
@@ -23,13 +24,11 @@ VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(span)s))
 ON CONFLICT (institution) DO UPDATE
 SET tat = greatest(pace.tat, pace.held_until, clock_timestamp()) + make_interval(secs => %(span)s)
 WHERE pace.tat <= clock_timestamp() + make_interval(secs => %(within)s)
-RETURNING extract(epoch FROM tat - clock_timestamp())::float8
+RETURNING extract(epoch FROM tat - clock_timestamp())::float8, tat
 """
 _GIVE_BACK: Final = """
-UPDATE paces AS pace SET tat = least(pace.tat, clock_timestamp() + make_interval(secs => %(step)s))
-FROM lanes AS lane
-WHERE pace.institution = %(institution)s
-    AND lane.institution = pace.institution AND lane.epoch = %(epoch)s
+UPDATE paces SET tat = tat - make_interval(secs => %(unused)s)
+WHERE institution = %(institution)s AND tat = %(tat)s
 """
 _NOTE: Final = """
 INSERT INTO paces AS pace (institution, held_until, share)
@@ -54,6 +53,16 @@ class PaceState(NamedTuple):
     """Of the full rate, in (0, 1]: what throttling left of it."""
 
 
+class _Batch(NamedTuple):
+    """The last start times that this process leased for an institution."""
+
+    tat: datetime
+    """The moment after them, by PostgreSQL's clock."""
+    end: float
+    """The same by the loop's."""
+    span_s: float
+
+
 class SharedPace:
     """The paces of all institutions."""
 
@@ -63,6 +72,7 @@ class SharedPace:
         """`on_lease` is told how many start times came."""
         self._database = database
         self._on_lease = on_lease
+        self._batches: dict[str, _Batch] = {}
 
     async def slots(
         self, institution: str, n: int, rate: float, within_s: float = EVER_S
@@ -90,17 +100,26 @@ class SharedPace:
             return []
         self._on_lease(n)
         end = now + rows[0][0]
+        self._batches[institution] = _Batch(rows[0][1], end, n * step)
         return [end - (n - i) * step for i in range(n)]
 
-    async def give_back(self, institution: str, epoch: int, rate: float) -> None:
-        """Give back the start times to come, as nothing more is sent under this lease.
+    async def give_back(self, institution: str, first_unused: float) -> None:
+        """Let whoever asks next have the start times from `first_unused` on, by the loop's clock.
+
+        Nothing changes where another process has leased later ones, and none before the last
+        batch are given back: their places by PostgreSQL's clock are not known as exactly.
 
         Raises:
-            DatabaseUnreachable: they are lost.
+            DatabaseUnreachable: the database is out of reach; the start times pass unused.
 
         """
-        values = {"institution": institution, "epoch": epoch, "step": 1.0 / rate}
-        await self._database.fetch(_GIVE_BACK, values)
+        batch = self._batches.pop(institution, None)
+        if batch is None:
+            return
+        unused = min(batch.end - first_unused, batch.span_s)
+        if unused > 0:
+            values = {"institution": institution, "tat": batch.tat, "unused": unused}
+            await self._database.fetch(_GIVE_BACK, values)
 
     async def note(self, institution: str, held_s: float, share: float) -> None:
         """Keep a pause of `held_s` seconds from now and the share of the rate for other workers."""

@@ -94,10 +94,6 @@ class Lane:
         """Lease start times; see `SharedPace.slots`."""
         return await self._worker.pace.slots(self.institution, n, rate, within_s)
 
-    async def give_back_slots(self, rate: float) -> None:
-        """Give back start times not used; see `SharedPace.give_back`."""
-        await self._worker.pace.give_back(self.institution, self.lease.epoch, rate)
-
     async def note_pace(self, held_s: float, share: float) -> None:
         """Keep pause and slow-down for other workers; see `SharedPace.note`."""
         await self._worker.pace.note(self.institution, held_s, share)
@@ -272,7 +268,9 @@ class _Worker:
         orders = await database.patiently(lambda: control.orders(database, [institution]))
         if institution in orders.paused and not orders.cancelled:
             return LaneEnd(more=False, memory=lease.memory)  # `resume` wakes it
-        self.orders = _joined(self.orders, orders)
+        self.orders = await database.patiently(
+            lambda: control.orders(database, [*self._running, institution])
+        )
         pace = await self.pace.state(institution)
         deadline = asyncio.get_running_loop().time() + self._timing.slice_s
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
@@ -321,10 +319,6 @@ class _Worker:
         await fleet_status.report_worker(
             self.database, self.name, self._concurrency, len(self._lanes)
         )
-
-
-def _joined(one: control.Orders, other: control.Orders) -> control.Orders:
-    return control.Orders(one.paused | other.paused, one.cancelled | other.cancelled)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.config import Config
+from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
@@ -18,7 +19,7 @@ from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
-from bulkcast.ledger.postgres import PostgresLedger, connect
+from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
 from bulkcast.ledger.store import Journal
 from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus, Stop
@@ -104,7 +105,7 @@ class Lanes:
             return await self._send(lane, work, claim)
         except LaneLost:
             return LaneEnd(more=False, memory=lane.memory)
-        except LedgerUnwritable:
+        except (LedgerUnwritable, DatabaseUnreachable):
             return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
 
     def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
@@ -191,7 +192,7 @@ class Lanes:
             slots.dispatcher = dispatcher
             async with _steered(lane, dispatcher, slots, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
-            await slots.give_back()
+            await lane.give_back(pacer.unused(clock()))
             return dispatcher
 
 
@@ -249,12 +250,6 @@ class _Slots:
         with suppress(DatabaseUnreachable):
             for start in await self._lane.slots(1, self._pacer.rate, EVER_S):
                 await asyncio.sleep(min(start - clock(), _REPLACED_S))
-
-    async def give_back(self) -> None:
-        """Leave the next slice what this one did not use."""
-        if not math.isinf(self._pacer.rate):
-            with suppress(DatabaseUnreachable):
-                await self._lane.give_back_slots(self._pacer.rate)
 
 
 class _PunctualJournal:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.fleet import control as fleet_orders
 from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
@@ -160,13 +161,17 @@ async def resume(
 
     """
     await _require_workers(home)
-    await asyncio.to_thread(_reopen, home, run)
+    reopened = await asyncio.to_thread(_reopen, home, run)
     async with Database(home.database) as database:
+        for name in reopened:
+            await fleet_orders.clear_cancel(database, name)
         await _hand_in(database, home, run, "resume", user)
     return await follow(home, run, options, user, control, watch)
 
 
-def _reopen(home: SharedHome, run: str) -> None:
+def _reopen(home: SharedHome, run: str) -> list[str]:
+    """Open again what has ended with something left; return the names of those runs."""
+    reopened = []
     with PostgresLedger(home) as ledger:
         for name in run_group.named(ledger, run).names:
             record = ledger.newest(name)
@@ -174,6 +179,8 @@ def _reopen(home: SharedHome, run: str) -> None:
                 ledger.load(name)  # raises that it was purged
             if record.finished_at is not None and ledger.left(name):
                 ledger.reopen(name)
+                reopened.append(name)
+    return reopened
 
 
 async def _require_workers(home: SharedHome) -> None:
@@ -252,7 +259,7 @@ class _Following:
             try:
                 states = await asyncio.to_thread(_states, self._home, self._run)
                 lost_at = None
-            except (CannotStart, LedgerUnwritable):
+            except (DatabaseUnreachable, LedgerUnwritable):
                 lost_at = lost_at or clock()
                 if clock() - lost_at > _PATIENCE_S:
                     raise
