@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from bulkcast.database_url import connect
 from bulkcast.errors import LaneLost, LedgerUnwritable
 from bulkcast.fleet.database import Database
 from bulkcast.fleet.leases import Leases
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
-from bulkcast.ledger.postgres import PostgresLedger, connect
+from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
 from bulkcast.model import Attempt, Intent, Outcome, RowStatus
 from bulkcast.pipeline import prepare
@@ -61,7 +62,7 @@ class Lane:
 
     def stored(self, what: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database) as connection:
-            return connection.execute(f"SELECT * FROM {what}").fetchall()  # type: ignore[arg-type] # noqa: S608 - a table's name
+            return connection.execute(f"SELECT * FROM {what}").fetchall()  # noqa: S608 - a table's name
 
 
 @asynccontextmanager
@@ -146,7 +147,8 @@ async def test_a_commit_whose_answer_was_lost_is_repeated_and_stores_everything_
 ) -> None:
     async with lane(tmp_path) as found:
         epoch = found.take()
-        with _AnswersLost(lambda: connect(found.database)) as commits:
+        commits = _AnswersLost(lambda: connect(found.database))
+        with commits:
             journal = found.journal(commits, epoch)
             await journal.record_intent([found.intent()])
             await journal.record([found.applied()])
