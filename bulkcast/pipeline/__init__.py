@@ -38,8 +38,6 @@ if TYPE_CHECKING:
         time_left,
     )
     from bulkcast.pipeline.institutions import (
-        Members,
-        Part,
         apply_parts,
         is_group,
         profiles_of,
@@ -156,6 +154,10 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.sheet_marking import (
         mark_up,
     )
+    from bulkcast.pipeline.sheet_parts import (
+        Members,
+        Part,
+    )
     from bulkcast.pipeline.sheet_preview import (
         DELIMITERS,
         ENCODINGS,
@@ -211,7 +213,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
     "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.institutions": (
-        "Members", "Part", "apply_parts", "is_group", "profiles_of", "resume_parts",
+        "apply_parts", "is_group", "profiles_of", "resume_parts",
     ),
     "bulkcast.pipeline.options": (
         "RESUBMITTED", "STATUS_COLUMN", "PlanOptions", "Selection", "SendOptions", "SheetOptions",
@@ -249,6 +251,7 @@ _HOMES: Final = {
         "Edits", "check_edited", "edited_copy", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
+    "bulkcast.pipeline.sheet_parts": ("Members", "Part"),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),

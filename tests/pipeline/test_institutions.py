@@ -43,7 +43,7 @@ from bulkcast.pipeline import (
     runs,
     undo,
 )
-from bulkcast.pipeline.institutions import split
+from bulkcast.pipeline.sheet_parts import split
 from bulkcast.sandbox import SANDBOX_SECRET, Classroom, Sandbox, World
 from bulkcast.sandbox.faults import read_script
 from tests.sheets import FIRST_ID, read_rows
