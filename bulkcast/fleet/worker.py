@@ -94,6 +94,12 @@ class Lane:
         """Lease start times; see `SharedPace.slots`."""
         return await self._worker.pace.slots(self.institution, n, rate)
 
+    async def give_back(self, first_unused: float | None) -> None:
+        """Give start times back at the end of a slice; see `SharedPace.give_back`."""
+        if first_unused is not None:
+            with suppress(DatabaseUnreachable):  # they pass unused
+                await self._worker.pace.give_back(self.institution, first_unused)
+
     async def note_pace(self, held_s: float, share: float) -> None:
         """Keep pause and slow-down for other workers; see `SharedPace.note`."""
         await self._worker.pace.note(self.institution, held_s, share)

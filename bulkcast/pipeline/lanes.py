@@ -191,6 +191,7 @@ class Lanes:
             )  # fmt: skip
             async with _steered(lane, dispatcher, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
+            await lane.give_back(pacer.unused(clock()))
             return dispatcher
 
 
