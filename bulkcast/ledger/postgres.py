@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from bulkcast.database_url import connect, reason, shown
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import history, queue, run_records
@@ -36,15 +37,6 @@ from bulkcast.private_files import make_private, write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 VERSION: Final = 1
-_KEEPALIVE: Final[Mapping[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "application_name": "bulkcast",
-}
-"""A network that is cut is noticed within ten seconds, not after hours."""
 _WIPED: Final = ("requests", "outcomes", "settled", "sheets")
 
 # The name of an SQL parameter as SQLite has it, but not a cast.
@@ -78,37 +70,12 @@ class _Translating:
         return cursor
 
 
-def connect(database: str) -> "psycopg.Connection[Any]":
-    """Open a connection.
-
-    Raises:
-        psycopg.Error: the database is out of reach, or the URL is wrong.
-
-    """
-    return psycopg.connect(database, autocommit=True, **_KEEPALIVE)
-
-
-def shown(database: str) -> str:
-    """A database's URL as messages show it: without user, password and options.
-
-    >>> shown("postgresql://li:secret@db.school.cn:5432/bulkcast?sslmode=require")
-    'postgresql://db.school.cn:5432/bulkcast'
-    >>> shown("host=db.school.cn dbname=bulkcast password=secret")
-    'postgresql://db.school.cn/bulkcast'
-    """
-    try:
-        given = conninfo_to_dict(database)
-    except psycopg.ProgrammingError:
-        return "PostgreSQL"
-    port = f":{given['port']}" if given.get("port") else ""
-    return f"postgresql://{given.get('host') or ''}{port}/{given.get('dbname') or ''}"
-
-
 def create_schema(database: str) -> None:
     """Make the ledger's tables, if they are not there yet.
 
     Raises:
-        CannotStart: the database is out of reach, or its ledger is of a newer version.
+        CannotStart: the database cannot be used, or its ledger is of a newer version.
+        DatabaseUnreachable: it is out of reach.
 
     """
     with _started(database), connect(database) as connection, connection.transaction():
@@ -181,7 +148,8 @@ class PostgresLedger(Ledger):
         """Connect to the database.
 
         Raises:
-            CannotStart: it is out of reach, has no ledger yet, or one of a newer version.
+            CannotStart: it cannot be used, has no ledger yet, or one of a newer version.
+            DatabaseUnreachable: it is out of reach.
 
         """
         if not isinstance(home, SharedHome):
@@ -324,8 +292,9 @@ class PostgresLedger(Ledger):
         try:
             yield self._connection
         except psycopg.OperationalError as exc:
-            why = str(exc).strip().partition("\n")[0]
-            raise LedgerUnwritable("the shared ledger cannot be read: {why}", why=why) from exc
+            raise LedgerUnwritable(
+                "the shared ledger cannot be read: {why}", why=reason(exc)
+            ) from exc
         except (psycopg.Error, *UNREADABLE) as exc:
             raise LedgerDamaged(
                 "{path} is damaged ({exc}); its disk may be failing", path=self.place, exc=exc

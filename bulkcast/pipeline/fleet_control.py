@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bulkcast.database_url import shown
 from bulkcast.fleet import audit, control, fleet_status, schema
 from bulkcast.fleet.audit import AuditEntry
 from bulkcast.fleet.database import Database
 from bulkcast.fleet.fleet_status import FleetStatus
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, canonical
-from bulkcast.ledger.postgres import PostgresLedger, create_schema, shown
+from bulkcast.ledger.postgres import PostgresLedger, create_schema
 from bulkcast.model import Institution
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.preparation import one_spelling
@@ -167,6 +168,12 @@ async def record(
             database, action, who=user, host=socket.gethostname(), run=run or None,
             institution=", ".join(found) or None,
         )  # fmt: skip
+
+
+async def note(home: SharedHome, action: str, run: str, *, user: str) -> None:
+    """Note that somebody did something with a run, or several; raises what `opened` does."""
+    async with opened(home) as database:
+        await record(database, action, user=user, run=run)
 
 
 async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> list[AuditEntry]:

@@ -259,7 +259,7 @@ class _Following:
             try:
                 states = await asyncio.to_thread(_states, self._home, self._run)
                 lost_at = None
-            except (CannotStart, LedgerUnwritable):
+            except (DatabaseUnreachable, LedgerUnwritable):
                 lost_at = lost_at or clock()
                 if clock() - lost_at > _PATIENCE_S:
                     raise
