@@ -436,8 +436,8 @@ def serve(**given: Any) -> int:
 def worker(concurrency: int, metrics: int | None, **given: Any) -> int:
     """Send what was handed in to a fleet.
 
-    It does so for all institutions of config.toml. Any number of workers, on any machine, share
-    the work. Ctrl-C or SIGTERM ends one in order: what is under way is finished.
+    It does so for all institutions of config.toml. Any number of workers, on any machine, share the
+    work. Ctrl-C or SIGTERM ends one in order: what is under way is finished.
     """
     from bulkcast.cli import context, fleet
 

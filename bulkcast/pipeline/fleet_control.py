@@ -170,6 +170,12 @@ async def record(
         )  # fmt: skip
 
 
+async def note(home: SharedHome, action: str, run: str, *, user: str) -> None:
+    """Note that somebody did something with a run, or several; raises what `opened` does."""
+    async with opened(home) as database:
+        await record(database, action, user=user, run=run)
+
+
 async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> list[AuditEntry]:
     """The last `n` things that people did, newest first; those before the entry `before`.
 
