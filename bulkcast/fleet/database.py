@@ -113,7 +113,7 @@ class Database:
         """
         self.url = url
         self.pool: AsyncConnectionPool = AsyncConnectionPool(
-            connection_string(url), kwargs={"autocommit": True}, min_size=1, max_size=connections,
+            connection_string(url), configure=_commit_each_statement, min_size=1, max_size=connections,
             timeout=_POOL_S, reconnect_timeout=_RECONNECT_S, open=False, name="bulkcast",
             check=AsyncConnectionPool.check_connection,
         )  # fmt: skip
@@ -149,6 +149,7 @@ class Database:
             DatabaseUnreachable: the database is out of reach; the statement may have been executed.
 
         """
+        self._check_patience()
         try:
             async with asyncio.timeout(STATEMENT_S), self.pool.connection() as connection:
                 cursor = await connection.execute(statement, values)
@@ -171,6 +172,7 @@ class Database:
 
         """
         while True:
+            self._check_patience()
             try:
                 return await work()
             except Exception as exc:
@@ -178,10 +180,14 @@ class Database:
                     raise
                 if not isinstance(exc, DatabaseUnreachable):
                     self._note_error(exc)
-                until = self._patient_until
-                if until is not None and asyncio.get_running_loop().time() >= until:
-                    raise unreachable(self.url, exc) from exc
                 await asyncio.sleep(_RETRY_S)
+
+    def _check_patience(self) -> None:
+        """Give up at once on a database that was out of reach when patience ended."""
+        until = self._patient_until
+        is_over = until is not None and asyncio.get_running_loop().time() >= until
+        if is_over and self._is_down:
+            raise unreachable(self.url, TimeoutError())
 
     def _note_error(self, exc: BaseException) -> None:
         self._up_since = None
@@ -196,6 +202,11 @@ class Database:
         if self._is_down:
             self._is_down = False
             _log.warning("the database %s is back", _shown(self.url))
+
+
+async def _commit_each_statement(connection: psycopg.AsyncConnection) -> None:
+    # As an argument of `connect` it would meet Procrastinate's own.
+    await connection.set_autocommit(True)
 
 
 def _shown(url: str) -> str:
