@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config
 from bulkcast.fleet.worker import Timing
 from bulkcast.home import SharedHome
-from bulkcast.model import Credentials, Institution
+from bulkcast.ledger import RunRecord, open_ledger
+from bulkcast.model import Credentials, Institution, Secret
 from bulkcast.pipeline import Prepared, PreparedRun, SendOptions, fleet_control, lanes, submission
 from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.pipeline.submission import Submitted
@@ -43,10 +44,13 @@ class Fleet:
         return sum(worker.is_alive for worker in found.status.workers)
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator["asyncio.Task[None]"]:
+    async def worker(self, *, secret: str = "") -> AsyncIterator["asyncio.Task[None]"]:
         """A worker in this process, which ends in order."""
         stop = asyncio.Event()
-        configs = {lane_of(self.config.institution): self.config}
+        config = self.config
+        if secret:
+            config = replace(config, credentials=Credentials(SANDBOX_SID, Secret(secret)))
+        configs = {lane_of(config.institution): config}
         task = asyncio.create_task(lanes.work(self.home, configs, stop=stop, timing=self.timing))
         try:
             while not task.done() and not await self.alive():
@@ -71,3 +75,17 @@ async def fleet(folder: Path, world: World | None = None) -> AsyncIterator[Fleet
             yield Fleet(SharedHome(folder / "home", database), sandbox, config)
     finally:
         await asyncio.to_thread(drop_database, database)
+
+
+async def ended(found: Fleet, run: str) -> RunRecord:
+    """The run once it has ended."""
+    while True:
+        record = await asyncio.to_thread(_record, found.home, run)
+        if record.finished_at is not None:
+            return record
+        await asyncio.sleep(0.1)
+
+
+def _record(home: SharedHome, run: str) -> RunRecord:
+    with open_ledger(home) as ledger:
+        return ledger.newest(run)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable
+from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
@@ -31,7 +31,7 @@ from bulkcast.ledger.lock import Sends, canonical
 from bulkcast.ledger.store import Journal, Ledger
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Text
 from bulkcast.planner import Plan
-from bulkcast.private_files import write_private
+from bulkcast.private_files import make_private, write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 VERSION: Final = 1
@@ -170,6 +170,14 @@ class PostgresLedger(Ledger):
         if not isinstance(home, SharedHome):
             raise TypeError("a folder alone names no database")
         super().__init__(home, shown(home.database))
+        try:
+            make_private(home.folder)
+        except OSError as exc:
+            raise CannotStart(
+                "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
+                folder=home.folder,
+                why=system_reason(exc),
+            ) from exc
         self._database = home.database
         with _started(home.database):
             self._raw = connect(home.database)

@@ -15,7 +15,7 @@ from bulkcast.config import Member
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
-from bulkcast.home import Home
+from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import Ledger, RunRecord, open_ledger
 from bulkcast.model import (
     Argument,
@@ -37,6 +37,7 @@ from bulkcast.pipeline.preparation import (
     compare_with_ledger,
     one_spelling,
     plan_alone,
+    require_free,
     with_plan,
 )
 from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
@@ -209,6 +210,12 @@ async def apply_parts(
     """
     options, control = options or SendOptions(), control or Control()
     whole = run.prepared
+    if isinstance(home, SharedHome):
+        from bulkcast.pipeline import submission
+
+        return await submission.apply(
+            run, home, options, user=_user_of(run), control=control, watch=watch, wall=parts.wall
+        )
     started = parts.wall()
     is_sandbox = any(_is_rehearsed(part) for part in run.parts)
     group = single.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
@@ -225,6 +232,12 @@ async def apply_parts(
         found = await _side_by_side([each.carry_out() for each in sending])
         done = summed_up(ledger, group, found, replace(options, results=target))
     return replace(done, issues=whole.checked.issues, ignored_columns=whole.ignored_columns)
+
+
+def _user_of(run: PreparedRun) -> str:
+    """Who sends a sheet, for the list of actions of a shared ledger."""
+    configs = (part.member.config for part in run.parts if part.member)
+    return next((config.user for config in configs if config), "")
 
 
 def numbered(
@@ -406,6 +419,15 @@ async def resume_parts(
                 ledger.load(record.header.run)
         place, remarks = resumed_place(ledger, records[0].header, options.results)
         options = replace(options, existing="replace", results=place)
+        if isinstance(home, SharedHome):
+            from bulkcast.pipeline import submission
+
+            configs = [members(record.header.profile).config for record in records]
+            user = next((found.user for found in configs if found), "")
+            done = await submission.resume(
+                home, asked.run, options, user=user, control=control, watch=watch
+            )
+            return replace(done, remarks=(*done.remarks, *remarks))
         resuming = _Resuming(ledger, members, options, parts)
         wanted = [r for r in records if r.header.run in asked.names and ledger.left(r.header.run)]
         ready = {r.header.run: resuming.member_of(r) for r in wanted}
@@ -443,7 +465,8 @@ class _Resuming:
             institution = one_spelling(member.institution)
             config = replace(member.config, institution=institution)
             single.require_own(header, config)
-        except CannotStart as exc:
+            require_free(config.home, institution)
+        except (CannotStart, InstitutionBusy) as exc:
             return exc
         return replace(member, institution=institution, config=config)
 

@@ -286,20 +286,31 @@ def ledger_for(home: Home, config: "Config | None") -> "AbstractContextManager[L
         InstitutionBusy: another run holds the institution.
 
     """
-    from bulkcast.ledger import holder, is_begun, open_ledger
+    from bulkcast.ledger import is_begun, open_ledger
 
     if not is_begun(home):
         return nullcontext()
     if config is not None:
-        institution = one_spelling(config.institution)
-        if what := holder(home, institution):
-            raise InstitutionBusy(
-                "institution {sid} at {root_url} is held by {what}; wait for it",
-                sid=institution.sid,
-                root_url=institution.root_url,
-                what=what,
-            )
+        require_free(home, one_spelling(config.institution))
     return open_ledger(home)
+
+
+def require_free(home: Home, institution: Institution) -> None:
+    """Refuse to begin while another run holds the institution.
+
+    Raises:
+        InstitutionBusy: it does.
+
+    """
+    from bulkcast.ledger import holder
+
+    if what := holder(home, institution):
+        raise InstitutionBusy(
+            "institution {sid} at {root_url} is held by {what}; wait for it",
+            sid=institution.sid,
+            root_url=institution.root_url,
+            what=what,
+        )
 
 
 # ------------------------------------------------------------------ last known settings

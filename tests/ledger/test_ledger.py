@@ -658,9 +658,8 @@ def test_a_checksum_that_does_not_fit_is_refused(any_home: Home, table: str, col
     if table == "boots" and isinstance(any_home, SharedHome):
         pytest.skip("no computer's own clock is believed there")
     full_ledger(any_home)
-    assert meddle(
-        any_home, f"UPDATE {table} SET {column} = {column} + 1 WHERE {column} IS NOT NULL"
-    )  # noqa: S608 - constants
+    spoil = "UPDATE {0} SET {1} = {1} + 1 WHERE {1} IS NOT NULL"
+    assert meddle(any_home, spoil.format(table, column))
 
     def read() -> None:
         with open_ledger(any_home) as ledger:

@@ -1,22 +1,122 @@
 """Runs that the workers of a fleet send: the same rows end the same way as in a run sent here."""
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from bulkcast.errors import CannotStart
 from bulkcast.ledger import open_ledger
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import SendOptions, apply, prepare
-from tests.fleet_harness import fleet
-from tests.sheets import plain
+from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, resume
+from bulkcast.sandbox import World
+from tests.dispatcher_harness import classroom
+from tests.fleet_harness import Fleet, ended, fleet
+from tests.sheets import plain, read_rows
+
+FAST = SendOptions(rate=6_000.0)
+"""Six thousand a minute."""
+SOME_FAIL = (classroom(7, "code:104", "ok"), classroom(9, "close", "ok"))
 
 
-async def test_a_run_is_sent_by_a_worker(tmp_path: Path) -> None:
-    sheet = plain(tmp_path / "term.csv", 30)
+async def test_a_run_is_sent_by_a_worker_and_followed(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found, found.worker():
-        prepared = prepare(sheet)
-        report = await apply(prepared, found.config, SendOptions(rate=600.0))
+        report = await apply(prepare(plain(tmp_path / "term.csv", 30)), found.config, FAST)
         with open_ledger(found.home) as ledger:
             record = ledger.newest(report.run)
 
     assert report.counts[RowStatus.APPLIED] == 30
-    assert record.state == "finished"
+    assert [row["bulkcast_status"] for row in read_rows(report.results)] == ["applied"] * 30
+    assert (record.state, record.header.sending.by) == ("finished", "li")
     assert len(found.sandbox.log) == 30
+
+
+async def test_without_a_worker_a_run_is_not_begun(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        prepared = prepare(plain(tmp_path / "term.csv", 3))
+        with pytest.raises(CannotStart, match="no worker is there"):
+            await apply(prepared, found.config)
+        with open_ledger(found.home) as ledger:
+            assert ledger.names() == []
+
+
+async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
+    """A slice of two seconds sends two hundred of five hundred rows; none is sent twice."""
+    world = World(classrooms=SOME_FAIL, first_whole=False)
+    async with fleet(tmp_path, world) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 500)), rate=100.0)).run
+        async with found.worker():
+            record = await ended(found, run)
+
+    assert record.counts[RowStatus.APPLIED] == 500
+    sent = Counter(received.target.id for received in found.sandbox.log if received.target)
+    assert {n for n in sent.values() if n > 1} <= {2}
+    assert sum(sent.values()) <= 503
+
+
+async def test_a_run_that_is_cancelled_says_so_beside_every_row_left(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 300)), rate=50.0)).run
+        async with found.worker():
+            while len(found.sandbox.log) < 20:
+                await asyncio.sleep(0.02)
+            assert await fleet_control.cancel(found.home, run, user="li") == (run,)
+            record = await ended(found, run)
+
+        counts = record.counts
+        assert record.stop is not None
+        assert counts[RowStatus.APPLIED] + counts[RowStatus.NOT_SENT] == 300
+        assert counts[RowStatus.APPLIED] < 200
+        async with found.worker():
+            report = await resume(found.config, run, FAST)
+        assert report.counts[RowStatus.APPLIED] == 300
+    assert len(found.sandbox.log) == 300
+
+
+async def test_a_paused_institution_gets_nothing_until_it_goes_on(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 200)), rate=100.0)).run
+        while len(found.sandbox.log) < 20:
+            await asyncio.sleep(0.02)
+        (lane,) = await fleet_control.pause_run(found.home, run, user="li")
+        await quiet(found)
+        sent = len(found.sandbox.log)
+        await quiet(found)
+        assert sent == len(found.sandbox.log) < 200
+        assert await fleet_control.go_on(found.home, [lane], user="wang") == [lane]
+        await ended(found, run)
+        done = [(entry.who, entry.action) for entry in await fleet_control.actions(found.home)]
+
+    assert len(found.sandbox.log) == 200
+    assert done == [("wang", "go on"), ("li", "pause"), ("li", "submit")]
+
+
+async def quiet(found: Fleet) -> None:
+    """Wait as long as an order takes to arrive, and requests under way to end."""
+    await asyncio.sleep(1.0)
+
+
+async def test_the_run_with_the_earlier_deadline_comes_first_and_the_newer_wins(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path) as found:
+        first = await found.submit(prepare(plain(tmp_path / "one.csv", 20)), rate=6_000.0)
+        second = await found.submit(prepare(plain(tmp_path / "two.csv", 20)), rate=6_000.0)
+        async with found.worker():
+            records = [await ended(found, run) for run in (first.run, second.run)]
+
+    assert [record.counts[RowStatus.APPLIED] for record in records] == [20, 20]
+    assert len(found.sandbox.log) == 40
+
+
+async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 100)), rate=6_000.0)).run
+        async with found.worker(secret="wrong"):  # noqa: S106
+            record = await ended(found, run)
+
+    assert record.stop is not None
+    assert record.stop.exit_status == 6
+    assert record.counts[RowStatus.NOT_SENT] > 90
+    assert len(found.sandbox.log) <= 5
