@@ -7,10 +7,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
@@ -93,8 +93,13 @@ def shown(database: str) -> str:
     >>> shown("postgresql://li:secret@db.school.cn:5432/bulkcast?sslmode=require")
     'postgresql://db.school.cn:5432/bulkcast'
     """
-    url = urlsplit(database)
-    return f"postgresql://{url.netloc.rpartition('@')[2]}{url.path}"
+    try:
+        given = conninfo_to_dict(database)
+    except psycopg.ProgrammingError:  # whose message quotes it, password and all
+        return "postgresql://"
+    host, port = str(given.get("host") or ""), given.get("port")
+    own = "" if host.startswith("/") else host + (f":{port}" if port else "")
+    return f"postgresql://{own}/{given.get('dbname') or ''}"
 
 
 def create_schema(database: str) -> None:
@@ -151,6 +156,11 @@ def _started(database: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
+        if type(exc) is psycopg.ProgrammingError:  # of the address: it quotes it, password and all
+            raise CannotStart(
+                "the database's address is not valid; give one such as"
+                " postgresql://user@host:5432/bulkcast"
+            ) from None
         why = str(exc).strip().partition("\n")[0]
         raise CannotStart(
             "the database {database} cannot be used: {why}", database=shown(database), why=why

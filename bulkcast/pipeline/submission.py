@@ -10,10 +10,11 @@ from typing import Any, Final
 from bulkcast.config import Config
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.fleet import control as fleet_orders
 from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
-from bulkcast.ledger import Sending, canonical
+from bulkcast.ledger import RunRecord, Sending, canonical
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Institution, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
@@ -160,20 +161,34 @@ async def resume(
 
     """
     await _require_workers(home)
-    await asyncio.to_thread(_reopen, home, run)
-    async with Database(home.database) as database:
-        await _hand_in(database, home, run, "resume", user)
+    await reopen(home, run, user=user)
     return await follow(home, run, options, user, control, watch)
 
 
-def _reopen(home: SharedHome, run: str) -> None:
+async def reopen(home: SharedHome, run: str, *, user: str) -> None:
+    """Hand in what was not sent or not confirmed of a run again, without waiting for its end.
+
+    Raises:
+        CannotStart: there is no such run, or it was purged.
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    records = await asyncio.to_thread(fleet_control.records_of, home, run)
+    async with Database(home.database) as database:
+        for record in records:  # who asked for its end before did not mean what is sent now
+            await fleet_orders.clear_cancel(database, record.header.run)
+        await asyncio.to_thread(_reopen, home, records)
+        await _hand_in(database, home, run, "resume", user)
+
+
+def _reopen(home: SharedHome, records: Sequence[RunRecord]) -> None:
     with PostgresLedger(home) as ledger:
-        for name in run_group.named(ledger, run).names:
-            record = ledger.newest(name)
+        for record in records:
+            run = record.header.run
             if record.purged_at is not None:
-                ledger.load(name)  # raises that it was purged
-            if record.finished_at is not None and ledger.left(name):
-                ledger.reopen(name)
+                ledger.load(run)  # raises that it was purged
+            if record.finished_at is not None and ledger.left(run):
+                ledger.reopen(run)
 
 
 async def _require_workers(home: SharedHome) -> None:
