@@ -1,4 +1,4 @@
-"""How lanes stand, asked often: one statement on a connection of its own, so cheap and in no loop."""
+"""How lanes stand, asked often and in threads: one statement on a connection of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

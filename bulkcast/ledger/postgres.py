@@ -12,7 +12,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
+from bulkcast.errors import (
+    DatabaseUnusable,
+    LedgerDamaged,
+    LedgerGone,
+    LedgerUnwritable,
+    system_reason,
+)
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
@@ -98,6 +104,7 @@ def shown(database: str) -> str:
     except psycopg.ProgrammingError:  # whose message quotes it, password and all
         return "postgresql://"
     host, port = str(given.get("host") or ""), given.get("port")
+    host = f"[{host}]" if ":" in host else host
     own = "" if host.startswith("/") else host + (f":{port}" if port else "")
     return f"postgresql://{own}/{given.get('dbname') or ''}"
 
@@ -106,7 +113,7 @@ def create_schema(database: str) -> None:
     """Make the ledger's tables, if they are not there yet.
 
     Raises:
-        CannotStart: the database is out of reach, or its ledger is of a newer version.
+        DatabaseUnusable: the database is out of reach, or its ledger is of a newer version.
 
     """
     with _started(database), connect(database) as connection, connection.transaction():
@@ -124,14 +131,14 @@ def _version(connection: "psycopg.Connection[Any]", database: str) -> int:
     """The version of the ledger's tables; 0 where there are none.
 
     Raises:
-        CannotStart: it is newer.
+        DatabaseUnusable: it is newer.
 
     """
     if not connection.execute("SELECT to_regclass('ledger_version')").fetchone()[0]:  # type: ignore[index] # one row
         return 0
     (version,) = connection.execute("SELECT version FROM ledger_version").fetchone()  # type: ignore[misc] # one row
     if version > VERSION:
-        raise CannotStart(
+        raise DatabaseUnusable(
             "the ledger in {database} is of version {version} and this bulkcast reads up to "
             "{known}; install the newer bulkcast",
             database=shown(database),
@@ -142,9 +149,9 @@ def _version(connection: "psycopg.Connection[Any]", database: str) -> int:
 
 
 def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
-    """Raise CannotStart if a database has no ledger, or one of a newer version."""
+    """Raise DatabaseUnusable if a database has no ledger, or one of a newer version."""
     if _version(connection, database) == 0:
-        raise CannotStart(
+        raise DatabaseUnusable(
             "there is no ledger in {database} yet; make it with `bulkcast fleet init`",
             database=shown(database),
         )
@@ -152,17 +159,17 @@ def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
 
 @contextmanager
 def _started(database: str) -> Iterator[None]:
-    """Turn errors of a database that cannot be reached into CannotStart."""
+    """Turn errors of a database that cannot be reached into DatabaseUnusable."""
     try:
         yield
     except psycopg.Error as exc:
         if type(exc) is psycopg.ProgrammingError:  # of the address: it quotes it, password and all
-            raise CannotStart(
+            raise DatabaseUnusable(
                 "the database's address is not valid; give one such as"
                 " postgresql://user@host:5432/bulkcast"
             ) from None
         why = str(exc).strip().partition("\n")[0]
-        raise CannotStart(
+        raise DatabaseUnusable(
             "the database {database} cannot be used: {why}", database=shown(database), why=why
         ) from exc
 
@@ -174,7 +181,7 @@ class PostgresLedger(Ledger):
         """Connect to the database.
 
         Raises:
-            CannotStart: it is out of reach, has no ledger yet, or one of a newer version.
+            DatabaseUnusable: it is out of reach, has no ledger yet, or one of a newer version.
 
         """
         if not isinstance(home, SharedHome):
@@ -183,7 +190,7 @@ class PostgresLedger(Ledger):
         try:
             make_private(home.folder)
         except OSError as exc:
-            raise CannotStart(
+            raise DatabaseUnusable(
                 "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
                 folder=home.folder,
                 why=system_reason(exc),

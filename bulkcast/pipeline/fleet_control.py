@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bulkcast.fleet import audit, control, fleet_status, lane_standing, schema
 from bulkcast.fleet.audit import AuditEntry
@@ -63,7 +63,7 @@ class RunStanding:
     """A run, how far it has come, and what it waits for."""
 
     state: RunState
-    lane: LaneStanding = LaneStanding()
+    lane: LaneStanding = field(default_factory=LaneStanding)
     before: str = ""
     """The run of the institution that is sent before it; empty if none is."""
 
@@ -99,7 +99,7 @@ def busy_lanes(home: SharedHome) -> Mapping[str, str]:
     return lane_standing.busy_lanes(home.database)
 
 
-def place(home: SharedHome) -> str:
+def shown_database(home: SharedHome) -> str:
     """The database as messages show it: without user and password."""
     return shown(home.database)
 
@@ -190,7 +190,7 @@ async def record(
         )  # fmt: skip
 
 
-async def note(home: SharedHome, action: str, run: str, *, user: str) -> None:
+async def note_action(home: SharedHome, action: str, run: str, *, user: str) -> None:
     """Note that somebody did something with a run.
 
     Raises:
