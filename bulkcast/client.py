@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import zlib
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 from typing import Final, Self
 
@@ -88,8 +88,13 @@ class Client:
         *,
         connections: int,
         timeout: float = TIMEOUT_S,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
-        """`timeout` is in seconds, for one whole attempt."""
+        """`timeout` is in seconds, for one whole attempt.
+
+        `may_send` is asked right before the first byte, when connecting may have taken seconds.
+        """
+        self._may_send = may_send
         self._url = URL(check_root_url(root_url) + path)
         self._credentials = credentials
         self._connections = connections
@@ -135,6 +140,7 @@ class Client:
             signed = headers(body, self._credentials, timestamp, counting)
         except UnicodeEncodeError:
             return NoReply("send.unencodable", sent=False)
+        payload.may_send = self._may_send
         private = (self._credentials.secret.reveal(), signed["X-EEO-SIGN"])
         try:
             async with self._session.post(
@@ -172,10 +178,13 @@ class _TrackedBody(aiohttp.BytesPayload):
     """
 
     begun = False
+    may_send: Callable[[], bool] | None = None
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        if self.may_send and not self.may_send():
+            raise aiohttp.ClientConnectionError
         self.begun = True
         await super().write_with_length(writer, content_length)
 

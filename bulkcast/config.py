@@ -190,6 +190,16 @@ def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
     return frozenset(profiles_of(path)) if path.exists() else None
 
 
+def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
+    """The variables that hold a secret, by themselves or because a profile says so."""
+    try:
+        found = profiles_of(home(environ) / "config.toml").values()
+    except CannotStart:
+        found = ()
+    named = (each.get("secret_env") for each in found if isinstance(each, dict))
+    return frozenset({"BULKCAST_SECRET", *(name for name in named if isinstance(name, str))})
+
+
 def member(environ: Mapping[str, str], profile: str) -> Member:
     """The institution of a profile that rows of a sheet name.
 

@@ -533,7 +533,7 @@ class Stop:
 
     reason: str
     """One word for programs: outage, throttled, maintenance, credentials, clock, refused, guard,
-    ledger, interrupted, busy."""
+    ledger, lease, interrupted, busy."""
     code: str
     """ClassIn's code or a dotted one."""
     args: Mapping[str, Argument] = field(default_factory=dict)

@@ -20,8 +20,6 @@ COMMAND_S: Final = 60.0
 """Seconds that a command has."""
 WEBHOOK_S: Final = 10.0
 """Seconds that a web address has to answer."""
-_HIDDEN: Final = "BULKCAST_SECRET"
-"""The variable that a command does not get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,10 @@ async def _run(words: Sequence[str], text: bytes, environ: Mapping[str, str]) ->
     import asyncio
     import subprocess
 
-    environ = {name: value for name, value in environ.items() if name != _HIDDEN}
+    from bulkcast.config import secret_variables
+
+    hidden = secret_variables(environ)
+    environ = {name: value for name, value in environ.items() if name not in hidden}
     try:
         process = await asyncio.create_subprocess_exec(
             *words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environ

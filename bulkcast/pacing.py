@@ -297,6 +297,17 @@ class LeasedPacer(Pacer):
         """The next start time, as far as it is known, without reserving it."""
         return max(super().due(now), self._next(now) or now)
 
+    def unused(self, now: float) -> float | None:
+        """The first leased slot after `now`, to give it and those after it back after a run.
+
+        >>> pacer = LeasedPacer(2.0)
+        >>> pacer.lease([10.0, 10.5, 11.0])
+        >>> _ = pacer.reserve(9.9), pacer.reserve(9.9)
+        >>> pacer.unused(10.1), pacer.unused(11.0)
+        (10.5, None)
+        """
+        return min((slot for slot in (*self._reserved, *self._slots) if slot > now), default=None)
+
     def _next(self, now: float) -> float | None:
         """The first slot that may be used; those before it are dropped."""
         while self._slots and self._slots[0] < max(now - _LATE_S, self.held_until):

@@ -23,7 +23,7 @@ from bulkcast.fleet.worker import Lane, LaneEnd, Timing, work
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 QUICK: Final = Timing(
-    ttl_s=1.5, renew_s=0.3, orders_s=0.1, reconcile_s=0.2, heartbeat_s=0.5, slice_s=1.0, grace_s=4.0
+    ttl_s=1.5, renew_s=0.3, orders_s=0.1, reconcile_s=0.2, heartbeat_s=0.5, slice_s=1.0, grace_s=2.0
 )
 """A minute of the real worker in a second or two."""
 TABLES: Final = """

@@ -27,7 +27,6 @@ USER = "bulkcast"
 _DEBIAN = Path("/usr/lib/postgresql")
 _SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
     "max_connections": "200",

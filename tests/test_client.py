@@ -143,6 +143,24 @@ async def test_a_request_is_one_signed_post_with_nothing_more_than_it_needs() ->
     }  # fmt: skip
 
 
+async def test_a_program_that_may_no_longer_send_sends_nothing_even_on_an_open_connection() -> None:
+    may_send = iter([True, False, False])
+    async with serving(http(GOOD)) as server:
+        one = Client(
+            server.url,
+            WEBCAST.path,
+            CREDENTIALS,
+            connections=1,
+            may_send=lambda: next(may_send),
+        )
+        async with one:
+            replies = [await one.send(BODY, STAMP) for _ in range(3)]
+
+    assert replies[0] == Reply(200, GOOD)
+    assert [assert_discreet(reply).sent for reply in replies[1:]] == [False, False]
+    assert len(server.received) == 1
+
+
 async def test_cookies_are_not_kept() -> None:
     async with serving(http(GOOD, "Set-Cookie: a=b; Path=/")) as server, client(server.url) as one:
         for _ in range(2):

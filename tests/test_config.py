@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, Config, home, load, of_proxy
+from bulkcast.config import (
+    DEFAULT_ROOT_URL,
+    KEYRING,
+    Config,
+    home,
+    load,
+    member,
+    of_proxy,
+    profile_names,
+    secret_variables,
+)
 from bulkcast.errors import CannotStart
-from bulkcast.model import Institution, Secret
+from bulkcast.model import Credentials, Institution, Secret
 from tests.file_keyring import FileKeyring, LockedKeyring, using
 
 CANARY = "canary-Mb7SR6H"
@@ -298,7 +308,11 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path, profile: str) ->
         (f'[profiles.default]\nsecret = "{CANARY}"\n', "put it in a file of its own"),
         (
             '[profiles.default]\nSID = "1"\n',
-            "has 'SID'; it may have root_url, secret_file, secret_in, sid",
+            "has 'SID'; it may have root_url, secret_env, secret_file, secret_in, sid",
+        ),
+        (
+            '[profiles.default]\nsecret_env = "no name"\n',
+            "has a secret_env that is no name of a variable",
         ),
     ],
 )
@@ -410,3 +424,91 @@ def test_without_a_profile_in_the_keyring_no_keyring_is_loaded(tmp_path: Path) -
     )  # fmt: skip
 
     assert done.stdout.strip() == "False"
+
+
+# ------------------------------------------------------------------ a variable of its own
+
+OTHER = "of the branch"
+IN_VARIABLE = '[profiles.branch]\nsid = "1000083"\nsecret_env = "BRANCH_SECRET"\n'
+
+
+def test_a_secret_is_read_from_the_variable_that_a_profile_names(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_VARIABLE)
+
+    config = load(environment(tmp_path, BRANCH_SECRET=f" {CANARY}\n"), profile="branch")
+
+    assert config.credentials.secret == Secret(CANARY)
+    assert config.origins["secret"] == "BRANCH_SECRET"  # noqa: S105 - the name of a variable
+
+
+@pytest.mark.parametrize("value", [{}, {"BRANCH_SECRET": " "}])
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, value: dict[str, str]) -> None:
+    profiles(tmp_path, IN_VARIABLE)
+
+    said = refused(environment(tmp_path, **value), "branch")
+
+    assert said == (
+        "the variable BRANCH_SECRET, which profile 'branch' names for its secret, is not set"
+    )
+
+
+def test_the_environments_own_secret_comes_before_the_variable(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_VARIABLE)
+    environ = environment(tmp_path, BRANCH_SECRET=OTHER, BULKCAST_SECRET=CANARY)
+
+    assert load(environ, profile="branch").credentials.secret == Secret(CANARY)
+
+
+# ------------------------------------------------------------------ institutions of a sheet
+
+
+def test_an_institution_of_a_sheet_is_its_profile_and_nothing_else(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_VARIABLE)
+    environ = complete(tmp_path, BRANCH_SECRET=OTHER, BULKCAST_ROOT_URL="https://x.y/")
+
+    found = member(environ, "branch")
+
+    assert found.institution == Institution("https://x.y", "1000083")
+    assert found.config is not None
+    assert found.config.credentials == Credentials("1000083", Secret(OTHER))
+    assert found.config.home == tmp_path
+
+
+def test_an_institution_without_its_secret_is_found_and_says_why(tmp_path: Path) -> None:
+    profiles(tmp_path, IN_VARIABLE + 'root_url = "https://own.example"\n')
+
+    found = member(complete(tmp_path), "branch")
+
+    assert (found.institution.root_url, found.config) == ("https://own.example", None)
+    assert "BRANCH_SECRET" in str(found.problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "has no profile 'branch'"),
+        ("[profiles.branch]\n", "the SID of profile 'branch'"),
+        ('[profiles.branch]\nsid = "x"\n', "should be digits"),
+    ],
+)
+def test_a_profile_that_names_no_institution_is_refused(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    profiles(tmp_path, text)
+
+    with pytest.raises(CannotStart, match=sentence):
+        member(complete(tmp_path), "branch")
+
+
+def test_the_names_of_profiles_are_known_where_there_is_a_file(tmp_path: Path) -> None:
+    assert profile_names(complete(tmp_path)) is None
+    profiles(tmp_path, IN_VARIABLE)
+    assert profile_names(complete(tmp_path)) == {"branch"}
+
+
+def test_the_variables_that_hold_secrets_are_known(tmp_path: Path) -> None:
+    assert secret_variables(complete(tmp_path)) == {"BULKCAST_SECRET"}
+    profiles(tmp_path, IN_VARIABLE)
+    assert secret_variables(complete(tmp_path)) == {"BULKCAST_SECRET", "BRANCH_SECRET"}
+    profiles(tmp_path, "no toml")
+    assert secret_variables(complete(tmp_path)) == {"BULKCAST_SECRET"}

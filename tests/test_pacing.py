@@ -18,6 +18,7 @@ from bulkcast.pacing import (
     FLOOR_RATE,
     Budget,
     Cap,
+    LeasedPacer,
     Pacer,
     cap_for,
     parse_rate,
@@ -338,3 +339,87 @@ def test_a_repeat_that_succeeds_has_cost_nothing() -> None:
         budget.succeeded(2)
 
     assert budget.left == 500
+
+
+# ------------------------------------------------------------------ leased start times
+
+
+def leased(
+    pacer: LeasedPacer, gaps: Sequence[float], asleep_s: float = 0.0
+) -> list[tuple[float, float]]:
+    """The slots that were used, and when; each is waited for, and `asleep_s` longer."""
+    used, now, due = [], 0.0, 0.0
+    for gap in gaps:
+        now += gap
+        while True:
+            if n := pacer.wanted(now):
+                due = max(due, now)
+                pacer.lease([due + k / pacer.rate for k in range(n)])
+                due += n / pacer.rate
+            turn = pacer.reserve(now)
+            now = max(now, turn) + asleep_s
+            if pacer.stands(turn, now):
+                used.append((turn, now))
+                break
+    return used
+
+
+@given(RATES, GAPS)
+def test_leased_slots_are_used_in_order_and_never_early(rate: float, gaps: list[float]) -> None:
+    used = leased(LeasedPacer(rate), gaps)
+
+    assert all(turn <= at <= turn + 1.0 for turn, at in used)
+    for (one, _), (next_, _) in itertools.pairwise(used):
+        assert next_ - one >= (1 / rate) * (1 - 1e-6) - 1e-9
+
+
+@given(RATES, GAPS, st.floats(0.0, 0.9))
+def test_a_leased_slot_is_used_within_a_second_or_not_at_all(
+    rate: float, gaps: list[float], asleep_s: float
+) -> None:
+    used = leased(LeasedPacer(rate), gaps, asleep_s)
+
+    assert all(turn <= at <= turn + 1.0 for turn, at in used)
+
+
+@given(GAPS, st.floats(0.0, 300.0))
+def test_no_leased_slot_is_used_in_a_silence(gaps: list[float], until: float) -> None:
+    pacer = LeasedPacer(10.0)
+    pacer.lease([0.0, 0.1, 0.2])
+    before = pacer.reserve(0.0)
+    pacer.hold(until + 0.1)
+
+    assert not pacer.stands(before, 0.0)
+    assert all(turn >= until + 0.1 for turn, _ in leased(pacer, gaps))
+
+
+def test_a_stall_is_followed_by_no_burst_of_leased_slots() -> None:
+    pacer = LeasedPacer(10.0)
+    pacer.lease([k / 10 for k in range(10)])
+    turns = [pacer.reserve(0.0) for _ in range(10)]
+
+    assert [pacer.stands(turn, 60.0) for turn in turns] == [False] * 10
+    assert pacer.wanted(60.0) == 10
+
+
+def test_throttling_drops_the_slots_leased_at_the_faster_pace() -> None:
+    pacer = LeasedPacer(10.0)
+    pacer.lease([k / 10 for k in range(10)])
+    pacer.throttled(0.0, None, 0.5)
+
+    assert pacer.wanted(0.4) == 0
+    assert pacer.wanted(0.5) == 7
+    assert pacer.rate == pytest.approx(7.0)
+    assert pacer.is_slowed(0.5)
+
+
+@pytest.mark.parametrize("kind", [Pacer, LeasedPacer])
+def test_a_pace_goes_on_where_another_left_it(kind: type[Pacer]) -> None:
+    pacer = Pacer(10.0, None) if kind is Pacer else LeasedPacer(10.0)
+    pacer.go_on(100.0, share=0.5, held_s=3.0, eased_s=5.0, throttles=2)
+
+    assert (pacer.rate, pacer.share, pacer.held_until) == (5.0, 0.5, 103.0)
+    pacer.answered(109.0)
+    assert pacer.rate == 5.0
+    pacer.answered(111.0)
+    assert pacer.rate == 5.5

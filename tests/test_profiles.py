@@ -298,3 +298,17 @@ def test_an_address_is_https_or_this_computer_and_nothing_more(text: str) -> Non
 )  # fmt: skip
 def test_the_usual_address_is_not_written_down(text: str, wanted: str) -> None:
     assert checked_url(text) == wanted
+
+
+def test_a_profile_keeps_the_variable_of_its_secret_until_it_gets_another(tmp_path: Path) -> None:
+    config_of(tmp_path, '[profiles.server]\nsid = "1"\nsecret_env = "SERVER_SECRET"\n')
+
+    (before,) = listed(tmp_path)
+    save(tmp_path, Profile("server", "2"), None)
+    kept = read(tmp_path)["profiles"]["server"]
+    with using(null.Keyring()):
+        save(tmp_path, Profile("server", "2"), SECRET)
+
+    assert before.secret_env == "SERVER_SECRET"  # noqa: S105 - the name of a variable
+    assert kept == {"sid": "2", "secret_env": "SERVER_SECRET"}
+    assert "secret_env" not in read(tmp_path)["profiles"]["server"]

@@ -15,7 +15,7 @@ from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.admission import Admission, Replenish
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.dispatcher.memory import Memory
-from bulkcast.dispatcher.retry_policy import SAME_AGAIN_S, RetryPolicy
+from bulkcast.dispatcher.retry_policy import SAME_AGAIN_S, RetryPolicy, wants_retry
 from bulkcast.dispatcher.server_state import ServerState
 from bulkcast.dispatcher.tracker import (
     Journal,
@@ -324,9 +324,7 @@ class Dispatcher:
             if max(self._not_before(state), state.next_at) > now():  # it must not delay the others
                 self._tasks.create_task(self._carry_out_in_order(state))
             else:
-                first_attempt_over = asyncio.Event()
-                self._tasks.create_task(self._carry_out(state, first_attempt_over))
-                await first_attempt_over.wait()
+                await self._carry_out(state)
 
     async def _carry_out_in_order(self, state: RequestState) -> None:
         """Carry out a request once no older one can still reach its classroom."""
@@ -339,7 +337,7 @@ class Dispatcher:
                 await self._shutdown.sleep(state.next_at - now())
         except RunStopped:
             return
-        await self._carry_out(state, asyncio.Event())
+        await self._carry_out(state)
 
     def _not_before(self, state: RequestState) -> float:
         return self._pending_writes.not_before(state.request.target, state.request.body)
@@ -352,24 +350,38 @@ class Dispatcher:
 
     # -------------------------------------------------------------- attempts
 
-    async def _carry_out(self, state: RequestState, first_attempt_over: asyncio.Event) -> None:
-        """Send a request until it has an outcome; set the event after its first attempt."""
+    async def _carry_out(self, state: RequestState) -> None:
+        """Make the first attempt; leave all others, if there have to be any, to a task."""
+        earlier_sends = state.sends
+        try:
+            found = await self._attempt(state)
+            if wants_retry(state, found, self.stopped):
+                self._tasks.create_task(self._repeat(state, found, earlier_sends))
+            else:
+                await self._conclude(state, found)
+        except RunStopped:
+            return
+
+    async def _repeat(
+        self, state: RequestState, first: Verdict | Outcome, earlier_sends: int
+    ) -> None:
+        """Send a request again until it has an outcome; `first` is what the first attempt gave."""
+        made = [first]
+
+        async def attempt() -> Verdict | Outcome:
+            return made.pop() if made else await self._attempt(state)
 
         async def record_attempt(_: RetryCallState) -> None:
             await self._tracker.record(state, state.last)
             self._repeating.add(state.request.key)
-            first_attempt_over.set()
 
-        policy = RetryPolicy(state, self._pacer.budget, self._shutdown).policy(
-            before_sleep=record_attempt
-        )
+        policy = RetryPolicy(state, self._pacer.budget, self._shutdown, earlier_sends)
         try:
-            await self._conclude(state, await policy(self._attempt, state))
+            await self._conclude(state, await policy.policy(record_attempt)(attempt))
         except RunStopped:
             return
         finally:
             self._repeating.discard(state.request.key)
-            first_attempt_over.set()
 
     async def _attempt(self, state: RequestState) -> Verdict | Outcome:
         """Make one attempt and return its verdict, or the outcome if it need not be sent.

@@ -7,7 +7,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 
 from bulkcast.dispatcher.server_state import RETRY_AFTER_MOST_S
 from bulkcast.dispatcher.tracker import RequestState, Shutdown, now, should_retry
-from bulkcast.model import Outcome, ReplyClass, Verdict
+from bulkcast.model import Outcome, ReplyClass, Stop, Verdict
 from bulkcast.pacing import Budget
 
 PASS_SENDS: Final = 3
@@ -21,6 +21,15 @@ _JITTER_FIRST_S: Final = 0.5
 _JITTER_MOST_S: Final = 30.0
 
 
+def wants_retry(state: RequestState, found: Verdict | Outcome, stop: Stop | None) -> bool:
+    """Whether another attempt may help after one that gave `found`, or an outcome unsent.
+
+    Nearly all requests are sent once, and so do without a `RetryPolicy`, which costs as much as
+    the ledger.
+    """
+    return not isinstance(found, Outcome) and should_retry(state, found, stop)
+
+
 class RetryPolicy:
     """Decides whether, when and how often one request is sent again.
 
@@ -28,13 +37,16 @@ class RetryPolicy:
     shared between tasks mixes up their attempts and even their results (tenacity #93).
     """
 
-    def __init__(self, state: RequestState, budget: Budget, shutdown: Shutdown) -> None:
+    def __init__(
+        self, state: RequestState, budget: Budget, shutdown: Shutdown, earlier_sends: int
+    ) -> None:
+        """`earlier_sends`: its sends before the first attempt."""
         self._state = state
         self._budget = budget
         self._shutdown = shutdown
         self._earlier_attempts = 0
         """Attempts before the present pass."""
-        self._earlier_sends = state.sends
+        self._earlier_sends = earlier_sends
         """Sends before the present pass."""
 
     def policy(self, before_sleep: Callable[[RetryCallState], Awaitable[None]]) -> AsyncRetrying:
@@ -53,10 +65,7 @@ class RetryPolicy:
         )
 
     def _should_retry(self, found: Verdict | Outcome) -> bool:
-        """Whether another attempt may help."""
-        if isinstance(found, Outcome):
-            return False
-        return should_retry(self._state, found, self._shutdown.stopped)
+        return wants_retry(self._state, found, self._shutdown.stopped)
 
     def _schedule(self, call: RetryCallState) -> float:
         """Seconds until the next attempt, noted for a slice that may come before it."""

@@ -104,7 +104,7 @@ _COLUMNS: Final = (
             "sheet without this column is for one institution.",
             "该行属于哪个机构：填 config.toml 中配置的名称。不会发送。没有这一列的表格只用于一个机构。",
         ),
-        role=Role.INSTITUTION, aliases=("所属机构", "Institution profile"),
+        role=Role.INSTITUTION, aliases=("所属机构", "機構", "所屬機構", "Institution profile"),
     ),
     Setting(
         "recordState", _RECORDING, Label("Cloud recording", "云端录课"),

@@ -113,9 +113,9 @@ class Database:
         """
         self.url = url
         self.pool: AsyncConnectionPool = AsyncConnectionPool(
-            connection_string(url), configure=_commit_each_statement, min_size=1, max_size=connections,
-            timeout=_POOL_S, reconnect_timeout=_RECONNECT_S, open=False, name="bulkcast",
-            check=AsyncConnectionPool.check_connection,
+            connection_string(url), min_size=1, max_size=connections, timeout=_POOL_S,
+            reconnect_timeout=_RECONNECT_S, open=False, name="bulkcast",
+            configure=_commit_each_statement, check=AsyncConnectionPool.check_connection,
         )  # fmt: skip
         self._on_error = on_error
         self._is_down = False

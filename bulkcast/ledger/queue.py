@@ -1,15 +1,16 @@
 """The open runs of a shared ledger: which of an institution comes next, and what of it is left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bulkcast.ledger.codec import end_crc, request_crc, unpack_outcome, unpack_request
+from bulkcast.ledger.codec import end_crc, pack_target, request_crc, unpack_outcome, unpack_request
 from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
 from bulkcast.ledger.lock import canonical
 from bulkcast.ledger.run_records import histories
-from bulkcast.model import History, Institution, Request, RequestKey, RowStatus, Text
+from bulkcast.model import History, Institution, Request, RequestKey, RowStatus, Target, Text
+from bulkcast.planner.last_known import Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,15 @@ def _open(connection: Connection) -> list[tuple[int, str, str]]:
     ]
 
 
-def next_run(connection: Connection, lane: str) -> str | None:
-    """The open run of an institution with the earliest deadline, else the oldest; None if none."""
+def next_run(connection: Connection, lane: str, is_cancelled: Callable[[str], bool]) -> str | None:
+    """The open run of an institution with the earliest deadline, else the oldest; None if none.
+
+    One that is to be cancelled comes before all others.
+    """
     found = [(run_id, run) for run_id, run, whose in _open(connection) if whose == lane]
+    cancelled = [run for _, run in found if is_cancelled(run)]
+    if cancelled:
+        return cancelled[0]
     if len(found) < 2:
         return found[0][1] if found else None
 
@@ -88,6 +95,35 @@ def waiting(connection: Connection, run_id: int, run: str, most: int) -> Waiting
     keys = {request.key for request in first}
     history = {key: found for key, found in past.items() if key in keys}
     return Waiting(run, first, history, is_all=len(requests) <= most)
+
+
+_WAITING_FOR: Final = """
+    SELECT r.target, run, created_at, r.seq, r.key, r.rows, r.frozen, r.crc
+    FROM runs JOIN requests AS r ON r.run_id = runs.id
+    LEFT JOIN outcomes AS o ON o.run_id = r.run_id AND o.seq = r.seq
+    WHERE root_url = ? AND sid = ? AND finished_at IS NULL AND o.seq IS NULL
+    ORDER BY runs.id, r.seq
+"""
+
+
+def waiting_for(
+    connection: Connection, institution: Institution, targets: Iterable[Target]
+) -> Iterator[tuple[Target, Acknowledgement]]:
+    """The requests of open runs to some classrooms, which nobody has confirmed yet.
+
+    Raises:
+        LedgerDamaged: a checksum does not match.
+
+    """
+    wanted = {pack_target(target): target for target in targets}
+    place = (institution.root_url, institution.sid)
+    for target, run, at, seq, key, rows, frozen, check in connection.execute(_WAITING_FOR, place):
+        if target not in wanted:
+            continue
+        if request_crc(seq, key, rows, target, frozen) != check:
+            raise damaged(Text("request {key}", {"key": key}))
+        body = unpack_request(key, rows, frozen).body
+        yield wanted[target], Acknowledgement(run, at, body, sure=False)
 
 
 _REOPENED: Final = """

@@ -53,6 +53,7 @@ class SqliteLedger(Ledger):
     """All runs under one `BULKCAST_HOME`, in a file of its own."""
 
     _connection: sqlite3.Connection
+    is_wiped_alone = True
 
     def __init__(self, home: Home) -> None:
         """Open the ledger; create it if there is none.

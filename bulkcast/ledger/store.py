@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from bulkcast.errors import LedgerGone
 from bulkcast.home import Home
@@ -40,6 +40,8 @@ class Ledger(ABC):
     """All runs of one home; a context manager that closes it."""
 
     _connection: Connection
+    is_wiped_alone: ClassVar[bool]
+    """Whether a purge has to wait until no run is under way."""
 
     def __init__(self, home: Home, place: str) -> None:
         """`place` names the ledger in messages."""

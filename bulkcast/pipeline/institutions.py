@@ -28,6 +28,7 @@ from bulkcast.model import (
     part_name,
 )
 from bulkcast.pipeline import run as single
+from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, Watch
 from bulkcast.pipeline.options import PlanOptions, SendOptions, zone
@@ -218,8 +219,8 @@ async def apply_parts(
         )
     started = parts.wall()
     is_sandbox = any(_is_rehearsed(part) for part in run.parts)
-    group = single.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
-    target = single.target_of(whole, options, group)
+    group = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
+    target = creation.target_of(whole, options, group)
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     watches = _Watches(watch)
@@ -242,12 +243,12 @@ def _user_of(run: PreparedRun) -> str:
 
 def numbered(
     run: PreparedRun, group: str, started: float, target: Path, *, emptied: bool
-) -> list[tuple[Part, single.NewRun]]:
+) -> list[tuple[Part, creation.NewRun]]:
     """The parts of a sheet with the runs that they become; `emptied` if nothing is to be sent."""
     return [
         (
-            replace(part, prepared=single.emptied(part.prepared)) if emptied else part,
-            single.NewRun(part_name(group, n), started, target, group, part.profile),
+            replace(part, prepared=creation.emptied(part.prepared)) if emptied else part,
+            creation.NewRun(part_name(group, n), started, target, group, part.profile),
         )
         for n, part in enumerate(run.parts, 1)
     ]
@@ -269,7 +270,7 @@ class _Sending:
     """A part that is about to be sent."""
 
     part: Part
-    new: single.NewRun
+    new: creation.NewRun
     home: Home
     options: SendOptions
     control: Control
@@ -301,7 +302,9 @@ class _Sending:
         `doubted` if rows that would have been skipped as unchanged may have changed.
         """
         institution = self.part.member.institution if self.part.member else _NOBODY
-        header = single.header_of(self.part.prepared, institution, self.new, name=self.options.name)
+        header = creation.header_of(
+            self.part.prepared, institution, self.new, name=self.options.name
+        )
         prepared = self.part.prepared
         outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args) if stop else None
         if outcome and doubted:
@@ -311,7 +314,7 @@ class _Sending:
             }
             prepared = replace(prepared, plan=replace(prepared.plan, settled=settled))
         with self.parts.ledger(self.home) as ledger:
-            single.freeze(ledger, header, prepared)
+            creation.freeze(ledger, header, prepared)
             if outcome:
                 ended = [
                     Attempt(request.key, 0, 0.0, "", ambiguous=False, outcome=outcome)
@@ -481,7 +484,11 @@ class _Resuming:
         if member is None:
             return self._as_it_is(record, record.stop)
         if isinstance(member, BulkcastError) or member.config is None:
-            why = member if isinstance(member, BulkcastError) else CannotStart("no credentials")
+            why = (
+                member
+                if isinstance(member, BulkcastError)
+                else CannotStart("it has no credentials")
+            )
             return self._as_it_is(record, _stop(record.header.profile, why))
         try:
             return await single.go_on(

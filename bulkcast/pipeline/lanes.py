@@ -15,10 +15,9 @@ from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
-from bulkcast.ledger.group_commit import GroupCommit, LaneClaim
+from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
 from bulkcast.ledger.postgres import PostgresLedger, connect
 from bulkcast.ledger.queue import Waiting
-from bulkcast.ledger.store import Journal
 from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
@@ -31,7 +30,11 @@ _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
-_CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
+_AGAIN_S: Final = 1.0
+"""Seconds before a lane is looked at again whose slice could not go on."""
+CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
+_OF_LANE: Final = frozenset({"lease", "ledger"})
+"""Reasons that end a slice but not its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class LaneWork:
     superseded: tuple[Attempt, ...]
     pending: tuple[tuple[UnansweredAttempt, float], ...]
     """Attempts that ClassIn may still carry out, and how old they are in seconds."""
+    journal: SharedJournal
 
     @property
     def options(self) -> SendOptions:
@@ -83,20 +87,20 @@ class Lanes:
 
     async def drain(self, lane: Lane) -> LaneEnd:
         """Send the run that comes next until the slice ends."""
-        work = await asyncio.to_thread(self._next, lane.institution)
-        if work is None:
-            return LaneEnd(more=False, memory=lane.memory)
         claim = LaneClaim(lane.institution, lane.lease.epoch, self.commits)
         try:
+            work = await asyncio.to_thread(self._next, lane, claim)
+            if work is None:
+                return LaneEnd(more=False, memory=lane.memory)
             return await self._send(lane, work, claim)
         except LaneLost:
             return LaneEnd(more=False, memory=lane.memory)
         except LedgerUnwritable:
-            return LaneEnd(more=True, delay_s=1.0, memory=lane.memory)
+            return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
 
-    def _next(self, institution: str) -> LaneWork | None:
+    def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
         with PostgresLedger(self.home) as ledger:
-            run = ledger.next_run(institution)
+            run = ledger.next_run(lane.institution, lane.is_cancelled)
             if run is None:
                 return None
             header = ledger.newest(run).header
@@ -105,6 +109,7 @@ class Lanes:
             waiting = ledger.waiting(run, min(window, _WINDOW_MOST))
             newer = ledger.superseded(run)
             unanswered = ledger.unanswered(header.institution, Timestamp(0.0))
+            journal = ledger.lane_journal(run, claim)
         overtaken = [r for r in waiting.requests if r.key in newer]
         left = tuple(r for r in waiting.requests if r.key not in newer)
         return LaneWork(
@@ -118,35 +123,46 @@ class Lanes:
                 (UnansweredAttempt(sent.target, sent.body, 0.0, sent.ahead_s), sent.age_s)
                 for sent in unanswered
             ),
+            journal,
         )
 
     async def _send(self, lane: Lane, work: LaneWork, claim: LaneClaim) -> LaneEnd:
-        run, waiting = work.header.run, work.waiting
-        with PostgresLedger(self.home) as ledger:
-            with ledger.journal(run, None, claim) as journal:
-                await journal.record(work.superseded)
-                if lane.is_cancelled(run):
-                    stop: Stop | None = _CANCELLED
-                    await self._leave(ledger, run, journal, _CANCELLED)
-                    memory = lane.memory
-                else:
-                    dispatcher = await self._dispatch(lane, work, journal)
-                    stop, memory = dispatcher.stopped, dispatcher.memory()
-                    _count(lane, dispatcher)
-                    if stop and stop.reason == "lease":
-                        return LaneEnd(more=False, memory=memory)
-                    if stop and stop.reason == "ledger":
-                        return LaneEnd(more=True, delay_s=1.0, memory=lane.memory)
-                    if dispatcher.handed_over or (not stop and not waiting.is_all):
-                        return LaneEnd(more=True, memory=memory)
-                    if stop and not waiting.is_all:
-                        await self._leave(ledger, run, journal, stop)
-            await asyncio.to_thread(ledger.finish_in_lane, run, stop, self.parts.wall(), claim)
+        run, is_all = work.header.run, work.waiting.is_all
+        await work.journal.record(work.superseded)
+        if lane.is_cancelled(run):
+            stop: Stop | None = CANCELLED
+            memory, is_all = lane.memory, False
+        else:
+            dispatcher = await self._dispatch(lane, work)
+            stop, memory = dispatcher.stopped, dispatcher.memory()
+            _count(lane, dispatcher)
+            if stop and stop.reason in _OF_LANE:
+                return LaneEnd(more=True, delay_s=_AGAIN_S, memory=memory)
+            if dispatcher.handed_over or not (stop or is_all):
+                return LaneEnd(more=True, memory=memory)
+        if stop and not is_all:
+            await self._leave(work, stop)
+        await asyncio.to_thread(self._finish, run, stop, claim)
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         return LaneEnd(more=True, memory=memory)
 
-    async def _dispatch(self, lane: Lane, work: LaneWork, journal: Journal) -> Dispatcher:
+    async def _leave(self, work: LaneWork, stop: Stop) -> None:
+        """Record why the rest of a run that ends early is not sent."""
+        rest = await asyncio.to_thread(self._rest, work.header.run)
+        await work.journal.record(
+            [_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests]
+        )
+
+    def _rest(self, run: str) -> Waiting:
+        with PostgresLedger(self.home) as ledger:
+            return ledger.waiting(run, _ALL)
+
+    def _finish(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
+        with PostgresLedger(self.home) as ledger:
+            ledger.finish_in_lane(run, stop, self.parts.wall(), claim)
+
+    async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
         """Send until the slice ends, and return the dispatcher that did."""
         options, config = work.options, self.configs[lane.institution]
         clock = asyncio.get_running_loop().time
@@ -164,7 +180,7 @@ class Lanes:
         )
         async with http_client(self.parts, config, options) as client:
             dispatcher = dispatcher_for(
-                self.parts, client, journal, pacer, options, pending,
+                self.parts, client, work.journal, pacer, options, pending,
                 replenish=replenish,
                 may_send=lambda: lane.lease.may_send(clock()),
                 memory=lane.memory,
@@ -172,11 +188,6 @@ class Lanes:
             async with _steered(lane, dispatcher, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
             return dispatcher
-
-    async def _leave(self, ledger: PostgresLedger, run: str, journal: Journal, stop: Stop) -> None:
-        """Record why the rest of a run that ends early is not sent."""
-        rest = await asyncio.to_thread(ledger.waiting, run, _ALL)
-        await journal.record([_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests])
 
 
 def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
@@ -209,7 +220,7 @@ async def _steered(
         told = (pacer.held_until, pacer.rate)
         while True:
             if lane.is_cancelled(run):
-                dispatcher.stop(_CANCELLED)
+                dispatcher.stop(CANCELLED)
             elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
                 dispatcher.hand_over()
             if told != (pacer.held_until, pacer.rate):

@@ -202,11 +202,13 @@ def purge(home: Home, records: list[RunRecord], *, wall: Callable[[], float] = t
 
     """
     with open_ledger(home) as ledger:
-        busy = [record.header.run for record in ledger.runs() if record.under_way]
+        purged = {record.header.run for record in records}
+        every = ledger.runs()
+        hinders = every if ledger.is_wiped_alone else [r for r in every if r.header.run in purged]
+        busy = [record.header.run for record in hinders if record.under_way]
         if busy:
             raise InstitutionBusy("run {run} is under way; purge when it has ended", run=busy[0])
-        purged = {record.header.run for record in records}
-        left = [r for r in ledger.runs() if r.purged_at is None and r.header.run not in purged]
+        left = [r for r in every if r.purged_at is None and r.header.run not in purged]
         for folder in _uploaded(home, records) - _uploaded(home, left):
             shutil.rmtree(folder, ignore_errors=True)
         ledger.purge([record.header.run for record in records], wall())

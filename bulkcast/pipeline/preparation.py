@@ -217,7 +217,7 @@ def prepare_planned(
 
 def _with_place(run: PreparedRun, sending: SendOptions | None) -> PreparedRun:
     if (run.config is not None or run.parts) and sending is not None:
-        from bulkcast.pipeline.run import require_place
+        from bulkcast.pipeline.run_creation import require_place
 
         require_place(run.prepared, sending)
     return run

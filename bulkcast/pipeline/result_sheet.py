@@ -368,8 +368,8 @@ _OWN_SHEET: Final = marked(
 
 def _copy(ledger: Ledger, header: RunHeader) -> Path:
     """The copy of the sheet; each part of a group has one."""
-    own = ledger.folder(header.run) / header.snapshot
-    first = ledger.folder(part_name(header.run, 1)) / header.snapshot
+    own = ledger.sheet(header)
+    first = ledger.sheet(replace(header, run=part_name(header.run, 1)))
     return first if first.is_file() and not own.parent.is_dir() else own
 
 

@@ -18,7 +18,7 @@ from bulkcast.ledger import RunRecord, Sending, canonical
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Institution, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
-from bulkcast.pipeline import run as single
+from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline.execution import Control, Watch
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
@@ -56,8 +56,8 @@ async def submit(
 
     """
     whole, started = run.prepared, wall()
-    name = single.new_name(started, zone(whole.options.tz))
-    target = single.target_of(whole, options, name)
+    name = creation.new_name(started, zone(whole.options.tz))
+    target = creation.target_of(whole, options, name)
     if run.parts:
         held = options.on_invalid == "stop" and bool(whole.invalid)
         for part, new in institutions.numbered(run, name, started, target, emptied=held):
@@ -66,8 +66,8 @@ async def submit(
     elif run.config is None:
         raise CannotStart("there are no credentials; say for which institution this is")
     else:
-        new = single.NewRun(name, started, target)
-        held_back = single.held_back(whole, options)
+        new = creation.NewRun(name, started, target)
+        held_back = creation.held_back(whole, options)
         await asyncio.to_thread(_store, held_back, run.config, home, options, new)
     async with Database(home.database) as database:
         await _hand_in(database, home, name, "submit", user)
@@ -81,7 +81,7 @@ def _store(
     config: Config | None,
     home: SharedHome,
     options: SendOptions,
-    new: "single.NewRun",
+    new: creation.NewRun,
 ) -> None:
     """Store one run; it waits for a worker as soon as it is stored."""
     nobody = Institution("", "")
@@ -90,9 +90,9 @@ def _store(
         if config is not None:
             config = replace(config, institution=institution)
             sending = sending_of(options, config.user)
-            prepared = single.store(ledger, prepared, config, options, new, sending=sending)
+            prepared = creation.store(ledger, prepared, config, options, new, sending=sending)
         else:
-            single.freeze(ledger, single.header_of(prepared, nobody, new, name=""), prepared)
+            creation.freeze(ledger, creation.header_of(prepared, nobody, new, name=""), prepared)
         if not prepared.plan.requests:
             ledger.finish(new.run, None, new.started)
 
@@ -137,7 +137,7 @@ async def apply(
     """
     await _require_workers(home)
     done = await submit(run, home, options, user=user, wall=wall)
-    target = single.target_of(run.prepared, options, done.run)
+    target = creation.target_of(run.prepared, options, done.run)
     report = await follow(home, done.run, replace(options, results=target), user, control, watch)
     issues, ignored = run.prepared.checked.issues, run.prepared.ignored_columns
     return replace(report, issues=issues, ignored_columns=ignored)

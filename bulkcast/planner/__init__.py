@@ -87,7 +87,8 @@ def make(
 
 def joined(plans: Sequence[Plan]) -> Plan:
     """One plan of those of several institutions, of which each has rows of its own."""
-    requests = _in_sending_order([request for plan in plans for request in plan.requests])
+    every = (request for plan in plans for request in plan.requests)
+    requests = _in_sending_order(sorted(every, key=lambda request: request.rows[0]))
     settled = {row: outcome for plan in plans for row, outcome in plan.settled.items()}
     return Plan(requests, settled, fingerprint(requests))
 

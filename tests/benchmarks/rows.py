@@ -7,32 +7,26 @@ bodies that lie ready, as many at a time, and looks at nothing but the HTTP stat
 
 import asyncio
 import csv
-import json
 import math
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import aiohttp
-
-from bulkcast import pipeline, protocol
+from bulkcast import pipeline
 from bulkcast.config import Config
-from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Body, Credentials, Institution
-from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
+from bulkcast.model import Institution
+from bulkcast.sandbox import SANDBOX_SID
+from tests.benchmarks.bare_loop import AT_ONCE, CREDENTIALS, post_all
 from tests.benchmarks.measuring import Figure, height_mb, take_turns
 
 N_ROWS = 5_000
-AT_ONCE = 64
 GOES = 5
 FEW, MANY = 1_000, 21_000
 """Rows between which the memory is compared."""
-CREDENTIALS = Credentials(SANDBOX_SID, SANDBOX_SECRET)
 
 _HEADERS = (
     "课堂名称", "startTime", "courseId", "activityId", "recordState", "recordType", "liveState",
@@ -87,25 +81,6 @@ class _Pipeline:
         report = asyncio.run(pipeline.apply(prepared, config, options))
         if report.exit_status:
             raise SystemExit(f"the run ended with {report.exit_status}: {dict(report.counts)}")
-
-
-async def post_all(bodies: Sequence[Body], root_url: str) -> None:
-    """Serialise, sign and post every body, `AT_ONCE` at a time; nothing else."""
-    left = iter(bodies)
-    connector = aiohttp.TCPConnector(limit=AT_ONCE)
-    async with aiohttp.ClientSession(root_url, connector=connector) as session:
-
-        async def work() -> None:
-            for body in left:
-                data = json.dumps(dict(body), ensure_ascii=False).encode()
-                headers = protocol.headers(body, CREDENTIALS, int(time.time()))
-                async with session.post(WEBCAST.path, data=data, headers=headers) as response:
-                    response.raise_for_status()
-                    await response.read()
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(work())
 
 
 def write_sheet(path: Path, n_rows: int) -> Path:

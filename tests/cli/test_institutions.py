@@ -74,3 +74,148 @@ def test_a_sheet_for_two_institutions_is_sent_to_both(cli: CliRunner, tmp_path: 
         group = document["run"]
         assert [row["bulkcast_run"][len(group) :] for row in rows] == ["-1", "-2", "-1", "-2", "-2"]
         assert {row["bulkcast_status"] for row in rows} == {"applied"}
+
+
+def test_the_environments_own_credentials_are_not_for_such_a_sheet(
+    cli: CliRunner, tmp_path: Path
+) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south")
+    with schools(cli) as found:
+        others = {"BULKCAST_SID": "42", "BULKCAST_SECRET": "another", "BULKCAST_PROFILE": "north"}
+        cli.set(**others)
+        assert found.call("apply", term, "--yes", "--quiet", *FAST).status == 0
+        assert len(found.north.log) == len(found.south.log) == 1
+
+
+def test_a_group_is_named_in_every_command(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south", "nobody")
+    with schools(cli) as found:
+        ended = found.call("apply", term, "--yes", "--json", *FAST)
+        assert ended.status == 3
+        group = ended.document["run"]
+        shown = found.call("runs", "show", group, "--json").document
+        assert (shown["run"], shown["rows"]) == (group, 3)
+        assert shown["counts"]["applied"] == 2
+        assert shown["institution"]["sid"] == f"{NORTH}, {SOUTH}"
+        part = found.call("runs", "show", f"{group}-2", "--json").document
+        assert (part["rows"], part["institution"]["sid"]) == (1, SOUTH)
+        listed = found.call("runs", "--json").document["runs"]
+        assert [(each["run"], each["group"], each["profile"]) for each in listed] == [
+            (f"{group}-2", group, "south"), (f"{group}-1", group, "north"),
+        ]  # fmt: skip
+        again = found.call("results", group, "-o", tmp_path / "again.csv", "--json")
+        assert (again.status, again.document["run"]) == (0, group)
+        assert read_rows(tmp_path / "again.csv") == read_rows(Path(ended.document["results"]))
+        back = found.call("undo", group, "-o", tmp_path / "undo.csv", "--json")
+        assert (back.status, back.document["run"]) == (3, group)  # nothing is known before it
+        went_on = found.call("resume", group)
+        assert (went_on.status, "has nothing left to send" in went_on.err) == (3, True)
+        assert found.call("purge", "--run", group, "--yes").status == 0
+        assert found.call("results", group).status == 2
+
+
+def test_one_without_its_secret_is_told_and_resumed(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south", "south")
+    with schools(cli) as found:
+        cli.set(SOUTH_SECRET=" ")
+        said = found.call("apply", term, "--yes", *FAST)
+        assert said.status == 6
+        why = "the variable SOUTH_SECRET, which profile 'south' names for its secret, is not set"
+        assert f"Nothing will be sent for south: {why}" in said.err
+        assert "1 institution (north)" in said.err
+        assert "Stopped (credentials): Nothing was sent for south" in " ".join(said.out.split())
+        assert "bulkcast resume 20" in said.err
+        cli.set(SOUTH_SECRET=SECRETS["south"])
+        then = found.call("resume", "--json", *FAST)
+        assert (then.status, then.document["counts"]["applied"]) == (0, 3)
+        assert [part["exit"] for part in then.document["parts"]] == [0, 0]
+        assert len(found.north.log) == 1
+
+
+def test_a_wrong_secret_costs_a_handful_of_requests_and_no_other_row(
+    cli: CliRunner, tmp_path: Path
+) -> None:
+    term = sheet(tmp_path / "term.csv", *["north", "south"] * 40)
+    with schools(cli) as found:
+        cli.set(SOUTH_SECRET="not-this-one")
+        said = found.call("apply", term, "--yes", "--json", *FAST)
+        assert said.status == 6
+        counts = said.document["counts"]
+        assert (counts["applied"], counts["not_sent"]) == (40, 40)
+        assert said.document["stopped"]["reason"] == "credentials"
+        assert len(found.south.log) < 10
+        assert "not-this-one" not in said.out + said.err
+
+
+def test_a_profile_cannot_be_given_beside_the_column(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south")
+    with schools(cli) as found:
+        for argv in (
+            ("apply", term, "--yes", "--profile", "north"),
+            ("plan", term, "--profile", "north"),
+        ):
+            said = found.call(*argv)
+            assert (said.status, "leave out --profile" in said.err) == (2, True), said
+        assert not found.north.log
+
+
+def test_a_plan_counts_all_and_a_plan_file_is_refused(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south", "south")
+    with schools(cli) as found:
+        said = found.call("plan", term, "--json")
+        assert (said.status, said.document["to_send"], said.document["requests"]) == (0, 3, 3)
+        file = tmp_path / "term.plan"
+        refused = found.call("plan", term, "-o", file)
+        assert (refused.status, file.exists()) == (2, False)
+        assert "name institutions, and this is for one; `bulkcast apply`" in refused.err
+        dry = found.call("apply", term, "--dry-run", "--json")
+        assert (dry.status, dry.document["counts"]["not_sent"]) == (0, 3)
+        assert not found.north.log
+
+
+def test_validate_knows_the_profiles_of_config_toml(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "sooth", "", "x")
+    assert [i["code"] for i in cli.call("validate", term, "--json").document["issues"]] == [
+        "institution.missing"
+    ]
+    with schools(cli) as found:
+        said = found.call("validate", term, "--json")
+    assert said.status == 3
+    assert [(i["code"], i["cell"], i["value"]) for i in said.document["issues"]] == [
+        ("institution.near_miss", "A3", "sooth"),
+        ("institution.missing", "A4", ""),
+        ("institution.unknown", "A5", "x"),
+    ]
+    assert "nearly south" in said.document["issues"][0]["message"]
+    (cli.folder / "home" / "config.toml").write_text("profiles = [")
+    assert cli.call("apply", term, "--yes").status == 2
+
+
+def test_a_rehearsal_plays_every_institution(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "one", "other", "one")
+    said = cli.call("apply", term, "--sandbox", "--yes", "--json", *FAST)
+    assert said.status == 0, said
+    group = said.document["run"]
+    assert group.startswith("sandbox-")
+    assert said.document["counts"]["applied"] == 3
+    assert {row["bulkcast_run"] for row in read_rows(Path(said.document["results"]))} == {
+        f"{group}-1", f"{group}-2",
+    }  # fmt: skip
+    again = cli.call("apply", term, "--sandbox", "--yes", "--json", "--changed-only", *FAST)
+    assert again.document["counts"]["unchanged"] == 3
+    assert cli.call("resume", group, "--sandbox").status == 0
+
+
+def test_what_failed_is_resubmitted(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south", "nobody")
+    with schools(cli) as found:
+        first = found.call("apply", term, "--yes", "--json", *FAST)
+        results = Path(first.document["results"])
+        results.write_text(results.read_text("utf-8-sig").replace("nobody", "south"), "utf-8")
+        said = found.call("resubmit", results, "--yes", "--json", *FAST)
+        assert (said.status, said.document["counts"]["applied"]) == (0, 3), said
+        assert (len(found.north.log), len(found.south.log)) == (1, 2)
+        swapped = Path(said.document["results"])
+        swapped.write_text(swapped.read_text("utf-8-sig").replace("north", "south"), "utf-8")
+        refused = found.call("resubmit", swapped, "--yes", *FAST)
+        assert (refused.status, "nothing was sent" in refused.err) == (2, True)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import open_ledger
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, resume
+from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
@@ -28,8 +29,21 @@ async def test_a_run_is_sent_by_a_worker_and_followed(tmp_path: Path) -> None:
 
     assert report.counts[RowStatus.APPLIED] == 30
     assert [row["bulkcast_status"] for row in read_rows(report.results)] == ["applied"] * 30
-    assert (record.state, record.header.sending.by) == ("finished", "li")
+    assert record.state == "finished"
+    assert record.header.sending is not None
+    assert record.header.sending.by == "li"
     assert len(found.sandbox.log) == 30
+
+
+async def test_the_results_are_had_on_another_computer(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        report = await apply(prepare(plain(tmp_path / "term.csv", 5)), found.config, FAST)
+        elsewhere = replace(found.home, folder=tmp_path / "another")
+        (tmp_path / "term.csv").unlink()  # noqa: ASYNC240 - a moment
+        results(elsewhere, report.run, lang="en", target=tmp_path / "again.csv")
+
+    assert report.results is not None
+    assert read_rows(tmp_path / "again.csv") == read_rows(report.results)
 
 
 async def test_without_a_worker_a_run_is_not_begun(tmp_path: Path) -> None:
