@@ -20,6 +20,7 @@ from bulkcast.errors import DatabaseUnreachable
 from bulkcast.fleet.database import Database
 from bulkcast.fleet.schema import create_tables
 from bulkcast.fleet.worker import Lane, LaneEnd, Timing, work
+from bulkcast.ledger.postgres import create_schema
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 QUICK: Final = Timing(
@@ -49,7 +50,8 @@ _OPEN: Final = "SELECT DISTINCT institution FROM work WHERE NOT done"
 
 
 def prepare(url: str) -> None:
-    """Fill an empty database with the fleet's tables and the work's."""
+    """Fill an empty database with the tables of ledger, fleet and work."""
+    create_schema(url)
     create_tables(url)
     with psycopg.connect(url) as connection:
         connection.execute(TABLES)

@@ -19,6 +19,7 @@ from tests.source_files import ROOT, modules, top_level_imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
+OF_A_FLEET = [Requirement(line) for line in PROJECT["optional-dependencies"]["fleet"]]
 
 
 def run(*command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -102,12 +103,13 @@ def normal(name: str) -> str:
 def test_everything_imported_is_asked_for_and_nothing_else() -> None:
     used_unseen = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
-    asked = {normal(r.name) for r in REQUIRED} - used_unseen
+    asked = {normal(r.name) for r in (*REQUIRED, *OF_A_FLEET)} - used_unseen
+    asked |= {f"psycopg-{extra}" for r in OF_A_FLEET for extra in r.extras} - {"psycopg-binary"}
 
     assert distributions_imported() == asked
 
 
-@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda r: r.name)
+@pytest.mark.parametrize("requirement", [*REQUIRED, *OF_A_FLEET], ids=lambda r: r.name)
 def test_every_requirement_says_from_which_version_on(requirement: Requirement) -> None:
     assert [s.operator for s in requirement.specifier] == [">="]
 

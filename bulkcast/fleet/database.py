@@ -223,6 +223,10 @@ def _shown(url: str) -> str:
 
 def _reason(exc: BaseException) -> str:
     """The first line of what went wrong."""
-    inner = exc.__cause__ if exc.__cause__ and not str(exc) else exc
-    lines = str(inner).strip().splitlines()
-    return lines[0] if lines else type(inner).__name__
+    cause = exc.__cause__
+    if isinstance(cause, psycopg.Error):  # Procrastinate's own words are always the same
+        exc = cause
+    if isinstance(exc, TimeoutError):
+        return f"no answer within {STATEMENT_S:.0f} s"
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__

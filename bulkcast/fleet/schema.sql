@@ -1,4 +1,5 @@
--- What the fleet keeps beside the ledger and Procrastinate's own tables, version 1.
+-- What the fleet keeps beside the ledger and Procrastinate's own tables, version 1.  Its lanes are
+-- in the ledger's schema, as the ledger's commits check their epochs.
 -- Times are those of PostgreSQL's clock: the clocks of workers do not matter.
 
 CREATE TABLE IF NOT EXISTS fleet_version (
@@ -6,15 +7,6 @@ CREATE TABLE IF NOT EXISTS fleet_version (
 );
 
 INSERT INTO fleet_version SELECT 1 WHERE NOT EXISTS (SELECT FROM fleet_version);
-
-CREATE TABLE IF NOT EXISTS lanes (          -- the ledger's schema has it too: its commits check the epoch
-    institution text PRIMARY KEY,
-    epoch       bigint NOT NULL DEFAULT 0,  -- grows each time somebody takes the lane
-    worker      text,
-    expires_at  timestamptz NOT NULL DEFAULT '-infinity',
-    paused      boolean NOT NULL DEFAULT false,
-    memory      text NOT NULL DEFAULT '{}'  -- what a slice leaves for the next one
-);
 
 CREATE TABLE IF NOT EXISTS paces (
     institution text PRIMARY KEY,

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bulkcast.errors import BulkcastError, DatabaseUnreachable
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 CONCURRENCY: Final = 50
 """Lanes that one worker drains at once; two workers keep 150 institutions at their full rates."""
 
+_PAUSED_S: Final = 2.0
+"""Seconds before a paused lane is looked at again."""
 _AFTER_DEFECT_S: Final = 10.0
 """Seconds before a lane is drained again whose slice ended with an exception."""
 
@@ -134,7 +136,7 @@ async def work(
     metrics = Metrics()
     serving = metrics.start(metrics_port) if metrics_port is not None else None
     try:
-        with _quiet("psycopg.pool", "procrastinate"):
+        with _quiet("psycopg", "psycopg.pool", "procrastinate"):
             async with Database(database_url, on_error=metrics.database_errors.inc) as database:
                 worker = _Worker(
                     database, metrics, name or default_name(), drain, timing or Timing()
@@ -219,10 +221,11 @@ class _Worker:
         for lane in self._running.values():
             lane.stop.set()
         engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
+        # A database that neither answers nor refuses could take minutes to give up on.
+        await asyncio.wait([engine], timeout=self._timing.grace_s + 5.0)
         for task in beside:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.wait(beside, timeout=5.0)
         with suppress(DatabaseUnreachable):
             await fleet_status.forget_worker(self.database, self.name)
 
@@ -274,11 +277,13 @@ class _Worker:
         if self._is_ending:
             return untouched
         try:
-            return await self._drain(lane)
+            end = await self._drain(lane)
         except Exception as exc:  # noqa: BLE001 - one lane must not end the others
             if not is_lost(exc):
                 _log.exception("the slice of %s failed", institution)
-            return LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+            end = LaneEnd(more=True, delay_s=_AFTER_DEFECT_S, memory=lease.memory)
+        # A paused lane is drained for its cancelled runs alone; `resume` wakes it at once.
+        return replace(end, delay_s=max(end.delay_s, _PAUSED_S)) if lane.paused else end
 
     # -------------------------------------------------------------- beside the lanes
 

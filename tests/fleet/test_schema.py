@@ -14,12 +14,12 @@ def test_tables_are_created_once_and_a_second_call_changes_nothing(database: str
 
     schema.create_tables(database)
     with psycopg.connect(database) as connection:
-        connection.execute("INSERT INTO lanes (institution) VALUES ('a')")
+        connection.execute("INSERT INTO paces (institution) VALUES ('a')")
     schema.create_tables(database)
     schema.check_tables(database)
 
     with psycopg.connect(database) as connection:
-        assert connection.execute("SELECT institution FROM lanes").fetchall() == [("a",)]
+        assert connection.execute("SELECT institution FROM paces").fetchall() == [("a",)]
         assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (0,)
 
 

@@ -179,6 +179,7 @@ async def test_a_restart_of_the_database_interrupts_and_repeats_nothing(
     add_work(fleet_url, B, 60)
     async with workers(fleet_url, "one", "two", lanes=(A, B)) as processes:
         await until(lambda: watch.number("SELECT count(*) FROM sends"))
+        await until(lambda: _workers(watch.database, 2))
         server().stop(signal.SIGQUIT)
         await asyncio.sleep(QUICK.ttl_s + 1.0)
         server().start()
