@@ -69,6 +69,8 @@ class Config:
     """The URL of the PostgreSQL database with the ledger; empty for a ledger in `home`."""
     user: str = ""
     """Who acts, for the list of actions of a shared ledger."""
+    missing: CannotStart | None = None
+    """Why there is no secret here, which the workers of a fleet have; None if there is one."""
 
     @property
     def ledger_home(self) -> Home:
@@ -141,6 +143,8 @@ def state(environ: Mapping[str, str]) -> Path:
 def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     """Load the institution and its credentials.
 
+    With a database the secret may be missing, as its workers send; see `Config.missing`.
+
     Raises:
         CannotStart: something is missing or contradictory, or others can read a secret; the
             sentence says where and what would be right.
@@ -162,10 +166,10 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
         raise CannotStart(
             "the SID from {origin} should be digits, such as 1000082", origin=origins["sid"]
         )
-    secret = _secret(environ, settings, (folder, name, sid), origins)
+    held = _held(environ, settings, (folder, name, sid), origins)
     root_url = _value("BULKCAST_ROOT_URL", "root_url", environ, settings, origins)
     origins.setdefault("root_url", "default")
-    return _config(environ, sid, root_url, secret, origins)
+    return _config(environ, sid, root_url, held, origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +197,17 @@ def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
     """The variables that hold a secret, by themselves or because a profile says so."""
     try:
-        found = profiles_of(home(environ) / "config.toml").values()
+        found = profiles_of(home(environ) / "config.toml")
     except CannotStart:
-        found = ()
-    named = (each.get("secret_env") for each in found if isinstance(each, dict))
+        found = {}
+    named = (each.get("secret_env") for each in found.values() if isinstance(each, dict))
     return frozenset({"BULKCAST_SECRET", *(name for name in named if isinstance(name, str))})
 
 
-def member(environ: Mapping[str, str], profile: str) -> Member:
-    """The institution of a profile that rows of a sheet name.
+def institution_of(environ: Mapping[str, str], profile: str) -> Institution:
+    """The institution of a profile; its secret is not read.
 
-    SID and secret in the environment are for sheets that name none; only for a profile without a
-    root URL the environment's counts.
+    Only for a profile without a root URL the environment's counts.
 
     Raises:
         CannotStart: there is no such profile, or it does not say which institution it is.
@@ -219,15 +222,30 @@ def member(environ: Mapping[str, str], profile: str) -> Member:
             name=profile,
             path=path,
         )
-    plain = {k: v for k, v in environ.items() if k not in OF_CREDENTIALS}
     url = settings.get("root_url") or environ.get("BULKCAST_ROOT_URL", "").strip()
-    institution = Institution((url or DEFAULT_ROOT_URL).rstrip("/"), sid)
+    return Institution((url or DEFAULT_ROOT_URL).rstrip("/"), sid)
+
+
+def member(environ: Mapping[str, str], profile: str) -> Member:
+    """The institution of a profile that rows of a sheet name.
+
+    SID and secret in the environment are for sheets that name none.  With a database the secret
+    may be missing, as for `load`.
+
+    Raises:
+        CannotStart: there is no such profile, or it does not say which institution it is.
+
+    """
+    institution, path = institution_of(environ, profile), home(environ) / "config.toml"
+    settings, sid = _profile(path, profile, asked=True), institution.sid
+    plain = {k: v for k, v in environ.items() if k not in OF_CREDENTIALS}
     origins = {"sid": "config.toml", "root_url": "config.toml"}
     try:
-        secret = _secret(plain, settings, (path.parent, profile, sid), origins)
+        held = _held(plain, settings, (path.parent, profile, sid), origins)
     except CannotStart as exc:
         return Member(profile, institution, None, exc)
-    return Member(profile, institution, _config(plain, sid, url, secret, origins))
+    config = _config(plain, sid, institution.root_url, held, origins)
+    return Member(profile, institution, config)
 
 
 def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secret) -> Config:
@@ -237,7 +255,7 @@ def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secr
         CannotStart: BULKCAST_HOME or BULKCAST_STATE names the folder of a user who does not exist.
 
     """
-    return _config(environ, sid, root_url, secret, {})
+    return _config(environ, sid, root_url, (secret, None), {})
 
 
 def is_in_environment(environ: Mapping[str, str]) -> bool:
@@ -249,9 +267,10 @@ def _config(
     environ: Mapping[str, str],
     sid: str,
     root_url: str,
-    secret: Secret,
+    held: "_Held",
     origins: Mapping[str, str],
 ) -> Config:
+    secret, missing = held
     institution = Institution((root_url or DEFAULT_ROOT_URL).rstrip("/"), sid)
     proxy = next((name for name in _PROXIES if environ.get(name, "").strip()), "")
     if not institution.root_url.startswith("https:"):
@@ -265,6 +284,7 @@ def _config(
         state=state(environ),
         database=database(environ),
         user=user(environ),
+        missing=missing,
     )
 
 
@@ -363,6 +383,26 @@ def _require_valid(settings: Any, path: Path, name: str) -> Mapping[str, str]:
             known=known,
         )
     return settings
+
+
+_Held = tuple[Secret, CannotStart | None]
+"""The secret; or an empty one, and why it is missing."""
+
+
+def _held(
+    environ: Mapping[str, str],
+    settings: Mapping[str, str],
+    profile: tuple[Path, str, str],
+    origins: dict[str, str],
+) -> _Held:
+    try:
+        return _secret(environ, settings, profile, origins), None
+    except CannotStart as exc:
+        if not database(environ):
+            raise
+        for key in ("secret", "secret_file"):
+            origins.pop(key, None)
+        return Secret(""), exc
 
 
 def _secret(

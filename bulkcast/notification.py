@@ -109,7 +109,8 @@ async def _run(words: Sequence[str], text: bytes, environ: Mapping[str, str]) ->
 
     from bulkcast.config import secret_variables
 
-    hidden = secret_variables(environ)
+    # A database's URL may hold a password.
+    hidden = secret_variables(environ) | {"BULKCAST_DATABASE"}
     environ = {name: value for name, value in environ.items() if name not in hidden}
     try:
         process = await asyncio.create_subprocess_exec(

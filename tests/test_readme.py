@@ -21,7 +21,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / PAGES).glob("*.md"))]
 HEADINGS = [
     "Two commands", "The page", "中文快速上手", "What is not known of ClassIn",
     "A term in five steps", "Rehearse", "Mend and resubmit", "When something stops", "Exit codes",
-    "Scripting and library", "Windows", "For developers", "Links",
+    "Scripting and library", "Many machines", "Windows", "For developers", "Links",
 ]  # fmt: skip
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

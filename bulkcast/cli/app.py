@@ -140,6 +140,7 @@ def validate(sheet: Path, *, all_: bool, **given: Any) -> int:
 @params.recall
 @params.pace
 @params.profile
+@params.database
 @params.sheet_options
 @params.output
 def plan(sheet: Path, **given: Any) -> int:
@@ -207,6 +208,7 @@ def resume(run: str, **given: Any) -> int:
 @bulkcast.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @params.run_filter
 @params.sandbox
+@params.database
 @params.output
 @click.pass_context
 def runs(ctx: click.Context, /, **given: Any) -> int | None:
@@ -224,6 +226,7 @@ def runs(ctx: click.Context, /, **given: Any) -> int | None:
 @params.only
 @click.option("--all", "all_", is_flag=True, help="List every such row, however many.")
 @params.sandbox
+@params.database
 @params.output
 def show(run: str, only: Only, *, all_: bool, **given: Any) -> int:
     """Show what RUN, or the newest run, came to.
@@ -248,6 +251,7 @@ def show(run: str, only: Only, *, all_: bool, **given: Any) -> int:
 @params.only_written
 @click.option("--by", metavar="COLUMN", help="Count the rows by a column of the sheet.")
 @params.sandbox
+@params.database
 @params.output
 def results(run: str, only: Only, by: str | None, results: Path | None, **given: Any) -> int:
     """Write the result sheet of RUN again.
@@ -286,6 +290,7 @@ def results(run: str, only: Only, by: str | None, results: Path | None, **given:
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @params.sandbox
+@params.database
 @params.output
 def purge(run: str, older_than: float, *, yes: bool, **given: Any) -> int:
     """Take away what the rows of old runs held.
@@ -310,6 +315,7 @@ def purge(run: str, older_than: float, *, yes: bool, **given: Any) -> int:
 )
 @params.force
 @params.sandbox
+@params.database
 @params.output
 def undo(run: str, out: Path | None, **given: Any) -> int:
     """Write a sheet that brings RUN's settings back to what they were.
@@ -392,6 +398,8 @@ def sandbox(**given: Any) -> int:
 )
 @click.option("--uninstall", "uninstalls", is_flag=True, help="Remove the desktop entry, and end.")
 @params.force
+@params.metrics
+@params.database
 @params.output
 def serve(**given: Any) -> int:
     """Open the page: all of this in the browser.
@@ -409,4 +417,107 @@ def serve(**given: Any) -> int:
         installs=given["installs"],
         uninstalls=given["uninstalls"],
         force=given["force"],
+        metrics=given["metrics"],
     )
+
+
+@bulkcast.command()
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Institutions that are sent for at once.",
+)
+@params.metrics
+@params.database
+@params.output
+def worker(concurrency: int, metrics: int | None, **given: Any) -> int:
+    """Send what a fleet was handed, for all institutions of config.toml.
+
+    Any number of workers, on any machine, share the work. Ctrl-C or SIGTERM ends one in order:
+    what is under way is finished.
+    """
+    from bulkcast.cli import context, fleet
+
+    return fleet.worker(context.output_of(given), concurrency=concurrency, metrics=metrics)
+
+
+@bulkcast.group()
+def fleet() -> None:
+    """Look after a fleet: workers that share a PostgreSQL database."""
+
+
+@fleet.command()
+@params.database
+@params.output
+def init(**given: Any) -> int:
+    """Make the tables in the database, as far as they are not there."""
+    from bulkcast.cli import context, fleet
+
+    return fleet.init(context.output_of(given))
+
+
+@fleet.command()
+@params.database
+@params.output
+def status(**given: Any) -> int:
+    """Show workers, institutions, open runs, and how long they wait."""
+    from bulkcast.cli import context, fleet
+
+    return fleet.status(context.output_of(given))
+
+
+@fleet.command()
+@params.institutions
+@params.database
+@params.output
+def pause(names: tuple[str, ...], *, all_: bool, **given: Any) -> int:
+    """Send nothing more for INSTITUTIONS until `go-on`.
+
+    They are named by profile, by SID, or as `status` shows them.
+    """
+    from bulkcast.cli import context, fleet
+
+    return fleet.pause(context.output_of(given), names, all_=all_)
+
+
+@fleet.command("go-on")
+@params.institutions
+@params.database
+@params.output
+def go_on(names: tuple[str, ...], *, all_: bool, **given: Any) -> int:
+    """Send again for INSTITUTIONS that are paused."""
+    from bulkcast.cli import context, fleet
+
+    return fleet.go_on(context.output_of(given), names, all_=all_)
+
+
+@fleet.command()
+@click.argument("run", shell_complete=params.complete_runs)
+@params.database
+@params.output
+def cancel(run: str, **given: Any) -> int:
+    """End RUN, whoever sends it; `bulkcast resume RUN` goes on."""
+    from bulkcast.cli import context, fleet
+
+    return fleet.cancel(context.output_of(given), run)
+
+
+@fleet.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Only the last N.",
+)
+@params.database
+@params.output
+def actions(limit: int, **given: Any) -> int:
+    """List who submitted, paused and cancelled what, the newest first."""
+    from bulkcast.cli import context, fleet
+
+    return fleet.actions(context.output_of(given), limit)

@@ -15,6 +15,7 @@ from typing import Final
 import click
 from rich.text import Text
 
+from bulkcast import config as configuration
 from bulkcast import pipeline
 from bulkcast.catalogue import fold
 from bulkcast.cli import (
@@ -251,7 +252,7 @@ def resume(
     if pipeline.runs_called(home, run) and pipeline.is_group(home, run):
         return _resume_parts(run, output, options, destination, recipients)
     config = context.config(destination)
-    is_over = not pipeline.left_to_send(config.home, run)
+    is_over = not pipeline.left_to_send(home, run)
 
     async def use(config: Config, control: Control, watch: Watch) -> RunReport:
         return await pipeline.resume(config, run, options, control=control, watch=watch)
@@ -338,6 +339,8 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
     planned = _show_plan(output, prepared, options.send.rate)
     validate.show_where_wrong(output, prepared)
     _require_expected(prepared, options)
+    if options.detach:
+        return _submit(output, run, planned.sent, options)
     during = output if planned.sent else _silent(output)
     if config is None:
         _agree(planned.sent - _show_unreachable(output, run), _where_of(run, options), options)
@@ -355,6 +358,41 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
     status = _show_report(output, report)
     _notify(output, report, options.recipients)
     return status
+
+
+def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> int:
+    """Hand a run in to a fleet; `n` rows would be sent.  Return the exit status."""
+    n -= _show_unreachable(output, run)
+    config = run.config
+    where = _where(config, options.destination) if config else _where_of(run, options)
+    _agree(n, where, options)
+    _require_streams()
+    user = configuration.user(context.environ())
+    done = asyncio.run(pipeline.submit(run, context.fleet(), options.send, user=user))
+    if output.as_json:
+        output.json(json_output.dump(json_output.submitted(done)))
+    typed = tuple(context.typed(*context.OF_RUN))
+    output.out(
+        Text(
+            trn(
+                "Handed in as run {run}: {n} row, {requests}.",
+                "Handed in as run {run}: {n} rows, {requests}.",
+                done.rows,
+                run=done.run,
+                requests=trn("{n} request", "{n} requests", done.requests),
+            ),
+            "bold",
+        )
+    )
+    if not done.workers:
+        start = command("bulkcast", "worker", *context.typed("database"))
+        output.warn(tr("No worker is there, so nothing is sent. Start one: ") + start)
+    if not output.as_json:
+        output.info(
+            whole(tr("How far it is: "), command("bulkcast", "runs", "show", done.run, *typed)),
+            whole(tr("Its results: "), command("bulkcast", "results", done.run, *typed)),
+        )
+    return 0
 
 
 def _silent(output: Output) -> Output:
@@ -391,7 +429,11 @@ def _dry_run(output: Output, prepared: Prepared, options: ApplyCommand) -> int:
 
 
 def _refuse_to_hang(options: ApplyCommand) -> None:
-    """Refuse to ask without a terminal: --yes is required then."""
+    """Refuse to ask without a terminal: --yes is required then; and to detach without a fleet."""
+    if options.detach and options.destination.sandbox:
+        raise click.UsageError(tr("--sandbox is on this computer, so it takes no --detach"))
+    if options.detach:
+        context.fleet()
     if not (options.yes or options.dry_run or streams.is_interactive()):
         raise CannotStart(
             "there is no terminal to ask on; add --yes to send without asking, or --dry-run to send"

@@ -15,7 +15,7 @@ import click
 from bulkcast import pipeline
 from bulkcast.arguments import Series
 from bulkcast.cli.console import Output, output
-from bulkcast.cli.exit_status import keep_out_of_logs
+from bulkcast.cli.exit_status import keep_out_of_logs, without_password
 from bulkcast.cli.language import tr
 from bulkcast.errors import CannotStart
 from bulkcast.loader import ReadOptions
@@ -24,11 +24,14 @@ from bulkcast.pipeline import PlanOptions, Selection, SendOptions, SheetOptions
 
 if TYPE_CHECKING:
     from bulkcast.config import Config, Member
+    from bulkcast.home import Home, SharedHome
     from bulkcast.pipeline import Members
     from bulkcast.sandbox import World
 
 Parameters = Mapping[str, Any]
 """The options of a command by their parameters' names, as click parsed them."""
+
+DATABASE: Final = "BULKCAST_DATABASE"
 
 Existing = Literal["refuse", "replace"]
 """What to do if the file to write exists."""
@@ -76,6 +79,8 @@ class ApplyCommand:
     approve: str | None
     """The fingerprint of a plan that `max_changes` held."""
     recipients: Recipients
+    detach: bool = False
+    """Whether to hand the run in to a fleet, without waiting for its end."""
 
 
 # ------------------------------------------------------------------ of click's parameters
@@ -120,6 +125,7 @@ def apply_command(given: Parameters) -> ApplyCommand:
         max_changes=given["max_changes"],
         approve=given["approve"],
         recipients=recipients_of(given),
+        detach=given["detach"],
     )
 
 
@@ -217,7 +223,7 @@ OF_READING: Final = ("tab", "mapping", "hidden", "delimiter", "duplicates", "str
 """Options for reading a sheet and its result sheet, whose encoding is always known."""
 
 OF_SHEET: Final = (*OF_READING, "encoding")
-OF_RUN: Final = ("profile", "sandbox", "world")
+OF_RUN: Final = ("profile", "sandbox", "world", "database")
 """Options that choose the institution of a run."""
 
 
@@ -226,7 +232,9 @@ def typed(*names: str) -> Iterator[str]:
     context = click.get_current_context()
     for option in context.command.params:
         if option.name in names and context.get_parameter_source(option.name) is _TYPED:
-            yield from _spelled(option.opts[0], context.params[option.name])
+            value = context.params[option.name]
+            shown = without_password(value) if option.name == "database" else value
+            yield from _spelled(option.opts[0], shown)
 
 
 _TYPED: Final = click.core.ParameterSource.COMMANDLINE
@@ -262,12 +270,48 @@ def require_plain(sheet: SheetOptions, selection: Selection, recall: PlanOptions
 # ------------------------------------------------------------------ for whom
 
 
-def home(destination: Destination) -> Path:
+def environ() -> Mapping[str, str]:
+    """The environment, with the database that --database names."""
+    current = click.get_current_context(silent=True)
+    while current:
+        url = (current.params.get("database") or "").strip()
+        if url:
+            return {**os.environ, DATABASE: url}
+        current = current.parent
+    return os.environ
+
+
+def home(destination: Destination) -> "Home":
+    """The home folder of the runs, with their ledger; a rehearsal's is never a shared one."""
+    from bulkcast import config as configuration
+
+    return folder(destination) if destination.sandbox else configuration.ledger_home(environ())
+
+
+def folder(destination: Destination) -> Path:
     """The home folder of the runs."""
     from bulkcast import config as configuration
 
-    folder = configuration.home(os.environ)
-    return folder / configuration.SANDBOX_FOLDER if destination.sandbox else folder
+    found = configuration.home(os.environ)
+    return found / configuration.SANDBOX_FOLDER if destination.sandbox else found
+
+
+def fleet() -> "SharedHome":
+    """The home folder, with the database of the fleet.
+
+    Raises:
+        CannotStart: no database is given.
+
+    """
+    from bulkcast.home import SharedHome
+
+    found = home(Destination(sandbox=False))
+    if isinstance(found, SharedHome):
+        return found
+    raise CannotStart(
+        "that is done in a fleet: name its database with BULKCAST_DATABASE or --database, such as"
+        " postgresql://user@host/name"
+    )
 
 
 def located(run: str, destination: Destination) -> tuple[str, Destination]:
@@ -308,14 +352,14 @@ def config(destination: Destination) -> "Config":
     if not destination.sandbox:
         from bulkcast import config as configuration
 
-        found = configuration.load(os.environ, profile=destination.profile)
+        found = configuration.load(environ(), profile=destination.profile)
         keep_out_of_logs(found.credentials.secret)
         return found
     if destination.profile:
         raise click.UsageError(tr("--sandbox takes no --profile: it has credentials of its own"))
     from bulkcast.sandbox.rehearsal import config_of
 
-    return config_of(_world(destination).sid, home(destination))
+    return config_of(_world(destination).sid, folder(destination))
 
 
 @asynccontextmanager
@@ -349,9 +393,9 @@ def members(destination: Destination) -> "Members":
         if destination.sandbox:
             from bulkcast.sandbox.rehearsal import config_of
 
-            played = config_of(_played_sid(profile), home(destination))
+            played = config_of(_played_sid(profile), folder(destination))
             return configuration.Member(profile, played.institution, played)
-        found = configuration.member(os.environ, profile)
+        found = configuration.member(environ(), profile)
         if found.config:
             keep_out_of_logs(found.config.credentials.secret)
         return found
@@ -365,7 +409,7 @@ def _played_sid(profile: str) -> str:
     from bulkcast.sandbox.rehearsal import sid_of
 
     try:
-        return configuration.member(os.environ, profile).institution.sid
+        return configuration.institution_of(os.environ, profile).sid
     except CannotStart:
         return sid_of(profile)
 

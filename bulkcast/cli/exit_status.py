@@ -1,7 +1,8 @@
 """Turns an exception into a message and an exit status; keeps secrets out of messages and logs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,6 +11,7 @@ from bulkcast.cli import streams
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.cli.signals import Terminated
 from bulkcast.errors import BulkcastError, system_reason
+from bulkcast.i18n import marked
 from bulkcast.model import Secret
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ def tell(exc: BaseException, *, argv: list[str], environ: Mapping[str, str]) -> 
     Args:
         exc: what ended the command.
         argv: the arguments, which choose language and format.
-        environ: may hold secrets, which are redacted.
+        environ: may hold secrets, which are redacted, as is the password of --database.
 
     """
-    secrets = (environ.get("BULKCAST_SECRET", "").strip(),)
+    urls = (environ.get("BULKCAST_DATABASE", ""), _typed_database(argv))
+    secrets = (environ.get("BULKCAST_SECRET", "").strip(), *passwords(urls))
     status, code, sentence = _judged(exc)
     sentence = _redacted(sentence, secrets)
     as_json = _asked(argv, "--json")
@@ -86,10 +89,30 @@ def _judged(exc: BaseException) -> tuple[int, str, str]:
             return INTERRUPTED, "declined", tr("not agreed to, so nothing was done")
         case click.UsageError():
             return CANNOT_START, "usage", _usage(exc)
+        case _:
+            return _unforeseen(exc)
+
+
+def _unforeseen(exc: BaseException) -> tuple[int, str, str]:
+    """The same for errors that are not raised on purpose."""
+    match exc:
+        case ModuleNotFoundError() if _of_fleet(exc):
+            return CANNOT_START, "missing_extra", tr(_NO_EXTRA, module=exc.name)
         case OSError() | MemoryError():
             return CANNOT_START, "system", _system(exc)
         case _:
             return DEFECT, "defect", _defect(exc)
+
+
+_NO_EXTRA: Final = marked(
+    "{module} is not installed, which a fleet and --metrics need: pip install 'bulkcast[fleet]'"
+)
+_OF_FLEET: Final = frozenset({"procrastinate", "prometheus_client", "psycopg", "psycopg_pool"})
+
+
+def _of_fleet(exc: ModuleNotFoundError) -> bool:
+    """Whether a module is missing that only the extra `fleet` brings."""
+    return (exc.name or "").partition(".")[0] in _OF_FLEET
 
 
 def _usage(exc: click.UsageError) -> str:
@@ -157,17 +180,75 @@ def _redacted(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def passwords(urls: Iterable[str]) -> list[str]:
+    """The passwords in URLs of databases, as they stand there and as they are meant.
+
+    >>> passwords(["postgresql://li:a%40b@db/x", "host=db password=xyzzy", "postgresql://db/x"])
+    ['a%40b', 'a@b', 'xyzzy', 'xyzzy']
+    """
+    from urllib.parse import unquote
+
+    found = [word for url in urls for match in _PASSWORD.finditer(url) for word in match.groups()]
+    return [form for word in found if word for form in (word, unquote(word))]
+
+
+def without_password(url: str) -> str:
+    """The URL of a database as it may be shown.
+
+    >>> without_password("postgresql://li:secret@db:5432/x")
+    'postgresql://li@db:5432/x'
+    >>> without_password("host=db password=secret")
+    'host=db '
+    """
+    return _PASSWORD.sub(lambda match: "@" if match[1] is not None else "", url)
+
+
+_PASSWORD: Final = re.compile(r"(?<![/:]):([^/@\s]*)@|[?&\s]?\bpassword\s*=\s*('[^']*'|[^\s&]*)")
+
+
+def _typed_database(argv: list[str]) -> str:
+    """What --database was given, if anything; the command line may not have been parsed."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--database":
+            return value if equals else following
+    return ""
+
+
 def keep_out_of_logs(secret: Secret) -> None:
     """Redact `secret` in all later log records that no handler but `logging.lastResort` takes.
 
     They are reduced to one line without anything that looks like a signature; none is dropped.
     """
+    keep_words_out_of_logs([secret.reveal()])
+
+
+def keep_words_out_of_logs(words: Iterable[str]) -> None:
+    """The same for any words."""
     import logging
 
-    _logged_secrets.add(secret.reveal())
+    _logged_secrets.update(words)
     handler = logging.lastResort
     if handler and _reduce not in handler.filters:
         handler.addFilter(_reduce)
+
+
+@contextmanager
+def logging_to_stderr(*, info: bool) -> Iterator[None]:
+    """Write what bulkcast logs as lines to stderr while the block runs; warnings, or `info` too."""
+    import logging
+
+    handler, logger = logging.StreamHandler(), logging.getLogger("bulkcast")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.addFilter(_reduce)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if info else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
 
 
 def _reduce(record: "logging.LogRecord") -> bool:

@@ -15,8 +15,11 @@ from bulkcast.model import Issue, ResultRow, RowStatus, Stop, no_counts
 from bulkcast.pacing import show_rate
 
 if TYPE_CHECKING:
+    from bulkcast.fleet.audit import AuditEntry
     from bulkcast.ledger import RunRecord
     from bulkcast.pipeline import Diagnosis, Prepared, RunReport, Undone, Validation
+    from bulkcast.pipeline.fleet_control import Fleet
+    from bulkcast.pipeline.submission import Submitted
     from bulkcast.planner.forecast import Forecast
     from bulkcast.planner.summary import BilledSetting, PlanSummary, Transition
     from bulkcast.reporter import Crosstab
@@ -229,6 +232,58 @@ def account(found: "RunSummary", rows: Iterable[ResultRow]) -> Document:
         "causes": [_cause(cause) for cause in found.causes],
         "stopped": stopped(found.stop),
         "listed": [_row(row) for row in rows],
+    }
+
+
+def fleet(found: "Fleet") -> Document:
+    """A fleet at one moment; `_s` are seconds."""
+    status = found.status
+    return {
+        "schema": "bulkcast.fleet/1",
+        "workers": [
+            {"worker": w.worker, "host": w.host, "pid": w.pid, "version": w.version,
+             "concurrency": w.concurrency, "institutions": w.lanes,
+             "started_at": w.started_at.timestamp(), "seen_s": round(w.seen_s, 3),
+             "alive": w.is_alive}
+            for w in status.workers
+        ],
+        "lanes": [
+            {"institution": lane.institution, "state": lane.state, "worker": lane.worker,
+             "epoch": lane.epoch, "expires_s": round(lane.expires_s, 3), "paused": lane.paused,
+             "waiting_s": round(lane.waiting_s, 3)}
+            for lane in status.lanes
+        ],
+        "paces": [
+            {"institution": pace.institution, "share": pace.share,
+             "held_s": round(pace.held_s, 3), "ahead_s": round(pace.ahead_s, 3)}
+            for pace in status.paces
+        ],
+        "runs": [_record(record) for record in found.runs],
+        "oldest_wait_s": round(status.oldest_wait_s, 3),
+    }  # fmt: skip
+
+
+def actions(entries: "Iterable[AuditEntry]") -> Document:
+    """Who did what, newest first; times are Unix seconds."""
+    return {
+        "schema": "bulkcast.actions/1",
+        "actions": [
+            {"at": entry.at.timestamp(), "action": entry.action, "run": entry.run,
+             "institution": entry.institution, "who": entry.who, "host": entry.host,
+             "details": entry.details}
+            for entry in entries
+        ],
+    }  # fmt: skip
+
+
+def submitted(found: "Submitted") -> Document:
+    """A run that was handed in to a fleet."""
+    return {
+        "schema": "bulkcast.submitted/1",
+        "run": found.run,
+        "rows": found.rows,
+        "requests": found.requests,
+        "workers": found.workers,
     }
 
 

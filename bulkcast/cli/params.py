@@ -309,7 +309,12 @@ sandbox = click.option(
     "--sandbox", is_flag=True, help="A stand-in for ClassIn on this computer; no account needed."
 )
 profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
-institution = _together(profile, sandbox, world)
+database = click.option(
+    "--database", metavar="URL",
+    help="PostgreSQL of a fleet: postgresql://user@host/name. Others on this computer see it: set"
+    " BULKCAST_DATABASE instead if it has a password.",
+)  # fmt: skip
+institution = _together(profile, sandbox, world, database)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 output = _together(
@@ -408,6 +413,14 @@ send_options = _together(
         " lasted 5 to 7 hours; 8h waits for that.",
     ),
 )  # fmt: skip
+metrics = click.option(
+    "--metrics", type=click.IntRange(1, 65535), metavar="PORT",
+    help="Give figures to Prometheus on this port of this computer.",
+)  # fmt: skip
+institutions = _together(
+    click.argument("names", nargs=-1, metavar="[INSTITUTIONS]..."),
+    click.option("--all", "all_", is_flag=True, help="All that were ever sent for."),
+)
 notification = _together(
     click.option(
         "--notify-command", metavar="CMD",
@@ -420,6 +433,10 @@ notification = _together(
 confirmation = _together(
     click.option("--yes", "-y", is_flag=True, help="Do not ask."),
     click.option("--dry-run", "-n", is_flag=True, help="Stop after the plan; send nothing."),
+    click.option(
+        "--detach", is_flag=True,
+        help="Hand the run in to the workers of a fleet, and do not wait for its end.",
+    ),
     click.option("--all", "all_", is_flag=True, help="List every warning, however many."),
     click.option(
         "--on-invalid", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,

@@ -19,7 +19,7 @@ from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.config import SANDBOX_FOLDER
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.home import Home
+from bulkcast.home import Home, SharedHome, folder_of
 from bulkcast.languages import Lang
 from bulkcast.ledger import RunRecord
 from bulkcast.loader import ReadOptions
@@ -274,7 +274,7 @@ def purge(
         pipeline.purge(home, found)
         from bulkcast.sandbox.rehearsal import WORLD
 
-        for kept in home.glob(WORLD.format(sid="*")):
+        for kept in folder_of(home).glob(WORLD.format(sid="*")):
             kept.unlink(missing_ok=True)  # a sandbox's changes are contents of those rows
     names = [record.header.run for record in found]
     if output.as_json:
@@ -297,8 +297,9 @@ def doctor(output: Output, destination: Destination) -> int:
         wrong = tuple(finding for finding in found.findings if not finding[1])
         output.problem(render.findings(replace(found, findings=wrong), output.symbols))
     if not output.as_json:
-        home = os.fspath(context.home(destination))
-        output.info(Text(tr("Runs are kept in {folder}", folder=shown(home))))
+        home = context.home(destination)
+        if not isinstance(home, SharedHome):  # whose ledger is named above
+            output.info(Text(tr("Runs are kept in {folder}", folder=shown(os.fspath(home)))))
     return found.exit_status
 
 

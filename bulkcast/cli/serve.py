@@ -3,13 +3,15 @@
 import asyncio
 import os
 import webbrowser
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 from rich.text import Text
 
 from bulkcast import config, desktop_entry
-from bulkcast.cli import json_output, signals
+from bulkcast.cli import context, json_output, signals
 from bulkcast.cli.console import Output, shown, whole
+from bulkcast.cli.context import Destination
 from bulkcast.cli.exit_status import keep_out_of_logs
 from bulkcast.cli.language import tr
 from bulkcast.notification import Recipients
@@ -25,6 +27,7 @@ def serve(
     installs: bool,
     uninstalls: bool,
     force: bool,
+    metrics: int | None = None,
 ) -> int:
     """Serve the page until a signal arrives; return the exit status.
 
@@ -36,8 +39,18 @@ def serve(
         starter = desktop_entry.starter(os.environ, port=port)
         change = _install if installs else _uninstall
         return change(output, starter, force=force)
-    options = ServeOptions(os.environ, port, recipients, keep_out_of_logs)
-    return asyncio.run(_serve(output, options, opens=opens))
+    options = ServeOptions(context.environ(), port, recipients, keep_out_of_logs)
+    with _metrics(metrics):
+        return asyncio.run(_serve(output, options, opens=opens))
+
+
+def _metrics(port: int | None) -> AbstractContextManager[None]:
+    """Give figures to Prometheus while the block runs, if a port is given."""
+    if port is None:
+        return nullcontext()
+    from bulkcast.pipeline.run_metrics import serving_metrics
+
+    return serving_metrics(context.home(Destination(sandbox=False)), port)
 
 
 def _install(output: Output, starter: desktop_entry.Starter, *, force: bool) -> int:

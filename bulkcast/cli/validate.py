@@ -216,7 +216,7 @@ def _institution(options: PlanCommand) -> "Config | None":
     from bulkcast import config
 
     try:
-        return config.load(os.environ, profile=options.destination.profile)
+        return config.load(context.environ(), profile=options.destination.profile)
     except CannotStart:
         if options.out or options.destination.profile or options.recall != PlanOptions():
             raise

@@ -87,6 +87,15 @@ class LaneStatus:
     waiting_s: float
     """For how many seconds; 0 for one that is to begin later."""
 
+    @property
+    def state(self) -> str:
+        """One word: paused, sending, waiting or idle."""
+        if self.paused:
+            return "paused"
+        if self.worker:
+            return "sending"
+        return "waiting" if self.is_waiting else "idle"
+
 
 @dataclass(frozen=True, slots=True)
 class PaceStatus:

@@ -1,9 +1,14 @@
 """Counters for Prometheus, served over HTTP on loopback unless another address is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, start_http_server
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bulkcast.errors import CannotStart
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -40,14 +45,65 @@ class Metrics:
         """Serve the figures in a thread; return the port, 0 for any, and what ends it.
 
         Raises:
-            OSError: the port is in use.
+            CannotStart: the port is in use.
 
         """
-        server, thread = start_http_server(port, addr=address, registry=self.registry)
+        return _serve(self.registry, port, address)
 
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
-        return server.server_port, stop
+class Figures(Collector):
+    """Numbers by a label that are asked for at each look."""
+
+    def __init__(
+        self, name: str, meaning: str, label: str, numbers: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._name, self._meaning, self._label = name, meaning, label
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask for the numbers."""
+        found = GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
+        for value, n in self._numbers().items():
+            found.add_metric([value], n)
+        yield found
+
+    def describe(self) -> Iterator[Metric]:
+        """Name it; the numbers are not asked for before somebody looks."""
+        yield GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
+
+
+@contextmanager
+def serving(figures: Iterable[Figures], port: int) -> Iterator[None]:
+    """Serve figures, and those of the process, while the block runs.
+
+    Raises:
+        CannotStart: the port is in use.
+
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for each in figures:
+        registry.register(each)
+    _, stop = _serve(registry, port, LOOPBACK)
+    try:
+        yield
+    finally:
+        stop()
+
+
+def _serve(registry: CollectorRegistry, port: int, address: str) -> tuple[int, Callable[[], None]]:
+    try:
+        server, thread = start_http_server(port, addr=address, registry=registry)
+    except OSError as exc:
+        raise CannotStart(
+            "port {port} cannot be used: {why}; choose another with --metrics",
+            port=port,
+            why=exc.strerror or exc,
+        ) from exc
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return server.server_port, stop

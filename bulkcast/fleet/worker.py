@@ -274,6 +274,7 @@ class _Worker:
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
         self.metrics.lanes_held.set(len(self._running))
         self.metrics.slices.inc()
+        _log.info("sending for %s", institution)
         if self._is_ending:
             return untouched
         try:

@@ -99,11 +99,13 @@ def shown(database: str) -> str:
 
     >>> shown("postgresql://li:secret@db.school.cn:5432/bulkcast?sslmode=require")
     'postgresql://db.school.cn:5432/bulkcast'
+    >>> shown("host=db.school.cn dbname=bulkcast password=secret")
+    'postgresql://db.school.cn/bulkcast'
     """
     try:
         given = conninfo_to_dict(database)
     except psycopg.ProgrammingError:  # whose message quotes it, password and all
-        return "postgresql://"
+        return "PostgreSQL"
     host, port = str(given.get("host") or ""), given.get("port")
     host = f"[{host}]" if ":" in host else host
     own = "" if host.startswith("/") else host + (f":{port}" if port else "")
@@ -162,13 +164,16 @@ def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
 def _started(database: str) -> Iterator[None]:
     """Turn errors of a database that cannot be reached into DatabaseUnusable."""
     try:
+        conninfo_to_dict(database)
+    except psycopg.ProgrammingError:
+        # Its own message quotes the URL, password and all.
+        raise DatabaseUnusable(
+            "the database's address is not valid; give one such as"
+            " postgresql://user@host:5432/bulkcast"
+        ) from None
+    try:
         yield
     except psycopg.Error as exc:
-        if type(exc) is psycopg.ProgrammingError:  # of the address: it quotes it, password and all
-            raise DatabaseUnusable(
-                "the database's address is not valid; give one such as"
-                " postgresql://user@host:5432/bulkcast"
-            ) from None
         why = str(exc).strip().partition("\n")[0]
         raise DatabaseUnusable(
             "the database {database} cannot be used: {why}", database=shown(database), why=why

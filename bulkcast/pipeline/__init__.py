@@ -179,6 +179,7 @@ if TYPE_CHECKING:
         preview,
     )
     from bulkcast.pipeline.submission import (
+        Submitted,
         follow,
         reopen,
         submit,
@@ -205,8 +206,8 @@ __all__ = [
     "NextStep", "OddWord", "Part", "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun",
     "Preview", "ProblemGroup", "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport",
     "RunStanding", "RunState", "Selection", "SendOptions", "SettingSummary", "SheetOptions",
-    "SheetReport", "SomeRuns", "Undone", "Unrecoverable", "UnrecoverableGroup", "Validation",
-    "Watch", "account", "actions", "applicable", "apply", "apply_parts", "busy_lanes", "cancel",
+    "SheetReport", "SomeRuns", "Submitted", "Undone", "Unrecoverable", "UnrecoverableGroup",
+    "Validation", "Watch", "account", "actions", "applicable", "apply", "apply_parts", "busy_lanes", "cancel",
     "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
     "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
     "edits_for", "follow", "go_on_with", "is_certain", "is_group", "is_plan", "is_rehearsed",
@@ -275,7 +276,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.pipeline.submission": ("follow", "reopen", "submit"),
+    "bulkcast.pipeline.submission": ("Submitted", "follow", "reopen", "submit"),
     "bulkcast.pipeline.validation": (
         "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
         "require_one_institution", "validate",

@@ -14,7 +14,7 @@ from bulkcast.dispatcher.circuit_breaker import describe
 from bulkcast.dispatcher.server_clock import SKEW_TOLERANCE_S, clock_off
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.home import Home, folder_of
+from bulkcast.home import Home, SharedHome, folder_of
 from bulkcast.i18n import Translator, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import holder, is_begun, open_ledger, refuse_network_drive
@@ -52,15 +52,21 @@ async def doctor(
     """Check reachability, credentials and clock with a harmless request, and the ledger.
 
     The request names no classroom and no setting, so ClassIn can only refuse it: a parameter error
-    proves that signature and clock were accepted.
+    proves that signature and clock were accepted.  Where only the workers of a fleet have the
+    secret, ClassIn is not asked.
     """
     speaks = translator(lang)
     config = replace(config, institution=one_spelling(config.institution))
-    findings = [*_of_origins(config.origins, speaks), *await _of_classin(config, speaks, wall)]
+    if config.missing:
+        findings = [_secretless(config.missing, speaks)]
+    else:
+        findings = [*_of_origins(config.origins, speaks), *await _of_classin(config, speaks, wall)]
     unused = of_proxy(config)
     if unused:
         findings.append(_Finding(marked("proxy"), 0, speaks.say(unused)))
     findings += _of_home(config.ledger_home, config.institution, speaks, config.state)
+    if isinstance(home := config.ledger_home, SharedHome):
+        findings.append(await _of_workers(home, speaks))
     return _diagnosis(findings)
 
 
@@ -95,6 +101,29 @@ _ORIGINS: Final = {
     ),
 }
 """Where a secret is from → how that is said."""
+
+
+def _secretless(why: CannotStart, speaks: Translator) -> _Finding:
+    """That the workers of a fleet have to have the secret."""
+    well = "The secret is not here: {why}. That is well, as the workers of the fleet send."
+    return _Finding(marked("configuration"), 0, speaks.tell(well, why=speaks.error(why)))
+
+
+async def _of_workers(home: SharedHome, speaks: Translator) -> _Finding:
+    """Whether somebody is there to send what is handed in."""
+    from bulkcast.pipeline import fleet_control
+
+    name = marked("workers")
+    try:
+        found = await fleet_control.status(home)
+    except BulkcastError as exc:
+        return _Finding(name, exc.exit_status, speaks.tell("{why}.", why=speaks.error(exc)))
+    n = sum(worker.is_alive for worker in found.status.workers)
+    if not n:
+        ill = "No worker is there, so nothing is sent: start one with `bulkcast worker`."
+        return _Finding(name, _LATER, speaks.tell(ill))
+    well = speaks.count("{n} worker is there.", "{n} workers are there.", n)
+    return _Finding(name, 0, well)
 
 
 # ------------------------------------------------------------------ ClassIn

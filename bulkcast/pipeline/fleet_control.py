@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from bulkcast.fleet import audit, control, fleet_status, lane_standing, schema
@@ -40,6 +41,32 @@ def init(database: str) -> None:
     schema.create_tables(database)
 
 
+def shown_database(home: SharedHome) -> str:
+    """The database as messages show it, without user and password."""
+    return shown(home.database)
+
+
+@asynccontextmanager
+async def opened(home: SharedHome) -> AsyncIterator[Database]:
+    """The fleet's database while the block runs.
+
+    Raises:
+        CannotStart: its tables are not there, or those of a newer version.
+        DatabaseUnreachable: it is out of reach.
+
+    """
+    await asyncio.to_thread(schema.check_tables, home.database)
+    async with Database(home.database) as database:
+        yield database
+
+
+async def known_lanes(home: SharedHome) -> frozenset[str]:
+    """The institutions that were ever sent for, or wait; raises what `opened` does."""
+    async with opened(home) as database:
+        found = await fleet_status.status(database)
+    return frozenset(lane.institution for lane in found.lanes)
+
+
 async def status(home: SharedHome) -> Fleet:
     """Look at workers, lanes, paces and open runs.
 
@@ -48,8 +75,8 @@ async def status(home: SharedHome) -> Fleet:
         DatabaseUnreachable: the database is out of reach.
 
     """
-    runs = await asyncio.to_thread(_open_runs, home)
-    async with Database(home.database) as database:
+    async with opened(home) as database:
+        runs = await asyncio.to_thread(_open_runs, home)
         return Fleet(await fleet_status.status(database), runs)
 
 
@@ -84,7 +111,7 @@ def run_standing(home: SharedHome, run: str) -> RunStanding | None:
         if record.state != "running":
             return RunStanding(state)
         lane = canonical(record.header.institution)
-        first = ledger.next_run(lane)
+        first = ledger.next_run(lane, lambda _: False)
     standing = lane_standing.lane_standing(home.database, lane, run)
     return RunStanding(state, standing, first if first and first != run else "")
 
@@ -99,11 +126,6 @@ def busy_lanes(home: SharedHome) -> Mapping[str, str]:
     return lane_standing.busy_lanes(home.database)
 
 
-def shown_database(home: SharedHome) -> str:
-    """The database as messages show it: without user and password."""
-    return shown(home.database)
-
-
 def lane_of(institution: Institution) -> str:
     """An institution as the fleet calls it."""
     return canonical(one_spelling(institution))
@@ -116,7 +138,7 @@ async def pause(home: SharedHome, lanes: Collection[str] | None, *, user: str) -
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         paused = await control.pause(database, lanes)
         await record(database, "pause", user=user, lanes=paused)
         return paused
@@ -129,7 +151,7 @@ async def go_on(home: SharedHome, lanes: Collection[str] | None, *, user: str) -
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         resumed = await control.resume(database, lanes)
         await record(database, "go on", user=user, lanes=resumed)
         return resumed
@@ -159,7 +181,7 @@ async def cancel(home: SharedHome, run: str, *, user: str) -> tuple[str, ...]:
 
     """
     found = [r for r in await asyncio.to_thread(records_of, home, run) if r.finished_at is None]
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         for each in found:
             lane = canonical(each.header.institution)
             await control.request_cancel(database, each.header.run, lane)
@@ -199,7 +221,7 @@ async def note_action(home: SharedHome, action: str, run: str, *, user: str) -> 
 
     """
     lanes = await _lanes_of(home, run)
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         await record(database, action, user=user, run=run, lanes=lanes)
 
 
@@ -210,5 +232,5 @@ async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> l
         DatabaseUnreachable: the database is out of reach.
 
     """
-    async with Database(home.database) as database:
+    async with opened(home) as database:
         return await audit.recent(database, n, before)

@@ -1,6 +1,7 @@
 """The work of a fleet's worker: sends for one institution after another, a slice at a time."""
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,8 @@ from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Sto
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
+
+_log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 0.5
 _WINDOW_S: Final = 90.0
@@ -143,6 +146,7 @@ class Lanes:
         if stop and not is_all:
             await self._leave(work, stop)
         await asyncio.to_thread(self._finish, run, stop, claim)
+        _log.info("run %s has ended%s", run, f" ({stop.reason})" if stop else "")
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         return LaneEnd(more=True, memory=memory)

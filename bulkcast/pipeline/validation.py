@@ -12,6 +12,7 @@ from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.home import Home
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
 from bulkcast.model import (
@@ -361,7 +362,7 @@ def check_sheet(
     sheet: Path,
     options: SheetOptions,
     *,
-    home: Callable[[], Path],
+    home: Callable[[], Home],
     account: Account,
     wall: Callable[[], float] = time.time,
 ) -> SheetReport:

@@ -230,7 +230,8 @@ class Accounts:
             found = self._config(choice)
         except BulkcastError as exc:
             return replace(none, problem=exc)
-        self._learn(found.credentials.secret)
+        if found.missing is None:
+            self._learn(found.credentials.secret)
         return replace(none, config=found, home=found.ledger_home)
 
     def _config(self, choice: Choice) -> Config:

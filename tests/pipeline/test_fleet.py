@@ -39,7 +39,7 @@ async def test_the_results_are_had_on_another_computer(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found, found.worker():
         report = await apply(prepare(plain(tmp_path / "term.csv", 5)), found.config, FAST)
         elsewhere = replace(found.home, folder=tmp_path / "another")
-        (tmp_path / "term.csv").unlink()  # noqa: ASYNC240 - a moment
+        (tmp_path / "term.csv").unlink()
         results(elsewhere, report.run, lang="en", target=tmp_path / "again.csv")
 
     assert report.results is not None

@@ -1,0 +1,273 @@
+"""`fleet` and `worker`: many institutions, sent for by workers on any number of machines."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import click
+from rich.text import Text
+
+from bulkcast import config as configuration
+from bulkcast.cli import context, exit_status, fleet_view, json_output, signals
+from bulkcast.cli.console import Output, command, shown, whole
+from bulkcast.cli.language import current_translator, tr, trn
+from bulkcast.config import Config
+from bulkcast.errors import CannotStart
+from bulkcast.home import SharedHome
+from bulkcast.i18n import marked
+from bulkcast.pipeline import fleet_control, lanes
+from bulkcast.pipeline.fleet_control import lane_of
+
+Lanes = Mapping[str, Sequence[str]]
+"""Lane → the profiles that are for this institution."""
+
+
+def init(output: Output) -> int:
+    """Make the tables of the ledger, the fleet and the queue."""
+    home = context.fleet()
+    fleet_control.init(home.database)
+    place = fleet_control.shown_database(home)
+    if output.as_json:
+        output.json(json_output.dump({"schema": "bulkcast.database/1", "database": place}))
+        return 0
+    output.info(
+        Text(tr("The tables are there in {database}.", database=shown(place))),
+        whole(
+            tr("Next, on each machine that is to send: "),
+            command("bulkcast", "worker", *context.typed("database")),
+        ),
+    )
+    return 0
+
+
+def status(output: Output) -> int:
+    """Show workers, institutions, open runs and the oldest wait."""
+    found = asyncio.run(fleet_control.status(context.fleet()))
+    if output.as_json:
+        output.json(json_output.dump(json_output.fleet(found)))
+        return 0
+    output.out(*fleet_view.status_lines(found, _profiles(), output.symbols))
+    if not any(worker.is_alive for worker in found.status.workers):
+        start = command("bulkcast", "worker", *context.typed("database"))
+        output.problem(whole(tr("No worker is there, so nothing is sent. Start one: "), start))
+    return 0
+
+
+def pause(output: Output, names: Sequence[str], *, all_: bool) -> int:
+    """Have nothing more sent for institutions."""
+    home, chosen = _chosen(names, all_=all_)
+    done = asyncio.run(fleet_control.pause(home, chosen, user=_user()))
+    _show_changed(output, "pause", done)
+    if done and not output.as_json:
+        again = command("bulkcast", "fleet", "go-on", *done, *context.typed("database"))
+        output.info(
+            Text(tr("What is under way is finished within seconds, and nothing more is sent.")),
+            whole(tr("To go on: "), again),
+        )
+    return 0
+
+
+def go_on(output: Output, names: Sequence[str], *, all_: bool) -> int:
+    """End the pause of institutions."""
+    home, chosen = _chosen(names, all_=all_)
+    done = asyncio.run(fleet_control.go_on(home, chosen, user=_user()))
+    _show_changed(output, "go-on", done)
+    return 0
+
+
+def _show_changed(output: Output, action: str, done: Sequence[str]) -> None:
+    if output.as_json:
+        document = {"schema": "bulkcast.lanes/1", "action": action, "institutions": list(done)}
+        output.json(json_output.dump(document))
+        return
+    names = shown(current_translator().listed(done))
+    nothing, said = (
+        (tr("Nothing to pause: paused already, or never sent for."), marked("Paused: {names}"))
+        if action == "pause"
+        else (tr("None of them is paused."), marked("Sending goes on: {names}"))
+    )
+    output.out(Text(tr(said, names=names) if done else nothing))
+
+
+def cancel(output: Output, run: str) -> int:
+    """Have a run ended; what is under way is finished."""
+    home = context.fleet()
+    done = asyncio.run(fleet_control.cancel(home, run, user=_user()))
+    if output.as_json:
+        output.json(json_output.dump({"schema": "bulkcast.cancel/1", "runs": list(done)}))
+    elif done:
+        names = current_translator().listed(done)
+        output.out(Text(tr("Cancelled: {names}. What is under way is finished.", names=names)))
+    else:
+        output.out(Text(tr("Run {run} has ended already.", run=shown(run))))
+    return 0
+
+
+def actions(output: Output, limit: int) -> int:
+    """List what people did, newest first."""
+    found = asyncio.run(fleet_control.actions(context.fleet(), limit))
+    if output.as_json:
+        output.json(json_output.dump(json_output.actions(found)))
+    elif found:
+        output.out(fleet_view.actions_table(found))
+    else:
+        output.info(Text(tr("Nobody has done anything yet.")))
+    return 0
+
+
+def _user() -> str:
+    return configuration.user(context.environ())
+
+
+# ------------------------------------------------------------------ which institutions
+
+
+def _chosen(names: Sequence[str], *, all_: bool) -> tuple[SharedHome, list[str] | None]:
+    """The fleet, and the lanes that are meant; None for all.
+
+    Raises:
+        UsageError: neither names nor --all, or both.
+        CannotStart: there is no such institution.
+
+    """
+    if bool(names) == all_:
+        raise click.UsageError(tr("name institutions, or give --all"))
+    home = context.fleet()
+    if all_:
+        return home, None
+    known = asyncio.run(fleet_control.known_lanes(home))
+    profiles = _profiles()
+    return home, sorted({lane for name in names for lane in _meant(name, known, profiles)})
+
+
+def _meant(name: str, known: Iterable[str], profiles: Lanes) -> list[str]:
+    """The lanes that a profile's name, a SID or a lane's own name means."""
+    of_profile = [lane for lane, names in profiles.items() if name in names]
+    if of_profile:
+        return of_profile
+    found = [lane for lane in {*known, *profiles} if name in {lane, lane.rpartition(" ")[2]}]
+    if not found:
+        raise CannotStart(
+            "no institution is called {name!r}; `bulkcast fleet status` shows those there are",
+            name=name,
+        )
+    return found
+
+
+def _profiles() -> Lanes:
+    """The lanes of config.toml's profiles."""
+    environ = context.environ()
+    found: dict[str, list[str]] = {}
+    for name in sorted(configuration.profile_names(environ) or ()):
+        try:
+            institution = configuration.institution_of(environ, name)
+        except CannotStart:
+            continue
+        found.setdefault(lane_of(institution), []).append(name)
+    return found
+
+
+# ------------------------------------------------------------------ the worker
+
+
+def worker(output: Output, *, concurrency: int, metrics: int | None) -> int:
+    """Send for all institutions with credentials here until a signal arrives."""
+    home = context.fleet()
+    exit_status.keep_words_out_of_logs(exit_status.passwords([home.database]))
+    configs = _credentials(output)
+    if not configs:
+        raise CannotStart(
+            "there are no credentials on this computer to send with: set BULKCAST_SID and"
+            " BULKCAST_SECRET_FILE, or add profiles to config.toml"
+        )
+    names = [f"{name} ({lane})" if name else lane for lane, (name, _) in configs.items()]
+    more = ["…"] if len(names) > _NAMED_MOST else []
+    some = shown(current_translator().listed([*names[:_NAMED_MOST], *more]))
+    output.info(
+        Text(
+            trn(
+                "This worker sends for {n} institution: {names}. Ctrl-C ends it in order.",
+                "This worker sends for {n} institutions: {names}. Ctrl-C ends it in order.",
+                len(names),
+                names=some,
+            )
+        )
+    )
+    by_lane = {lane: found for lane, (_, found) in configs.items()}
+    with exit_status.logging_to_stderr(info=output.verbose):
+        return asyncio.run(_work(output, home, by_lane, concurrency, metrics))
+
+
+_NAMED_MOST: Final = 8
+
+
+def _credentials(output: Output) -> dict[str, tuple[str, Config]]:
+    """Lane → the profile's name, empty for the environment's own, and the credentials.
+
+    Profiles that cannot be sent for are named on stderr.
+    """
+    found: dict[str, tuple[str, Config]] = {}
+    for name, config, problem in _candidates():
+        if config is None or problem:
+            why = current_translator().error(problem) if problem else ""
+            profile = name or tr("the environment")
+            said = tr("Nothing will be sent for {profile}: {why}", profile=profile, why=why)
+            output.warn(shown(said))
+            continue
+        exit_status.keep_out_of_logs(config.credentials.secret)
+        found.setdefault(lane_of(config.institution), (name, config))
+    return found
+
+
+def _candidates() -> Iterator[tuple[str, Config | None, CannotStart | None]]:
+    """The environment's own credentials and the profiles', and what is wrong with each."""
+    environ = context.environ()
+    if configuration.is_in_environment(environ):
+        try:
+            own = configuration.load(environ)
+            yield "", own, own.missing
+        except CannotStart as exc:
+            yield "", None, exc
+    for name in sorted(configuration.profile_names(environ) or ()):
+        try:
+            member = configuration.member(environ, name)
+            config = member.config
+            yield name, config, config.missing if config else member.problem
+        except CannotStart as exc:
+            yield name, None, exc
+
+
+class _Ending:
+    """Lets a signal end the worker in order."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.exit_status = 0
+
+    def stop(self, exit_status: int) -> None:
+        """Take no more lanes, and finish what is under way."""
+        self.exit_status = exit_status
+        self.asked.set()
+
+
+async def _work(
+    output: Output,
+    home: SharedHome,
+    configs: Mapping[str, Config],
+    concurrency: int,
+    metrics: int | None,
+) -> int:
+    """Work until a signal; 0 if what was under way could be finished."""
+    ending = _Ending()
+    with signals.heeding(ending, output.warn):
+        try:
+            await lanes.work(
+                home,
+                configs,
+                concurrency=concurrency,
+                metrics_port=metrics,
+                stop=ending.asked,
+            )
+        except asyncio.CancelledError:
+            return ending.exit_status
+    return 0
