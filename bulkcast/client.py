@@ -223,7 +223,7 @@ async def _read(response: aiohttp.ClientResponse, private: tuple[str, ...]) -> R
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     """Read at most one byte more than `MAX_ANSWER`."""
     chunks, size = [], 0
-    while size <= MAX_ANSWER:
+    while size <= MAX_ANSWER and not response.content.at_eof():
         chunk = await response.content.read(MAX_ANSWER + 1 - size)
         if not chunk:
             break

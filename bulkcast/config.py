@@ -197,10 +197,10 @@ def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
     """The variables that hold a secret, by themselves or because a profile says so."""
     try:
-        found = profiles_of(home(environ) / "config.toml")
+        found = list(profiles_of(home(environ) / "config.toml").values())
     except CannotStart:
-        found = {}
-    named = (each.get("secret_env") for each in found.values() if isinstance(each, dict))
+        found = []
+    named = (each.get("secret_env") for each in found if isinstance(each, dict))
     return frozenset({"BULKCAST_SECRET", *(name for name in named if isinstance(name, str))})
 
 

@@ -468,6 +468,8 @@ class Intent:
     """When, by this computer's clock; a later program's pace counts it."""
     ahead_s: float = 0.0
     """Seconds its stamp was ahead of ClassIn's clock; it is valid that much longer."""
+    target: Target | None = None
+    """The classroom, for others on this computer who send for the institution."""
 
 
 @dataclass(frozen=True, slots=True)

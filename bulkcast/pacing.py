@@ -156,7 +156,7 @@ class Pacer:
 
     @property
     def share(self) -> float:
-        """Share of the full pace, in (0, 1]."""
+        """The present rate as a share of the full one, in (0, 1]."""
         return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
 
     def go_on(
@@ -248,11 +248,6 @@ class LeasedPacer(Pacer):
         super().__init__(rate, None)
         self._slots: deque[float] = deque()
         self._reserved: set[float] = set()
-
-    @property
-    def share(self) -> float:
-        """The present rate as a share of the full one, in (0, 1]."""
-        return 1.0 if math.isinf(self._full_rate) else self.rate / self._full_rate
 
     def wanted(self, now: float) -> int:
         """How many slots to lease: a second's worth once there are none; none during a hold.

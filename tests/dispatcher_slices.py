@@ -10,6 +10,7 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.endpoints import WEBCAST
 from bulkcast.ledger import Ledger, Timestamp, open_ledger
+from bulkcast.ledger.sqlite import SqliteLedger
 from bulkcast.model import Credentials, Institution, Outcome, Request, RequestKey, RowStatus, Stop
 from bulkcast.pacing import DEFAULT_RATE, LeasedPacer, Pacer
 from bulkcast.planner import Plan
@@ -178,6 +179,7 @@ def pending_writes(ledger: Ledger, loop: VirtualLoop) -> PendingWrites:
 
 def settled(ledger: Ledger) -> frozenset[RequestKey]:
     """The requests with an outcome in the ledger."""
+    assert isinstance(ledger, SqliteLedger)
     with ledger._reading() as connection:
         rows = connection.execute(
             "SELECT r.key FROM outcomes JOIN requests AS r USING (run_id, seq)"

@@ -503,7 +503,7 @@ def test_a_profile_that_names_no_institution_is_refused(
 def test_the_names_of_profiles_are_known_where_there_is_a_file(tmp_path: Path) -> None:
     assert profile_names(complete(tmp_path)) is None
     profiles(tmp_path, IN_VARIABLE)
-    assert profile_names(complete(tmp_path)) == {"branch"}
+    assert profile_names(complete(tmp_path)) == frozenset({"branch"})
 
 
 def test_the_variables_that_hold_secrets_are_known(tmp_path: Path) -> None:

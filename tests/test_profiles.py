@@ -306,7 +306,8 @@ def test_a_profile_keeps_the_variable_of_its_secret_until_it_gets_another(tmp_pa
     (before,) = listed(tmp_path)
     save(tmp_path, Profile("server", "2"), None)
     kept = read(tmp_path)["profiles"]["server"]
-    with using(null.Keyring()):
+    keeps_nothing = null.Keyring()  # type: ignore[no-untyped-call] # the library's
+    with using(keeps_nothing):
         save(tmp_path, Profile("server", "2"), SECRET)
 
     assert before.secret_env == "SERVER_SECRET"  # noqa: S105 - the name of a variable

@@ -145,15 +145,19 @@ def destination(given: Parameters) -> Destination:
 
 def sheet_options(given: Parameters) -> SheetOptions:
     """How the sheet is read and checked."""
-    from bulkcast import config as configuration
-
     return SheetOptions(
         read=read_options(given),
         tz=given["tz"],
         duplicates=given["duplicates"],
         strict=given["strict"],
-        profiles=configuration.profile_names(os.environ),
+        profiles=_profiles,
     )
+
+
+def _profiles() -> frozenset[str] | None:
+    from bulkcast import config as configuration
+
+    return configuration.profile_names(os.environ)
 
 
 def read_options(given: Parameters) -> ReadOptions:

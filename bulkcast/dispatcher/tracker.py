@@ -328,7 +328,8 @@ class RequestTracker:
             RunStopped: the ledger cannot be written, so it must not be sent.
 
         """
-        intent = Intent(state.request.key, state.attempts + 1, state.stamp, ahead_s)
+        request, number = state.request, state.attempts + 1
+        intent = Intent(request.key, number, state.stamp, ahead_s, request.target)
         try:
             await self._journal.record_intent((intent,))
         except LedgerUnwritable as exc:

@@ -26,13 +26,14 @@ WHERE lane.expires_at < clock_timestamp() OR lane.worker = excluded.worker
 RETURNING epoch, memory
 """
 # Rows are locked in one order, as commits of the ledger do, so that the two never wait for each
-# other in a circle.
+# other in a circle.  A lane released meanwhile has its epoch still, but no worker.
 _RENEW: Final = """
 WITH locked AS MATERIALIZED (
     SELECT lane.institution
     FROM lanes AS lane
     JOIN unnest(%(institutions)s::text[], %(epochs)s::bigint[]) AS mine (institution, epoch)
         USING (institution, epoch)
+    WHERE lane.worker = %(worker)s
     ORDER BY lane.institution
     FOR NO KEY UPDATE OF lane
 )
@@ -123,6 +124,7 @@ class Leases:
         values = {
             "institutions": list(asked),
             "epochs": [lease.epoch for lease in asked.values()],
+            "worker": self._worker,
             "ttl": self._ttl_s,
         }
         start = _moment()
@@ -143,12 +145,11 @@ class Leases:
             DatabaseUnreachable: the worker is to end; the lease expires by itself.
 
         """
+        if self._held.get(lease.institution) is lease:
+            del self._held[lease.institution]
         values = {"institution": lease.institution, "epoch": lease.epoch, "memory": memory}
-        try:
-            if not lease.lost:
-                await self._database.fetch_patiently(_RELEASE, values)
-        finally:
-            self._held.pop(lease.institution, None)
+        if not lease.lost:
+            await self._database.fetch_patiently(_RELEASE, values)
 
     async def _timed(
         self, ask: Callable[[], Awaitable[list[Row]]]

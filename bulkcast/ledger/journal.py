@@ -9,14 +9,21 @@ the loop's time.  An `await` returns only when its entries are on disk.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bulkcast.errors import LedgerGone, LedgerUnwritable
-from bulkcast.ledger.codec import IntentFields, end_crc, intent_crc, outcome_crc, pack_outcome
+from bulkcast.ledger.codec import (
+    IntentFields,
+    end_crc,
+    intent_crc,
+    outcome_crc,
+    pack_outcome,
+    pack_target,
+)
 from bulkcast.ledger.history import Timestamp
 from bulkcast.ledger.integrity import Counts, WriteCounter
-from bulkcast.ledger.lock import Sends
+from bulkcast.ledger.lock import NewSend, Sends
 from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
 
 _INSERT_INTENT = (
@@ -33,16 +40,32 @@ _INSERT_OUTCOME = (
 )
 _REST: Final = 3.0
 """Pause after a commit, as a multiple of the commit's duration."""
-_Rows = Sequence[tuple[Any, ...]]
+_Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Rows to store, and the future of the caller who waits for them."""
+@dataclass(slots=True)
+class _Batch:
+    """What one commit stores, and the futures of the callers who wait for it."""
 
-    statement: str
-    rows: _Rows
-    waiter: asyncio.Future[None]
+    intents: list[_Row] = field(default_factory=list)
+    ends: list[_Row] = field(default_factory=list)
+    outcomes: list[_Row] = field(default_factory=list)
+    sent: list[NewSend] = field(default_factory=list)
+    """The intents, for the others on this computer."""
+    answered: dict[RequestKey, bool] = field(default_factory=dict)
+    """Request → whether its attempt ended without doubt."""
+    senders: list[asyncio.Future[None]] = field(default_factory=list)
+    """Those who wait for intents."""
+    others: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it holds anything."""
+        return bool(self.senders or self.others)
+
+    def drop_intents(self) -> None:
+        """Store none of the intents."""
+        self.intents, self.sent, self.senders = [], [], []
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +92,10 @@ class SideFiles:
     gone: Callable[[], LedgerGone | None]
     """Gives the error if the ledger was removed or replaced."""
 
-    def note(self, batch: Sequence[_Entry]) -> None:
+    def note(self, batch: _Batch) -> None:
         """Count the stored entries in the counter file."""
-        for entry in batch:
-            if entry.statement == _INSERT_INTENT:
-                self.intents += len(entry.rows)
-            elif entry.statement == _INSERT_OUTCOME:
-                self.settled.update(row[1] for row in entry.rows)
+        self.intents += len(batch.intents)
+        self.settled.update(row[1] for row in batch.outcomes)
         self.counter.note(Counts(self.intents, len(self.settled)))
 
 
@@ -129,10 +149,9 @@ class RunJournal:
         self._sends = sends
         self._side_files = side_files
         self._connection = connection
-        self._started = started
-        self._run_id = run_id
+        self._boot = started.boot if started else ""
         self._rows = JournalRows(run_id, places, started)
-        self._batch: list[_Entry] = []
+        self._batch = _Batch()
         self._full: LedgerUnwritable | None = None
         self._rest_until = 0.0
 
@@ -146,13 +165,16 @@ class RunJournal:
         """
         if self._full:
             raise self._full
-        rows = [self._rows.intent(intent) for intent in intents]
-        await self._store(_INSERT_INTENT, rows)
-        if self._sends:
-            for intent, row in zip(intents, rows, strict=True):
-                boot = self._started.boot if self._started else ""
-                at = Timestamp(row[3], row[6], boot)
-                self._sends.note(intent.key, self._classroom(row[1]), at, row[4])
+        waiter = self._waiter()
+        for intent in intents:
+            row = self._rows.intent(intent)
+            self._batch.intents.append(row)
+            if self._sends:
+                classroom = pack_target(intent.target) if intent.target else ""
+                at = Timestamp(row[3], row[6], self._boot)
+                self._batch.sent.append((intent.key, classroom, at, row[4]))
+        self._batch.senders.append(waiter)
+        await waiter
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
         """Store how these attempts ended; with an outcome, how their requests ended.
@@ -161,52 +183,63 @@ class RunJournal:
             LedgerUnwritable: nothing was stored.
 
         """
-        ends = [self._rows.end(a) for a in attempts if a.outcome is None]
-        settles = [self._rows.outcome(a.key, a.outcome) for a in attempts if a.outcome]
-        if ends:
-            await self._store(_UPDATE_END, ends)
-        if settles:
-            await self._store(_INSERT_OUTCOME, settles)
-        if self._sends:
-            for a in attempts:
-                doubtful = a.outcome.status is RowStatus.UNCONFIRMED if a.outcome else a.ambiguous
-                self._sends.answered(a.key, certain=not doubtful)
+        if not attempts:
+            return
+        waiter = self._waiter()
+        for attempt in attempts:
+            ended = attempt.outcome
+            if ended is None:
+                self._batch.ends.append(self._rows.end(attempt))
+                certain = not attempt.ambiguous
+            else:
+                self._batch.outcomes.append(self._rows.outcome(attempt.key, ended))
+                certain = ended.status is not RowStatus.UNCONFIRMED
+            self._batch.answered[attempt.key] = certain
+        self._batch.others.append(waiter)
+        await waiter
 
-    def _classroom(self, seq: int) -> str:
-        """The target of a request as stored."""
-        found = self._connection.execute(
-            "SELECT target FROM requests WHERE run_id = ? AND seq = ?", (self._run_id, seq)
-        ).fetchone()
-        return str(found[0]) if found else ""
+    def _waiter(self) -> asyncio.Future[None]:
+        """A future for one caller of the next commit, which is due now at the latest.
 
-    async def _store(self, statement: str, rows: _Rows) -> None:
+        One for each: a cancelled caller must not cancel the others.
+        """
         loop = asyncio.get_running_loop()
-        if not self._batch:
+        if not self._batch.is_awaited:
             rest = self._rest_until - loop.time()
             if rest > 0:
                 loop.call_later(rest, self._flush, loop)
             else:
                 loop.call_soon(self._flush, loop)
-        entry = _Entry(statement, rows, loop.create_future())
-        self._batch.append(entry)
-        await entry.waiter
+        return loop.create_future()
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit the collected entries and resolve the futures of their callers."""
-        batch, self._batch = self._batch, []
+        batch, self._batch = self._batch, _Batch()
         began = loop.time()
         if gone := self._side_files.gone():
             # The open file still takes outcomes, which the result sheet is made from.
             self._full = gone
-            _resolve([entry for entry in batch if entry.statement == _INSERT_INTENT], gone)
-            batch = [entry for entry in batch if entry.statement != _INSERT_INTENT]
+            _resolve(batch.senders, gone)
+            batch.drop_intents()
         failure = self._try(batch)
         self._full = failure or self._full
-        _resolve(batch, failure)
+        _resolve(batch.others, failure)
+        _resolve(batch.senders, failure or self._tell(batch))
         ended = loop.time()
         self._rest_until = ended + _REST * (ended - began)
 
-    def _try(self, batch: Sequence[_Entry]) -> LedgerUnwritable | None:
+    def _tell(self, batch: _Batch) -> LedgerUnwritable | None:
+        """Tell the others on this computer; the error if they cannot know of the sends."""
+        if not self._sends:
+            return None
+        self._sends.answered(batch.answered)
+        try:
+            self._sends.note(batch.sent)
+        except LedgerUnwritable as exc:
+            return exc
+        return None
+
+    def _try(self, batch: _Batch) -> LedgerUnwritable | None:
         try:
             self._commit(batch)
         except sqlite3.Error as exc:
@@ -214,12 +247,13 @@ class RunJournal:
         self._side_files.note(batch)
         return None
 
-    def _commit(self, batch: Sequence[_Entry]) -> None:
+    def _commit(self, batch: _Batch) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for entry in batch:
-                connection.executemany(entry.statement, entry.rows)
+            connection.executemany(_INSERT_INTENT, batch.intents)
+            connection.executemany(_UPDATE_END, batch.ends)
+            connection.executemany(_INSERT_OUTCOME, batch.outcomes)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # on a full disk SQLite rolls back by itself
@@ -227,13 +261,12 @@ class RunJournal:
             raise
 
 
-def _resolve(entries: Sequence[_Entry], failure: Exception | None) -> None:
-    """Resolve the futures of these entries."""
-    for entry in entries:
-        # One future per entry: a cancelled caller must not cancel the others.
-        if entry.waiter.done():
+def _resolve(waiters: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+    """Resolve the futures of these callers."""
+    for waiter in waiters:
+        if waiter.done():
             continue
         if failure:
-            entry.waiter.set_exception(failure)
+            waiter.set_exception(failure)
         else:
-            entry.waiter.set_result(None)
+            waiter.set_result(None)

@@ -9,8 +9,9 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -62,6 +63,12 @@ def text_hash(text: str) -> int:
     (0, True)
     """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) if text else 0
+
+
+_boot_hash: Final = lru_cache(maxsize=8)(text_hash)
+
+NewSend = tuple[RequestKey, str, Timestamp, float]
+"""A request, its classroom, when it is sent, and how many seconds its stamp is ahead."""
 
 
 class _Sent(NamedTuple):
@@ -135,36 +142,53 @@ class Sends:
                 found.append(Unanswered(target, (), age_s, ahead_s))
         return found
 
-    def note(self, key: RequestKey, classroom: str, at: Timestamp, ahead_s: float) -> None:
-        """Record a request that is about to be sent.
+    def note(self, sends: Iterable[NewSend]) -> None:
+        """Record requests that are about to be sent.
 
         Raises:
-            LedgerUnwritable: it was not recorded, so it must not be sent.
+            LedgerUnwritable: they were not recorded, so they must not be sent.
 
         """
-        self._number += 1
-        tick = math.nan if at.tick is None else at.tick
-        place = (text_hash(at.boot), self._source, text_hash(classroom))
-        self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place)
-        self._write(sent)
+        noted = []
+        for key, classroom, at, ahead_s in sends:
+            self._number += 1
+            tick = math.nan if at.tick is None else at.tick
+            place = (_boot_hash(at.boot), self._source, text_hash(classroom))
+            self._open[key] = sent = _Sent(self._number, at.wall, tick, ahead_s, *place)
+            noted.append(sent)
+        self._write(noted)
 
-    def answered(self, key: RequestKey, *, certain: bool) -> None:
-        """Record that a request was answered; without a `certain` answer it stays unanswered."""
-        sent = self._open.pop(key, None)
-        if sent and certain:
-            # If writing fails, others wait for this request until its stamp expires; no harm.
-            with suppress(LedgerUnwritable):
-                self._write(sent._replace(answered=1))
+    def answered(self, answers: Mapping[RequestKey, bool]) -> None:
+        """Record that requests were answered; without a certain answer they stay unanswered."""
+        ended = [(self._open.pop(key, None), certain) for key, certain in answers.items()]
+        # If writing fails, others wait for these requests until their stamps expire; no harm.
+        with suppress(LedgerUnwritable):
+            self._write([sent._replace(answered=1) for sent, certain in ended if sent and certain])
 
-    def _write(self, sent: _Sent) -> None:
+    def _write(self, sends: Sequence[_Sent]) -> None:
         try:
-            os.lseek(self._file, _HEAD + sent.number % _SLOTS * _SIZE, os.SEEK_SET)
-            os.write(self._file, sent.packed())
+            for place, packed in _neighbours(sends):
+                os.lseek(self._file, _HEAD + place * _SIZE, os.SEEK_SET)
+                os.write(self._file, packed)
         except OSError as exc:
             raise LedgerUnwritable(
                 "what other users of this computer must know of a request cannot be written: {why}",
                 why=system_reason(exc),
             ) from exc
+
+
+def _neighbours(sends: Sequence[_Sent]) -> Iterator[tuple[int, bytes]]:
+    """The slots to write, those side by side in one: the place of the first, and their bytes."""
+    first, packed = 0, b""
+    for sent in sorted(sends):
+        place = sent.number % _SLOTS
+        if packed and place != first + len(packed) // _SIZE:
+            yield first, packed
+            packed = b""
+        first = first if packed else place
+        packed += sent.packed()
+    if packed:
+        yield first, packed
 
 
 def _slots(packed: bytes) -> Iterator[_Sent]:

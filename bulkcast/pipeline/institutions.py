@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from bulkcast.config import Member
+from bulkcast.config import Config, Member
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
@@ -46,6 +46,7 @@ from bulkcast.pipeline.validation import CheckedSheet, fingerprint
 from bulkcast.planner import joined
 from bulkcast.planner.last_known import Holdings
 
+T = TypeVar("T")
 Members = Callable[[str], Member]
 """Finds the institution of a profile; raises CannotStart if config.toml does not say which."""
 
@@ -103,25 +104,28 @@ def split(sheet: CheckedSheet, names: Collection[str]) -> dict[str, CheckedSheet
     named = dict.fromkeys(name for row in order if (name := given.get(row, "")) in names)
     first = next(iter(named), "")
     whose = {row: given[row] if given.get(row, "") in named else first for row in order}
-    return {name: _rows_of(sheet, name, whose) for name in named or {"": None}}
 
+    def shared(found: Mapping[int, T]) -> dict[str, dict[int, T]]:
+        parts: dict[str, dict[int, T]] = {name: {} for name in named or {"": None}}
+        for row, value in found.items():
+            parts[whose[row]][row] = value
+        return parts
 
-def _rows_of(sheet: CheckedSheet, name: str, whose: Mapping[int, str]) -> CheckedSheet:
-    def own(found: Mapping[int, Any]) -> dict[int, Any]:
-        return {row: value for row, value in found.items() if whose[row] == name}
-
-    checked = tuple(row for row in sheet.checked.rows if whose[row.row] == name)
-    return replace(
-        sheet,
-        sheet=replace(
-            sheet.sheet, rows=tuple(r for r in sheet.sheet.rows if whose[r.number] == name)
-        ),
-        checked=replace(sheet.checked, rows=checked),
-        left_out=own(sheet.left_out),
-        kept=own(sheet.kept),
-        again=own(sheet.again),
-        institutions=own(sheet.institutions),
-    )
+    checked = shared({row.row: row for row in sheet.checked.rows})
+    left_out, kept, again = shared(sheet.left_out), shared(sheet.kept), shared(sheet.again)
+    others = shared(sheet.institutions)
+    return {
+        name: replace(
+            sheet,
+            sheet=replace(sheet.sheet, rows=tuple(rows.values())),
+            checked=replace(sheet.checked, rows=tuple(checked[name].values())),
+            left_out=left_out[name],
+            kept=kept[name],
+            again=again[name],
+            institutions=others[name],
+        )
+        for name, rows in shared({row.number: row for row in sheet.sheet.rows}).items()
+    }
 
 
 def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
@@ -433,7 +437,7 @@ async def resume_parts(
             return replace(done, remarks=(*done.remarks, *remarks))
         resuming = _Resuming(ledger, members, options, parts)
         wanted = [r for r in records if r.header.run in asked.names and ledger.left(r.header.run)]
-        ready = {r.header.run: resuming.member_of(r) for r in wanted}
+        ready = {r.header.run: resuming.config_of(r) for r in wanted}
         problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
         if problems and len(problems) == len(ready):
             raise problems[0]
@@ -458,41 +462,35 @@ class _Resuming:
     options: SendOptions
     parts: Parts
 
-    def member_of(self, record: RunRecord) -> Member | BulkcastError:
-        """The institution of a part as it is set up now, or why nothing can be sent for it."""
+    def config_of(self, record: RunRecord) -> Config | BulkcastError:
+        """The configuration for a part as it is now, or why nothing can be sent for it."""
         header = record.header
         try:
             member = self.members(header.profile)
             if member.config is None:
                 return member.problem or CannotStart("it has no credentials")
-            institution = one_spelling(member.institution)
-            config = replace(member.config, institution=institution)
+            config = replace(member.config, institution=one_spelling(member.institution))
             single.require_own(header, config)
-            require_free(config.home, institution)
+            require_free(config.home, config.institution)
         except (CannotStart, InstitutionBusy) as exc:
             return exc
-        return replace(member, institution=institution, config=config)
+        return config
 
     async def carry_out(
         self,
         record: RunRecord,
-        member: Member | BulkcastError | None,
+        config: Config | BulkcastError | None,
         control: Control,
         watch: Watch | None,
     ) -> RunReport:
-        """Send what is left of a part; None if nothing is, or if it was not asked for."""
-        if member is None:
+        """Send what is left of a part; with None nothing is, or it was not asked for."""
+        if config is None:
             return self._as_it_is(record, record.stop)
-        if isinstance(member, BulkcastError) or member.config is None:
-            why = (
-                member
-                if isinstance(member, BulkcastError)
-                else CannotStart("it has no credentials")
-            )
-            return self._as_it_is(record, _stop(record.header.profile, why))
+        if isinstance(config, BulkcastError):
+            return self._as_it_is(record, _stop(record.header.profile, config))
         try:
             return await single.go_on(
-                self.ledger, record, member.config, self.options,
+                self.ledger, record, config, self.options,
                 control=control, watch=watch, parts=self.parts,
             )  # fmt: skip
         except InstitutionBusy as exc:

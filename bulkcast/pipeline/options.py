@@ -1,14 +1,14 @@
 """The options of the use cases: frozen values."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
-from bulkcast.catalogue import RESULT_PREFIX
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, fold
 from bulkcast.errors import CannotStart
 from bulkcast.model import RowStatus
 from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
@@ -38,6 +38,10 @@ def is_results(headers: Iterable[str]) -> bool:
 DEFAULT_TZ: Final = "Asia/Shanghai"
 
 
+def _unknown() -> None:
+    """Nobody knows the names of institutions."""
+
+
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
     """How to read and check a sheet."""
@@ -48,8 +52,19 @@ class SheetOptions:
     duplicates: Literal["error", "in-order", "last"] = "error"
     strict: bool = False
     """Whether warnings keep a row from being sent."""
-    profiles: frozenset[str] | None = field(default=None, compare=False)
-    """The names that a column of institutions may hold; None if nobody knows them."""
+    profiles: Callable[[], frozenset[str] | None] = field(default=_unknown, compare=False)
+    """The names that a column of institutions may hold, None if nobody knows them; asked for only
+    if the sheet has such a column."""
+
+    def packed(self) -> dict[str, Any]:
+        """The same as JSON, without who knows the institutions."""
+        own = {key: getattr(self, key) for key in ("tz", "duplicates", "strict")}
+        return {"read": asdict(self.read), **own}
+
+    @classmethod
+    def unpacked(cls, found: Mapping[str, Any]) -> "SheetOptions":
+        """Reverse `packed`."""
+        return cls(**{**found, "read": loader.ReadOptions(**found["read"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +107,19 @@ class SendOptions:
     """What the user calls the sheet, if its file has another name."""
 
 
-def rules_of(options: SheetOptions) -> validator.CheckRules:
-    """The check rules that follow from the options."""
+def rules_of(
+    options: SheetOptions, headers: Iterable[str], endpoint: Endpoint
+) -> validator.CheckRules:
+    """The check rules that follow from the options, for a sheet with these headers."""
+    mapping = {fold(header): key for header, key in options.read.mapping.items()}
+    columns = (endpoint.mapped_column(header, mapping) for header in headers)
+    asks = any(column is not None and column.role is Role.INSTITUTION for column in columns)
     return validator.CheckRules(
         tz=zone(options.tz),
         strict=options.strict,
         duplicates=options.duplicates,
         mapping=options.read.mapping,
-        profiles=options.profiles,
+        profiles=options.profiles() if asks else None,
     )
 
 

@@ -1,14 +1,12 @@
 """Saves a plan to a file, and loads it again if nothing has changed since."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from bulkcast.errors import CannotStart, NeedsHuman, system_reason
 from bulkcast.i18n import marked
-from bulkcast.loader import ReadOptions
 from bulkcast.model import Change, Institution, RowStatus, Sheet, Text
 from bulkcast.pipeline.options import Selection, SheetOptions
 from bulkcast.pipeline.preparation import Prepared, one_spelling, with_plan
@@ -157,7 +155,7 @@ def _sheet(frozen: PlanFile, path: Path) -> Path:
 def _reading(options: SheetOptions, selection: Selection) -> dict[str, Any]:
     statuses, rows = selection.statuses, selection.rows
     return {
-        "options": {**asdict(replace(options, profiles=None)), "read": asdict(options.read)},
+        "options": options.packed(),
         "selection": {
             "statuses": None if statuses is None else sorted(statuses),
             "rows": None if rows is None else sorted(rows),
@@ -167,11 +165,10 @@ def _reading(options: SheetOptions, selection: Selection) -> dict[str, Any]:
 
 
 def _read_as(reading: Mapping[str, Any]) -> tuple[SheetOptions, Selection]:
-    options = dict(reading["options"])
     chosen = reading["selection"]
     statuses, rows = chosen["statuses"], chosen["rows"]
     return (
-        SheetOptions(**{**options, "read": ReadOptions(**options["read"])}),
+        SheetOptions.unpacked(reading["options"]),
         Selection(
             statuses=None if statuses is None else frozenset(map(RowStatus, statuses)),
             rows=None if rows is None else frozenset(rows),

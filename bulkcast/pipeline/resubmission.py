@@ -202,7 +202,8 @@ def require_as_done(ledger: Ledger | None, config: Config | None, sheet: Checked
     if config is not None:
         _require_here(config.institution, {n: runs[row.run] for n, row in kept.items()})
     rows = tuple(row for row in sheet.sheet.rows if row.number in kept)
-    rules = replace(rules_of(sheet.options), duplicates="in-order", strict=False)
+    rules = rules_of(sheet.options, sheet.sheet.headers, sheet.endpoint)
+    rules = replace(rules, duplicates="in-order", strict=False)
     checked = validator.check(replace(sheet.sheet, rows=rows), sheet.endpoint, rules).rows
     edited = [row.row for row in checked if not _is_as_done(runs, kept[row.row], row)]
     if edited:

@@ -284,7 +284,10 @@ def _checked(
     with given.stream() as opened:
         for part in opened.parts():
             checking = checking or validator.SheetCheck(
-                part.headers, part.layout.header_row, endpoint, rules_of(options)
+                part.headers,
+                part.layout.header_row,
+                endpoint,
+                rules_of(options, part.headers, endpoint),
             )
             written = loader.previous_results(part)
             checking.take(*choice.take(part.rows, written))
@@ -341,9 +344,9 @@ def validate(
 
     """
     options = options or SheetOptions()
-    rules = rules_of(options)
     given = source_of(source, name, endpoint, options.read)
     with given.stream() as opened:
+        rules = rules_of(options, opened.headers, endpoint)
         row = opened.layout.header_row
         checking = validator.Validator(opened.headers, row, endpoint, rules)
         names = header_names(opened.headers, endpoint, options.read.mapping)

@@ -43,7 +43,9 @@ def _locks(key: str, endpoint: Endpoint, holdings: Holdings) -> bool:
 
 def locks_at(change: Change, endpoint: Endpoint, holdings: Holdings = _NOTHING) -> int | None:
     """When the first setting of a row locks, Unix seconds; None if unknown."""
-    if change.starts_at is None or not locked_settings(change.settings, endpoint, holdings):
+    if change.starts_at is None:
+        return None
+    if not any(_locks(key, endpoint, holdings) for key, _ in change.settings):
         return None
     return change.starts_at - endpoint.lock_before_s
 
@@ -53,6 +55,8 @@ def free_settings(settings: Body, endpoint: Endpoint, holdings: Holdings) -> tup
 
     Empty if a locked setting may be new, or if nothing is left to send.
     """
+    if not holdings:
+        return ()
     locked = frozenset(locked_settings(settings, endpoint, holdings))
     if not already_set(((k, v) for k, v in settings if k in locked), holdings):
         return ()

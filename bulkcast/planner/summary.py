@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Final, NamedTuple, assert_never
 
 from bulkcast.catalogue import (
@@ -21,7 +22,7 @@ from bulkcast.model import Change, Checked, ResultRow, RowStatus, SettingValue
 from bulkcast.planner import Plan
 from bulkcast.planner.deadlines import ForecastRequest, is_refused
 from bulkcast.planner.forecast import Forecast, Pace, forecast
-from bulkcast.planner.last_known import Holdings, Known
+from bulkcast.planner.last_known import Holdings, Known, KnownValue
 
 
 class Content(StrEnum):
@@ -202,9 +203,15 @@ def _settings(
     changes: Sequence[Change], endpoint: Endpoint, known: Known
 ) -> Iterator[SettingSummary]:
     found: dict[str, Counter[Transition]] = {}
+    # Where nothing is known of the classroom, equal settings are equal transitions.
+    unknown = (change.settings for change in changes if not known.get(change.target))
+    for (key, new), rows in Counter(chain.from_iterable(unknown)).items():
+        step = _transition(endpoint.by_key[key], new, None)
+        found.setdefault(key, Counter())[step] += rows
     for change in changes:
-        for key, step in transitions(change, endpoint, known.get(change.target, {})):
-            found.setdefault(key, Counter())[step] += 1
+        if holdings := known.get(change.target):
+            for key, step in transitions(change, endpoint, holdings):
+                found.setdefault(key, Counter())[step] += 1
     for setting in endpoint.settings:
         if counted := found.get(setting.key):
             values: Counter[SummaryValue] = Counter()
@@ -223,13 +230,15 @@ def transitions(
 ) -> Iterator[tuple[str, Transition]]:
     """What a row does to each setting; `holdings` is what its classroom is known to hold."""
     for key, new in change.settings:
-        setting = endpoint.by_key[key]
-        held = holdings.get(key)
-        same = held is not None and held.value == new
-        old = None if held is None else _summary_value(setting, held.value)
-        if old is Content.SET and not same:
-            old = Content.ANOTHER
-        yield key, Transition(old, _summary_value(setting, new), same)
+        yield key, _transition(endpoint.by_key[key], new, holdings.get(key))
+
+
+def _transition(setting: Setting, new: SettingValue, held: KnownValue | None) -> Transition:
+    same = held is not None and held.value == new
+    old = None if held is None else _summary_value(setting, held.value)
+    if old is Content.SET and not same:
+        old = Content.ANOTHER
+    return Transition(old, _summary_value(setting, new), same)
 
 
 def _summary_value(setting: Setting, value: SettingValue) -> SummaryValue:

@@ -209,6 +209,8 @@ def _write(
 
 def _guard_cell(cell: str) -> str:
     """The cell, guarded unless it is a plain number; lone surrogates are escaped."""
+    if not cell or cell.isalnum():  # most cells: neither a formula's sign nor a surrogate
+        return cell
     if _PLAIN_NUMBER.fullmatch(cell):
         return cell
     return guard(cell.encode("utf-8", "backslashreplace").decode())

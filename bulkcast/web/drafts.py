@@ -12,7 +12,7 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,6 @@ from bulkcast.model import Argument, Text
 from bulkcast.pipeline import (
     RESUBMITTED,
     CheckedSheet,
-    ReadOptions,
     Selection,
     SheetOptions,
     check_edited,
@@ -174,7 +173,7 @@ class Drafts:
             "suffix": draft.suffix,
             "uploaded_at": draft.uploaded_at,
             "resubmits": draft.resubmits,
-            "options": asdict(draft.options),
+            "options": draft.options.packed(),
             "steps": draft.steps,
             "remembered": draft.remembered,
             "replaces": draft.replaces,
@@ -297,7 +296,7 @@ class Drafts:
 
 
 def _key(draft: Draft, what: str) -> str:
-    options = json.dumps(asdict(draft.options), sort_keys=True)
+    options = json.dumps(draft.options.packed(), sort_keys=True)
     return hashlib.sha256(f"{draft.folder} {options} {what}".encode()).hexdigest()
 
 
@@ -314,7 +313,7 @@ def _draft_of(draft_id: str, folder: Path, found: Mapping[str, Any]) -> Draft:
         suffix,
         uploaded_at,
         bool(found["resubmits"]),
-        SheetOptions(**{**options, "read": ReadOptions(**options["read"])}),
+        SheetOptions.unpacked(options),
         tuple(tuple((int(r), int(c), str(t)) for r, c, t in step) for step in found["steps"]),
         tuple(map(str, found["remembered"])),
         str(found["replaces"]),

@@ -23,7 +23,7 @@ def main(sheet: Path, root_url: str) -> None:
     """Set every row of a sheet and write it back with the answers."""
     read: Callable[..., pd.DataFrame] = pd.read_csv if sheet.suffix == ".csv" else pd.read_excel
     frame = read(sheet, dtype=str, keep_default_na=False)
-    bodies = [_body(row) for row in frame.to_dict("records")]
+    bodies = [_body(dict(zip(frame.columns, row, strict=True))) for row in frame.to_numpy()]
     frame["answer"] = asyncio.run(_post_patiently(bodies, root_url))
     out = sheet.with_name(f"naive{sheet.suffix}")
     if sheet.suffix == ".csv":

@@ -117,7 +117,8 @@ def test_a_group_is_named_in_every_command(cli: CliRunner, tmp_path: Path) -> No
 def test_one_without_its_secret_is_told_and_resumed(cli: CliRunner, tmp_path: Path) -> None:
     term = sheet(tmp_path / "term.csv", "north", "south", "south")
     with schools(cli) as found:
-        cli.set(SOUTH_SECRET=" ")
+        without = {"SOUTH_SECRET": " "}
+        cli.set(**without)
         said = found.call("apply", term, "--yes", *FAST)
         assert said.status == 6
         why = "the variable SOUTH_SECRET, which profile 'south' names for its secret, is not set"
@@ -137,7 +138,8 @@ def test_a_wrong_secret_costs_a_handful_of_requests_and_no_other_row(
 ) -> None:
     term = sheet(tmp_path / "term.csv", *["north", "south"] * 40)
     with schools(cli) as found:
-        cli.set(SOUTH_SECRET="not-this-one")
+        wrong = {"SOUTH_SECRET": "not-this-one"}
+        cli.set(**wrong)
         said = found.call("apply", term, "--yes", "--json", *FAST)
         assert said.status == 6
         counts = said.document["counts"]

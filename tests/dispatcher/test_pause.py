@@ -24,7 +24,10 @@ def paused_between(begins: float, ends: float | None) -> Schedule:
     """The user pauses the run, and goes on with it unless `ends` is None."""
 
     def schedule(loop: VirtualLoop, _: Sandbox, dispatcher: Dispatcher) -> None:
-        loop.call_at(begins, dispatcher.pause)
+        if begins:
+            loop.call_at(begins, dispatcher.pause)
+        else:
+            dispatcher.pause()
         if ends is not None:
             loop.call_at(ends, dispatcher.go_on)
 

@@ -117,3 +117,14 @@ async def test_renewing_locks_lanes_in_the_order_that_commits_do(fleet: Database
         await asyncio.gather(one.renew(), *(fleet.fetch(share, (names,)) for _ in range(3)))
 
     assert all(lease.may_send(clock()) for lease in one)
+
+
+async def test_a_renewal_under_way_does_not_keep_a_lane_that_is_released(fleet: Database) -> None:
+    workers = [Leases(fleet, "one"), Leases(fleet, "other")]
+
+    for n in range(60):
+        leases = workers[n % 2]
+        lease = await taken(leases)
+        renewals = [asyncio.create_task(leases.renew()) for _ in range(2)]
+        await asyncio.gather(asyncio.sleep(0), leases.release(lease, "{}"))
+        assert await asyncio.gather(*renewals) == [[], []]

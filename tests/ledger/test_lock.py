@@ -103,7 +103,7 @@ def test_one_home_is_held_once_whatever_folder_is_shared(tmp_path: Path) -> None
 
 def test_the_folder_that_is_shared_may_be_the_homes_own(tmp_path: Path) -> None:
     with claim(tmp_path, SCHOOL, run="r", since="", state=tmp_path / "locks") as sends:
-        sends.note(RequestKey("2"), "room", Timestamp(1.0), 0.0)
+        sends.note([(RequestKey("2"), "room", Timestamp(1.0), 0.0)])
 
     assert holder(tmp_path, SCHOOL, tmp_path / "locks") is None
 
@@ -279,7 +279,7 @@ def test_whatever_stands_in_the_file_is_read_or_passed_over(tmp_path: Path) -> N
     with claim(tmp_path / "one", SCHOOL, run="r", since="", state=state) as sends:
         for n in range(200):
             at = Timestamp(1_900.0 + n / 10, n / 10, "boot")
-            sends.note(RequestKey(str(n)), f"room {n}", at, 0.0)
+            sends.note([(RequestKey(str(n)), f"room {n}", at, 0.0)])
     (path,) = state.iterdir()
     whole = path.read_bytes()
     with claim(tmp_path / "two", SCHOOL, run="r", since="", state=state) as sends:
@@ -293,15 +293,15 @@ def test_whatever_stands_in_the_file_is_read_or_passed_over(tmp_path: Path) -> N
         with claim(tmp_path / "two", SCHOOL, run="r", since="", state=state) as sends:
             assert all(0 <= age < 60 for age in sends.lately(now, 60.0))
             sends.unanswered(now, [request(2)])
-            sends.note(RequestKey("x"), "room", now, 0.0)
+            sends.note([(RequestKey("x"), "room", now, 0.0)])
 
 
 def test_more_than_it_has_room_for_leaves_the_newest(tmp_path: Path) -> None:
     n = lock._SLOTS + 100
     with claim(tmp_path, SCHOOL, run="r", since="") as sends:
         for number in range(n):
-            sends.note(RequestKey(str(number)), "room", Timestamp(number / 1000), 0.0)
-            sends.answered(RequestKey(str(number)), certain=True)
+            sends.note([(RequestKey(str(number)), "room", Timestamp(number / 1000), 0.0)])
+            sends.answered({RequestKey(str(number)): True})
     with claim(tmp_path, SCHOOL, run="r", since="") as sends:
         ages = sends.lately(Timestamp(n / 1000), 1e9)
 

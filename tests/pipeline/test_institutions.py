@@ -51,7 +51,7 @@ T = TypeVar("T")
 NAMES: Final = ("north", "south", "west")
 SIDS: Final = {name: str(1000082 + n) for n, name in enumerate(NAMES)}
 HEAD: Final = "institution,activityId,recordState,recordType,liveState,openState,customColumn"
-OPTIONS: Final = SheetOptions(profiles=frozenset(NAMES))
+OPTIONS: Final = SheetOptions(profiles=lambda: frozenset(NAMES))
 
 
 _SHARED: Final = [HealthCheck.function_scoped_fixture]
