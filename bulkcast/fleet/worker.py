@@ -89,6 +89,8 @@ class Lane:
         """
         database = self._worker.database
         await database.patiently(lambda: control.clear_cancel(database, run))
+        orders = self._worker.orders
+        self._worker.orders = orders._replace(cancelled=orders.cancelled - {run})
 
     async def slots(self, n: int, rate: float) -> list[float]:
         """Lease start times; see `SharedPace.slots`."""
@@ -268,7 +270,8 @@ class _Worker:
         orders = await database.patiently(lambda: control.orders(database, [institution]))
         if institution in orders.paused and not orders.cancelled:
             return LaneEnd(more=False, memory=lease.memory)  # `resume` wakes it
-        self.orders = _joined(self.orders, orders)
+        # What is known of lanes that have ended is old: a run may have been resumed since.
+        self.orders = _joined(self.orders, orders) if self._running else orders
         pace = await self.pace.state(institution)
         deadline = asyncio.get_running_loop().time() + self._timing.slice_s
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
