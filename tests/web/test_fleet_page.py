@@ -225,9 +225,11 @@ async def test_the_page_says_that_runs_are_shared_but_no_password(tmp_path: Path
 
 async def test_actions_are_paged_and_told_in_chinese(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found, page_of(found, tmp_path, "li") as li:
-        for _ in range(60):
-            await fleet_control.pause(found.home, ["https://api.eeo.cn 7"], user="li")
-            await fleet_control.go_on(found.home, ["https://api.eeo.cn 7"], user="王")
+        async with fleet_control.opened(found.home) as database:
+            for _ in range(60):
+                for who, what in (("li", "pause"), ("王", "go on")):
+                    lanes = ["https://api.eeo.cn 7"]
+                    await fleet_control.record(database, what, user=who, lanes=lanes)
         first = await li.client.get("/actions")
         (older,) = first.tree.xpath("//a[@rel='next']/@href")
         second = await li.client.get(older)
@@ -240,7 +242,7 @@ async def test_actions_are_paged_and_told_in_chinese(tmp_path: Path) -> None:
     assert not third.tree.xpath("//a[@rel='next']")
     assert "SID 7" in first.words
     assert "Paused the institution" in first.words
-    assert "暂停了" in chinese.words
+    assert "暂停了机构" in chinese.words
     assert "Paused" not in chinese.words
 
 
