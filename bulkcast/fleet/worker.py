@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulkcast.errors import BulkcastError, DatabaseUnreachable
+from bulkcast.errors import BulkcastError, DatabaseUnreachable, DatabaseUnusable
 from bulkcast.fleet import control, fleet_status, jobs, schema
 from bulkcast.fleet.database import Database, is_lost
 from bulkcast.fleet.leases import TTL_S, Lease, Leases
@@ -332,7 +332,9 @@ async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         try:
             await action()
         except BulkcastError as exc:
-            if not isinstance(exc, DatabaseUnreachable):  # which the database tells once
+            if not isinstance(
+                exc, (DatabaseUnreachable, DatabaseUnusable)
+            ):  # which the database tells once
                 _log.warning("%s", exc)
         except Exception:  # noqa: BLE001 - a lease not renewed would end every lane
             _log.exception("%s failed", action.__qualname__)

@@ -26,6 +26,7 @@ from bulkcast.pipeline.result_sheet import RunReport, report
 from bulkcast.pipeline.run_overview import RunState, run_state
 
 _LOOK_EVERY_S: Final = 0.5
+_TRIES: Final = 5
 _PATIENCE_S: Final = 60.0
 """Seconds that a database out of reach is waited for while a run is followed."""
 
@@ -69,11 +70,24 @@ async def submit(
         new = creation.NewRun(name, started, target)
         held_back = creation.held_back(whole, options)
         await asyncio.to_thread(_store, held_back, run.config, home, options, new)
-    async with Database(home.database) as database:
-        await _hand_in(database, home, name, "submit", user)
-        workers = (await fleet_status.status(database)).workers
-    alive = sum(worker.is_alive for worker in workers)
+    alive = await _announce(home, name, user)
     return Submitted(name, len(whole.sheet.rows), len(whole.plan.requests), alive)
+
+
+async def _announce(home: SharedHome, run: str, user: str) -> int:
+    """Wake workers for a run that is stored and note who handed it in; how many workers there are.
+
+    A database that breaks off just then does not make it fail, or it would be handed in twice:
+    workers find what is stored by themselves.
+    """
+    for _ in range(_TRIES):
+        with suppress(CannotStart, DatabaseUnreachable, LedgerUnwritable):
+            async with Database(home.database) as database:
+                await _hand_in(database, home, run, "submit", user)
+                workers = (await fleet_status.status(database)).workers
+            return sum(worker.is_alive for worker in workers)
+        await asyncio.sleep(1.0)
+    return 0
 
 
 def _store(

@@ -12,6 +12,7 @@ from bulkcast.i18n import Translator, marked
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import FailedRow, Progress
 from bulkcast.web.live_runs import RunView
+from bulkcast.web.rendering import sentence
 
 if TYPE_CHECKING:
     from bulkcast.pipeline import RunStanding
@@ -142,8 +143,8 @@ def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
 
 
 _LOST: Final = marked(
-    "The shared database does not answer: {why}. What is shown is what it said last; when it is"
-    " back, workers go on and so does this page."
+    "{sentence} What is shown is what it said last; when it is back, workers go on and so does this"
+    " page."
 )
 _NO_WORKER: Final = marked(
     "No worker is running, so nothing is sent. Start one with `bulkcast worker`, on this computer"
@@ -167,7 +168,7 @@ _BY_A_WORKER: Final = marked("A worker on {host} sends it. You may close this pa
 def _of_fleet(view: RunView, found: "RunStanding", speaks: Translator) -> Iterator[tuple[str, str]]:
     """What a run of a fleet waits for, and what to do about it."""
     if view.lost is not None:
-        yield "error", speaks.tell(_LOST, why=speaks.error(view.lost))
+        yield "error", speaks.tell(_LOST, sentence=sentence(speaks, view.lost))
         return
     lane = found.lane
     is_alone = not lane.workers and not lane.worker and view.phase != "finished"

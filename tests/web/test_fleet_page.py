@@ -344,10 +344,10 @@ async def test_a_run_is_shown_as_it_was_until_the_database_is_back(tmp_path: Pat
         run = await hand_in(li)
         assert (await li.snapshot(run))["phase"] == "waiting"
         with stopped():
-            now = await seen(li, run, lambda now: "does not answer" in said(now))
+            now = await seen(li, run, lambda now: "it said last" in said(now))
             assert now["phase"] == "waiting"
             assert "bulkcast worker" not in said(now)
-        now = await seen(li, run, lambda now: "does not answer" not in said(now))
+        now = await seen(li, run, lambda now: "it said last" not in said(now))
     assert "bulkcast worker" in said(now)
 
 
