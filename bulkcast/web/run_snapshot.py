@@ -197,10 +197,10 @@ def _interruption(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]
 
 def _delays(progress: Progress, speaks: Translator) -> Iterator[tuple[str, str]]:
     delayed = pipeline.delay(progress, speaks) or pipeline.slowness(progress, speaks)
-    for sentence in (delayed, pipeline.lateness(progress, speaks)):
-        if sentence:
+    for told in (delayed, pipeline.lateness(progress, speaks)):
+        if told:
             kind = "info" if progress.paused else "warning"
-            yield kind, speaks.tell("{sentence}.", sentence=sentence)
+            yield kind, speaks.tell("{sentence}.", sentence=told)
 
 
 def _failure(failed: FailedRow, speaks: Translator) -> dict[str, Any]:
