@@ -2,8 +2,7 @@
 
     BulkcastError            exit 1 unless a kind below says otherwise
     ├── CannotStart          exit 2: usage, configuration
-    │   ├── UnreadableSheet  exit 2: the file cannot be read as a sheet
-    │   └── DatabaseUnusable exit 2: the shared database is out of reach, or not prepared
+    │   └── UnreadableSheet  exit 2: the file cannot be read as a sheet
     ├── NeedsHuman           exit 6: somebody has to decide or repair something first
     ├── LedgerUnwritable     exit 5: the ledger cannot be used now, as on a full disk
     │   ├── LedgerGone       exit 6: the ledger was taken away while it was in use
@@ -57,10 +56,6 @@ class CannotStart(BulkcastError):
 
 class UnreadableSheet(CannotStart):
     """The file cannot be read as a sheet of settings."""
-
-
-class DatabaseUnusable(CannotStart):
-    """The shared database is out of reach, or its address or tables are not what they should be."""
 
 
 class NeedsHuman(BulkcastError):

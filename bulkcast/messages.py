@@ -210,4 +210,4 @@ def local_time(at: float | None, tz: tzinfo) -> str:
     """
     if at is None:
         return ""
-    return datetime.fromtimestamp(at, tz).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(at, tz).isoformat(" ", "seconds")[: len("2027-03-01 08:00:00")]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
@@ -286,11 +287,17 @@ _NO_WORDS: Final[Mapping[str, str]] = {}
 """Shared by all applied rows."""
 
 
+@lru_cache(maxsize=8)
+def _accepted(code: int) -> Verdict:
+    """The verdict shared by all applied rows."""
+    return Verdict(ReplyClass.OK, str(code), _NO_WORDS, proves_access=True)
+
+
 def _judge_code(code: int, answer: Mapping[str, Any], endpoint: Endpoint, mask: _Mask) -> Verdict:
     known = endpoint.by_code.get(code)
     if known is not None and known.kind is ReplyClass.OK and type(answer["code"]) is int:
         # Its message is never shown.
-        return Verdict(ReplyClass.OK, str(code), _NO_WORDS, proves_access=True)
+        return _accepted(code)
     said = mask(str(answer.get("msg", "")), _SAID_MOST)
     if known is None:
         args = {"said": said, "number": str(code)}

@@ -105,10 +105,17 @@ async def run_worker(
 ) -> None:
     async with Database(url) as database:
         numbers = Numbers(database, name)
+        giving_up = asyncio.create_task(give_up(database, stop))
         await work(
             url, lanes=lanes, drain=numbers.drain, open_institutions=numbers.open_institutions,
             name=name, stop=stop, timing=timing,
         )  # fmt: skip
+        await giving_up
+
+
+async def give_up(database: Database, stop: asyncio.Event) -> None:
+    await stop.wait()
+    database.be_patient_until(asyncio.get_running_loop().time() + 0.5)
 
 
 def start_worker(url: str, name: str, *lanes: str) -> subprocess.Popen[str]:

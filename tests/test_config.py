@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,6 +15,7 @@ from bulkcast.config import (
     KEYRING,
     Config,
     home,
+    institution_of,
     load,
     member,
     of_proxy,
@@ -21,6 +23,7 @@ from bulkcast.config import (
     secret_variables,
 )
 from bulkcast.errors import CannotStart
+from bulkcast.home import SharedHome
 from bulkcast.model import Credentials, Institution, Secret
 from tests.file_keyring import FileKeyring, LockedKeyring, using
 
@@ -512,3 +515,57 @@ def test_the_variables_that_hold_secrets_are_known(tmp_path: Path) -> None:
     assert secret_variables(complete(tmp_path)) == {"BULKCAST_SECRET", "BRANCH_SECRET"}
     profiles(tmp_path, "no toml")
     assert secret_variables(complete(tmp_path)) == {"BULKCAST_SECRET"}
+
+
+# ------------------------------------------------------------------ in a fleet
+
+DATABASE: Final = "postgresql://li:db-canary@db/bulkcast"
+
+
+def test_in_a_fleet_a_secret_may_be_missing_as_workers_have_it(tmp_path: Path) -> None:
+    alone = environment(tmp_path, BULKCAST_SID="1000082")
+    assert "secret is not set" in refused(alone)
+
+    config = load({**alone, "BULKCAST_DATABASE": DATABASE, "BULKCAST_USER": "li"})
+
+    assert "secret is not set" in str(config.missing)
+    assert config.credentials.secret == Secret("")
+    assert "secret" not in config.origins
+    assert config.ledger_home == SharedHome(tmp_path, DATABASE)
+    assert config.user == "li"
+    assert "db-canary" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "kept", ['secret_env = "NOWHERE_SET"', 'secret_file = "nowhere"', ""], ids=["env", "file", "-"]
+)
+def test_in_a_fleet_a_profile_s_secret_may_be_elsewhere(tmp_path: Path, kept: str) -> None:
+    profiles(tmp_path, f'[profiles.branch]\nsid = "1000083"\n{kept}\n')
+
+    alone = member(environment(tmp_path), "branch")
+    found = member(environment(tmp_path, BULKCAST_DATABASE=DATABASE), "branch")
+
+    assert (alone.config, bool(alone.problem)) == (None, True)
+    assert found.problem is None
+    assert found.config
+    assert found.config.missing
+    assert found.institution == found.config.institution == Institution(DEFAULT_ROOT_URL, "1000083")
+
+
+def test_in_a_fleet_a_secret_that_is_there_is_used(tmp_path: Path) -> None:
+    config = load(complete(tmp_path, BULKCAST_DATABASE=DATABASE))
+
+    assert config.missing is None
+    assert config.credentials.secret == Secret(CANARY)
+
+
+def test_in_a_fleet_the_institution_must_still_be_known(tmp_path: Path) -> None:
+    assert "SID is not set" in refused(environment(tmp_path, BULKCAST_DATABASE=DATABASE))
+
+
+def test_the_institution_of_a_profile_is_known_without_its_secret(tmp_path: Path) -> None:
+    profiles(tmp_path, '[profiles.branch]\nsid = "1000083"\nroot_url = "https://x.example/"\n')
+
+    found = institution_of(environment(tmp_path), "branch")
+
+    assert found == Institution("https://x.example", "1000083")

@@ -434,10 +434,10 @@ def serve(**given: Any) -> int:
 @params.database
 @params.output
 def worker(concurrency: int, metrics: int | None, **given: Any) -> int:
-    """Send what a fleet was handed, for all institutions of config.toml.
+    """Send what was handed in to a fleet.
 
-    Any number of workers, on any machine, share the work. Ctrl-C or SIGTERM ends one in order:
-    what is under way is finished.
+    It does so for all institutions of config.toml. Any number of workers, on any machine, share the
+    work. Ctrl-C or SIGTERM ends one in order: what is under way is finished.
     """
     from bulkcast.cli import context, fleet
 
@@ -445,8 +445,9 @@ def worker(concurrency: int, metrics: int | None, **given: Any) -> int:
 
 
 @bulkcast.group()
-def fleet() -> None:
-    """Look after a fleet: workers that share a PostgreSQL database."""
+@params.lang
+def fleet(lang: str) -> None:
+    """Look after workers that share a database."""
 
 
 @fleet.command()

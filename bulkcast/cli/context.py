@@ -433,7 +433,7 @@ async def connected_members(
     async with AsyncExitStack() as serving:
         for profile in profiles:
             member = find(profile)
-            world = replace(_world(destination), sid=member.institution.sid)
+            world = _world(destination).of(member.institution.sid)
             if member.config:
                 config = await serving.enter_async_context(rehearsing(member.config, world))
                 found[profile] = replace(member, config=config)

@@ -60,7 +60,7 @@ def sandbox(
     if limit is not None:
         played = replace(played, limit=_limit(limit))
     server = Sandbox(played, secret=SANDBOX_SECRET, clock_offset_s=clock_offset_s)
-    asyncio.run(_serve(output, server, played.sid, port))
+    asyncio.run(_serve(output, server, played, port))
     one = "The sandbox has ended after {n} request."
     output.info(Text(trn(one, "The sandbox has ended after {n} requests.", server.received)))
     return 0
@@ -72,11 +72,11 @@ def _limit(text: str) -> Limit | None:
     return None if per_s == float("inf") else Limit(max(1, round(per_s * 60)), 60.0, "--limit")
 
 
-async def _serve(output: Output, server: Sandbox, sid: str, port: int) -> None:
+async def _serve(output: Output, server: Sandbox, played: World, port: int) -> None:
     ended = _Ended()
     async with server.serving(port=port) as root_url:
         with signals.heeding(ended, lambda _: None):
-            _introduce_sandbox(output, root_url, sid)
+            _introduce_sandbox(output, root_url, played)
             await ended.wait()
 
 
@@ -95,9 +95,9 @@ class _Ended:
         await self._event.wait()
 
 
-def _introduce_sandbox(output: Output, root_url: str, sid: str) -> None:
-    secret = SANDBOX_SECRET.reveal()
-    env = {"BULKCAST_ROOT_URL": root_url, "BULKCAST_SID": sid, "BULKCAST_SECRET": secret}
+def _introduce_sandbox(output: Output, root_url: str, played: World) -> None:
+    secret = (played.secret or SANDBOX_SECRET).reveal()
+    env = {"BULKCAST_ROOT_URL": root_url, "BULKCAST_SID": played.sid, "BULKCAST_SECRET": secret}
     if output.as_json:
         document = {"schema": "bulkcast.sandbox/1", "url": root_url, "env": env}
         output.json(json_output.dump(document))

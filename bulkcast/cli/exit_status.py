@@ -198,9 +198,9 @@ def without_password(url: str) -> str:
     >>> without_password("postgresql://li:secret@db:5432/x")
     'postgresql://li@db:5432/x'
     >>> without_password("host=db password=secret")
-    'host=db '
+    'host=db'
     """
-    return _PASSWORD.sub(lambda match: "@" if match[1] is not None else "", url)
+    return _PASSWORD.sub(lambda match: "@" if match[1] is not None else "", url).strip()
 
 
 _PASSWORD: Final = re.compile(r"(?<![/:]):([^/@\s]*)@|[?&\s]?\bpassword\s*=\s*('[^']*'|[^\s&]*)")

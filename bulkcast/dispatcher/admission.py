@@ -145,7 +145,9 @@ class Admission:
             outcome = self._server_state.outcome_without_sending(state, pacer.due(moment) - moment)
             if outcome:
                 return outcome
-            slot = await self._reserve()
+            slot = await self._reserve(moment)
+            if slot <= moment and not (self._replenish or self.is_paused):
+                return None  # no time has passed
             if self.is_paused:
                 await self.wait_while_paused()
             elif pacer.stands(slot, now()):
@@ -158,21 +160,22 @@ class Admission:
             RunStopped: the run is ending.
 
         """
-        while not self._server_state.pacer.stands(await self._reserve(), now()):
+        while not self._server_state.pacer.stands(await self._reserve(now()), now()):
             pass
         await self.wait_while_paused()
 
-    async def _reserve(self) -> float:
+    async def _reserve(self, moment: float) -> float:
         """Reserve a slot, wait until it begins, and return it."""
         pacer = self._server_state.pacer
         if self._replenish:
             async with self._replenishing:  # nothing comes between the new slots and taking one
                 await self._replenish()
-                slot = pacer.reserve(now())
+                moment = now()
+                slot = pacer.reserve(moment)
         else:
-            slot = pacer.reserve(now())
-        if slot > now():
-            await self._shutdown.sleep(slot - now())
+            slot = pacer.reserve(moment)
+        if slot > moment:
+            await self._shutdown.sleep(slot - moment)
         if self._shutdown.is_ending:
             raise RunStopped
         return slot

@@ -8,11 +8,10 @@ from types import TracebackType
 from typing import Any, Final, LiteralString, Self, TypeVar
 
 import psycopg
-from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from bulkcast.errors import CannotStart, DatabaseUnreachable
+from bulkcast.database_url import LOST, connection_string, shown, unreachable
+from bulkcast.errors import DatabaseUnreachable
 
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
@@ -30,39 +29,6 @@ _POOL_S: Final = 3.0
 _RECONNECT_S: Final = 1.5
 """The wait before an attempt to connect doubles each time and begins anew after these seconds, so a
 database that comes back is found within about two."""
-_NETWORK: Final = {
-    "connect_timeout": "5",
-    # Without these a connection whose other end vanished hangs for a quarter of an hour.
-    "tcp_user_timeout": "5000",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "application_name": "bulkcast",
-}
-_LOST: Final = (
-    psycopg.OperationalError,           # refused, broken, shutting down, deadlock, pool timeout
-    psycopg.InterfaceError,
-    errors.ReadOnlySqlTransaction,      # a primary that became a standby
-    TimeoutError,
-)  # fmt: skip
-
-
-def connection_string(url: str) -> str:
-    """`url` with the settings that notice a dead network; those in `url` come first.
-
-    Raises:
-        CannotStart: `url` is none of PostgreSQL's.
-
-    """
-    try:
-        given = conninfo_to_dict(url)
-        return make_conninfo("", **{**_NETWORK, **given})
-    except psycopg.ProgrammingError:
-        # Its own message quotes the URL, password and all.
-        raise CannotStart(
-            "the database's address is not valid; give one such as"
-            " postgresql://user@host:5432/bulkcast"
-        ) from None
 
 
 @contextmanager
@@ -76,20 +42,13 @@ def connect_once(url: str) -> Iterator[psycopg.Connection]:
     try:
         with psycopg.connect(connection_string(url)) as connection:
             yield connection
-    except _LOST as exc:
+    except LOST as exc:
         raise unreachable(url, exc) from exc
-
-
-def unreachable(url: str, exc: BaseException) -> DatabaseUnreachable:
-    """The error to show for `exc`; it names host and database, never the password."""
-    return DatabaseUnreachable(
-        "the database {database} cannot be reached ({why})", database=_shown(url), why=_reason(exc)
-    )
 
 
 def is_lost(exc: BaseException) -> bool:
     """Whether `exc` says that the database was out of reach, so that a second try may succeed."""
-    return isinstance(exc, (DatabaseUnreachable, *_LOST)) or isinstance(exc.__cause__, _LOST)
+    return isinstance(exc, (DatabaseUnreachable, *LOST)) or isinstance(exc.__cause__, LOST)
 
 
 class Database:
@@ -119,6 +78,7 @@ class Database:
         )  # fmt: skip
         self._on_error = on_error
         self._is_down = False
+        self._is_closed = False
         self._up_since: float | None = None
         self._patient_until: float | None = None
 
@@ -132,6 +92,7 @@ class Database:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_closed = True
         await self.pool.close(timeout=2.0)
 
     def up_for(self, loop_time: float) -> float:
@@ -154,7 +115,7 @@ class Database:
             async with asyncio.timeout(STATEMENT_S), self.pool.connection() as connection:
                 cursor = await connection.execute(statement, values)
                 rows = await cursor.fetchall() if cursor.description else []
-        except _LOST as exc:
+        except LOST as exc:
             self._note_error(exc)
             raise unreachable(self.url, exc) from exc
         self._note_success()
@@ -183,16 +144,16 @@ class Database:
                 await asyncio.sleep(_RETRY_S)
 
     def _check_patience(self) -> None:
-        """Give up at once on a database that was out of reach when patience ended."""
+        """Give up at once on a database that was out of reach when patience ended, or is closed."""
         until = self._patient_until
         is_over = until is not None and asyncio.get_running_loop().time() >= until
-        if is_over and self._is_down:
+        if self._is_closed or (is_over and self._is_down):
             raise unreachable(self.url, TimeoutError())
 
     def _note_error(self, exc: BaseException) -> None:
         self._up_since = None
         self._on_error()
-        if not self._is_down:
+        if not (self._is_down or self._is_closed):
             self._is_down = True
             _log.warning("%s", unreachable(self.url, exc))
 
@@ -201,32 +162,9 @@ class Database:
             self._up_since = asyncio.get_running_loop().time()
         if self._is_down:
             self._is_down = False
-            _log.warning("the database %s is back", _shown(self.url))
+            _log.warning("the database %s is back", shown(self.url))
 
 
 async def _commit_each_statement(connection: psycopg.AsyncConnection) -> None:
     # As an argument of `connect` it would meet Procrastinate's own.
     await connection.set_autocommit(True)
-
-
-def _shown(url: str) -> str:
-    """Host, port and name of a database.
-
-    >>> _shown("postgresql://me:secret@db.example:5433/bulkcast")
-    'db.example:5433/bulkcast'
-    """
-    given = conninfo_to_dict(url)
-    place = str(given.get("host") or "localhost")
-    port = f":{given['port']}" if given.get("port") else ""
-    return f"{place}{port}/{given.get('dbname') or ''}"
-
-
-def _reason(exc: BaseException) -> str:
-    """The first line of what went wrong."""
-    cause = exc.__cause__
-    if isinstance(cause, psycopg.Error):  # Procrastinate's own words are always the same
-        exc = cause
-    if isinstance(exc, TimeoutError):
-        return f"no answer within {STATEMENT_S:.0f} s"
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__

@@ -6,6 +6,7 @@ PostgreSQL's clock spaces them, so an institution's pace holds however many proc
 import asyncio
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from bulkcast.fleet.database import Database
@@ -18,7 +19,11 @@ INSERT INTO paces AS pace (institution, tat)
 VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(span)s))
 ON CONFLICT (institution) DO UPDATE
 SET tat = greatest(pace.tat, pace.held_until, clock_timestamp()) + make_interval(secs => %(span)s)
-RETURNING extract(epoch FROM tat - clock_timestamp())::float8
+RETURNING extract(epoch FROM tat - clock_timestamp())::float8, tat
+"""
+_GIVE_BACK: Final = """
+UPDATE paces SET tat = tat - make_interval(secs => %(unused)s)
+WHERE institution = %(institution)s AND tat = %(tat)s
 """
 _NOTE: Final = """
 INSERT INTO paces AS pace (institution, held_until, share)
@@ -43,6 +48,16 @@ class PaceState(NamedTuple):
     """Of the full rate, in (0, 1]: what throttling left of it."""
 
 
+class _Batch(NamedTuple):
+    """The last start times that this process leased for an institution."""
+
+    tat: datetime
+    """The moment after them, by PostgreSQL's clock."""
+    end: float
+    """The same by the loop's."""
+    span_s: float
+
+
 class SharedPace:
     """The paces of all institutions."""
 
@@ -52,6 +67,7 @@ class SharedPace:
         """`on_lease` is told how many start times came."""
         self._database = database
         self._on_lease = on_lease
+        self._batches: dict[str, _Batch] = {}
 
     async def slots(self, institution: str, n: int, rate: float) -> list[float]:
         """Lease the next `n` start times, `rate` a second, by the running loop's clock.
@@ -73,7 +89,26 @@ class SharedPace:
             return []
         self._on_lease(n)
         end = now + rows[0][0]
+        self._batches[institution] = _Batch(rows[0][1], end, n * step)
         return [end - (n - i) * step for i in range(n)]
+
+    async def give_back(self, institution: str, first_unused: float) -> None:
+        """Let whoever asks next have the start times from `first_unused` on, by the loop's clock.
+
+        Nothing changes where another process has leased later ones, and none before the last
+        batch are given back: their places by PostgreSQL's clock are not known as exactly.
+
+        Raises:
+            DatabaseUnreachable: the database is out of reach; the start times pass unused.
+
+        """
+        batch = self._batches.pop(institution, None)
+        if batch is None:
+            return
+        unused = min(batch.end - first_unused, batch.span_s)
+        if unused > 0:
+            values = {"institution": institution, "tat": batch.tat, "unused": unused}
+            await self._database.fetch(_GIVE_BACK, values)
 
     async def note(self, institution: str, held_s: float, share: float) -> None:
         """Keep a pause of `held_s` seconds from now and the share of the rate for other workers."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulkcast.errors import BulkcastError, DatabaseUnreachable, DatabaseUnusable
+from bulkcast.errors import BulkcastError, DatabaseUnreachable
 from bulkcast.fleet import control, fleet_status, jobs, schema
 from bulkcast.fleet.database import Database, is_lost
 from bulkcast.fleet.leases import TTL_S, Lease, Leases
@@ -89,12 +89,16 @@ class Lane:
         """
         database = self._worker.database
         await database.patiently(lambda: control.clear_cancel(database, run))
-        orders = self._worker.orders
-        self._worker.orders = orders._replace(cancelled=orders.cancelled - {run})
 
     async def slots(self, n: int, rate: float) -> list[float]:
         """Lease start times; see `SharedPace.slots`."""
         return await self._worker.pace.slots(self.institution, n, rate)
+
+    async def give_back(self, first_unused: float | None) -> None:
+        """Give start times back at the end of a slice; see `SharedPace.give_back`."""
+        if first_unused is not None:
+            with suppress(DatabaseUnreachable):  # they pass unused
+                await self._worker.pace.give_back(self.institution, first_unused)
 
     async def note_pace(self, held_s: float, share: float) -> None:
         """Keep pause and slow-down for other workers; see `SharedPace.note`."""
@@ -270,8 +274,9 @@ class _Worker:
         orders = await database.patiently(lambda: control.orders(database, [institution]))
         if institution in orders.paused and not orders.cancelled:
             return LaneEnd(more=False, memory=lease.memory)  # `resume` wakes it
-        # What is known of lanes that have ended is old: a run may have been resumed since.
-        self.orders = _joined(self.orders, orders) if self._running else orders
+        self.orders = await database.patiently(
+            lambda: control.orders(database, [*self._running, institution])
+        )
         pace = await self.pace.state(institution)
         deadline = asyncio.get_running_loop().time() + self._timing.slice_s
         lane = self._running[institution] = Lane(self, lease, deadline, pace)
@@ -322,19 +327,13 @@ class _Worker:
         )
 
 
-def _joined(one: control.Orders, other: control.Orders) -> control.Orders:
-    return control.Orders(one.paused | other.paused, one.cancelled | other.cancelled)
-
-
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
     """Call `action` again and again; a failure is told, and the next call comes all the same."""
     while True:
         try:
             await action()
         except BulkcastError as exc:
-            if not isinstance(
-                exc, (DatabaseUnreachable, DatabaseUnusable)
-            ):  # which the database tells once
+            if not isinstance(exc, DatabaseUnreachable):  # which the database tells once
                 _log.warning("%s", exc)
         except Exception:  # noqa: BLE001 - a lease not renewed would end every lane
             _log.exception("%s failed", action.__qualname__)

@@ -5,7 +5,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from bulkcast.model import (
@@ -87,8 +87,11 @@ def pack_request(request: Request) -> str:
 
 
 def pack_target(target: Target) -> str:
-    """A classroom as JSON, for lookups."""
-    return dump((target.key, target.id))
+    """A classroom as JSON, for lookups; its key is one of few."""
+    return f"[{_dumped(target.key)},{target.id}]"
+
+
+_dumped: Final = lru_cache(maxsize=64)(dump)
 
 
 def pack_rows(rows: tuple[int, ...]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psycopg
 
+from bulkcast.database_url import reason
 from bulkcast.errors import LaneLost, LedgerUnwritable
 from bulkcast.ledger.journal import JournalRows
 from bulkcast.model import Attempt, Intent
@@ -184,8 +185,7 @@ def lane_lost(institution: str) -> LaneLost:
 
 def unwritable(exc: Exception) -> LedgerUnwritable:
     """The error for a database that cannot be written now."""
-    why = str(exc).strip().partition("\n")[0]
-    return LedgerUnwritable("the shared ledger cannot be written: {why}", why=why)
+    return LedgerUnwritable("the shared ledger cannot be written: {why}", why=reason(exc))
 
 
 def _resolve(batch: Sequence[_Entry], failures: Mapping[int, Exception]) -> None:

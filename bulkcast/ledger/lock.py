@@ -160,10 +160,14 @@ class Sends:
 
     def answered(self, answers: Mapping[RequestKey, bool]) -> None:
         """Record that requests were answered; without a certain answer they stay unanswered."""
-        ended = [(self._open.pop(key, None), certain) for key, certain in answers.items()]
+        ended = []
+        for key, certain in answers.items():
+            sent = self._open.pop(key, None)
+            if sent and certain:
+                ended.append(_Sent(*sent[:-1], answered=1))
         # If writing fails, others wait for these requests until their stamps expire; no harm.
         with suppress(LedgerUnwritable):
-            self._write([sent._replace(answered=1) for sent, certain in ended if sent and certain])
+            self._write(ended)
 
     def _write(self, sends: Sequence[_Sent]) -> None:
         try:

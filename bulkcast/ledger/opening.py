@@ -15,8 +15,8 @@ def open_ledger(home: Home) -> Ledger:
 
     Raises:
         CannotStart: it cannot be used: the folder is not writable or on a network drive, the
-            database is out of reach or was not made with `bulkcast fleet init`, or its version is
-            newer.
+            database was not made with `bulkcast fleet init`, or its version is newer.
+        DatabaseUnreachable: the database is out of reach.
         LedgerDamaged: the file is no ledger, is broken, or has lost entries.
 
     """

@@ -10,15 +10,9 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from bulkcast.errors import (
-    DatabaseUnusable,
-    LedgerDamaged,
-    LedgerGone,
-    LedgerUnwritable,
-    system_reason,
-)
+from bulkcast.database_url import LOST, connect, reason, shown, unreachable
+from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import history, queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
@@ -42,15 +36,6 @@ from bulkcast.private_files import make_private, write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 VERSION: Final = 1
-_KEEPALIVE: Final[Mapping[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "application_name": "bulkcast",
-}
-"""A network that is cut is noticed within ten seconds, not after hours."""
 _WIPED: Final = ("requests", "outcomes", "settled", "sheets")
 
 # The name of an SQL parameter as SQLite has it, but not a cast.
@@ -84,39 +69,12 @@ class _Translating:
         return cursor
 
 
-def connect(database: str) -> "psycopg.Connection[Any]":
-    """Open a connection.
-
-    Raises:
-        psycopg.Error: the database is out of reach, or the URL is wrong.
-
-    """
-    return psycopg.connect(database, autocommit=True, **_KEEPALIVE)
-
-
-def shown(database: str) -> str:
-    """A database's URL as messages show it: without user, password and options.
-
-    >>> shown("postgresql://li:secret@db.school.cn:5432/bulkcast?sslmode=require")
-    'postgresql://db.school.cn:5432/bulkcast'
-    >>> shown("host=db.school.cn dbname=bulkcast password=secret")
-    'postgresql://db.school.cn/bulkcast'
-    """
-    try:
-        given = conninfo_to_dict(database)
-    except psycopg.ProgrammingError:  # whose message quotes it, password and all
-        return "PostgreSQL"
-    host, port = str(given.get("host") or ""), given.get("port")
-    host = f"[{host}]" if ":" in host else host
-    own = "" if host.startswith("/") else host + (f":{port}" if port else "")
-    return f"postgresql://{own}/{given.get('dbname') or ''}"
-
-
 def create_schema(database: str) -> None:
     """Make the ledger's tables, if they are not there yet.
 
     Raises:
-        DatabaseUnusable: the database is out of reach, or its ledger is of a newer version.
+        CannotStart: the database cannot be used, or its ledger is of a newer version.
+        DatabaseUnreachable: it is out of reach.
 
     """
     with _started(database), connect(database) as connection, connection.transaction():
@@ -134,14 +92,14 @@ def _version(connection: "psycopg.Connection[Any]", database: str) -> int:
     """The version of the ledger's tables; 0 where there are none.
 
     Raises:
-        DatabaseUnusable: it is newer.
+        CannotStart: it is newer.
 
     """
     if not connection.execute("SELECT to_regclass('ledger_version')").fetchone()[0]:  # type: ignore[index] # one row
         return 0
     (version,) = connection.execute("SELECT version FROM ledger_version").fetchone()  # type: ignore[misc] # one row
     if version > VERSION:
-        raise DatabaseUnusable(
+        raise CannotStart(
             "the ledger in {database} is of version {version} and this bulkcast reads up to "
             "{known}; install the newer bulkcast",
             database=shown(database),
@@ -152,9 +110,9 @@ def _version(connection: "psycopg.Connection[Any]", database: str) -> int:
 
 
 def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
-    """Raise DatabaseUnusable if a database has no ledger, or one of a newer version."""
+    """Raise CannotStart if a database has no ledger, or one of a newer version."""
     if _version(connection, database) == 0:
-        raise DatabaseUnusable(
+        raise CannotStart(
             "there is no ledger in {database} yet; make it with `bulkcast fleet init`",
             database=shown(database),
         )
@@ -162,21 +120,16 @@ def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
 
 @contextmanager
 def _started(database: str) -> Iterator[None]:
-    """Turn errors of a database that cannot be reached into DatabaseUnusable."""
-    try:
-        conninfo_to_dict(database)
-    except psycopg.ProgrammingError:
-        # Its own message quotes the URL, password and all.
-        raise DatabaseUnusable(
-            "the database's address is not valid; give one such as"
-            " postgresql://user@host:5432/bulkcast"
-        ) from None
+    """Turn errors of a database that cannot be used into ours."""
     try:
         yield
+    except LOST as exc:
+        raise unreachable(database, exc) from exc
     except psycopg.Error as exc:
-        why = str(exc).strip().partition("\n")[0]
-        raise DatabaseUnusable(
-            "the database {database} cannot be used: {why}", database=shown(database), why=why
+        raise CannotStart(
+            "the database {database} cannot be used: {why}",
+            database=shown(database),
+            why=reason(exc),
         ) from exc
 
 
@@ -189,7 +142,8 @@ class PostgresLedger(Ledger):
         """Connect to the database.
 
         Raises:
-            DatabaseUnusable: it is out of reach, has no ledger yet, or one of a newer version.
+            CannotStart: it cannot be used, has no ledger yet, or one of a newer version.
+            DatabaseUnreachable: it is out of reach.
 
         """
         if not isinstance(home, SharedHome):
@@ -198,7 +152,7 @@ class PostgresLedger(Ledger):
         try:
             make_private(home.folder)
         except OSError as exc:
-            raise DatabaseUnusable(
+            raise CannotStart(
                 "{folder} cannot be written ({why}); set BULKCAST_HOME to a folder that can",
                 folder=home.folder,
                 why=system_reason(exc),
@@ -332,8 +286,9 @@ class PostgresLedger(Ledger):
         try:
             yield self._connection
         except psycopg.OperationalError as exc:
-            why = str(exc).strip().partition("\n")[0]
-            raise LedgerUnwritable("the shared ledger cannot be read: {why}", why=why) from exc
+            raise LedgerUnwritable(
+                "the shared ledger cannot be read: {why}", why=reason(exc)
+            ) from exc
         except (psycopg.Error, *UNREADABLE) as exc:
             raise LedgerDamaged(
                 "{path} is damaged ({exc}); its disk may be failing", path=self.place, exc=exc

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from bulkcast.database_url import shown
 from bulkcast.fleet import audit, control, fleet_status, lane_standing, schema
 from bulkcast.fleet.audit import AuditEntry
 from bulkcast.fleet.database import Database
@@ -13,7 +14,7 @@ from bulkcast.fleet.fleet_status import FleetStatus
 from bulkcast.fleet.lane_standing import LaneStanding
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, canonical
-from bulkcast.ledger.postgres import PostgresLedger, create_schema, shown
+from bulkcast.ledger.postgres import PostgresLedger, create_schema
 from bulkcast.model import Institution
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.preparation import one_spelling

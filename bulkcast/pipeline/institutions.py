@@ -16,7 +16,7 @@ from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home, SharedHome
-from bulkcast.ledger import Ledger, RunRecord, open_ledger
+from bulkcast.ledger import Ledger, RunHeader, RunRecord, open_ledger
 from bulkcast.model import (
     Argument,
     Attempt,
@@ -442,7 +442,7 @@ async def resume_parts(
         if problems and len(problems) == len(ready):
             raise problems[0]
         watches = _Watches(watch)
-        control.begun(header.group)
+        control.begun(asked.run)
         found = await _side_by_side(
             [
                 resuming.carry_out(
@@ -453,6 +453,25 @@ async def resume_parts(
         )
         done = summed_up(ledger, header.group, found, options)
         return replace(done, remarks=(*done.remarks, *remarks))
+
+
+async def resume_part(
+    header: RunHeader,
+    config: Config,
+    options: SendOptions | None,
+    *,
+    control: Control | None,
+    watch: Watch | None,
+    parts: Parts,
+) -> RunReport:
+    """The same for one part, with the configuration of its institution; returns its own report."""
+    member = Member(header.profile, config.institution, config)
+    done = await resume_parts(
+        config.ledger_home, lambda _: member, header.run, options,
+        control=control, watch=watch, parts=parts,
+    )  # fmt: skip
+    own = next(part for part in done.parts if part.run == header.run)
+    return replace(own, results=done.results, remarks=done.remarks)
 
 
 @dataclass(frozen=True, slots=True)

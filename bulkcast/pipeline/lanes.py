@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bulkcast.config import Config
+from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
-from bulkcast.errors import LaneLost, LedgerUnwritable
+from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
-from bulkcast.ledger.postgres import PostgresLedger, connect
+from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
 from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
@@ -98,7 +99,7 @@ class Lanes:
             return await self._send(lane, work, claim)
         except LaneLost:
             return LaneEnd(more=False, memory=lane.memory)
-        except LedgerUnwritable:
+        except (LedgerUnwritable, DatabaseUnreachable):
             return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
 
     def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
@@ -191,6 +192,7 @@ class Lanes:
             )  # fmt: skip
             async with _steered(lane, dispatcher, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
+            await lane.give_back(pacer.unused(clock()))
             return dispatcher
 
 

@@ -102,6 +102,12 @@ async def resume(
         record = ledger.newest(run)
         header = record.header
         require_own(header, config)
+        if header.group and not isinstance(config.ledger_home, SharedHome):
+            from bulkcast.pipeline.institutions import resume_part
+
+            return await resume_part(
+                header, config, options, control=control, watch=watch, parts=parts
+            )
         place, remarks = resumed_place(ledger, header, (options or SendOptions()).results)
         options = replace(options or SendOptions(), existing="replace", results=place)
         if isinstance(home := config.ledger_home, SharedHome):

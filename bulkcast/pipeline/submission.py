@@ -81,7 +81,7 @@ async def _announce(home: SharedHome, run: str, user: str) -> int:
     workers find what is stored by themselves.
     """
     for _ in range(_TRIES):
-        with suppress(CannotStart, DatabaseUnreachable, LedgerUnwritable):
+        with suppress(DatabaseUnreachable, LedgerUnwritable):
             async with Database(home.database) as database:
                 await _hand_in(database, home, run, "submit", user)
                 workers = (await fleet_status.status(database)).workers
@@ -281,7 +281,7 @@ class _Following:
             try:
                 states = await asyncio.to_thread(_states, self._home, self._run)
                 lost_at = None
-            except (CannotStart, LedgerUnwritable):
+            except (DatabaseUnreachable, LedgerUnwritable):
                 lost_at = lost_at or clock()
                 if clock() - lost_at > _PATIENCE_S:
                     raise

@@ -386,7 +386,7 @@ def check_sheet(
         checked = read_sheet(sheet, options, Selection(statuses=RESUBMITTED))
         is_of_rehearsal = is_rehearsed(checked)
         if not is_of_rehearsal:
-            config = account()
+            config = None if checked.has_institutions else account()
             with ledger_for(home(), config) as ledger:
                 require_as_done(ledger, config, checked)
     return SheetReport(found, schedule_of(found, options, now=wall()), is_of_rehearsal)

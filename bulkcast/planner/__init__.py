@@ -120,7 +120,7 @@ class _Merger:
         self._known = known
         self._once_locked = once_locked
         self._groups: list[list[Change]] = []
-        self._latest: dict[tuple[str, Target], list[Change]] = {}
+        self._latest: dict[Target | tuple[str, Target], list[Change]] = {}
         self._after: dict[RequestKey, RequestKey] = {}
 
     def acknowledged_before(self, change: Change) -> KnownValue | None:
@@ -137,13 +137,14 @@ class _Merger:
 
     def take(self, change: Change) -> None:
         """Plan a row after all rows taken before."""
-        group = self._latest.get(_classroom(change))
+        classroom = _classroom(change)
+        group = self._latest.get(classroom)
         if group and group[0].body == change.body:
             group.append(change)
             return
         if group:
             self._after[_key([change])] = _key(group)
-        self._latest[_classroom(change)] = alone = [change]
+        self._latest[classroom] = alone = [change]
         self._groups.append(alone)
 
     def requests(self) -> list[Request]:
@@ -170,8 +171,8 @@ class _Merger:
         )
 
 
-def _classroom(change: Change) -> tuple[str, Target]:
-    return change.institution, change.target
+def _classroom(change: Change) -> Target | tuple[str, Target]:
+    return (change.institution, change.target) if change.institution else change.target
 
 
 def _key(group: Sequence[Change]) -> RequestKey:

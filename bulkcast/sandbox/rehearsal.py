@@ -44,5 +44,6 @@ async def rehearsing(config: Config, world: World) -> AsyncIterator[Config]:
     It keeps the changes of earlier sandboxes under the same home.
     """
     keeper = Keeper(config.home / WORLD.format(sid=config.institution.sid))
+    world = replace(world, secret=None)  # a rehearsal's is known
     async with Sandbox(world, secret=SANDBOX_SECRET, keeper=keeper).serving() as root_url:
         yield replace(config, address=root_url)

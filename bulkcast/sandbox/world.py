@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,6 +123,10 @@ class World:
     """Its own secret; None for the one that the sandbox was given."""
     others: tuple["World", ...] = ()
     """Further institutions at the same address, each with classrooms and a limit of its own."""
+
+    def of(self, sid: str) -> "World":
+        """The world of the institution `sid`: one of the others, or a likeness of this one."""
+        return next((other for other in self.others if other.sid == sid), replace(self, sid=sid))
 
 
 # ------------------------------------------------------------------ reading world files

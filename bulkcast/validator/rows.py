@@ -366,7 +366,7 @@ class RowChecker:
         """The row's change, or its errors."""
         number, values, target, also = checked.number, checked.values, checked.target, checked.also
         issues = tuple([at(found, number) for found in checked.issues])
-        whose = self.institution(checked)
+        whose = "" if self._whose is None else self.institution(checked)
         if target is None:
             return Invalid(number, issues, whose)
         settings = zip(self._settings, values[self._first_setting :], strict=True)

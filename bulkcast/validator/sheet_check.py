@@ -146,6 +146,7 @@ class Validator:
         self._row_checker = RowChecker(self._read, endpoint, self._weigh)
         self._column_checks = ColumnChecks(self._read, names, self._weigh(Severity.WARNING))
         self._claims = Claims(self._row_checker.targets)
+        self._has_institutions = any(c.setting.role is Role.INSTITUTION for c in self._read)
         self._has_times = any(c.setting.role is Role.SCHEDULE for c in self._read)
         self._log = IssueLog()
         self._kept: list[CheckedRow] | None = [] if keep else None
@@ -198,7 +199,7 @@ class Validator:
     def _claim(self, checked: RowCheck, target: int) -> None:
         checker, values = self._row_checker, checked.values
         locks_at = checker.locks_at(checked) if self._has_times else None
-        whose = checker.institution(checked)
+        whose = checker.institution(checked) if self._has_institutions else ""
         self._claims.add(
             checked.number, target, values[target], checker.settings_hash(checked), locks_at, whose
         )

@@ -85,7 +85,10 @@ class Account:
         """The shared database as it is shown, without user and password; empty if there is none."""
         if not isinstance(self.home, SharedHome):
             return ""
-        return pipeline.shown_database(self.home)
+        try:
+            return pipeline.shown_database(self.home)
+        except CannotStart:  # its address is none
+            return "PostgreSQL"
 
     @property
     def other_root_url(self) -> str:

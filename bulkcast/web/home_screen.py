@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulkcast import pipeline
-from bulkcast.errors import BulkcastError
+from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.explanations import STATE_LABELS
 from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator
@@ -46,7 +46,7 @@ async def home(request: web.Request) -> web.Response:
     found, lanes = _NONE
     try:
         found, lanes = await asyncio.to_thread(_looked_up, account, page, is_own=is_own)
-    except OUT_OF_REACH as exc:
+    except (CannotStart, *OUT_OF_REACH) as exc:
         if not account.is_shared:
             raise
         lost = exc
@@ -60,6 +60,7 @@ async def home(request: web.Request) -> web.Response:
         screen="home",
         runs=[_line(record, lanes, speaks) for record in found.records],
         lost=sentence(speaks, lost) if lost else "",
+        is_away=isinstance(lost, OUT_OF_REACH),
         is_own=is_own,
         total=found.total,
         drafts=[_draft(draft) for draft in drafts[:_DRAFTS_MOST]],

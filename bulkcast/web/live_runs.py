@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bulkcast import pipeline
 from bulkcast.config import Config
-from bulkcast.errors import (
-    BulkcastError,
-    CannotStart,
-    DatabaseUnreachable,
-    DatabaseUnusable,
-    LedgerUnwritable,
-)
+from bulkcast.errors import BulkcastError, CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.home import Home, SharedHome
 from bulkcast.model import RowStatus, Text
 from bulkcast.pipeline import (
@@ -53,7 +47,7 @@ Phase = Literal[
     "running", "waiting", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"
 ]
 """What a run is about; `elsewhere` is under way in another program, `waiting` is for workers."""
-OUT_OF_REACH: Final = (DatabaseUnusable, DatabaseUnreachable, LedgerUnwritable)
+OUT_OF_REACH: Final = (DatabaseUnreachable, LedgerUnwritable)
 """What is raised where a shared database cannot be used just now."""
 _INTERRUPTED: Final = 130
 _LOOK_EVERY_S: Final = 1.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from bulkcast import pipeline
 from bulkcast.config import Config
-from bulkcast.errors import DatabaseUnreachable, DatabaseUnusable, LedgerUnwritable
+from bulkcast.errors import DatabaseUnreachable, LedgerUnwritable
 from bulkcast.home import SharedHome
 from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, SendOptions
 
@@ -88,7 +88,7 @@ async def actions(home: SharedHome, n: int, before: int | None) -> "list[AuditEn
 async def report(home: SharedHome, run: str, options: SendOptions, user: str) -> RunReport:
     """Wait until a run has ended, and report it; a database that is out of reach is waited for."""
     while True:
-        with suppress(DatabaseUnusable, DatabaseUnreachable, LedgerUnwritable):
+        with suppress(DatabaseUnreachable, LedgerUnwritable):
             end = await asyncio.to_thread(pipeline.run_end, home, run)
             if end is None or end.finished_at is not None:
                 break

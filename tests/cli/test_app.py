@@ -23,7 +23,7 @@ from tests.source_files import HEAVY, ROOT, UNUSED_BY_VALIDATE
 
 COMMANDS = (
     "demo", "template", "validate", "plan", "apply", "resubmit", "resume", "runs", "results",
-    "purge", "explain", "doctor", "sandbox",
+    "purge", "explain", "doctor", "sandbox", "serve", "worker", "fleet",
 )  # fmt: skip
 
 LONG = pytest.mark.long
@@ -87,7 +87,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use(cli: CliRunner) -> No
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("group", [(), ("runs",)])
+@pytest.mark.parametrize("group", [(), ("runs",), ("fleet",)])
 def test_no_command_s_summary_is_cut_short_on_a_narrow_terminal(
     cli: CliRunner, group: tuple[str, ...], lang: str
 ) -> None:

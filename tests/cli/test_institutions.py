@@ -221,3 +221,14 @@ def test_what_failed_is_resubmitted(cli: CliRunner, tmp_path: Path) -> None:
         swapped.write_text(swapped.read_text("utf-8-sig").replace("north", "south"), "utf-8")
         refused = found.call("resubmit", swapped, "--yes", *FAST)
         assert (refused.status, "nothing was sent" in refused.err) == (2, True)
+
+
+def test_a_result_sheet_of_a_group_is_validated_whoever_is_configured(
+    cli: CliRunner, tmp_path: Path
+) -> None:
+    term = sheet(tmp_path / "term.csv", "north", "south")
+    with schools(cli) as found:
+        done = found.call("apply", term, "--yes", "--json", *FAST).document
+        others = {"BULKCAST_SID": "42", "BULKCAST_SECRET": "another"}
+        cli.set(**others)
+        assert found.call("validate", done["results"]).status == 0

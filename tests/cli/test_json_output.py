@@ -17,6 +17,10 @@ PROMISED: Final = {
     found["schema"]: {"schema", *re.findall("`([a-z_]+)`", found["fields"])}
     for found in ROW.finditer(SCRIPTING)
 }
+OF_A_FLEET: Final = {
+    f"bulkcast.{name}/1"
+    for name in ("submitted", "database", "fleet", "lanes", "cancel", "actions")
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_every_object_has_the_fields_that_are_promised(cli: CliRunner) -> None:
         ]
 
     documents: list[dict[str, Any]] = [each.document for each in said]
-    assert {d["schema"] for d in documents} == set(PROMISED) - {"bulkcast.sandbox/1"}
+    assert {d["schema"] for d in documents} == set(PROMISED) - {"bulkcast.sandbox/1"} - OF_A_FLEET
     for document in documents:
         assert set(document) == PROMISED[document["schema"]], document["schema"]
     assert all(
@@ -82,3 +86,26 @@ def test_an_issue_has_the_fields_that_are_promised(cli: CliRunner) -> None:
 
     assert promised is not None
     assert set(first) == set(re.findall("`([a-z]+)`", promised[1]))
+
+
+def test_every_object_of_a_fleet_has_the_fields_that_are_promised(
+    cli: CliRunner, database: str
+) -> None:
+    cli.set(BULKCAST_DATABASE=database)
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+
+    with clearing(cli):
+        made = cli.call("fleet", "init", "--json")
+        handed_in = cli.call("apply", sheet, "--detach", "-y", "--json").document
+        documents = [
+            made.document,
+            handed_in,
+            cli.call("fleet", "status", "--json").document,
+            cli.call("fleet", "pause", "--all", "--json").document,
+            cli.call("fleet", "cancel", handed_in["run"], "--json").document,
+            cli.call("fleet", "actions", "--json").document,
+        ]
+
+    assert {document["schema"] for document in documents} == OF_A_FLEET
+    for document in documents:
+        assert set(document) == PROMISED[document["schema"]]

@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
+from bulkcast.database_url import connection_string
 from bulkcast.errors import CannotStart, DatabaseUnreachable
 from bulkcast.fleet import schema
-from bulkcast.fleet.database import connection_string
 
 
 def test_tables_are_created_once_and_a_second_call_changes_nothing(database: str) -> None:

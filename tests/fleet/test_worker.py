@@ -97,9 +97,10 @@ async def workers(url: str, *names: str, lanes: tuple[str, ...] = (A,)) -> Async
 
 
 async def ended(process: "subprocess.Popen[str]") -> int:
-    return await asyncio.to_thread(process.wait, 10)
+    return await asyncio.to_thread(process.wait, 20)
 
 
+@pytest.mark.slow
 async def test_a_lane_is_drained_slice_after_slice_by_one_worker_at_a_time(
     fleet_url: str, watch: Watch
 ) -> None:
@@ -113,6 +114,7 @@ async def test_a_lane_is_drained_slice_after_slice_by_one_worker_at_a_time(
     assert int(memory[0][0].strip("{}")) >= 2
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_followed_by_another_within_its_lease(
     fleet_url: str, watch: Watch
 ) -> None:
@@ -130,6 +132,7 @@ async def test_a_killed_worker_is_followed_by_another_within_its_lease(
     await watch.check(sent, most_repeats=1)
 
 
+@pytest.mark.slow
 async def test_a_frozen_worker_that_wakes_sends_nothing_more(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 5000)
     async with workers(fleet_url, "one") as (one,):
@@ -149,6 +152,7 @@ async def test_a_frozen_worker_that_wakes_sends_nothing_more(fleet_url: str, wat
     await watch.check(sent, most_repeats=1)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_told_to_end_hands_over_at_once_and_repeats_nothing(
     fleet_url: str, watch: Watch
 ) -> None:
@@ -172,6 +176,7 @@ async def _workers(database: Database, n: int) -> bool:
     return len((await fleet_status.status(database)).workers) == n
 
 
+@pytest.mark.slow
 async def test_a_restart_of_the_database_interrupts_and_repeats_nothing(
     fleet_url: str, watch: Watch
 ) -> None:
@@ -181,7 +186,7 @@ async def test_a_restart_of_the_database_interrupts_and_repeats_nothing(
         await until(lambda: watch.number("SELECT count(*) FROM sends"))
         await until(lambda: _workers(watch.database, 2))
         server().stop(signal.SIGQUIT)
-        await asyncio.sleep(QUICK.ttl_s + 1.0)
+        await asyncio.sleep(QUICK.ttl_s + 0.5)
         server().start()
         await until(watch.all_done)
         for process in processes:
@@ -191,6 +196,7 @@ async def test_a_restart_of_the_database_interrupts_and_repeats_nothing(
     await watch.check(120, most_repeats=0)
 
 
+@pytest.mark.slow
 async def test_a_worker_ends_although_the_database_is_gone(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 1000)
     async with workers(fleet_url, "one") as (one,):
@@ -203,6 +209,7 @@ async def test_a_worker_ends_although_the_database_is_gone(fleet_url: str, watch
             server().start()
 
 
+@pytest.mark.slow
 async def test_jobs_deleted_under_the_workers_are_made_again(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 60)
     async with workers(fleet_url, "one", "two"):
@@ -213,6 +220,7 @@ async def test_jobs_deleted_under_the_workers_are_made_again(fleet_url: str, wat
     await watch.check(60, most_repeats=1)
 
 
+@pytest.mark.slow
 async def test_a_paused_lane_stands_still_until_it_is_resumed(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 60)
     async with _worker(fleet_url):

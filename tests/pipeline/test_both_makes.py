@@ -108,7 +108,7 @@ async def story(make: str, folder: Path) -> dict[str, Any]:
         with open_ledger(home) as ledger, pytest.raises(CannotStart, match="was purged"):
             ledger.load(first.run)
         told["left"] = [record.state for record in runs(home)]
-        told["doctor"] = [status for _, status, _ in (await doctor(config)).findings]
+        told["doctor"] = {status for _, status, _ in (await doctor(config)).findings}
     return told
 
 

@@ -37,6 +37,7 @@ from bulkcast.pipeline import (
     purgeable,
     read_sheet,
     results,
+    resume,
     resume_parts,
     runs,
     undo,
@@ -500,6 +501,28 @@ def test_one_part_can_be_resumed_alone_into_the_sheet_of_all(tmp_path: Path) -> 
     assert counted(report) == {"applied": 2, "not_sent": 1}
     states = [row["bulkcast_status"] for row in read_rows(report.results)]
     assert states == ["applied", "applied", "not_sent"]
+
+
+def test_a_part_can_be_resumed_as_a_run_with_its_own_configuration(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["north", "south", "south"])
+    begun: list[str] = []
+
+    async def main(schools: Schools) -> tuple[RunReport, RunReport]:
+        schools.secrets |= {"south": None}
+        first = await schools.apply(path)
+        part = f"{first.run}-2"
+        with pytest.raises(CannotStart, match="belongs to institution"):
+            await resume(schools.config("north"), part)
+        control = Control(begun.append)
+        done = await resume(schools.config("south"), part, control=control, parts=schools.parts)
+        return first, done
+
+    first, done = with_schools(tmp_path, main)
+
+    assert (done.run, done.exit_status, len(done.rows)) == (f"{first.run}-2", 0, 2)
+    assert begun == [done.run]
+    assert done.results == first.results
+    assert {row["bulkcast_status"] for row in read_rows(done.results)} == {"applied"}
 
 
 # ------------------------------------------------------------------ looking back

@@ -803,3 +803,56 @@ def test_no_text_breaks_the_reading_of_faults(text: str) -> None:
         spelled, *_ = str(exc).split(" is no fault")
 
     assert spelled == text
+
+
+# ------------------------------------------------------------------ several institutions
+
+
+OTHER = Credentials("1000083", Secret("of the other one"))
+
+
+def as_other(body: Mapping[str, object]) -> dict[str, str | None]:
+    """The headers of a request that another institution has signed."""
+    signature = protocol.signature(body, OTHER, int(NOW))
+    return {**protocol.headers((), OTHER, int(NOW)), "X-EEO-SIGN": signature}
+
+
+async def test_one_address_stands_for_several_institutions() -> None:
+    other = World(sid=OTHER.sid, secret=OTHER.secret, limit=Limit(2, 60.0, "a test"))
+    async with visiting(World(others=(other,))) as visitor:
+        assert await visitor.code(BODY) == 1
+        mine, theirs = visitor.sandbox, visitor.sandbox.others[OTHER.sid]
+        assert not theirs.state
+        changed = {**BODY, "recordType": 1}
+        assert await visitor.code(changed, headers=as_other(changed)) == 1
+        # Neither its secret nor its limit is the other's.
+        wrong = {**as_other(changed), "X-EEO-SIGN": "0" * 32}
+        assert await visitor.code(changed, headers=wrong) == 101002005
+        assert await visitor.code(changed, headers=as_other(changed)) == 1
+        assert await visitor.code(changed, headers=as_other(changed)) != 1
+        assert await visitor.code(BODY) == 1
+    assert (mine.settings_of(ROOM)["recordType"], theirs.settings_of(ROOM)["recordType"]) == (0, 1)
+    assert (len(mine.log), len(theirs.log)) == (2, 4)
+
+
+def test_a_world_file_may_have_other_institutions() -> None:
+    text = '{"sid": "7", "secret": "s", "others": [{"sid": "8", "open": false}]}'
+    world = parse_world(text, name="w.json")
+    assert (world.sid, world.secret) == ("7", Secret("s"))
+    assert world.of("8") == World(sid="8", open=False)
+    assert world.of("9") == replace(world, sid="9")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('{"others": {}}', "others: a list"),
+        ('{"others": [7]}', "others[0]: an object"),
+        ('{"others": [{"sid": 8}]}', "others[0].sid: a text of digits"),
+        ('{"secret": ""}', "secret: a text"),
+    ],
+)
+def test_other_institutions_that_make_no_sense_are_refused(text: str, where: str) -> None:
+    with pytest.raises(CannotStart) as caught:
+        parse_world(text, name="w.json")
+    assert f"is wrong at {where}" in str(caught.value)

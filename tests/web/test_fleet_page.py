@@ -319,7 +319,7 @@ async def test_a_database_that_is_away_is_one_sentence_on_every_screen(tmp_path:
         with stopped():
             home = await li.client.get("/")
             assert home.status == 200
-            assert any("cannot be used" in one for one in banners(home))
+            assert any("cannot be reached" in one for one in banners(home))
             assert next_steps(home) == ["Try again"]
             assert "Term.csv" in home.words  # the draft
 
@@ -332,7 +332,7 @@ async def test_a_database_that_is_away_is_one_sentence_on_every_screen(tmp_path:
                 assert (await wang.client.post(f"/runs/{run}/{what}")).status == 503, what
             sent = await li.client.post(f"{draft}/apply", fields(plan, "/apply"))
             assert sent.screen == "plan"
-            assert "cannot be used" in sent.words
+            assert "cannot be reached" in sent.words
             for path in ("/settings", draft, f"{draft}/check"):
                 assert (await li.client.get(path)).status == 200
         assert run in (await li.client.get("/")).text

@@ -1,0 +1,440 @@
+"""A fleet from the command line: a database, real workers, and runs that others hand in."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from bulkcast.pipeline import fleet_control
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, World
+from tests.cli_runner import CANARY, FAST, CliRunner, clearing, line, lines, write_csv
+from tests.postgres import drop_database, new_database
+from tests.sheets import read_rows
+from tests.source_files import ROOT
+
+PATIENCE_S: Final = 40.0
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+
+
+@pytest.fixture
+def fleet(cli: CliRunner) -> Iterator[CliRunner]:
+    """A user of a fleet whose tables are there."""
+    url = new_database(fleet_control.init)
+    cli.set(BULKCAST_DATABASE=url, BULKCAST_USER="li")
+    yield cli
+    drop_database(url)
+
+
+def awaited(look: Callable[[], Any]) -> Any:
+    """What `look` gives as soon as it gives something."""
+    until = time.monotonic() + PATIENCE_S
+    while not (found := look()):
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
+    return found
+
+
+def status(cli: CliRunner) -> Any:
+    return cli.call("fleet", "status", "--json").document
+
+
+def shown(cli: CliRunner, run: str) -> Any:
+    return cli.call("runs", "show", run, "--json").document
+
+
+def ended(cli: CliRunner, run: str) -> Any:
+    """The run when it has ended."""
+    return awaited(lambda: (found := shown(cli, run))["finished_at"] and found)
+
+
+@contextmanager
+def working(cli: CliRunner, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """A worker, once it has reported; it ends in order."""
+    process = cli.start("worker", *options)
+    try:
+        awaited(lambda: process.poll() is not None or status(cli)["workers"])
+        assert process.poll() is None, process.communicate()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in err, err
+    assert out == ""
+
+
+def handed_in(cli: CliRunner, sheet: Path, *options: str) -> Any:
+    said = cli.call("apply", sheet, "--detach", "--yes", "--json", *options)
+    assert said.status == 0, said
+    return said.document
+
+
+# ------------------------------------------------------------------ a run
+
+
+@posix
+@pytest.mark.slow
+def test_a_run_that_is_handed_in_ends_as_one_that_is_sent_from_here(
+    fleet: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = ["课 x", "x", "1", "0", "1", "1", "pw"]
+    sheet = write_csv(fleet.folder / "term.csv", [*lines(12), wrong])
+    with clearing(fleet) as sandbox:
+        with working(fleet) as process:
+            done = handed_in(fleet, sheet, *FAST)
+            found = ended(fleet, done["run"])
+            fleet.call("results", done["run"], "-o", fleet.folder / "fleet.csv")
+            sent = sandbox.received
+        monkeypatch.delenv("BULKCAST_DATABASE")
+        fleet.set(BULKCAST_HOME=str(fleet.folder / "alone"))
+        fleet.call("apply", sheet, "-y", *FAST, "-o", fleet.folder / "alone.csv")
+
+    assert process.returncode == 0
+    assert done == {
+        "schema": "bulkcast.submitted/1", "run": done["run"], "rows": 13, "requests": 12,
+        "workers": 1,
+    }  # fmt: skip
+    assert found["counts"] == {**dict.fromkeys(found["counts"], 0), "applied": 12, "invalid": 1}
+    assert sent == 12
+    assert told(fleet.folder / "fleet.csv") == told(fleet.folder / "alone.csv")
+
+
+def told(path: Path) -> list[dict[str, str]]:
+    """The rows of a result sheet, but for what differs between any two runs."""
+    own = {"bulkcast_time", "bulkcast_run"}
+    return [{k: v for k, v in row.items() if k not in own} for row in read_rows(path)]
+
+
+@posix
+@pytest.mark.slow
+def test_an_apply_that_waits_reports_what_workers_did(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(5))
+    with clearing(fleet), working(fleet):
+        said = fleet.call("apply", sheet, "-y", "--json", *FAST)
+        again = fleet.call("resubmit", said.document["results"], "-y", "--json", *FAST)
+        listed = fleet.call("runs", "--json").document["runs"]
+
+    assert said.status == 0, said
+    assert said.document["counts"]["applied"] == 5
+    assert again.document["requests"] == 0
+    assert {run["state"] for run in listed} == {"finished"}
+
+
+@posix
+@pytest.mark.slow
+def test_a_run_that_is_cancelled_ends_and_goes_on_when_it_is_resumed(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(12))
+    with clearing(fleet) as sandbox, working(fleet):
+        run = handed_in(fleet, sheet, "--rate", "120/min")["run"]
+        awaited(lambda: sandbox.received)
+        cancelled = fleet.call("fleet", "cancel", run, "--json").document
+        found = ended(fleet, run)
+        late = fleet.call("fleet", "cancel", run)
+        resumed = fleet.call("resume", run, "--json")
+
+    assert cancelled == {"schema": "bulkcast.cancel/1", "runs": [run]}
+    assert found["stopped"]["reason"] == "interrupted"
+    assert found["counts"]["not_sent"]
+    assert "ended already" in late.out
+    assert resumed.status == 0, resumed
+    assert resumed.document["counts"]["applied"] == 12
+
+
+@posix
+@pytest.mark.slow
+def test_an_institution_that_is_paused_gets_nothing_until_it_may_go_on(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(3))
+    with clearing(fleet) as sandbox:
+        run = handed_in(fleet, sheet, *FAST)["run"]
+        paused = fleet.call("fleet", "pause", SANDBOX_SID, "--json").document
+        with working(fleet):
+            seen = status(fleet)
+            again = fleet.call("fleet", "pause", "--all")
+            sent = sandbox.received
+            going = fleet.call("fleet", "go-on", paused["institutions"][0])
+            found = ended(fleet, run)
+        listed = fleet.call("fleet", "actions", "--json").document["actions"]
+
+    assert paused["institutions"] == [lane["institution"] for lane in seen["lanes"]]
+    assert [lane["state"] for lane in seen["lanes"]] == ["paused"]
+    assert [one["run"] for one in seen["runs"]] == [run]
+    assert sent == 0
+    assert "paused already" in again.out
+    assert paused["institutions"][0] in going.out
+    assert found["counts"]["applied"] == 3
+    assert [each["action"] for each in listed] == ["go on", "pause", "submit"]
+    assert {(each["who"], each["host"]) for each in listed} == {("li", socket.gethostname())}
+
+
+# ------------------------------------------------------------------ who may send
+
+
+@posix
+@pytest.mark.slow
+def test_an_admin_hands_in_without_a_secret_and_the_worker_has_it(
+    fleet: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    with clearing(fleet), working(fleet):
+        monkeypatch.delenv("BULKCAST_SECRET")
+        said = fleet.call("apply", sheet, "-y", "--json", *FAST)
+        doctor = fleet.call("doctor")
+        alone = fleet.call("worker")
+
+    assert said.document["counts"]["applied"] == 2
+    assert doctor.status == 0, doctor
+    assert "The secret is not here" in doctor.out
+    assert "1 worker is there" in doctor.out
+    assert alone.status == 2
+    assert "Nothing will be sent for the environment" in alone.err
+    assert "no credentials on this computer" in alone.err
+
+
+@posix
+@pytest.mark.slow
+def test_a_worker_names_the_profiles_it_cannot_send_for_and_serves_the_others(
+    fleet: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    home = fleet.folder / "home"
+    home.mkdir()
+    with clearing(fleet):
+        url = os.environ["BULKCAST_ROOT_URL"]
+        for name in ("BULKCAST_SID", "BULKCAST_SECRET", "BULKCAST_ROOT_URL"):
+            monkeypatch.delenv(name)
+            del fleet.env[name]
+        fleet.set(NORTH_SECRET=SANDBOX_SECRET.reveal())
+        (home / "config.toml").write_text(
+            f'[profiles.north]\nsid = "{SANDBOX_SID}"\nroot_url = "{url}"\n'
+            'secret_env = "NORTH_SECRET"\n[profiles.south]\nsid = "1000083"\n'
+            'secret_env = "SOUTH_SECRET"\n[profiles.west]\nsid = "west"\n'
+        )
+        process = fleet.start("worker", "-v")
+        awaited(lambda: status(fleet)["workers"])
+        run = handed_in(fleet, sheet, *FAST, "--profile", "north")["run"]
+        found = ended(fleet, run)
+        people = awaited(
+            lambda: "nothing to" in (told := fleet.call("fleet", "status").out) and told
+        )
+        unknown = fleet.call("fleet", "pause", "east")
+        paused = fleet.call("fleet", "pause", "north", "--json").document
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0
+    assert found["counts"]["applied"] == 2
+    assert "sends for 1 institution: north" in err
+    assert re.search("Nothing will be sent for south: .*SOUTH_SECRET", err)
+    assert re.search("Nothing will be sent for west: .*digits", err)
+    assert f"run {run} has ended" in err
+    assert re.search(r"north\s+nothing to send", people)
+    assert unknown.status == 2
+    assert len(paused["institutions"]) == 1
+
+
+def test_without_a_worker_everybody_says_so(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    with clearing(fleet) as sandbox:
+        waits = fleet.call("apply", sheet, "-y")
+        detached = fleet.call("apply", sheet, "-y", "--detach")
+        people = fleet.call("fleet", "status")
+        quiet = fleet.call("fleet", "status", "-q")
+        doctor = fleet.call("doctor")
+
+    assert waits.status == 2
+    assert "start one with `bulkcast worker`" in waits.err
+    assert detached.status == 0
+    assert "Handed in as run" in detached.out
+    assert "bulkcast runs show" in detached.err
+    assert "No worker is there" in detached.err
+    for said in (people.out, quiet.err):
+        assert "Start one: bulkcast worker" in said
+    assert re.search("0 of 2", people.out)
+    assert doctor.status == 5
+    assert sandbox.received == 1  # doctor's
+
+
+# ------------------------------------------------------------------ signals
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_second_signal_ends_a_worker_at_once(fleet: CliRunner, name: str, status: int) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(3))
+    with clearing(fleet, World(limit=None, latency_s=8.0)) as sandbox, working(fleet) as process:
+        handed_in(fleet, sheet, *FAST)
+        awaited(lambda: sandbox.received)
+        process.send_signal(getattr(signal, name))
+        assert process.stderr
+        awaited(lambda: "Again to stop at once" in (process.stderr.readline()))  # type: ignore[union-attr]
+        assert process.poll() is None
+        process.send_signal(getattr(signal, name))
+        process.wait(5)  # and not as long as ClassIn takes to answer
+
+    assert process.returncode == status
+
+
+# ------------------------------------------------------------------ the database
+
+
+def test_init_makes_the_tables_once_and_changes_nothing_after(
+    cli: CliRunner, database: str
+) -> None:
+    before = [cli.call(*c, "--database", database) for c in (("fleet", "status"), ("runs",))]
+    first = cli.call("fleet", "init", "--database", database)
+    second = cli.call("fleet", "init", "--database", database, "--json")
+    after = cli.call("fleet", "status", "--database", database)
+
+    for said in before:
+        assert said.status == 2
+        assert "bulkcast fleet init" in said.err
+    assert (first.status, second.status, after.status) == (0, 0, 0)
+    assert second.document["database"] == re.sub("//.*@", "//", database)
+    assert re.search(r"worker --database postgresql://bulkcast@127", first.err), first
+
+
+COMMANDS: Final = (
+    ("fleet", "init"), ("fleet", "status"), ("fleet", "pause", "--all"), ("fleet", "actions"),
+    ("fleet", "go-on", "--all"), ("fleet", "cancel", "20270301"), ("runs",), ("worker",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_newer_database_is_refused(fleet: CliRunner, command: tuple[str, ...]) -> None:
+    fleet.use("http://127.0.0.1:9")
+    with psycopg.connect(os.environ["BULKCAST_DATABASE"]) as connection:
+        connection.execute("UPDATE fleet_version SET version = 99")
+        connection.execute("UPDATE ledger_version SET version = 99")
+
+    said = fleet.call(*command)
+
+    assert said.status == 2
+    assert "99" in said.err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://li:{CANARY}@127.0.0.1:9/bulkcast",
+        f"postgre://li:{CANARY}@127.0.0.1:9/bulkcast",
+        f"host=127.0.0.1 port=9 password={CANARY} dbname=bulkcast",
+        f"postgresql://127.0.0.1:9/bulkcast?password={CANARY}",
+    ],
+)
+def test_a_database_out_of_reach_is_one_sentence_without_its_password(
+    cli: CliRunner, command: tuple[str, ...], url: str
+) -> None:
+    cli.use("http://127.0.0.1:9")
+    said = cli.call(*command, "--database", url, "-v")
+    cli.set(BULKCAST_DATABASE=url)
+    other = cli.call(*command, "--json")
+
+    assert {said.status, other.status} <= {2, 5}
+    assert said.err.splitlines()[-1].startswith("bulkcast: ")
+    for each in (said, other):
+        assert CANARY not in each.out + each.err
+        assert "Traceback" not in each.err
+
+
+def test_what_needs_a_fleet_says_so_without_one(cli: CliRunner) -> None:
+    sheet = write_csv(cli.folder / "term.csv", [line(0)])
+    said = [
+        cli.call("apply", sheet, "-y", "--detach"),
+        cli.call("fleet", "status"),
+        cli.call("worker"),
+    ]
+    sandbox = cli.call("apply", sheet, "-y", "--detach", "--sandbox")
+    unnamed = cli.call("fleet", "pause")
+
+    for each in said:
+        assert each.status == 2
+        assert "BULKCAST_DATABASE or --database" in each.err
+    assert sandbox.status == unnamed.status == 2
+    assert "--detach" in sandbox.err
+    assert "--all" in unnamed.err
+
+
+def test_a_rehearsal_stays_on_this_computer(cli: CliRunner) -> None:
+    cli.set(BULKCAST_DATABASE="postgresql://127.0.0.1:9/bulkcast")
+    sheet = write_csv(cli.folder / "term.csv", lines(2))
+
+    said = cli.call("apply", sheet, "-y", "--sandbox", "--json", *FAST)
+    listed = cli.call("runs", "--sandbox", "--json")
+
+    assert said.status == 0, said
+    assert [run["run"] for run in listed.document["runs"]] == [said.document["run"]]
+
+
+@pytest.mark.parametrize("command", [("fleet", "status"), ("worker",), ("serve", "--metrics", "9")])
+@pytest.mark.parametrize("module", ["psycopg", "procrastinate", "prometheus_client"])
+def test_without_the_extra_one_sentence_says_what_to_install(
+    cli: CliRunner, command: tuple[str, ...], module: str
+) -> None:
+    if command[0] == "serve" and module != "prometheus_client":
+        pytest.skip("a page alone needs no database")
+    program = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"from bulkcast.cli import run; sys.exit(run({[*command]!r}))"
+    )
+    cli.set(BULKCAST_DATABASE="" if command[0] == "serve" else "postgresql://127.0.0.1:9/x")
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=cli.environment(), capture_output=True,
+        encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'bulkcast[fleet]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# ------------------------------------------------------------------ figures
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def figures(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in found}
+
+
+@posix
+@pytest.mark.slow
+def test_a_worker_and_the_page_give_figures_to_prometheus(fleet: CliRunner) -> None:
+    sheet, port, other = write_csv(fleet.folder / "term.csv", lines(4)), _free_port(), _free_port()
+    with clearing(fleet), working(fleet, "--metrics", str(port)):
+        ended(fleet, handed_in(fleet, sheet, *FAST)["run"])
+        found = figures(port)
+        page = fleet.start("serve", "--no-open", "--port", "0", "--metrics", str(other))
+        assert page.stdout
+        page.stdout.readline()
+        told_by_page = figures(other)
+        page.send_signal(signal.SIGINT)
+        page.communicate(timeout=PATIENCE_S)
+        taken = fleet.call("worker", "--metrics", str(port))
+
+    assert found['bulkcast_requests_total{outcome="applied"}'] == 4
+    assert told_by_page['bulkcast_runs{state="finished"}'] == 1
+    assert told_by_page['bulkcast_rows{status="applied"}'] == 4
+    assert taken.status == 2
+    assert f"port {port} cannot be used" in taken.err
