@@ -214,16 +214,9 @@ async def record(
 
 
 async def note_action(home: SharedHome, action: str, run: str, *, user: str) -> None:
-    """Note that somebody did something with a run.
-
-    Raises:
-        CannotStart: there is no such run, or the database cannot be used.
-        DatabaseUnreachable: the database is out of reach.
-
-    """
-    lanes = await _lanes_of(home, run)
+    """Note that somebody did something with a run, or several; raises what `opened` does."""
     async with opened(home) as database:
-        await record(database, action, user=user, run=run, lanes=lanes)
+        await record(database, action, user=user, run=run)
 
 
 async def actions(home: SharedHome, n: int = 50, before: int | None = None) -> list[AuditEntry]:

@@ -24,6 +24,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "go on": marked("Ended the pause"),
     "cancel": marked("Stopped the run"),
     "undo": marked("Took the sheet that undoes it"),
+    "purge": marked("Erased what its rows held"),
 }
 """Action → what somebody did."""
 
@@ -56,7 +57,6 @@ def _entry(query: Mapping[str, str]) -> int | None:
 def _line(entry: "AuditEntry", speaks: Translator) -> dict[str, Any]:
     """An action as the list shows it, at the time of this computer."""
     known = _WORDS.get(entry.action)
-    lanes = (entry.institution or "").split(", ")
     return {
         "id": entry.id,
         "when": f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
@@ -64,9 +64,14 @@ def _line(entry: "AuditEntry", speaks: Translator) -> dict[str, Any]:
         "host": entry.host,
         "action": entry.action,
         "what": speaks.tell(known) if known else entry.action,
-        "run": entry.run or "",
-        "institutions": [_institution(lane, speaks) for lane in lanes if lane],
+        "runs": _parts(entry.run),
+        "institutions": [_institution(lane, speaks) for lane in _parts(entry.institution)],
     }
+
+
+def _parts(listed: str | None) -> list[str]:
+    """The names in a list such as `one, another`."""
+    return [part for part in (listed or "").split(", ") if part]
 
 
 def _institution(lane: str, speaks: Translator) -> str:
