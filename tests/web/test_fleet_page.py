@@ -11,8 +11,18 @@ from typing import Any
 
 import pytest
 
+from bulkcast.config import Member
 from bulkcast.notification import Recipients
-from bulkcast.pipeline import fleet_control, prepare
+from bulkcast.pipeline import (
+    PlanOptions,
+    Selection,
+    SendOptions,
+    SheetOptions,
+    fleet_control,
+    prepare,
+    prepare_run,
+    submit,
+)
 from bulkcast.web.page_server import ServeOptions, opened
 from tests.fleet_harness import QUICK, Fleet, fleet
 from tests.page_client import Answer
@@ -26,7 +36,7 @@ from tests.page_runs import (
     next_steps,
 )
 from tests.page_sheets import fields, path_of, upload
-from tests.page_terms import term
+from tests.page_terms import HEAD, term
 from tests.postgres import server
 from tests.sheets import plain
 
@@ -296,6 +306,35 @@ async def test_runs_of_other_institutions_are_seen_but_not_undone_here(tmp_path:
     assert not own.tree.xpath("//tr[@data-run]")
     assert "belongs to institution 77000001" in undone.words
     assert undone.status == 400
+
+
+async def test_the_runs_of_a_sheet_for_several_institutions_are_found_by_their_group(
+    tmp_path: Path,
+) -> None:
+    sheet = tmp_path / "two.csv"
+    sheet.write_text(f"institution,{HEAD}north,1001,1,,,,\nsouth,1002,1,,,,\n", "utf-8")
+    async with fleet(tmp_path) as found, page_of(found, tmp_path, "wang") as wang:
+
+        def member(profile: str) -> Member:
+            sid = {"north": "77000001", "south": "77000002"}[profile]
+            whose = replace(found.config.institution, sid=sid)
+            return Member(profile, whose, replace(found.config, institution=whose))
+
+        prepared = await asyncio.to_thread(
+            prepare_run, sheet, SheetOptions(profiles=lambda: frozenset({"north", "south"})),
+            Selection(), PlanOptions(), home=found.home, account=lambda: None, members=member,
+            sending=SendOptions(),
+        )  # fmt: skip
+        group = (await submit(prepared, found.home, SendOptions(), user="li")).run
+        answer = await wang.client.get("/actions")
+        shown = await wang.client.get(f"/runs/{group}")
+        none = await wang.client.get("/runs/20260101-000000-0000")
+
+    assert answer.tree.xpath("//table[@data-actions]//a/@href") == [f"/runs/{group}"]
+    assert "SID 77000001" in answer.words
+    assert "SID 77000002" in answer.words
+    assert shown.url.endswith(f"/runs/{group}-1")
+    assert none.status == 404
 
 
 # ------------------------------------------------------------------ a database that is away
