@@ -73,6 +73,7 @@ def shown(url: str) -> str:
 
     >>> shown("postgresql://li:secret@db.school.cn:5433/bulkcast?sslmode=require")
     'postgresql://db.school.cn:5433/bulkcast'
+
     """
     given = _parts(url)
     place = str(given.get("host") or "localhost")

@@ -138,6 +138,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "go on": marked("let go on"),
     "cancel": marked("cancelled"),
     "undo": marked("taken back"),
+    "purge": marked("purged"),
 }
 """Actions as recorded → as shown; others are shown as they are."""
 

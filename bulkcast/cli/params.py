@@ -261,7 +261,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
         real = context.home(context.Destination(sandbox=bool(ctx.params.get("sandbox"))))
         tried = real / SANDBOX_FOLDER
         found = [*runs_called(real, incomplete), *runs_called(tried, incomplete)]
-    except (BulkcastError, OSError):  # completion cannot show an error
+    except (BulkcastError, ImportError, OSError):  # completion cannot show an error
         return []
     return [CompletionItem(run) for run in found]
 

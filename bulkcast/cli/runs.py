@@ -10,6 +10,7 @@ from typing import Final, Literal
 import click
 from rich.text import Text
 
+from bulkcast import config as configuration
 from bulkcast import loader, pipeline, reporter
 from bulkcast.cli import apply, context, json_output, render, run_view, streams
 from bulkcast.cli.apply import confirm
@@ -227,6 +228,7 @@ def undo(
         existing=existing,
         lang=current_translator().lang,
     )
+    _note("undo", found.run, destination)
     calling(found.names)
     if output.as_json:
         output.json(json_output.dump(json_output.undone(found)))
@@ -236,6 +238,16 @@ def undo(
     if not output.as_json:
         _show_undo_next(output, found)
     return found.exit_status
+
+
+def _note(action: str, run: str, destination: Destination) -> None:
+    """Put it in a fleet's list of actions."""
+    home = context.home(destination)
+    if isinstance(home, SharedHome):
+        from bulkcast.pipeline import fleet_control
+
+        user = configuration.user(context.environ())
+        asyncio.run(fleet_control.note_action(home, action, run, user=user))
 
 
 def _show_undo_next(output: Output, found: Undone) -> None:
@@ -270,13 +282,9 @@ def purge(
         one = "Take away what the rows of {n} run held, for good?"
         many = "Take away what the rows of {n} runs held, for good?"
         confirm(trn(one, many, len(found)))
-    if found:
-        pipeline.purge(home, found)
-        from bulkcast.sandbox.rehearsal import WORLD
-
-        for kept in folder_of(home).glob(WORLD.format(sid="*")):
-            kept.unlink(missing_ok=True)  # a sandbox's changes are contents of those rows
-    names = [record.header.run for record in found]
+    names = _purged(home, found)
+    if names:
+        _note("purge", ", ".join(names), destination)
     if output.as_json:
         output.json(json_output.dump({"schema": "bulkcast.purge/1", "runs": names, "exit": 0}))
     elif names:
@@ -285,6 +293,17 @@ def purge(
     else:
         output.info(Text(tr("There is nothing to purge.")))
     return 0
+
+
+def _purged(home: Home, found: list[RunRecord]) -> list[str]:
+    """Erase what runs held, and return their names."""
+    if found:
+        pipeline.purge(home, found)
+        from bulkcast.sandbox.rehearsal import WORLD
+
+        for kept in folder_of(home).glob(WORLD.format(sid="*")):
+            kept.unlink(missing_ok=True)  # a sandbox's changes are contents of those rows
+    return [record.header.run for record in found]
 
 
 def doctor(output: Output, destination: Destination) -> int:

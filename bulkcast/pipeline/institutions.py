@@ -1,4 +1,4 @@
-"""Sends a sheet for several institutions: splits its rows, and sends each part as a run of its own.
+"""Sends a sheet for several institutions, each part as a run of its own.
 
 The runs are sent side by side, each with its own credentials, claim, pace, canary and stop; they
 are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result sheet.
@@ -6,10 +6,10 @@ are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result s
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from bulkcast.config import Config, Member
 from bulkcast.dispatcher import Progress
@@ -20,7 +20,6 @@ from bulkcast.ledger import Ledger, RunHeader, RunRecord, open_ledger
 from bulkcast.model import (
     Argument,
     Attempt,
-    Change,
     Institution,
     Outcome,
     RowStatus,
@@ -31,164 +30,20 @@ from bulkcast.pipeline import run as single
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, Watch
-from bulkcast.pipeline.options import PlanOptions, SendOptions, zone
+from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import (
     Prepared,
     PreparedRun,
-    compare_with_ledger,
     one_spelling,
-    plan_alone,
     require_free,
-    with_plan,
 )
 from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
-from bulkcast.pipeline.validation import CheckedSheet, fingerprint
-from bulkcast.planner import joined
-from bulkcast.planner.last_known import Holdings
-
-T = TypeVar("T")
-Members = Callable[[str], Member]
-"""Finds the institution of a profile; raises CannotStart if config.toml does not say which."""
+from bulkcast.pipeline.sheet_parts import Members, Part
+from bulkcast.pipeline.validation import fingerprint
 
 _PARTS: Final = Parts()
 _NOBODY: Final = Institution("", "")
 """Whose the rows are of a sheet in which no row names an institution."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of a sheet that are for one institution."""
-
-    prepared: Prepared
-    member: Member | None
-    """None if no row of the sheet names an institution."""
-    problem: BulkcastError | None = None
-    """Why nothing can be sent for it."""
-
-    @property
-    def profile(self) -> str:
-        """What the sheet calls the institution."""
-        return self.member.profile if self.member else ""
-
-
-# ------------------------------------------------------------------ preparing
-
-
-def prepare_parts(
-    sheet: CheckedSheet, home: Home, members: Members, options: PlanOptions, *, is_sent: bool
-) -> PreparedRun:
-    """Split a sheet by its column of institutions, and plan each part by what the ledger knows.
-
-    Raises:
-        CannotStart: a profile does not say which institution it is, two are the same one, there are
-            no credentials for any, or what `compare_with_ledger` says.
-        InstitutionBusy: other runs hold all the institutions.
-
-    """
-    found = _found(sheet, members)
-    parts = tuple(
-        _prepare(rows, found.get(name), home, options) for name, rows in split(sheet, found).items()
-    )
-    if is_sent:
-        _require_any(parts)
-    return PreparedRun(_whole(sheet, parts), None, parts)
-
-
-def split(sheet: CheckedSheet, names: Collection[str]) -> dict[str, CheckedSheet]:
-    """Name → its rows; those that name none of `names` go to the first of the sheet.
-
-    Every row is in exactly one part.  With no name at all, the only part is "".
-    """
-    given = {**sheet.institutions, **{row.row: row.institution for row in sheet.checked.rows}}
-    order = [row.number for row in sheet.sheet.rows]
-    named = dict.fromkeys(name for row in order if (name := given.get(row, "")) in names)
-    first = next(iter(named), "")
-    whose = {row: given[row] if given.get(row, "") in named else first for row in order}
-
-    def shared(found: Mapping[int, T]) -> dict[str, dict[int, T]]:
-        parts: dict[str, dict[int, T]] = {name: {} for name in named or {"": None}}
-        for row, value in found.items():
-            parts[whose[row]][row] = value
-        return parts
-
-    checked = shared({row.row: row for row in sheet.checked.rows})
-    left_out, kept, again = shared(sheet.left_out), shared(sheet.kept), shared(sheet.again)
-    others = shared(sheet.institutions)
-    return {
-        name: replace(
-            sheet,
-            sheet=replace(sheet.sheet, rows=tuple(rows.values())),
-            checked=replace(sheet.checked, rows=tuple(checked[name].values())),
-            left_out=left_out[name],
-            kept=kept[name],
-            again=again[name],
-            institutions=others[name],
-        )
-        for name, rows in shared({row.number: row for row in sheet.sheet.rows}).items()
-    }
-
-
-def _found(sheet: CheckedSheet, members: Members) -> dict[str, Member]:
-    """The institutions that the rows name, by name."""
-    sent = {row.institution for row in sheet.checked.rows if isinstance(row, Change)}
-    every = sent.union(sheet.institutions.values(), (r.institution for r in sheet.checked.rows))
-    found: dict[str, Member] = {}
-    names: dict[Institution, str] = {}
-    for name in sorted(every - {""}):
-        try:
-            member = members(name)
-            institution = one_spelling(member.institution)
-        except CannotStart:
-            if name in sent:
-                raise
-            continue  # a row that is not sent may say anything
-        if institution in names:
-            raise CannotStart(
-                "the profiles {one!r} and {other!r} are the same institution, {sid}; use one of the"
-                " names in all rows",
-                one=names[institution],
-                other=name,
-                sid=institution.sid,
-            )
-        names[institution] = name
-        found[name] = replace(member, institution=institution)
-    return found
-
-
-def _prepare(sheet: CheckedSheet, member: Member | None, home: Home, options: PlanOptions) -> Part:
-    if member is None:
-        return Part(plan_alone(sheet), None)
-    if member.config is None:
-        return Part(compare_with_ledger(sheet, home, None, options), member, member.problem)
-    try:
-        return Part(compare_with_ledger(sheet, home, member.config, options), member)
-    except InstitutionBusy as busy:
-        return Part(compare_with_ledger(sheet, home, None, options), member, busy)
-
-
-def _require_any(parts: Iterable[Part]) -> None:
-    """Refuse to begin where nothing can be sent for any institution."""
-    wanted = [part for part in parts if part.prepared.plan.requests]
-    problems = [part.problem for part in wanted if part.problem]
-    if problems and len(problems) == len(wanted):
-        raise problems[0]
-
-
-def _whole(sheet: CheckedSheet, parts: Sequence[Part]) -> Prepared:
-    """The sheet with the plans of its parts as one."""
-    done = [part.prepared for part in parts]
-    rows = sorted((row for each in done for row in each.checked.rows), key=lambda row: row.row)
-    issues = dict.fromkeys(issue for each in done for issue in each.checked.issues)
-    known: dict[Any, Holdings] = {}
-    for target, n in Counter(target for each in done for target in each.known).items():
-        if n == 1:  # else two institutions have a classroom of this number
-            known[target] = next(each.known[target] for each in done if target in each.known)
-    whole = replace(
-        sheet,
-        checked=replace(sheet.checked, rows=tuple(rows), issues=tuple(issues)),
-        left_out={row: out for each in done for row, out in each.left_out.items()},
-    )
-    return with_plan(whole, joined([each.plan for each in done]), known)
 
 
 # ------------------------------------------------------------------ sending
@@ -228,8 +83,9 @@ async def apply_parts(
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     watches = _Watches(watch)
+    gate = _Gate(len(run.parts))
     sending = [
-        _Sending(part, new, home, options, control.child(), watches.one(), parts)
+        _Sending(part, new, home, options, control.child(), watches.one(), parts, gate)
         for part, new in numbered(run, group, started, target, emptied=is_held)
     ]
     control.begun(group)
@@ -269,6 +125,29 @@ def _require_same(prepared: Prepared) -> None:
         raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
 
 
+_INTERRUPTED: Final = 130
+
+
+class _Gate:
+    """Lets nobody through before all have arrived."""
+
+    def __init__(self, n: int) -> None:
+        self._wanted = n
+        self._here: set[str] = set()
+        self._open = asyncio.Event()
+
+    def arrive(self, run: str) -> None:
+        """Note that a run is stored, or will never be."""
+        self._here.add(run)
+        if len(self._here) == self._wanted:
+            self._open.set()
+
+    async def through(self, run: str) -> None:
+        """Arrive, and wait for the others."""
+        self.arrive(run)
+        await self._open.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class _Sending:
     """A part that is about to be sent."""
@@ -280,9 +159,23 @@ class _Sending:
     control: Control
     watch: Watch | None
     parts: Parts
+    gate: _Gate
 
     async def carry_out(self) -> RunReport:
         """Send the part; where that cannot begin, store its rows as not sent."""
+        try:
+            return await self._carry_out()
+        finally:
+            self.gate.arrive(self.new.run)
+
+    async def _stored(self) -> None:
+        """Wait until every part is in the ledger, so that a crash loses no row of the sheet."""
+        try:
+            await self.gate.through(self.new.run)
+        except asyncio.CancelledError:
+            self.control.stop(_INTERRUPTED)
+
+    async def _carry_out(self) -> RunReport:
         member, prepared = self.part.member, self.part.prepared
         if not prepared.plan.requests:
             return await self._store(None)
@@ -292,7 +185,7 @@ class _Sending:
         try:
             return await single.send(
                 prepared, member.config, self.options, self.new,
-                control=self.control, watch=self.watch, parts=self.parts,
+                control=self.control, watch=self.watch, parts=self.parts, stored=self._stored,
             )  # fmt: skip
         except InstitutionBusy as exc:
             return await self._store(_stop(self.new.profile, exc))

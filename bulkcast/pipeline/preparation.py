@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bulkcast.config import Config
     from bulkcast.frames import DataFrame
     from bulkcast.ledger import Ledger
-    from bulkcast.pipeline.institutions import Members, Part
+    from bulkcast.pipeline.sheet_parts import Members, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def prepare_run(
     if members is None:
         require_one_institution(checked)
     if members is not None and checked.has_institutions:
-        from bulkcast.pipeline.institutions import prepare_parts
+        from bulkcast.pipeline.sheet_parts import prepare_parts
 
         found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)
     else:

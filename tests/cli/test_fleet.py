@@ -1,5 +1,6 @@
 """A fleet from the command line: a database, real workers, and runs that others hand in."""
 
+import json
 import os
 import re
 import signal
@@ -10,15 +11,27 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
 
+from bulkcast.model import Secret
 from bulkcast.pipeline import fleet_control
-from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, World
-from tests.cli_runner import CANARY, FAST, CliRunner, clearing, line, lines, write_csv
+from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
+from tests.cli_runner import (
+    CANARY,
+    FAST,
+    CliRunner,
+    clearing,
+    line,
+    lines,
+    serving,
+    write_csv,
+)
 from tests.postgres import drop_database, new_database
 from tests.sheets import read_rows
 from tests.source_files import ROOT
@@ -175,6 +188,74 @@ def test_an_institution_that_is_paused_gets_nothing_until_it_may_go_on(fleet: Cl
     assert found["counts"]["applied"] == 3
     assert [each["action"] for each in listed] == ["go on", "pause", "submit"]
     assert {(each["who"], each["host"]) for each in listed} == {("li", socket.gethostname())}
+
+
+@posix
+@pytest.mark.slow
+def test_ctrl_c_of_an_apply_that_waits_cancels_the_run(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(30))
+    with clearing(fleet) as sandbox, working(fleet):
+        process = fleet.start("apply", sheet, "-y", "--json", "--rate", "120/min")
+        awaited(lambda: sandbox.received)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        found = shown(fleet, json.loads(out)["run"])
+
+    assert process.returncode == 130, err
+    assert found["stopped"]["reason"] == "interrupted"
+    assert found["counts"]["not_sent"]
+
+
+@posix
+@pytest.mark.slow
+def test_a_sheet_for_several_institutions_comes_back_as_one(fleet: CliRunner) -> None:
+    secrets = {"north": ("1000082", "of-the-north-1"), "south": ("1000083", "of-the-south-2")}
+    worlds = [World(sid=sid, limit=None, secret=Secret(key)) for sid, key in secrets.values()]
+    sandbox = Sandbox(replace(worlds[0], others=(worlds[1],)), secret=SANDBOX_SECRET)
+    whose = ["north", "south", "south", "north"]
+    rows = [f"{name},{25096000 + n},1,0,1,1" for n, name in enumerate(whose)]
+    sheet = fleet.folder / "term.csv"
+    head = "institution,activityId,recordState,recordType,liveState,openState"
+    sheet.write_text("\n".join([head, *rows]), "utf-8")
+    home = fleet.folder / "home"
+    home.mkdir()
+    with serving(sandbox) as url:
+        (home / "config.toml").write_text(
+            "\n".join(
+                f'[profiles.{name}]\nsid = "{sid}"\nroot_url = "{url}"\nsecret_env = "OF_{name}"'
+                for name, (sid, _) in secrets.items()
+            )
+        )
+        theirs = {**fleet.env, **{f"OF_{name}": key for name, (_, key) in secrets.items()}}
+        with working(CliRunner(fleet.folder, fleet.monkeypatch, fleet.capture, theirs)):
+            run = handed_in(fleet, sheet, *FAST)["run"]
+            found = ended(fleet, run)
+            fleet.set(BULKCAST_HOME=str(fleet.folder / "another"))
+            fleet.call("results", run, "-o", fleet.folder / "out.csv")
+
+    results = read_rows(fleet.folder / "out.csv")
+    assert found["counts"]["applied"] == 4
+    assert [row["institution"] for row in results] == whose
+    assert len({row["bulkcast_run"] for row in results}) == 2
+
+
+@posix
+@pytest.mark.slow
+def test_what_is_taken_back_and_purged_is_in_the_list_of_actions(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    with clearing(fleet), working(fleet):
+        run = fleet.call("apply", sheet, "-y", "--json", *FAST).document["run"]
+    fleet.call("undo", run, "-o", fleet.folder / "back.csv")
+    purged = fleet.call("purge", "--run", run, "-y")
+    listed = fleet.call("fleet", "actions", "--json").document["actions"]
+    people = fleet.call("fleet", "actions", "--limit", "1")
+
+    assert purged.status == 0, purged
+    assert [(each["action"], each["run"]) for each in listed] == [
+        ("purge", run), ("undo", run), ("submit", run),
+    ]  # fmt: skip
+    assert "purged" in people.out
+    assert "submitted" not in people.out
 
 
 # ------------------------------------------------------------------ who may send
@@ -378,18 +459,25 @@ def test_a_rehearsal_stays_on_this_computer(cli: CliRunner) -> None:
     assert [run["run"] for run in listed.document["runs"]] == [said.document["run"]]
 
 
-@pytest.mark.parametrize("command", [("fleet", "status"), ("worker",), ("serve", "--metrics", "9")])
-@pytest.mark.parametrize("module", ["psycopg", "procrastinate", "prometheus_client"])
+PAGE: Final = ("serve", "--metrics", "9")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        *product([("fleet", "status"), ("worker",)], ["psycopg", "procrastinate"]),
+        (("worker",), "prometheus_client"),
+        (PAGE, "prometheus_client"),
+    ],
+)
 def test_without_the_extra_one_sentence_says_what_to_install(
     cli: CliRunner, command: tuple[str, ...], module: str
 ) -> None:
-    if command[0] == "serve" and module != "prometheus_client":
-        pytest.skip("a page alone needs no database")
     program = (
         f"import sys; sys.modules[{module!r}] = None\n"
         f"from bulkcast.cli import run; sys.exit(run({[*command]!r}))"
     )
-    cli.set(BULKCAST_DATABASE="" if command[0] == "serve" else "postgresql://127.0.0.1:9/x")
+    cli.set(BULKCAST_DATABASE="" if command == PAGE else "postgresql://127.0.0.1:9/x")
 
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=cli.environment(), capture_output=True,
