@@ -10,7 +10,7 @@ knows from the vendor's page which replies end a row.  The invariants, as `viola
          none after a reply that ended the row
     I4   order: no classroom sees an older body after a newer one was acknowledged, and holds in
          the end what was acknowledged last
-    I5   pace: at most 1000 requests in any 60 s
+    I5   pace: at most 1000 requests for one institution in any 60 s
     I6   secrecy: neither secret nor signature in any file or output
     I7   no silent end: a result sheet, or a message that names the rows, and the matching exit
          status; ends soon after it was asked to
@@ -25,10 +25,15 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
+
+from bulkcast.home import Home, SharedHome
 from bulkcast.sandbox import Received
 from tests.secret_search import forms, leaks
 
@@ -85,9 +90,9 @@ class Ended:
 class Evidence:
     """Everything that a scenario leaves behind."""
 
-    home: Path
+    home: Home
     rows: Mapping[str, int]
-    """Run → rows of its sheet."""
+    """Run → rows of its sheet, or of its part of one."""
     log: Sequence[Received]
     ended: Sequence[Ended] = ()
     crashes: int = 0
@@ -97,6 +102,8 @@ class Evidence:
     foreign: int = 0
     """Connections to another host."""
     secret: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """SID → secret, where there are several institutions."""
     papers: Sequence[Path] = ()
     """Files and folders with everything that was written and output."""
     unfinished: str = ""
@@ -104,22 +111,35 @@ class Evidence:
     open_rows: int = 0
     """Rows that the faults may have left unconfirmed or unsent."""
     clock_right: bool = True
+    pace: tuple[int, float] = (LIMIT, WINDOW_S)
+    """The most requests for an institution in any window of so many seconds."""
 
 
 # ------------------------------------------------------------------ reading
 
 
-def kept(home: Path, run: str) -> list[Kept]:
+def _found(home: Home, statement: str, run: str = "") -> list[Any]:
+    """The rows that a statement of the auditor's own finds in a ledger of either make."""
+    values = (run,) if "?" in statement else ()
+    if isinstance(home, SharedHome):
+        statement = statement.replace("?", "%s")
+        statement = statement.replace("group_concat(stamp)", "string_agg(stamp::text, ',')")
+        with psycopg.connect(home.database) as database:
+            return database.execute(statement.encode(), values).fetchall()
+    with closing(sqlite3.connect(home / "ledger.sqlite3")) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def kept(home: Home, run: str) -> list[Kept]:
     """Every request of a run in sending order, read with the auditor's own SQL."""
-    with sqlite3.connect(home / "ledger.sqlite3") as connection:
-        found = connection.execute(
-            "SELECT rows, frozen, status, attempts, (SELECT group_concat(stamp)"
-            " FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq)"
-            " FROM requests AS r LEFT JOIN outcomes USING (run_id, seq)"
-            " WHERE run_id = (SELECT id FROM runs WHERE run = ?) ORDER BY r.seq",
-            (run,),
-        ).fetchall()
-    connection.close()
+    found = _found(
+        home,
+        "SELECT rows, frozen, status, attempts, (SELECT group_concat(stamp)"
+        " FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq)"
+        " FROM requests AS r LEFT JOIN outcomes USING (run_id, seq)"
+        " WHERE run_id = (SELECT id FROM runs WHERE run = ?) ORDER BY r.seq",
+        run,
+    )
     return [_kept(*columns) for columns in found]
 
 
@@ -134,23 +154,25 @@ def _kept(
     return Kept(numbers, target, dict(body), over, len(sent), sent)
 
 
-def runs(home: Path) -> list[str]:
+def runs(home: Home) -> list[str]:
     """The names of all runs, oldest first."""
-    with sqlite3.connect(home / "ledger.sqlite3") as connection:
-        found = connection.execute("SELECT run FROM runs ORDER BY id").fetchall()
-    connection.close()
-    return [run for (run,) in found]
+    return [run for (run,) in _found(home, "SELECT run FROM runs ORDER BY id")]
 
 
-def _settled(home: Path, run: str) -> dict[int, str]:
+def _parts(home: Home, run: str) -> list[str]:
+    """A run's own name, or those of the runs of a group."""
+    names = runs(home)
+    return [run] if run in names else [name for name in names if name.startswith(f"{run}-")]
+
+
+def _settled(home: Home, run: str) -> dict[int, str]:
     """Row → state of the rows that needed no request."""
-    with sqlite3.connect(home / "ledger.sqlite3") as connection:
-        found = connection.execute(
-            "SELECT row, status FROM settled WHERE status IS NOT NULL"
-            " AND run_id = (SELECT id FROM runs WHERE run = ?)",
-            (run,),
-        ).fetchall()
-    connection.close()
+    found = _found(
+        home,
+        "SELECT row, status FROM settled WHERE status IS NOT NULL"
+        " AND run_id = (SELECT id FROM runs WHERE run = ?)",
+        run,
+    )
     return dict(found)
 
 
@@ -167,7 +189,7 @@ def verdict(evidence: Evidence) -> list[str]:
     found = [f"I8: {evidence.unfinished}"] if evidence.unfinished else []
     found += _counts_and_words(evidence)
     found += _order(evidence)
-    found += _pace(evidence.log)
+    found += _pace(evidence)
     found += _secrecy(evidence)
     last = {ended.run: ended for ended in evidence.ended}
     for ended in evidence.ended:
@@ -304,10 +326,12 @@ def _held(evidence: Evidence, target: int, requests: Sequence[Kept], newest: int
             yield f"I4: {target} holds another {key} than was acknowledged last"
 
 
-def _pace(log: Sequence[Received]) -> Iterator[str]:
-    most = most_in_window((r.at for r in log), WINDOW_S)
-    if most > LIMIT:
-        yield f"I5: {most} requests within {WINDOW_S:g} s"
+def _pace(evidence: Evidence) -> Iterator[str]:
+    limit, window_s = evidence.pace
+    for sid in sorted({r.sid for r in evidence.log}):
+        most = most_in_window((r.at for r in evidence.log if r.sid == sid), window_s)
+        if most > limit:
+            yield f"I5: {most} requests for {sid} within {window_s:g} s"
 
 
 def _freshness(evidence: Evidence) -> Iterator[str]:
@@ -319,10 +343,12 @@ def _freshness(evidence: Evidence) -> Iterator[str]:
 
 
 def _secrecy(evidence: Evidence) -> Iterator[str]:
-    if not evidence.secret:
+    secrets = {**evidence.secrets, **({"": evidence.secret} if evidence.secret else {})}
+    if not secrets:
         return
-    signatures = {_signature(r, evidence.secret) for r in evidence.log}
-    for leak in leaks(evidence.papers, forms(evidence.secret), signatures):
+    signatures = {_signature(r, secrets.get(r.sid, evidence.secret)) for r in evidence.log}
+    needles = {form for secret in secrets.values() for form in forms(secret)}
+    for leak in leaks(evidence.papers, needles, signatures):
         yield f"I6: {leak}"
 
 
@@ -363,9 +389,11 @@ def _users(line: Mapping[str, str]) -> list[str]:
 
 def _as_kept(evidence: Evidence, run: str, states: Sequence[str]) -> Iterator[str]:
     """Compare the result sheet with the ledger, and check it for false claims."""
-    in_ledger = {row: {state} for row, state in _settled(evidence.home, run).items()}
+    names = _parts(evidence.home, run)
+    settled = [_settled(evidence.home, name) for name in names]
+    in_ledger = {row: {state} for each in settled for row, state in each.items()}
     seen = _seen_by_target(evidence.log)
-    for request in kept(evidence.home, run):
+    for request in chain.from_iterable(kept(evidence.home, name) for name in names):
         cut_off = {"not_sent", "unconfirmed"} if request.attempts else {"not_sent"}
         allowed = {request.status} if request.status else cut_off
         in_ledger.update(dict.fromkeys(request.rows, allowed))

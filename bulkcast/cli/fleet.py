@@ -30,7 +30,7 @@ def init(output: Output) -> int:
     """Make the tables of the ledger, the fleet and the queue."""
     home = context.fleet()
     fleet_control.init(home.database)
-    place = fleet_control.place(home)
+    place = fleet_control.shown_database(home)
     if output.as_json:
         output.json(json_output.dump({"schema": "bulkcast.database/1", "database": place}))
         return 0

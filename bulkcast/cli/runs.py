@@ -247,7 +247,7 @@ def _note(action: str, run: str, destination: Destination) -> None:
         from bulkcast.pipeline import fleet_control
 
         user = configuration.user(context.environ())
-        asyncio.run(fleet_control.note(home, action, run, user=user))
+        asyncio.run(fleet_control.note_action(home, action, run, user=user))
 
 
 def _show_undo_next(output: Output, found: Undone) -> None:

@@ -13,12 +13,17 @@ from bulkcast.fleet.database import Database
 
 LATE_S: Final = 1.0
 """Seconds by which a start time may be late; a batch that takes longer to come is not used."""
+AHEAD_S: Final = 0.25
+"""Seconds before the next start time from which a lane leases it.  What a slice leaves unused may
+be lost, so one that leased all it will ever need would leave the next ones nothing to send in."""
+EVER_S: Final = 1e9
 
 _LEASE: Final = """
 INSERT INTO paces AS pace (institution, tat)
 VALUES (%(institution)s, clock_timestamp() + make_interval(secs => %(span)s))
 ON CONFLICT (institution) DO UPDATE
 SET tat = greatest(pace.tat, pace.held_until, clock_timestamp()) + make_interval(secs => %(span)s)
+WHERE pace.tat <= clock_timestamp() + make_interval(secs => %(within)s)
 RETURNING extract(epoch FROM tat - clock_timestamp())::float8, tat
 """
 _GIVE_BACK: Final = """
@@ -69,23 +74,29 @@ class SharedPace:
         self._on_lease = on_lease
         self._batches: dict[str, _Batch] = {}
 
-    async def slots(self, institution: str, n: int, rate: float) -> list[float]:
+    async def slots(
+        self, institution: str, n: int, rate: float, within_s: float = EVER_S
+    ) -> list[float]:
         """Lease the next `n` start times, `rate` a second, by the running loop's clock.
 
-        None is earlier than PostgreSQL granted it.  There are none where the answer took so long
-        that they may be late.  Waits while the database is out of reach.
+        None is earlier than PostgreSQL granted it.  There are none where the first of them is not
+        due `within_s`, or where the answer took so long that they may be late.  Waits while the
+        database is out of reach.
         """
         if math.isinf(rate):
             return [asyncio.get_running_loop().time()] * n
-        return await self._database.patiently(lambda: self._lease(institution, n, 1.0 / rate))
+        return await self._database.patiently(
+            lambda: self._lease(institution, n, 1.0 / rate, within_s)
+        )
 
-    async def _lease(self, institution: str, n: int, step: float) -> list[float]:
+    async def _lease(self, institution: str, n: int, step: float, within_s: float) -> list[float]:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        rows = await self._database.fetch(_LEASE, {"institution": institution, "span": n * step})
+        values = {"institution": institution, "span": n * step, "within": within_s}
+        rows = await self._database.fetch(_LEASE, values)
         # The answer was true at a moment before now, so what it says is not yet due.
         now = clock()
-        if now - asked > LATE_S:
+        if not rows or now - asked > LATE_S:
             return []
         self._on_lease(n)
         end = now + rows[0][0]

@@ -90,9 +90,9 @@ class Lane:
         database = self._worker.database
         await database.patiently(lambda: control.clear_cancel(database, run))
 
-    async def slots(self, n: int, rate: float) -> list[float]:
+    async def slots(self, n: int, rate: float, within_s: float) -> list[float]:
         """Lease start times; see `SharedPace.slots`."""
-        return await self._worker.pace.slots(self.institution, n, rate)
+        return await self._worker.pace.slots(self.institution, n, rate, within_s)
 
     async def give_back(self, first_unused: float | None) -> None:
         """Give start times back at the end of a slice; see `SharedPace.give_back`."""

@@ -132,11 +132,16 @@ class GroupCommit:
                 self._disconnect()
                 if self._closing or time.monotonic() > give_up_at:
                     return _all(batch, exc)
-            except psycopg.Error as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the thread must go on
                 self._disconnect()
-                return _all(batch, exc)
+                return _all(batch, exc) if len(batch) == 1 else self._each_alone(batch)
             time.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
         raise AssertionError
+
+    def _each_alone(self, batch: Sequence[_Entry]) -> Mapping[int, Exception]:
+        """Commit each entry by itself, so that one that cannot be stored does not end others."""
+        alone = ((place, self._commit([entry])) for place, entry in enumerate(batch))
+        return {place: failures[0] for place, failures in alone if failures}
 
     def _try(self, batch: Sequence[_Entry]) -> Mapping[int, Exception]:
         connection = self._connection = self._connection or self._connect()

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from bulkcast.database_url import connect, reason, shown
+from bulkcast.database_url import LOST, connect, reason, shown, unreachable
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import history, queue, run_records
@@ -121,21 +120,16 @@ def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
 
 @contextmanager
 def _started(database: str) -> Iterator[None]:
-    """Turn errors of a database that cannot be reached into CannotStart."""
-    try:
-        conninfo_to_dict(database)
-    except psycopg.ProgrammingError:
-        # Its own message quotes the URL, password and all.
-        raise CannotStart(
-            "the database's address is not valid; give one such as"
-            " postgresql://user@host:5432/bulkcast"
-        ) from None
+    """Turn errors of a database that cannot be used into ours."""
     try:
         yield
+    except LOST as exc:
+        raise unreachable(database, exc) from exc
     except psycopg.Error as exc:
-        why = str(exc).strip().partition("\n")[0]
         raise CannotStart(
-            "the database {database} cannot be used: {why}", database=shown(database), why=why
+            "the database {database} cannot be used: {why}",
+            database=shown(database),
+            why=reason(exc),
         ) from exc
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from bulkcast.dispatcher import (
         Progress,
     )
+    from bulkcast.fleet.audit import (
+        AuditEntry,
+    )
     from bulkcast.ledger import (
         End,
         RunRecord,
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
         Control,
         Parts,
         Watch,
+    )
+    from bulkcast.pipeline.fleet_control import (
+        RunStanding,
+        actions,
+        busy_lanes,
+        cancel,
+        go_on_with,
+        lane_of,
+        note_action,
+        pause_run,
+        run_standing,
+        shown_database,
     )
     from bulkcast.pipeline.gauge import (
         Figures,
@@ -165,6 +180,8 @@ if TYPE_CHECKING:
     )
     from bulkcast.pipeline.submission import (
         Submitted,
+        follow,
+        reopen,
         submit,
     )
     from bulkcast.pipeline.validation import (
@@ -183,32 +200,39 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN", "Base",
-    "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis", "Edits", "End", "FailedRow",
-    "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members", "NextStep", "OddWord", "Part",
-    "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun", "Preview", "ProblemGroup",
-    "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport", "RunState", "Selection",
-    "SendOptions", "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Submitted",
-    "Undone", "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account",
-    "applicable", "apply", "apply_parts", "cell_text", "check_edited", "check_sheet", "columns_of",
-    "compare_problems", "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without",
-    "edited_copy", "edits_for", "is_certain", "is_group", "is_plan", "is_rehearsed", "lateness",
-    "lean", "left_to_send", "mark_up", "newest_failures", "next_step", "odd_words", "outcomes",
-    "page", "plan_alone", "prepare", "prepare_planned", "prepare_run", "preview", "profiles_of",
-    "purge", "purgeable", "read_plan", "read_sheet", "recall", "remove_handed_out", "repeated",
-    "replan", "require_expected", "require_for", "require_kind", "require_one_institution",
-    "result_file", "result_table", "results", "resume", "resume_parts", "run_end", "run_state",
-    "runs", "runs_called", "sample_term", "slowness", "some_runs", "submit", "summary_file",
-    "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits",
-    "write_plan", "written", "zone",
+    "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN",
+    "AuditEntry", "Base", "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis",
+    "Edits", "End", "FailedRow", "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members",
+    "NextStep", "OddWord", "Part", "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun",
+    "Preview", "ProblemGroup", "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport",
+    "RunStanding", "RunState", "Selection", "SendOptions", "SettingSummary", "SheetOptions",
+    "SheetReport", "SomeRuns", "Submitted", "Undone", "Unrecoverable", "UnrecoverableGroup",
+    "Validation", "Watch", "account", "actions", "applicable", "apply", "apply_parts", "busy_lanes",
+    "cancel", "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
+    "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
+    "edits_for", "follow", "go_on_with", "is_certain", "is_group", "is_plan", "is_rehearsed",
+    "lane_of", "lateness", "lean", "left_to_send", "mark_up", "newest_failures", "next_step",
+    "note_action", "odd_words", "outcomes", "page", "pause_run", "plan_alone", "prepare",
+    "prepare_planned", "prepare_run", "preview", "profiles_of", "purge", "purgeable", "read_plan",
+    "read_sheet", "recall", "remove_handed_out", "reopen", "repeated", "replan", "require_expected",
+    "require_for", "require_kind", "require_one_institution", "result_file", "result_table",
+    "results", "resume", "resume_parts", "run_end", "run_standing", "run_state", "runs",
+    "runs_called", "sample_term", "shown_database", "slowness", "some_runs", "submit",
+    "summary_file", "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate",
+    "with_edits", "write_plan", "written", "zone",
 ]  # fmt: skip
 
 _HOMES: Final = {
     "bulkcast.dispatcher": ("Progress",),
+    "bulkcast.fleet.audit": ("AuditEntry",),
     "bulkcast.ledger": ("End", "RunRecord"),
     "bulkcast.loader": ("ReadOptions", "require_kind"),
     "bulkcast.pipeline.diagnosis": ("Diagnosis", "doctor", "doctor_without"),
     "bulkcast.pipeline.execution": ("Control", "Parts", "Watch"),
+    "bulkcast.pipeline.fleet_control": (
+        "RunStanding", "actions", "busy_lanes", "cancel", "go_on_with", "lane_of", "note_action",
+        "pause_run", "run_standing", "shown_database",
+    ),
     "bulkcast.pipeline.gauge": ("Figures", "Gauge", "delay", "lateness", "slowness", "time_left"),
     "bulkcast.pipeline.institutions": (
         "Members", "Part", "apply_parts", "is_group", "profiles_of", "resume_parts",
@@ -252,7 +276,7 @@ _HOMES: Final = {
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),
-    "bulkcast.pipeline.submission": ("Submitted", "submit"),
+    "bulkcast.pipeline.submission": ("Submitted", "follow", "reopen", "submit"),
     "bulkcast.pipeline.validation": (
         "CheckedSheet", "SheetReport", "Validation", "check_sheet", "lean", "read_sheet",
         "require_one_institution", "validate",

@@ -2,21 +2,23 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bulkcast.database_url import shown
-from bulkcast.fleet import audit, control, fleet_status, schema
+from bulkcast.fleet import audit, control, fleet_status, lane_standing, schema
 from bulkcast.fleet.audit import AuditEntry
 from bulkcast.fleet.database import Database
 from bulkcast.fleet.fleet_status import FleetStatus
+from bulkcast.fleet.lane_standing import LaneStanding
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, canonical
 from bulkcast.ledger.postgres import PostgresLedger, create_schema
 from bulkcast.model import Institution
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.preparation import one_spelling
+from bulkcast.pipeline.run_overview import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def init(database: str) -> None:
     schema.create_tables(database)
 
 
-def place(home: SharedHome) -> str:
+def shown_database(home: SharedHome) -> str:
     """The database as messages show it, without user and password."""
     return shown(home.database)
 
@@ -82,6 +84,47 @@ async def status(home: SharedHome) -> Fleet:
 def _open_runs(home: SharedHome) -> tuple[RunRecord, ...]:
     with PostgresLedger(home) as ledger:
         return tuple(ledger.newest(run) for run in ledger.open_runs())
+
+
+@dataclass(frozen=True, slots=True)
+class RunStanding:
+    """A run, how far it has come, and what it waits for."""
+
+    state: RunState
+    lane: LaneStanding = field(default_factory=LaneStanding)
+    before: str = ""
+    """The run of the institution that is sent before it; empty if none is."""
+
+
+def run_standing(home: SharedHome, run: str) -> RunStanding | None:
+    """How the run of exactly this name stands; None if there is none.
+
+    Raises:
+        CannotStart: the database cannot be used.
+        LedgerUnwritable, DatabaseUnreachable: it broke off.
+
+    """
+    with PostgresLedger(home) as ledger:
+        record = ledger.record(run)
+        if record is None:
+            return None
+        state = RunState(record, ledger.standing(run), None)
+        if record.state != "running":
+            return RunStanding(state)
+        lane = canonical(record.header.institution)
+        first = ledger.next_run(lane, lambda _: False)
+    standing = lane_standing.lane_standing(home.database, lane, run)
+    return RunStanding(state, standing, first if first and first != run else "")
+
+
+def busy_lanes(home: SharedHome) -> Mapping[str, str]:
+    """The lanes that are `paused`, and those that are `held`: a worker sends for them.
+
+    Raises:
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    return lane_standing.busy_lanes(home.database)
 
 
 def lane_of(institution: Institution) -> str:
@@ -170,7 +213,7 @@ async def record(
         )  # fmt: skip
 
 
-async def note(home: SharedHome, action: str, run: str, *, user: str) -> None:
+async def note_action(home: SharedHome, action: str, run: str, *, user: str) -> None:
     """Note that somebody did something with a run, or several; raises what `opened` does."""
     async with opened(home) as database:
         await record(database, action, user=user, run=run)

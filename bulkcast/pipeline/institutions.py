@@ -228,8 +228,9 @@ async def apply_parts(
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     watches = _Watches(watch)
+    gate = _Gate(len(run.parts))
     sending = [
-        _Sending(part, new, home, options, control.child(), watches.one(), parts)
+        _Sending(part, new, home, options, control.child(), watches.one(), parts, gate)
         for part, new in numbered(run, group, started, target, emptied=is_held)
     ]
     control.begun(group)
@@ -269,6 +270,29 @@ def _require_same(prepared: Prepared) -> None:
         raise CannotStart("{path} has changed since it was read; run it again", path=prepared.path)
 
 
+_INTERRUPTED: Final = 130
+
+
+class _Gate:
+    """Lets nobody through before all have arrived."""
+
+    def __init__(self, n: int) -> None:
+        self._wanted = n
+        self._here: set[str] = set()
+        self._open = asyncio.Event()
+
+    def arrive(self, run: str) -> None:
+        """Note that a run is stored, or will never be."""
+        self._here.add(run)
+        if len(self._here) == self._wanted:
+            self._open.set()
+
+    async def through(self, run: str) -> None:
+        """Arrive, and wait for the others."""
+        self.arrive(run)
+        await self._open.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class _Sending:
     """A part that is about to be sent."""
@@ -280,9 +304,23 @@ class _Sending:
     control: Control
     watch: Watch | None
     parts: Parts
+    gate: _Gate
 
     async def carry_out(self) -> RunReport:
         """Send the part; where that cannot begin, store its rows as not sent."""
+        try:
+            return await self._carry_out()
+        finally:
+            self.gate.arrive(self.new.run)
+
+    async def _stored(self) -> None:
+        """Wait until every part is in the ledger, so that a crash loses no row of the sheet."""
+        try:
+            await self.gate.through(self.new.run)
+        except asyncio.CancelledError:
+            self.control.stop(_INTERRUPTED)
+
+    async def _carry_out(self) -> RunReport:
         member, prepared = self.part.member, self.part.prepared
         if not prepared.plan.requests:
             return await self._store(None)
@@ -292,7 +330,7 @@ class _Sending:
         try:
             return await single.send(
                 prepared, member.config, self.options, self.new,
-                control=self.control, watch=self.watch, parts=self.parts,
+                control=self.control, watch=self.watch, parts=self.parts, stored=self._stored,
             )  # fmt: skip
         except InstitutionBusy as exc:
             return await self._store(_stop(self.new.profile, exc))

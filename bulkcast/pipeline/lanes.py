@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -14,13 +14,15 @@ from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
+from bulkcast.fleet.shared_pace import AHEAD_S, EVER_S, LATE_S
 from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunHeader, Timestamp
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
-from bulkcast.model import Attempt, History, Outcome, RequestKey, RowStatus, Stop
+from bulkcast.ledger.store import Journal
+from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
@@ -34,6 +36,10 @@ _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
+_SLOTS_WAIT_S: Final = 0.1
+"""Seconds that whoever waits for the next start times looks away."""
+_REPLACED_S: Final = 30.0
+"""Seconds that a request waits at most for a start time in place of one that has passed."""
 _AGAIN_S: Final = 1.0
 """Seconds before a lane is looked at again whose slice could not go on."""
 CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
@@ -172,25 +178,19 @@ class Lanes:
         options, config = work.options, self.configs[lane.institution]
         clock = asyncio.get_running_loop().time
         pacer = _pacer_of(lane, options.rate, clock())
-
-        async def replenish() -> None:
-            wanted = pacer.wanted(clock())
-            if wanted:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LEASE_S):
-                        pacer.lease(await lane.slots(wanted, pacer.rate))
-
+        slots = _Slots(lane, pacer)
         pending = PendingWrites(
             replace(attempt, sent_at=clock() - age_s) for attempt, age_s in work.pending
         )
         async with http_client(self.parts, config, options) as client:
             dispatcher = dispatcher_for(
-                self.parts, client, work.journal, pacer, options, pending,
-                replenish=replenish,
+                self.parts, client, _PunctualJournal(work.journal, slots), pacer, options, pending,
+                replenish=slots.replenish,
                 may_send=lambda: lane.lease.may_send(clock()),
                 memory=lane.memory,
             )  # fmt: skip
-            async with _steered(lane, dispatcher, pacer, work.header.run):
+            slots.dispatcher = dispatcher
+            async with _steered(lane, dispatcher, slots, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
             await lane.give_back(pacer.unused(clock()))
             return dispatcher
@@ -206,6 +206,72 @@ def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
     return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
 
 
+class _Slots:
+    """The start times of one slice, leased as they come near.
+
+    Requests ask for them one after the other, so whoever asks first waits for all.
+    """
+
+    def __init__(self, lane: Lane, pacer: LeasedPacer) -> None:
+        self._lane = lane
+        self._pacer = pacer
+        self._next_at = -math.inf
+        """Loop time before which there are none to be had."""
+        self.dispatcher: Dispatcher | None = None
+        """Who sends in them."""
+        self.ending = False
+        """Whether it hands over, so that nobody needs any more."""
+
+    async def replenish(self) -> None:
+        """Lease about a second of start times once those at hand are nearly used up."""
+        clock = asyncio.get_running_loop().time
+        away_s = self._next_at - clock()
+        ending = self.ending or (self.dispatcher and self.dispatcher.stopped)
+        if ending or not self._pacer.wanted(clock()):
+            return
+        if away_s > 0:
+            await asyncio.sleep(min(away_s, _SLOTS_WAIT_S))
+        if away_s <= _SLOTS_WAIT_S:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LEASE_S):
+                    await self._lease(self._pacer.wanted(clock()))
+
+    async def _lease(self, n: int) -> None:
+        found = await self._lane.slots(n, self._pacer.rate, AHEAD_S) if n else []
+        self._pacer.lease(found)
+        moment = asyncio.get_running_loop().time()
+        self._next_at = found[-1] - AHEAD_S if found else moment + _SLOTS_WAIT_S
+
+    async def replace_late(self) -> None:
+        """Wait for another start time, as the one at hand has passed."""
+        if math.isinf(self._pacer.rate):
+            return
+        clock = asyncio.get_running_loop().time
+        with suppress(DatabaseUnreachable):
+            for start in await self._lane.slots(1, self._pacer.rate, EVER_S):
+                await asyncio.sleep(min(start - clock(), _REPLACED_S))
+
+
+class _PunctualJournal:
+    """A journal after whose delays requests do not leave all at once."""
+
+    def __init__(self, journal: Journal, slots: _Slots) -> None:
+        self._journal = journal
+        self._slots = slots
+
+    async def record_intent(self, intents: Sequence[Intent]) -> None:
+        """As the journal does; where that took long, wait for another start time."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await self._journal.record_intent(intents)
+        if clock() - began > LATE_S:
+            await self._slots.replace_late()
+
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        """As the journal does."""
+        await self._journal.record(attempts)
+
+
 def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
     """The lane's pacer, as the workers before left it."""
     pacer = LeasedPacer(rate)
@@ -215,27 +281,50 @@ def _pacer_of(lane: Lane, rate: float, now: float) -> LeasedPacer:
     return pacer
 
 
+class _PaceNotes:
+    """Tells other workers what a pacer learns."""
+
+    def __init__(self, lane: Lane, pacer: LeasedPacer) -> None:
+        self._lane = lane
+        self._pacer = pacer
+        self._told = self._found  # what the slice before left is known
+
+    @property
+    def _found(self) -> tuple[float, float]:
+        return self._pacer.held_until, self._pacer.rate
+
+    async def write(self) -> None:
+        """Write down what is new; a database out of reach gets it the next time."""
+        found = self._found
+        if found == self._told:
+            return
+        held_s = found[0] - asyncio.get_running_loop().time()
+        with suppress(DatabaseUnreachable, TimeoutError):
+            async with asyncio.timeout(_LEASE_S):
+                await self._lane.note_pace(held_s, self._pacer.share)
+                self._told = found
+
+
 @asynccontextmanager
 async def _steered(
-    lane: Lane, dispatcher: Dispatcher, pacer: LeasedPacer, run: str
+    lane: Lane, dispatcher: Dispatcher, slots: _Slots, pacer: LeasedPacer, run: str
 ) -> AsyncIterator[None]:
     """Pass on to a dispatcher what its lane is told, and to other workers what it learns."""
+    notes = _PaceNotes(lane, pacer)
 
     async def steer() -> None:
         clock = asyncio.get_running_loop().time
-        told = (pacer.held_until, pacer.rate)
         while True:
             if lane.is_cancelled(run):
                 dispatcher.stop(CANCELLED)
             elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
                 dispatcher.hand_over()
-            if told != (pacer.held_until, pacer.rate):
-                told = (pacer.held_until, pacer.rate)
-                await lane.note_pace(pacer.held_until - clock(), pacer.share)
+                slots.ending = True
+            await notes.write()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(_LOOK_EVERY_S, max(0.0, lane.deadline - clock()))):
                     await lane.stop.wait()
-            if lane.stop.is_set():
+            if lane.stop.is_set() or clock() >= lane.deadline:
                 await asyncio.sleep(0.05)
 
     steering = asyncio.create_task(steer())
@@ -245,6 +334,7 @@ async def _steered(
         steering.cancel()
         with suppress(asyncio.CancelledError):
             await steering
+        await notes.write()
 
 
 def _count(lane: Lane, dispatcher: Dispatcher) -> None:

@@ -1,5 +1,6 @@
 """Applies a prepared sheet, and resumes a run that ended early."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -62,8 +63,12 @@ async def send(
     control: Control | None,
     watch: Watch | None,
     parts: Parts,
+    stored: Callable[[], Awaitable[None]] | None = None,
 ) -> RunReport:
-    """Send the rows of one institution as the run `new`; raises what `apply` does."""
+    """Send the rows of one institution as the run `new`; raises what `apply` does.
+
+    `stored` is awaited once the run is in the ledger, before anything is sent.
+    """
     run = new.run
     config = replace(config, institution=one_spelling(config.institution))
     since = _with_zone(new.started, prepared.options.tz)
@@ -72,6 +77,8 @@ async def send(
         claim(config.home, config.institution, run=run, since=since, state=config.state) as sends,
     ):
         prepared = store(ledger, prepared, config, options, new)
+        if stored is not None:
+            await stored()
         context = RunContext(
             ledger, run, config, options, control or Control(), watch, parts, parts.monotonic(),
             sends,

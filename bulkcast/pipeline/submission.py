@@ -14,7 +14,7 @@ from bulkcast.fleet import control as fleet_orders
 from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
-from bulkcast.ledger import Sending, canonical
+from bulkcast.ledger import RunRecord, Sending, canonical
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Institution, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
@@ -26,6 +26,7 @@ from bulkcast.pipeline.result_sheet import RunReport, report
 from bulkcast.pipeline.run_overview import RunState, run_state
 
 _LOOK_EVERY_S: Final = 0.5
+_TRIES: Final = 5
 _PATIENCE_S: Final = 60.0
 """Seconds that a database out of reach is waited for while a run is followed."""
 
@@ -69,11 +70,24 @@ async def submit(
         new = creation.NewRun(name, started, target)
         held_back = creation.held_back(whole, options)
         await asyncio.to_thread(_store, held_back, run.config, home, options, new)
-    async with Database(home.database) as database:
-        await _hand_in(database, home, name, "submit", user)
-        workers = (await fleet_status.status(database)).workers
-    alive = sum(worker.is_alive for worker in workers)
+    alive = await _announce(home, name, user)
     return Submitted(name, len(whole.sheet.rows), len(whole.plan.requests), alive)
+
+
+async def _announce(home: SharedHome, run: str, user: str) -> int:
+    """Wake workers for a run that is stored and note who handed it in; how many workers there are.
+
+    A database that breaks off just then does not make it fail, or it would be handed in twice:
+    workers find what is stored by themselves.
+    """
+    for _ in range(_TRIES):
+        with suppress(DatabaseUnreachable, LedgerUnwritable):
+            async with Database(home.database) as database:
+                await _hand_in(database, home, run, "submit", user)
+                workers = (await fleet_status.status(database)).workers
+            return sum(worker.is_alive for worker in workers)
+        await asyncio.sleep(1.0)
+    return 0
 
 
 def _store(
@@ -161,26 +175,34 @@ async def resume(
 
     """
     await _require_workers(home)
-    reopened = await asyncio.to_thread(_reopen, home, run)
-    async with Database(home.database) as database:
-        for name in reopened:
-            await fleet_orders.clear_cancel(database, name)
-        await _hand_in(database, home, run, "resume", user)
+    await reopen(home, run, user=user)
     return await follow(home, run, options, user, control, watch)
 
 
-def _reopen(home: SharedHome, run: str) -> list[str]:
-    """Open again what has ended with something left; return the names of those runs."""
-    reopened = []
+async def reopen(home: SharedHome, run: str, *, user: str) -> None:
+    """Hand in what was not sent or not confirmed of a run again, without waiting for its end.
+
+    Raises:
+        CannotStart: there is no such run, or it was purged.
+        DatabaseUnreachable: the database is out of reach.
+
+    """
+    records = await asyncio.to_thread(fleet_control.records_of, home, run)
+    async with Database(home.database) as database:
+        for record in records:  # who asked for its end before did not mean what is sent now
+            await fleet_orders.clear_cancel(database, record.header.run)
+        await asyncio.to_thread(_reopen, home, records)
+        await _hand_in(database, home, run, "resume", user)
+
+
+def _reopen(home: SharedHome, records: Sequence[RunRecord]) -> None:
     with PostgresLedger(home) as ledger:
-        for name in run_group.named(ledger, run).names:
-            record = ledger.newest(name)
+        for record in records:
+            run = record.header.run
             if record.purged_at is not None:
-                ledger.load(name)  # raises that it was purged
-            if record.finished_at is not None and ledger.left(name):
-                ledger.reopen(name)
-                reopened.append(name)
-    return reopened
+                ledger.load(run)  # raises that it was purged
+            if record.finished_at is not None and ledger.left(run):
+                ledger.reopen(run)
 
 
 async def _require_workers(home: SharedHome) -> None:

@@ -18,7 +18,7 @@ from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
 from bulkcast.config import SANDBOX_FOLDER, Config
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.home import Home
+from bulkcast.home import Home, SharedHome
 from bulkcast.model import Secret
 from bulkcast.pipeline import Diagnosis
 from bulkcast.private_files import write_private
@@ -68,10 +68,27 @@ class Account:
     config: Config | None
     """None if the credentials cannot be used."""
     home: Home
-    """The folder of its runs and uploads."""
+    """The folder of its runs and uploads, and the ledger."""
     problem: BulkcastError | None = None
     """Why the credentials cannot be used."""
     choice: Choice = DEMO
+    user: str = ""
+    """Who acts, for the list of actions of a shared database."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its runs are in a database that others use as well, and workers send them."""
+        return isinstance(self.home, SharedHome)
+
+    @property
+    def database(self) -> str:
+        """The shared database as it is shown, without user and password; empty if there is none."""
+        if not isinstance(self.home, SharedHome):
+            return ""
+        try:
+            return pipeline.shown_database(self.home)
+        except CannotStart:  # its address is none
+            return "PostgreSQL"
 
     @property
     def other_root_url(self) -> str:
@@ -209,12 +226,16 @@ class Accounts:
         self._secret_file = self._file_of(choice)
         if choice == DEMO:
             return Account(is_demo=True, config=None, home=self._home / SANDBOX_FOLDER, choice=DEMO)
+        url, user = configuration.database(self._environ), configuration.user(self._environ)
+        home = SharedHome(self._home, url) if url else self._home
+        none = Account(is_demo=False, config=None, home=home, choice=choice, user=user)
         try:
             found = self._config(choice)
         except BulkcastError as exc:
-            return Account(is_demo=False, config=None, home=self._home, problem=exc, choice=choice)
-        self._learn(found.credentials.secret)
-        return Account(is_demo=False, config=found, home=found.ledger_home, choice=choice)
+            return replace(none, problem=exc)
+        if found.missing is None:
+            self._learn(found.credentials.secret)
+        return replace(none, config=found, home=found.ledger_home)
 
     def _config(self, choice: Choice) -> Config:
         if choice == ENVIRONMENT:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from bulkcast.errors import BulkcastError, CannotStart, system_reason
 from bulkcast.web import (
+    actions_screen,
     check_screen,
     columns_screen,
     home_screen,
@@ -21,6 +22,7 @@ from bulkcast.web import (
     settings_screen,
     upload_screen,
 )
+from bulkcast.web.live_runs import OUT_OF_REACH
 from bulkcast.web.page_state import STATE, PageState
 
 _SCREENS: Final = (
@@ -31,6 +33,7 @@ _SCREENS: Final = (
     plan_screen,
     run_screen,
     results_screen,
+    actions_screen,
     settings_screen,
 )
 UPLOAD_MOST: Final = 1 << 20
@@ -38,6 +41,10 @@ UPLOAD_MOST: Final = 1 << 20
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", 0)})
 """What is wrong with a disk, and not with bulkcast."""
+
+_AWAY: Final = 503
+"""The status of an answer that the shared database cannot give just now."""
+_OF_FLEET: Final = frozenset({"psycopg", "psycopg_pool", "procrastinate", "prometheus_client"})
 
 _log = logging.getLogger(__name__)
 
@@ -66,18 +73,34 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
             raise
         return _told(request, exc.status, "")
     except BulkcastError as exc:
-        return _told(request, 400, rendering.speaker(request).error(exc))
+        return _told(request, _status_of(request, exc), rendering.speaker(request).error(exc))
     except ConnectionError:  # the tab was closed: there is nobody to tell
         raise
-    except OSError as exc:
-        _log.exception("a file cannot be written or read")
-        if exc.errno not in _FULL:
+    except Exception as exc:  # noqa: BLE001 - the door: no traceback reaches the browser
+        known = _known(exc)
+        if known is None:
             return _told(request, 500, "")
-        full = CannotStart("the page cannot keep its files: {why}", why=system_reason(exc))
-        return _told(request, 400, rendering.speaker(request).error(full))
-    except Exception:  # noqa: BLE001 - the door: no traceback reaches the browser
-        _log.exception("a defect of bulkcast")
-        return _told(request, 500, "")
+        return _told(request, 400, rendering.speaker(request).error(known))
+
+
+def _status_of(request: web.Request, exc: BulkcastError) -> int:
+    is_away = isinstance(exc, OUT_OF_REACH) and request.app[STATE].accounts.current().is_shared
+    return _AWAY if is_away else 400
+
+
+def _known(exc: Exception) -> BulkcastError | None:
+    """What is wrong with this computer, as a sentence; None for a defect, which is logged."""
+    if isinstance(exc, ModuleNotFoundError) and exc.name in _OF_FLEET:
+        return CannotStart(
+            "a shared database needs packages that are not installed: pip install 'bulkcast[fleet]'"
+        )
+    if isinstance(exc, OSError):
+        _log.error("a file cannot be written or read", exc_info=exc)
+        if exc.errno in _FULL:
+            return CannotStart("the page cannot keep its files: {why}", why=system_reason(exc))
+        return None
+    _log.error("a defect of bulkcast", exc_info=exc)
+    return None
 
 
 @web.middleware
@@ -88,6 +111,13 @@ async def account_read(request: web.Request, handler: security.Handler) -> web.S
 
 
 def _told(request: web.Request, status: int, sentence: str) -> web.Response:
+    again = request.path_qs if request.method == "GET" else "/"
     return rendering.render(
-        request, "error.html", status=status, code=status, sentence=sentence, screen="error"
+        request,
+        "error.html",
+        status=status,
+        code=status,
+        sentence=sentence,
+        again=again,
+        screen="error",
     )

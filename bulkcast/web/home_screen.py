@@ -1,23 +1,35 @@
 """Home: the runs so far, and where a new one begins."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from bulkcast import pipeline
+from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.explanations import STATE_LABELS
+from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator
 from bulkcast.languages import LANGS
 from bulkcast.messages import local_time
-from bulkcast.model import is_rehearsal
-from bulkcast.pipeline import NextStep, RunRecord, next_step, zone
+from bulkcast.model import Institution, is_rehearsal
+from bulkcast.pipeline import NextStep, RunRecord, SomeRuns, next_step, zone
 from bulkcast.web.accounts import Account
 from bulkcast.web.drafts import Draft
 from bulkcast.web.file_response import handed_out
+from bulkcast.web.live_runs import OUT_OF_REACH
 from bulkcast.web.page_state import STATE
-from bulkcast.web.rendering import LANG_COOKIE, LANG_KEY, language, page_number, render, speaker
+from bulkcast.web.rendering import (
+    LANG_COOKIE,
+    LANG_KEY,
+    language,
+    page_number,
+    render,
+    sentence,
+    speaker,
+)
 from bulkcast.web.run_snapshot import counted, counts_said
 
 PAGE_RUNS: Final = 20
@@ -29,33 +41,65 @@ async def home(request: web.Request) -> web.Response:
     state, speaks = request.app[STATE], speaker(request)
     account = state.accounts.current()
     page = page_number(request.query)
-    found = await asyncio.to_thread(
-        pipeline.some_runs,
-        account.home,
-        institution=_whose(account),
-        first=(page - 1) * PAGE_RUNS,
-        most=PAGE_RUNS,
-    )
+    is_own = request.query.get(_OF) == _OWN
+    lost: BulkcastError | None = None
+    found, lanes = _NONE
+    try:
+        found, lanes = await asyncio.to_thread(_looked_up, account, page, is_own=is_own)
+    except (CannotStart, *OUT_OF_REACH) as exc:
+        if not account.is_shared:
+            raise
+        lost = exc
     last = max(1, -(-found.total // PAGE_RUNS))
-    if page > last:
-        raise web.HTTPSeeOther(f"/?page={last}")
+    if page > last and not lost:
+        raise web.HTTPSeeOther(_address(last, is_own=is_own))
     drafts = await asyncio.to_thread(state.drafts.newest, account) if page == 1 else []
     return render(
         request,
         "home.html",
         screen="home",
-        runs=[_line(record, speaks) for record in found.records],
+        runs=[_line(record, lanes, speaks) for record in found.records],
+        lost=sentence(speaks, lost) if lost else "",
+        is_away=isinstance(lost, OUT_OF_REACH),
+        is_own=is_own,
         total=found.total,
         drafts=[_draft(draft) for draft in drafts[:_DRAFTS_MOST]],
         page=page,
         last=last,
-        address=lambda number: f"/?page={number}",
+        address=lambda number: _address(number, is_own=is_own),
     )
 
 
-def _whose(account: Account) -> Any:
-    """The institution whose runs are listed; all of them for a demonstration."""
+_Found = tuple[SomeRuns, Mapping[str, str]]
+_NONE: Final[_Found] = (SomeRuns((), 0), {})
+_OF: Final = "of"
+_OWN: Final = "own"
+
+
+def _address(page: int, *, is_own: bool) -> str:
+    return f"/?{_OF}={_OWN}&page={page}" if is_own else f"/?page={page}"
+
+
+def _looked_up(account: Account, page: int, *, is_own: bool) -> _Found:
+    """The runs of a page, and how the lanes of a fleet stand that are paused or held."""
+    found = pipeline.some_runs(
+        account.home,
+        institution=_whose(account, is_own=is_own),
+        first=(page - 1) * PAGE_RUNS,
+        most=PAGE_RUNS,
+    )
+    if not isinstance(account.home, SharedHome):
+        return found, {}
+    return found, pipeline.busy_lanes(account.home)
+
+
+def _whose(account: Account, *, is_own: bool) -> Any:
+    """The institution whose runs are listed; all of them for a demonstration.
+
+    Of a shared database all are listed, unless only those of the account are asked for.
+    """
     is_one = account.config is not None and not account.is_demo
+    is_one = is_one and (is_own or not account.is_shared)
     return account.config.institution if is_one and account.config else None
 
 
@@ -69,12 +113,14 @@ _LOOKS: Final = {
 """State of a run → the status whose colour it has."""
 
 
-def _line(record: RunRecord, speaks: Translator) -> dict[str, Any]:
-    """A run as the list shows it."""
+def _line(record: RunRecord, lanes: Mapping[str, str], speaks: Translator) -> dict[str, Any]:
+    """A run as the list shows it; `lanes` are those of a fleet that are paused or held."""
     header, step = record.header, next_step(record.counts, record.stop)
     word, look = STATE_LABELS[record.state].say(speaks.lang), _LOOKS[record.state]
     if record.state == "crashed":
         word = speaks.tell("interrupted")
+    elif record.state == "running" and header.sending:
+        word = _word_in_fleet(header.institution, lanes, word, speaks)
     elif record.state == "finished" and step is NextStep.MEND:
         word, look = speaks.tell("needs fixing"), "rejected"
     elif record.state == "finished" and step is not NextStep.NOTHING:
@@ -90,10 +136,25 @@ def _line(record: RunRecord, speaks: Translator) -> dict[str, Any]:
         "said": counts_said(dict(record.counts), speaks),
         "legend": counted(dict(record.counts), speaks),
         "state": record.state,
+        "by": header.sending.by if header.sending else "",
+        "sid": header.institution.sid,
         "word": word,
         "look": look,
         "can_resume": record.state == "crashed" or step is NextStep.RESUME,
     }
+
+
+def _word_in_fleet(
+    institution: Institution, lanes: Mapping[str, str], running: str, speaks: Translator
+) -> str:
+    """What an open run of a fleet is about; `running` is the word for one that is sent."""
+    match lanes.get(pipeline.lane_of(institution)):
+        case "paused":
+            return speaks.tell("paused")
+        case "held":
+            return running
+        case _:
+            return speaks.tell("waiting")
 
 
 def _draft(draft: Draft) -> dict[str, Any]:

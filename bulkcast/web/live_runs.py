@@ -1,7 +1,8 @@
 """The runs that this page has started, and what is known of any run under way.
 
-Each runs in an event loop of its own, in a thread: freezing 50,000 rows and writing their workbook
-take seconds, in which the page has to answer.
+Those of a shared database are sent by workers.  Each other runs in an event loop of its own, in a
+thread: freezing 50,000 rows and writing their workbook take seconds, in which the page has to
+answer.
 """
 
 import asyncio
@@ -12,12 +13,12 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bulkcast import pipeline
 from bulkcast.config import Config
-from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.home import Home
+from bulkcast.errors import BulkcastError, CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.home import Home, SharedHome
 from bulkcast.model import RowStatus, Text
 from bulkcast.pipeline import (
     Base,
@@ -32,13 +33,22 @@ from bulkcast.pipeline import (
     SendOptions,
     Watch,
 )
+from bulkcast.web import shared_runs
 from bulkcast.web.accounts import Account
+from bulkcast.web.shared_runs import Order
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline import RunStanding
 
 _log = logging.getLogger(__name__)
 
 _Use = Callable[[Control, Watch], Awaitable[RunReport]]
-Phase = Literal["running", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"]
-"""What a run is about; `elsewhere` is under way in another program."""
+Phase = Literal[
+    "running", "waiting", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"
+]
+"""What a run is about; `elsewhere` is under way in another program, `waiting` is for workers."""
+OUT_OF_REACH: Final = (DatabaseUnreachable, LedgerUnwritable)
+"""What is raised where a shared database cannot be used just now."""
 _INTERRUPTED: Final = 130
 _LOOK_EVERY_S: Final = 1.0
 """How often the ledger is asked about a run, however many tabs show it."""
@@ -59,6 +69,10 @@ class RunView:
     """None unless this page has it under way."""
     failure: BaseException | None = None
     """What broke it off."""
+    shared: "RunStanding | None" = None
+    """How it stands in the fleet; None unless workers send it."""
+    lost: BulkcastError | None = None
+    """Why the shared database could not be asked just now; the rest is what it said last."""
 
     @property
     def failed(self) -> int:
@@ -204,6 +218,7 @@ class LiveRuns:
         self.on_end: Callable[[RunReport], Awaitable[None]] | None = None
         """Is told of each run of the page that has ended."""
         self._telling: set[asyncio.Task[None]] = set()
+        self._awaiting: set[asyncio.Task[None]] = set()
 
     # -------------------------------------------------------------- starting and steering
 
@@ -221,6 +236,10 @@ class LiveRuns:
         """
         config = _usable(account)
         options = replace(options, name=name)
+        if isinstance(account.home, SharedHome):
+            run = await shared_runs.submit(prepared, config, account.home, options)
+            self._tell_at_end(account.home, run, options, account.user)
+            return run
 
         async def use(control: Control, watch: Watch) -> RunReport:
             return await pipeline.apply(prepared, config, options, control=control, watch=watch)
@@ -238,6 +257,11 @@ class LiveRuns:
             CannotStart: there is no such run, or it belongs to another institution.
 
         """
+        if isinstance(account.home, SharedHome):
+            await shared_runs.reopen(account.home, run, account.user)
+            self._look_anew(account.home, run)
+            self._tell_at_end(account.home, run, SendOptions(lang=lang), account.user)
+            return run
         config = _usable(account)
         chosen = replace(self._options.get(run, SendOptions()), lang=lang)
 
@@ -277,9 +301,42 @@ class LiveRuns:
             self._broken[live.run] = _without_frames(why)
             _forget_oldest(self._broken)
 
+    def _tell_at_end(self, home: SharedHome, run: str, options: SendOptions, user: str) -> None:
+        """Tell of the end of a run that workers send, unless the page ends before."""
+
+        async def awaited(tell: Callable[[RunReport], Awaitable[None]]) -> None:
+            try:
+                await tell(await shared_runs.report(home, run, options, user))
+            except BulkcastError as exc:
+                _log.warning("nobody was told of the end of run %s: %s", run, exc)
+
+        if self.on_end:
+            task = asyncio.create_task(awaited(self.on_end))
+            self._awaiting.add(task)
+            task.add_done_callback(self._awaiting.discard)
+
     def find(self, run: str) -> LiveRun | None:
         """The run of this name, if this page has it under way."""
         return next((live for live in self._live if live.run == run), None)
+
+    async def steer(self, account: Account, run: str, order: Order) -> None:
+        """Pause, continue or stop a run of this page, or one that workers send.
+
+        Raises:
+            CannotStart: the shared database cannot be used.
+            DatabaseUnreachable: likewise.
+
+        """
+        if live := self.find(run):
+            {"pause": live.pause, "go_on": live.go_on, "stop": live.stop}[order]()
+        elif isinstance(account.home, SharedHome):
+            await shared_runs.steer(account.home, run, order, account.user)
+            self._look_anew(account.home, run)
+
+    def _look_anew(self, home: Home, run: str) -> None:
+        """Have the ledger asked at the next look, however lately it was."""
+        if seen := self._observed.get((home, run)):
+            seen.at = -math.inf
 
     def pause(self, run: str) -> None:
         """Send nothing more until `go_on`; what is under way finishes."""
@@ -302,6 +359,8 @@ class LiveRuns:
         If this is cancelled, by a second signal, they end at once.
         """
         self.closing.set()
+        for task in self._awaiting:
+            task.cancel()  # workers go on
         live = list(self._live)
         for each in live:
             each.stop()
@@ -330,11 +389,24 @@ class LiveRuns:
         _forget_oldest(self._observed)
         async with seen.lock:
             if time.monotonic() - seen.at >= _LOOK_EVERY_S:
-                shared = account.config.state if account.config else None
-                state = await asyncio.to_thread(pipeline.run_state, account.home, run, shared)
-                seen.view = _viewed(state, seen.gauge, self._broken.get(run)) if state else None
+                seen.view = await self._looked(account, run, seen)
                 seen.at = time.monotonic()
         return seen.view
+
+    async def _looked(self, account: Account, run: str, seen: _Observed) -> RunView | None:
+        """A run as the ledger has it now, or as it was when a shared one could last be asked."""
+        if isinstance(account.home, SharedHome):
+            try:
+                found = await asyncio.to_thread(pipeline.run_standing, account.home, run)
+            except OUT_OF_REACH as exc:
+                if seen.view is None:
+                    raise
+                _without_frames(exc)
+                return replace(seen.view, lost=exc)
+            return _viewed_in_fleet(found, seen.gauge) if found else None
+        shared = account.config.state if account.config else None
+        state = await asyncio.to_thread(pipeline.run_state, account.home, run, shared)
+        return _viewed(state, seen.gauge, self._broken.get(run)) if state else None
 
     async def failures(self, home: Home, view: RunView, lang: str) -> list[FailedRow]:
         """The rows that failed last; read again at most once a second, and if there are more."""
@@ -343,7 +415,7 @@ class LiveRuns:
         _forget_oldest(self._failures)
         async with known.lock:
             is_old = time.monotonic() - known.at >= _LOOK_EVERY_S
-            if is_old and view.failed != known.n:
+            if is_old and view.failed != known.n and not view.lost:
                 known.rows = await asyncio.to_thread(pipeline.newest_failures, home, run, lang=lang)
                 known.at, known.n = time.monotonic(), view.failed
         return known.rows
@@ -355,6 +427,25 @@ def _viewed(state: RunState, gauge: Gauge, broken: BaseException | None) -> RunV
     phase = phases.get(state.record.state, "finished")
     figures = gauge.figures(state.progress)
     return RunView(state, phase, dict(state.record.counts), figures, gauge, failure=broken)
+
+
+def _viewed_in_fleet(found: "RunStanding", gauge: Gauge) -> RunView:
+    """A run that workers send."""
+    state = found.state
+    figures = gauge.figures(state.progress)
+    phase = _phase_in_fleet(found)
+    return RunView(state, phase, dict(state.record.counts), figures, gauge, shared=found)
+
+
+def _phase_in_fleet(found: "RunStanding") -> Phase:
+    lane = found.lane
+    if found.state.record.state != "running":
+        return "finished"
+    if lane.cancelled:
+        return "stopping"
+    if lane.paused:
+        return "pausing" if lane.worker else "paused"
+    return "running" if lane.worker and not found.before else "waiting"
 
 
 def _without_frames(exc: BaseException) -> BaseException:

@@ -37,7 +37,8 @@ class PageState:
     """0 until the page listens."""
 
     def __post_init__(self) -> None:
-        self.runs.on_end = self._tell
+        if self.recipients != Recipients():
+            self.runs.on_end = self._tell
 
     async def _tell(self, report: RunReport) -> None:
         """Tell the recipients that a run has ended."""

@@ -30,6 +30,7 @@ from bulkcast.pipeline import (
 )
 from bulkcast.web.accounts import Account
 from bulkcast.web.drafts import Draft, renamed
+from bulkcast.web.live_runs import OUT_OF_REACH
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, render, speaker
 from bulkcast.web.upload_screen import DRAFT, draft_of
@@ -251,7 +252,7 @@ async def _sent(request: web.Request, form: Mapping[str, object]) -> web.StreamR
     options = SendOptions(rate=wish.rate, lang=language(request))
     try:
         run = await state.runs.start(account, lean(planned.prepared), options, name=draft.name)
-    except CannotStart as exc:
+    except (CannotStart, *OUT_OF_REACH) as exc:
         said = speaker(request).error(renamed(exc, draft))
         return await _shown(request, draft, wish, said, status=409)
     except InstitutionBusy:

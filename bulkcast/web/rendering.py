@@ -8,6 +8,7 @@ from typing import Any, Final
 import jinja2
 from aiohttp import web
 
+from bulkcast.errors import BulkcastError
 from bulkcast.i18n import Translator, short_header
 from bulkcast.languages import LANGS, Lang, translator
 from bulkcast.version import VERSION
@@ -52,6 +53,12 @@ def _of_page(lang: Lang) -> Translator:
         return found.look_up(PAGE_WORDS.get(template, template))
 
     return replace(found, look_up=look_up)
+
+
+def sentence(spoken: Translator, exc: BulkcastError) -> str:
+    """An error as a sentence of its own; in a terminal it stands behind the program's name."""
+    told = spoken.tell("{why}.", why=spoken.error(exc))
+    return told[:1].upper() + told[1:]
 
 
 def number(value: int) -> str:

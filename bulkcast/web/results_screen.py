@@ -12,6 +12,7 @@ from aiohttp import web
 from bulkcast import pipeline
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import STATUS_LABELS, STATUS_MEANINGS
+from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
 from bulkcast.model import RowStatus, is_rehearsal
@@ -24,6 +25,7 @@ from bulkcast.pipeline import (
     RunRecord,
     zone,
 )
+from bulkcast.web import shared_runs
 from bulkcast.web.accounts import Account
 from bulkcast.web.file_response import handed_out
 from bulkcast.web.page_state import STATE
@@ -102,6 +104,7 @@ async def show(request: web.Request, run: str, refusal: str = "") -> web.Respons
         record=table.record,
         title=table.record.header.title,
         is_rehearsal=is_rehearsal(run),
+        by=table.record.header.sending.by if table.record.header.sending else "",
         on_page=lambda text: on_page(text, speaks),
         **_outcome(table, speaks),
         **_next(table),
@@ -288,10 +291,27 @@ async def resubmit(request: web.Request) -> web.StreamResponse:
     run = request.match_info["run"]
     await end_of(request, run)
     account, lang = request.app[STATE].accounts.current(), language(request)
-    return await _as_draft(
+    await _require_own(account, run)
+    address = await _draft_of(
         request, account, lambda: pipeline.result_file(account.home, run, lang=lang),
         resubmits=True,
     )  # fmt: skip
+    raise web.HTTPSeeOther(f"{address}/check")
+
+
+async def _require_own(account: Account, run: str) -> None:
+    """Refuse to make a sheet of a run for another institution than the one it was for."""
+    if not account.is_shared:
+        return
+    state = await asyncio.to_thread(pipeline.run_state, account.home, run)
+    whose = state.record.header.institution if state else None
+    own = account.config.institution if account.config else None
+    if whose and (own is None or pipeline.lane_of(whose) != pipeline.lane_of(own)):
+        raise CannotStart(
+            "run {run} belongs to institution {sid} at {root_url}; choose that one in the settings"
+            " first",
+            run=run, sid=whose.sid, root_url=whose.root_url,
+        )  # fmt: skip
 
 
 async def ask_undo(request: web.Request) -> web.StreamResponse:
@@ -329,18 +349,23 @@ async def undo(request: web.Request) -> web.StreamResponse:
     run = request.match_info["run"]
     await end_of(request, run)
     account, lang = request.app[STATE].accounts.current(), language(request)
-    return await _as_draft(
+    await _require_own(account, run)
+    address = await _draft_of(
         request, account, lambda: pipeline.undo_file(account.home, run, lang=lang), resubmits=False
     )
+    if isinstance(account.home, SharedHome):
+        await shared_runs.note_undo(account.home, run, account.user)
+    raise web.HTTPSeeOther(f"{address}/check")
 
 
-async def _as_draft(
+async def _draft_of(
     request: web.Request,
     account: Account,
     make: Callable[[], AbstractContextManager[HandedOut | None]],
     *,
     resubmits: bool,
-) -> web.StreamResponse:
+) -> str:
+    """The address of a new draft of a sheet that was made of a run."""
     drafts = request.app[STATE].drafts
 
     def added() -> str:
@@ -349,7 +374,7 @@ async def _as_draft(
                 raise CannotStart("the run leaves nothing that can be brought back")
             return drafts.add_file(account, file.path, file.name, resubmits=resubmits).address
 
-    raise web.HTTPSeeOther(f"{await asyncio.to_thread(added)}/check")
+    return await asyncio.to_thread(added)
 
 
 ROUTES: Final = [

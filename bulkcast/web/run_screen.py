@@ -1,32 +1,46 @@
 """A run under way: its progress, and what steers it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
 
+from bulkcast import pipeline
 from bulkcast.errors import BulkcastError
+from bulkcast.model import group_of
 from bulkcast.web import results_screen
 from bulkcast.web.event_stream import events, seen_now
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, render, speaker
 from bulkcast.web.results_screen import CONFLICT, RUN, end_of
+from bulkcast.web.shared_runs import Order
 
 
 async def show_run(request: web.Request) -> web.StreamResponse:
     """Show how far a run is; its results if it is over."""
-    found = await seen_now(request, request.match_info["run"], speaker(request))
+    run = request.match_info["run"]
+    found = await seen_now(request, run, speaker(request))
     if found is None:
-        raise web.HTTPNotFound
+        raise await _elsewhere(request, run)
     if found["is_over"]:
         raise web.HTTPSeeOther(found["address"])
     return render(request, "apply.html", screen="apply", now=found)
 
 
-def _steering(steer: Callable[[web.Request, str], None]) -> Callable[[web.Request], Any]:
+async def _elsewhere(request: web.Request, run: str) -> web.HTTPException:
+    """Where to go for a name that is no run's: to the first run of the group, if it is one's."""
+    home = request.app[STATE].accounts.current().home
+    parts = await asyncio.to_thread(pipeline.runs_called, home, run)
+    if parts and all(group_of(part) == run for part in parts):
+        return web.HTTPSeeOther(f"/runs/{min(parts)}")
+    return web.HTTPNotFound()
+
+
+def _steering(order: Order) -> Callable[[web.Request], Any]:
     async def steered(request: web.Request) -> web.StreamResponse:
-        run = request.match_info["run"]
-        steer(request, run)
+        state, run = request.app[STATE], request.match_info["run"]
+        await state.runs.steer(state.accounts.current(), run, order)
         raise web.HTTPSeeOther(f"/runs/{run}")
 
     return steered
@@ -60,8 +74,8 @@ async def _refused(request: web.Request, run: str, why: str) -> web.Response:
 ROUTES: Final = [
     web.get(RUN, show_run),
     web.get(f"{RUN}/events", events),
-    web.post(f"{RUN}/pause", _steering(lambda request, run: request.app[STATE].runs.pause(run))),
-    web.post(f"{RUN}/continue", _steering(lambda request, run: request.app[STATE].runs.go_on(run))),
-    web.post(f"{RUN}/stop", _steering(lambda request, run: request.app[STATE].runs.stop(run))),
+    web.post(f"{RUN}/pause", _steering("pause")),
+    web.post(f"{RUN}/continue", _steering("go_on")),
+    web.post(f"{RUN}/stop", _steering("stop")),
     web.post(f"{RUN}/resume", resume),
 ]

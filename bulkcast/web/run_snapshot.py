@@ -4,7 +4,7 @@ Each is whole, so that a tab that missed some is right again with the next.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast import pipeline
 from bulkcast.explanations import STATUS_LABELS
@@ -12,6 +12,10 @@ from bulkcast.i18n import Translator, marked
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import FailedRow, Progress
 from bulkcast.web.live_runs import RunView
+from bulkcast.web.rendering import sentence
+
+if TYPE_CHECKING:
+    from bulkcast.pipeline import RunStanding
 
 Snapshot = dict[str, Any]
 """What templates and `run.js` read; only text, numbers, lists and flags."""
@@ -30,6 +34,8 @@ def snapshot(view: RunView, failures: Sequence[FailedRow], speaks: Translator) -
     return {
         "run": run,
         "phase": view.phase,
+        "is_shared": view.shared is not None,
+        "by": _by(view, speaks),
         "heading": heading,
         "title": f"{said} · {heading} · {name}",
         "name": name,
@@ -88,9 +94,16 @@ def _heading(view: RunView, speaks: Translator) -> str:
     return speaks.tell(_HEADINGS[view.phase])
 
 
+def _by(view: RunView, speaks: Translator) -> str:
+    """Who has handed it in; empty where only one person can have."""
+    sending = view.state.record.header.sending
+    return speaks.tell("handed in by {who}", who=sending.by) if sending and sending.by else ""
+
+
 _HEADINGS: Final[Mapping[str, str]] = {
     "running": marked("Sending"),
     "elsewhere": marked("Sending"),
+    "waiting": marked("Waiting"),
     "pausing": marked("Pausing"),
     "paused": marked("Paused"),
     "stopping": marked("Stopping"),
@@ -116,7 +129,9 @@ _ELSEWHERE: Final = marked(
 
 def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
     """What the user should know now, the weightiest first; kind and sentence."""
-    if view.phase == "interrupted":
+    if view.shared is not None:
+        yield from _of_fleet(view, view.shared, speaks)
+    elif view.phase == "interrupted":
         yield from _interruption(view, speaks)
     elif view.phase == "elsewhere":
         what = view.held_by or speaks.tell("another run")
@@ -125,6 +140,51 @@ def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
         yield "info", speaks.tell(_STOPPING)
     elif view.progress is not None:
         yield from _delays(view.progress, speaks)
+
+
+_LOST: Final = marked(
+    "{sentence} What is shown is what it said last; when it is back, workers go on and so does this"
+    " page."
+)
+_NO_WORKER: Final = marked(
+    "No worker is running, so nothing is sent. Start one with `bulkcast worker`, on this computer"
+    " or another; the run begins by itself."
+)
+_NONE_TO_END: Final = marked(
+    "Nothing more is sent, but no worker is running that could end the run. Start one with"
+    " `bulkcast worker`, on this computer or another."
+)
+_ALL_PAUSED: Final = marked(
+    "The institution is paused: no run of it is sent, whoever handed it in, until somebody presses"
+    " Continue."
+)
+_BEFORE: Final = marked("Run {run} of the same institution is sent first.")
+_FOR_A_WORKER: Final = marked(
+    "It waits for a worker that has the credentials of its institution and is free."
+)
+_BY_A_WORKER: Final = marked("A worker on {host} sends it. You may close this page: it goes on.")
+
+
+def _of_fleet(view: RunView, found: "RunStanding", speaks: Translator) -> Iterator[tuple[str, str]]:
+    """What a run of a fleet waits for, and what to do about it."""
+    if view.lost is not None:
+        yield "error", speaks.tell(_LOST, sentence=sentence(speaks, view.lost))
+        return
+    lane = found.lane
+    is_alone = not lane.workers and not lane.worker and view.phase != "finished"
+    if is_alone:
+        yield "warning", speaks.tell(_NONE_TO_END if view.phase == "stopping" else _NO_WORKER)
+    match view.phase:
+        case "stopping" if not is_alone:
+            yield "info", speaks.tell(_STOPPING)
+        case "pausing" | "paused":
+            yield "info", speaks.tell(_ALL_PAUSED)
+        case "running":
+            yield "info", speaks.tell(_BY_A_WORKER, host=(lane.worker or "").partition(":")[0])
+        case "waiting" if found.before:
+            yield "info", speaks.tell(_BEFORE, run=found.before)
+        case "waiting" if not is_alone:
+            yield "info", speaks.tell(_FOR_A_WORKER)
 
 
 def _interruption(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
@@ -137,10 +197,10 @@ def _interruption(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]
 
 def _delays(progress: Progress, speaks: Translator) -> Iterator[tuple[str, str]]:
     delayed = pipeline.delay(progress, speaks) or pipeline.slowness(progress, speaks)
-    for sentence in (delayed, pipeline.lateness(progress, speaks)):
-        if sentence:
+    for told in (delayed, pipeline.lateness(progress, speaks)):
+        if told:
             kind = "info" if progress.paused else "warning"
-            yield kind, speaks.tell("{sentence}.", sentence=sentence)
+            yield kind, speaks.tell("{sentence}.", sentence=told)
 
 
 def _failure(failed: FailedRow, speaks: Translator) -> dict[str, Any]:

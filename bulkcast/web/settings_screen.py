@@ -12,7 +12,7 @@ from bulkcast.model import Secret
 from bulkcast.profiles import Profile
 from bulkcast.web.accounts import DEMO, ENVIRONMENT, Accounts, Choice, choice_of
 from bulkcast.web.page_state import STATE
-from bulkcast.web.rendering import language, render, speaker
+from bulkcast.web.rendering import language, render, sentence, speaker
 
 PATH: Final = "/settings"
 _PROFILE: Final = f"{PATH}/profile"
@@ -23,10 +23,7 @@ def _accounts(request: web.Request) -> Accounts:
 
 
 def _sentence(request: web.Request, exc: BulkcastError) -> str:
-    """An error as a sentence of its own; in a terminal it stands behind the program's name."""
-    spoken = speaker(request)
-    told = spoken.tell("{why}.", why=spoken.error(exc))
-    return told[:1].upper() + told[1:]
+    return sentence(speaker(request), exc)
 
 
 # ------------------------------------------------------------------ the accounts

@@ -1,5 +1,6 @@
 """A sheet for several institutions, from the command line."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -232,3 +233,20 @@ def test_a_result_sheet_of_a_group_is_validated_whoever_is_configured(
         others = {"BULKCAST_SID": "42", "BULKCAST_SECRET": "another"}
         cli.set(**others)
         assert found.call("validate", done["results"]).status == 0
+
+
+def test_a_killed_program_is_resumed_for_all(cli: CliRunner, tmp_path: Path) -> None:
+    term = sheet(tmp_path / "term.csv", *["north", "south"] * 30)
+    with schools(cli) as found:
+        process = cli.start("apply", term, "--yes", "--rate", "600/min")
+        until = time.monotonic() + 30
+        while min(len(found.north.log), len(found.south.log)) < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+        states = {run["state"] for run in found.call("runs", "--json").document["runs"]}
+        assert states == {"crashed"}
+        said = found.call("resume", "--json", *FAST)
+        assert (said.status, said.document["counts"]["applied"]) == (0, 60), said
+        assert len(found.north.state) == len(found.south.state) == 30
+        assert len(read_rows(Path(said.document["results"]))) == 60

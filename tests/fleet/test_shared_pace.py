@@ -124,3 +124,12 @@ def test_many_processes_keep_one_pace(fleet_url: str) -> None:
     # Processes wake a few ms late, which sixty times the speed makes a few rows.
     assert most <= rate * 1.03
     assert len(sent) >= 0.8 * rate * (sent[-1] - sent[0])
+
+
+async def test_start_times_that_are_not_near_yet_can_be_left_to_others(fleet: Database) -> None:
+    pace = SharedPace(fleet)
+    await pace.slots(INSTITUTION, 4, 10.0)
+
+    assert await pace.slots(INSTITUTION, 4, 10.0, 0.2) == []
+    await asyncio.sleep(0.25)
+    assert len(await pace.slots(INSTITUTION, 4, 10.0, 0.2)) == 4

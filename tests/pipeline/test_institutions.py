@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bulkcast.client import Client
 from bulkcast.config import Config, Member
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, InstitutionBusy
@@ -243,6 +244,27 @@ def test_institutions_are_sent_for_side_by_side_each_at_its_own_pace(tmp_path: P
     assert 58 <= report.elapsed_s <= 70  # 60 rows each, one a second
     assert seen[-1] == (180, 180)
     assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+
+def test_every_part_is_in_the_ledger_before_anything_is_sent(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north", "west", "nobody"])
+    stored: list[int] = []
+
+    async def main(schools: Schools) -> RunReport:
+        class Looking(Client):
+            def __init__(self, *given: Any, **more: Any) -> None:
+                stored.append(sum(record.header.n_rows for record in runs(schools.home)))
+                super().__init__(*given, **more)
+
+        schools.secrets |= {"west": None}
+        prepared = schools.prepare(path)
+        parts = replace(schools.parts, client=Looking)
+        return await apply_parts(prepared, home=schools.home, parts=parts)
+
+    report = with_schools(tmp_path, main)
+
+    assert stored == [4, 4]
+    assert counted(report) == {"applied": 2, "not_sent": 1, "invalid": 1}
 
 
 _ROOMS: Final = {
