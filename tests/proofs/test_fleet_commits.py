@@ -87,6 +87,10 @@ async def test_whoever_has_lost_the_lane_stores_nothing(tmp_path: Path) -> None:
                 await journal.record_intent([found.intent(1)])
             with pytest.raises(LaneLost):
                 await found.journal(commits, epoch).record([found.applied()])
+            claim = LaneClaim(found.institution, epoch, commits)
+            with pytest.raises(LaneLost):
+                found.ledger.finish_in_lane(found.run, None, 1_795_000_002.0, claim)
+            assert found.ledger.open_runs() == [found.run]
         assert len(found.stored("attempts")) == 1
         assert found.stored("outcomes") == []
 

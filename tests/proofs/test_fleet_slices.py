@@ -1,17 +1,21 @@
 """What a slice leaves for the next, on whichever worker: pace, pauses, outages, and turns."""
 
 import asyncio
+import json
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from bulkcast.endpoints import WEBCAST
+from bulkcast.fleet.worker import Lane, LaneEnd
+from bulkcast.ledger.group_commit import GroupCommit
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import SendOptions, fleet_control, prepare, submission
+from bulkcast.pipeline import SendOptions, fleet_control, lanes, prepare, resume, submission
 from bulkcast.sandbox import read_fault
 from tests.audit import most_in_window
 from tests.fleet_harness import ended, fleet
@@ -75,6 +79,65 @@ async def test_an_outage_costs_few_attempts_over_many_slices_and_workers(tmp_pat
     assert unanswered <= 20 + 3  # the window that tells an outage, and a probe now and then
     sent = Counter(received.target.id for received in found.sandbox.log if received.target)
     assert max(sent.values()) <= 3
+
+
+async def test_a_lease_that_ends_while_an_intent_is_stored_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a worker that froze between the two, and wakes when the lane is another's."""
+    found_lanes: list[Lane] = []
+    drain, store = lanes.Lanes.drain, GroupCommit.store
+
+    async def noted(self: lanes.Lanes, lane: Lane) -> LaneEnd:
+        found_lanes.append(lane)
+        return await drain(self, lane)
+
+    async def slow(self: GroupCommit, kind: str, *args: Any) -> None:
+        await store(self, kind, *args)
+        if kind == "intents":
+            found_lanes[-1].lease.lost = True
+
+    monkeypatch.setattr(lanes.Lanes, "drain", noted)
+    monkeypatch.setattr(GroupCommit, "store", slow)
+    async with fleet(tmp_path) as found:
+        await found.submit(prepare(plain(tmp_path / "term.csv", 20)), rate=50.0)
+        async with found.worker():
+            while not found_lanes:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(1.0)
+        with psycopg.connect(found.home.database) as database:
+            intents = database.execute("SELECT count(*) FROM attempts").fetchone()
+
+    assert intents != (0,)
+    assert found.sandbox.log == []
+
+
+async def test_a_resumed_run_counts_on_from_the_attempts_it_had(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        sheet = plain(tmp_path / "term.csv", 40)
+        run = (await found.submit(prepare(sheet), rate=50.0, concurrency=4)).run
+        async with found.worker():
+            await found.sandbox.until(15)
+            found.sandbox.fault_for_all = read_fault("close:applied", WEBCAST)
+            await found.sandbox.until(20)
+            await fleet_control.cancel(found.home, run, user="li")
+            stopped = await ended(found, run)
+            found.sandbox.fault_for_all = None
+            report = await resume(found.config, run, SendOptions())
+        with psycopg.connect(found.home.database) as database:
+            rows = database.execute(
+                "SELECT target, array_agg(a.number ORDER BY a.number),"
+                " count(*) FILTER (WHERE ended IS NULL) FROM attempts AS a"
+                " JOIN requests USING (run_id, seq) GROUP BY 1"
+            ).fetchall()
+
+    assert stopped.counts[RowStatus.UNCONFIRMED]
+    assert report.counts[RowStatus.APPLIED] == 40
+    sent = Counter(received.target.id for received in found.sandbox.log if received.target)
+    for target, numbers, open_ends in rows:
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) == sent[json.loads(target)[1]]
+        assert open_ends <= 1, "only the outcome says how the last one ended"
 
 
 async def sent_by_one_school(fleet: FleetOfProcesses, rows: int, rate: float) -> str:
