@@ -362,6 +362,8 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
 
 def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> int:
     """Hand a run in to a fleet; `n` rows would be sent.  Return the exit status."""
+    from bulkcast.cli import fleet
+
     n -= _show_unreachable(output, run)
     config = run.config
     where = _where(config, options.destination) if config else _where_of(run, options)
@@ -369,29 +371,7 @@ def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> 
     _require_streams()
     user = configuration.user(context.environ())
     done = asyncio.run(pipeline.submit(run, context.fleet(), options.send, user=user))
-    if output.as_json:
-        output.json(json_output.dump(json_output.submitted(done)))
-    typed = tuple(context.typed(*context.OF_RUN))
-    output.out(
-        Text(
-            trn(
-                "Handed in as run {run}: {n} row, {requests}.",
-                "Handed in as run {run}: {n} rows, {requests}.",
-                done.rows,
-                run=done.run,
-                requests=trn("{n} request", "{n} requests", done.requests),
-            ),
-            "bold",
-        )
-    )
-    if not done.workers:
-        start = command("bulkcast", "worker", *context.typed("database"))
-        output.warn(tr("No worker is there, so nothing is sent. Start one: ") + start)
-    if not output.as_json:
-        output.info(
-            whole(tr("How far it is: "), command("bulkcast", "runs", "show", done.run, *typed)),
-            whole(tr("Its results: "), command("bulkcast", "results", done.run, *typed)),
-        )
+    fleet.show_submitted(output, done)
     return 0
 
 

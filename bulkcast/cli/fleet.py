@@ -17,9 +17,13 @@ from bulkcast.home import SharedHome
 from bulkcast.i18n import marked
 from bulkcast.pipeline import fleet_control, lanes
 from bulkcast.pipeline.fleet_control import lane_of
+from bulkcast.pipeline.submission import Submitted
 
 Lanes = Mapping[str, Sequence[str]]
 """Lane → the profiles that are for this institution."""
+
+
+_NO_WORKER: Final = marked("No worker is there, so nothing is sent. Start one: ")
 
 
 def init(output: Output) -> int:
@@ -49,7 +53,7 @@ def status(output: Output) -> int:
     output.out(*fleet_view.status_lines(found, _profiles(), output.symbols))
     if not any(worker.is_alive for worker in found.status.workers):
         start = command("bulkcast", "worker", *context.typed("database"))
-        output.problem(whole(tr("No worker is there, so nothing is sent. Start one: "), start))
+        output.problem(whole(tr(_NO_WORKER), start))
     return 0
 
 
@@ -117,6 +121,29 @@ def actions(output: Output, limit: int) -> int:
 
 def _user() -> str:
     return configuration.user(context.environ())
+
+
+def show_submitted(output: Output, done: Submitted) -> None:
+    """Show that a run was handed in, and where to look for it."""
+    if output.as_json:
+        output.json(json_output.dump(json_output.submitted(done)))
+    said = trn(
+        "Handed in as run {run}: {n} row, {requests}.",
+        "Handed in as run {run}: {n} rows, {requests}.",
+        done.rows,
+        run=done.run,
+        requests=trn("{n} request", "{n} requests", done.requests),
+    )
+    output.out(Text(said, "bold"))
+    typed = tuple(context.typed(*context.OF_RUN))
+    if not done.workers:
+        start = command("bulkcast", "worker", *context.typed("database"))
+        output.warn(tr(_NO_WORKER) + start)
+    if not output.as_json:
+        output.info(
+            whole(tr("How far it is: "), command("bulkcast", "runs", "show", done.run, *typed)),
+            whole(tr("Its results: "), command("bulkcast", "results", done.run, *typed)),
+        )
 
 
 # ------------------------------------------------------------------ which institutions
