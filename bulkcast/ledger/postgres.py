@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -270,6 +270,15 @@ class PostgresLedger(Ledger):
                 yield
             finally:
                 connection.execute(free, lock)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Store all runs that are created in the block, or none of them.
+
+        Raises:
+            LedgerUnwritable: nothing was stored.
+
+        """
+        return self._transaction()
 
     def _wipe(self) -> None:
         """Make room of what was erased; copies in the server's log and backups are its owner's."""

@@ -15,7 +15,15 @@ from bulkcast.pipeline.execution import Control, Parts, RemainingWork, RunContex
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
 from bulkcast.pipeline.result_sheet import RunReport, finished_report, resumed_place
-from bulkcast.pipeline.run_creation import NewRun, held_back, new_name, store, target_of
+from bulkcast.pipeline.run_creation import (
+    NewRun,
+    as_planned,
+    freeze,
+    header_of,
+    held_back,
+    new_name,
+    target_of,
+)
 from bulkcast.pipeline.validation import require_one_institution
 
 _PARTS: Final = Parts()
@@ -76,7 +84,8 @@ async def send(
         parts.ledger(config.ledger_home) as ledger,
         claim(config.home, config.institution, run=run, since=since, state=config.state) as sends,
     ):
-        prepared = store(ledger, prepared, config, options, new)
+        prepared = as_planned(ledger, prepared, config)
+        freeze(ledger, header_of(prepared, config.institution, new, name=options.name), prepared)
         if stored is not None:
             await stored()
         context = RunContext(

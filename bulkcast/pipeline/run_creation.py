@@ -10,7 +10,7 @@ from bulkcast import planner as planning
 from bulkcast import reporter
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart, system_reason
-from bulkcast.ledger import Ledger, RunHeader, Sending
+from bulkcast.ledger import Ledger, RunHeader
 from bulkcast.model import SANDBOX_RUN, Institution, Outcome, ResultRow, RowStatus
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, require_unchanged
@@ -30,25 +30,14 @@ class NewRun:
     profile: str = ""
 
 
-def store(
-    ledger: Ledger,
-    prepared: Prepared,
-    config: Config,
-    options: SendOptions,
-    new: NewRun,
-    *,
-    sending: Sending | None = None,
-) -> Prepared:
-    """Store a new run, and return what it is to send; raises what `apply` does.
+def as_planned(ledger: Ledger, prepared: Prepared, config: Config) -> Prepared:
+    """Check that a plan still holds, and return it without rows that newer runs have superseded.
 
-    Call it while no other run of the institution can begin.
+    Call it while no other run of the institution can begin; raises what `apply` does.
     """
     require_unchanged(ledger, config.institution, prepared)
     require_as_done(ledger, config, prepared)
-    prepared = without_superseded(ledger, config.institution, prepared)
-    header = header_of(prepared, config.institution, new, name=options.name)
-    freeze(ledger, replace(header, sending=sending), prepared)
-    return prepared
+    return without_superseded(ledger, config.institution, prepared)
 
 
 def target_of(prepared: Prepared, options: SendOptions, run: str) -> Path:

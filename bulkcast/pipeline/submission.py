@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config
@@ -16,7 +17,7 @@ from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, Sending, canonical
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Institution, Stop, Text
+from bulkcast.model import Credentials, Institution, Secret, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline.execution import Control, Watch
@@ -24,6 +25,7 @@ from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
 from bulkcast.pipeline.result_sheet import RunReport, report
 from bulkcast.pipeline.run_overview import RunState, run_state
+from bulkcast.pipeline.sheet_parts import Part
 
 _LOOK_EVERY_S: Final = 0.5
 _TRIES: Final = 5
@@ -59,17 +61,8 @@ async def submit(
     whole, started = run.prepared, wall()
     name = creation.new_name(started, zone(whole.options.tz))
     target = creation.target_of(whole, options, name)
-    if run.parts:
-        held = options.on_invalid == "stop" and bool(whole.invalid)
-        for part, new in institutions.numbered(run, name, started, target, emptied=held):
-            config = part.member.config if part.member else None
-            await asyncio.to_thread(_store, part.prepared, config, home, options, new)
-    elif run.config is None:
-        raise CannotStart("there are no credentials; say for which institution this is")
-    else:
-        new = creation.NewRun(name, started, target)
-        held_back = creation.held_back(whole, options)
-        await asyncio.to_thread(_store, held_back, run.config, home, options, new)
+    wanted = _runs_of(run, creation.NewRun(name, started, target), options)
+    await asyncio.to_thread(_store, wanted, home, options, user)
     alive = await _announce(home, name, user)
     return Submitted(name, len(whole.sheet.rows), len(whole.plan.requests), alive)
 
@@ -90,25 +83,49 @@ async def _announce(home: SharedHome, run: str, user: str) -> int:
     return 0
 
 
-def _store(
-    prepared: Prepared,
-    config: Config | None,
-    home: SharedHome,
-    options: SendOptions,
-    new: creation.NewRun,
-) -> None:
-    """Store one run; it waits for a worker as soon as it is stored."""
-    nobody = Institution("", "")
-    institution = one_spelling(config.institution) if config else nobody
-    with PostgresLedger(home) as ledger, ledger.submitting(institution):
-        if config is not None:
-            config = replace(config, institution=institution)
-            sending = sending_of(options, config.user)
-            prepared = creation.store(ledger, prepared, config, options, new, sending=sending)
-        else:
-            creation.freeze(ledger, creation.header_of(prepared, nobody, new, name=""), prepared)
-        if not prepared.plan.requests:
-            ledger.finish(new.run, None, new.started)
+_Run = tuple[Prepared, Config | None, creation.NewRun]
+"""A run to be stored, and for whom; None if no row of it can be sent."""
+
+
+def _runs_of(run: PreparedRun, new: creation.NewRun, options: SendOptions) -> list[_Run]:
+    """The run that a sheet becomes, or its runs if its rows name institutions."""
+    if not run.parts:
+        if run.config is None:
+            raise CannotStart("there are no credentials; say for which institution this is")
+        return [(creation.held_back(run.prepared, options), run.config, new)]
+    emptied = options.on_invalid == "stop" and bool(run.prepared.invalid)
+    parts = institutions.numbered(run, new.run, new.started, new.target, emptied=emptied)
+    return [(part.prepared, _config_of(part), numbered) for part, numbered in parts]
+
+
+def _config_of(part: Part) -> Config | None:
+    """For whom a part is; workers have the secret, whether this computer has it or not."""
+    if part.member is None:
+        return None
+    institution = one_spelling(part.member.institution)
+    nothing = Credentials(institution.sid, Secret(""))
+    config = part.member.config or Config(institution, nothing, Path())
+    return replace(config, institution=institution)
+
+
+def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str) -> None:
+    """Store runs, all or none; they wait for workers as soon as they are stored."""
+    whose = sorted({c.institution for _, c, _ in wanted if c}, key=canonical)
+    with PostgresLedger(home) as ledger, ExitStack() as alone:
+        for institution in whose:
+            alone.enter_context(ledger.submitting(institution))
+        checked = [
+            (creation.as_planned(ledger, prepared, config) if config else prepared, config, new)
+            for prepared, config, new in wanted
+        ]
+        with ledger.together():
+            for prepared, config, new in checked:
+                institution = config.institution if config else Institution("", "")
+                header = creation.header_of(prepared, institution, new, name=options.name)
+                header = replace(header, sending=sending_of(options, user))
+                creation.freeze(ledger, header, prepared)
+                if not prepared.plan.requests:
+                    ledger.finish(new.run, None, new.started)
 
 
 def sending_of(options: SendOptions, user: str) -> Sending:
@@ -309,13 +326,20 @@ def _progress(states: Sequence[RunState]) -> Progress:
     return institutions.total([state.progress for state in states])
 
 
+def _stop_of(record: RunRecord) -> Stop | None:
+    """Why a run ended early; whoever leaves it before its end has broken off."""
+    if record.finished_at is None:
+        return Stop("interrupted", "run.interrupted", exit_status=130)
+    return record.stop
+
+
 def _report(home: SharedHome, run: str, options: SendOptions, elapsed_s: float) -> RunReport:
     with PostgresLedger(home) as ledger:
         found = run_group.named(ledger, run)
         records = [ledger.newest(name) for name in found.names]
         reports = [
             report(
-                ledger, record.header.run, options, stop=record.stop, elapsed_s=elapsed_s,
+                ledger, record.header.run, options, stop=_stop_of(record), elapsed_s=elapsed_s,
                 requests=ledger.attempts(record.header.run), remarks=(),
             )
             for record in records

@@ -55,6 +55,16 @@ async def test_without_a_worker_a_run_is_not_begun(tmp_path: Path) -> None:
             assert ledger.names() == []
 
 
+async def test_a_sheet_that_has_changed_is_not_handed_in(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        prepared = prepare(plain(tmp_path / "term.csv", 3))
+        plain(tmp_path / "term.csv", 4)
+        with pytest.raises(CannotStart, match="has changed"):
+            await found.submit(prepared)
+        with open_ledger(found.home) as ledger:
+            assert ledger.names() == []
+
+
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
     """A slice of two seconds sends two hundred of five hundred rows; none is sent twice."""
     world = World(classrooms=SOME_FAIL, first_whole=False)

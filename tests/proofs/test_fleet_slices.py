@@ -16,8 +16,9 @@ from bulkcast.fleet.worker import Lane, LaneEnd
 from bulkcast.ledger.group_commit import GroupCommit
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import SendOptions, fleet_control, lanes, prepare, resume, submission
-from bulkcast.sandbox import read_fault
+from bulkcast.sandbox import World, read_fault
 from tests.audit import most_in_window
+from tests.dispatcher_harness import classroom
 from tests.fleet_harness import ended, fleet
 from tests.fleet_processes import (
     QUICK,
@@ -47,14 +48,16 @@ async def test_a_pace_that_a_slice_cannot_use_up_comes_to_its_turn_all_the_same(
 async def test_a_database_that_stalls_does_not_bunch_up_what_waited_for_it(
     tmp_path: Path,
 ) -> None:
-    async with fleet(tmp_path) as found, found.worker():
-        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 80)), rate=10.0)).run
-        await found.sandbox.until(15)
-        with psycopg.connect(found.home.database) as blocking:
-            blocking.execute("LOCK attempts IN EXCLUSIVE MODE")
-            await asyncio.sleep(2.5)
-            blocking.rollback()
-        await ended(found, run)
+    async with fleet(tmp_path) as found:
+        found.timing = replace(found.timing, ttl_s=15.0, slice_s=30.0)
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 70)), rate=10.0)).run
+        async with found.worker():
+            await found.sandbox.until(15)
+            with psycopg.connect(found.home.database) as blocking:
+                blocking.execute("LOCK attempts IN EXCLUSIVE MODE")
+                await asyncio.sleep(2.5)
+                blocking.rollback()
+            await ended(found, run)
 
     times = [received.at for received in found.sandbox.log]
     assert most_in_window(times, 1.0) <= 10 * 2 + 1
@@ -138,6 +141,21 @@ async def test_a_resumed_run_counts_on_from_the_attempts_it_had(tmp_path: Path) 
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) == sent[json.loads(target)[1]]
         assert open_ends <= 1, "only the outcome says how the last one ended"
+
+
+async def test_a_resumed_row_that_was_surely_not_applied_is_not_doubted(tmp_path: Path) -> None:
+    faults = (*["code:104"] * 4, "code:121601031*")
+    world = World(classrooms=(classroom(5, *faults),), first_whole=False)
+    async with fleet(tmp_path, world) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 10)), rate=50.0)).run
+        async with found.worker():
+            await found.sandbox.until(10)
+            await fleet_control.cancel(found.home, run, user="li")
+            stopped = await ended(found, run)
+            report = await resume(found.config, run, SendOptions())
+
+    assert stopped.counts[RowStatus.NOT_SENT]
+    assert (report.counts[RowStatus.APPLIED], report.counts[RowStatus.REJECTED]) == (9, 1)
 
 
 async def sent_by_one_school(fleet: FleetOfProcesses, rows: int, rate: float) -> str:
