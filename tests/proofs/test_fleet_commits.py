@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bulkcast.fleet.leases import Leases
 from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
-from bulkcast.model import Attempt, Intent, Outcome, RowStatus
+from bulkcast.model import Attempt, History, Intent, Outcome, RowStatus
 from bulkcast.pipeline import prepare
 from bulkcast.pipeline.fleet_control import lane_of
 from tests.fleet_harness import fleet
@@ -160,6 +160,26 @@ async def test_a_commit_whose_answer_was_lost_is_repeated_and_stores_everything_
         assert len(found.stored("attempts")) == 1
         assert len(found.stored("outcomes")) == 1
         assert len(found.stored("acknowledged")) == 1
+
+
+@pytest.mark.parametrize("status", [RowStatus.NOT_SENT, RowStatus.UNCONFIRMED])
+async def test_a_reopened_request_is_in_doubt_only_if_it_was(
+    status: RowStatus, tmp_path: Path
+) -> None:
+    async with lane(tmp_path) as found:
+        epoch = found.take()
+        with GroupCommit(lambda: connect(found.database)) as commits:
+            journal, applied = found.journal(commits, epoch), found.applied()
+            await journal.record_intent([found.intent()])
+            outcome = Outcome(status, "104", {}, 1, 1_795_000_001.0)
+            await journal.record([replace(applied, outcome=outcome)])
+        found.ledger.finish(found.run, None, 1_795_000_002.0)
+        found.ledger.reopen(found.run)
+        waiting = found.ledger.waiting(found.run, 5)
+
+    assert len(waiting.requests) == 5
+    doubted = status is RowStatus.UNCONFIRMED
+    assert waiting.history == {applied.key: History(1, ambiguous=doubted)}
 
 
 async def test_rows_that_cannot_be_stored_are_refused_alone(tmp_path: Path) -> None:

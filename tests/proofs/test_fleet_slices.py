@@ -144,7 +144,7 @@ async def test_a_resumed_run_counts_on_from_the_attempts_it_had(tmp_path: Path) 
 
 
 async def test_a_resumed_row_that_was_surely_not_applied_is_not_doubted(tmp_path: Path) -> None:
-    faults = (*["code:104"] * 4, "code:121601031*")
+    faults = (*["code:101003001"] * 3, "code:121601031*")
     world = World(classrooms=(classroom(5, *faults),), first_whole=False)
     async with fleet(tmp_path, world) as found:
         run = (await found.submit(prepare(plain(tmp_path / "term.csv", 10)), rate=50.0)).run
@@ -156,6 +156,21 @@ async def test_a_resumed_row_that_was_surely_not_applied_is_not_doubted(tmp_path
 
     assert stopped.counts[RowStatus.NOT_SENT]
     assert (report.counts[RowStatus.APPLIED], report.counts[RowStatus.REJECTED]) == (9, 1)
+
+
+async def test_a_run_cancelled_before_a_worker_came_has_an_outcome_for_every_row(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 20)))).run
+        await fleet_control.cancel(found.home, run, user="li")
+        async with found.worker():
+            await ended(found, run)
+        with psycopg.connect(found.home.database) as database:
+            stored = database.execute("SELECT status, count(*) FROM outcomes GROUP BY 1").fetchall()
+
+    assert stored == [("not_sent", 20)]
+    assert found.sandbox.log == []
 
 
 async def sent_by_one_school(fleet: FleetOfProcesses, rows: int, rate: float) -> str:
