@@ -311,7 +311,7 @@ sandbox = click.option(
 profile = click.option("--profile", metavar="NAME", help="A profile of config.toml.")
 database = click.option(
     "--database", metavar="URL",
-    help="The PostgreSQL database of a fleet. Others on this computer see it here: set"
+    help="The PostgreSQL database of a fleet. Others on this computer see it: set"
     " BULKCAST_DATABASE instead if it has a password.",
 )  # fmt: skip
 institution = _together(profile, sandbox, world, database)

@@ -96,6 +96,27 @@ def _optional(read: Callable[[Any], Any]) -> Any:
     return _field(lambda value: None if value is None else read(value), lambda: None)
 
 
+_OF_ONE_RUN: Final[Mapping[str, Any]] = {
+    "rows": {}, "recent": [], "failed_canaries": [], "refused_credentials": [],
+    "repeated": ["", 0], "features": {}, "missing_features": {},
+}  # fmt: skip
+"""What is to be forgotten before another run: its requests may be called the same."""
+
+
+def for_another_run(text: str) -> str:
+    """A memory without what concerns the requests of one run; empty for a damaged one.
+
+    >>> for_another_run('{"version": 1, "share": 0.5, "rows": {"5": [1, 0, 0, 0.0]}}')[:33]
+    '{"version": 1, "share": 0.5, "row'
+    >>> for_another_run("nonsense")
+    ''
+    """
+    try:
+        return json.dumps({**json.loads(text), **_OF_ONE_RUN}, ensure_ascii=False)
+    except (ValueError, TypeError, RecursionError):
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is known of an institution, and of the requests not finished, at one moment."""

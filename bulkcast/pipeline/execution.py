@@ -340,14 +340,20 @@ def dispatcher_for(
     )
 
 
-def http_client(parts: Parts, config: Config, options: SendOptions) -> http.Client:
-    """The connections to ClassIn."""
+def http_client(
+    parts: Parts,
+    config: Config,
+    options: SendOptions,
+    may_send: Callable[[], bool] | None = None,
+) -> http.Client:
+    """The connections to ClassIn; `may_send` is asked right before each request leaves."""
     return parts.client(
         config.connects_to,
         WEBCAST.path,
         config.credentials,
         connections=options.concurrency,
         timeout=options.timeout,
+        may_send=may_send,
     )
 
 

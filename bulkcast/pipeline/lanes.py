@@ -11,6 +11,7 @@ from typing import Final
 from bulkcast.config import Config
 from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
+from bulkcast.dispatcher.memory import for_another_run
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
@@ -141,24 +142,26 @@ class Lanes:
     async def _send(self, lane: Lane, work: LaneWork, claim: LaneClaim) -> LaneEnd:
         run, is_all = work.header.run, work.waiting.is_all
         await work.journal.record(work.superseded)
+        memory = ""
         if lane.is_cancelled(run):
             stop: Stop | None = CANCELLED
-            memory, is_all = lane.memory, False
+            is_all = False
         else:
             dispatcher = await self._dispatch(lane, work)
             stop, memory = dispatcher.stopped, dispatcher.memory()
             _count(lane, dispatcher)
             if stop and stop.reason in _OF_LANE:
-                return LaneEnd(more=True, delay_s=_AGAIN_S, memory=memory)
+                return LaneEnd(more=True, delay_s=_AGAIN_S, memory=remembered(run, memory))
             if dispatcher.handed_over or not (stop or is_all):
-                return LaneEnd(more=True, memory=memory)
+                return LaneEnd(more=True, memory=remembered(run, memory))
         if stop and not is_all:
             await self._leave(work, stop)
         await asyncio.to_thread(self._finish, run, stop, claim)
         _log.info("run %s has ended%s", run, f" ({stop.reason})" if stop else "")
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
-        return LaneEnd(more=True, memory=memory)
+        # The next run waits out an outage of its own.
+        return LaneEnd(more=True, memory="" if stop else remembered(run, memory))
 
     async def _leave(self, work: LaneWork, stop: Stop) -> None:
         """Record why the rest of a run that ends early is not sent."""
@@ -184,18 +187,33 @@ class Lanes:
         pending = PendingWrites(
             replace(attempt, sent_at=clock() - age_s) for attempt, age_s in work.pending
         )
-        async with http_client(self.parts, config, options) as client:
+
+        def may_send() -> bool:
+            return lane.lease.may_send(clock())
+
+        async with http_client(self.parts, config, options, may_send) as client:
             dispatcher = dispatcher_for(
                 self.parts, client, _PunctualJournal(work.journal, slots), pacer, options, pending,
                 replenish=slots.replenish,
-                may_send=lambda: lane.lease.may_send(clock()),
-                memory=lane.memory,
+                may_send=may_send,
+                memory=recalled(work.header.run, lane.memory),
             )  # fmt: skip
             slots.dispatcher = dispatcher
             async with _steered(lane, dispatcher, slots, pacer, work.header.run):
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
             await lane.give_back(pacer.unused(clock()))
             return dispatcher
+
+
+def remembered(run: str, memory: str) -> str:
+    """What a slice leaves for the next: what its dispatcher knows, and of which run."""
+    return f"{run} {memory}"
+
+
+def recalled(run: str, memory: str) -> str:
+    """What a dispatcher is to know that sends a slice of `run`."""
+    whose, _, known = memory.partition(" ")
+    return known if whose == run else for_another_run(known)
 
 
 def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:

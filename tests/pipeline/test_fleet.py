@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast.dispatcher.memory import Memory
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import open_ledger
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
+from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
@@ -144,3 +146,14 @@ async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_pat
     assert record.stop.exit_status == 6
     assert record.counts[RowStatus.NOT_SENT] > 90
     assert len(found.sandbox.log) <= 5
+
+
+def test_what_a_run_has_met_is_not_held_against_the_same_rows_of_another() -> None:
+    """Requests of two runs go by the same names: those of their rows."""
+    met = Memory(rows={"5": (7, 0, 0, 0.0)}, missing_features={"liveState": "350"}, open_s=90.0)
+    left = remembered("one", met.write(1_000.0))
+
+    same = Memory.read(recalled("one", left), 1_000.0)
+    other = Memory.read(recalled("two", left), 1_000.0)
+    assert (same, other) == (met, replace(met, rows={}, missing_features={}))
+    assert recalled("two", "damaged") == recalled("two", "") == ""
