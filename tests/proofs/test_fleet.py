@@ -267,9 +267,9 @@ def lines(results: Path | None) -> list[dict[str, str]]:
 async def test_workers_are_killed_frozen_cut_off_and_replaced_and_every_row_is_accounted_for(
     tmp_path: Path, record_property: Record
 ) -> None:
-    sizes = (12, 24, 36, 48, 70, 70)
+    sizes = (12, 24, 36, 60, 70, 70)
     seen = await undergo(
-        tmp_path, sizes, 8.0, QUICK, concurrency=4, limit=(8 * 6 + 1, 5.0)
+        tmp_path, sizes, 6.0, QUICK, concurrency=4, limit=(6 * 6 + 1, 5.0)
     )  # fmt: skip
 
     assert max(seen.takeovers("kill")) < 15.0
