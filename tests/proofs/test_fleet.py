@@ -34,6 +34,8 @@ from tests.postgres import programs, server
 from tests.sheets import read_rows
 from tests.toxic_proxy import Down, Proxy
 
+pytestmark = [pytest.mark.proof, pytest.mark.slow]
+
 CRASHES: Final = ("kill", "freeze", "cut")
 """After these, what was in flight is sent again."""
 
@@ -263,7 +265,6 @@ def lines(results: Path | None) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in own} for row in read_rows(results)]
 
 
-@pytest.mark.slow
 async def test_workers_are_killed_frozen_cut_off_and_replaced_and_every_row_is_accounted_for(
     tmp_path: Path, record_property: Record
 ) -> None:
