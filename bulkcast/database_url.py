@@ -38,13 +38,20 @@ def connection_string(url: str) -> str:
 
 def _parts(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(url))
-    except psycopg.ProgrammingError:
+        found = dict(conninfo_to_dict(url))
+    except (psycopg.ProgrammingError, UnicodeError):
         # Its own message quotes the URL, password and all.
         raise CannotStart(
             "the database's address is not valid; give one such as"
             " postgresql://user@host:5432/bulkcast"
         ) from None
+    if any("@" in str(found.get(part) or "") for part in ("host", "port", "dbname")):
+        # Part of a password has become the host or the database, which messages show.
+        raise CannotStart(
+            "the database's address has an @ in the wrong place; in a password write %40 for @ and"
+            " %2F for /"
+        )
+    return found
 
 
 def connect(url: str) -> "psycopg.Connection[Any]":
