@@ -24,6 +24,13 @@ LOST: Final = (
     TimeoutError,
 )  # fmt: skip
 """Errors of a database that is out of reach, so that a second try may succeed."""
+UNUSABLE: Final = (
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedFunction,
+    errors.UndefinedColumn,
+)
+"""Errors of a database whose owner has to put something right first."""
 
 
 def connection_string(url: str) -> str:
@@ -69,6 +76,13 @@ def unreachable(url: str, exc: BaseException) -> DatabaseUnreachable:
     """The error to show for `exc`; it names host and database, never the password."""
     return DatabaseUnreachable(
         "the database {database} cannot be reached ({why})", database=shown(url), why=reason(exc)
+    )
+
+
+def unusable(url: str, exc: BaseException) -> CannotStart:
+    """The error to show for a database that refuses; it names host and database alone."""
+    return CannotStart(
+        "the database {database} cannot be used: {why}", database=shown(url), why=reason(exc)
     )
 
 

@@ -11,7 +11,15 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from bulkcast.database_url import LOST, connect, reason, shown, unreachable
+from bulkcast.database_url import (
+    LOST,
+    UNUSABLE,
+    connect,
+    reason,
+    shown,
+    unreachable,
+    unusable,
+)
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import history, queue, run_records
@@ -126,11 +134,7 @@ def _started(database: str) -> Iterator[None]:
     except LOST as exc:
         raise unreachable(database, exc) from exc
     except psycopg.Error as exc:
-        raise CannotStart(
-            "the database {database} cannot be used: {why}",
-            database=shown(database),
-            why=reason(exc),
-        ) from exc
+        raise unusable(database, exc) from exc
 
 
 class PostgresLedger(Ledger):
@@ -162,7 +166,8 @@ class PostgresLedger(Ledger):
             self._raw = connect(home.database)
         with ExitStack() as closing:
             closing.callback(self._raw.close)
-            _require_made(self._raw, home.database)
+            with _started(home.database):
+                _require_made(self._raw, home.database)
             closing.pop_all()
         self._connection: Connection = _Translating(self._raw)
 
@@ -298,6 +303,8 @@ class PostgresLedger(Ledger):
             raise LedgerUnwritable(
                 "the shared ledger cannot be read: {why}", why=reason(exc)
             ) from exc
+        except UNUSABLE as exc:
+            raise unusable(self._database, exc) from exc
         except (psycopg.Error, *UNREADABLE) as exc:
             raise LedgerDamaged(
                 "{path} is damaged ({exc}); its disk may be failing", path=self.place, exc=exc
