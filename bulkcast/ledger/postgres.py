@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from bulkcast.database_url import (
     LOST,
     UNUSABLE,
     connect,
+    connection_string,
     reason,
     shown,
     unreachable,
@@ -164,11 +165,11 @@ class PostgresLedger(Ledger):
         self._database = home.database
         with _started(home.database):
             self._raw = connect(home.database)
-        with ExitStack() as closing:
-            closing.callback(self._raw.close)
+        with ExitStack() as opened:
+            opened.callback(self._raw.close)
             with _started(home.database):
                 _require_made(self._raw, home.database)
-            closing.pop_all()
+            opened.pop_all()
         self._connection: Connection = _Translating(self._raw)
 
     def close(self) -> None:
@@ -262,19 +263,33 @@ class PostgresLedger(Ledger):
             run_records.set_end(connection, run, at, stop)
 
     @contextmanager
-    def submitting(self, institution: Institution) -> Iterator[None]:
-        """Wait until nobody else submits a run for an institution, and keep others out.
+    def submitting(self, institutions: Iterable[Institution]) -> Iterator[None]:
+        """Wait until nobody else submits runs for these institutions, and keep others out.
 
         What was checked in the block still holds when a run is created in it.
+
+        Raises:
+            LedgerUnwritable: somebody else has been submitting for a minute.
+            DatabaseUnreachable: the database is out of reach.
+
         """
-        lock = ("bulkcast submits", canonical(institution))
-        take, free = (f"SELECT {name}(hashtext(?), hashtext(?))" for name in _LOCKS)
-        with self._reading() as connection:
-            connection.execute(take, lock)
+        # A transaction of its own holds the locks: a pooler may give each other statement another
+        # session, so those of a session would stay behind in it.
+        with _started(self._database):
+            guard = psycopg.connect(connection_string(self._database))
+        with closing(guard):
             try:
-                yield
-            finally:
-                connection.execute(free, lock)
+                guard.execute("SELECT set_config('lock_timeout', '60s', true)")
+                for lane in sorted(map(canonical, institutions)):
+                    guard.execute(_ALONE, ("bulkcast submits", lane))
+            except errors.LockNotAvailable as exc:
+                raise LedgerUnwritable(
+                    "somebody else has been handing in a run for the same institution for a minute;"
+                    " try again later"
+                ) from exc
+            except psycopg.Error as exc:
+                raise unreachable(self._database, exc) from exc
+            yield
 
     def together(self) -> AbstractContextManager[object]:
         """Store all runs that are created in the block, or none of them.
@@ -406,7 +421,7 @@ class PostgresLedger(Ledger):
         return True
 
 
-_LOCKS: Final = ("pg_advisory_lock", "pg_advisory_unlock")
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))"
 _UNANSWERED: Final = """
     SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),
            r.key, r.rows, r.frozen,

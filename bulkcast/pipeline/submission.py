@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -110,10 +110,8 @@ def _config_of(part: Part) -> Config | None:
 
 def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str) -> None:
     """Store runs, all or none; they wait for workers as soon as they are stored."""
-    whose = sorted({c.institution for _, c, _ in wanted if c}, key=canonical)
-    with PostgresLedger(home) as ledger, ExitStack() as alone:
-        for institution in whose:
-            alone.enter_context(ledger.submitting(institution))
+    whose = {c.institution for _, c, _ in wanted if c}
+    with PostgresLedger(home) as ledger, ledger.submitting(whose):
         checked = [
             (creation.as_planned(ledger, prepared, config) if config else prepared, config, new)
             for prepared, config, new in wanted

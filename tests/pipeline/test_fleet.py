@@ -5,11 +5,13 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bulkcast.dispatcher.memory import Memory
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import open_ledger
+from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
 from bulkcast.pipeline.lanes import recalled, remembered
@@ -65,6 +67,25 @@ async def test_a_sheet_that_has_changed_is_not_handed_in(tmp_path: Path) -> None
             await found.submit(prepared)
         with open_ledger(found.home) as ledger:
             assert ledger.names() == []
+
+
+async def test_whoever_hands_in_holds_no_lock_of_a_session(tmp_path: Path) -> None:
+    """A pooler such as PgBouncer gives each transaction another session: it would stay locked."""
+    locks = (
+        "SELECT l.pid IN (SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL)"
+        " FROM pg_locks AS l WHERE locktype = 'advisory'"
+    )
+    async with fleet(tmp_path) as found:
+        with open_ledger(found.home) as ledger, psycopg.connect(found.home.database) as looking:
+            assert isinstance(ledger, PostgresLedger)
+            with ledger.submitting([found.config.institution]):
+                assert looking.execute(locks).fetchall() == [(True,)]
+                waiting = asyncio.create_task(found.submit(prepare(plain(tmp_path / "t.csv", 3))))
+                await asyncio.sleep(0.5)
+                assert ledger.names() == []
+            await waiting
+            assert looking.execute(locks).fetchall() == []
+            assert len(ledger.names()) == 1
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
