@@ -241,8 +241,13 @@ class PostgresLedger(Ledger):
             raise unwritable(exc) from exc
 
     def reopen(self, run: str) -> None:
-        """Let a run go on: what was not sent or not confirmed waits for a worker again."""
+        """Let a run go on: what was not sent or not confirmed waits for a worker again.
+
+        Nothing changes for one that somebody else has just reopened, or purged.
+        """
         with self._transaction() as connection:
+            if not connection.execute(_ENDED, (run,)).fetchone():
+                return
             queue.reopen(connection, self._id(run))
             run_records.set_end(connection, run, None, None)
 
@@ -421,6 +426,9 @@ class PostgresLedger(Ledger):
         return True
 
 
+_ENDED: Final = """
+    SELECT 1 FROM runs WHERE run = ? AND finished_at IS NOT NULL AND purged_at IS NULL FOR UPDATE
+"""
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))"
 _UNANSWERED: Final = """
     SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),

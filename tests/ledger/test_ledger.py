@@ -453,6 +453,17 @@ def test_a_whole_name_wins_over_a_longer_one_that_begins_so(any_home: Home) -> N
             ledger.load("r")
 
 
+@pytest.mark.parametrize("name", ["r\0", "r\udcff", "%s ? :run"])
+def test_a_name_that_a_database_refuses_is_no_run(any_home: Home, name: str) -> None:
+    """A result sheet's cell or the page's address may have it."""
+    with open_ledger(any_home) as ledger:
+        ledger.create(header("r1", 0), Plan((), {}), {})
+        with pytest.raises(CannotStart, match="there is no run"):
+            ledger.load(name)
+        assert ledger.record(name) is None
+        assert ledger.end(name) is None
+
+
 def test_an_empty_ledger_has_no_newest_run(any_home: Home) -> None:
     with open_ledger(any_home) as ledger, pytest.raises(CannotStart, match="there is no run yet"):
         ledger.newest()

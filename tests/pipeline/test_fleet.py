@@ -12,7 +12,7 @@ from bulkcast.dispatcher.memory import Memory
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import RowStatus
+from bulkcast.model import Attempt, Intent, Outcome, RowStatus
 from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
 from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.sandbox import World
@@ -86,6 +86,21 @@ async def test_whoever_hands_in_holds_no_lock_of_a_session(tmp_path: Path) -> No
             await waiting
             assert looking.execute(locks).fetchall() == []
             assert len(ledger.names()) == 1
+
+
+async def test_a_run_that_another_admin_has_just_reopened_is_left_alone(tmp_path: Path) -> None:
+    """Its unconfirmed requests are those of now, and would be sent once more."""
+    async with fleet(tmp_path) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 3)))).run
+        with open_ledger(found.home) as ledger:
+            assert isinstance(ledger, PostgresLedger)
+            key = ledger.waiting(run, 1).requests[0].key
+            outcome = Outcome(RowStatus.UNCONFIRMED, "x", {}, 1, 1.0)
+            with ledger.journal(run) as journal:
+                await journal.record_intent([Intent(key, 1, 1.0, 0.0)])
+                await journal.record([Attempt(key, 1, 1.0, "", ambiguous=True, outcome=outcome)])
+            ledger.reopen(run)
+            assert len(ledger.waiting(run, 9).requests) == 2
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
