@@ -1,6 +1,7 @@
 """Hands runs in to a fleet, whose workers send them, and follows them until they have ended."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, Sending, canonical
+from bulkcast.ledger.integrity import RUNS
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Credentials, Institution, Secret, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
@@ -110,6 +112,30 @@ def _config_of(part: Part) -> Config | None:
 
 def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str) -> None:
     """Store runs, all or none; they wait for workers as soon as they are stored."""
+    names = [new.run for _, _, new in wanted]
+    try:
+        _store_at_once(wanted, home, options, user)
+    except BaseException as exc:
+        # A commit whose answer was lost may have come about; handed in again, it would be sent twice.
+        if isinstance(exc, LedgerUnwritable) and _is_stored(home, names[0]):
+            return
+        for name in names:
+            shutil.rmtree(home.folder / RUNS / name, ignore_errors=True)
+        raise
+
+
+def _is_stored(home: SharedHome, run: str) -> bool:
+    """Whether a run is in the ledger; False if that cannot be learnt within a few seconds."""
+    for _ in range(_TRIES):
+        with suppress(DatabaseUnreachable, LedgerUnwritable), PostgresLedger(home) as ledger:
+            return ledger.end(run) is not None
+        time.sleep(1.0)
+    return False
+
+
+def _store_at_once(
+    wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str
+) -> None:
     whose = {c.institution for _, c, _ in wanted if c}
     with PostgresLedger(home) as ledger, ledger.submitting(whose):
         checked = [

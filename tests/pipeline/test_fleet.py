@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import psycopg
 import pytest
 
 from bulkcast.dispatcher.memory import Memory
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, LedgerUnwritable
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Attempt, Intent, Outcome, RowStatus
@@ -101,6 +103,32 @@ async def test_a_run_that_another_admin_has_just_reopened_is_left_alone(tmp_path
                 await journal.record([Attempt(key, 1, 1.0, "", ambiguous=True, outcome=outcome)])
             ledger.reopen(run)
             assert len(ledger.waiting(run, 9).requests) == 2
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_whoever_loses_the_database_while_handing_in_knows_whether_it_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
+) -> None:
+    """Told that it was not, they would hand it in again."""
+    together = PostgresLedger.together
+
+    @contextmanager
+    def breaks_off(self: PostgresLedger) -> Iterator[None]:
+        with suppress(ZeroDivisionError), together(self):
+            yield
+            if not is_committed:
+                raise ZeroDivisionError
+        raise LedgerUnwritable("the connection broke")
+
+    monkeypatch.setattr(PostgresLedger, "together", breaks_off)
+    async with fleet(tmp_path) as found:
+        prepared = prepare(plain(tmp_path / "term.csv", 3))
+        with nullcontext() if is_committed else pytest.raises(LedgerUnwritable):
+            await found.submit(prepared)
+        with open_ledger(found.home) as ledger:
+            copies = [path.name for path in (found.home.folder / "runs").iterdir()]
+            assert copies == ledger.names()
+            assert len(copies) == is_committed
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
