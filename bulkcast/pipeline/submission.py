@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config
+from bulkcast.database_url import reason, shown
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.fleet import control as fleet_orders
@@ -61,7 +62,8 @@ async def submit(
 
     """
     whole, started = run.prepared, wall()
-    name = creation.new_name(started, zone(whole.options.tz))
+    is_sandbox = institutions.is_rehearsed(run)
+    name = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
     target = creation.target_of(whole, options, name)
     wanted = _runs_of(run, creation.NewRun(name, started, target), options)
     await asyncio.to_thread(_store, wanted, home, options, user)
@@ -268,7 +270,32 @@ async def follow(
 
     Whoever stops it has it cancelled: workers end it and what they have under way.  Whoever breaks
     off leaves it to the workers.
+
+    Raises:
+        DatabaseUnreachable: it cannot be followed to its end; the message says that it goes on.
+
     """
+    try:
+        return await _follow(home, run, options, user, control, watch)
+    except (DatabaseUnreachable, LedgerUnwritable) as exc:
+        raise DatabaseUnreachable(
+            "run {run} is handed in and workers go on with it, so do not hand it in again; it"
+            " cannot be followed, as the database {database} cannot be reached ({why}). Later see"
+            " its end with `bulkcast resume {run}`",
+            run=run,
+            database=shown(home.database),
+            why=reason(exc.__cause__ or exc),
+        ) from exc
+
+
+async def _follow(
+    home: SharedHome,
+    run: str,
+    options: SendOptions,
+    user: str,
+    control: Control,
+    watch: Watch | None,
+) -> RunReport:
     following = _Following(home, run, user)
     control.attach(following)
     control.begun(run)

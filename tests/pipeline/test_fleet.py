@@ -11,11 +11,19 @@ import psycopg
 import pytest
 
 from bulkcast.dispatcher.memory import Memory
-from bulkcast.errors import CannotStart, LedgerUnwritable
+from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Attempt, Intent, Outcome, RowStatus
-from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
+from bulkcast.model import Attempt, Intent, Outcome, RowStatus, is_rehearsal
+from bulkcast.pipeline import (
+    SendOptions,
+    apply,
+    fleet_control,
+    prepare,
+    results,
+    resume,
+    submission,
+)
 from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
@@ -129,6 +137,34 @@ async def test_whoever_loses_the_database_while_handing_in_knows_whether_it_was_
             copies = [path.name for path in (found.home.folder / "runs").iterdir()]
             assert copies == ledger.names()
             assert len(copies) == is_committed
+
+
+async def test_a_run_in_a_sandbox_says_so_in_its_name(tmp_path: Path) -> None:
+    """Or a real command would take its rows as done."""
+    async with fleet(tmp_path) as found:
+        run = await found.submit(prepare(plain(tmp_path / "term.csv", 3)))
+
+    assert is_rehearsal(run.run)
+
+
+async def test_whoever_cannot_follow_a_run_is_told_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would hand it in again."""
+
+    def lost(*_: object) -> None:
+        raise DatabaseUnreachable("the connection broke")
+
+    monkeypatch.setattr(submission, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(submission, "_states", lost)
+    async with fleet(tmp_path) as found, found.worker():
+        with pytest.raises(DatabaseUnreachable) as caught:
+            await apply(prepare(plain(tmp_path / "term.csv", 3)), found.config, FAST)
+        with open_ledger(found.home) as ledger:
+            (run,) = ledger.names()
+
+    assert f"run {run} is handed in" in str(caught.value)
+    assert "(the connection broke)" in str(caught.value)
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
