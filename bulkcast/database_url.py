@@ -55,8 +55,8 @@ def _parts(url: str) -> dict[str, Any]:
     if any("@" in str(found.get(part) or "") for part in ("host", "port", "dbname")):
         # Part of a password has become the host or the database, which messages show.
         raise CannotStart(
-            "the database's address has an @ in the wrong place; in a password write %40 for @ and"
-            " %2F for /"
+            "the database's address has an @ in the wrong place; in a password, @ and / have to be"
+            " percent-encoded"
         )
     return found
 

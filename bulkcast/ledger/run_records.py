@@ -97,7 +97,7 @@ def set_end(connection: Connection, run: str, at: float | None, stop: Stop | Non
 
 
 def askable(run: str) -> str:
-    """A run's name to ask a database for, which refuses NUL and half surrogates; no name has any."""
+    """A run's name to look up: without NUL and half surrogates, which a database refuses."""
     return run.encode("utf-8", "replace").decode().replace("\0", "?")
 
 

@@ -118,7 +118,7 @@ def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user:
     try:
         _store_at_once(wanted, home, options, user)
     except BaseException as exc:
-        # A commit whose answer was lost may have come about; handed in again, it would be sent twice.
+        # A commit whose answer was lost may have come about; whoever repeats it sends twice.
         if isinstance(exc, LedgerUnwritable) and _is_stored(home, names[0]):
             return
         for name in names:
