@@ -23,7 +23,7 @@ from bulkcast.database_url import (
 )
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
-from bulkcast.ledger import history, queue, run_records
+from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
 from bulkcast.ledger.group_commit import (
@@ -339,12 +339,12 @@ class PostgresLedger(Ledger):
     def acknowledged(
         self, institution: Institution, targets: Iterable[Target]
     ) -> dict[Target, list[Acknowledgement]]:
-        """As in `Ledger`; what still waits to be sent may have taken effect by then, too."""
+        """As in `Ledger`; at the end what still waits to be sent, and will take effect last."""
         wanted = list(targets)
         found = super().acknowledged(institution, wanted)
         with self._reading() as connection:
             for target, doubt in queue.waiting_for(connection, institution, wanted):
-                history.insert(found.setdefault(target, []), doubt)
+                found.setdefault(target, []).append(doubt)
         return found
 
     def open_institutions(self) -> frozenset[str]:

@@ -14,17 +14,19 @@ from bulkcast.dispatcher.memory import Memory
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Attempt, Intent, Outcome, RowStatus, is_rehearsal
+from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, is_rehearsal
 from bulkcast.pipeline import (
     SendOptions,
     apply,
     fleet_control,
     prepare,
+    resubmission,
     results,
     resume,
     submission,
 )
 from bulkcast.pipeline.lanes import recalled, remembered
+from bulkcast.pipeline.preparation import one_spelling
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
@@ -165,6 +167,53 @@ async def test_whoever_cannot_follow_a_run_is_told_that_it_goes_on(
 
     assert f"run {run} is handed in" in str(caught.value)
     assert "(the connection broke)" in str(caught.value)
+
+
+async def test_what_waits_takes_effect_after_what_was_acknowledged(tmp_path: Path) -> None:
+    """Or a row would be `unchanged` that the waiting run is about to change."""
+    prepared = prepare(plain(tmp_path / "term.csv", 1))
+    target = prepared.plan.requests[0].target
+    async with fleet(tmp_path) as found:
+        first, second = (await found.submit(prepared)).run, (await found.submit(prepared)).run
+        with open_ledger(found.home) as ledger:
+            key = prepared.plan.requests[0].key
+            later = ledger.newest(second).header.created_at + 60.0
+            outcome = Outcome(RowStatus.APPLIED, "1", {}, 1, later)
+            with ledger.journal(first) as journal:
+                await journal.record_intent([Intent(key, 1, later, 0.0)])
+                await journal.record(
+                    [Attempt(key, 1, later, "1", ambiguous=False, outcome=outcome)]
+                )
+            known = ledger.acknowledged(one_spelling(found.config.institution), [target])
+
+    assert [(entry.run, entry.sure) for entry in known[target]] == [(first, True), (second, False)]
+
+
+@pytest.mark.parametrize("ahead_s", [-7_200.0, 7_200.0])
+async def test_a_row_that_a_newer_run_has_set_is_superseded_whatever_the_workers_clock(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    old, new = (prepare(plain(tmp_path / f"{name}.csv", 1)) for name in ("old", "new"))
+    request = new.plan.requests[0]
+    body = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
+    new = replace(new, plan=replace(new.plan, requests=(replace(request, body=body),)))
+    async with fleet(tmp_path) as found:
+        runs = [(await found.submit(prepared)).run for prepared in (old, new)]
+        with open_ledger(found.home) as ledger:
+            at = ledger.newest(runs[0]).header.created_at + ahead_s
+            for run, status in zip(runs, (RowStatus.REJECTED, RowStatus.APPLIED), strict=True):
+                outcome = Outcome(status, "1", {}, 1, at)
+                end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
+                with ledger.journal(run) as journal:
+                    await journal.record_intent([Intent(request.key, 1, at, 0.0)])
+                    await journal.record([end])
+            changes = [row for row in old.checked.rows if isinstance(row, Change)]
+            again = {change.row: runs[0] for change in changes}
+            superseded = resubmission.superseded(
+                ledger, one_spelling(found.config.institution), changes, again
+            )
+
+    assert [outcome.args["newer"] for outcome in superseded.values()] == [runs[1]]
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
