@@ -30,6 +30,7 @@ from bulkcast.pipeline.preparation import one_spelling
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
+from tests.ledgers import meddle
 from tests.sheets import plain, read_rows
 
 FAST = SendOptions(rate=6_000.0)
@@ -214,6 +215,25 @@ async def test_a_row_that_a_newer_run_has_set_is_superseded_whatever_the_workers
             )
 
     assert [outcome.args["newer"] for outcome in superseded.values()] == [runs[1]]
+
+
+async def test_a_damaged_run_ends_and_does_not_hold_up_those_behind_it(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        damaged, whole = [
+            (await found.submit(prepare(plain(tmp_path / f"{n}.csv", 3)), rate=100.0)).run
+            for n in range(2)
+        ]
+        changed = (
+            "UPDATE requests SET key = 'x' WHERE seq = 1"  # noqa: S608 - our own name
+            f" AND run_id = (SELECT id FROM runs WHERE run = '{damaged}')"
+        )
+        assert meddle(found.home, changed) == 1
+        async with found.worker():
+            records = [await ended(found, run) for run in (damaged, whole)]
+
+    assert [record.counts[RowStatus.APPLIED] for record in records] == [0, 3]
+    assert records[0].stop is not None
+    assert (records[0].stop.code, records[0].stop.exit_status) == ("run.ledger", 6)
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
