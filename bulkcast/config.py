@@ -117,12 +117,12 @@ def ledger_home(environ: Mapping[str, str]) -> Home:
 def user(environ: Mapping[str, str]) -> str:
     """Who acts, for the list of actions of a shared ledger: BULKCAST_USER, else the login name."""
     named = environ.get("BULKCAST_USER", "").strip()
-    if named:
-        return named
     try:
-        return getpass.getuser()
+        found = named or getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return "unknown"
+    # Bytes that are no UTF-8, which a database refuses.
+    return found.encode("utf-8", "replace").decode()
 
 
 def state(environ: Mapping[str, str]) -> Path:

@@ -24,6 +24,13 @@ LOST: Final = (
     TimeoutError,
 )  # fmt: skip
 """Errors of a database that is out of reach, so that a second try may succeed."""
+UNUSABLE: Final = (
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedFunction,
+    errors.UndefinedColumn,
+)
+"""Errors of a database whose owner has to put something right first."""
 
 
 def connection_string(url: str) -> str:
@@ -38,13 +45,20 @@ def connection_string(url: str) -> str:
 
 def _parts(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(url))
-    except psycopg.ProgrammingError:
+        found = dict(conninfo_to_dict(url))
+    except (psycopg.ProgrammingError, UnicodeError):
         # Its own message quotes the URL, password and all.
         raise CannotStart(
             "the database's address is not valid; give one such as"
             " postgresql://user@host:5432/bulkcast"
         ) from None
+    if any("@" in str(found.get(part) or "") for part in ("host", "port", "dbname")):
+        # Part of a password has become the host or the database, which messages show.
+        raise CannotStart(
+            "the database's address has an @ in the wrong place; in a password, @ and / have to be"
+            " percent-encoded"
+        )
+    return found
 
 
 def connect(url: str) -> "psycopg.Connection[Any]":
@@ -62,6 +76,13 @@ def unreachable(url: str, exc: BaseException) -> DatabaseUnreachable:
     """The error to show for `exc`; it names host and database, never the password."""
     return DatabaseUnreachable(
         "the database {database} cannot be reached ({why})", database=shown(url), why=reason(exc)
+    )
+
+
+def unusable(url: str, exc: BaseException) -> CannotStart:
+    """The error to show for a database that refuses; it names host and database alone."""
+    return CannotStart(
+        "the database {database} cannot be used: {why}", database=shown(url), why=reason(exc)
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString, Self, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from bulkcast.database_url import LOST, connection_string, shown, unreachable
+from bulkcast.database_url import LOST, UNUSABLE, connection_string, shown, unreachable, unusable
 from bulkcast.errors import DatabaseUnreachable
 
 Row = tuple[Any, ...]
@@ -36,6 +36,7 @@ def connect_once(url: str) -> Iterator[psycopg.Connection]:
     """One transaction on a connection of its own.
 
     Raises:
+        CannotStart: it refuses what it is asked.
         DatabaseUnreachable: the database cannot be reached, or breaks off.
 
     """
@@ -44,6 +45,8 @@ def connect_once(url: str) -> Iterator[psycopg.Connection]:
             yield connection
     except LOST as exc:
         raise unreachable(url, exc) from exc
+    except UNUSABLE as exc:
+        raise unusable(url, exc) from exc
 
 
 def is_lost(exc: BaseException) -> bool:
@@ -118,6 +121,8 @@ class Database:
         except LOST as exc:
             self._note_error(exc)
             raise unreachable(self.url, exc) from exc
+        except UNUSABLE as exc:
+            raise unusable(self.url, exc) from exc
         self._note_success()
         return rows
 
@@ -140,7 +145,8 @@ class Database:
                 if not is_lost(exc):
                     raise
                 if not isinstance(exc, DatabaseUnreachable):
-                    self._note_error(exc)
+                    # Procrastinate's own words do not say why.
+                    self._note_error(exc.__cause__ if isinstance(exc.__cause__, LOST) else exc)
                 await asyncio.sleep(_RETRY_S)
 
     def _check_patience(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bulkcast.database_url import reason
+from bulkcast.database_url import LOST, reason
 from bulkcast.errors import LaneLost, LedgerUnwritable
 from bulkcast.ledger.journal import JournalRows
 from bulkcast.model import Attempt, Intent
@@ -129,7 +129,7 @@ class GroupCommit:
         for tries in range(1_000_000):
             try:
                 return self._try(batch)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            except LOST as exc:
                 self._disconnect()
                 if self._closing or time.monotonic() > give_up_at:
                     return _all(batch, exc)

@@ -122,7 +122,7 @@ def acknowledged(
     place = (institution.root_url, institution.sid)
     for row in connection.execute(_UNDER_WAY, place):
         if row[0] in wanted:
-            insert(found.setdefault(wanted[row[0]], []), _entry(row))
+            _insert(found.setdefault(wanted[row[0]], []), _entry(row))
     return found
 
 
@@ -149,7 +149,7 @@ def _entry(row: Sequence[Any]) -> Acknowledgement:
     return Acknowledgement(run, at, unpack_body(body), sure=bool(sure))
 
 
-def insert(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
+def _insert(entries: list[Acknowledgement], doubt: Acknowledgement) -> None:
     """Insert an unconfirmed entry in order of time."""
     place = next((n for n, entry in enumerate(entries) if entry.at > doubt.at), len(entries))
     entries.insert(place, doubt)

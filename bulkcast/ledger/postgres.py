@@ -2,19 +2,28 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
-from bulkcast.database_url import LOST, connect, reason, shown, unreachable
+from bulkcast.database_url import (
+    LOST,
+    UNUSABLE,
+    connect,
+    connection_string,
+    reason,
+    shown,
+    unreachable,
+    unusable,
+)
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome
-from bulkcast.ledger import history, queue, run_records
+from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
 from bulkcast.ledger.group_commit import (
@@ -126,11 +135,7 @@ def _started(database: str) -> Iterator[None]:
     except LOST as exc:
         raise unreachable(database, exc) from exc
     except psycopg.Error as exc:
-        raise CannotStart(
-            "the database {database} cannot be used: {why}",
-            database=shown(database),
-            why=reason(exc),
-        ) from exc
+        raise unusable(database, exc) from exc
 
 
 class PostgresLedger(Ledger):
@@ -160,10 +165,11 @@ class PostgresLedger(Ledger):
         self._database = home.database
         with _started(home.database):
             self._raw = connect(home.database)
-        with ExitStack() as closing:
-            closing.callback(self._raw.close)
-            _require_made(self._raw, home.database)
-            closing.pop_all()
+        with ExitStack() as opened:
+            opened.callback(self._raw.close)
+            with _started(home.database):
+                _require_made(self._raw, home.database)
+            opened.pop_all()
         self._connection: Connection = _Translating(self._raw)
 
     def close(self) -> None:
@@ -235,8 +241,13 @@ class PostgresLedger(Ledger):
             raise unwritable(exc) from exc
 
     def reopen(self, run: str) -> None:
-        """Let a run go on: what was not sent or not confirmed waits for a worker again."""
+        """Let a run go on: what was not sent or not confirmed waits for a worker again.
+
+        Nothing changes for one that somebody else has just reopened, or purged.
+        """
         with self._transaction() as connection:
+            if not connection.execute(_ENDED, (run,)).fetchone():
+                return
             queue.reopen(connection, self._id(run))
             run_records.set_end(connection, run, None, None)
 
@@ -257,19 +268,33 @@ class PostgresLedger(Ledger):
             run_records.set_end(connection, run, at, stop)
 
     @contextmanager
-    def submitting(self, institution: Institution) -> Iterator[None]:
-        """Wait until nobody else submits a run for an institution, and keep others out.
+    def submitting(self, institutions: Iterable[Institution]) -> Iterator[None]:
+        """Wait until nobody else submits runs for these institutions, and keep others out.
 
         What was checked in the block still holds when a run is created in it.
+
+        Raises:
+            LedgerUnwritable: somebody else has been submitting for a minute.
+            DatabaseUnreachable: the database is out of reach.
+
         """
-        lock = ("bulkcast submits", canonical(institution))
-        take, free = (f"SELECT {name}(hashtext(?), hashtext(?))" for name in _LOCKS)
-        with self._reading() as connection:
-            connection.execute(take, lock)
+        # A transaction of its own holds the locks: a pooler may give each other statement another
+        # session, so those of a session would stay behind in it.
+        with _started(self._database):
+            guard = psycopg.connect(connection_string(self._database))
+        with closing(guard):
             try:
-                yield
-            finally:
-                connection.execute(free, lock)
+                guard.execute("SELECT set_config('lock_timeout', '60s', true)")
+                for lane in sorted(map(canonical, institutions)):
+                    guard.execute(_ALONE, ("bulkcast submits", lane))
+            except errors.LockNotAvailable as exc:
+                raise LedgerUnwritable(
+                    "somebody else has been handing in a run for the same institution for a minute;"
+                    " try again later"
+                ) from exc
+            except psycopg.Error as exc:
+                raise unreachable(self._database, exc) from exc
+            yield
 
     def together(self) -> AbstractContextManager[object]:
         """Store all runs that are created in the block, or none of them.
@@ -298,6 +323,8 @@ class PostgresLedger(Ledger):
             raise LedgerUnwritable(
                 "the shared ledger cannot be read: {why}", why=reason(exc)
             ) from exc
+        except UNUSABLE as exc:
+            raise unusable(self._database, exc) from exc
         except (psycopg.Error, *UNREADABLE) as exc:
             raise LedgerDamaged(
                 "{path} is damaged ({exc}); its disk may be failing", path=self.place, exc=exc
@@ -312,12 +339,12 @@ class PostgresLedger(Ledger):
     def acknowledged(
         self, institution: Institution, targets: Iterable[Target]
     ) -> dict[Target, list[Acknowledgement]]:
-        """As in `Ledger`; what still waits to be sent may have taken effect by then, too."""
+        """As in `Ledger`; at the end what still waits to be sent, and will take effect last."""
         wanted = list(targets)
         found = super().acknowledged(institution, wanted)
         with self._reading() as connection:
             for target, doubt in queue.waiting_for(connection, institution, wanted):
-                history.insert(found.setdefault(target, []), doubt)
+                found.setdefault(target, []).append(doubt)
         return found
 
     def open_institutions(self) -> frozenset[str]:
@@ -399,7 +426,10 @@ class PostgresLedger(Ledger):
         return True
 
 
-_LOCKS: Final = ("pg_advisory_lock", "pg_advisory_unlock")
+_ENDED: Final = """
+    SELECT 1 FROM runs WHERE run = ? AND finished_at IS NOT NULL AND purged_at IS NULL FOR UPDATE
+"""
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))"
 _UNANSWERED: Final = """
     SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),
            r.key, r.rows, r.frozen,

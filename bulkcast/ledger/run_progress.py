@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from bulkcast.ledger.codec import outcome_crc, unpack_outcome, unpack_rows
 from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
+from bulkcast.ledger.run_records import askable
 from bulkcast.model import Outcome, RowStatus, Target, Text
 
 
@@ -40,7 +41,7 @@ class End(NamedTuple):
 def end(connection: Connection, run: str) -> End | None:
     """The end of the run of exactly this name; None if there is no such run."""
     found = connection.execute(
-        "SELECT finished_at, purged_at FROM runs WHERE run = ?", (run,)
+        "SELECT finished_at, purged_at FROM runs WHERE run = ?", (askable(run),)
     ).fetchone()
     return None if found is None else End(*found)
 

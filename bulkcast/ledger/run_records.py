@@ -96,6 +96,11 @@ def set_end(connection: Connection, run: str, at: float | None, stop: Stop | Non
     )
 
 
+def askable(run: str) -> str:
+    """A run's name to look up: without NUL and half surrogates, which a database refuses."""
+    return run.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 def boot_number(connection: Connection, boot: str) -> int:
     """The ledger's number for a boot of this computer; stored if it is new."""
     connection.execute(

@@ -101,9 +101,15 @@ CREATE TABLE lanes (                -- who may send for an institution
 );
 
 -- SQLite's function of this name, for the paths that the ledger uses: $[2].run
+-- PostgreSQL decodes the whole document and refuses NUL and halves of surrogate pairs, which a cell
+-- or ClassIn may have: they are left out, and an escaped backslash before them is none of theirs.
 CREATE FUNCTION json_extract(document text, path text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT document::json #>> string_to_array(
+    SELECT CASE
+        WHEN document ~ '\\u(0000|[dD][89a-fA-F])'
+        THEN regexp_replace(document, '(\\[^u])|\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\1', 'g')
+        ELSE document
+    END::json #>> string_to_array(
         trim(BOTH ',' FROM regexp_replace(path, '[^0-9a-z_]+', ',', 'g')), ','
     )
 $$;

@@ -214,7 +214,8 @@ class Ledger(ABC):
     def record(self, run: str) -> RunRecord | None:
         """The run of exactly this name; None if there is none."""
         with self._snapshot() as connection:
-            found = connection.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
+            name = (run_records.askable(run),)
+            found = connection.execute("SELECT 1 FROM runs WHERE run = ?", name).fetchone()
             return run_records.record(connection, run, self._is_under_way) if found else None
 
     def end(self, run: str) -> run_progress.End | None:
@@ -265,7 +266,8 @@ class Ledger(ABC):
             return run_records.record(connection, chosen, self._is_under_way)
 
     def _id(self, run: str) -> int:
-        found = self._connection.execute("SELECT id FROM runs WHERE run = ?", (run,)).fetchone()
+        name = (run_records.askable(run),)
+        found = self._connection.execute("SELECT id FROM runs WHERE run = ?", name).fetchone()
         if found is None:
             raise run_records.no_run(run, self.place)
         return int(found[0])

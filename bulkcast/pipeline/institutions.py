@@ -77,8 +77,7 @@ async def apply_parts(
             run, home, options, user=_user_of(run), control=control, watch=watch, wall=parts.wall
         )
     started = parts.wall()
-    is_sandbox = any(_is_rehearsed(part) for part in run.parts)
-    group = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
+    group = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_rehearsed(run))
     target = creation.target_of(whole, options, group)
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
@@ -114,9 +113,10 @@ def numbered(
     ]
 
 
-def _is_rehearsed(part: Part) -> bool:
-    config = part.member.config if part.member else None
-    return config is not None and config.credentials.is_sandbox
+def is_rehearsed(run: PreparedRun) -> bool:
+    """Whether any of it goes to a sandbox."""
+    configs = [run.config, *(part.member.config for part in run.parts if part.member)]
+    return any(config is not None and config.credentials.is_sandbox for config in configs)
 
 
 def _require_same(prepared: Prepared) -> None:

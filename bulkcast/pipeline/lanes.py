@@ -13,7 +13,7 @@ from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
 from bulkcast.dispatcher.memory import for_another_run
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
-from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerUnwritable
+from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerDamaged, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
 from bulkcast.fleet.shared_pace import AHEAD_S, EVER_S, LATE_S
 from bulkcast.fleet.worker import Lane, LaneEnd
@@ -108,6 +108,9 @@ class Lanes:
             return await self._send(lane, work, claim)
         except LaneLost:
             return LaneEnd(more=False, memory=lane.memory)
+        except LedgerDamaged as exc:
+            _log.error("%s", exc)
+            return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
         except (LedgerUnwritable, DatabaseUnreachable):
             return LaneEnd(more=True, delay_s=_AGAIN_S, memory=lane.memory)
 
@@ -116,13 +119,22 @@ class Lanes:
             run = ledger.next_run(lane.institution, lane.is_cancelled)
             if run is None:
                 return None
-            header = ledger.newest(run).header
-            rate = options_of(header).rate
-            window = _WINDOW_MOST if math.isinf(rate) else math.ceil(rate * _WINDOW_S) + CONCURRENCY
-            waiting = ledger.waiting(run, min(window, _WINDOW_MOST))
-            newer = ledger.superseded(run)
-            unanswered = ledger.unanswered(header.institution, Timestamp(0.0))
-            journal = ledger.lane_journal(run, claim)
+            try:
+                return self._work_of(ledger, run, claim)
+            except LedgerDamaged as exc:
+                # The runs behind it are not to wait for ever.
+                damaged = Stop("ledger", "run.ledger", {"why": exc.text}, exc.exit_status)
+                ledger.finish_in_lane(run, damaged, self.parts.wall(), claim)
+                raise
+
+    def _work_of(self, ledger: PostgresLedger, run: str, claim: LaneClaim) -> LaneWork:
+        header = ledger.newest(run).header
+        rate = options_of(header).rate
+        window = _WINDOW_MOST if math.isinf(rate) else math.ceil(rate * _WINDOW_S) + CONCURRENCY
+        waiting = ledger.waiting(run, min(window, _WINDOW_MOST))
+        newer = ledger.superseded(run)
+        unanswered = ledger.unanswered(header.institution, Timestamp(0.0))
+        journal = ledger.lane_journal(run, claim)
         overtaken = [r for r in waiting.requests if r.key in newer]
         left = tuple(r for r in waiting.requests if r.key not in newer)
         return LaneWork(

@@ -91,9 +91,11 @@ def _newer(
     stands = [change for change in again if (change.target, change.body) in names]
     known = ledger.acknowledged(institution, [change.target for change in stands])
     for change in stands:
-        since = [e for e in known.get(change.target, ()) if _is_newer(e, frozen)]
+        last = names[change.target, change.body]
+        # That one is newer even if the clock of whoever sent it was behind.
+        since = [e for e in known.get(change.target, ()) if e.run == last or _is_newer(e, frozen)]
         if _would_revert(change.settings, since):
-            yield change.row, names[change.target, change.body]
+            yield change.row, last
 
 
 def _is_newer(entry: Acknowledgement, frozen: FrozenRun) -> bool:

@@ -1,14 +1,16 @@
 """Hands runs in to a fleet, whose workers send them, and follows them until they have ended."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config
+from bulkcast.database_url import reason, shown
 from bulkcast.dispatcher import Progress
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.fleet import control as fleet_orders
@@ -16,6 +18,7 @@ from bulkcast.fleet import fleet_status, jobs
 from bulkcast.fleet.database import Database
 from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, Sending, canonical
+from bulkcast.ledger.integrity import RUNS
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Credentials, Institution, Secret, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, run_group
@@ -59,7 +62,8 @@ async def submit(
 
     """
     whole, started = run.prepared, wall()
-    name = creation.new_name(started, zone(whole.options.tz))
+    is_sandbox = institutions.is_rehearsed(run)
+    name = creation.new_name(started, zone(whole.options.tz), is_sandbox=is_sandbox)
     target = creation.target_of(whole, options, name)
     wanted = _runs_of(run, creation.NewRun(name, started, target), options)
     await asyncio.to_thread(_store, wanted, home, options, user)
@@ -110,10 +114,32 @@ def _config_of(part: Part) -> Config | None:
 
 def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str) -> None:
     """Store runs, all or none; they wait for workers as soon as they are stored."""
-    whose = sorted({c.institution for _, c, _ in wanted if c}, key=canonical)
-    with PostgresLedger(home) as ledger, ExitStack() as alone:
-        for institution in whose:
-            alone.enter_context(ledger.submitting(institution))
+    names = [new.run for _, _, new in wanted]
+    try:
+        _store_at_once(wanted, home, options, user)
+    except BaseException as exc:
+        # A commit whose answer was lost may have come about; whoever repeats it sends twice.
+        if isinstance(exc, LedgerUnwritable) and _is_stored(home, names[0]):
+            return
+        for name in names:
+            shutil.rmtree(home.folder / RUNS / name, ignore_errors=True)
+        raise
+
+
+def _is_stored(home: SharedHome, run: str) -> bool:
+    """Whether a run is in the ledger; False if that cannot be learnt within a few seconds."""
+    for _ in range(_TRIES):
+        with suppress(DatabaseUnreachable, LedgerUnwritable), PostgresLedger(home) as ledger:
+            return ledger.end(run) is not None
+        time.sleep(1.0)
+    return False
+
+
+def _store_at_once(
+    wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user: str
+) -> None:
+    whose = {c.institution for _, c, _ in wanted if c}
+    with PostgresLedger(home) as ledger, ledger.submitting(whose):
         checked = [
             (creation.as_planned(ledger, prepared, config) if config else prepared, config, new)
             for prepared, config, new in wanted
@@ -244,7 +270,32 @@ async def follow(
 
     Whoever stops it has it cancelled: workers end it and what they have under way.  Whoever breaks
     off leaves it to the workers.
+
+    Raises:
+        DatabaseUnreachable: it cannot be followed to its end; the message says that it goes on.
+
     """
+    try:
+        return await _follow(home, run, options, user, control, watch)
+    except (DatabaseUnreachable, LedgerUnwritable) as exc:
+        raise DatabaseUnreachable(
+            "run {run} is handed in and workers go on with it, so do not hand it in again; it"
+            " cannot be followed, as the database {database} cannot be reached ({why}). Later see"
+            " its end with `bulkcast resume {run}`",
+            run=run,
+            database=shown(home.database),
+            why=reason(exc.__cause__ or exc),
+        ) from exc
+
+
+async def _follow(
+    home: SharedHome,
+    run: str,
+    options: SendOptions,
+    user: str,
+    control: Control,
+    watch: Watch | None,
+) -> RunReport:
     following = _Following(home, run, user)
     control.attach(following)
     control.begun(run)

@@ -405,6 +405,30 @@ def test_a_newer_database_is_refused(fleet: CliRunner, command: tuple[str, ...])
     assert "99" in said.err
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, ("doctor",)], ids=" ".join)
+@pytest.mark.parametrize("granted", ["", "ledger_version"])
+def test_a_user_of_the_database_who_may_not_is_told_so(
+    fleet: CliRunner, command: tuple[str, ...], granted: str
+) -> None:
+    fleet.use("http://127.0.0.1:9")
+    url = os.environ["BULKCAST_DATABASE"]
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE ROLE newcomer LOGIN PASSWORD '{CANARY}'")
+        if granted:
+            connection.execute(f"GRANT SELECT ON {granted} TO newcomer")
+    try:
+        fleet.set(BULKCAST_DATABASE=f"postgresql://newcomer:{CANARY}@{url.rpartition('@')[2]}")
+        said = fleet.call(*command)
+    finally:
+        with psycopg.connect(url) as connection:
+            connection.execute("DROP OWNED BY newcomer")
+            connection.execute("DROP ROLE newcomer")
+
+    assert said.status == 2
+    assert "permission denied" in said.out + said.err
+    assert CANARY not in said.out + said.err
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
     "url",

@@ -159,6 +159,37 @@ def test_a_run_comes_back_from_disk_as_it_was_frozen(
     assert {outcome.status for outcome in frozen.outcomes.values()} <= {RowStatus.NOT_SENT}
 
 
+UNDECODABLE = ["a\0b", "\ud800", "a\udcff", "\\u0000\0\\", "\U0001f600\\\ud800"]
+
+
+@pytest.mark.parametrize("text", UNDECODABLE)
+async def test_text_that_a_database_cannot_store_comes_back_from_cells_and_replies(
+    any_home: Home, text: str
+) -> None:
+    kept = Outcome(RowStatus.REJECTED, "104", {"kept": "1", "message": text, "run": "r0"}, 1)
+    wanted = [request(row) for row in (2, 3, 4)]
+    ends = [
+        Outcome(status, "1", {"message": text}, 1, 1.0)
+        for status in (APPLIED, RowStatus.REJECTED, RowStatus.UNCONFIRMED)
+    ]
+    with open_ledger(any_home) as ledger:
+        ledger.create(header("r1", 3, sheet=text, n_rows=4), Plan(tuple(wanted), {9: kept}), {})
+        with ledger.journal("r1") as journal:
+            await journal.record_intent([Intent(r.key, 1, 1.0, 0.0) for r in wanted])
+            await journal.record(
+                [
+                    Attempt(r.key, 1, 1.0, "1", ambiguous=False, outcome=end)
+                    for r, end in zip(wanted, ends, strict=True)
+                ]
+            )
+        frozen = ledger.load("r1")
+
+        assert [frozen.outcomes[r.key] for r in wanted] == ends
+        assert frozen.settled[9] == kept
+        assert sum(ledger.newest("r1").counts.values()) == 4
+        assert len(ledger.failures("r1", 9)) == 2
+
+
 def test_a_run_frozen_in_part_is_not_frozen_at_all(any_home: Home) -> None:
     twice = [request(2), request(2)]
     broken = Plan((*twice, Request(key(3), (3,), twice[0].target, (("x", object()),))))  # type: ignore[arg-type] # what cannot be stored
@@ -420,6 +451,17 @@ def test_a_whole_name_wins_over_a_longer_one_that_begins_so(any_home: Home) -> N
         assert ledger.load("r1").header.run == "r1"
         with pytest.raises(CannotStart, match="no run r"):
             ledger.load("r")
+
+
+@pytest.mark.parametrize("name", ["r\0", "r\udcff", "%s ? :run"])
+def test_a_name_that_a_database_refuses_is_no_run(any_home: Home, name: str) -> None:
+    """A result sheet's cell or the page's address may have it."""
+    with open_ledger(any_home) as ledger:
+        ledger.create(header("r1", 0), Plan((), {}), {})
+        with pytest.raises(CannotStart, match="there is no run"):
+            ledger.load(name)
+        assert ledger.record(name) is None
+        assert ledger.end(name) is None
 
 
 def test_an_empty_ledger_has_no_newest_run(any_home: Home) -> None:

@@ -2,20 +2,35 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bulkcast.dispatcher.memory import Memory
-from bulkcast.errors import CannotStart
+from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.ledger import open_ledger
-from bulkcast.model import RowStatus
-from bulkcast.pipeline import SendOptions, apply, fleet_control, prepare, results, resume
+from bulkcast.ledger.postgres import PostgresLedger
+from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, is_rehearsal
+from bulkcast.pipeline import (
+    SendOptions,
+    apply,
+    fleet_control,
+    prepare,
+    resubmission,
+    results,
+    resume,
+    submission,
+)
 from bulkcast.pipeline.lanes import recalled, remembered
+from bulkcast.pipeline.preparation import one_spelling
 from bulkcast.sandbox import World
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
+from tests.ledgers import meddle
 from tests.sheets import plain, read_rows
 
 FAST = SendOptions(rate=6_000.0)
@@ -65,6 +80,160 @@ async def test_a_sheet_that_has_changed_is_not_handed_in(tmp_path: Path) -> None
             await found.submit(prepared)
         with open_ledger(found.home) as ledger:
             assert ledger.names() == []
+
+
+async def test_whoever_hands_in_holds_no_lock_of_a_session(tmp_path: Path) -> None:
+    """A pooler such as PgBouncer gives each transaction another session: it would stay locked."""
+    locks = (
+        "SELECT l.pid IN (SELECT pid FROM pg_stat_activity WHERE xact_start IS NOT NULL)"
+        " FROM pg_locks AS l WHERE locktype = 'advisory'"
+    )
+    async with fleet(tmp_path) as found:
+        with open_ledger(found.home) as ledger, psycopg.connect(found.home.database) as looking:
+            assert isinstance(ledger, PostgresLedger)
+            with ledger.submitting([found.config.institution]):
+                assert looking.execute(locks).fetchall() == [(True,)]
+                waiting = asyncio.create_task(found.submit(prepare(plain(tmp_path / "t.csv", 3))))
+                await asyncio.sleep(0.5)
+                assert ledger.names() == []
+            await waiting
+            assert looking.execute(locks).fetchall() == []
+            assert len(ledger.names()) == 1
+
+
+async def test_a_run_that_another_admin_has_just_reopened_is_left_alone(tmp_path: Path) -> None:
+    """Its unconfirmed requests are those of now, and would be sent once more."""
+    async with fleet(tmp_path) as found:
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 3)))).run
+        with open_ledger(found.home) as ledger:
+            assert isinstance(ledger, PostgresLedger)
+            key = ledger.waiting(run, 1).requests[0].key
+            outcome = Outcome(RowStatus.UNCONFIRMED, "x", {}, 1, 1.0)
+            with ledger.journal(run) as journal:
+                await journal.record_intent([Intent(key, 1, 1.0, 0.0)])
+                await journal.record([Attempt(key, 1, 1.0, "", ambiguous=True, outcome=outcome)])
+            ledger.reopen(run)
+            assert len(ledger.waiting(run, 9).requests) == 2
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_whoever_loses_the_database_while_handing_in_knows_whether_it_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
+) -> None:
+    """Told that it was not, they would hand it in again."""
+    together = PostgresLedger.together
+
+    @contextmanager
+    def breaks_off(self: PostgresLedger) -> Iterator[None]:
+        with suppress(ZeroDivisionError), together(self):
+            yield
+            if not is_committed:
+                raise ZeroDivisionError
+        raise LedgerUnwritable("the connection broke")
+
+    monkeypatch.setattr(PostgresLedger, "together", breaks_off)
+    async with fleet(tmp_path) as found:
+        prepared = prepare(plain(tmp_path / "term.csv", 3))
+        with nullcontext() if is_committed else pytest.raises(LedgerUnwritable):
+            await found.submit(prepared)
+        with open_ledger(found.home) as ledger:
+            copies = [path.name for path in (found.home.folder / "runs").iterdir()]
+            assert copies == ledger.names()
+            assert len(copies) == is_committed
+
+
+async def test_a_run_in_a_sandbox_says_so_in_its_name(tmp_path: Path) -> None:
+    """Or a real command would take its rows as done."""
+    async with fleet(tmp_path) as found:
+        run = await found.submit(prepare(plain(tmp_path / "term.csv", 3)))
+
+    assert is_rehearsal(run.run)
+
+
+async def test_whoever_cannot_follow_a_run_is_told_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would hand it in again."""
+
+    def lost(*_: object) -> None:
+        raise DatabaseUnreachable("the connection broke")
+
+    monkeypatch.setattr(submission, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(submission, "_states", lost)
+    async with fleet(tmp_path) as found, found.worker():
+        with pytest.raises(DatabaseUnreachable) as caught:
+            await apply(prepare(plain(tmp_path / "term.csv", 3)), found.config, FAST)
+        with open_ledger(found.home) as ledger:
+            (run,) = ledger.names()
+
+    assert f"run {run} is handed in" in str(caught.value)
+    assert "(the connection broke)" in str(caught.value)
+
+
+async def test_what_waits_takes_effect_after_what_was_acknowledged(tmp_path: Path) -> None:
+    """Or a row would be `unchanged` that the waiting run is about to change."""
+    prepared = prepare(plain(tmp_path / "term.csv", 1))
+    target = prepared.plan.requests[0].target
+    async with fleet(tmp_path) as found:
+        first, second = (await found.submit(prepared)).run, (await found.submit(prepared)).run
+        with open_ledger(found.home) as ledger:
+            key = prepared.plan.requests[0].key
+            later = ledger.newest(second).header.created_at + 60.0
+            outcome = Outcome(RowStatus.APPLIED, "1", {}, 1, later)
+            with ledger.journal(first) as journal:
+                await journal.record_intent([Intent(key, 1, later, 0.0)])
+                await journal.record(
+                    [Attempt(key, 1, later, "1", ambiguous=False, outcome=outcome)]
+                )
+            known = ledger.acknowledged(one_spelling(found.config.institution), [target])
+
+    assert [(entry.run, entry.sure) for entry in known[target]] == [(first, True), (second, False)]
+
+
+@pytest.mark.parametrize("ahead_s", [-7_200.0, 7_200.0])
+async def test_a_row_that_a_newer_run_has_set_is_superseded_whatever_the_workers_clock(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    old, new = (prepare(plain(tmp_path / f"{name}.csv", 1)) for name in ("old", "new"))
+    request = new.plan.requests[0]
+    body = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
+    new = replace(new, plan=replace(new.plan, requests=(replace(request, body=body),)))
+    async with fleet(tmp_path) as found:
+        runs = [(await found.submit(prepared)).run for prepared in (old, new)]
+        with open_ledger(found.home) as ledger:
+            at = ledger.newest(runs[0]).header.created_at + ahead_s
+            for run, status in zip(runs, (RowStatus.REJECTED, RowStatus.APPLIED), strict=True):
+                outcome = Outcome(status, "1", {}, 1, at)
+                end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
+                with ledger.journal(run) as journal:
+                    await journal.record_intent([Intent(request.key, 1, at, 0.0)])
+                    await journal.record([end])
+            changes = [row for row in old.checked.rows if isinstance(row, Change)]
+            again = {change.row: runs[0] for change in changes}
+            superseded = resubmission.superseded(
+                ledger, one_spelling(found.config.institution), changes, again
+            )
+
+    assert [outcome.args["newer"] for outcome in superseded.values()] == [runs[1]]
+
+
+async def test_a_damaged_run_ends_and_does_not_hold_up_those_behind_it(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        damaged, whole = [
+            (await found.submit(prepare(plain(tmp_path / f"{n}.csv", 3)), rate=100.0)).run
+            for n in range(2)
+        ]
+        changed = (
+            "UPDATE requests SET key = 'x' WHERE seq = 1"  # noqa: S608 - our own name
+            f" AND run_id = (SELECT id FROM runs WHERE run = '{damaged}')"
+        )
+        assert meddle(found.home, changed) == 1
+        async with found.worker():
+            records = [await ended(found, run) for run in (damaged, whole)]
+
+    assert [record.counts[RowStatus.APPLIED] for record in records] == [0, 3]
+    assert records[0].stop is not None
+    assert (records[0].stop.code, records[0].stop.exit_status) == ("run.ledger", 6)
 
 
 async def test_a_run_goes_on_from_slice_to_slice(tmp_path: Path) -> None:

@@ -182,6 +182,32 @@ async def test_a_reopened_request_is_in_doubt_only_if_it_was(
     assert waiting.history == {applied.key: History(1, ambiguous=doubted)}
 
 
+async def test_a_database_that_is_read_only_for_a_while_gets_what_was_answered(
+    tmp_path: Path,
+) -> None:
+    """As after a failover; without its outcome the request would be sent again."""
+    async with lane(tmp_path) as found:
+        epoch = found.take()
+        name = found.database.rpartition("/")[2]
+        with (
+            GroupCommit(lambda: connect(found.database)) as commits,
+            connect(found.database) as owner,
+        ):
+            journal = found.journal(commits, epoch)
+            await journal.record_intent([found.intent()])
+            owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            storing = asyncio.create_task(journal.record([found.applied()]))
+            await asyncio.sleep(0.5)
+            assert not storing.done()
+            owner.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            await storing
+        assert len(found.stored("outcomes")) == 1
+
+
 async def test_rows_that_cannot_be_stored_are_refused_alone(tmp_path: Path) -> None:
     """A defect of one lane's must not end the commits of all."""
     async with lane(tmp_path) as found:
