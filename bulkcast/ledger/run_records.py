@@ -351,10 +351,10 @@ def record(
         raise damaged(Text("the end of run {run}", {"run": run}))
     finished_at, stop, purged_at = end
     counts = no_counts()
+    for status, n in connection.execute(_COUNT, {"run_id": run_id}):
+        counts[RowStatus(status or RowStatus.NOT_SENT)] += n
     header = unpack_header(packed)
     under_way = finished_at is None and is_under_way(header)
-    for status, n in connection.execute(_COUNT, {"run_id": run_id, "under_way": int(under_way)}):
-        counts[RowStatus(status or RowStatus.NOT_SENT)] += n
     return RunRecord(header, finished_at, unpack_stop(stop), counts, under_way, purged_at)
 
 
@@ -390,9 +390,7 @@ _ENDED: Final = """
 _COUNT: Final = """
     SELECT CASE WHEN COALESCE(status, 'not_sent') = 'not_sent' AND EXISTS (
         SELECT 1 FROM attempts AS a WHERE a.run_id = r.run_id AND a.seq = r.seq
-        AND (a.ambiguous = 1 OR (
-            :under_way = 0 AND a.ambiguous IS NULL AND a.number > COALESCE(o.attempts, 0)
-        ))
+        AND (a.ambiguous = 1 OR (a.ambiguous IS NULL AND a.number > COALESCE(o.attempts, 0)))
     ) THEN 'unconfirmed' ELSE status END AS ended, SUM(n_rows)
     FROM requests AS r LEFT JOIN outcomes AS o USING (run_id, seq)
     WHERE run_id = :run_id GROUP BY ended
