@@ -48,8 +48,20 @@ def status_lines(
         waited = spell(found.oldest_wait_s)
         yield Text(tr("The oldest run has waited for a worker for {time}.", time=waited), "yellow")
 
+    if any(worker.is_alive for worker in found.workers) and any(map(_waits_long, found.lanes)):
+        yield Text(tr(_FOR_A_WORKER), "yellow")
+
 
 _WAIT_TOLD_S: Final = 1.0
+_WAIT_LONG_S: Final = 15.0
+"""Within this time a worker with the credentials takes over."""
+_FOR_A_WORKER: Final = marked(
+    "What waits for a worker needs one that has the credentials of its institution and is free."
+)
+
+
+def _waits_long(lane: LaneStatus) -> bool:
+    return lane.state == "waiting" and lane.waiting_s >= _WAIT_LONG_S
 
 
 def _table(*titles: str) -> Table:
