@@ -7,7 +7,7 @@ fails, and closes with pytest's own last line.  The exit status is 0 where every
 once with the lowest versions that pyproject.toml allows.
 
 There are three tiers.  `--fast` leaves out the tests marked slow: about two minutes on two cores.
-Without an option every behaviour is tested, in about five minutes on two cores; CI runs that.
+Without an option every behaviour is tested, in about ten minutes on two cores; CI runs that.
 `--long` adds the proofs marked long: a thousand kills, days of simulated faults.
 """
 
@@ -29,7 +29,7 @@ from typing import NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / ".check"
-NO_BROWSER = "--no-browser"
+IN_SHORT = "--in-short"
 LOWEST = "--lowest" in sys.argv
 """Whether every dependency is taken at the lowest version that pyproject.toml allows."""
 VENV = OURS / (platform.python_version() + ("-lowest" if LOWEST else ""))
@@ -106,11 +106,14 @@ def read_options() -> argparse.Namespace:
         "--lowest", action="store_true", help="test with the lowest versions that are allowed"
     )
     parser.add_argument(
-        NO_BROWSER, action="store_true", help="leave out what a browser does with the page"
+        IN_SHORT,
+        action="store_true",
+        help="leave out what sees no difference between Pythons: a browser at the page, fleets that"
+        " lose workers",
     )
     parser.add_argument(
         "--all-pythons", action="store_true",
-        help="run on the oldest and the newest Python, then on the oldest with --lowest; a browser"
+        help="run on the oldest and the newest Python, then on the oldest with --lowest; what"
         " opens the page in the first run only, as it sees no difference",
     )  # fmt: skip
     return parser.parse_args()
@@ -138,8 +141,8 @@ def run_on_all_pythons() -> int:
     rest = [part for part in sys.argv[1:] if part not in {"--all-pythons", "--lowest"}]
     runs = [(oldest, *rest)]
     if newest != oldest:
-        runs.append((newest, *rest, NO_BROWSER))
-    runs.append((oldest, *rest, NO_BROWSER, "--lowest"))
+        runs.append((newest, *rest, IN_SHORT))
+    runs.append((oldest, *rest, IN_SHORT, "--lowest"))
     bad: list[str] = []
     for python, *more in runs:
         if bad:
@@ -291,8 +294,8 @@ def pytest_command(options: argparse.Namespace) -> Sequence[object]:
     left_out = ["live"]
     if not options.long:
         left_out += ["long", "slow"] if options.fast else ["long"]
-    if options.no_browser:
-        left_out.append("browser")
+    if options.in_short:
+        left_out += ["browser", "proof"]
     marks = " and ".join(f"not {mark}" for mark in left_out)
     examples = ("--hypothesis-profile", "fast") if "slow" in left_out else ()
     report = ("--report",) if options.report else ()

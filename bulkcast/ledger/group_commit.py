@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -197,7 +198,7 @@ def _resolve(batch: Sequence[_Entry], failures: Mapping[int, Exception]) -> None
     """Tell the event loops of a batch how its entries ended."""
     told = [(entry, failures.get(place)) for place, entry in enumerate(batch)]
     for loop, some in groupby(told, lambda each: each[0].loop):
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed, so nobody waits any more
             loop.call_soon_threadsafe(_tell, list(some))
 
 

@@ -37,8 +37,10 @@ _WINDOW_MOST: Final = 20_000
 _ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
-_SLOTS_WAIT_S: Final = 0.1
+_SLOTS_WAIT_S: Final = 0.5
 """Seconds that whoever waits for the next start times looks away."""
+_REFUSED_S: Final = 0.1
+"""Seconds before start times are asked for again that were not near yet."""
 _REPLACED_S: Final = 30.0
 """Seconds that a request waits at most for a start time in place of one that has passed."""
 _AGAIN_S: Final = 1.0
@@ -258,7 +260,7 @@ class _Slots:
         found = await self._lane.slots(n, self._pacer.rate, AHEAD_S) if n else []
         self._pacer.lease(found)
         moment = asyncio.get_running_loop().time()
-        self._next_at = found[-1] - AHEAD_S if found else moment + _SLOTS_WAIT_S
+        self._next_at = found[-1] - AHEAD_S if found else moment + _REFUSED_S
 
     async def replace_late(self) -> None:
         """Wait for another start time, as the one at hand has passed."""

@@ -34,6 +34,8 @@ from tests.postgres import programs, server
 from tests.sheets import read_rows
 from tests.toxic_proxy import Down, Proxy
 
+pytestmark = [pytest.mark.proof, pytest.mark.slow]
+
 CRASHES: Final = ("kill", "freeze", "cut")
 """After these, what was in flight is sent again."""
 
@@ -263,13 +265,12 @@ def lines(results: Path | None) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in own} for row in read_rows(results)]
 
 
-@pytest.mark.slow
 async def test_workers_are_killed_frozen_cut_off_and_replaced_and_every_row_is_accounted_for(
     tmp_path: Path, record_property: Record
 ) -> None:
-    sizes = (12, 24, 36, 48, 70, 70)
+    sizes = (12, 24, 36, 60, 70, 70)
     seen = await undergo(
-        tmp_path, sizes, 8.0, QUICK, concurrency=4, limit=(8 * 6 + 1, 5.0)
+        tmp_path, sizes, 6.0, QUICK, concurrency=4, limit=(6 * 6 + 1, 5.0)
     )  # fmt: skip
 
     assert max(seen.takeovers("kill")) < 15.0

@@ -30,6 +30,8 @@ from tests.fleet_processes import (
 )
 from tests.sheets import plain
 
+pytestmark = [pytest.mark.proof, pytest.mark.slow]
+
 
 async def test_a_pace_that_a_slice_cannot_use_up_comes_to_its_turn_all_the_same(
     tmp_path: Path,
@@ -63,7 +65,6 @@ async def test_a_database_that_stalls_does_not_bunch_up_what_waited_for_it(
     assert most_in_window(times, 1.0) <= 10 * 2 + 1
 
 
-@pytest.mark.slow
 async def test_an_outage_costs_few_attempts_over_many_slices_and_workers(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found, AsyncExitStack() as stack:
         for _ in range(2):
@@ -81,7 +82,7 @@ async def test_an_outage_costs_few_attempts_over_many_slices_and_workers(tmp_pat
     assert record.counts[RowStatus.APPLIED] == 150
     assert unanswered <= 20 + 3  # the window that tells an outage, and a probe now and then
     sent = Counter(received.target.id for received in found.sandbox.log if received.target)
-    assert max(sent.values()) <= 3
+    assert max(sent.values()) <= 5, "well below the eight that end a row"
 
 
 async def test_a_lease_that_ends_while_an_intent_is_stored_sends_nothing(
@@ -189,7 +190,6 @@ async def all_ended(fleet: FleetOfProcesses, run: str) -> None:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.slow
 async def test_a_pause_that_classin_asked_for_outlives_a_killed_worker(tmp_path: Path) -> None:
     script = {School(0).sid: [(School(0).classroom(20), ["http:429:retry_after=8", "ok"])]}
     async with fleet_of_processes(tmp_path, SandboxProcess(1, scripts=script), 1) as found:
@@ -213,7 +213,6 @@ async def test_a_pause_that_classin_asked_for_outlives_a_killed_worker(tmp_path:
     assert most_in_window(second, 1.0) <= 20 * 0.7 * 2 + 1, "the slower pace was forgotten"
 
 
-@pytest.mark.slow
 async def test_workers_that_take_turns_keep_one_pace(tmp_path: Path) -> None:
     timing = replace(QUICK, slice_s=1.5)
     async with fleet_of_processes(tmp_path, SandboxProcess(1), 1, timing) as found:
@@ -232,7 +231,6 @@ async def test_workers_that_take_turns_keep_one_pace(tmp_path: Path) -> None:
     assert times[-1] - times[0] < 2 * 160 / 20, "start times were lost between slices"
 
 
-@pytest.mark.slow
 async def test_a_worker_that_can_do_one_thing_at_a_time_starves_nobody(tmp_path: Path) -> None:
     sizes = [100, 8, 8, 8, 8]
     timing = replace(QUICK, slice_s=0.7)
