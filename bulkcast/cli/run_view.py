@@ -227,7 +227,7 @@ def runs_table(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
     table.add_column(tr("When"), header_style="dim", min_width=10)
     table.add_column(tr("Sheet"), header_style="dim", overflow="fold")
     if len(schools) > 1:
-        table.add_column("SID", header_style="dim", no_wrap=True)
+        table.add_column(tr("SID"), header_style="dim", no_wrap=True)
     table.add_column(tr("Rows"), header_style="dim", overflow="fold")
     table.add_column(tr("State"), header_style="dim", min_width=11)
     for record in records:
