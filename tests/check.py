@@ -113,8 +113,8 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--all-pythons", action="store_true",
-        help="run on the oldest and the newest Python, then on the oldest with --lowest; what"
-        " opens the page in the first run only, as it sees no difference",
+        help="run on the oldest and the newest Python, then on the oldest with --lowest; the first"
+        " run alone has what sees no difference between them",
     )  # fmt: skip
     return parser.parse_args()
 

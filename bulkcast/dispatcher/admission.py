@@ -168,10 +168,8 @@ class Admission:
         """Reserve a slot, wait until it begins, and return it."""
         pacer = self._server_state.pacer
         if self._replenish:
-            async with self._replenishing:  # nothing comes between the new slots and taking one
-                await self._replenish()
-                moment = now()
-                slot = pacer.reserve(moment)
+            async with self._replenishing:  # whoever came first has the first of the new slots
+                moment, slot = await self._reserve_leased(self._replenish)
         else:
             slot = pacer.reserve(moment)
         if slot > moment:
@@ -179,3 +177,17 @@ class Admission:
         if self._shutdown.is_ending:
             raise RunStopped
         return slot
+
+    async def _reserve_leased(self, replenish: Replenish) -> tuple[float, float]:
+        """Reserve a slot once there is one; return the present time and the slot.
+
+        During a pause of the user it is one that does not stand.
+        """
+        pacer = self._server_state.pacer
+        while True:
+            await replenish()
+            moment = now()
+            slot = pacer.reserve(moment)
+            if pacer.stands(slot, moment) or self.is_paused or self._shutdown.is_ending:
+                return moment, slot
+            await self._shutdown.sleep(slot - moment)

@@ -259,8 +259,10 @@ class _Slots:
     async def _lease(self, n: int) -> None:
         found = await self._lane.slots(n, self._pacer.rate, AHEAD_S) if n else []
         self._pacer.lease(found)
-        moment = asyncio.get_running_loop().time()
-        self._next_at = found[-1] - AHEAD_S if found else moment + _REFUSED_S
+        if found:
+            self._next_at = found[-1] + 1.0 / self._pacer.rate - AHEAD_S
+        else:
+            self._next_at = asyncio.get_running_loop().time() + _REFUSED_S
 
     async def replace_late(self) -> None:
         """Wait for another start time, as the one at hand has passed."""

@@ -13,7 +13,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.home import Home
 from bulkcast.i18n import header_names
 from bulkcast.languages import translator
-from bulkcast.ledger import End, RunRecord, Standing, holder, is_begun, open_ledger
+from bulkcast.ledger import End, Ledger, RunRecord, Standing, holder, is_begun, open_ledger
 from bulkcast.messages import result_row
 from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
 from bulkcast.pipeline.options import zone
@@ -80,12 +80,17 @@ def run_state(home: Home, run: str, state: Path | None = None) -> RunState | Non
     if not is_begun(home):
         return None
     with open_ledger(home) as ledger:
-        record = ledger.record(run)
-        if record is None:
-            return None
-        standing = ledger.standing(run)
-    held_by = holder(home, record.header.institution, state) if not record.finished_at else None
-    return RunState(record, standing, held_by)
+        return state_in(ledger, run, state)
+
+
+def state_in(ledger: Ledger, run: str, state: Path | None = None) -> RunState | None:
+    """As `run_state`, in an open ledger."""
+    record = ledger.record(run)
+    if record is None:
+        return None
+    institution = record.header.institution
+    held_by = holder(ledger.home, institution, state) if not record.finished_at else None
+    return RunState(record, ledger.standing(run), held_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from bulkcast.pipeline.execution import Control, Watch
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
 from bulkcast.pipeline.result_sheet import RunReport, report
-from bulkcast.pipeline.run_overview import RunState, run_state
+from bulkcast.pipeline.run_overview import RunState, state_in
 from bulkcast.pipeline.sheet_parts import Part
 
-_LOOK_EVERY_S: Final = 0.5
+_LOOK_EVERY_S: Final = 1.0
 _TRIES: Final = 5
 _PATIENCE_S: Final = 60.0
 """Seconds that a database out of reach is waited for while a run is followed."""
@@ -318,7 +318,7 @@ async def _quietly(order: Coroutine[Any, Any, object]) -> None:
 def _states(home: SharedHome, run: str) -> list[RunState]:
     with PostgresLedger(home) as ledger:
         names = run_group.named(ledger, run).names
-    return [state for name in names if (state := run_state(home, name))]
+        return [state for name in names if (state := state_in(ledger, name))]
 
 
 def _progress(states: Sequence[RunState]) -> Progress:

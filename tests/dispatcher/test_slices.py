@@ -73,6 +73,15 @@ def test_a_long_run_is_sent_in_slices_each_row_once(tmp_path: Path, leased: bool
     settled_as_told(found)
 
 
+def test_no_row_waits_behind_later_ones_for_a_start_time(tmp_path: Path) -> None:
+    """Whoever finds no start time left keeps its turn until there are new ones."""
+    found = dispatch_in_slices(tmp_path, requests(90), rate=10.0, leased=True)
+
+    sent = [received.target.id for received in found.log if received.target]
+    assert sent == sorted(sent)
+    assert len(sent) == 90
+
+
 def test_what_is_under_way_finishes_and_what_waits_gets_no_outcome(tmp_path: Path) -> None:
     world = World(latency_s=2.0, classrooms=(classroom(4, "http:503", "http:503"),))
     found = dispatch_in_slices(tmp_path, requests(100), world, slice_s=3.1)
