@@ -156,6 +156,12 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
     settings = _profile(folder / "config.toml", name, asked=asked)
     origins: dict[str, str] = {}
     sid = _value("BULKCAST_SID", "sid", environ, settings, origins)
+    known = profile_names(environ) if not sid else None
+    if known:
+        raise CannotStart(
+            "none of the institutions in config.toml is chosen: add --profile with one of {names}",
+            names=Series(tuple(sorted(known)[:_NAMED_MOST]), more=max(0, len(known) - _NAMED_MOST)),
+        )
     if not sid:
         raise CannotStart(
             "the institution's SID is not set: set BULKCAST_SID, or use --sandbox to try without"
@@ -181,6 +187,9 @@ class Member:
     config: Config | None
     problem: CannotStart | None = None
     """Why it cannot be sent for."""
+
+
+_NAMED_MOST: Final = 8
 
 
 def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:

@@ -255,6 +255,15 @@ def test_a_secrets_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path)
 # ------------------------------------------------------------------ what is refused
 
 
+def test_where_no_profile_is_chosen_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[profiles.south]\nsid = "1000083"\n[profiles.north]\nsid = "1000082"\n'
+    )
+    assert refused(environment(tmp_path)) == (
+        "none of the institutions in config.toml is chosen: add --profile with one of north, south"
+    )
+
+
 def test_a_missing_sid_says_what_to_set(tmp_path: Path) -> None:
     assert refused(environment(tmp_path, BULKCAST_SECRET=CANARY)) == (
         "the institution's SID is not set: set BULKCAST_SID, or use --sandbox to try without an"

@@ -52,7 +52,7 @@ def test_a_list_that_an_earlier_version_stored_is_shown_as_stored() -> None:
          "录课 或 网页直播"),
         (SettingNames(("recordState",), by_label=True), "Cloud recording", "云端录课"),
         (Series(("5", "9")), "5, 9", "5、9"),
-        (Series(("5", "9"), more=1234), "5, 9 and 1,234 more", "5、9 等，另有 1,234 行"),
+        (Series(("5", "9"), more=1234), "5, 9 and 1,234 more", "5、9（另有 1,234 项）"),
         (Series(("activityId", "classId"), either=True), "activityId or classId",
          "activityId 或 classId"),
         (Counts((("charts", 2), ("pictures", 1))), "charts (2); pictures (1)",

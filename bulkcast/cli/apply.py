@@ -337,6 +337,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
         return _dry_run(output, prepared, options)
     _show_warnings(output, prepared, options)
     planned = _show_plan(output, prepared, options.send.rate)
+    validate.show_parts(output.info, run)
     validate.show_where_wrong(output, prepared)
     _require_expected(prepared, options)
     if options.detach:

@@ -15,12 +15,15 @@ from bulkcast.config import Config
 from bulkcast.errors import CannotStart
 from bulkcast.home import SharedHome
 from bulkcast.i18n import marked
-from bulkcast.pipeline import fleet_control, lanes
+from bulkcast.pipeline import fleet_control, lanes, zone
 from bulkcast.pipeline.fleet_control import lane_of
+from bulkcast.pipeline.options import DEFAULT_TZ
 from bulkcast.pipeline.submission import Submitted
 
 Lanes = Mapping[str, Sequence[str]]
 """Lane → the profiles that are for this institution."""
+_Candidate = tuple[str, Config | None, CannotStart | None]
+"""A profile's name, empty for the environment; its credentials; what is wrong with them."""
 
 
 _NO_WORKER: Final = marked("No worker is there, so nothing is sent. Start one: ")
@@ -63,7 +66,8 @@ def pause(output: Output, names: Sequence[str], *, all_: bool) -> int:
     done = asyncio.run(fleet_control.pause(home, chosen, user=_user()))
     _show_changed(output, "pause", done)
     if done and not output.as_json:
-        again = command("bulkcast", "fleet", "go-on", *done, *context.typed("database"))
+        chosen_by = ("--all",) if all_ else names
+        again = command("bulkcast", "fleet", "go-on", *chosen_by, *context.typed("database"))
         output.info(
             Text(tr("What is under way is finished within seconds, and nothing more is sent.")),
             whole(tr("To go on: "), again),
@@ -113,7 +117,7 @@ def actions(output: Output, limit: int) -> int:
     if output.as_json:
         output.json(json_output.dump(json_output.actions(found)))
     elif found:
-        output.out(fleet_view.actions_table(found))
+        output.out(*fleet_view.action_lines(found, zone(DEFAULT_TZ), DEFAULT_TZ))
     else:
         output.info(Text(tr("Nobody has done anything yet.")))
     return 0
@@ -201,7 +205,10 @@ def worker(output: Output, *, concurrency: int, metrics: int | None) -> int:
     """Send for all institutions with credentials here until a signal arrives."""
     home = context.fleet()
     exit_status.keep_words_out_of_logs(exit_status.passwords([home.database]))
-    configs = _credentials(output)
+    candidates = list(_candidates())
+    configs = _credentials(candidates, output)
+    if candidates and not configs:
+        raise CannotStart("this worker has no secret it could send with: mend what is said above")
     if not configs:
         raise CannotStart(
             "there are no credentials on this computer to send with: set BULKCAST_SID and"
@@ -228,13 +235,13 @@ def worker(output: Output, *, concurrency: int, metrics: int | None) -> int:
 _NAMED_MOST: Final = 8
 
 
-def _credentials(output: Output) -> dict[str, tuple[str, Config]]:
+def _credentials(candidates: Iterable[_Candidate], output: Output) -> dict[str, tuple[str, Config]]:
     """Lane → the profile's name, empty for the environment's own, and the credentials.
 
     Profiles that cannot be sent for are named on stderr.
     """
     found: dict[str, tuple[str, Config]] = {}
-    for name, config, problem in _candidates():
+    for name, config, problem in candidates:
         if config is None or problem:
             why = current_translator().error(problem) if problem else ""
             profile = name or tr("the environment")
@@ -246,7 +253,7 @@ def _credentials(output: Output) -> dict[str, tuple[str, Config]]:
     return found
 
 
-def _candidates() -> Iterator[tuple[str, Config | None, CannotStart | None]]:
+def _candidates() -> Iterator[_Candidate]:
     """The environment's own credentials and the profiles', and what is wrong with each."""
     environ = context.environ()
     if configuration.is_in_environment(environ):

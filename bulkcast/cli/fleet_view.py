@@ -1,6 +1,7 @@
 """Renders a fleet, and what people did with it, for a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import tzinfo
 from typing import Final
 
 from rich.console import RenderableType
@@ -45,10 +46,22 @@ def status_lines(
         yield Text(tr("No run is open."))
     if found.oldest_wait_s >= _WAIT_TOLD_S:
         waited = spell(found.oldest_wait_s)
-        yield Text(tr("The oldest job has waited for a worker for {time}.", time=waited), "yellow")
+        yield Text(tr("The oldest run has waited for a worker for {time}.", time=waited), "yellow")
+
+    if any(worker.is_alive for worker in found.workers) and any(map(_waits_long, found.lanes)):
+        yield Text(tr(_FOR_A_WORKER), "yellow")
 
 
 _WAIT_TOLD_S: Final = 1.0
+_WAIT_LONG_S: Final = 15.0
+"""Within this time a worker with the credentials takes over."""
+_FOR_A_WORKER: Final = marked(
+    "What waits for a worker needs one that has the credentials of its institution and is free."
+)
+
+
+def _waits_long(lane: LaneStatus) -> bool:
+    return lane.state == "waiting" and lane.waiting_s >= _WAIT_LONG_S
 
 
 def _table(*titles: str) -> Table:
@@ -112,18 +125,30 @@ def _runs(records: Sequence[RunRecord]) -> Table:
         tr("Open run"), tr("Institution"), tr("Sheet"), tr("Rows"), tr("Since"), tr("By"),
     )  # fmt: skip
     table.columns[0].no_wrap = True
+    names = _short([canonical(record.header.institution) for record in records])
     for record in records:
         header = record.header
         done, by = _ended(record), header.sending.by if header.sending else ""
         table.add_row(
             header.run,
-            shown(canonical(header.institution)),
+            shown(names(canonical(header.institution))),
             shown(header.title),
             tr("{done} of {rows}", done=f"{done:,}", rows=f"{header.n_rows:,}"),
             local_time(header.created_at, zone(header.tz))[:16],
             shown(by),
         )
     return table
+
+
+def _listed(names: str | None) -> list[str]:
+    """The names in a list such as `one, another`."""
+    return names.split(", ") if names else []
+
+
+def _short(lanes: Sequence[str]) -> Callable[[str], str]:
+    """How to show the institutions of `lanes`: by SID alone if all are at one host."""
+    hosts = {host for host, _, sid in (lane.rpartition(" ") for lane in lanes) if sid}
+    return (lambda lane: lane) if len(hosts) > 1 else (lambda lane: lane.rpartition(" ")[2])
 
 
 def _ended(record: RunRecord) -> int:
@@ -143,19 +168,22 @@ _ACTIONS: Final[Mapping[str, str]] = {
 """Actions as recorded → as shown; others are shown as they are."""
 
 
-def actions_table(entries: Sequence[AuditEntry]) -> Table:
-    """Who did what, when and from where."""
+def action_lines(entries: Sequence[AuditEntry], tz: tzinfo, named: str) -> Iterator[Table | Text]:
+    """Who did what, when and from where; `named` is the name of the time zone `tz`."""
+    names = _short([lane for entry in entries for lane in _listed(entry.institution)])
     table = _table(
         tr("When"), tr("Who"), tr("From"), tr("What"), tr("Run"), tr("Institution"),
     )  # fmt: skip
+    table.columns[4].no_wrap = True
     for entry in entries:
         said = _ACTIONS.get(entry.action)
         table.add_row(
-            entry.at.astimezone().isoformat(" ", "seconds")[:19],
+            local_time(entry.at.timestamp(), tz)[:16],
             shown(entry.who),
             shown(entry.host),
             tr(said) if said else shown(entry.action),
-            shown(entry.run),
-            shown(entry.institution),
+            shown("\n".join(_listed(entry.run))),
+            shown("\n".join(map(names, _listed(entry.institution)))),
         )
-    return table
+    yield table
+    yield Text(tr("Times are those of {zone}.", zone=named), "dim")

@@ -65,7 +65,7 @@ def outcome(
         if n:
             symbol = Text(getattr(symbols, mark), style)
             said = tr(STATUS_MEANINGS[status]) + _when(n, earlier.get(status, 0))
-            word = Text(status_written(status), style)
+            word = Text(f"{status_written(status)} ", style)
             table.add_row(f"{n:,}", symbol, word, Text(said, "dim", overflow="fold"))
     return table
 
@@ -150,7 +150,7 @@ def _facts(found: RunSummary, tz: tzinfo) -> Table:
         (tr("Sheet"), found.sheet),
         (tr("Institution"), tr("{sid} at {root_url}", sid=found.sid, root_url=found.root_url)),
         (tr("Begun"), tr("{at} ({zone})", at=begun, zone=found.tz)),
-        (tr("Ended"), ended or "–"),
+        (tr("Ended"), ended or tr("not yet")),
     )
     table = Table.grid(padding=(0, 2))
     for name, value in facts:
@@ -223,10 +223,13 @@ def runs_table(records: Sequence[RunRecord]) -> Iterator[Table | Text]:
     widest = max((len(record.header.run) for record in records), default=0)
     # Names are copied and compared: never wrap or truncate them.
     table.add_column(tr("Run"), header_style="dim", no_wrap=True, min_width=widest)
-    table.add_column(tr("When"), header_style="dim", no_wrap=True)
-    for title in (tr("Sheet"), *([tr("Institution")] if len(schools) > 1 else []), tr("Rows"),
-                  tr("State")):  # fmt: skip
-        table.add_column(title, header_style="dim", overflow="fold")
+    # A narrow terminal breaks a time before its hour.
+    table.add_column(tr("When"), header_style="dim", min_width=10)
+    table.add_column(tr("Sheet"), header_style="dim", overflow="fold")
+    if len(schools) > 1:
+        table.add_column(tr("SID"), header_style="dim", no_wrap=True)
+    table.add_column(tr("Rows"), header_style="dim", overflow="fold")
+    table.add_column(tr("State"), header_style="dim", min_width=11)
     for record in records:
         table.add_row(*_line(record, named=len(zones) > 1, whose=len(schools) > 1))
     yield table

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
@@ -17,7 +17,14 @@ from bulkcast.errors import CannotStart
 from bulkcast.i18n import marked
 from bulkcast.model import Institution, Severity
 from bulkcast.pacing import DEFAULT_RATE
-from bulkcast.pipeline import CheckedSheet, PlanOptions, SheetOptions, Validation, zone
+from bulkcast.pipeline import (
+    CheckedSheet,
+    PlanOptions,
+    PreparedRun,
+    SheetOptions,
+    Validation,
+    zone,
+)
 
 if TYPE_CHECKING:
     from bulkcast.config import Config
@@ -125,6 +132,22 @@ def show_ignored(show: Callable[..., None], prepared: Checked) -> None:
         show(Text(tr("Columns that name no setting, kept as they are: {names}", names=names)))
 
 
+def show_parts(show: Callable[..., None], run: PreparedRun) -> None:
+    """Show how many of the rows to send are for each institution of the sheet."""
+    n_rows = {
+        part.profile: sum(len(request.rows) for request in part.prepared.plan.requests)
+        for part in run.parts
+    }
+    said = [f"{shown(name)} {n:,}" for name, n in n_rows.items() if n]
+    if len(said) > 1:
+        more = ["…"] if len(said) > _PARTS_MOST else []
+        listed = current_translator().listed([*said[:_PARTS_MOST], *more])
+        show(Text(tr("Rows of each institution: {listed}", listed=listed)))
+
+
+_PARTS_MOST: Final = 20
+
+
 def _next(prepared: Validation, n: int) -> Text:
     """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path, *context.typed(*context.OF_SHEET))
@@ -176,6 +199,7 @@ def plan(sheet: Path, output: Output, options: PlanCommand) -> int:
     show_doubts(output, prepared)
     show_ignored(output.out, prepared)
     output.out(*render.plan(planned, output.symbols))
+    show_parts(output.out, run)
     show_outlook(output.out, prepared, planned, options.rate, output.symbols)
     if output.verbose and (config or run.parts):
         output.out(*render.row_by_row(prepared, output.symbols))

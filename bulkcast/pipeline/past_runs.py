@@ -91,7 +91,7 @@ def page(
 
 def _loaded(config_home: Home, run: str) -> FrozenRun:
     with open_ledger(config_home) as ledger:
-        return run_group.load(ledger, run, purged=True)
+        return run_group.with_waiting(ledger, run_group.load(ledger, run, purged=True))
 
 
 def _summary(frozen: FrozenRun) -> tuple[RunSummary, Mapping[str, tuple[ResultRow, ...]]]:

@@ -466,7 +466,7 @@ def results(
     only the rows with these statuses; if there are none, it is not written.
     """
     with open_ledger(config_home) as ledger:
-        frozen = run_group.load(ledger, run)
+        frozen = run_group.with_waiting(ledger, run_group.load(ledger, run))
         rows = result_rows(frozen, lang=lang)
         place = target or _place_of(frozen.header)
         chosen = [row for row in rows if row.status in only]

@@ -69,6 +69,20 @@ def load(
     return joined(found.run, loaded) if found.parts else loaded[0]
 
 
+def with_waiting(ledger: Ledger, frozen: FrozenRun) -> FrozenRun:
+    """The run for people to look at: rows that are still to come are not interrupted ones."""
+    if isinstance(frozen, FrozenGroup):
+        return joined(frozen.header.run, [with_waiting(ledger, part) for part in frozen.parts])
+    record = ledger.record(frozen.header.run)
+    if record is None or not record.under_way:
+        return frozen
+    waits = {
+        key: replace(outcome, code="run.waiting") if outcome.code == "run.interrupted" else outcome
+        for key, outcome in frozen.outcomes.items()
+    }
+    return replace(frozen, outcomes=waits)
+
+
 def header_of(group: str, headers: Sequence[RunHeader]) -> RunHeader:
     """The header of a group as one run."""
     whose = [header.institution for header in headers if header.institution.sid]

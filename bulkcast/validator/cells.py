@@ -148,9 +148,11 @@ def _unknown_name(name: str, known: Collection[str]) -> Reading:
     from difflib import get_close_matches
 
     folded = {fold(each): each for each in known}
-    near = get_close_matches(fold(name), folded, n=1, cutoff=_NEAR)
+    near = get_close_matches(fold(name), folded, n=3, cutoff=_NEAR)
     if near:
-        return refused("institution.near_miss", suggestion=folded[near[0]])
+        # Letters that are only out of order are likelier than a wrong one.
+        nearest = min(near, key=lambda each: sorted(each) != sorted(fold(name)))
+        return refused("institution.near_miss", suggestion=folded[nearest])
     names = sorted(known)
     some = Series(tuple(names[:_NAMED_MOST]), more=max(0, len(names) - _NAMED_MOST))
     return refused("institution.unknown", known=some)

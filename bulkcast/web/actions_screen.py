@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from bulkcast import pipeline
 from bulkcast.config import DEFAULT_ROOT_URL
 from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator, marked
+from bulkcast.messages import local_time
+from bulkcast.pipeline.options import DEFAULT_TZ
 from bulkcast.web import shared_runs
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import render, speaker
@@ -45,6 +48,7 @@ async def actions(request: web.Request) -> web.Response:
         actions=[_line(entry, speaks) for entry in shown],
         older=f"/actions?{_BEFORE}={shown[-1].id}" if len(found) > PAGE_ACTIONS else "",
         is_first=before is None,
+        zone=DEFAULT_TZ,
     )
 
 
@@ -55,11 +59,11 @@ def _entry(query: Mapping[str, str]) -> int | None:
 
 
 def _line(entry: "AuditEntry", speaks: Translator) -> dict[str, Any]:
-    """An action as the list shows it, at the time of this computer."""
+    """An action as the list shows it."""
     known = _WORDS.get(entry.action)
     return {
         "id": entry.id,
-        "when": f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        "when": local_time(entry.at.timestamp(), pipeline.zone(DEFAULT_TZ)),
         "who": entry.who,
         "host": entry.host,
         "action": entry.action,

@@ -434,7 +434,19 @@ def _viewed_in_fleet(found: "RunStanding", gauge: Gauge) -> RunView:
     state = found.state
     figures = gauge.figures(state.progress)
     phase = _phase_in_fleet(found)
-    return RunView(state, phase, dict(state.record.counts), figures, gauge, shared=found)
+    sends = phase != "finished" and found.lane.worker is not None
+    counts = _without_those_on_their_way(state) if sends else dict(state.record.counts)
+    return RunView(state, phase, counts, figures, gauge, shared=found)
+
+
+def _without_those_on_their_way(state: RunState) -> dict[RowStatus, int]:
+    """The counts of a run that a worker sends: a row on its way is not unconfirmed yet."""
+    standing = state.standing
+    counts = dict.fromkeys(state.record.counts, 0)
+    for part in (standing.settled, standing.requested, {RowStatus.NOT_SENT: standing.waiting}):
+        for status, n in part.items():
+            counts[status] += n
+    return counts
 
 
 def _phase_in_fleet(found: "RunStanding") -> Phase:

@@ -84,6 +84,8 @@ def counts_said(counts: dict[RowStatus, int], speaks: Translator) -> str:
 
 def _speed(view: RunView, speaks: Translator) -> str:
     """The pace and the time left; a space that does not break where nobody can tell."""
+    if view.phase == "paused":
+        return "\N{NO-BREAK SPACE}"
     told = (view.pace.pace(view.figures, speaks), pipeline.time_left(view.figures, speaks))
     return " · ".join(filter(None, told)) or "\N{NO-BREAK SPACE}"
 

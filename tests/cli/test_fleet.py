@@ -174,11 +174,17 @@ def test_an_institution_that_is_paused_gets_nothing_until_it_may_go_on(fleet: Cl
         with working(fleet):
             seen = status(fleet)
             again = fleet.call("fleet", "pause", "--all")
+            waiting = fleet.call("runs", "show", run)
             sent = sandbox.received
             going = fleet.call("fleet", "go-on", paused["institutions"][0])
             found = ended(fleet, run)
         listed = fleet.call("fleet", "actions", "--json").document["actions"]
+        table = fleet.call("fleet", "actions")
 
+    assert "not yet" in waiting.out
+    assert "its run is still under way" in waiting.out
+    assert "interrupted" not in waiting.out
+    assert "Asia/Shanghai" in table.out
     assert paused["institutions"] == [lane["institution"] for lane in seen["lanes"]]
     assert [lane["state"] for lane in seen["lanes"]] == ["paused"]
     assert [one["run"] for one in seen["runs"]] == [run]
@@ -279,7 +285,7 @@ def test_an_admin_hands_in_without_a_secret_and_the_worker_has_it(
     assert "1 worker is there" in doctor.out
     assert alone.status == 2
     assert "Nothing will be sent for the environment" in alone.err
-    assert "no credentials on this computer" in alone.err
+    assert "no secret it could send with" in alone.err
 
 
 @posix

@@ -166,7 +166,9 @@ def test_a_plan_counts_all_and_a_plan_file_is_refused(cli: CliRunner, tmp_path: 
     term = sheet(tmp_path / "term.csv", "north", "south", "south")
     with schools(cli) as found:
         said = found.call("plan", term, "--json")
+        plain = found.call("plan", term)
         assert (said.status, said.document["to_send"], said.document["requests"]) == (0, 3, 3)
+        assert "Rows of each institution: north 1, south 2" in plain.out
         file = tmp_path / "term.plan"
         refused = found.call("plan", term, "-o", file)
         assert (refused.status, file.exists()) == (2, False)

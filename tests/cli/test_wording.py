@@ -133,7 +133,7 @@ def test_a_resubmission_tells_what_was_applied_now_from_what_was_before(cli: Cli
     assert "in an earlier run" not in first.out
     assert "4 done by an earlier run and not sent again" in again.err
     assert "left out by your choice" not in again.err
-    assert "5 ✓ applied ClassIn acknowledged them: 1 now, 4 in an earlier run" in again.out
+    assert "5 ✓ applied  ClassIn acknowledged them: 1 now, 4 in an earlier run" in again.out
     assert "本次 1 行，之前的批次 4 行" in newest.out
     assert counted["applied"] == sum(counted.values()) == 5
 
@@ -427,7 +427,7 @@ def test_rows_that_are_not_all_named_are_told_in_the_language_spoken(cli: CliRun
 
     more = re.search(r"Rows 3, 4, [\d, ]+ and (\d+) more set", english)
     assert more is not None
-    assert f" 等，另有 {more[1]} 行" in chinese
+    assert f"（另有 {more[1]} 项）" in chinese
     assert " and " not in chinese
     assert "3、4、" in chinese
 

@@ -1,5 +1,7 @@
 """The column that says for which institution a row is."""
 
+from dataclasses import replace
+
 import pytest
 
 from bulkcast.endpoints import WEBCAST
@@ -58,7 +60,11 @@ def test_an_invalid_row_keeps_the_institution_that_it_names() -> None:
 
 
 def test_a_near_miss_suggests_and_an_unknown_name_lists() -> None:
-    near, unknown = checked(HEAD, ["nrth", "1", "1"], ["x", "2", "1"], rules=KNOWN).rows
+    rows = [["nrth", "1", "1"], ["x", "2", "1"], ["esat", "3", "1"]]
+    with_east = replace(KNOWN, profiles=frozenset({*(KNOWN.profiles or ()), "east", "west"}))
+    near, unknown = checked(HEAD, *rows[:2], rules=KNOWN).rows
+    (swapped,) = checked(HEAD, rows[2], rules=with_east).rows
+    assert swapped.issues[0].fix.args["suggestion"] == "east"
     assert near.issues[0].fix.args["suggestion"] == "north"
     assert str(unknown.issues[0].fix).startswith("Give one of these names: 2024, north, south.")
 

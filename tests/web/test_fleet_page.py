@@ -138,11 +138,13 @@ async def test_every_admin_pauses_and_continues_any_run(tmp_path: Path) -> None:
         run = await hand_in(li, 300, per_minute=600)
         now = await seen(wang, run, lambda now: now["phase"] == "running" and found.sandbox.log)
         assert f"A worker on {socket.gethostname()} sends it" in said(now)
+        assert now["failed"] == "0"  # a row on its way has not failed
 
         paused = await wang.client.post(f"/runs/{run}/pause")
         assert "Pause and Continue are for the whole institution" in paused.words
         now = await seen(li, run, lambda now: now["phase"] == "paused")
         assert "The institution is paused" in said(now)
+        assert now["speed"] == "\N{NO-BREAK SPACE}"
         assert line(await li.client.get("/"), run).endswith("paused Progress")
         assert next_action(await li.client.get(f"/runs/{run}")) == f"/runs/{run}/continue"
 
