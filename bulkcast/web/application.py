@@ -73,14 +73,15 @@ async def errors_told(request: web.Request, handler: security.Handler) -> web.St
             raise
         return _told(request, exc.status, "")
     except BulkcastError as exc:
-        return _told(request, _status_of(request, exc), rendering.speaker(request).error(exc))
+        said = rendering.sentence(rendering.speaker(request), exc)
+        return _told(request, _status_of(request, exc), said)
     except ConnectionError:  # the tab was closed: there is nobody to tell
         raise
     except Exception as exc:  # noqa: BLE001 - the door: no traceback reaches the browser
         known = _known(exc)
         if known is None:
             return _told(request, 500, "")
-        return _told(request, 400, rendering.speaker(request).error(known))
+        return _told(request, 400, rendering.sentence(rendering.speaker(request), known))
 
 
 def _status_of(request: web.Request, exc: BulkcastError) -> int:
