@@ -246,6 +246,8 @@ def refuse_lost_entries(
 
 
 def _gaps(connection: sqlite3.Connection | None, home: Path, run: str) -> list[_Gap]:
+    if run != "*" and not _IS_NAME.fullmatch(run):  # nor may a path have any character
+        return []
     folders = (f for f in sorted((home / RUNS).glob(run)) if _IS_NAME.fullmatch(f.name))
     return [gap for folder in folders if (gap := _gap(connection, folder))]
 
