@@ -81,6 +81,7 @@ async def test_a_computer_that_slept_may_not_send(
     assert not lease.may_send(clock())
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_lease_is_regained_after_a_restart_while_nobody_took_the_lane(
     fleet: Database,

@@ -70,6 +70,7 @@ async def test_a_pause_and_a_slow_down_survive_a_hand_over(fleet: Database) -> N
     assert slots[0] - now == pytest.approx(3.0, abs=0.3)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_batch_that_was_long_on_its_way_is_not_used(fleet: Database) -> None:
     pace = SharedPace(fleet)
@@ -108,6 +109,7 @@ asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
 """
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_many_processes_keep_one_pace(fleet_url: str) -> None:
     """990 a minute at sixty times the speed: a minute is a second."""

@@ -100,6 +100,7 @@ async def ended(process: "subprocess.Popen[str]") -> int:
     return await asyncio.to_thread(process.wait, 20)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_lane_is_drained_slice_after_slice_by_one_worker_at_a_time(
     fleet_url: str, watch: Watch
@@ -114,6 +115,7 @@ async def test_a_lane_is_drained_slice_after_slice_by_one_worker_at_a_time(
     assert int(memory[0][0].strip("{}")) >= 2
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_killed_worker_is_followed_by_another_within_its_lease(
     fleet_url: str, watch: Watch
@@ -132,6 +134,7 @@ async def test_a_killed_worker_is_followed_by_another_within_its_lease(
     await watch.check(sent, most_repeats=1)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_frozen_worker_that_wakes_sends_nothing_more(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 5000)
@@ -152,6 +155,7 @@ async def test_a_frozen_worker_that_wakes_sends_nothing_more(fleet_url: str, wat
     await watch.check(sent, most_repeats=1)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_worker_that_is_told_to_end_hands_over_at_once_and_repeats_nothing(
     fleet_url: str, watch: Watch
@@ -176,6 +180,7 @@ async def _workers(database: Database, n: int) -> bool:
     return len((await fleet_status.status(database)).workers) == n
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_crash_of_the_database_interrupts_and_repeats_what_was_under_way(
     fleet_url: str, watch: Watch
@@ -197,6 +202,7 @@ async def test_a_crash_of_the_database_interrupts_and_repeats_what_was_under_way
     await watch.check(120, most_repeats=2)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_worker_ends_although_the_database_is_gone(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 1000)
@@ -210,6 +216,7 @@ async def test_a_worker_ends_although_the_database_is_gone(fleet_url: str, watch
             server().start()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_jobs_deleted_under_the_workers_are_made_again(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 60)
@@ -221,6 +228,7 @@ async def test_jobs_deleted_under_the_workers_are_made_again(fleet_url: str, wat
     await watch.check(60, most_repeats=1)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 async def test_a_paused_lane_stands_still_until_it_is_resumed(fleet_url: str, watch: Watch) -> None:
     add_work(fleet_url, A, 60)
