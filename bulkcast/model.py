@@ -147,7 +147,7 @@ def part_name(group: str, number: int) -> str:
     return f"{group}-{number}"
 
 
-_PART: Final = re.compile(r"(.*\d{8}-\d{6}-[0-9a-f]{4})-[1-9]\d*")
+_PART: Final = re.compile(r"(.*\d{8}-\d{6}-[0-9a-f]{4}(?:[0-9a-f]{2})?)-[1-9]\d*")
 
 
 # ------------------------------------------------------------------ the sheet

@@ -140,6 +140,9 @@ def _as_kept(row: ResultRow) -> Outcome:
 
 
 def new_name(now: float, tz: tzinfo, *, is_sandbox: bool = False) -> str:
-    """A run's name: its start in `tz`, and four random hex digits to make it unique."""
+    """A run's name: its start in `tz`, and six random hex digits.
+
+    With four, two runs of the same second had one name once in 65,536 times.
+    """
     mark = SANDBOX_RUN if is_sandbox else ""
-    return f"{mark}{datetime.fromtimestamp(now, tz):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{mark}{datetime.fromtimestamp(now, tz):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -119,18 +119,19 @@ def _store(wanted: Sequence[_Run], home: SharedHome, options: SendOptions, user:
         _store_at_once(wanted, home, options, user)
     except BaseException as exc:
         # A commit whose answer was lost may have come about; whoever repeats it sends twice.
-        if isinstance(exc, LedgerUnwritable) and _is_stored(home, names[0]):
+        if isinstance(exc, LedgerUnwritable) and _is_stored(home, wanted[0][2]):
             return
         for name in names:
             shutil.rmtree(home.folder / RUNS / name, ignore_errors=True)
         raise
 
 
-def _is_stored(home: SharedHome, run: str) -> bool:
-    """Whether a run is in the ledger; False if that cannot be learnt within a few seconds."""
+def _is_stored(home: SharedHome, new: creation.NewRun) -> bool:
+    """Whether this very run is in the ledger; False if that cannot be learnt in a few seconds."""
     for _ in range(_TRIES):
         with suppress(DatabaseUnreachable, LedgerUnwritable), PostgresLedger(home) as ledger:
-            return ledger.end(run) is not None
+            found = ledger.record(new.run)
+            return found is not None and found.header.created_at == new.started
         time.sleep(1.0)
     return False
 
