@@ -7,6 +7,7 @@ real one it records an intent under its lane's epoch first, and asks the lease r
 """
 
 import asyncio
+import secrets
 import signal
 import subprocess
 import sys
@@ -30,17 +31,17 @@ QUICK: Final = Timing(
 TABLES: Final = """
 CREATE TABLE work (institution text, n integer, done boolean NOT NULL DEFAULT false,
     PRIMARY KEY (institution, n));
-CREATE TABLE sends (institution text, n integer, worker text, epoch bigint,
-    at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE sends (attempt text PRIMARY KEY, institution text, n integer, worker text,
+    epoch bigint, at timestamptz NOT NULL DEFAULT clock_timestamp());
 """
 _NEXT: Final = """
 SELECT n FROM work WHERE institution = %s AND NOT done ORDER BY n LIMIT 1
 """
 _INTEND: Final = """
-INSERT INTO sends (institution, n, worker, epoch)
-SELECT institution, %(n)s, %(worker)s, epoch FROM lanes
+INSERT INTO sends (attempt, institution, n, worker, epoch)
+SELECT %(attempt)s, institution, %(n)s, %(worker)s, epoch FROM lanes
 WHERE institution = %(institution)s AND epoch = %(epoch)s FOR SHARE
-RETURNING n
+ON CONFLICT DO NOTHING
 """
 _DONE: Final = """
 UPDATE work SET done = true WHERE institution = %(institution)s AND n = %(n)s AND EXISTS (
@@ -87,7 +88,7 @@ class Numbers:
 
     async def _send(self, lane: Lane, n: int) -> None:
         values = {"institution": lane.institution, "n": n, "worker": self._name,
-                  "epoch": lane.lease.epoch}  # fmt: skip
+                  "epoch": lane.lease.epoch, "attempt": secrets.token_hex(8)}  # fmt: skip
         if lane.lease.may_send(asyncio.get_running_loop().time()):
             await self._database.fetch_patiently(_INTEND, values)
             await asyncio.sleep(self._every_s)
