@@ -82,7 +82,10 @@ async def test_an_outage_costs_few_attempts_over_many_slices_and_workers(tmp_pat
     assert record.counts[RowStatus.APPLIED] == 150
     assert unanswered <= 20 + 3  # the window that tells an outage, and a probe now and then
     sent = Counter(received.target.id for received in found.sandbox.log if received.target)
-    assert max(sent.values()) <= 3
+    lost = sum(received.answer == "close" for received in found.sandbox.log)
+    assert lost <= 20 + 3
+    # Which row is repeated how often depends on jitter; that nothing is repeated in vain does not.
+    assert sum(sent.values()) == 150 + lost
 
 
 async def test_a_lease_that_ends_while_an_intent_is_stored_sends_nothing(
