@@ -165,7 +165,7 @@ def _note_senders(sandbox: Sandbox) -> Callable[[], list[tuple[Received, str]]]:
             record(message, decision)
             marks[id(whose.log[-1])] = message.headers.get(_MARK, "? 0")
 
-        whose._record = noted  # type: ignore[method-assign]
+        whose._record = noted  # type: ignore[method-assign] # watched on purpose
 
     everyone = [sandbox, *sandbox.others.values()]
     for each in everyone:
@@ -274,7 +274,7 @@ async def _work(given: Mapping[str, Any]) -> None:
         _LEASE.set(lane.lease.epoch)
         return await drain(self, lane)
 
-    lanes.Lanes.drain = marked  # type: ignore[method-assign]
+    lanes.Lanes.drain = marked  # type: ignore[method-assign] # watched on purpose
     home = SharedHome(Path(given["folder"]), given["database"])
     configs = [School(n).config(given["url"], home) for n in range(given["schools"])]
     stop = asyncio.Event()

@@ -391,8 +391,8 @@ class PostgresLedger(Ledger):
     def sent_lately(
         self,
         institution: Institution,  # noqa: ARG002 - as of any ledger
-        now: Timestamp,  # noqa: ARG002
-        within_s: float,  # noqa: ARG002
+        now: Timestamp,  # noqa: ARG002 - as of any ledger
+        within_s: float,  # noqa: ARG002 - as of any ledger
     ) -> list[float]:
         """None: the pace is kept in the database itself."""
         return []

@@ -365,7 +365,7 @@ def test_a_second_signal_ends_a_worker_at_once(fleet: CliRunner, name: str, stat
         awaited(lambda: sandbox.received)
         process.send_signal(getattr(signal, name))
         assert process.stderr
-        awaited(lambda: "Again to stop at once" in (process.stderr.readline()))  # type: ignore[union-attr]
+        awaited(lambda: "Again to stop at once" in (process.stderr.readline()))  # type: ignore[union-attr] # it is piped
         assert process.poll() is None
         process.send_signal(getattr(signal, name))
         process.wait(5)  # and not as long as ClassIn takes to answer

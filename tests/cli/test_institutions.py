@@ -36,7 +36,7 @@ class Schools:
 
 @contextmanager
 def schools(cli: CliRunner, **south: object) -> Iterator[Schools]:
-    other = World(sid=SOUTH, limit=None, secret=Secret(SECRETS["south"]), **south)  # type: ignore[arg-type]
+    other = World(sid=SOUTH, limit=None, secret=Secret(SECRETS["south"]), **south)  # type: ignore[arg-type] # test data
     world = World(sid=NORTH, limit=None, secret=Secret(SECRETS["north"]), others=(other,))
     sandbox = Sandbox(world, secret=SANDBOX_SECRET)
     with serving(sandbox) as url:

@@ -308,7 +308,7 @@ async def test_the_run_with_the_earlier_deadline_comes_first_and_the_newer_wins(
 async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found:
         run = (await found.submit(prepare(plain(tmp_path / "term.csv", 100)), rate=6_000.0)).run
-        async with found.worker(secret="wrong"):  # noqa: S106
+        async with found.worker(secret="wrong"):  # noqa: S106 - an invented one
             record = await ended(found, run)
 
     assert record.stop is not None

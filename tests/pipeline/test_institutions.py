@@ -68,7 +68,7 @@ def line(number: int, name: str, *, classroom: int | None = None, word: str = "r
 
 
 def sheet(path: Path, names: Sequence[str], **word: str) -> Path:
-    lines = [line(number, name, **word) for number, name in enumerate(names, 2)]  # type: ignore[arg-type]
+    lines = [line(number, name, **word) for number, name in enumerate(names, 2)]  # type: ignore[arg-type] # test data
     path.write_text("\n".join([HEAD, *lines]) + "\n", "utf-8")
     return path
 

@@ -71,7 +71,7 @@ def test_a_near_miss_suggests_and_an_unknown_name_lists() -> None:
 
 @pytest.mark.parametrize("treatment", ["error", "in-order", "last"])
 def test_a_classroom_belongs_to_its_institution(treatment: str) -> None:
-    rules = CheckRules(tz=SHANGHAI, duplicates=treatment)  # type: ignore[arg-type]
+    rules = CheckRules(tz=SHANGHAI, duplicates=treatment)  # type: ignore[arg-type] # test data
     rows = checked(
         HEAD, ["north", "1", "1"], ["south", "1", "0"], ["north", "1", "0"], rules=rules
     ).rows
