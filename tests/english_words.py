@@ -19,7 +19,7 @@ def strings(message: object) -> tuple[str, ...]:
     return string_ if isinstance(string_, tuple) else (string_,)
 
 
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}|\b[0-9a-f]{16}\b")
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}|\b[0-9a-f]{16}\b")
 """A run's name, or a plan's fingerprint."""
 _WORD = re.compile(r"[A-Za-z]{2,}")
 

@@ -24,7 +24,7 @@ CONNECTIONS: Final = 4
 STATEMENT_S: Final = 5.0
 """Seconds after which a statement counts as lost."""
 _RETRY_S: Final = 0.3
-_POOL_S: Final = 3.0
+POOL_S: Final = 3.0
 """Seconds that a statement waits for a connection."""
 _RECONNECT_S: Final = 1.5
 """The wait before an attempt to connect doubles each time and begins anew after these seconds, so a
@@ -75,7 +75,7 @@ class Database:
         """
         self.url = url
         self.pool: AsyncConnectionPool = AsyncConnectionPool(
-            connection_string(url), min_size=1, max_size=connections, timeout=_POOL_S,
+            connection_string(url), min_size=1, max_size=connections, timeout=POOL_S,
             reconnect_timeout=_RECONNECT_S, open=False, name="bulkcast",
             configure=_commit_each_statement, check=AsyncConnectionPool.check_connection,
         )  # fmt: skip
