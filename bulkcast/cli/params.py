@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from bulkcast.cli import language, states
+from bulkcast.cli import language
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.languages import LANGS
 from bulkcast.model import RowStatus
@@ -61,9 +61,9 @@ class Statuses(click.ParamType[frozenset[RowStatus]]):
             return value
         found: set[RowStatus] = set()
         for word in re.split("[,，、]", str(value)):
-            status = states.status_of(word)
+            status = language.status_of(word)
             if status is None:
-                known = current_translator().listed(states.statuses())
+                known = current_translator().listed(language.statuses())
                 said = "{word!r} is none of {known}"
                 self.fail(tr(said, word=word.strip(), known=known), param, ctx)
             found.add(status)
@@ -77,13 +77,13 @@ class State(click.ParamType[str]):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
         """The possible words."""
-        return f"[{'|'.join(states.STATES)}]"
+        return f"[{'|'.join(language.STATES)}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The word of `runs --json`."""
-        found = states.state_of(str(value))
+        found = language.state_of(str(value))
         if found is None:
-            known = current_translator().listed(states.states())
+            known = current_translator().listed(language.states())
             self.fail(tr("{word!r} is none of {known}", word=value, known=known), param, ctx)
         return found
 
