@@ -16,8 +16,8 @@ from bulkcast import secret_storage
 from bulkcast.client import check_root_url
 from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, profiles_of
 from bulkcast.errors import CannotStart
+from bulkcast.home import write_private
 from bulkcast.model import Secret
-from bulkcast.private_files import write_private
 
 FILE: Final = "config.toml"
 NAME_MOST: Final = 60
