@@ -15,9 +15,6 @@ from typing import Final
 from bulkcast.header_hints import SIMPLIFIED, bare_names, names_in_brackets
 from bulkcast.model import ReplyClass, Severity
 
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\da-zA-Z_]+")
-"""A word of a header, also of one in camel case."""
-
 INT64_MAX: Final = 2**63 - 1
 """The vendor types its ids Int64 in its message docs; no narrower bound is published."""
 
@@ -510,25 +507,3 @@ class Endpoint:
 
     def _column_in_brackets(self, part: str) -> Setting | None:
         return self.by_key.get(part) or self.by_header.get(fold(part))
-
-    def mentioned(self, header: str) -> Setting | None:
-        """The setting whose name occurs in `header`; of several the one with the longest name."""
-        folded = fold(header)
-        words = " ".join(_WORD.findall(unicodedata.normalize("NFKC", header)))
-        spaced = f" {' '.join(words.casefold().split())} "
-        for name in sorted(self.by_header, key=len, reverse=True):
-            if name in folded and (
-                not name.isascii() or any(f" {w} " in spaced for w in self._spaced[name])
-            ):
-                return self.by_header[name]
-        return None
-
-    @cached_property
-    def _spaced(self) -> Mapping[str, set[str]]:
-        """Folded name → its spellings as separate words."""
-        found: dict[str, set[str]] = {}
-        for column in self.columns:
-            for spelling in column.spellings():
-                words = " ".join(_WORD.findall(spelling)).casefold()
-                found.setdefault(fold(spelling), set()).update({words, fold(spelling)})
-        return found
