@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
@@ -184,6 +185,15 @@ def short_header(header: str) -> str:
     """
     first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
     return re.sub(" +", " ", first).strip(" ")
+
+
+def text_width(text: str) -> int:
+    """Width in columns of a fixed-width font; a Chinese character takes two.
+
+    >>> text_width("录课 on")
+    7
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def header_names(

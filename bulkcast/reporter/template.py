@@ -28,10 +28,10 @@ from bulkcast.catalogue import (
 )
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import LOCKS, allowed_values, blank_meaning
-from bulkcast.i18n import marked
+from bulkcast.i18n import marked, text_width
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import text_width, writable
+from bulkcast.reporter.result_columns import writable
 
 
 @dataclass(frozen=True, slots=True)
