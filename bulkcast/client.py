@@ -346,7 +346,7 @@ _SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], Text]]] = (
     (
         (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
         frozenset(),
-        Text("it breaks connections off"),
+        _BREAKS_OFF,
     ),
     ((TimeoutError,), frozenset(), _TOO_SLOW),
     ((PermissionError,), frozenset(), _NOT_ALLOWED),

@@ -275,7 +275,7 @@ def results(run: str, only: Only, by: str | None, results: Path | None, **given:
 @bulkcast.command()
 @click.option(
     "--older-than",
-    type=params.Age(),
+    type=params.AGE,
     default="30d",
     show_default=True,
     metavar="AGE",
@@ -365,13 +365,13 @@ def doctor(**given: Any) -> int:
     help="0 for any free one.",
 )
 @params.world
-@click.option("--fault-rate", type=params.Amount("SHARE", 0, 1), help="Requests that go wrong.")
+@click.option("--fault-rate", type=params.amount("SHARE", 0, 1), help="Requests that go wrong.")
 @click.option("--seed", type=click.IntRange(0, 2**53), metavar="N", help="Of what goes wrong.")
 @click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
 @click.option(
     "--clock-offset",
     "clock_offset_s",
-    type=params.Amount("SECONDS", -1e9, 1e9),
+    type=params.amount("SECONDS", -1e9, 1e9),
     default=0.0,
     help="How far its clock is ahead.",
 )
