@@ -4,9 +4,7 @@ Files in it that hold secrets are private: only their owner reads them.
 """
 
 import os
-import tempfile
 from dataclasses import dataclass, field
-from os import fspath
 from pathlib import Path
 
 
@@ -22,7 +20,7 @@ class SharedHome:
         return self.folder / name
 
     def __fspath__(self) -> str:
-        return fspath(self.folder)
+        return os.fspath(self.folder)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -50,6 +48,8 @@ def write_private(path: Path, content: str | bytes) -> None:
         OSError: the folder cannot be written.
 
     """
+    import tempfile
+
     make_private(path.parent)
     # mkstemp makes files of mode 0600 under a name nobody can foresee.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

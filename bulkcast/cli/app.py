@@ -332,7 +332,7 @@ def undo(run: str, out: Path | None, **given: Any) -> int:
 @click.argument("name", default="", shell_complete=params.complete_names)
 @params.as_json
 @params.lang
-def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as above
+def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - `language` has looked for it
     """Tell what a code, setting or state means, and what to do.
 
     NAME is what ClassIn answered (350), what stands beside a row or cell (header.near_miss), how a
