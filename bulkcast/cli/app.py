@@ -1,55 +1,17 @@
 """Every command and its options; what a command does is imported when it is called."""
 
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import exit_status, language, params, signals, streams
+from bulkcast.cli import params
 from bulkcast.cli.help import Group
-from bulkcast.cli.signals import Terminated
-from bulkcast.languages import of_terminal
 from bulkcast.model import RowStatus
 
 Only = frozenset[RowStatus] | None
 """What --only named; None where it was not given."""
-
-
-def run(argv: Sequence[str]) -> int:
-    """Run a command line and return the exit status; no error ends in a traceback."""
-    streams.make_safe()
-    typed = list(argv)
-    with language.speaking(language.asked_for(typed) or _of_terminal()):
-        try:
-            with signals.in_order() as asked:
-                return exit_status.after(_carry_out(typed, asked), argv=typed)
-        except (
-            KeyboardInterrupt,
-            Terminated,
-        ) as exc:  # at the very end, or while an error was being reported
-            return exit_status.interrupted(exc)
-
-
-def _of_terminal() -> str:
-    """The terminal's language, if its encoding has the characters."""
-    readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
-    return of_terminal(os.environ) if readable else "en"
-
-
-def _carry_out(typed: list[str], asked: signals.TerminationRequest) -> int:
-    try:
-        status = bulkcast.main(args=typed, prog_name="bulkcast", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as exc:
-        click.echo(exc.format_message(), err=True)
-        return exit_status.CANNOT_START
-    except (Exception, KeyboardInterrupt, Terminated) as exc:  # noqa: BLE001 - the door: all of them end here
-        return exit_status.tell(asked.behind(exc), argv=typed, environ=os.environ)
-    return status if isinstance(status, int) else 0
 
 
 @click.group(
