@@ -393,6 +393,16 @@ class RowStatus(StrEnum):
     """A newer run has set this target since."""
 
 
+SUCCEEDED: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
+"""The classroom has the row's settings."""
+DONE: Final = SUCCEEDED | {RowStatus.SUPERSEDED}
+"""Nothing is left to do about the row."""
+TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
+"""The row has to be changed before it is sent again."""
+UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+"""A resumed run sends the row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An HTTP reply, not yet classified."""

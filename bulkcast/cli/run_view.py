@@ -32,7 +32,7 @@ from bulkcast.explanations import STATUS_MEANINGS
 from bulkcast.i18n import short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop, local_time
-from bulkcast.model import ResultRow, RowStatus, Stop, group_of, is_rehearsal
+from bulkcast.model import DONE, ResultRow, RowStatus, Stop, group_of, is_rehearsal
 from bulkcast.pipeline import NextStep, RunReport, Undone, UnrecoverableGroup, zone
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges
@@ -126,9 +126,6 @@ def why_ended(report: RunReport, symbols: Symbols) -> Iterable[Text]:
             yield from why_stopped(part.stop, part.counts, symbols)
 
 
-_WELL: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-
-
 def show_ended(output: Output, report: RunReport) -> None:
     """Show the counts, why the run stopped, and where the result sheet is."""
     well = report.results is not None and not report.exit_status
@@ -153,7 +150,7 @@ def show_ended(output: Output, report: RunReport) -> None:
 
 def _show_wrong(output: Output, report: RunReport, stopped: Iterable[Text]) -> None:
     """Show the counts of the rows that failed, and where to look."""
-    wrong = Counter({s: n for s, n in report.counts.items() if s not in _WELL})
+    wrong = Counter({s: n for s, n in report.counts.items() if s not in DONE})
     output.problem(outcome(wrong, {}, output.symbols), *stopped)
     if report.results:
         output.problem(whole(tr("Result sheet: "), shown(report.results)))
