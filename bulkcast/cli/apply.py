@@ -45,6 +45,7 @@ from bulkcast.pipeline import (
 from bulkcast.planner.summary import PlanSummary
 
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
+_Watched = Callable[[Control, Watch], Awaitable[RunReport]]
 
 
 def apply(sheet: Path, output: Output, options: ApplyCommand) -> int:
@@ -121,58 +122,22 @@ def resume(
     """Resume a run that ended early; return the exit status."""
     run, destination = context.located(run, destination)
     home = context.home(destination)
-    if pipeline.runs_called(home, run) and pipeline.is_group(home, run):
-        return _resume_parts(run, output, options, destination, recipients)
-    config = context.config(destination)
-    is_over = not pipeline.left_to_send(home, run)
-
-    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.resume(config, run, options, control=control, watch=watch)
-
-    during = _silent(output) if is_over else output
-    report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
-    return _show_resumed(output, report, recipients, is_over=is_over)
-
-
-def _resume_parts(
-    run: str,
-    output: Output,
-    options: SendOptions,
-    destination: Destination,
-    recipients: Recipients,
-) -> int:
-    """Resume the runs of a sheet for several institutions; return the exit status."""
-    home = context.home(destination)
+    is_group = bool(pipeline.runs_called(home, run)) and pipeline.is_group(home, run)
+    config = None if is_group else context.config(destination)
     is_over = not pipeline.left_to_send(home, run)
     during = _silent(output) if is_over else output
+    if config is None:
+        report = asyncio.run(_resume_parts(run, during, options, destination))
+    else:
 
-    async def send() -> RunReport:
-        profiles = pipeline.profiles_of(home, run)
-        async with context.connected_members(profiles, destination) as members:
-            where = _where_all(profiles, destination)
-            during.info(Text(tr("Sending to {where}", where=where)))
-            _require_streams()
-            rate = options.rate * max(1, len(profiles))
-            return await watched(
-                during,
-                rate,
-                lambda control, watch: pipeline.resume_parts(
-                    home, members, run, options, control=control, watch=watch
-                ),
-            )
+        async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+            return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-    return _show_resumed(output, asyncio.run(send()), recipients, is_over=is_over)
-
-
-def _show_resumed(
-    output: Output, report: RunReport, recipients: Recipients, *, is_over: bool
-) -> int:
+        report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
     if is_over:
         output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
         return _show_report(output, report)
-    status = _show_report(output, report)
-    _notify(output, report, recipients)
-    return status
+    return _finish(output, report, recipients)
 
 
 def _apply(
@@ -228,9 +193,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
 
         sending = _carry_out(during, config, options.send.rate, options.destination, use)
         report = asyncio.run(sending)
-    status = _show_report(output, report)
-    _notify(output, report, options.recipients)
-    return status
+    return _finish(output, report, options.recipients)
 
 
 def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> int:
@@ -374,6 +337,13 @@ def _where(config: Config, destination: Destination) -> str:
 # ------------------------------------------------------------------ during
 
 
+def _finish(output: Output, report: RunReport, recipients: Recipients) -> int:
+    """Show how a run ended, and tell others; return the exit status."""
+    status = _show_report(output, report)
+    _notify(output, report, recipients)
+    return status
+
+
 def _show_report(output: Output, report: RunReport) -> int:
     """Show how a run ended and what to do next; return the exit status."""
     if output.as_json:
@@ -420,17 +390,14 @@ async def _carry_out(
     output: Output, config: Config, rate: float, destination: Destination, use: _Use
 ) -> RunReport:
     async with context.connected(config, destination) as connected:
-        output.info(Text(tr("Sending to {where}", where=_where(config, destination))))
-        _require_streams()
-        return await watched(output, rate, lambda *doors: use(connected, *doors))
+        where = _where(config, destination)
+        return await _send(output, where, rate, lambda *doors: use(connected, *doors))
 
 
 async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyCommand) -> RunReport:
     """Send a sheet for several institutions."""
     destination, sent = options.destination, [p for p in run.parts if p.member and not p.problem]
     async with context.connected_members([p.profile for p in sent], destination) as members:
-        output.info(Text(tr("Sending to {where}", where=_where_of(run, options))))
-        _require_streams()
         parts = tuple(
             replace(part, member=replace(part.member, config=members(part.profile).config))
             if part.member and not part.problem
@@ -438,8 +405,9 @@ async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyComma
             for part in run.parts
         )
         n = sum(bool(part.prepared.plan.requests) for part in sent)
-        return await watched(
+        return await _send(
             output,
+            _where_of(run, options),
             options.send.rate * max(1, n),
             lambda control, watch: pipeline.apply_parts(
                 replace(run, parts=parts),
@@ -451,9 +419,30 @@ async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyComma
         )
 
 
-async def watched(
-    output: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
+async def _resume_parts(
+    run: str, output: Output, options: SendOptions, destination: Destination
 ) -> RunReport:
+    """Resume the runs of a sheet for several institutions."""
+    home = context.home(destination)
+    profiles = pipeline.profiles_of(home, run)
+    async with context.connected_members(profiles, destination) as members:
+        return await _send(
+            output,
+            _where_all(profiles, destination),
+            options.rate * max(1, len(profiles)),
+            lambda control, watch: pipeline.resume_parts(
+                home, members, run, options, control=control, watch=watch
+            ),
+        )
+
+
+async def _send(output: Output, where: str, rate: float, use: _Watched) -> RunReport:
+    output.info(Text(tr("Sending to {where}", where=where)))
+    _require_streams()
+    return await watched(output, rate, use)
+
+
+async def watched(output: Output, rate: float, use: _Watched) -> RunReport:
     """Run a use case, show its progress, and pass signals on to it."""
     control = Control()
     with progress.shown_on(output, rate) as watch, signals.heeding(control, output.warn):
