@@ -9,8 +9,9 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from bulkcast.arguments import Counts, Moment, Series, SettingNames
-from bulkcast.catalogue import Endpoint, Setting, fold, is_result_column
+from bulkcast.catalogue import Endpoint, Setting, is_result_column
 from bulkcast.errors import BulkcastError
+from bulkcast.headers import fold
 from bulkcast.model import Argument, Target, Text
 
 OR: Final = " or "

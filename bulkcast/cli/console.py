@@ -13,9 +13,9 @@ import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from bulkcast.catalogue import fold
 from bulkcast.cli.language import tr
 from bulkcast.cli.streams import can_show
+from bulkcast.headers import fold
 from bulkcast.messages import clean
 
 _PIPED_WIDTH: Final = 160

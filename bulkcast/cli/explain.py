@@ -8,11 +8,11 @@ from typing import Final
 
 import click
 
-from bulkcast.catalogue import fold
 from bulkcast.cli.help import Formatter
 from bulkcast.cli.language import current_translator, status_of, status_written, tr
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import FACTS, Entry, EntryKind, lexicon
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.model import RowStatus
 

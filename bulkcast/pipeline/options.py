@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, fold
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role
 from bulkcast.errors import CannotStart
+from bulkcast.headers import fold
 from bulkcast.model import TO_FIX, UNFINISHED, RowStatus
 from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
 

@@ -17,8 +17,8 @@ from bulkcast.catalogue import (
     NameKind,
     Setting,
     TextKind,
-    fold,
 )
+from bulkcast.headers import fold
 from bulkcast.model import Cell, FlaggedCell, Severity, Text
 from bulkcast.problems import PROBLEMS
 from bulkcast.validator.ids import POINT_ZERO, digits_of, plain_id, plain_ids, read_id, read_ids

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Final
 
 from bulkcast.arguments import SettingNames
-from bulkcast.catalogue import Endpoint, Role, Setting, fold, is_result_column
-from bulkcast.header_hints import bare_names
+from bulkcast.catalogue import Endpoint, Role, Setting, is_result_column
+from bulkcast.headers import bare_names, fold
 from bulkcast.model import Argument, Issue, Severity, Text, column_letters
 from bulkcast.problems import issue
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulkcast.catalogue import fold
+from bulkcast.headers import fold
 from bulkcast.home import write_private
 from bulkcast.web.accounts import Account
 
