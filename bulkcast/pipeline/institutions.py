@@ -6,7 +6,7 @@ are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result s
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -81,13 +81,13 @@ async def apply_parts(
     target = creation.target_of(whole, options, group)
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
-    watches = _Watches(watch)
-    gate = _Gate(len(run.parts))
+    named = numbered(run, group, started, target, emptied=is_held)
+    watches = _Watches(watch, [new.run for _, new in named])
+    gate = _Gate(group, control, len(named))
     sending = [
-        _Sending(part, new, home, options, control.child(), watches.one(), parts, gate)
-        for part, new in numbered(run, group, started, target, emptied=is_held)
+        _Sending(part, new, home, options, control.child(), watches.of(new.run), parts, gate)
+        for part, new in named
     ]
-    control.begun(group)
     with parts.ledger(home) as ledger:
         found = await _side_by_side([each.carry_out() for each in sending])
         done = summed_up(ledger, group, found, replace(options, results=target))
@@ -129,23 +129,35 @@ _INTERRUPTED: Final = 130
 
 
 class _Gate:
-    """Lets nobody through before all have arrived."""
+    """Lets nobody through before all have arrived; then says that the group has begun."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, group: str, control: Control, n: int) -> None:
+        self._group = group
+        self._control = control
         self._wanted = n
         self._here: set[str] = set()
+        self._sent: list[str] = []
         self._open = asyncio.Event()
 
     def arrive(self, run: str) -> None:
         """Note that a run is stored, or will never be."""
         self._here.add(run)
-        if len(self._here) == self._wanted:
+        if len(self._here) == self._wanted and not self._open.is_set():
             self._open.set()
+            self._control.sent = tuple(self._sent)
+            self._control.begun(self._group)
 
-    async def through(self, run: str) -> None:
-        """Arrive, and wait for the others."""
+    async def through(self, run: str, control: Control) -> None:
+        """Arrive with a run that is sent, and wait until every other is stored, too.
+
+        So a crash loses no row of the sheet.  A cancellation meanwhile ends the run as a stop does.
+        """
+        self._sent.append(run)
         self.arrive(run)
-        await self._open.wait()
+        try:
+            await self._open.wait()
+        except asyncio.CancelledError:
+            control.stop(_INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +169,7 @@ class _Sending:
     home: Home
     options: SendOptions
     control: Control
-    watch: Watch | None
+    watch: "_PartWatch"
     parts: Parts
     gate: _Gate
 
@@ -166,14 +178,8 @@ class _Sending:
         try:
             return await self._carry_out()
         finally:
+            self.watch.end()
             self.gate.arrive(self.new.run)
-
-    async def _stored(self) -> None:
-        """Wait until every part is in the ledger, so that a crash loses no row of the sheet."""
-        try:
-            await self.gate.through(self.new.run)
-        except asyncio.CancelledError:
-            self.control.stop(_INTERRUPTED)
 
     async def _carry_out(self) -> RunReport:
         member, prepared = self.part.member, self.part.prepared
@@ -185,7 +191,8 @@ class _Sending:
         try:
             return await single.send(
                 prepared, member.config, self.options, self.new,
-                control=self.control, watch=self.watch, parts=self.parts, stored=self._stored,
+                control=self.control, watch=self.watch, parts=self.parts,
+                stored=lambda: self.gate.through(self.new.run, self.control),
             )  # fmt: skip
         except InstitutionBusy as exc:
             return await self._store(_stop(self.new.profile, exc))
@@ -334,12 +341,16 @@ async def resume_parts(
         problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
         if problems and len(problems) == len(ready):
             raise problems[0]
-        watches = _Watches(watch)
-        control.begun(asked.run)
+        watches = _Watches(watch, [record.header.run for record in records])
+        gate = _Gate(asked.run, control, len(records))
         found = await _side_by_side(
             [
                 resuming.carry_out(
-                    record, ready.get(record.header.run), control.child(), watches.one()
+                    record,
+                    ready.get(record.header.run),
+                    control.child(),
+                    watches.of(record.header.run),
+                    gate,
                 )
                 for record in records
             ]
@@ -393,9 +404,27 @@ class _Resuming:
         record: RunRecord,
         config: Config | BulkcastError | None,
         control: Control,
-        watch: Watch | None,
+        watch: "_PartWatch",
+        gate: _Gate,
     ) -> RunReport:
         """Send what is left of a part; with None nothing is, or it was not asked for."""
+        run = record.header.run
+        try:
+            return await self._carry_out(
+                record, config, control, watch, lambda: gate.through(run, control)
+            )
+        finally:
+            watch.end()
+            gate.arrive(run)
+
+    async def _carry_out(
+        self,
+        record: RunRecord,
+        config: Config | BulkcastError | None,
+        control: Control,
+        watch: "_PartWatch",
+        stored: Callable[[], Awaitable[None]],
+    ) -> RunReport:
         if config is None:
             return self._as_it_is(record, record.stop)
         if isinstance(config, BulkcastError):
@@ -403,7 +432,7 @@ class _Resuming:
         try:
             return await single.go_on(
                 self.ledger, record, config, self.options,
-                control=control, watch=watch, parts=self.parts,
+                control=control, watch=watch, parts=self.parts, stored=stored,
             )  # fmt: skip
         except InstitutionBusy as exc:
             return self._as_it_is(record, _stop(record.header.profile, exc))
@@ -421,23 +450,44 @@ class _Resuming:
 class _Watches:
     """Shows the progress of several runs as that of one."""
 
-    def __init__(self, watch: Watch | None) -> None:
+    def __init__(self, watch: Watch | None, runs: Iterable[str]) -> None:
         self._watch = watch
-        self._latest: list[Progress | None] = []
+        self._latest: dict[str, Progress | None] = dict.fromkeys(runs)
 
-    def one(self) -> Watch | None:
+    def of(self, run: str) -> "_PartWatch":
         """What one of the runs tells its progress."""
-        if self._watch is None:
-            return None
-        place = len(self._latest)
-        self._latest.append(None)
+        return _PartWatch(self, run)
 
-        def tell(progress: Progress) -> None:
-            self._latest[place] = progress
-            if self._watch:
-                self._watch(total([each for each in self._latest if each]))
+    def tell(self, run: str, progress: Progress) -> None:
+        """Show the progress of all once each that is sent has told its own."""
+        self._latest[run] = progress
+        self._show()
 
-        return tell
+    def forget(self, run: str) -> None:
+        """Wait no longer for a run that has told nothing, as nothing of it is sent."""
+        if self._latest[run] is None:
+            del self._latest[run]
+            self._show()
+
+    def _show(self) -> None:
+        found = [each for each in self._latest.values() if each]
+        if self._watch and found and len(found) == len(self._latest):
+            self._watch(total(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _PartWatch:
+    """Is told the progress of one of several runs."""
+
+    whole: _Watches
+    run: str
+
+    def __call__(self, progress: Progress) -> None:
+        self.whole.tell(self.run, progress)
+
+    def end(self) -> None:
+        """The run has ended."""
+        self.whole.forget(self.run)
 
 
 def total(found: Sequence[Progress]) -> Progress:

@@ -149,8 +149,12 @@ async def go_on(
     control: Control | None,
     watch: Watch | None,
     parts: Parts,
+    stored: Callable[[], Awaitable[None]] | None = None,
 ) -> RunReport:
-    """Send what is left of a run; raises what `resume` does."""
+    """Send what is left of a run; raises what `resume` does.
+
+    `stored` is awaited once the run is open again, before anything is sent.
+    """
     header = record.header
     since = _with_zone(parts.wall(), header.tz)
     with claim(
@@ -164,6 +168,8 @@ async def go_on(
         )  # fmt: skip
         left = RemainingWork.of(ledger.load(header.run), ledger.superseded(header.run))
         ledger.reopen(header.run)
+        if stored is not None:
+            await stored()
         return await carry_out(context, left)
 
 

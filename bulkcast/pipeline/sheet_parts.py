@@ -42,6 +42,11 @@ class Part:
         """What the sheet calls the institution."""
         return self.member.profile if self.member else ""
 
+    @property
+    def rows(self) -> int:
+        """The number of rows to be sent."""
+        return sum(len(request.rows) for request in self.prepared.plan.requests)
+
 
 def prepare_parts(
     sheet: CheckedSheet, home: Home, members: Members, options: PlanOptions, *, is_sent: bool
@@ -137,7 +142,7 @@ def _prepare(sheet: CheckedSheet, member: Member | None, home: Home, options: Pl
 
 def _require_any(parts: Iterable[Part]) -> None:
     """Refuse to begin where nothing can be sent for any institution."""
-    wanted = [part for part in parts if part.prepared.plan.requests]
+    wanted = [part for part in parts if part.rows]
     problems = [part.problem for part in wanted if part.problem]
     if problems and len(problems) == len(wanted):
         raise problems[0]
