@@ -83,6 +83,16 @@ class PreparedRun:
     """The rows of each institution, where the sheet names several."""
 
     @property
+    def sendable(self) -> Prepared:
+        """The plan without the requests of institutions that cannot be sent for."""
+        lost = {part.profile for part, _ in self.unreached}
+        if not lost:
+            return self.prepared
+        plan = self.prepared.plan
+        left = tuple(request for request in plan.requests if request.institution not in lost)
+        return replace(self.prepared, plan=replace(plan, requests=left))
+
+    @property
     def reached(self) -> tuple["Part", ...]:
         """The parts of which something can be sent."""
         return tuple(part for part in self.parts if part.rows and not part.problem)

@@ -129,12 +129,12 @@ def joined_states(states: Sequence[RunState]) -> RunState:
         settled.update(each.standing.settled)
         requested.update(each.standing.requested)
     waiting = sum(each.standing.waiting for each in states)
-    return RunState(
-        run_group.as_one(each.record for each in states),
-        Standing(settled, requested, waiting),
-        next((each.held_by for each in states if each.held_by), None),
-        tuple(states),
-    )
+    record = run_group.as_one(each.record for each in states)
+    open_ = [each for each in states if each.record.finished_at is None]
+    held = [each.held_by for each in open_ if each.held_by]
+    hinders = record.under_way or len(held) == len(open_)  # else the others can go on
+    standing = Standing(settled, requested, waiting)
+    return RunState(record, standing, held[0] if held and hinders else None, tuple(states))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from bulkcast.config import Member
+from bulkcast.config import Config, Member
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home
 from bulkcast.model import Change, Institution
@@ -41,6 +41,11 @@ class Part:
     def profile(self) -> str:
         """What the sheet calls the institution."""
         return self.member.profile if self.member else ""
+
+    @property
+    def config(self) -> Config | None:
+        """With what it is sent; None if it cannot be, or a shared database's workers know."""
+        return self.member.config if self.member else None
 
     @property
     def rows(self) -> int:

@@ -22,7 +22,6 @@ from bulkcast.pipeline import (
     compare_problems,
     mark_up,
     repeated,
-    require_one_institution,
     written,
 )
 from bulkcast.web.check_view import CheckView, Filter, Place, ViewColumn, place_of
@@ -140,7 +139,7 @@ async def check(request: web.Request) -> web.Response:
         problem_names=PROBLEM_NAMES,
         address=_address(draft, chosen),
         again=again,
-        refusal=_refusal(request, draft, view.source, again),
+        refusal=_refusal(request, draft, again),
         had_results=_had_results(view.source),
         listed=speaker(request).listed,
         label=lambda setting: setting.label.say(language(request)),
@@ -154,16 +153,9 @@ async def check(request: web.Request) -> web.Response:
     )  # fmt: skip
 
 
-def _refusal(
-    request: web.Request, draft: Draft, sheet: CheckedSheet, again: Resubmitted | None
-) -> str:
-    """Why a sheet cannot be sent so."""
-    found: BulkcastError | None = again.refusal if again else None
-    try:
-        require_one_institution(sheet)
-    except CannotStart as exc:
-        found = exc
-    return speaker(request).error(renamed(found, draft)) if found else ""
+def _refusal(request: web.Request, draft: Draft, again: Resubmitted | None) -> str:
+    """Why a result sheet cannot be sent so."""
+    return speaker(request).error(renamed(again.refusal, draft)) if again and again.refusal else ""
 
 
 def _had_results(sheet: CheckedSheet) -> bool:

@@ -26,7 +26,7 @@ from bulkcast.pipeline import (
     FailedRow,
     Figures,
     Gauge,
-    Prepared,
+    PreparedRun,
     Progress,
     RunReport,
     RunState,
@@ -34,7 +34,7 @@ from bulkcast.pipeline import (
     Watch,
 )
 from bulkcast.web import shared_runs
-from bulkcast.web.accounts import Account
+from bulkcast.web.accounts import Account, NamedInstitutions
 from bulkcast.web.shared_runs import Order
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ class LiveRun:
     """A run under way; its own thread sets what it has come to, and the page reads it."""
 
     home: Home
-    config: Config
     options: SendOptions
+    institutions: int = 1
+    """How many it is sent for, each at the pace asked for."""
     run: str = ""
     """Its name, once the ledger has it."""
     is_paused: bool = False
@@ -109,7 +110,7 @@ class LiveRun:
     _control: Control | None = None
 
     def __post_init__(self) -> None:
-        self._gauge = Gauge(self.options.rate, time.monotonic)
+        self._gauge = Gauge(self.options.rate * max(1, self.institutions), time.monotonic)
 
     def start(self, use: _Use) -> None:
         """Begin, in a thread."""
@@ -132,7 +133,8 @@ class LiveRun:
 
     def _note_begin(self, run: str) -> None:
         state = pipeline.run_state(self.home, run)
-        self._at_begin = (state, Base.of(state.standing)) if state else None
+        sent = self._control.sent if self._control else ()
+        self._at_begin = (state, Base.of_group(state, sent)) if state else None
         self.run = run
         self.begun.set_result(run)
 
@@ -223,9 +225,11 @@ class LiveRuns:
     # -------------------------------------------------------------- starting and steering
 
     async def start(
-        self, account: Account, prepared: Prepared, options: SendOptions, *, name: str
+        self, account: Account, planned: PreparedRun, options: SendOptions, *, name: str
     ) -> str:
         """Begin to send a prepared sheet, and return the run's name once the ledger has it.
+
+        Of a sheet whose rows name institutions it is the name of the group.
 
         `name` is what the user calls the sheet; it is only ever shown.
 
@@ -234,17 +238,15 @@ class LiveRuns:
             CannotStart: the sheet has changed since it was read, or there are no credentials.
 
         """
-        config = _usable(account)
         options = replace(options, name=name)
+        if not planned.parts:
+            planned = replace(planned, config=_usable(account))
         if isinstance(account.home, SharedHome):
-            run = await shared_runs.submit(prepared, config, account.home, options)
+            run = await shared_runs.submit(planned, account.home, options, account.user)
             self._tell_at_end(account.home, run, options, account.user)
             return run
-
-        async def use(control: Control, watch: Watch) -> RunReport:
-            return await pipeline.apply(prepared, config, options, control=control, watch=watch)
-
-        return await self._begin(LiveRun(account.home, config, options), use)
+        live = LiveRun(account.home, options, len(planned.reached) or 1)
+        return await self._begin(live, _sending(account, planned, options))
 
     async def resume(self, account: Account, run: str, *, lang: str = "en") -> str:
         """Go on with a run that ended early, and return its name once it is under way again.
@@ -262,13 +264,10 @@ class LiveRuns:
             self._look_anew(account.home, run)
             self._tell_at_end(account.home, run, SendOptions(lang=lang), account.user)
             return run
-        config = _usable(account)
         chosen = replace(self._options.get(run, SendOptions()), lang=lang)
-
-        async def use(control: Control, watch: Watch) -> RunReport:
-            return await pipeline.resume(config, run, chosen, control=control, watch=watch)
-
-        return await self._begin(LiveRun(account.home, config, chosen), use)
+        profiles = await asyncio.to_thread(_profiles_left, account.home, run)
+        use = _resuming(account, run, profiles, chosen)
+        return await self._begin(LiveRun(account.home, chosen, len(profiles or ())), use)
 
     async def _begin(self, live: LiveRun, use: _Use) -> str:
         if self.closing.is_set():
@@ -472,6 +471,51 @@ def _without_frames(exc: BaseException) -> BaseException:
 def _forget_oldest(known: dict[Any, Any]) -> None:
     while len(known) > _KEPT_MOST:
         del known[next(iter(known))]
+
+
+def _sending(account: Account, planned: PreparedRun, options: SendOptions) -> _Use:
+    """Sends a sheet, for the account or for the institutions that its rows name."""
+
+    async def use(control: Control, watch: Watch) -> RunReport:
+        if planned.config:
+            return await pipeline.apply(
+                planned.prepared, planned.config, options, control=control, watch=watch
+            )
+        async with _named(account).serving(part.profile for part in planned.reached) as members:
+            return await pipeline.apply_parts(
+                planned.reached_through(members), options,
+                home=account.home, control=control, watch=watch,
+            )  # fmt: skip
+
+    return use
+
+
+def _resuming(
+    account: Account, run: str, profiles: tuple[str, ...] | None, options: SendOptions
+) -> _Use:
+    """Sends the rest of a run; of a group, or one of its runs, if it is for `profiles`."""
+    config = _usable(account) if profiles is None else None
+
+    async def use(control: Control, watch: Watch) -> RunReport:
+        if config:
+            return await pipeline.resume(config, run, options, control=control, watch=watch)
+        async with _named(account).serving(profiles or ()) as members:
+            return await pipeline.resume_parts(
+                account.home, members, run, options, control=control, watch=watch
+            )
+
+    return use
+
+
+def _profiles_left(home: Home, run: str) -> tuple[str, ...] | None:
+    """The institutions of which rows of a group are left; None for a run of no group."""
+    return pipeline.profiles_of(home, run) if pipeline.is_group(home, run) else None
+
+
+def _named(account: Account) -> NamedInstitutions:
+    if account.named is None:
+        raise CannotStart("there are no credentials; enter them in the settings")
+    return account.named
 
 
 def _usable(account: Account) -> Config:

@@ -300,8 +300,11 @@ async def resubmit(request: web.Request) -> web.StreamResponse:
 
 
 async def _require_own(account: Account, run: str) -> None:
-    """Refuse to make a sheet of a run for another institution than the one it was for."""
-    if not account.is_shared:
+    """Refuse to make a sheet of a run for another institution than the one it was for.
+
+    The rows of a group name theirs.
+    """
+    if not account.is_shared or await asyncio.to_thread(pipeline.is_group, account.home, run):
         return
     state = await asyncio.to_thread(pipeline.run_state, account.home, run)
     whose = state.record.header.institution if state else None

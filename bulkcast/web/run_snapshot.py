@@ -35,6 +35,7 @@ def snapshot(view: RunView, failures: Sequence[FailedRow], speaks: Translator) -
         "run": run,
         "phase": view.phase,
         "is_shared": view.shared is not None,
+        "is_group": bool(view.state.parts),
         "by": _by(view, speaks),
         "heading": heading,
         "title": f"{said} · {heading} · {name}",
@@ -160,6 +161,10 @@ _ALL_PAUSED: Final = marked(
     "The institution is paused: no run of it is sent, whoever handed it in, until somebody presses"
     " Continue."
 )
+_EACH_PAUSED: Final = marked(
+    "The institutions are paused: no run of them is sent, whoever handed it in, until somebody"
+    " presses Continue."
+)
 _BEFORE: Final = marked("Run {run} of the same institution is sent first.")
 _FOR_A_WORKER: Final = marked(
     "It waits for a worker that has the credentials of its institution and is free."
@@ -180,7 +185,7 @@ def _of_fleet(view: RunView, found: "RunStanding", speaks: Translator) -> Iterat
         case "stopping" if not is_alone:
             yield "info", speaks.tell(_STOPPING)
         case "pausing" | "paused":
-            yield "info", speaks.tell(_ALL_PAUSED)
+            yield "info", speaks.tell(_EACH_PAUSED if view.state.parts else _ALL_PAUSED)
         case "running":
             yield "info", speaks.tell(_BY_A_WORKER, host=(lane.worker or "").partition(":")[0])
         case "waiting" if found.before:
