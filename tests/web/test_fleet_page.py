@@ -11,18 +11,9 @@ from typing import Any
 
 import pytest
 
-from bulkcast.config import Member
 from bulkcast.notification import Recipients
-from bulkcast.pipeline import (
-    PlanOptions,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    fleet_control,
-    prepare,
-    prepare_run,
-    submit,
-)
+from bulkcast.pipeline import fleet_control, prepare
+from bulkcast.sandbox import SANDBOX_SECRET, World
 from bulkcast.web.page_server import ServeOptions, opened
 from tests.fleet_harness import QUICK, Fleet, fleet
 from tests.page_client import Answer
@@ -324,8 +315,9 @@ def of_schools(*whose: str) -> bytes:
 @asynccontextmanager
 async def of_two_schools(folder: Path) -> AsyncIterator[tuple[Fleet, Page, Page]]:
     """A fleet that sends for two schools, and the pages of li and wang, who know their names."""
-    others = (World(sid=NORTH, limit=None), World(sid=SOUTH, limit=None))
-    async with fleet(folder, World(first_whole=False, limit=None, others=others)) as found:
+    own = World(first_whole=False, limit=None, secret=SANDBOX_SECRET)
+    others = (replace(own, sid=NORTH), replace(own, sid=SOUTH))
+    async with fleet(folder, replace(own, others=others)) as found:
         url = found.config.institution.root_url
         for user in ("li", "wang"):
             (folder / user).mkdir()
@@ -335,19 +327,6 @@ async def of_two_schools(folder: Path) -> AsyncIterator[tuple[Fleet, Page, Page]
             )
         async with page_of(found, folder, "li") as li, page_of(found, folder, "wang") as wang:
             yield found, li, wang
-
-
-def senders(found: Fleet) -> list[Config]:
-    """The configurations of a worker for both schools."""
-    own = found.config
-    return [
-        replace(
-            own,
-            institution=replace(own.institution, sid=sid),
-            credentials=replace(own.credentials, sid=sid),
-        )
-        for sid in (NORTH, SOUTH)
-    ]
 
 
 async def test_a_sheet_for_several_institutions_is_handed_in_and_seen_as_one_run(
@@ -361,17 +340,7 @@ async def test_a_sheet_for_several_institutions_is_handed_in_and_seen_as_one_run
         waiting = await wang.client.get(f"/runs/{group}")
         assert waiting.screen == "apply"
         assert "Waiting" in waiting.words
-        home = await wang.client.get("/")
-        assert home.tree.xpath("//tr/@data-run") == [group]
-        assert f"SID {NORTH}, {SOUTH}" in line(home, group)
-        assert not (await wang.client.get("/?of=own")).tree.xpath("//tr[@data-run]")
-
-        await wang.client.post(f"/runs/{group}/pause")
-        now = await seen(li, group, lambda now: now["phase"] == "paused")
-        assert "The institutions are paused" in said(now)
-        assert "paused" in line(await li.client.get("/"), group)
-        await li.client.post(f"/runs/{group}/continue")
-        async with found.worker(configs=senders(found)):
+        async with found.worker(sids=(NORTH, SOUTH)):
             await seen(wang, group, lambda now: now["is_over"])
         results = await wang.client.get(f"/runs/{group}")
         actions = await li.client.get("/actions")
@@ -384,17 +353,34 @@ async def test_a_sheet_for_several_institutions_is_handed_in_and_seen_as_one_run
         "-1", "-2", "-2", "-1",
     ]  # fmt: skip
     assert [len(found.sandbox.others[sid].log) for sid in (NORTH, SOUTH)] == [1, 2]
-    assert listed(actions) == [("li", "go on"), ("wang", "pause"), ("li", "submit")]
-    assert f"SID {NORTH}" in actions.words
     assert set(actions.tree.xpath("//table[@data-actions]//a/@href")) == {f"/runs/{group}"}
     assert draft.screen == "check"
     assert none.status == 404
 
 
+async def test_a_group_is_listed_and_paused_as_one_run(tmp_path: Path) -> None:
+    async with of_two_schools(tmp_path) as (_, li, wang):
+        group = await hand_in(li, content=of_schools("north", "south"))
+        home = await wang.client.get("/")
+        assert home.tree.xpath("//tr/@data-run") == [group]
+        assert f"SID {NORTH}, {SOUTH}" in line(home, group)
+        assert not (await wang.client.get("/?of=own")).tree.xpath("//tr[@data-run]")
+
+        await wang.client.post(f"/runs/{group}/pause")
+        now = await seen(li, group, lambda now: now["phase"] == "paused")
+        assert "The institutions are paused" in said(now)
+        assert "paused" in line(await li.client.get("/"), group)
+        await li.client.post(f"/runs/{group}/continue")
+        await seen(wang, group, lambda now: now["phase"] == "waiting")
+        actions = await li.client.get("/actions")
+    assert listed(actions) == [("li", "go on"), ("wang", "pause"), ("li", "submit")]
+    assert f"SID {NORTH}" in actions.words
+
+
 async def test_a_group_that_workers_send_is_stopped_resumed_and_undone(tmp_path: Path) -> None:
     async with of_two_schools(tmp_path) as (found, li, wang):
         group = await hand_in(li, content=of_schools(*["north", "south"] * 50), per_minute=100)
-        async with found.worker(configs=senders(found)):
+        async with found.worker(sids=(NORTH, SOUTH)):
             await seen(li, group, lambda now: now["phase"] == "running" and now["done"] != "0")
             await wang.client.post(f"/runs/{group}/stop")
             await seen(li, group, lambda now: now["is_over"])
