@@ -176,6 +176,7 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.sheet_parts import (
         Members,
         Part,
+        prepare_parts,
     )
     from bulkcast.pipeline.sheet_preview import (
         DELIMITERS,
@@ -219,13 +220,14 @@ __all__ = [
     "doctor", "doctor_without", "edited_copy", "edits_for", "follow", "go_on_with", "is_certain",
     "is_group", "is_plan", "is_rehearsed", "lane_of", "lateness", "lean", "left_to_send", "mark_up",
     "newest_failures", "next_step", "note_action", "odd_words", "outcomes", "page", "pause_run",
-    "plan_alone", "prepare", "prepare_checked", "prepare_planned", "prepare_run", "preview",
-    "profiles_of", "purge", "purgeable", "read_plan", "read_sheet", "recall", "remove_handed_out",
-    "reopen", "repeated", "replan", "require_expected", "require_for", "require_kind",
-    "require_one_institution", "result_file", "result_table", "results", "resume", "resume_parts",
-    "run_end", "run_standing", "run_state", "runs", "runs_called", "sample_term", "shown_database",
-    "slowness", "some_runs", "submit", "summary_file", "template_file", "time_left", "undo",
-    "undo_file", "undo_outlook", "validate", "with_edits", "write_plan", "written", "zone",
+    "plan_alone", "prepare", "prepare_checked", "prepare_parts", "prepare_planned", "prepare_run",
+    "preview", "profiles_of", "purge", "purgeable", "read_plan", "read_sheet", "recall",
+    "remove_handed_out", "reopen", "repeated", "replan", "require_expected", "require_for",
+    "require_kind", "require_one_institution", "result_file", "result_table", "results", "resume",
+    "resume_parts", "run_end", "run_standing", "run_state", "runs", "runs_called", "sample_term",
+    "shown_database", "slowness", "some_runs", "submit", "summary_file", "template_file",
+    "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
+    "written", "zone",
 ]  # fmt: skip
 
 _HOMES: Final = {
@@ -280,7 +282,7 @@ _HOMES: Final = {
         "Edits", "check_edited", "edited_copy", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
-    "bulkcast.pipeline.sheet_parts": ("Members", "Part"),
+    "bulkcast.pipeline.sheet_parts": ("Members", "Part", "prepare_parts"),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),

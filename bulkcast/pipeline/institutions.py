@@ -38,7 +38,7 @@ from bulkcast.pipeline.preparation import (
     require_free,
 )
 from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
-from bulkcast.pipeline.sheet_parts import Members, Part
+from bulkcast.pipeline.sheet_parts import Members, Part, home_of
 from bulkcast.pipeline.validation import fingerprint
 
 _PARTS: Final = Parts()
@@ -53,7 +53,7 @@ async def apply_parts(
     run: PreparedRun,
     options: SendOptions | None = None,
     *,
-    home: Home,
+    home: Home | None = None,
     control: Control | None = None,
     watch: Watch | None = None,
     parts: Parts = _PARTS,
@@ -61,7 +61,7 @@ async def apply_parts(
     """Send the parts of a sheet side by side, and write the result sheet with every row's outcome.
 
     Where nothing can be sent for an institution, its rows end `not_sent` with the reason, and the
-    others are sent.
+    others are sent.  `home` is where the ledger lies; None for where that of the institutions does.
 
     Raises:
         CannotStart: the sheet has changed since it was read, or the result sheet cannot be
@@ -70,6 +70,7 @@ async def apply_parts(
     """
     options, control = options or SendOptions(), control or Control()
     whole = run.prepared
+    home = home or home_of({part.profile: part.config for part in run.parts if part.config})
     if isinstance(home, SharedHome):
         from bulkcast.pipeline import submission
 
@@ -310,8 +311,8 @@ async def resume_parts(
     The result sheet is that of the group.
 
     Raises:
-        CannotStart: there is no such run, it was purged, or there are no credentials for any
-            institution of which rows are left.
+        CannotStart: there is no such run, it is of no group, it was purged, or there are no
+            credentials for any institution of which rows are left.
         InstitutionBusy: other runs hold all of those.
 
     """
@@ -319,6 +320,11 @@ async def resume_parts(
     with parts.ledger(home) as ledger:
         asked = run_group.named(ledger, run)
         header = ledger.newest(asked.names[0]).header
+        if not header.group:
+            raise CannotStart(
+                "the rows of run {run} name no institutions; give it the one that it was for",
+                run=header.run,
+            )
         whole = run_group.named(ledger, header.group)
         records = [ledger.newest(name) for name in whole.names]
         for record in records:

@@ -217,9 +217,9 @@ def prepare_checked(
     if members is None:
         require_one_institution(sheet)
     if members is not None and sheet.has_institutions:
-        from bulkcast.pipeline.sheet_parts import prepare_parts
+        from bulkcast.pipeline.sheet_parts import plan_parts
 
-        return prepare_parts(sheet, home, members, options, is_sent=is_sent)
+        return plan_parts(sheet, home, members, options, is_sent=is_sent)
     config = account()
     return PreparedRun(compare_with_ledger(sheet, home, config, options), config)
 
