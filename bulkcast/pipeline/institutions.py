@@ -5,15 +5,12 @@ are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result s
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config, Member
-from bulkcast.dispatcher import Progress
-from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import Ledger, RunHeader, RunRecord, open_ledger
@@ -30,6 +27,7 @@ from bulkcast.pipeline import run as single
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, Watch
+from bulkcast.pipeline.group_progress import GroupWatch, PartWatch
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import (
     Prepared,
@@ -83,7 +81,7 @@ async def apply_parts(
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
     named = numbered(run, group, started, target, emptied=is_held)
-    watches = _Watches(watch, [new.run for _, new in named])
+    watches = GroupWatch(watch, [new.run for _, new in named])
     gate = _Gate(group, control, len(named))
     sending = [
         _Sending(part, new, home, options, control.child(), watches.of(new.run), parts, gate)
@@ -170,7 +168,7 @@ class _Sending:
     home: Home
     options: SendOptions
     control: Control
-    watch: "_PartWatch"
+    watch: PartWatch
     parts: Parts
     gate: _Gate
 
@@ -347,7 +345,7 @@ async def resume_parts(
         problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
         if problems and len(problems) == len(ready):
             raise problems[0]
-        watches = _Watches(watch, [record.header.run for record in records])
+        watches = GroupWatch(watch, [record.header.run for record in records])
         gate = _Gate(asked.run, control, len(records))
         found = await _side_by_side(
             [
@@ -410,7 +408,7 @@ class _Resuming:
         record: RunRecord,
         config: Config | BulkcastError | None,
         control: Control,
-        watch: "_PartWatch",
+        watch: PartWatch,
         gate: _Gate,
     ) -> RunReport:
         """Send what is left of a part; with None nothing is, or it was not asked for."""
@@ -428,7 +426,7 @@ class _Resuming:
         record: RunRecord,
         config: Config | BulkcastError | None,
         control: Control,
-        watch: "_PartWatch",
+        watch: PartWatch,
         stored: Callable[[], Awaitable[None]],
     ) -> RunReport:
         if config is None:
@@ -448,75 +446,3 @@ class _Resuming:
             self.ledger, record.header.run, self.options,
             stop=stop, requests=0, elapsed_s=0.0, remarks=(),
         )  # fmt: skip
-
-
-# ------------------------------------------------------------------ progress
-
-
-class _Watches:
-    """Shows the progress of several runs as that of one."""
-
-    def __init__(self, watch: Watch | None, runs: Iterable[str]) -> None:
-        self._watch = watch
-        self._latest: dict[str, Progress | None] = dict.fromkeys(runs)
-
-    def of(self, run: str) -> "_PartWatch":
-        """What one of the runs tells its progress."""
-        return _PartWatch(self, run)
-
-    def tell(self, run: str, progress: Progress) -> None:
-        """Show the progress of all once each that is sent has told its own."""
-        self._latest[run] = progress
-        self._show()
-
-    def forget(self, run: str) -> None:
-        """Wait no longer for a run that has told nothing, as nothing of it is sent."""
-        if self._latest[run] is None:
-            del self._latest[run]
-            self._show()
-
-    def _show(self) -> None:
-        found = [each for each in self._latest.values() if each]
-        if self._watch and found and len(found) == len(self._latest):
-            self._watch(total(found))
-
-
-@dataclass(frozen=True, slots=True)
-class _PartWatch:
-    """Is told the progress of one of several runs."""
-
-    whole: _Watches
-    run: str
-
-    def __call__(self, progress: Progress) -> None:
-        self.whole.tell(self.run, progress)
-
-    def end(self) -> None:
-        """The run has ended."""
-        self.whole.forget(self.run)
-
-
-def total(found: Sequence[Progress]) -> Progress:
-    """The progress of several runs; it is held up only if all that are still sending are."""
-    counts: Counter[RowStatus] = Counter()
-    for each in found:
-        counts.update(each.counts)
-    live = [each for each in found if sum(each.counts.values()) < each.rows] or found
-    states = {each.breaker_state for each in live}
-    return Progress(
-        counts=counts,
-        rows=sum(each.rows for each in found),
-        requests=sum(each.requests for each in found),
-        rate=sum(each.rate for each in live),
-        retrying=sum(each.retrying for each in found),
-        breaker_state=states.pop() if len(states) == 1 else BreakerState.CLOSED,
-        held_s=min(each.held_s for each in live),
-        open_s=min(each.open_s for each in live),
-        maintained=all(each.maintained for each in live),
-        slowed=all(each.slowed for each in live),
-        held_back=sum(each.held_back for each in found),
-        held_back_s=max(each.held_back_s for each in found),
-        late=sum(each.late for each in found),
-        paused=any(each.paused for each in live),
-        under_way=sum(each.under_way for each in found),
-    )

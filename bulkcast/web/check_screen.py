@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
-from bulkcast.catalogue import RESULT_PREFIX, TextKind, fold
+from bulkcast.catalogue import RESULT_PREFIX, Role, TextKind, fold
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import FlaggedCell, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
@@ -93,6 +93,11 @@ class _Panel:
     """All places of the row, and their headers."""
 
     @property
+    def is_institution(self) -> bool:
+        """Whether it names an institution."""
+        return self.column.setting is not None and self.column.setting.role is Role.INSTITUTION
+
+    @property
     def is_long(self) -> bool:
         """Whether the text needs several lines."""
         return isinstance(self.column.setting and self.column.setting.kind, TextKind) and (
@@ -137,6 +142,7 @@ async def check(request: web.Request) -> web.Response:
         facets=view.facets(chosen),
         column_facets=view.column_facets(chosen),
         problem_names=PROBLEM_NAMES,
+        institutions=sorted(draft.options.profiles() or ()),
         address=_address(draft, chosen),
         again=again,
         refusal=_refusal(request, draft, again),

@@ -30,7 +30,7 @@ from bulkcast.web.rendering import (
     sentence,
     speaker,
 )
-from bulkcast.web.run_snapshot import counted, counts_said
+from bulkcast.web.run_snapshot import counted, counts_said, institutions_said, profiles_of
 
 PAGE_RUNS: Final = 20
 _DRAFTS_MOST: Final = 10
@@ -139,6 +139,7 @@ def _line(record: RunRecord, lanes: Mapping[str, str], speaks: Translator) -> di
         "state": record.state,
         "by": header.sending.by if header.sending else "",
         "sid": header.institution.sid,
+        "institutions": institutions_said(profiles_of(record), speaks),
         "word": word,
         "look": look,
         "can_resume": record.state == "crashed" or step is NextStep.RESUME,

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bulkcast import pipeline
-from bulkcast.config import Config
 from bulkcast.errors import BulkcastError, CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.home import Home, SharedHome
 from bulkcast.model import RowStatus, Text
@@ -31,10 +30,10 @@ from bulkcast.pipeline import (
     RunReport,
     RunState,
     SendOptions,
-    Watch,
 )
 from bulkcast.web import shared_runs
-from bulkcast.web.accounts import Account, NamedInstitutions
+from bulkcast.web.accounts import Account
+from bulkcast.web.run_sending import Use, profiles_left, resuming, sending, usable
 from bulkcast.web.shared_runs import Order
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_Use = Callable[[Control, Watch], Awaitable[RunReport]]
 Phase = Literal[
     "running", "waiting", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"
 ]
@@ -112,11 +110,11 @@ class LiveRun:
     def __post_init__(self) -> None:
         self._gauge = Gauge(self.options.rate * max(1, self.institutions), time.monotonic)
 
-    def start(self, use: _Use) -> None:
+    def start(self, use: Use) -> None:
         """Begin, in a thread."""
         threading.Thread(target=self._work, args=(use,), name="bulkcast run").start()
 
-    def _work(self, use: _Use) -> None:
+    def _work(self, use: Use) -> None:
         try:
             report = asyncio.run(self._carry_out(use))
         except BaseException as exc:  # noqa: BLE001 - raised where the run is awaited
@@ -124,7 +122,7 @@ class LiveRun:
         else:
             self.ended.set_result(report)
 
-    async def _carry_out(self, use: _Use) -> RunReport:
+    async def _carry_out(self, use: Use) -> RunReport:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         self._control = Control(self._note_begin)
         if self.is_stopping:
@@ -240,13 +238,13 @@ class LiveRuns:
         """
         options = replace(options, name=name)
         if not planned.parts:
-            planned = replace(planned, config=_usable(account))
+            planned = replace(planned, config=usable(account))
         if isinstance(account.home, SharedHome):
             run = await shared_runs.submit(planned, account.home, options, account.user)
             self._tell_at_end(account.home, run, options, account.user)
             return run
         live = LiveRun(account.home, options, len(planned.reached) or 1)
-        return await self._begin(live, _sending(account, planned, options))
+        return await self._begin(live, sending(account, planned, options))
 
     async def resume(self, account: Account, run: str, *, lang: str = "en") -> str:
         """Go on with a run that ended early, and return its name once it is under way again.
@@ -265,11 +263,11 @@ class LiveRuns:
             self._tell_at_end(account.home, run, SendOptions(lang=lang), account.user)
             return run
         chosen = replace(self._options.get(run, SendOptions()), lang=lang)
-        profiles = await asyncio.to_thread(_profiles_left, account.home, run)
-        use = _resuming(account, run, profiles, chosen)
+        profiles = await asyncio.to_thread(profiles_left, account.home, run)
+        use = resuming(account, run, profiles, chosen)
         return await self._begin(LiveRun(account.home, chosen, len(profiles or ())), use)
 
-    async def _begin(self, live: LiveRun, use: _Use) -> str:
+    async def _begin(self, live: LiveRun, use: Use) -> str:
         if self.closing.is_set():
             raise CannotStart("the page is being closed")
         live.start(use)
@@ -471,54 +469,3 @@ def _without_frames(exc: BaseException) -> BaseException:
 def _forget_oldest(known: dict[Any, Any]) -> None:
     while len(known) > _KEPT_MOST:
         del known[next(iter(known))]
-
-
-def _sending(account: Account, planned: PreparedRun, options: SendOptions) -> _Use:
-    """Sends a sheet, for the account or for the institutions that its rows name."""
-
-    async def use(control: Control, watch: Watch) -> RunReport:
-        if planned.config:
-            return await pipeline.apply(
-                planned.prepared, planned.config, options, control=control, watch=watch
-            )
-        async with _named(account).serving(part.profile for part in planned.reached) as members:
-            return await pipeline.apply_parts(
-                planned.reached_through(members), options,
-                home=account.home, control=control, watch=watch,
-            )  # fmt: skip
-
-    return use
-
-
-def _resuming(
-    account: Account, run: str, profiles: tuple[str, ...] | None, options: SendOptions
-) -> _Use:
-    """Sends the rest of a run; of a group, or one of its runs, if it is for `profiles`."""
-    config = _usable(account) if profiles is None else None
-
-    async def use(control: Control, watch: Watch) -> RunReport:
-        if config:
-            return await pipeline.resume(config, run, options, control=control, watch=watch)
-        async with _named(account).serving(profiles or ()) as members:
-            return await pipeline.resume_parts(
-                account.home, members, run, options, control=control, watch=watch
-            )
-
-    return use
-
-
-def _profiles_left(home: Home, run: str) -> tuple[str, ...] | None:
-    """The institutions of which rows of a group are left; None for a run of no group."""
-    return pipeline.profiles_of(home, run) if pipeline.is_group(home, run) else None
-
-
-def _named(account: Account) -> NamedInstitutions:
-    if account.named is None:
-        raise CannotStart("there are no credentials; enter them in the settings")
-    return account.named
-
-
-def _usable(account: Account) -> Config:
-    if account.config is not None:
-        return account.config
-    raise account.problem or CannotStart("there are no credentials; enter them in the settings")

@@ -35,6 +35,7 @@ from bulkcast.web.drafts import Draft, renamed
 from bulkcast.web.live_runs import OUT_OF_REACH
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, render, speaker
+from bulkcast.web.run_snapshot import institutions_said
 from bulkcast.web.upload_screen import DRAFT, draft_of
 
 PER_MINUTE: Final = (950, 600, 300, 100, 30)
@@ -43,8 +44,6 @@ _FIRST_MOST: Final = 10_000
 _LATE_SHOWN: Final = 10
 _INSTITUTIONS_MOST: Final = 20
 """Institutions of a sheet that are listed."""
-_NAMED_MOST: Final = 8
-"""Institutions that are named beside the button."""
 _MARK: Final = 12
 """Characters of the fingerprint that are shown."""
 
@@ -165,7 +164,7 @@ async def _shown(
         institutions=_institutions(planned, spoken),
         more_institutions=max(0, len(_asked(planned.run)) - _INSTITUTIONS_MOST),
         addressees=planned.addressees(account),
-        said_to=_said_to(planned.run, spoken),
+        said_to=institutions_said([part.profile for part in planned.run.reached], spoken),
         excluded=_excluded(planned),
         late=[(row.row, local_time(row.locks_at, tz)) for row in late[:_LATE_SHOWN]],
         late_rows=len(late),
@@ -253,18 +252,6 @@ def _addressee(part: Part, spoken: Translator) -> _Addressee:
     return _Addressee(
         part.profile, institution.sid, "" if is_usual else root_url,
         part.rows, spoken.error(part.problem) if part.problem else "",
-    )  # fmt: skip
-
-
-def _said_to(run: PreparedRun, spoken: Translator) -> str:
-    """To how many institutions it is sent, and to which; empty for a sheet that names none."""
-    named = [part.profile for part in run.reached]
-    if not named:
-        return ""
-    some = [*named[:_NAMED_MOST], *(["…"] if len(named) > _NAMED_MOST else [])]
-    return spoken.count(
-        "{n} institution: {names}", "{n} institutions: {names}", len(named),
-        names=spoken.listed(some),
     )  # fmt: skip
 
 

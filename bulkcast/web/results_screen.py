@@ -30,7 +30,7 @@ from bulkcast.web.accounts import Account
 from bulkcast.web.file_response import handed_out
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, page_number, render, speaker
-from bulkcast.web.run_snapshot import counted, counts_said
+from bulkcast.web.run_snapshot import counted, counts_said, institutions_said, profiles_of
 
 PAGE_ROWS: Final = 100
 """Rows of a page of results."""
@@ -105,6 +105,7 @@ async def show(request: web.Request, run: str, refusal: str = "") -> web.Respons
         title=table.record.header.title,
         is_rehearsal=is_rehearsal(run),
         by=table.record.header.sending.by if table.record.header.sending else "",
+        institutions=institutions_said(profiles_of(table.record), speaks),
         on_page=lambda text: on_page(text, speaks),
         **_outcome(table, speaks),
         **_next(table),

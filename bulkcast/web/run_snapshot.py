@@ -10,7 +10,7 @@ from bulkcast import pipeline
 from bulkcast.explanations import STATUS_LABELS
 from bulkcast.i18n import Translator, marked
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import FailedRow, Progress
+from bulkcast.pipeline import FailedRow, GroupRecord, Progress, RunRecord
 from bulkcast.web.live_runs import RunView
 from bulkcast.web.rendering import sentence
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Snapshot = dict[str, Any]
 """What templates and `run.js` read; only text, numbers, lists and flags."""
 
+_NAMED_MOST: Final = 8
+"""Institutions that are named in a sentence."""
 _ANNOUNCED: Final = 25
 """Screen readers are told each time this many percent more are done."""
 
@@ -36,6 +38,7 @@ def snapshot(view: RunView, failures: Sequence[FailedRow], speaks: Translator) -
         "phase": view.phase,
         "is_shared": view.shared is not None,
         "is_group": bool(view.state.parts),
+        "institutions": institutions_said(profiles_of(record), speaks),
         "by": _by(view, speaks),
         "heading": heading,
         "title": f"{said} · {heading} · {name}",
@@ -81,6 +84,23 @@ def counts_said(counts: dict[RowStatus, int], speaks: Translator) -> str:
         for status, n in counts.items()
         if n
     )
+
+
+def institutions_said(profiles: Sequence[str], speaks: Translator) -> str:
+    """How many institutions they are, and which; empty for none, as of a sheet that names none."""
+    if not profiles:
+        return ""
+    some = [*profiles[:_NAMED_MOST], *(["…"] if len(profiles) > _NAMED_MOST else [])]
+    return speaks.count(
+        "{n} institution: {names}", "{n} institutions: {names}", len(profiles),
+        names=speaks.listed(some),
+    )  # fmt: skip
+
+
+def profiles_of(record: RunRecord) -> list[str]:
+    """The institutions of a group of runs, as its sheet calls them."""
+    parts = record.parts if isinstance(record, GroupRecord) else ()
+    return [part.header.profile for part in parts if part.header.profile]
 
 
 def _speed(view: RunView, speaks: Translator) -> str:

@@ -22,7 +22,7 @@ from tests.page_runs import (
     next_steps,
     until,
 )
-from tests.page_sheets import cell, fields, next_step, path_of, upload
+from tests.page_sheets import cell, chips, fields, next_step, path_of, upload
 from tests.sheets import FIRST_ID
 
 NORTH, SOUTH = "1000082", "1000083"
@@ -203,6 +203,7 @@ async def test_a_group_is_one_run_on_every_screen(tmp_path: Path) -> None:
         run, results = await found.sent(term("north", "south", "north", "south", "nobody"))
         assert figures(results) == {"All rows": 5, "applied": 3, "invalid": 1, "rejected": 1}
         assert "3 of 5 rows are done, 2 need fixing" in results.words
+        assert "2 institutions: north, south" in results.words
         home = await found.client.get("/")
         assert home.tree.xpath("//tr/@data-run") == [run]
         part = await found.client.get(f"/runs/{run}-2")
@@ -357,3 +358,15 @@ async def test_the_screens_are_told_in_chinese(tmp_path: Path) -> None:
     assert "1 个机构：north" in plan.words
     assert "For whom" not in plan.words
     assert "不会向该机构发送" in listed(plan)[0]
+
+
+async def test_rows_are_found_by_what_is_wrong_with_their_institution(tmp_path: Path) -> None:
+    async with schools(tmp_path) as found:
+        answer = await upload(found.client, "Term.csv", term("north", "sout", "", "elsewhere"))
+        assert chips(answer, "problem")[2:] == [
+            "Institution misspelt 1", "No institution 1", "Unknown institution 1",
+        ]  # fmt: skip
+        one = await found.client.get(f"{path_of(answer)}/check?problem=institution.missing")
+        assert one.tree.xpath("//table[@data-grid]//tr/@data-row") == ["4"]
+        offered = one.tree.xpath("//datalist[@id='institutions']/option/@value")
+        assert offered == ["north", "south"]
