@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast import pipeline
+from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import STATUS_LABELS
 from bulkcast.i18n import Translator, marked
+from bulkcast.messages import explain_stop
 from bulkcast.model import RowStatus
 from bulkcast.pipeline import FailedRow, GroupRecord, Progress, RunRecord
 from bulkcast.web.live_runs import RunView
@@ -163,6 +165,16 @@ def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
         yield "info", speaks.tell(_STOPPING)
     elif view.progress is not None:
         yield from _delays(view.progress, speaks)
+    yield from _stopped_parts(view, speaks)
+
+
+def _stopped_parts(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
+    """Why nothing more is sent for some institutions of a group, while others go on."""
+    ended = [part.record for part in view.state.parts if part.record.finished_at is not None]
+    stops = [(record.stop, record.counts) for record in ended if record.stop]
+    for stop, counts in stops[:_NAMED_MOST]:
+        if stop.reason != "interrupted":
+            yield "warning", explain_stop(stop, counts, WEBCAST, speaks)[0]
 
 
 _LOST: Final = marked(

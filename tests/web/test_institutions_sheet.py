@@ -139,11 +139,11 @@ async def test_the_plan_names_the_institutions_and_their_rows(tmp_path: Path) ->
         first = await found.client.get(f"{path_of(plan)}/plan?first=1")
     assert "3 rows would be sent" in plan.words
     assert "1 row · need fixing" in plan.words
-    assert listed(plan) == [f"south {SOUTH} {url} 2", f"north {NORTH} {url} 1"]
+    assert listed(plan) == [f"south SID {SOUTH} {url} 2", f"north SID {NORTH} {url} 1"]
     (form,) = plan.tree.xpath("//form[contains(@action, '/apply')]")
     assert "LIVE 2 institutions: south, north" in " ".join(form.text_content().split())
     assert next_step(plan) == "Apply 3 rows"
-    assert listed(first) == [f"south {SOUTH} {url} 1"]
+    assert listed(first) == [f"south SID {SOUTH} {url} 1"]
 
 
 async def test_one_without_its_secret_is_told_and_the_others_are_sent(tmp_path: Path) -> None:
@@ -167,6 +167,18 @@ async def test_one_without_its_secret_is_told_and_the_others_are_sent(tmp_path: 
         results = await found.client.get(f"/runs/{run}/results")
         assert "All 3 rows are done" in results.words
         assert (len(found.sandbox.log), len(found.south.log)) == (1, 2)
+
+
+async def test_while_others_are_sent_the_run_says_whom_nothing_is_sent_for(tmp_path: Path) -> None:
+    async with schools(tmp_path, gone="south") as found:
+        run = await found.send(term("south", *["north"] * 200), "?rate=300")
+        await until(lambda: found.sandbox.log)
+        shown = await found.client.get(f"/runs/{run}")
+        assert "2 institutions: south, north" in shown.words
+        (said,) = banners(shown)
+        assert said.startswith("Nothing was sent for south: the variable SOUTH")
+        await found.client.post(f"/runs/{run}/stop")
+        await found.over(run)
 
 
 async def test_where_nothing_can_be_sent_for_any_the_reason_is_said(tmp_path: Path) -> None:
