@@ -138,7 +138,7 @@ class NamedInstitutions:
         if self.played_in:
             return played(profile, self.played_in, self.environ)
         found = configuration.member(self.environ, profile)
-        if found.config:
+        if found.config and found.config.missing is None:
             self.learn(found.config.credentials.secret)
         return found
 

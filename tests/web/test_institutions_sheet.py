@@ -1,6 +1,9 @@
 """A sheet on the page whose rows name several institutions: checked, planned, sent, taken back."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -295,6 +298,35 @@ async def test_a_run_of_one_of_them_under_way_leaves_the_other(tmp_path: Path) -
         await found.client.post(f"/runs/{second}/resume")
         await found.over(second)
         assert "All 2 rows are done" in (await found.client.get(f"/runs/{second}/results")).words
+
+
+async def test_a_group_that_another_program_sends_is_seen_and_goes_on_after_its_crash(
+    tmp_path: Path,
+) -> None:
+    sheet = tmp_path / "Term.csv"
+    sheet.write_bytes(term(*["north", "south"] * 40))
+    async with schools(tmp_path) as found:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bulkcast", "apply", str(sheet), "--yes", "--rate", "300/min",
+            env={**os.environ, **found.environ},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            await until(lambda: found.sandbox.log and found.south.log)
+            (run,) = (await found.client.get("/")).tree.xpath("//tr/@data-run")
+            shown = await found.client.get(f"/runs/{run}")
+            assert any("Another program on this computer sends it" in one for one in banners(shown))
+        finally:
+            program.kill()
+            await program.wait()
+        async with asyncio.timeout(20):
+            while (now := await found.snapshot(run))["phase"] != "interrupted":
+                await asyncio.sleep(0.05)
+        assert sum(one["n"] for one in now["counts"]) == 80
+        assert next_action(await found.client.get(f"/runs/{run}")) == f"/runs/{run}/resume"
+        await found.client.post(f"/runs/{run}/resume")
+        await found.over(run)
+        assert "All 80 rows are done" in (await found.client.get(f"/runs/{run}/results")).words
 
 
 async def test_failures_of_every_institution_are_listed_as_they_come(tmp_path: Path) -> None:
