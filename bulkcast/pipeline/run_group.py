@@ -76,11 +76,12 @@ def record(ledger: Ledger, found: RunGroup) -> RunRecord:
         LedgerDamaged: a checksum does not match.
 
     """
-    return as_one([ledger.newest(name) for name in found.names])
+    records = [ledger.newest(name) for name in found.names]
+    return as_one(records) if found.parts else records[0]
 
 
 def as_one(records: Iterable[RunRecord]) -> RunRecord:
-    """The record of a run that is of no group; else one for all records, which are its group's."""
+    """The record of the only run if it is of no group, else one of the group that they all are."""
     parts = sorted(records, key=lambda each: _number(each.header.run))
     group = parts[0].header.group
     if not group:

@@ -15,10 +15,11 @@ from bulkcast.explanations import STATUS_LABELS, STATUS_MEANINGS
 from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
-from bulkcast.model import RowStatus, is_rehearsal
+from bulkcast.model import RowStatus, group_of, is_rehearsal
 from bulkcast.pipeline import (
     RESUBMITTED,
     End,
+    GroupRecord,
     HandedOut,
     NextStep,
     ResultTable,
@@ -36,6 +37,8 @@ PAGE_ROWS: Final = 100
 """Rows of a page of results."""
 _PROBLEMS_MOST: Final = 12
 """Reasons for failure that are listed; their rows are all in the table."""
+_PARTS_MOST: Final = 50
+"""Institutions whose rows can be looked at alone."""
 RUN: Final = "/runs/{run:[a-z0-9-]+}"
 CONFLICT: Final = 409
 
@@ -106,11 +109,26 @@ async def show(request: web.Request, run: str, refusal: str = "") -> web.Respons
         is_rehearsal=is_rehearsal(run),
         by=table.record.header.sending.by if table.record.header.sending else "",
         institutions=institutions_said(profiles_of(table.record), speaks),
+        group=group_of(run) or run,
+        parts=_parts(await asyncio.to_thread(_whole, account, table.record)),
         on_page=lambda text: on_page(text, speaks),
         **_outcome(table, speaks),
         **_next(table),
         **_rows(table, _Filter.of(request.query), run),
     )
+
+
+def _whole(account: Account, record: RunRecord) -> RunRecord:
+    """The group that a run is a part of; the run itself if it is of none."""
+    state = pipeline.run_state(account.home, record.header.group) if record.header.group else None
+    return state.record if state else record
+
+
+def _parts(record: RunRecord) -> list[tuple[str, str]]:
+    """The institutions of a group, and the run of each; those of large groups are left out."""
+    parts = record.parts if isinstance(record, GroupRecord) else ()
+    named = [(part.header.profile, part.header.run) for part in parts if part.header.profile]
+    return named if 1 < len(named) <= _PARTS_MOST else []
 
 
 def _outcome(table: ResultTable, speaks: Translator) -> dict[str, Any]:

@@ -645,6 +645,9 @@ def test_the_state_and_the_results_of_a_group_are_those_of_one_run(tmp_path: Pat
     with result_file(home, group) as file:
         assert file is not None
         assert file.name == f"term.results-{group}.csv"
+    part = result_table(home, f"{group}-1", lang="en")
+    assert part.record.header.run == f"{group}-1"
+    assert [row.row for row in part.rows] == [2, 4, 5]
     for other in (group[:-1], f"{group}-", f"{group}-3", "20260101-000000-0000", "%", ""):
         assert run_state(home, other) is None
         assert run_end(home, other) is None

@@ -103,6 +103,12 @@ def listed(plan: Answer) -> list[str]:
     return [" ".join(" ".join(row.itertext()).split()) for row in rows]
 
 
+def parts(results: Answer) -> list[str]:
+    """The institutions whose rows can be looked at alone; a star before what is looked at."""
+    found = results.tree.xpath("//ul[@data-parts]//a")
+    return [f"{'*' if a.get('aria-current') else ''}{a.text_content()}" for a in found]
+
+
 # ------------------------------------------------------------------ before it is sent
 
 
@@ -223,8 +229,11 @@ async def test_a_group_is_one_run_on_every_screen(tmp_path: Path) -> None:
         assert home.tree.xpath("//tr/@data-run") == [run]
         part = await found.client.get(f"/runs/{run}-2")
         assert part.url.endswith(f"/runs/{run}/results")
-        alone = await found.client.get(f"/runs/{run}-2/results")
+        assert parts(results) == ["*All institutions", "north", "south"]
+        (south,) = results.tree.xpath("//ul[@data-parts]//a[text()='south']/@href")
+        alone = await found.client.get(south)
         assert figures(alone) == {"All rows": 2, "applied": 2}
+        assert parts(alone) == ["All institutions", "north", "*south"]
         whole = await found.client.get(f"/runs/{run}/results.sheet?kind=xlsx")
         assert [str(row["bulkcast_run"])[len(run) :] for row in book(whole)] == [
             "-1", "-2", "-1", "-2", "-1",
