@@ -224,9 +224,9 @@ async def test_a_group_is_one_run_on_every_screen(tmp_path: Path) -> None:
         run, results = await found.sent(term("north", "south", "north", "south", "nobody"))
         assert figures(results) == {"All rows": 5, "applied": 3, "invalid": 1, "rejected": 1}
         assert "3 of 5 rows are done, 2 need fixing" in results.words
-        assert "2 institutions: north, south" in results.words
         home = await found.client.get("/")
         assert home.tree.xpath("//tr/@data-run") == [run]
+        assert "2 institutions: north, south" in home.words
         part = await found.client.get(f"/runs/{run}-2")
         assert part.url.endswith(f"/runs/{run}/results")
         assert parts(results) == ["*All institutions", "north", "south"]
