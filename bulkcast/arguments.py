@@ -1,6 +1,6 @@
 """What a sentence may be filled with besides texts and numbers; `str()` shows it in English.
 
-`i18n.Translator` shows each in the reader's language, `text_json` stores it.
+`i18n` shows each in the reader's language, and stores it as JSON.
 """
 
 from dataclasses import dataclass

@@ -1,22 +1,17 @@
-"""The types an endpoint is declared with, and how headers are matched to its settings.
+"""The types an endpoint is declared with.
 
 A declaration (`endpoints/webcast.py`) states each fact once; loader, validator, planner, template,
 schema, README, sandbox and dispatcher derive from it.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Final
 
-from bulkcast.header_hints import SIMPLIFIED, bare_names, names_in_brackets
+from bulkcast.headers import HeaderIndex, fold
 from bulkcast.model import ReplyClass, Severity
-
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\da-zA-Z_]+")
-"""A word of a header, also of one in camel case."""
 
 INT64_MAX: Final = 2**63 - 1
 """The vendor types its ids Int64 in its message docs; no narrower bound is published."""
@@ -32,36 +27,6 @@ def is_result_column(header: str) -> bool:
     """Whether `header` is that of a column written by an earlier run."""
     return header.strip().casefold().startswith(RESULT_PREFIX)
 
-
-def fold(text: str) -> str:
-    r"""The form in which headers and words are compared.
-
-    Removes differences of NFKC, case, white space, underscores, zero-width marks, traditional
-    characters, and the `*` of a required column.
-
-    >>> fold("Activity ID *\n活動 ID"), fold("ｒｅｃｏｒｄ_State")
-    ('activityid活动id', 'recordstate')
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(SIMPLIFIED)
-    lines = (line.rstrip().rstrip("*") for line in folded.splitlines())
-    kept = (c for c in "".join(lines) if not c.isspace() and c != "_")
-    return "".join(c for c in kept if unicodedata.category(c) != "Cf" and c not in _PRESENTATION)
-
-
-_PRESENTATION: Final = "\ufe0e\ufe0f"
-"""Variation selectors, which telephones add to a sign such as ✔."""
-_PARTS: Final = (
-    re.compile(r"[a-z0-9]+|[^\W\d_a-z]+"),
-    re.compile(r"[a-z0-9]+(?:[ \t]+[a-z0-9]+)*|[^\W\d_a-z]+"),
-)
-"""Splits a header into runs of one script.  The second pattern keeps words of one phrase together,
-such as "Live playback", which is not a list of two settings."""
-_MOST_PARTS: Final = 12
-
-
-_CACHED: Final = 1024
-_LONGEST_CACHED: Final = 4096
-"""Headers whose columns are cached, and the longest header to cache; both bound the memory."""
 
 # ------------------------------------------------------------------ settings
 
@@ -397,8 +362,7 @@ class Endpoint:
     @cached_property
     def by_header(self) -> Mapping[str, Setting]:
         """Folded header → column, for every header that is not ambiguous."""
-        named = {fold(s): column for column in self.columns for s in column.spellings()}
-        return {header: c for header, c in named.items() if header not in self.ambiguous_headers}
+        return {header: self.by_key[key] for header, key in self._headers.by_header.items()}
 
     @cached_property
     def by_code(self) -> Mapping[int, ReplyCode]:
@@ -410,125 +374,20 @@ class Endpoint:
         """Cause → the reply code for it."""
         return {reply.cause: reply.code for reply in self.replies if reply.cause}
 
+    @cached_property
+    def _headers(self) -> HeaderIndex:
+        spellings = {column.key: tuple(column.spellings()) for column in self.columns}
+        return HeaderIndex(spellings, self.ambiguous_headers)
+
     def column_for(self, header: str) -> Setting | None:
         """The column `header` names, or None; a key in its exact spelling always names itself."""
-        if len(header) > _LONGEST_CACHED:
-            return self._column_for(header)
-        if header not in self._columns_by_header:
-            if len(self._columns_by_header) >= _CACHED:
-                self._columns_by_header.clear()
-            self._columns_by_header[header] = self._column_for(header)
-        return self._columns_by_header[header]
+        key = self._headers.key_for(header)
+        return None if key is None else self.by_key[key]
+
+    def candidates(self, header: str) -> tuple[str, ...]:
+        """The keys that `header` could mean if there are several; else empty."""
+        return self._headers.candidates(header)
 
     def mapped_column(self, header: str, mapping: Mapping[str, str]) -> Setting | None:
         """The column `header` stands for; `mapping` (folded header → setting) comes first."""
         return self.column_for(mapping.get(fold(header), "")) or self.column_for(header)
-
-    @cached_property
-    def _columns_by_header(self) -> dict[str, Setting | None]:
-        """Header → column, cached: a CSV file is tried with many encodings and delimiters."""
-        return {}
-
-    def _column_for(self, header: str) -> Setting | None:
-        exact = self.by_key.get(header.strip().rstrip("*").rstrip())
-        named = exact or self.by_header.get(fold(header))
-        if named or self.candidates(header):
-            return named
-        bracketed = [
-            c for part in names_in_brackets(header) if (c := self._column_in_brackets(part))
-        ]
-        if bracketed and self._could_be(header):
-            return bracketed[0]
-        # Hints are removed only if the header as it stands names no column.
-        names = [self.by_header.get(fold(name)) for name in bare_names(header)]
-        return next(filter(None, names), None) or self._named_twice(header)
-
-    def candidates(self, header: str) -> tuple[str, ...]:
-        """The keys that `header` could mean if there are several; else empty."""
-        if fold(header) in self.by_header or header.strip().rstrip("*").rstrip() in self.by_key:
-            return ()
-        bare = list(map(fold, (header, *bare_names(header))))
-        could = self._could_be(header)
-        named = next((c.key for b in bare if (c := self.by_header.get(b))), None)
-        inner = [self._column_in_brackets(part) for part in names_in_brackets(header)]
-        others = tuple(dict.fromkeys(column.key for column in inner if column))
-        if could:
-            return () if len(others) == 1 and others[0] in could else could
-        of_parts = (named,) if named else self._of_parts(header)
-        several = tuple(dict.fromkeys(filter(None, (*of_parts, *others))))
-        return several if len(several) > 1 else ()
-
-    def _named_twice(self, header: str) -> Setting | None:
-        """The column that each part of a header names, as in `Recording / 云端录课`."""
-        keys = self._of_parts(header)
-        return self.by_key[keys[0]] if len(keys) == 1 else None
-
-    def _of_parts(self, header: str) -> tuple[str, ...]:
-        """The key that all parts of a header name, or the keys of parts that name different ones.
-
-        Empty if a part names no setting: `录课备注` is a remark on recordings.
-        """
-        folded = fold(header)
-        if not any(name in folded for name in (*self.by_header, *self.ambiguous_headers)):
-            return ()
-        for name in bare_names(header):
-            for pattern in _PARTS:
-                spans = [found.span() for found in pattern.finditer(name)][: _MOST_PARTS + 1]
-                parts = self._covering(name, spans) if len(spans) <= _MOST_PARTS else ()
-                agreed = frozenset[str].intersection(*parts) if len(parts) > 1 else ()
-                if len(agreed) == 1:
-                    return tuple(agreed)
-                if len(parts) > 1 and pattern is _PARTS[-1]:
-                    named = frozenset[str].union(*parts)
-                    return tuple(key for key in self.by_key if key in named)
-        return ()
-
-    def _covering(self, name: str, spans: Sequence[tuple[int, int]]) -> tuple[frozenset[str], ...]:
-        """The keys each part of `name` could mean, longest parts first; empty if a part means none.
-
-        `spans` are the positions of its words.
-        """
-        for n in range(len(spans), 0, -1):
-            keys = self._keys_of(name[spans[0][0] : spans[n - 1][1]])
-            if keys and n == len(spans):
-                return (keys,)
-            if keys and (rest := self._covering(name, spans[n:])):
-                return (keys, *rest)
-        return ()
-
-    def _keys_of(self, part: str) -> frozenset[str]:
-        for name in map(fold, (part, *bare_names(part))):
-            if column := self.by_header.get(name):
-                return frozenset({column.key})
-            if keys := self.ambiguous_headers.get(name):
-                return frozenset(keys)
-        return frozenset()
-
-    def _could_be(self, header: str) -> tuple[str, ...]:
-        names = map(fold, (header, *bare_names(header)))
-        return next((k for name in names if (k := self.ambiguous_headers.get(name))), ())
-
-    def _column_in_brackets(self, part: str) -> Setting | None:
-        return self.by_key.get(part) or self.by_header.get(fold(part))
-
-    def mentioned(self, header: str) -> Setting | None:
-        """The setting whose name occurs in `header`; of several the one with the longest name."""
-        folded = fold(header)
-        words = " ".join(_WORD.findall(unicodedata.normalize("NFKC", header)))
-        spaced = f" {' '.join(words.casefold().split())} "
-        for name in sorted(self.by_header, key=len, reverse=True):
-            if name in folded and (
-                not name.isascii() or any(f" {w} " in spaced for w in self._spaced[name])
-            ):
-                return self.by_header[name]
-        return None
-
-    @cached_property
-    def _spaced(self) -> Mapping[str, set[str]]:
-        """Folded name → its spellings as separate words."""
-        found: dict[str, set[str]] = {}
-        for column in self.columns:
-            for spelling in column.spellings():
-                words = " ".join(_WORD.findall(spelling)).casefold()
-                found.setdefault(fold(spelling), set()).update({words, fold(spelling)})
-        return found

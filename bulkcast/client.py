@@ -21,9 +21,9 @@ from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from bulkcast.errors import CannotStart
-from bulkcast.model import Body, Credentials, NoReply, Reply, Text
+from bulkcast.model import Body, Credentials, Text
 from bulkcast.pacing import TIMEOUT_S
-from bulkcast.protocol import LOOPBACK, Counting, encode, headers, http_date
+from bulkcast.protocol import LOOPBACK, Counting, NoReply, Reply, encode, headers, http_date
 from bulkcast.version import VERSION
 
 MAX_ANSWER: Final = 64 * 1024
@@ -346,7 +346,7 @@ _SYSTEM: Final[Sequence[tuple[tuple[type[OSError], ...], Set[int], Text]]] = (
     (
         (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
         frozenset(),
-        Text("it breaks connections off"),
+        _BREAKS_OFF,
     ),
     ((TimeoutError,), frozenset(), _TOO_SLOW),
     ((PermissionError,), frozenset(), _NOT_ALLOWED),

@@ -167,7 +167,7 @@ def load(environ: Mapping[str, str], *, profile: str | None = None) -> Config:
             "the institution's SID is not set: set BULKCAST_SID, or use --sandbox to try without"
             " an account"
         )
-    if not (sid.isascii() and sid.isdigit()):
+    if not is_sid(sid):
         # The value is not shown: it may be the secret by mistake.
         raise CannotStart(
             "the SID from {origin} should be digits, such as 1000082", origin=origins["sid"]
@@ -225,7 +225,7 @@ def institution_of(environ: Mapping[str, str], profile: str) -> Institution:
     path = home(environ) / "config.toml"
     settings = _profile(path, profile, asked=True)
     sid = settings.get("sid", "")
-    if not (sid.isascii() and sid.isdigit()):
+    if not is_sid(sid):
         raise CannotStart(
             "the SID of profile {name!r} in {path} should be digits, such as 1000082",
             name=profile,
@@ -288,6 +288,15 @@ def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secr
 
     """
     return _config(environ, sid, root_url, (secret, None), {})
+
+
+def is_sid(text: str) -> bool:
+    """Whether a text can be an institution's SID.
+
+    >>> is_sid("1000082"), is_sid("１０００"), is_sid("")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit()
 
 
 def is_in_environment(environ: Mapping[str, str]) -> bool:

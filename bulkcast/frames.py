@@ -22,9 +22,9 @@ from bulkcast.catalogue import (
     IntegerKind,
     MomentKind,
     Setting,
-    fold,
 )
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.i18n import Translator
 from bulkcast.loader import ReadOptions, Stream
 from bulkcast.loader.table import Chunk, Line, find_header

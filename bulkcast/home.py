@@ -1,7 +1,10 @@
-"""Where runs, sheets and settings are kept: a folder, with a ledger of its own or a shared one."""
+"""Where runs, sheets and settings are kept: a folder, with a ledger of its own or a shared one.
 
+Files in it that hold secrets are private: only their owner reads them.
+"""
+
+import os
 from dataclasses import dataclass, field
-from os import fspath
 from pathlib import Path
 
 
@@ -17,7 +20,7 @@ class SharedHome:
         return self.folder / name
 
     def __fspath__(self) -> str:
-        return fspath(self.folder)
+        return os.fspath(self.folder)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -30,3 +33,30 @@ Home = Path | SharedHome
 def folder_of(home: Home) -> Path:
     """The folder on this computer."""
     return home if isinstance(home, Path) else home.folder
+
+
+def make_private(folder: Path) -> Path:
+    """Make a folder that only its owner can look into, and return it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner can read; the old one stays if that fails.
+
+    Raises:
+        OSError: the folder cannot be written.
+
+    """
+    import tempfile
+
+    make_private(path.parent)
+    # mkstemp makes files of mode 0600 under a name nobody can foresee.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.replace(name, path)  # noqa: PTH105 - of a name, not a path
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

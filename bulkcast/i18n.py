@@ -1,16 +1,18 @@
-"""Sentences as templates with arguments, and a `Translator` that formats them in one language."""
+"""Sentences as templates with arguments: a `Translator` formats them, JSON stores the arguments."""
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from bulkcast.arguments import Counts, Moment, Series, SettingNames
-from bulkcast.catalogue import Endpoint, Setting, fold, is_result_column
+from bulkcast.catalogue import Endpoint, Setting, is_result_column
 from bulkcast.errors import BulkcastError
-from bulkcast.model import Target, Text
+from bulkcast.headers import fold
+from bulkcast.model import Argument, Target, Text
 
 OR: Final = " or "
 MISSING: Final = "…"
@@ -174,6 +176,57 @@ _SHOWN_BY_TYPE: Final[Mapping[type, Callable[[Translator, Any], str]]] = {
 ENGLISH: Final = Translator()
 
 
+# ------------------------------------------------------------------ arguments as JSON
+
+_STORED_TYPES: Final[Mapping[str, type[Any]]] = {
+    "text": Text,
+    "settings": SettingNames,
+    "series": Series,
+    "counts": Counts,
+    "moment": Moment,
+    "target": Target,
+}
+_STORED_NAMES: Final = {kind: name for name, kind in _STORED_TYPES.items()}
+_STORED_TIMES: Final = frozenset({"acknowledged_at", "locked_at"})
+"""Arguments that earlier versions stored as Unix seconds in a text."""
+
+
+def dump_args(args: Mapping[str, Argument]) -> dict[str, object]:
+    """Arguments as JSON values: texts and numbers as they are, others as an object with a type."""
+    return {name: _dump_arg(value) for name, value in args.items()}
+
+
+def load_args(found: Mapping[str, Any]) -> dict[str, Argument]:
+    """Reverse `dump_args`; a list that an earlier version stored as a text stays as stored."""
+    return {name: _load_arg(name, value) for name, value in found.items()}
+
+
+def _dump_arg(value: Argument) -> object:
+    if isinstance(value, str | int | float):
+        return value
+    stored = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Text):
+        stored["args"] = dump_args(value.args)
+    return {"type": _STORED_NAMES[type(value)], **stored}
+
+
+def _load_arg(name: str, found: Any) -> Argument:
+    if not isinstance(found, dict):
+        return Moment(float(found)) if name in _STORED_TIMES else _tupled(found)
+    stored = {key: _tupled(value) for key, value in found.items() if key != "type"}
+    if found["type"] == "text":
+        stored["args"] = load_args(found["args"])
+    argument: Argument = _STORED_TYPES[found["type"]](**stored)
+    return argument
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+
+
+# ------------------------------------------------------------------ headers
+
+
 def short_header(header: str) -> str:
     r"""A column's name in messages: the first line of its header, without the required mark.
 
@@ -184,6 +237,15 @@ def short_header(header: str) -> str:
     """
     first = header.partition("\n")[0].replace("\r", "").replace(" *", "")
     return re.sub(" +", " ", first).strip(" ")
+
+
+def text_width(text: str) -> int:
+    """Width in columns of a fixed-width font; a Chinese character takes two.
+
+    >>> text_width("录课 on")
+    7
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def header_names(

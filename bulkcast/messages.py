@@ -9,6 +9,7 @@ from typing import Final
 from bulkcast.catalogue import Endpoint, ReplyCode
 from bulkcast.i18n import ENGLISH, Translator, short_header
 from bulkcast.model import (
+    UNFINISHED,
     Argument,
     Issue,
     Outcome,
@@ -78,7 +79,7 @@ def explain_stop(
     if problem is None:
         return explain(stop.code, stop.args, endpoint, translator)
     message, fix = _fill(problem, stop.args, translator)
-    left = counts.get(RowStatus.NOT_SENT, 0) + counts.get(RowStatus.UNCONFIRMED, 0)
+    left = any(counts.get(status) for status in UNFINISHED)
     return message, fix if left else ""
 
 

@@ -2,8 +2,9 @@
 
     RawRow → Change | Invalid → Request → Reply | NoReply → Verdict → Attempt → Outcome → ResultRow
 
-All are frozen; nothing here reads a clock, a disk or the network.  Times are Unix seconds, UTC,
-unless a name ends in a unit.  Row numbers are those a spreadsheet shows: the first line is 1.
+What comes between request and attempt is in `protocol`.  All are frozen; nothing here reads a
+clock, a disk or the network.  Times are Unix seconds, UTC, unless a name ends in a unit.  Row
+numbers are those a spreadsheet shows: the first line is 1.
 """
 
 import re
@@ -393,32 +394,14 @@ class RowStatus(StrEnum):
     """A newer run has set this target since."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP reply, not yet classified."""
-
-    status: int
-    body: bytes
-    """At most `client.MAX_ANSWER` bytes; longer answers arrive as `NoReply`."""
-    date: float | None = None
-    """The `Date` header."""
-    retry_after: str | None = None
-    location: str | None = None
-    private: tuple[str, ...] = field(default=(), repr=False, compare=False)
-    """Secret and signature of the request; a reply may repeat them, so they are masked."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoReply:
-    """No complete reply came back."""
-
-    code: str
-    """A problem of `problems.PROBLEMS`, such as `send.timeout`."""
-    sent: bool
-    """Whether the request had left this machine, so that ClassIn may have acted on it."""
-    detail: Argument = ""
-    fatal: bool = False
-    """Whether every other row would fail, too, as with an invalid certificate."""
+SUCCEEDED: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
+"""The classroom has the row's settings."""
+DONE: Final = SUCCEEDED | {RowStatus.SUPERSEDED}
+"""Nothing is left to do about the row."""
+TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
+"""The row has to be changed before it is sent again."""
+UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
+"""A resumed run sends the row."""
 
 
 class ReplyClass(StrEnum):
@@ -436,25 +419,6 @@ class ReplyClass(StrEnum):
     MAINTENANCE = "maintenance"
     STOP = "stop"
     """The reply is not ClassIn's, as with a redirect, an invalid certificate or a 404."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A classified reply."""
-
-    kind: ReplyClass
-    code: str
-    """ClassIn's reply code in digits, or a dotted problem code if there is none."""
-    args: Mapping[str, Argument] = field(default_factory=dict)
-    """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
-    ambiguous: bool = False
-    """Whether the setting may have been applied nevertheless."""
-    connected: bool = True
-    """False if the request was not sent; such an attempt does not count as a try."""
-    proves_access: bool = False
-    """Whether this reply shows that credentials and clock are right."""
-    retry_after: float | None = None
-    """Seconds of silence the server asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from tomlkit.exceptions import TOMLKitError
 
 from bulkcast import secret_storage
 from bulkcast.client import check_root_url
-from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, profiles_of
+from bulkcast.config import DEFAULT_ROOT_URL, KEYRING, is_sid, profiles_of
 from bulkcast.errors import CannotStart
+from bulkcast.home import write_private
 from bulkcast.model import Secret
-from bulkcast.private_files import write_private
 
 FILE: Final = "config.toml"
 NAME_MOST: Final = 60
@@ -89,7 +89,7 @@ def checked_sid(text: str) -> str:
 
     """
     sid = text.strip()
-    if not (sid.isascii() and sid.isdigit() and len(sid) <= _SID_MOST):
+    if not is_sid(sid) or len(sid) > _SID_MOST:
         raise CannotStart("the SID should be digits, such as 1000082")
     return sid
 

@@ -7,6 +7,7 @@ vendor's published vectors.  HTTP statuses and retry hints: RFC 9110.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -14,16 +15,7 @@ from typing import Any, Final, Literal
 
 from bulkcast.catalogue import INT64_MAX, Endpoint
 from bulkcast.i18n import marked
-from bulkcast.model import (
-    Body,
-    Credentials,
-    NoReply,
-    Reply,
-    ReplyClass,
-    SettingValue,
-    Text,
-    Verdict,
-)
+from bulkcast.model import Argument, Body, Credentials, ReplyClass, SettingValue, Text
 from bulkcast.safe_text import Secrets, is_short, longest_form, masked
 
 SIGNED_BYTES_MAX: Final = 1024
@@ -127,6 +119,53 @@ _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), ch
 
 
 # ------------------------------------------------------------------ classifying replies
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP reply, not yet classified."""
+
+    status: int
+    body: bytes
+    """At most `client.MAX_ANSWER` bytes; longer answers arrive as `NoReply`."""
+    date: float | None = None
+    """The `Date` header."""
+    retry_after: str | None = None
+    location: str | None = None
+    private: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """Secret and signature of the request; a reply may repeat them, so they are masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """No complete reply came back."""
+
+    code: str
+    """A problem of `problems.PROBLEMS`, such as `send.timeout`."""
+    sent: bool
+    """Whether the request had left this machine, so that ClassIn may have acted on it."""
+    detail: Argument = ""
+    fatal: bool = False
+    """Whether every other row would fail, too, as with an invalid certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A classified reply."""
+
+    kind: ReplyClass
+    code: str
+    """ClassIn's reply code in digits, or a dotted problem code if there is none."""
+    args: Mapping[str, Argument] = field(default_factory=dict)
+    """Arguments of the sentence for `code`; `said` is ClassIn's own message, verbatim."""
+    ambiguous: bool = False
+    """Whether the setting may have been applied nevertheless."""
+    connected: bool = True
+    """False if the request was not sent; such an attempt does not count as a try."""
+    proves_access: bool = False
+    """Whether this reply shows that credentials and clock are right."""
+    retry_after: float | None = None
+    """Seconds of silence the server asked for."""
 
 
 class _Malformed(ValueError):

@@ -1,4 +1,4 @@
-"""Makes texts safe to show: masks secrets, and guards cells against formula injection."""
+"""Makes texts safe to show: masks secrets in every form that they may have there."""
 
 import base64
 import html
@@ -179,31 +179,3 @@ def _in_base64(raw: bytes, shift: int) -> Iterator[str]:
     if len(inner) >= _FORM_MIN:
         letters = "".join(_SPELLED.get(letter, letter) for letter in inner)
         yield f"{_BASE64}?{letters}{_BASE64}?(?:=|%3d){{0,2}}"
-
-
-_STARTS_A_FORMULA: Final = frozenset("=+-@\t\r\n＝＋－＠")
-_MARK: Final = "'"
-
-
-def guard(text: str) -> str:
-    """`text`, with an apostrophe before it if a spreadsheet would run it as a formula.
-
-    Existing apostrophes do not count as protection, so that `unguard` can remove exactly one.
-
-    >>> guard("=1+1"), guard("'=1+1"), guard("a=b"), guard("it's")
-    ("'=1+1", "''=1+1", 'a=b', "it's")
-    """
-    return _MARK + text if _is_formula(text) else text
-
-
-def unguard(text: str) -> str:
-    """Reverse `guard`; a text that `guard` would not have written is unchanged.
-
-    >>> unguard("'=1+1"), unguard("''=1+1"), unguard("'tis")
-    ('=1+1', "'=1+1", "'tis")
-    """
-    return text[1:] if text.startswith(_MARK) and _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    return text.lstrip(_MARK)[:1] in _STARTS_A_FORMULA

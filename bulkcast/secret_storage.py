@@ -113,7 +113,7 @@ def forget_in_keyring(profile: str, sid: str) -> bool:
         return False
     try:
         backend.delete_password(SERVICE, _user(profile, sid))
-    except Exception:  # noqa: BLE001 - as below
+    except Exception:  # noqa: BLE001 - a keyring raises what its own libraries do
         return False
     return True
 

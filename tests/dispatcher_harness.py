@@ -17,9 +17,7 @@ from bulkcast.model import (
     History,
     Institution,
     Layout,
-    NoReply,
     Outcome,
-    Reply,
     Request,
     RequestKey,
     RowStatus,
@@ -29,6 +27,7 @@ from bulkcast.model import (
 )
 from bulkcast.pacing import DEFAULT_RATE, Pacer, cap_for
 from bulkcast.planner import Plan
+from bulkcast.protocol import NoReply, Reply
 from bulkcast.sandbox import (
     SANDBOX_SECRET,
     SANDBOX_SID,

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bulkcast.model import Attempt, Body, Intent, NoReply, Outcome, Reply, RequestKey
+from bulkcast.model import Attempt, Body, Intent, Outcome, RequestKey
+from bulkcast.protocol import NoReply, Reply
 
 OK = b'{"code":1,"msg":"","data":null}'
 UNKNOWN = b'{"code":104,"msg":"","data":null}'

@@ -20,15 +20,12 @@ from bulkcast.model import (
     Credentials,
     Institution,
     Intent,
-    NoReply,
     Outcome,
-    Reply,
     ReplyClass,
     RowStatus,
-    Verdict,
 )
 from bulkcast.pipeline import Parts
-from bulkcast.protocol import headers
+from bulkcast.protocol import NoReply, Reply, Verdict, headers
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from bulkcast.config import Config
 from bulkcast.errors import BulkcastError
 from bulkcast.home import Home
 from bulkcast.ledger import Journal, Ledger, MonotonicClock
-from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, Secret
+from bulkcast.model import Body, Credentials, Institution, Secret
 from bulkcast.pipeline import Control, Parts, RunReport, SendOptions, SheetOptions
+from bulkcast.protocol import NoReply, Reply
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
 from tests.audit import Ended, Evidence, runs
 from tests.sheets import FIRST_ID, HEAD, read_rows

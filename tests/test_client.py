@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from bulkcast.client import MAX_ANSWER, Client, check_root_url
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
-from bulkcast.model import Credentials, NoReply, Reply, Secret, Text
-from bulkcast.protocol import signature
+from bulkcast.model import Credentials, Secret, Text
+from bulkcast.protocol import NoReply, Reply, signature
 from bulkcast.version import VERSION
 from tests.dispatcher_harness import met
 from tests.virtual_loop import VirtualLoop, run

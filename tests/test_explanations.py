@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import bulkcast
 from bulkcast.arguments import Moment, SettingNames
-from bulkcast.catalogue import ChoiceKind, Role, fold
+from bulkcast.catalogue import ChoiceKind, Role
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import allowed_values
+from bulkcast.headers import fold
 from bulkcast.i18n import short_header
 from bulkcast.languages import translator
 from bulkcast.messages import SAID_MAX, explain, result_row

@@ -17,17 +17,9 @@ from bulkcast import client as http
 from bulkcast import protocol
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import (
-    Body,
-    Credentials,
-    Institution,
-    NoReply,
-    Reply,
-    ReplyClass,
-    Secret,
-    Verdict,
-)
+from bulkcast.model import Body, Credentials, Institution, ReplyClass, Secret
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
+from bulkcast.protocol import NoReply, Reply, Verdict
 from bulkcast.safe_text import Secrets, longest_form, masked
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.cli_runner import CANARY, lines, write_csv

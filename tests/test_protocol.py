@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bulkcast import protocol
 from bulkcast.endpoints.webcast import WEBCAST
-from bulkcast.model import Credentials, NoReply, Reply, ReplyClass, Secret, Verdict
+from bulkcast.model import Credentials, ReplyClass, Secret
+from bulkcast.protocol import NoReply, Reply, Verdict
 from tests.server_answers import NOT_TO_ACT_ON
 
 VECTORS = json.loads(

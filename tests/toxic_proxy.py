@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from bulkcast.sandbox.server import reset
+from bulkcast.sandbox.faults import reset
 
 _CHUNK: Final = 65536
 

@@ -1,55 +1,17 @@
 """Every command and its options; what a command does is imported when it is called."""
 
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulkcast import __version__
-from bulkcast.cli import exit_status, language, params, signals, streams
+from bulkcast.cli import params
 from bulkcast.cli.help import Group
-from bulkcast.cli.signals import Terminated
-from bulkcast.languages import of_terminal
 from bulkcast.model import RowStatus
 
 Only = frozenset[RowStatus] | None
 """What --only named; None where it was not given."""
-
-
-def run(argv: Sequence[str]) -> int:
-    """Run a command line and return the exit status; no error ends in a traceback."""
-    streams.make_safe()
-    typed = list(argv)
-    with language.speaking(language.asked_for(typed) or _of_terminal()):
-        try:
-            with signals.in_order() as asked:
-                return exit_status.after(_carry_out(typed, asked), argv=typed)
-        except (
-            KeyboardInterrupt,
-            Terminated,
-        ) as exc:  # at the very end, or while an error was being reported
-            return exit_status.interrupted(exc)
-
-
-def _of_terminal() -> str:
-    """The terminal's language, if its encoding has the characters."""
-    readable = all(streams.can_show("文", s) for s in (sys.stdout, sys.stderr) if s is not None)
-    return of_terminal(os.environ) if readable else "en"
-
-
-def _carry_out(typed: list[str], asked: signals.TerminationRequest) -> int:
-    try:
-        status = bulkcast.main(args=typed, prog_name="bulkcast", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as exc:
-        click.echo(exc.format_message(), err=True)
-        return exit_status.CANNOT_START
-    except (Exception, KeyboardInterrupt, Terminated) as exc:  # noqa: BLE001 - the door: all of them end here
-        return exit_status.tell(asked.behind(exc), argv=typed, environ=os.environ)
-    return status if isinstance(status, int) else 0
 
 
 @click.group(
@@ -275,7 +237,7 @@ def results(run: str, only: Only, by: str | None, results: Path | None, **given:
 @bulkcast.command()
 @click.option(
     "--older-than",
-    type=params.Age(),
+    type=params.AGE,
     default="30d",
     show_default=True,
     metavar="AGE",
@@ -332,7 +294,7 @@ def undo(run: str, out: Path | None, **given: Any) -> int:
 @click.argument("name", default="", shell_complete=params.complete_names)
 @params.as_json
 @params.lang
-def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - as above
+def explain(name: str, *, as_json: bool, lang: str) -> int:  # noqa: ARG001 - `language` has looked for it
     """Tell what a code, setting or state means, and what to do.
 
     NAME is what ClassIn answered (350), what stands beside a row or cell (header.near_miss), how a
@@ -365,13 +327,13 @@ def doctor(**given: Any) -> int:
     help="0 for any free one.",
 )
 @params.world
-@click.option("--fault-rate", type=params.Amount("SHARE", 0, 1), help="Requests that go wrong.")
+@click.option("--fault-rate", type=params.amount("SHARE", 0, 1), help="Requests that go wrong.")
 @click.option("--seed", type=click.IntRange(0, 2**53), metavar="N", help="Of what goes wrong.")
 @click.option("--limit", metavar="RATE", help="Its own limit: 1000/min, or max for none.")
 @click.option(
     "--clock-offset",
     "clock_offset_s",
-    type=params.Amount("SECONDS", -1e9, 1e9),
+    type=params.amount("SECONDS", -1e9, 1e9),
     default=0.0,
     help="How far its clock is ahead.",
 )

@@ -2,12 +2,8 @@
 
 import asyncio
 import os
-import select
-import signal
-import sys
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +13,6 @@ from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import pipeline
-from bulkcast.catalogue import fold
 from bulkcast.cli import (
     context,
     exit_status,
@@ -29,18 +24,17 @@ from bulkcast.cli import (
     streams,
     validate,
 )
-from bulkcast.cli.console import Output, command, shown, whole
+from bulkcast.cli.console import Output, command, confirm, shown
 from bulkcast.cli.context import ApplyCommand, Destination
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.cli.render import plan
 from bulkcast.config import Config
 from bulkcast.errors import CannotStart
-from bulkcast.model import Institution, RowStatus, Severity
+from bulkcast.model import Institution, Severity
 from bulkcast.notification import Recipients, notify
 from bulkcast.pipeline import (
     CheckedSheet,
     Control,
-    NextStep,
     PlanOptions,
     Prepared,
     PreparedRun,
@@ -50,129 +44,8 @@ from bulkcast.pipeline import (
 )
 from bulkcast.planner.summary import PlanSummary
 
-_YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
-_NO: Final = frozenset({"n", "no", "否", "不", "不是", "取消", ""})
-
-
-def confirm(question: str) -> None:
-    """Ask for confirmation; an empty answer means no.
-
-    Raises:
-        click.Abort: the answer was no, or the terminal is gone.
-
-    """
-    if not _answer(question):
-        raise click.Abort
-
-
-def _answer(question: str) -> bool:
-    while True:
-        click.echo(f"{question} {tr('[y/N]')}{tr(': ')}", nl=False, err=True)
-        try:
-            _wait_for_a_line()
-            answer = fold(input())
-        except (KeyboardInterrupt, EOFError) as exc:
-            click.echo(err=True)  # the cursor is still behind the question
-            raise click.Abort from exc
-        if answer in _YES | _NO:
-            return answer in _YES
-        click.echo(tr("Answer y for yes or n for no."), err=True)
-
-
-def _wait_for_a_line() -> None:
-    """Wait until the terminal has input.
-
-    `input` misses a signal that comes just before it starts to read, and would go on waiting.
-    """
-    if os.name != "posix" or not sys.stdin.isatty():
-        return
-    woken, wakes = os.pipe()
-    os.set_blocking(wakes, False)
-    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
-    try:
-        select.select([sys.stdin, woken], [], [])
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(woken)
-        os.close(wakes)
-
-
-_WELL: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-
-
-def show_ended(output: Output, report: RunReport) -> None:
-    """Show the counts, why the run stopped, and where the result sheet is."""
-    well = report.results is not None and not report.exit_status
-    for remark in report.remarks:
-        if not (output.quiet and well):
-            output.warn(shown(said(remark)))
-    if output.as_json:
-        return
-    stopped = tuple(run_view.why_ended(report, output.symbols))
-    if output.quiet:
-        if report.exit_status:
-            _show_wrong(output, report, stopped)
-        return
-    earlier = report.earlier
-    output.out(Text(""), run_view.outcome(report.counts, earlier, output.symbols))
-    output.out(run_view.total(report, output.symbols))
-    output.out(*_left_out_said(report))
-    output.out(*stopped)
-    if report.results:
-        output.out(whole(tr("Result sheet: "), shown(report.results)))
-
-
-def _show_wrong(output: Output, report: RunReport, stopped: Iterable[Text]) -> None:
-    """Show the counts of the rows that failed, and where to look."""
-    wrong = Counter({s: n for s, n in report.counts.items() if s not in _WELL})
-    output.problem(run_view.outcome(wrong, {}, output.symbols), *stopped)
-    if report.results:
-        output.problem(whole(tr("Result sheet: "), shown(report.results)))
-
-
-def _left_out_said(report: RunReport) -> Iterable[Text]:
-    if n := _left_out(report):
-        said = trn(
-            "{n} row is left out, as asked; the exit status, {status}, tells of the others.",
-            "{n} rows are left out, as asked; the exit status, {status}, tells of the others.",
-            n,
-            status=str(report.exit_status),
-        )
-        yield Text(said)
-
-
-def _left_out(report: RunReport) -> int:
-    """The number of rows that an option such as --limit left out."""
-    return sum(row.code == "plan.not_chosen" for row in report.rows)
-
-
-def next_step(report: RunReport) -> Text:
-    """What to do next: the command to run, or that nothing is left to do."""
-    of_run = tuple(context.typed(*context.OF_RUN))
-    if not report.rows:
-        return Text(tr(validate.NO_ROWS))
-    again = command(
-        "bulkcast",
-        "resubmit",
-        report.results or "FILE",
-        *context.typed(*context.OF_READING),
-        *of_run,
-    )
-    go_on = command("bulkcast", "resume", report.run, *of_run)
-    match pipeline.next_step(report.counts, report.stop, left_out=_left_out(report)):
-        case NextStep.RESUME:
-            return whole(tr("Next, to go on where it stopped: "), go_on)
-        case NextStep.MEND:
-            return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
-        case NextStep.SEND_REST:
-            return whole(tr("Next, to send the rest: "), again)
-        case NextStep.SEND_AGAIN:
-            return whole(tr("Next, to send those rows again: "), again)
-        case NextStep.NOTHING:
-            return Text(tr("Nothing is left to do."))
-
-
 _Use = Callable[[Config, Control, Watch], Awaitable[RunReport]]
+_Watched = Callable[[Control, Watch], Awaitable[RunReport]]
 
 
 def apply(sheet: Path, output: Output, options: ApplyCommand) -> int:
@@ -249,58 +122,22 @@ def resume(
     """Resume a run that ended early; return the exit status."""
     run, destination = context.located(run, destination)
     home = context.home(destination)
-    if pipeline.runs_called(home, run) and pipeline.is_group(home, run):
-        return _resume_parts(run, output, options, destination, recipients)
-    config = context.config(destination)
-    is_over = not pipeline.left_to_send(home, run)
-
-    async def use(config: Config, control: Control, watch: Watch) -> RunReport:
-        return await pipeline.resume(config, run, options, control=control, watch=watch)
-
-    during = _silent(output) if is_over else output
-    report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
-    return _show_resumed(output, report, recipients, is_over=is_over)
-
-
-def _resume_parts(
-    run: str,
-    output: Output,
-    options: SendOptions,
-    destination: Destination,
-    recipients: Recipients,
-) -> int:
-    """Resume the runs of a sheet for several institutions; return the exit status."""
-    home = context.home(destination)
+    is_group = bool(pipeline.runs_called(home, run)) and pipeline.is_group(home, run)
+    config = None if is_group else context.config(destination)
     is_over = not pipeline.left_to_send(home, run)
     during = _silent(output) if is_over else output
+    if config is None:
+        report = asyncio.run(_resume_parts(run, during, options, destination))
+    else:
 
-    async def send() -> RunReport:
-        profiles = pipeline.profiles_of(home, run)
-        async with context.connected_members(profiles, destination) as members:
-            where = _where_all(profiles, destination)
-            during.info(Text(tr("Sending to {where}", where=where)))
-            _require_streams()
-            rate = options.rate * max(1, len(profiles))
-            return await watched(
-                during,
-                rate,
-                lambda control, watch: pipeline.resume_parts(
-                    home, members, run, options, control=control, watch=watch
-                ),
-            )
+        async def use(config: Config, control: Control, watch: Watch) -> RunReport:
+            return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-    return _show_resumed(output, asyncio.run(send()), recipients, is_over=is_over)
-
-
-def _show_resumed(
-    output: Output, report: RunReport, recipients: Recipients, *, is_over: bool
-) -> int:
+        report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
     if is_over:
         output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
         return _show_report(output, report)
-    status = _show_report(output, report)
-    _notify(output, report, recipients)
-    return status
+    return _finish(output, report, recipients)
 
 
 def _apply(
@@ -356,9 +193,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
 
         sending = _carry_out(during, config, options.send.rate, options.destination, use)
         report = asyncio.run(sending)
-    status = _show_report(output, report)
-    _notify(output, report, options.recipients)
-    return status
+    return _finish(output, report, options.recipients)
 
 
 def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> int:
@@ -498,13 +333,20 @@ def _where(config: Config, destination: Destination) -> str:
 # ------------------------------------------------------------------ during
 
 
+def _finish(output: Output, report: RunReport, recipients: Recipients) -> int:
+    """Show how a run ended, and tell others; return the exit status."""
+    status = _show_report(output, report)
+    _notify(output, report, recipients)
+    return status
+
+
 def _show_report(output: Output, report: RunReport) -> int:
     """Show how a run ended and what to do next; return the exit status."""
     if output.as_json:
         output.json(json_output.dump(json_output.run(report)))
-    show_ended(output, report)
+    run_view.show_ended(output, report)
     if not output.as_json:
-        output.info(next_step(report))
+        output.info(run_view.next_step(report))
     _show_unwritten(output, report)
     return report.exit_status
 
@@ -544,19 +386,17 @@ async def _carry_out(
     output: Output, config: Config, rate: float, destination: Destination, use: _Use
 ) -> RunReport:
     async with context.connected(config, destination) as connected:
-        output.info(Text(tr("Sending to {where}", where=_where(config, destination))))
-        _require_streams()
-        return await watched(output, rate, lambda *doors: use(connected, *doors))
+        where = _where(config, destination)
+        return await _send(output, where, rate, lambda *doors: use(connected, *doors))
 
 
 async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyCommand) -> RunReport:
     """Send a sheet for several institutions."""
     destination, sent = options.destination, [p for p in run.parts if p.member and not p.problem]
     async with context.connected_members([p.profile for p in sent], destination) as members:
-        output.info(Text(tr("Sending to {where}", where=_where_of(run, options))))
-        _require_streams()
-        return await watched(
+        return await _send(
             output,
+            _where_of(run, options),
             options.send.rate * max(1, len(run.reached)),
             lambda control, watch: pipeline.apply_parts(
                 run.reached_through(members),
@@ -568,9 +408,30 @@ async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyComma
         )
 
 
-async def watched(
-    output: Output, rate: float, use: Callable[[Control, Watch], Awaitable[RunReport]]
+async def _resume_parts(
+    run: str, output: Output, options: SendOptions, destination: Destination
 ) -> RunReport:
+    """Resume the runs of a sheet for several institutions."""
+    home = context.home(destination)
+    profiles = pipeline.profiles_of(home, run)
+    async with context.connected_members(profiles, destination) as members:
+        return await _send(
+            output,
+            _where_all(profiles, destination),
+            options.rate * max(1, len(profiles)),
+            lambda control, watch: pipeline.resume_parts(
+                home, members, run, options, control=control, watch=watch
+            ),
+        )
+
+
+async def _send(output: Output, where: str, rate: float, use: _Watched) -> RunReport:
+    output.info(Text(tr("Sending to {where}", where=where)))
+    _require_streams()
+    return await watched(output, rate, use)
+
+
+async def watched(output: Output, rate: float, use: _Watched) -> RunReport:
     """Run a use case, show its progress, and pass signals on to it."""
     control = Control()
     with progress.shown_on(output, rate) as watch, signals.heeding(control, output.warn):

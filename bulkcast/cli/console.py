@@ -1,16 +1,21 @@
-"""How a command speaks: rich on both streams, colourless where nobody looks."""
+"""How a command speaks and asks: rich on both streams, colourless where nobody looks."""
 
 import os
+import select
+import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from bulkcast.cli.language import tr
 from bulkcast.cli.streams import can_show
+from bulkcast.headers import fold
 from bulkcast.messages import clean
 
 _PIPED_WIDTH: Final = 160
@@ -138,3 +143,52 @@ def command(*words: str | Path) -> str:
     import shlex
 
     return shlex.join(parts)
+
+
+# ------------------------------------------------------------------ questions
+
+_YES: Final = frozenset({"y", "yes", "是", "好", "是的", "确认", "同意"})
+_NO: Final = frozenset({"n", "no", "否", "不", "不是", "取消", ""})
+
+
+def confirm(question: str) -> None:
+    """Ask for confirmation; an empty answer means no.
+
+    Raises:
+        click.Abort: the answer was no, or the terminal is gone.
+
+    """
+    if not _answer(question):
+        raise click.Abort
+
+
+def _answer(question: str) -> bool:
+    while True:
+        click.echo(f"{question} {tr('[y/N]')}{tr(': ')}", nl=False, err=True)
+        try:
+            _wait_for_a_line()
+            answer = fold(input())
+        except (KeyboardInterrupt, EOFError) as exc:
+            click.echo(err=True)  # the cursor is still behind the question
+            raise click.Abort from exc
+        if answer in _YES | _NO:
+            return answer in _YES
+        click.echo(tr("Answer y for yes or n for no."), err=True)
+
+
+def _wait_for_a_line() -> None:
+    """Wait until the terminal has input.
+
+    `input` misses a signal that comes just before it starts to read, and would go on waiting.
+    """
+    if os.name != "posix" or not sys.stdin.isatty():
+        return
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    try:
+        select.select([sys.stdin, woken], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(wakes)

@@ -15,11 +15,10 @@ from rich.text import Text
 
 from bulkcast import pipeline
 from bulkcast.catalogue import Limit
-from bulkcast.cli import apply, json_output, signals, validate
+from bulkcast.cli import apply, json_output, run_view, signals, validate
 from bulkcast.cli.console import Output, command, output, shown, whole
-from bulkcast.cli.language import calling, current_translator, tr, trn
+from bulkcast.cli.language import calling, current_translator, status_written, tr, trn
 from bulkcast.cli.render import plan
-from bulkcast.cli.states import status_written
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
@@ -230,7 +229,7 @@ async def _send(stage: _Stage, prepared: Prepared, config: Config) -> RunReport:
             prepared, config, options, control=control, watch=watch
         ),
     )
-    apply.show_ended(stage.output, report)
+    run_view.show_ended(stage.output, report)
     return report
 
 

@@ -8,12 +8,11 @@ from typing import Final
 
 import click
 
-from bulkcast.catalogue import fold
-from bulkcast.cli import states
 from bulkcast.cli.help import Formatter
-from bulkcast.cli.language import current_translator, tr
+from bulkcast.cli.language import current_translator, status_of, status_written, tr
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import FACTS, Entry, EntryKind, lexicon
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.model import RowStatus
 
@@ -71,7 +70,7 @@ def _called(word: str, known: Sequence[Entry]) -> tuple[Entry, ...]:
     wanted = fold(word)
     column = WEBCAST.column_for(word)
     keys = {column.key} if column else set(WEBCAST.candidates(word))
-    status = states.status_of(wanted)
+    status = status_of(wanted)
     also = {(EntryKind.SETTING, key) for key in keys} | {(EntryKind.STATE, status)}
     return tuple(e for e in known if fold(e.name) == wanted or (e.kind, e.name) in also)
 
@@ -98,7 +97,7 @@ def _shown(entry: Entry) -> str:
     """An entry's name as in a result sheet; for a state with its displayed word."""
     if entry.kind is not EntryKind.STATE or current_translator().lang == "en":
         return entry.name
-    return states.status_written(RowStatus(entry.name))
+    return status_written(RowStatus(entry.name))
 
 
 def _names(known: Iterable[Entry]) -> str:

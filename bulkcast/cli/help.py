@@ -3,13 +3,13 @@
 import copy
 import inspect
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import click
 
 from bulkcast.cli.language import tr
+from bulkcast.i18n import text_width
 
 _AS_IT_IS: Final = "\b"
 """The line before a paragraph that click does not wrap."""
@@ -49,7 +49,7 @@ def _lines(paragraph: str, width: int) -> Iterator[str]:
     """Wrap a paragraph: between any two Chinese characters, but not before closing punctuation."""
     line = ""
     for piece in _PIECES.findall(" ".join(paragraph.split())):
-        if columns(line) + columns(piece.rstrip()) > width:
+        if text_width(line) + text_width(piece.rstrip()) > width:
             yield line.rstrip()
             line = ""
         line += piece if line else piece.lstrip()
@@ -58,15 +58,6 @@ def _lines(paragraph: str, width: int) -> Iterator[str]:
 
 _PIECES: Final = re.compile(r"(?:[!-~]+|[^!-~])[，。、；：？！）”’》…]*\s*")
 """A word in Latin letters or one other character, with its closing punctuation."""
-
-
-def columns(text: str) -> int:
-    """The width of a text in terminal columns.
-
-    >>> columns("录课 on")
-    7
-    """
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 class Context(click.Context):

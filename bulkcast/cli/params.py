@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from bulkcast.cli import language, states
+from bulkcast.cli import language
 from bulkcast.cli.language import current_translator, tr
 from bulkcast.languages import LANGS
 from bulkcast.model import RowStatus
@@ -19,158 +19,123 @@ ROW_MOST: Final = 2_000_000
 """The largest accepted row number: twice that of a worksheet."""
 
 
-class RowNumbers(click.ParamType[frozenset[int]]):
-    """`5,9-20`: row numbers as a spreadsheet shows them."""
-
-    name = "ROWS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[int]:
-        """The numbers, ranges filled in."""
-        if isinstance(value, frozenset):
-            return value
-        found: set[int] = set()
-        for part in str(value).split(","):
-            first, dash, last = part.partition("-")
-            numbers = self._range(first.strip(), last.strip() if dash else first.strip())
-            if numbers is None:
-                said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
-                self.fail(tr(said, part=part.strip(), most=ROW_MOST), param, ctx)
-            found.update(numbers)
-        return frozenset(found)
-
-    @staticmethod
-    def _range(first: str, last: str) -> range | None:
-        plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
-        if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
-            return None
-        return range(int(first), int(last) + 1)
+_Value = TypeVar("_Value")
 
 
-class Statuses(click.ParamType[frozenset[RowStatus]]):
-    """`rejected,invalid`: words of the result sheet's status column, or as displayed."""
+class Parsed(click.ParamType[_Value]):
+    """An option's value, which `read` makes of its text or refuses with `click.BadParameter`."""
 
-    name = "STATUSES"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[RowStatus]:
-        """The statuses."""
-        if isinstance(value, frozenset):
-            return value
-        found: set[RowStatus] = set()
-        for word in re.split("[,，、]", str(value)):
-            status = states.status_of(word)
-            if status is None:
-                known = current_translator().listed(states.statuses())
-                said = "{word!r} is none of {known}"
-                self.fail(tr(said, word=word.strip(), known=known), param, ctx)
-            found.add(status)
-        return frozenset(found)
-
-
-class State(click.ParamType[str]):
-    """The state of a run: a word of `runs --json`, or as displayed."""
-
-    name = "STATE"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
-        """The possible words."""
-        return f"[{'|'.join(states.STATES)}]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The word of `runs --json`."""
-        found = states.state_of(str(value))
-        if found is None:
-            known = current_translator().listed(states.states())
-            self.fail(tr("{word!r} is none of {known}", word=value, known=known), param, ctx)
-        return found
-
-
-class Day(click.ParamType[date]):
-    """`2027-03-01`: a day."""
-
-    name = "DATE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The day."""
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(str(value).strip())
-        except ValueError:
-            said = "{value!r} is no day; give one such as 2027-03-01"
-            self.fail(tr(said, value=value), param, ctx)
-
-
-class Mapped(click.ParamType[tuple[str, str]]):
-    """`Header=key`: which setting a column holds."""
-
-    name = "HEADER=KEY"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Header and key, separated by the last `=`, as headers may contain one."""
-        if isinstance(value, tuple):
-            return value
-        header, equals, key = str(value).rpartition("=")
-        if not equals or not header.strip() or not key.strip():
-            said = '{value!r} is not of the form "column of the sheet=setting"'
-            self.fail(tr(said, value=value), param, ctx)
-        return header.strip(), key.strip()
-
-
-class Amount(click.ParamType[float]):
-    """A finite number between two bounds."""
-
-    name = "NUMBER"
-
-    def __init__(self, name: str, least: float, most: float) -> None:
+    def __init__(self, name: str, read: Callable[[str], _Value]) -> None:
         self.name = name
-        self._least, self._most = least, most
+        self._read = read
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number."""
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - click's
+        ctx: click.Context | None,  # noqa: ARG002 - click's
+    ) -> _Value:
+        """The value; what is no text has been made already."""
+        made: _Value = self._read(value) if isinstance(value, str) else value
+        return made
+
+
+def _row_numbers(text: str) -> frozenset[int]:
+    """The numbers in `5,9-20`, ranges filled in."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        numbers = _range(first.strip(), last.strip() if dash else first.strip())
+        if numbers is None:
+            said = "{part!r} is no row; give rows such as 5,9-20, up to {most}"
+            raise click.BadParameter(tr(said, part=part.strip(), most=ROW_MOST))
+        found.update(numbers)
+    return frozenset(found)
+
+
+def _range(first: str, last: str) -> range | None:
+    plain = all(t.isascii() and t.isdigit() and len(t) <= 7 for t in (first, last))
+    if not plain or not 1 <= int(first) <= int(last) <= ROW_MOST:
+        return None
+    return range(int(first), int(last) + 1)
+
+
+def _statuses(text: str) -> frozenset[RowStatus]:
+    """The statuses in `rejected,invalid`: words of the result sheet, or as displayed."""
+    found: set[RowStatus] = set()
+    for word in re.split("[,，、]", text):
+        status = language.status_of(word)
+        if status is None:
+            known = current_translator().listed(language.statuses())
+            raise click.BadParameter(
+                tr("{word!r} is none of {known}", word=word.strip(), known=known)
+            )
+        found.add(status)
+    return frozenset(found)
+
+
+def _state(text: str) -> str:
+    """The state of a run: a word of `runs --json`, or as displayed."""
+    found = language.state_of(text)
+    if found is None:
+        known = current_translator().listed(language.states())
+        raise click.BadParameter(tr("{word!r} is none of {known}", word=text, known=known))
+    return found
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        said = "{value!r} is no day; give one such as 2027-03-01"
+        raise click.BadParameter(tr(said, value=text)) from None
+
+
+def _mapped(text: str) -> tuple[str, str]:
+    """Header and key, separated by the last `=`, as headers may contain one."""
+    header, equals, key = text.rpartition("=")
+    if not equals or not header.strip() or not key.strip():
+        said = '{value!r} is not of the form "column of the sheet=setting"'
+        raise click.BadParameter(tr(said, value=text))
+    return header.strip(), key.strip()
+
+
+def amount(name: str, least: float, most: float) -> Parsed[float]:
+    """The type of a finite number between two bounds."""
+
+    def read(text: str) -> float:
         try:
-            number = float(value)
+            number = float(text)
         except ValueError:
             number = math.nan
-        if not self._least <= number <= self._most:
-            bounds = {"least": f"{self._least:g}", "most": f"{self._most:g}"}
+        if not least <= number <= most:
+            bounds = {"least": f"{least:g}", "most": f"{most:g}"}
             said = "{value!r} is not between {least} and {most}"
-            self.fail(tr(said, value=value, **bounds), param, ctx)
+            raise click.BadParameter(tr(said, value=text, **bounds))
         return number
 
+    return Parsed(name, read)
 
-class Duration(click.ParamType[float]):
-    """`90s`, `45m` or `8h`, in seconds; a number alone has the option's default unit."""
 
-    name = "TIME"
+def duration(unit: str, least: float, most: float) -> Parsed[float]:
+    """The type of `90s`, `45m` or `8h`, in seconds; a number alone has the unit `unit`.
 
-    def __init__(self, unit: str, least: float, most: float) -> None:
-        """`least` and `most` are in seconds."""
-        self._unit, self._least, self._most = unit, least, most
+    `least` and `most` are in seconds.
+    """
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The seconds."""
-        if isinstance(value, float):
-            return value
-        match = _DURATION.fullmatch(str(value).lower())
-        unit = _SECONDS_OF.get(match[2] or self._unit) if match else None
-        seconds = float(match[1]) * unit if match and unit else math.nan
-        if not self._least <= seconds <= self._most:
-            least, most = (_spelled(bound) for bound in (self._least, self._most))
+    def read(text: str) -> float:
+        match = _DURATION.fullmatch(text.lower())
+        factor = _SECONDS_OF.get(match[2] or unit) if match else None
+        seconds = float(match[1]) * factor if match and factor else math.nan
+        if not least <= seconds <= most:
             said = (
                 "{value!r} is no time between {least} and {most}; give one such as 90s, 45m or 8h"
             )
-            self.fail(tr(said, value=value, least=least, most=most), param, ctx)
+            bounds = {"least": _spelled(least), "most": _spelled(most)}
+            raise click.BadParameter(tr(said, value=text, **bounds))
         return seconds
+
+    return Parsed("TIME", read)
 
 
 _DURATION: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.ASCII)
@@ -186,26 +151,29 @@ def _spelled(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-class Age(click.ParamType[float]):
-    """`30d` or `12h`: how long ago, in seconds."""
-
-    name = "AGE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The seconds."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip().lower()
-        number, unit = text[:-1], _AGES.get(text[-1:])
-        if unit is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
-            said = "{value!r} is no age; give one such as 30d or 12h"
-            self.fail(tr(said, value=value), param, ctx)
-        return int(number) * unit
+def _age(text: str) -> float:
+    """The seconds in `30d` or `12h`."""
+    plain = text.strip().lower()
+    number, unit = plain[:-1], plain[-1:]
+    if unit not in _AGES or not (number.isascii() and number.isdigit() and len(number) <= 6):
+        said = "{value!r} is no age; give one such as 30d or 12h"
+        raise click.BadParameter(tr(said, value=text))
+    return int(number) * _SECONDS_OF[unit]
 
 
-_AGES: Final = {"d": 86400.0, "h": 3600.0}
+_AGES: Final = frozenset({"d", "h"})
+
+
+def _most(text: str) -> tuple[float, str]:
+    """`200` rows or `10%` of the sheet's: the number and its unit, `rows` or `%`."""
+    plain = text.strip()
+    unit = "%" if plain.endswith("%") else "rows"
+    number = plain.removesuffix("%").strip()
+    is_number = number.isascii() and number.isdigit() and len(number) <= 7
+    if not is_number or (unit == "%" and int(number) > 100):
+        said = "{value!r} is neither a number of rows nor a share such as 10%"
+        raise click.BadParameter(tr(said, value=text))
+    return float(number), unit
 
 
 class FilePath(click.Path):
@@ -225,27 +193,6 @@ class FilePath(click.Path):
             said = "'-' is no file's name, and sheets are no streams; give a file"
             self.fail(tr(said), param, ctx)
         return super().convert(value, param, ctx)
-
-
-class Most(click.ParamType[tuple[float, str]]):
-    """`200` rows, or `10%` of the sheet's."""
-
-    name = "N|P%"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, str]:
-        """The number and its unit, `rows` or `%`."""
-        if isinstance(value, tuple):
-            return value
-        text = str(value).strip()
-        unit = "%" if text.endswith("%") else "rows"
-        number = text.removesuffix("%").strip()
-        plain = number.isascii() and number.isdigit() and len(number) <= 7
-        if not plain or (unit == "%" and int(number) > 100):
-            said = "{value!r} is neither a number of rows nor a share such as 10%"
-            self.fail(tr(said, value=value), param, ctx)
-        return float(number), unit
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001 - click's
@@ -293,6 +240,7 @@ def _together(*decorators: Decorator[Any]) -> Decorator[Any]:
 
 
 PATH: Final = FilePath()
+AGE: Final = Parsed("AGE", _age)
 
 sheet = click.argument("sheet", type=PATH)
 world = click.option("--world", type=PATH, metavar="FILE", help="What the sandbox plays (JSON).")
@@ -329,7 +277,7 @@ read_options = _together(
     click.option("--encoding", metavar="NAME", help="Of a csv file: utf-8, gb18030 …"),
     click.option("--delimiter", metavar="CHAR", help="Of a csv file: a character, or `tab`."),
     click.option(
-        "--map", "mapping", type=Mapped(), multiple=True,
+        "--map", "mapping", type=Parsed("HEADER=KEY", _mapped), multiple=True,
         help="Which setting a column holds; repeatable.",
     ),
     click.option(
@@ -351,7 +299,9 @@ sheet_options = _together(
 )  # fmt: skip
 
 selection = _together(
-    click.option("--rows", type=RowNumbers(), help="Only these rows, such as 5,9-20."),
+    click.option(
+        "--rows", type=Parsed("ROWS", _row_numbers), help="Only these rows, such as 5,9-20."
+    ),
     click.option(
         "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them."
     ),
@@ -363,12 +313,13 @@ def _any_of(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:
     return frozenset().union(*values) if values else None
 
 
+_STATUSES: Final = Parsed("STATUSES", _statuses)
 only = click.option(
-    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    "--only", type=_STATUSES, multiple=True, callback=_any_of,
     help="Of a result sheet, only rows so marked: rejected,invalid …",
 )  # fmt: skip
 only_written = click.option(
-    "--only", type=Statuses(), multiple=True, callback=_any_of,
+    "--only", type=_STATUSES, multiple=True, callback=_any_of,
     help="Only rows that ended so, such as rejected,invalid; with -o.",
 )  # fmt: skip
 
@@ -384,14 +335,15 @@ recall = _together(
 )  # fmt: skip
 run_filter = _together(
     click.option(
-        "--state", type=State(), help="Only runs that are so far."
+        "--state", type=Parsed("STATE", _state), metavar=f"[{'|'.join(language.STATES)}]",
+        help="Only runs that are so far.",
     ),
     click.option("--sheet", "name", metavar="TEXT", help="Only runs of sheets so named."),
     click.option(
-        "--since", type=Day(),
+        "--since", type=Parsed("DATE", _day),
         help="Only from this day on, by the time zone of the run's sheet: 2027-03-01.",
     ),
-    click.option("--until", type=Day(), help="Only up to this day."),
+    click.option("--until", type=Parsed("DATE", _day), help="Only up to this day."),
 )  # fmt: skip
 
 pace = click.option(
@@ -404,11 +356,11 @@ send_options = _together(
         help="Requests under way at once.",
     ),
     click.option(
-        "--timeout", type=Duration("s", 0.1, 300), default="20s", show_default=True,
+        "--timeout", type=duration("s", 0.1, 300), default="20s", show_default=True,
         help="For one answer.",
     ),
     click.option(
-        "--max-outage", type=Duration("m", 0, 86400), default="45m", show_default=True,
+        "--max-outage", type=duration("m", 0, 86400), default="45m", show_default=True,
         help="How long to wait while ClassIn is out of reach or maintained: its maintenance has"
         " lasted 5 to 7 hours; 8h waits for that.",
     ),
@@ -443,7 +395,8 @@ confirmation = _together(
         help="What to do with the other rows where some are invalid.",
     ),
     click.option(
-        "--max-changes", type=Most(), help="Hold a plan that would send more rows than this."
+        "--max-changes", type=Parsed("N|P%", _most),
+        help="Hold a plan that would send more rows than this.",
     ),
     click.option(
         "--approve", metavar="FINGERPRINT", help="Of the plan that --max-changes held, looked at."

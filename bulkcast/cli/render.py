@@ -34,6 +34,8 @@ _VALUE_MOST: Final = 28
 _WIDTH_LEAST: Final = 24
 """Columns of a terminal, not characters."""
 
+NO_ROWS: Final = marked("There are no rows below the header yet.")
+
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 

@@ -10,19 +10,30 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bulkcast import pipeline
 from bulkcast.arguments import Series, SettingNames
-from bulkcast.cli.console import Symbols, shown, whole
+from bulkcast.cli import context
+from bulkcast.cli.console import Output, Symbols, command, shown, whole
 from bulkcast.cli.json_output import state
-from bulkcast.cli.language import current_translator, spell, tr, trn
-from bulkcast.cli.render import rows_said
-from bulkcast.cli.states import reason_said, state_said, status_said, status_written
+from bulkcast.cli.language import (
+    current_translator,
+    reason_said,
+    said,
+    spell,
+    state_said,
+    status_said,
+    status_written,
+    tr,
+    trn,
+)
+from bulkcast.cli.render import NO_ROWS, rows_said
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import STATUS_MEANINGS
 from bulkcast.i18n import short_header
 from bulkcast.ledger import RunRecord
 from bulkcast.messages import explain_stop, local_time
-from bulkcast.model import ResultRow, RowStatus, Stop, group_of, is_rehearsal
-from bulkcast.pipeline import RunReport, Undone, UnrecoverableGroup, zone
+from bulkcast.model import DONE, ResultRow, RowStatus, Stop, group_of, is_rehearsal
+from bulkcast.pipeline import NextStep, RunReport, Undone, UnrecoverableGroup, zone
 from bulkcast.reporter import Crosstab
 from bulkcast.reporter.run_summary import FailureGroup, RunSummary, ranges
 
@@ -113,6 +124,78 @@ def why_ended(report: RunReport, symbols: Symbols) -> Iterable[Text]:
         if part.stop:
             yield Text(tr("{profile} (run {run}):", profile=shown(part.profile), run=part.run))
             yield from why_stopped(part.stop, part.counts, symbols)
+
+
+def show_ended(output: Output, report: RunReport) -> None:
+    """Show the counts, why the run stopped, and where the result sheet is."""
+    well = report.results is not None and not report.exit_status
+    for remark in report.remarks:
+        if not (output.quiet and well):
+            output.warn(shown(said(remark)))
+    if output.as_json:
+        return
+    stopped = tuple(why_ended(report, output.symbols))
+    if output.quiet:
+        if report.exit_status:
+            _show_wrong(output, report, stopped)
+        return
+    earlier = report.earlier
+    output.out(Text(""), outcome(report.counts, earlier, output.symbols))
+    output.out(total(report, output.symbols))
+    output.out(*_left_out_said(report))
+    output.out(*stopped)
+    if report.results:
+        output.out(whole(tr("Result sheet: "), shown(report.results)))
+
+
+def _show_wrong(output: Output, report: RunReport, stopped: Iterable[Text]) -> None:
+    """Show the counts of the rows that failed, and where to look."""
+    wrong = Counter({s: n for s, n in report.counts.items() if s not in DONE})
+    output.problem(outcome(wrong, {}, output.symbols), *stopped)
+    if report.results:
+        output.problem(whole(tr("Result sheet: "), shown(report.results)))
+
+
+def _left_out_said(report: RunReport) -> Iterable[Text]:
+    if n := _left_out(report):
+        said = trn(
+            "{n} row is left out, as asked; the exit status, {status}, tells of the others.",
+            "{n} rows are left out, as asked; the exit status, {status}, tells of the others.",
+            n,
+            status=str(report.exit_status),
+        )
+        yield Text(said)
+
+
+def _left_out(report: RunReport) -> int:
+    """The number of rows that an option such as --limit left out."""
+    return sum(row.code == "plan.not_chosen" for row in report.rows)
+
+
+def next_step(report: RunReport) -> Text:
+    """What to do next: the command to run, or that nothing is left to do."""
+    of_run = tuple(context.typed(*context.OF_RUN))
+    if not report.rows:
+        return Text(tr(NO_ROWS))
+    again = command(
+        "bulkcast",
+        "resubmit",
+        report.results or "FILE",
+        *context.typed(*context.OF_READING),
+        *of_run,
+    )
+    go_on = command("bulkcast", "resume", report.run, *of_run)
+    match pipeline.next_step(report.counts, report.stop, left_out=_left_out(report)):
+        case NextStep.RESUME:
+            return whole(tr("Next, to go on where it stopped: "), go_on)
+        case NextStep.MEND:
+            return whole(tr("Next: mend the marked rows in the result sheet, then "), again)
+        case NextStep.SEND_REST:
+            return whole(tr("Next, to send the rest: "), again)
+        case NextStep.SEND_AGAIN:
+            return whole(tr("Next, to send those rows again: "), again)
+        case NextStep.NOTHING:
+            return Text(tr("Nothing is left to do."))
 
 
 # ------------------------------------------------------------------ one run

@@ -12,9 +12,8 @@ from rich.text import Text
 
 from bulkcast import config as configuration
 from bulkcast import loader, pipeline, reporter
-from bulkcast.cli import apply, context, json_output, render, run_view, streams
-from bulkcast.cli.apply import confirm
-from bulkcast.cli.console import Output, command, shown, whole
+from bulkcast.cli import context, json_output, render, run_view, streams
+from bulkcast.cli.console import Output, command, confirm, shown, whole
 from bulkcast.cli.context import Destination, Existing
 from bulkcast.cli.language import calling, current_translator, said, tr, trn
 from bulkcast.config import SANDBOX_FOLDER
@@ -187,7 +186,7 @@ def results(
     report = pipeline.results(home, run, target=target, existing=how, only=only, lang=lang)
     if output.as_json:
         output.json(json_output.dump(json_output.run(report)))
-    apply.show_ended(output, report)
+    run_view.show_ended(output, report)
     return 0
 
 

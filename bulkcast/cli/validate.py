@@ -148,7 +148,7 @@ def _next(prepared: Validation, n: int) -> Text:
     """What to do next; `n` rows could be sent."""
     apply = command("bulkcast", "apply", prepared.path, *context.typed(*context.OF_SHEET))
     if not prepared.rows:
-        return Text(tr(NO_ROWS))
+        return Text(tr(render.NO_ROWS))
     if not n:
         return Text(tr("Nothing can be sent as it is: mend the sheet and validate it again."))
     if prepared.invalid:
@@ -281,7 +281,6 @@ def show_where_wrong(output: Output, prepared: "Prepared") -> None:
         output.problem(line) if output.quiet else output.info(line)
 
 
-NO_ROWS = marked("There are no rows below the header yet.")
 NOT_SEEN = marked(
     "Unchanged is what ClassIn acknowledged to bulkcast on this computer; what was changed since in"
     " ClassIn's console, or from another computer, is not seen."

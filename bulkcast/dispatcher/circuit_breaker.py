@@ -10,18 +10,8 @@ from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Endpoint
 from bulkcast.dispatcher.memory import Memory
 from bulkcast.i18n import marked
-from bulkcast.model import (
-    Argument,
-    Outcome,
-    ReplyClass,
-    Request,
-    RequestKey,
-    RowStatus,
-    Stop,
-    Text,
-    Verdict,
-)
-from bulkcast.protocol import SUCCESS, signs_differ
+from bulkcast.model import Argument, Outcome, ReplyClass, Request, RequestKey, RowStatus, Stop, Text
+from bulkcast.protocol import SUCCESS, Verdict, signs_differ
 
 _WINDOW: Final = 20
 _UNANSWERED_SHARE: Final = 0.6

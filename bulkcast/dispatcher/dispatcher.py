@@ -31,20 +31,17 @@ from bulkcast.dispatcher.write_ordering import PendingWrites, ahead_of
 from bulkcast.model import (
     Body,
     History,
-    NoReply,
     Outcome,
-    Reply,
     ReplyClass,
     Request,
     RequestKey,
     RowStatus,
     Stop,
     Text,
-    Verdict,
 )
 from bulkcast.pacing import CONCURRENCY, MAX_OUTAGE_S, Pacer
 from bulkcast.planner import deadlines
-from bulkcast.protocol import Listener, judge, own_secrets
+from bulkcast.protocol import Listener, NoReply, Reply, Verdict, judge, own_secrets
 
 Send = Callable[[Body, int], Awaitable[Reply | NoReply]]
 """Sends a body stamped with Unix seconds, once."""

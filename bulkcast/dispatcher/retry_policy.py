@@ -7,8 +7,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 
 from bulkcast.dispatcher.server_state import RETRY_AFTER_MOST_S
 from bulkcast.dispatcher.tracker import RequestState, Shutdown, now, should_retry
-from bulkcast.model import Outcome, ReplyClass, Stop, Verdict
+from bulkcast.model import Outcome, ReplyClass, Stop
 from bulkcast.pacing import Budget
+from bulkcast.protocol import Verdict
 
 PASS_SENDS: Final = 3
 """Sends of one pass: a request is repeated a few times close together, then pauses."""

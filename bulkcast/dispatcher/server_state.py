@@ -11,10 +11,10 @@ from bulkcast.dispatcher.memory import LIFE_S, Memory
 from bulkcast.dispatcher.server_clock import ServerClock
 from bulkcast.dispatcher.tracker import RequestState, now, unless_ambiguous
 from bulkcast.i18n import marked
-from bulkcast.model import NoReply, Outcome, Reply, ReplyClass, Stop, Text, Verdict
+from bulkcast.model import Outcome, ReplyClass, Stop, Text
 from bulkcast.pacing import Pacer
 from bulkcast.planner import deadlines
-from bulkcast.protocol import Counting, signs_differ
+from bulkcast.protocol import Counting, NoReply, Reply, Verdict, signs_differ
 
 RETRY_AFTER_MOST_S: Final = 300.0
 """A longer pause than this ends the run, to be resumed later."""

@@ -22,9 +22,8 @@ from bulkcast.model import (
     RequestKey,
     RowStatus,
     Stop,
-    Verdict,
 )
-from bulkcast.protocol import Counting, signs_differ
+from bulkcast.protocol import Counting, Verdict, signs_differ
 
 SENDS_MOST: Final = 8
 """Unanswered sends of one request after which it ends unconfirmed."""

@@ -33,8 +33,8 @@ from bulkcast.catalogue import (
     TextKind,
     Together,
     TooFew,
-    fold,
 )
+from bulkcast.headers import fold
 from bulkcast.model import ReplyClass, Severity
 
 _SWITCH: Final = ChoiceKind()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
+from bulkcast.i18n import dump_args, load_args
 from bulkcast.model import (
     Argument,
     Body,
@@ -24,7 +25,6 @@ from bulkcast.model import (
     Target,
     Text,
 )
-from bulkcast.text_json import dump_args, load_args
 
 _NO_ARGS: Final[Mapping[str, Argument]] = {}
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)

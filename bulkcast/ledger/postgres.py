@@ -22,7 +22,7 @@ from bulkcast.database_url import (
     unusable,
 )
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
-from bulkcast.home import Home, SharedHome
+from bulkcast.home import Home, SharedHome, make_private, write_private
 from bulkcast.ledger import queue, run_records
 from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
 from bulkcast.ledger.connection import Connection, Cursor
@@ -41,7 +41,6 @@ from bulkcast.ledger.store import Journal, Ledger
 from bulkcast.model import Institution, Issue, RequestKey, Stop, Target, Text
 from bulkcast.planner import Plan
 from bulkcast.planner.last_known import Acknowledgement
-from bulkcast.private_files import make_private, write_private
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
 VERSION: Final = 1

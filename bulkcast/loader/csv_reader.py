@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TextIO, cast
 
 from bulkcast.catalogue import Endpoint, IdKind
+from bulkcast.csv_format import declared_delimiter, unguard
 from bulkcast.errors import CannotStart, UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.loader import encoding, filetype, table
@@ -25,7 +26,6 @@ from bulkcast.loader.table import (
 )
 from bulkcast.model import COLUMNS_MAX, Issue, Layout, Text, column_letters
 from bulkcast.problems import issue
-from bulkcast.safe_text import unguard
 
 _ID: Final = re.compile(r"\s*\"?[0-9]{4,19}\"?\s*")
 _MOST_ISSUES: Final = 20
@@ -106,7 +106,7 @@ def open_sheet(path: Path, endpoint: Endpoint, options: ReadOptions) -> Iterator
     usual = _USUAL_DELIMITER[path.suffix.lower()]
     guess = _DelimiterGuess(endpoint, options, usual)
     found = encoding.detect(path, encoding=options.encoding, score=guess.best_score)
-    declared = _declared_delimiter(found.head)
+    declared = declared_delimiter(io.StringIO(found.head, newline="").readline())
     delimiter = _requested_delimiter(options) or declared or guess.delimiter(found.head)
     remarks = [found.remark] if found.remark else []
     if not options.delimiter and not declared and delimiter != usual:
@@ -126,7 +126,7 @@ def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
     _refuse_other_files(path)
     guess = _DelimiterGuess(endpoint, options, _USUAL_DELIMITER[path.suffix.lower()])
     found = encoding.detect(path, encoding=options.encoding, score=guess.best_score)
-    declared = _declared_delimiter(found.head)
+    declared = declared_delimiter(io.StringIO(found.head, newline="").readline())
     delimiter = _requested_delimiter(options) or declared or guess.delimiter(found.head)
     with path.open(encoding=found.encoding, newline="") as file:
         records = _Records(path, file, found.encoding, delimiter, skipped=1 if declared else 0)
@@ -142,7 +142,7 @@ def first_lines(path: Path, endpoint: Endpoint, options: ReadOptions) -> Head:
 def lines(path: Path, layout: Layout) -> dict[int, list[str]]:
     """Row → its cells, of a file read before."""
     with path.open(encoding=layout.encoding, newline="") as file:
-        skipped = 1 if _declared_delimiter(file.readline()) else 0
+        skipped = 1 if declared_delimiter(file.readline()) else 0
         file.seek(0)
         records = _Records(path, file, layout.encoding, layout.delimiter, skipped=skipped)
         found = {n: row for some in records.chunks() for n, row in zip(*some, strict=True)}
@@ -221,12 +221,6 @@ def _requested_delimiter(options: ReadOptions) -> str | None:
             "--delimiter {delimiter!r} is not one character, or `tab`.", delimiter=options.delimiter
         )
     return delimiter
-
-
-def _declared_delimiter(text: str) -> str | None:
-    """The delimiter in a first line such as `sep=;`, which Excel obeys and hides."""
-    line = text.partition("\n")[0].rstrip("\r").strip('"')
-    return line[4] if len(line) == 5 and line.lower().startswith("sep=") else None
 
 
 class _DelimiterGuess:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bulkcast.catalogue import Endpoint, Setting, TextKind, fold
+from bulkcast.catalogue import Endpoint, Setting, TextKind
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.loader import plausibility
 from bulkcast.loader.plausibility import (
     DEFAULT_ENCODING,

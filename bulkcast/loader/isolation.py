@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import IO, Any, Final, Protocol, Self, cast
 
 from bulkcast.errors import BulkcastError, UnreadableSheet
-from bulkcast.i18n import marked
+from bulkcast.i18n import dump_args, load_args, marked
 from bulkcast.loader.table import HEADER_WITHIN, WIDEST, Line
 from bulkcast.model import COLUMNS_MAX, Cell, FlaggedCell, Scalar
-from bulkcast.text_json import dump_args, load_args
 
 _SECONDS: Final = 120
 """Time limit for a whole file; the largest possible sheets take a minute."""

@@ -386,9 +386,8 @@ def open_workbook(path: Path, *, widest: int = WIDEST) -> "XlsParser | CalamineP
         return XlsParser(path)
     except MemoryError:
         raise
-    # xlrd trusts the file and raises anything on a malformed one.  Calamine may read what xlrd
-    # cannot; if neither can, calamine raises the error.
-    except Exception:  # noqa: BLE001  # see above
+    # Calamine may read what xlrd cannot; if neither can, calamine raises the error.
+    except Exception:  # noqa: BLE001  # xlrd trusts the file: a malformed one raises anything
         return CalamineParser(path, widest)
 
 

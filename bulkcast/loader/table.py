@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Final, Literal, cast
 
 from bulkcast.arguments import Series
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, fold, is_result_column
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Setting, is_result_column
 from bulkcast.errors import UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.model import Block, Cell, FlaggedCell, Issue, Layout, RawRow, Sheet, Text
 

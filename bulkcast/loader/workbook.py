@@ -14,8 +14,9 @@ from zipfile import BadZipFile, ZipFile
 
 from bulkcast import ooxml
 from bulkcast.arguments import Series
-from bulkcast.catalogue import Endpoint, fold
+from bulkcast.catalogue import Endpoint
 from bulkcast.errors import UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.loader import filetype, table, xlsx_fast, xlsx_reader
 from bulkcast.loader.annotations import Range, merged_only

@@ -19,8 +19,9 @@ from bulkcast.i18n import Translator, marked
 from bulkcast.languages import translator
 from bulkcast.ledger import holder, is_begun, open_ledger, refuse_network_drive
 from bulkcast.messages import explain
-from bulkcast.model import Institution, NoReply, Reply, ReplyClass, Verdict
+from bulkcast.model import Institution, ReplyClass
 from bulkcast.pipeline.preparation import one_spelling
+from bulkcast.protocol import NoReply, Reply, Verdict
 
 _TIMEOUT_S: Final = 10.0
 _LATER, _HUMAN, _BUSY = 5, 6, 7

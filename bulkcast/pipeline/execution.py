@@ -28,6 +28,7 @@ from bulkcast.ledger import (
     open_ledger,
 )
 from bulkcast.model import (
+    UNFINISHED,
     Attempt,
     History,
     Outcome,
@@ -183,10 +184,6 @@ class RunContext:
         return Timestamp(wall, self.steady.tick(), self.steady.boot)
 
 
-OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
-"""Statuses of the rows that a resumed run sends."""
-
-
 @dataclass(frozen=True, slots=True)
 class RemainingWork:
     """The rest of a run: what is still to be sent."""
@@ -204,7 +201,7 @@ class RemainingWork:
 
         `newer` names the run that has superseded a request.
         """
-        stored = (s for s in frozen.stored if frozen.outcomes[s.key].status in OPEN)
+        stored = (s for s in frozen.stored if frozen.outcomes[s.key].status in UNFINISHED)
         open_ = [s.request() for s in stored]
         superseded = (
             superseded_attempt(r.key, newer[r.key], frozen.history.get(r.key, History()))

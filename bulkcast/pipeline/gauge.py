@@ -9,13 +9,11 @@ from typing import Final
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.i18n import Translator
-from bulkcast.model import RowStatus
+from bulkcast.model import SUCCEEDED, RowStatus
 
 _MEASURED_OVER_S: Final = 10.0
 SILENCE_TOLD_S: Final = 1.0
 """A shorter silence that ClassIn asks for is not told."""
-
-_GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Gauge:
         """The figures now; called a few times a second."""
         # A stopped run reports its remaining rows as not sent: they are left, not failed.
         done = sum(n for s, n in progress.counts.items() if s is not RowStatus.NOT_SENT)
-        good = sum(progress.counts.get(status, 0) for status in _GOOD)
+        good = sum(progress.counts.get(status, 0) for status in SUCCEEDED)
         left = progress.rows - done
         if _is_held_up(progress):
             self._looks.clear()  # a rate measured across a pause is useless

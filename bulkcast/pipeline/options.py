@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from bulkcast import loader, validator
-from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role, fold
+from bulkcast.catalogue import RESULT_PREFIX, Endpoint, Role
 from bulkcast.errors import CannotStart
-from bulkcast.model import RowStatus
+from bulkcast.headers import fold
+from bulkcast.model import TO_FIX, UNFINISHED, RowStatus
 from bulkcast.pacing import CONCURRENCY, DEFAULT_RATE, MAX_OUTAGE_S, TIMEOUT_S
 
 if TYPE_CHECKING:
     from bulkcast.planner import OnceLocked, Unchanged
 
-RESUBMITTED: Final = frozenset(
-    {
-        RowStatus.REJECTED,
-        RowStatus.INVALID,
-        RowStatus.TOO_LATE,
-        RowStatus.UNCONFIRMED,
-        RowStatus.NOT_SENT,
-    }
-)
+RESUBMITTED: Final = TO_FIX | UNFINISHED
 """What `resubmit` sends again."""
 
 STATUS_COLUMN: Final = f"{RESULT_PREFIX}status"

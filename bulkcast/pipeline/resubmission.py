@@ -14,6 +14,7 @@ from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
 from bulkcast.ledger import FrozenRun, Ledger
 from bulkcast.model import (
+    DONE,
     Body,
     Change,
     Institution,
@@ -115,7 +116,6 @@ def _contradicts(settings: Body, body: Body) -> bool:
     return any(key in other and other[key] != value for key, value in settings)
 
 
-_DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
 """Statuses after which a row needs nothing more."""
 _NAMED_MOST: Final = 5
 
@@ -126,7 +126,7 @@ def with_unknown_runs(ledger: Ledger | None, sheet: CheckedSheet) -> CheckedShee
     Such a run was made on another computer, has been purged, or never existed.  If warnings count
     as errors, nothing of the sheet is sent.
     """
-    kept = [row for row in sheet.kept.values() if row.status in _DONE]
+    kept = [row for row in sheet.kept.values() if row.status in DONE]
     unknown = {row.run for row in kept} - _runs(ledger) if kept else set()
     if not unknown:
         return sheet
@@ -157,7 +157,7 @@ def is_rehearsed(sheet: CheckedSheet) -> bool:
 
 
 def _done(sheet: CheckedSheet) -> dict[int, ResultRow]:
-    return {n: row for n, row in sheet.kept.items() if row.status in _DONE}
+    return {n: row for n, row in sheet.kept.items() if row.status in DONE}
 
 
 def _require_earnest(

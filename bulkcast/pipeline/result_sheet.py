@@ -19,6 +19,8 @@ from bulkcast.languages import translator
 from bulkcast.ledger import Ended, FrozenRun, Ledger, RunHeader, RunRecord, open_ledger
 from bulkcast.messages import local_time, result_row
 from bulkcast.model import (
+    TO_FIX,
+    UNFINISHED,
     Issue,
     Outcome,
     ResultRow,
@@ -120,9 +122,6 @@ class RunReport:
 FRAME_COPY: Final = "frame.xlsx"
 """The name of the copy of a DataFrame, which exists in no other file."""
 
-_UNFINISHED: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
-_TO_FIX: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
-
 
 class NextStep(Enum):
     """What is to be done after a run."""
@@ -136,10 +135,10 @@ class NextStep(Enum):
 
 def next_step(counts: Mapping[RowStatus, int], stop: Stop | None, *, left_out: int = 0) -> NextStep:
     """What is to be done after a run with these counts; `left_out` rows an option left out."""
-    unfinished = sum(counts.get(status, 0) for status in _UNFINISHED)
+    unfinished = sum(counts.get(status, 0) for status in UNFINISHED)
     if stop and stop.code != "run.ledger_gone" and unfinished:
         return NextStep.RESUME
-    if any(counts.get(status) for status in _TO_FIX):
+    if any(counts.get(status) for status in TO_FIX):
         return NextStep.MEND
     if unfinished:
         return NextStep.SEND_REST if unfinished == left_out else NextStep.SEND_AGAIN
@@ -446,9 +445,9 @@ def _exit_status(rows: Iterable[ResultRow], stop: Stop | None) -> int:
 
 
 def _status_of(statuses: Set[RowStatus]) -> int:
-    if statuses & _UNFINISHED:
+    if statuses & UNFINISHED:
         return 4
-    return 3 if statuses & _TO_FIX else 0
+    return 3 if statuses & TO_FIX else 0
 
 
 def results(

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from bulkcast.dispatcher import Progress
 from bulkcast.dispatcher.circuit_breaker import BreakerState
@@ -25,7 +24,7 @@ from bulkcast.ledger import (
     open_ledger,
 )
 from bulkcast.messages import result_row
-from bulkcast.model import Institution, ResultRow, RowStatus, Target, Text, no_counts
+from bulkcast.model import UNFINISHED, Institution, ResultRow, RowStatus, Target, Text, no_counts
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.preparation import one_spelling
@@ -165,7 +164,7 @@ class Base:
         ended = Counter(standing.settled)
         open_ = standing.waiting
         for status, n in standing.requested.items():
-            if status in _OPEN:
+            if status in UNFINISHED:
                 open_ += n
             else:
                 ended[status] += n
@@ -178,9 +177,6 @@ class Base:
         total[RowStatus.SUPERSEDED] += self.open - rows
         total[RowStatus.NOT_SENT] += rows - sum(counts.values())
         return {status: total[status] for status in no_counts()}
-
-
-_OPEN: Final = frozenset({RowStatus.UNCONFIRMED, RowStatus.NOT_SENT})
 
 
 @dataclass(frozen=True, slots=True)

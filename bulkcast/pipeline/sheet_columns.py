@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Final
 
 from bulkcast.arguments import SettingNames
-from bulkcast.catalogue import ChoiceKind, Endpoint, Setting, fold, is_result_column
+from bulkcast.catalogue import ChoiceKind, Endpoint, Setting, is_result_column
 from bulkcast.endpoints import WEBCAST
+from bulkcast.headers import fold
 from bulkcast.model import Cell, FlaggedCell, Sheet, column_letters
 from bulkcast.pipeline.sheet_editing import Edits
 from bulkcast.pipeline.validation import CheckedSheet

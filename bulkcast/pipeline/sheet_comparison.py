@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bulkcast.catalogue import fold
+from bulkcast.headers import fold
 from bulkcast.model import Issue, Severity
 from bulkcast.pipeline.validation import CheckedSheet
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bulkcast.errors import CannotStart
+from bulkcast.i18n import dump_args, load_args
 from bulkcast.model import (
     Cell,
     FlaggedCell,
@@ -18,7 +19,6 @@ from bulkcast.model import (
     Target,
 )
 from bulkcast.planner import Plan, fingerprint
-from bulkcast.text_json import dump_args, load_args
 
 FAMILY: Final = "bulkcast.planfile/"
 SCHEMA: Final = f"{FAMILY}1"

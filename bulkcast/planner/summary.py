@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 from bulkcast.catalogue import (
     ChoiceKind,
@@ -18,7 +18,7 @@ from bulkcast.catalogue import (
     Setting,
     TextKind,
 )
-from bulkcast.model import Change, Checked, ResultRow, RowStatus, SettingValue
+from bulkcast.model import DONE, Change, Checked, ResultRow, RowStatus, SettingValue
 from bulkcast.planner import Plan
 from bulkcast.planner.deadlines import ForecastRequest, is_refused
 from bulkcast.planner.forecast import Forecast, Pace, forecast
@@ -158,7 +158,7 @@ def summarize(
         requests=len(requests),
         classrooms=len({(request.institution, request.target) for request in requests}),
         left_out=rows - len(checked.rows),
-        done=sum(row.status in _DONE for row in kept.values()),
+        done=sum(row.status in DONE for row in kept.values()),
         invalid=_settled_as(RowStatus.INVALID, plan, kept),
         unchanged=_settled_as(RowStatus.UNCHANGED, plan, kept),
         warnings=sum(any(i.severity == "warning" for i in c.issues) for c in changes),
@@ -167,9 +167,6 @@ def summarize(
         schedule=replace(outlook, free=_n_free(plan, outlook.forecast)),
         order=tuple(request.rows for request in requests),
     )
-
-
-_DONE: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
 
 
 def _settled_as(status: RowStatus, plan: Plan, kept: Mapping[int, ResultRow]) -> int:

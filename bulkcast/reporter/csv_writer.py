@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from bulkcast.csv_format import declared_delimiter, guard, unguard
 from bulkcast.errors import UnreadableSheet
 from bulkcast.i18n import marked
 from bulkcast.model import Cell, FlaggedCell, Grid, Layout, Text
 from bulkcast.reporter.files import DELIMITERS, Draft
 from bulkcast.reporter.result_columns import Results, place, title
-from bulkcast.safe_text import guard, unguard
 
 _EXACT_BELOW: Final = 2.0**53
 _AS_STORED: Final = frozenset({"id.display_shortened", "cell.merged"})
@@ -173,7 +173,7 @@ def _open(path: Path, encoding: str) -> Iterator[tuple[str, Iterable[str]]]:
     """A first line such as `sep=;`, which Excel obeys but does not count, and the other lines."""
     with path.open(encoding=encoding, newline="") as file:
         first = file.readline().removeprefix("\ufeff")
-        if re.fullmatch(r'"?sep=.(?:"?\r?\n)', first, re.IGNORECASE):
+        if declared_delimiter(first):
             yield first, file
         else:
             yield "", chain([first] if first else [], file)

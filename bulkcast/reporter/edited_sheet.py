@@ -12,6 +12,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 from lxml import etree
 from openpyxl.utils import range_boundaries
 
+from bulkcast.csv_format import declared_delimiter, guard
 from bulkcast.errors import UnreadableSheet
 from bulkcast.model import COLUMNS_MAX, Grid, Layout, column_letters
 from bulkcast.reporter import xlsx_writer
@@ -19,7 +20,6 @@ from bulkcast.reporter.files import replacing
 from bulkcast.reporter.workbook_parts import Unpatchable, find_parts
 from bulkcast.reporter.worksheet_xml import Grammar, Row, RowStream
 from bulkcast.reporter.xlsx_patcher import copy_entry, escaped, in_blocks
-from bulkcast.safe_text import guard
 
 Edits = Mapping[int, Mapping[int, str]]
 """Row → column, from 0 → the text that stands there instead; empty for a blank cell."""
@@ -74,10 +74,6 @@ def _copy_text(
             )
 
 
-_SEPARATOR: Final = re.compile(r'"*sep=[^\r\n]"*\r*\n', re.IGNORECASE)
-"""Excel's line, which is no record; the loader knows it by the same rule."""
-
-
 def _records(file: IO[str], delimiter: str) -> Iterator[tuple[int, str, list[str]]]:
     """Each record's number, its lines as they are stored, and its cells."""
     held: list[str] = []
@@ -90,7 +86,7 @@ def _records(file: IO[str], delimiter: str) -> Iterator[tuple[int, str, list[str
     lines = seen()
     first = next(lines, "")
     before = ""
-    if _SEPARATOR.fullmatch(first):
+    if declared_delimiter(first):
         before, first = first, next(lines, "")
     held[:] = [first]
 

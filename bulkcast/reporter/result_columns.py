@@ -1,7 +1,6 @@
 """The seven result columns: names, positions, texts and conditional formats."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -142,11 +141,6 @@ def cut(text: str) -> str:
 
 def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
-
-
-def text_width(text: str) -> int:
-    """Width in characters of a fixed-width font; a Chinese character counts two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 MARK: Final = 'N("bulkcast")=0'

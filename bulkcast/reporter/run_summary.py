@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcast.catalogue import Label
-from bulkcast.model import ResultRow, RowStatus, Stop
+from bulkcast.model import SUCCEEDED, ResultRow, RowStatus, Stop
 
 BUCKETS_MAX: Final = 60
 _STEPS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400,
 )  # fmt: skip
 """Lengths of a bucket, seconds: round numbers for the reader."""
-
-_GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def causes(english: Iterable[ResultRow], chinese: Iterable[ResultRow]) -> tuple[
     grouped: dict[tuple[RowStatus, str, str], list[tuple[ResultRow, ResultRow]]] = {}
     for pair in zip(english, chinese, strict=True):
         row = pair[0]
-        if row.status not in _GOOD:
+        if row.status not in SUCCEEDED:
             grouped.setdefault((row.status, row.code, _column(row)), []).append(pair)
     found = (_cause(status, code, rows) for (status, code, _), rows in grouped.items())
     return tuple(sorted(found, key=lambda cause: -len(cause.rows)))

@@ -28,10 +28,10 @@ from bulkcast.catalogue import (
 )
 from bulkcast.errors import CannotStart
 from bulkcast.explanations import LOCKS, allowed_values, blank_meaning
-from bulkcast.i18n import marked
+from bulkcast.i18n import marked, text_width
 from bulkcast.model import ROWS_MAX, Cell, FlaggedCell, Sheet, Text, column_letters
 from bulkcast.reporter.files import Existing, Written, replacing
-from bulkcast.reporter.result_columns import text_width, writable
+from bulkcast.reporter.result_columns import writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def write_template(
         classes = book.add_worksheet(_CLASSES)
         lists = book.add_worksheet(_LISTS)
         keys = book.add_worksheet(_KEYS)
-        _write_read_me(book, read_me, endpoint, lang)
+        _write_read_me(book, read_me, columns, endpoint, lang)
         _write_lists(book, lists, columns)
         _write_keys(keys, columns)
         _write_classes(book, classes, columns, carried)
@@ -403,7 +403,9 @@ _HEADS: Final = (
 _READ_ME_WIDTHS: Final = (34, 30, 84)
 
 
-def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
+def _write_read_me(
+    book: Any, tab: Any, columns: Sequence[TemplateColumn], endpoint: Endpoint, lang: str
+) -> None:
     """Write the instructions; row heights are set, since LibreOffice does not adjust them."""
     title = book.add_format({"bold": True, "font_size": 16, "font_color": _DARK})
     plain = book.add_format({"text_wrap": True, "valign": "vcenter"})
@@ -417,7 +419,8 @@ def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
         text = f"{number}.  {step.say(lang).format(clear=CLEAR_WORDS[lang == 'zh'])}"
         tab.set_row(number, 18)
         tab.merge_range(number, 0, number, 2, text, plain)
-    _write_glossary(book, tab, endpoint, lang, len(_STEPS) + 2)
+    glossary = zip(columns, _columns(endpoint), strict=True)
+    _write_glossary(book, tab, glossary, lang, len(_STEPS) + 2)
     tab.hide_gridlines(2)
     tab.set_paper(9)
     tab.set_landscape()
@@ -425,7 +428,9 @@ def _write_read_me(book: Any, tab: Any, endpoint: Endpoint, lang: str) -> None:
     tab.fit_to_pages(1, 1)
 
 
-def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int) -> None:
+def _write_glossary(
+    book: Any, tab: Any, glossary: Iterable[tuple[TemplateColumn, Setting]], lang: str, top: int
+) -> None:
     cell = book.add_format({
         "text_wrap": True, "valign": "vcenter", "bottom": 1, "bottom_color": _RULE,
     })  # fmt: skip
@@ -433,11 +438,8 @@ def _write_glossary(book: Any, tab: Any, endpoint: Endpoint, lang: str, top: int
     tab.set_row(top, 20)
     for index, label in enumerate(_HEADS):
         tab.write_string(top, index, label.say(lang), head)
-    for number, setting in enumerate(_columns(endpoint), start=top + 1):
-        star = " *" if setting.role is Role.TARGET else ""
-        allowed = allowed_values(setting.kind, lang)
+    for number, (column, setting) in enumerate(glossary, start=top + 1):
         tab.set_row(number, 32)
-        first, second = setting.label.ordered(lang)
-        tab.write_string(number, 0, f"{first}{star}\n{second}", cell)
-        tab.write_string(number, 1, allowed, cell)
+        tab.write_string(number, 0, column.header, cell)
+        tab.write_string(number, 1, allowed_values(setting.kind, lang), cell)
         tab.write_string(number, 2, setting.help.say(lang), cell)

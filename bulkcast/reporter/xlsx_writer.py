@@ -11,7 +11,7 @@ from typing import Any, Final
 import xlsxwriter
 
 from bulkcast.errors import CannotStart, UnreadableSheet
-from bulkcast.i18n import marked
+from bulkcast.i18n import marked, text_width
 from bulkcast.model import (
     COLUMNS_MAX,
     ROWS_MAX,
@@ -42,7 +42,6 @@ from bulkcast.reporter.result_columns import (
     place,
     refuse_too_wide,
     rules,
-    text_width,
     writable,
 )
 from bulkcast.reporter.worksheet_xml import count_rows

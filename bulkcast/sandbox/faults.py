@@ -1,4 +1,4 @@
-"""Faults on demand, and how a world file spells them.
+"""Faults on demand: how a world file spells them, and how a request is answered with one.
 
     NAME[:ARGUMENT][:retry_after=…][:location=…][:applied][*]
 
@@ -24,12 +24,18 @@
 claims success is always true.  A `*` after a script's last fault repeats it for ever.
 """
 
+import asyncio
 import gzip
 import json
-from collections.abc import Callable, Mapping
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
+
+from aiohttp import web
 
 from bulkcast.arguments import Series
 from bulkcast.catalogue import Endpoint
@@ -117,6 +123,11 @@ class Fault:
     applied: bool = False
     """Whether the settings take effect although the answer does not say so."""
 
+    @property
+    def hides_code(self) -> bool:
+        """Whether it replaces ClassIn's answer."""
+        return isinstance(self.action, Answer | End | Hang)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -146,6 +157,100 @@ def reply_text(code: int, endpoint: Endpoint) -> bytes:
     said = known.meaning.en if known else "Unlisted"
     reply = {"code": code, "msg": said, "data": None}
     return json.dumps(reply, separators=(",", ":")).encode()
+
+
+# ------------------------------------------------------------------ answering
+
+Pause = Callable[[float], Awaitable[None]]
+
+_SECOND_ANSWER: Final = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}'
+_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""Makes closing the socket send a reset.  Windows has shorts in `struct linger`."""
+
+
+async def deliver(
+    request: web.BaseRequest,
+    *,
+    fault: Fault | None,
+    text: bytes,
+    headers: Mapping[str, str],
+    pause: Pause,
+) -> web.StreamResponse:
+    """Answer `request` as `fault` says; ClassIn's own answer is `text`."""
+    match fault.action if fault else None:
+        case Answer(status, body, own):
+            return web.Response(status=status, body=body, headers={**headers, **own})
+        case Hang(seconds):
+            await pause(seconds)
+            return cut_off(request, End.CLOSE)
+        case End() as end:
+            return await _end_early(request, text, headers, end)
+        case Drip(gap_s):
+            return await _drip(request, text, headers, gap_s, pause)
+        case Smuggle():
+            return await _smuggle(request, text, headers)
+        case _:
+            return web.Response(body=text, headers=headers)
+
+
+def cut_off(request: web.BaseRequest, end: End) -> web.Response:
+    """End the connection now, by a reset or a close; the returned response is never sent."""
+    transport = request.transport
+    if isinstance(transport, asyncio.WriteTransport) and end is End.RESET:
+        reset(transport)
+    elif transport is not None:
+        transport.close()
+    return web.Response()
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """End a connection with a reset."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+    transport.abort()
+
+
+async def _begin(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(text)
+    await response.prepare(request)
+    return response
+
+
+async def _end_early(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], end: End
+) -> web.StreamResponse:
+    if end is not End.TRUNCATED:
+        return cut_off(request, end)
+    response = await _begin(request, text, headers)
+    await response.write(text[: len(text) // 2])
+    cut_off(request, End.CLOSE)
+    return response
+
+
+async def _drip(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], gap_s: float, pause: Pause
+) -> web.StreamResponse:
+    response = await _begin(request, text, headers)
+    for position in range(len(text)):
+        if request.transport is None:  # the client has disconnected
+            return response
+        await response.write(text[position : position + 1])
+        await pause(gap_s)
+    return response
+
+
+async def _smuggle(
+    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    response = await _begin(request, text, headers)
+    await response.write(text)
+    await response.write_eof()
+    if isinstance(request.transport, asyncio.WriteTransport):
+        request.transport.write(_SECOND_ANSWER)
+    return response
 
 
 # ------------------------------------------------------------------ reading scripts

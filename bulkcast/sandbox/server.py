@@ -4,12 +4,9 @@ import asyncio
 import logging
 import os
 import random
-import socket
-import struct
-import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -26,110 +23,17 @@ from bulkcast.errors import CannotStart
 from bulkcast.model import Credentials, Secret, Target, Text
 from bulkcast.sandbox.faults import (
     Answer,
-    Drip,
     End,
     Fault,
     Ghost,
-    Hang,
     Slow,
-    Smuggle,
     Throttle,
+    cut_off,
+    deliver,
     reply_text,
 )
 from bulkcast.sandbox.rules import Applied, Room, Rules
 from bulkcast.sandbox.world import Classroom, Keeper, World
-
-Pause = Callable[[float], Awaitable[None]]
-
-_SECOND_ANSWER: Final = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":1}'
-_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""Makes closing the socket send a reset.  Windows has shorts in `struct linger`."""
-
-
-async def deliver(
-    request: web.BaseRequest,
-    *,
-    fault: Fault | None,
-    text: bytes,
-    headers: Mapping[str, str],
-    pause: Pause,
-) -> web.StreamResponse:
-    """Answer `request` as `fault` says; ClassIn's own answer is `text`."""
-    match fault.action if fault else None:
-        case Answer(status, body, own):
-            return web.Response(status=status, body=body, headers={**headers, **own})
-        case Hang(seconds):
-            await pause(seconds)
-            return cut_off(request, End.CLOSE)
-        case End() as end:
-            return await _end_early(request, text, headers, end)
-        case Drip(gap_s):
-            return await _drip(request, text, headers, gap_s, pause)
-        case Smuggle():
-            return await _smuggle(request, text, headers)
-        case _:
-            return web.Response(body=text, headers=headers)
-
-
-def cut_off(request: web.BaseRequest, end: End) -> web.Response:
-    """End the connection now, by a reset or a close; the returned response is never sent."""
-    transport = request.transport
-    if isinstance(transport, asyncio.WriteTransport) and end is End.RESET:
-        reset(transport)
-    elif transport is not None:
-        transport.close()
-    return web.Response()
-
-
-def reset(transport: asyncio.WriteTransport) -> None:
-    """End a connection with a reset."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-    transport.abort()
-
-
-async def _begin(
-    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers=headers)
-    response.content_length = len(text)
-    await response.prepare(request)
-    return response
-
-
-async def _end_early(
-    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], end: End
-) -> web.StreamResponse:
-    if end is not End.TRUNCATED:
-        return cut_off(request, end)
-    response = await _begin(request, text, headers)
-    await response.write(text[: len(text) // 2])
-    cut_off(request, End.CLOSE)
-    return response
-
-
-async def _drip(
-    request: web.BaseRequest, text: bytes, headers: Mapping[str, str], gap_s: float, pause: Pause
-) -> web.StreamResponse:
-    response = await _begin(request, text, headers)
-    for position in range(len(text)):
-        if request.transport is None:  # the client has disconnected
-            return response
-        await response.write(text[position : position + 1])
-        await pause(gap_s)
-    return response
-
-
-async def _smuggle(
-    request: web.BaseRequest, text: bytes, headers: Mapping[str, str]
-) -> web.StreamResponse:
-    response = await _begin(request, text, headers)
-    await response.write(text)
-    await response.write_eof()
-    if isinstance(request.transport, asyncio.WriteTransport):
-        request.transport.write(_SECOND_ANSWER)
-    return response
-
 
 HOST: Final = "127.0.0.1"
 
@@ -199,13 +103,7 @@ class _Decision:
     @property
     def shown(self) -> str:
         """The answer as the log shows it."""
-        hidden = self.fault is not None and _hides_code(self.fault)
-        return self.fault.spelled if self.fault and hidden else str(self.code)
-
-
-def _hides_code(fault: Fault) -> bool:
-    """Whether `fault` replaces ClassIn's answer."""
-    return isinstance(fault.action, Answer | End | Hang)
+        return self.fault.spelled if self.fault and self.fault.hides_code else str(self.code)
 
 
 class Sandbox:
@@ -447,7 +345,7 @@ class Sandbox:
             self._throttled_until = now + fault.action.seconds
             return _Decision(self._codes[Cause.TOO_OFTEN])
         code, applied = self._judge(message, now), self._codes[Cause.APPLIED]
-        if fault is None or not _hides_code(fault):
+        if fault is None or not fault.hides_code:
             return _Decision(code or applied, fault, applied=self._apply(message, code, now))
         if code and isinstance(fault.action, Answer) and fault.action.claims_success:
             return _Decision(code)

@@ -1,13 +1,15 @@
 """Which column of a sheet holds which setting."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from bulkcast.arguments import SettingNames
-from bulkcast.catalogue import Endpoint, Role, Setting, fold, is_result_column
-from bulkcast.header_hints import bare_names
+from bulkcast.catalogue import Endpoint, Role, Setting, is_result_column
+from bulkcast.headers import bare_names, fold
 from bulkcast.model import Argument, Issue, Severity, Text, column_letters
 from bulkcast.problems import issue
 
@@ -19,6 +21,8 @@ give 0.875; a different word, such as "Record date" for "recordState" or 下课�
 gives 0.857 and 0.75."""
 _SIMILAR: Final = 0.5
 """difflib's ratio from which a header is suggested if no column names the classroom."""
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\da-zA-Z_]+")
+"""A word of a header, also of one in camel case."""
 _ID_ENDING: Final = re.compile(r"(?P<stem>.*?)(?P<ending>u?id)s?")
 
 
@@ -106,7 +110,7 @@ class _Resolver:
         column = None if near is None else self._endpoint.by_header.get(near)
         if near is None:
             self._ignored.append(header)
-            if mentioned := self._endpoint.mentioned(header):
+            if mentioned := self._mentioned(header):
                 setting = SettingNames((mentioned.key,), by_label=True)
                 self._add_issue("header.unread_setting", index, header, setting=setting)
         elif column is None:
@@ -116,6 +120,29 @@ class _Resolver:
             if column not in self._held.values():
                 # So that errors in its cells are reported as well.
                 self._held[index] = column
+
+    def _mentioned(self, header: str) -> Setting | None:
+        """The setting whose name occurs in `header`; of several the one with the longest name."""
+        folded = fold(header)
+        words = " ".join(_WORD.findall(unicodedata.normalize("NFKC", header)))
+        spaced = f" {' '.join(words.casefold().split())} "
+        by_header = self._endpoint.by_header
+        for name in sorted(by_header, key=len, reverse=True):
+            if name in folded and (
+                not name.isascii() or any(f" {w} " in spaced for w in self._spaced[name])
+            ):
+                return by_header[name]
+        return None
+
+    @cached_property
+    def _spaced(self) -> Mapping[str, set[str]]:
+        """Folded name → its spellings as separate words."""
+        found: dict[str, set[str]] = {}
+        for column in self._endpoint.columns:
+            for spelling in column.spellings():
+                words = " ".join(_WORD.findall(spelling)).casefold()
+                found.setdefault(fold(spelling), set()).update({words, fold(spelling)})
+        return found
 
     def _nearest(self, header: str) -> str | None:
         """The folded known header that `header` misspells.

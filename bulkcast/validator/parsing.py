@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from bulkcast.catalogue import CLEAR_WORDS, Setting, fold
+from bulkcast.catalogue import CLEAR_WORDS, Setting
+from bulkcast.headers import fold
 from bulkcast.model import Argument, Cell, FlaggedCell, SettingValue, Severity
 from bulkcast.problems import PROBLEMS
 

@@ -20,8 +20,8 @@ from bulkcast.catalogue import (
     TextKind,
     Together,
     TooFew,
-    fold,
 )
+from bulkcast.headers import fold
 from bulkcast.model import (
     Argument,
     Block,

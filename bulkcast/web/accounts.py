@@ -18,10 +18,9 @@ from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
 from bulkcast.config import SANDBOX_FOLDER, Config, Member
 from bulkcast.errors import BulkcastError, CannotStart
-from bulkcast.home import Home, SharedHome
+from bulkcast.home import Home, SharedHome, write_private
 from bulkcast.model import Secret
 from bulkcast.pipeline import Diagnosis, Members
-from bulkcast.private_files import write_private
 from bulkcast.profiles import Profile
 from bulkcast.sandbox import World
 from bulkcast.sandbox.rehearsal import config_of, played, rehearsing, rehearsing_all

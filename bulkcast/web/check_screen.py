@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
-from bulkcast.catalogue import RESULT_PREFIX, Role, TextKind, fold
+from bulkcast.catalogue import RESULT_PREFIX, Role, TextKind
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.headers import fold
 from bulkcast.model import FlaggedCell, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
     CheckedSheet,

@@ -8,9 +8,10 @@ from typing import Final
 
 from aiohttp import web
 
-from bulkcast.catalogue import ChoiceKind, Setting, fold
+from bulkcast.catalogue import ChoiceKind, Setting
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.model import Issue, Severity
 from bulkcast.pipeline import (

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from bulkcast.config import UPLOADS_FOLDER
 from bulkcast.errors import BulkcastError, CannotStart
+from bulkcast.home import make_private, write_private
 from bulkcast.model import Argument, Text
 from bulkcast.pipeline import (
     RESUBMITTED,
@@ -31,7 +32,6 @@ from bulkcast.pipeline import (
     read_sheet,
     require_kind,
 )
-from bulkcast.private_files import make_private, write_private
 from bulkcast.web.accounts import Account
 
 FOLDER: Final = UPLOADS_FOLDER

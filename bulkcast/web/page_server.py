@@ -15,9 +15,9 @@ from aiohttp import web
 
 from bulkcast import config, pipeline
 from bulkcast.errors import CannotStart
+from bulkcast.home import write_private
 from bulkcast.model import Secret
 from bulkcast.notification import Recipients
-from bulkcast.private_files import write_private
 from bulkcast.web import application, security
 from bulkcast.web.accounts import Accounts
 from bulkcast.web.page_state import PageState

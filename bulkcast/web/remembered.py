@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulkcast.catalogue import fold
-from bulkcast.private_files import write_private
+from bulkcast.headers import fold
+from bulkcast.home import write_private
 from bulkcast.web.accounts import Account
 
 _FILE: Final = "columns.json"

@@ -15,7 +15,7 @@ from bulkcast.explanations import STATUS_LABELS, STATUS_MEANINGS
 from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
-from bulkcast.model import RowStatus, group_of, is_rehearsal
+from bulkcast.model import DONE, TO_FIX, RowStatus, group_of, is_rehearsal
 from bulkcast.pipeline import (
     RESUBMITTED,
     End,
@@ -41,9 +41,6 @@ _PARTS_MOST: Final = 50
 """Institutions whose rows can be looked at alone."""
 RUN: Final = "/runs/{run:[a-z0-9-]+}"
 CONFLICT: Final = 409
-
-_GOOD: Final = frozenset({RowStatus.APPLIED, RowStatus.UNCHANGED, RowStatus.SUPERSEDED})
-_TO_MEND: Final = frozenset({RowStatus.INVALID, RowStatus.REJECTED, RowStatus.TOO_LATE})
 
 
 class _Filter(NamedTuple):
@@ -155,7 +152,7 @@ def _next(table: ResultTable) -> dict[str, Any]:
     return {
         "step": table.next_step.name,
         "again": _again(table),
-        "to_fix": sum(table.counts[status] for status in _TO_MEND),
+        "to_fix": sum(table.counts[status] for status in TO_FIX),
         "failed": ",".join(s.value for s in RowStatus if s in RESUBMITTED and table.counts[s]),
         "can_undo": bool(table.counts[RowStatus.APPLIED]) and not is_purged,
     }
@@ -200,7 +197,7 @@ def _again(table: ResultTable) -> int:
 def _verdict(table: ResultTable, speaks: Translator) -> str:
     """What happened, in one sentence."""
     rows, again = len(table.rows), _again(table)
-    done = sum(table.counts[status] for status in _GOOD)
+    done = sum(table.counts[status] for status in DONE)
     if not rows:
         return speaks.tell("The sheet has no rows")
     match table.next_step:
@@ -214,7 +211,7 @@ def _verdict(table: ResultTable, speaks: Translator) -> str:
                 left,
             )
         case NextStep.MEND:
-            to_mend = sum(table.counts[status] for status in _TO_MEND)
+            to_mend = sum(table.counts[status] for status in TO_FIX)
             return speaks.count(
                 "{done} of {rows} rows are done, {n} needs fixing",
                 "{done} of {rows} rows are done, {n} need fixing",

@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from bulkcast.private_files import write_private
+from bulkcast.home import write_private
 
 IDLE_S: Final = 8 * 3600
 """Seconds after which an unused session ends."""

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
-from bulkcast.catalogue import fold
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.i18n import marked
 from bulkcast.model import column_letters
 from bulkcast.pipeline import (

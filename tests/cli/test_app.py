@@ -15,7 +15,7 @@ import pytest
 
 from bulkcast.cli import exit_status
 from bulkcast.cli.language import spell
-from bulkcast.cli.params import Duration
+from bulkcast.cli.params import duration
 from bulkcast.cli.streams import BrokenPipeSafeStream
 from bulkcast.sandbox import parse_world
 from tests.cli_runner import CANARY, FAST, CliRunner, Reached, clearing, lines, write_csv
@@ -121,7 +121,7 @@ def test_the_version_is_told(cli: CliRunner) -> None:
     ],
 )  # fmt: skip
 def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
-    assert Duration("m", 0, 86400).convert(text, None, None) == seconds
+    assert duration("m", 0, 86400).convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,8 @@ from bulkcast.dispatcher.circuit_breaker import SEEN, describe, is_unanswered
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import translator
 from bulkcast.messages import explain, explain_stop
-from bulkcast.model import (
-    Argument,
-    Credentials,
-    NoReply,
-    Reply,
-    ReplyClass,
-    RowStatus,
-    Stop,
-    Text,
-    Verdict,
-)
-from bulkcast.protocol import judge
+from bulkcast.model import Argument, Credentials, ReplyClass, RowStatus, Stop, Text
+from bulkcast.protocol import NoReply, Reply, Verdict, judge
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID
 from tests.dispatcher_harness import dispatch, fault_between, met, request, requests
 from tests.server_answers import ANSWERS, NOT_TO_ACT_ON

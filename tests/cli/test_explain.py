@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.catalogue import Setting, fold
+from bulkcast.catalogue import Setting
 from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import FACTS, EntryKind, lexicon
+from bulkcast.headers import fold
 from bulkcast.languages import translator
 from bulkcast.model import RowStatus
 from bulkcast.problems import PROBLEMS

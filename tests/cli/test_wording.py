@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from bulkcast.arguments import SettingNames
 from bulkcast.catalogue import Role
-from bulkcast.cli import language, states
+from bulkcast.cli import language
 from bulkcast.endpoints import WEBCAST
 from bulkcast.languages import translator
 from bulkcast.model import RowStatus, Target, Text
@@ -230,10 +230,10 @@ def test_a_status_may_be_typed_as_it_is_printed_in_either_language(
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_status_is_understood_as_it_is_printed(lang: str) -> None:
     with language.speaking(lang):
-        printed = {states.status_said(status): status for status in RowStatus}
-        assert {word: states.status_of(word) for word in printed} == printed
-        told = {states.state_said(state): state for state in states.STATES}
-        assert {word: states.state_of(word) for word in told} == told
+        printed = {language.status_said(status): status for status in RowStatus}
+        assert {word: language.status_of(word) for word in printed} == printed
+        told = {language.state_said(state): state for state in language.STATES}
+        assert {word: language.state_of(word) for word in told} == told
 
 
 def test_a_word_that_is_no_status_is_told_which_there_are(cli: CliRunner) -> None:

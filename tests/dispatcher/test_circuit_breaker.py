@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcast.dispatcher.circuit_breaker import BreakerState, CircuitBreaker, is_unanswered
-from bulkcast.model import ReplyClass, RequestKey, Verdict
+from bulkcast.model import ReplyClass, RequestKey
+from bulkcast.protocol import Verdict
 
 OK = Verdict(ReplyClass.OK, "1", proves_access=True)
 REFUSED = Verdict(ReplyClass.ROW, "121601031", proves_access=True)

@@ -9,9 +9,9 @@ import pytest
 from bulkcast.dispatcher.server_state import ServerState
 from bulkcast.dispatcher.tracker import RequestState
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Reply, RowStatus, Stop, Text
+from bulkcast.model import RowStatus, Stop, Text
 from bulkcast.pacing import Pacer
-from bulkcast.protocol import judge
+from bulkcast.protocol import Reply, judge
 from tests.dispatcher_harness import request
 
 WALL = 1_803_859_200.0

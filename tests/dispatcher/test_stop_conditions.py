@@ -14,7 +14,8 @@ from bulkcast.dispatcher.circuit_breaker import (
     switched_on,
 )
 from bulkcast.endpoints import WEBCAST
-from bulkcast.model import Argument, Body, Outcome, ReplyClass, RowStatus, Stop, Verdict
+from bulkcast.model import Argument, Body, Outcome, ReplyClass, RowStatus, Stop
+from bulkcast.protocol import Verdict
 from tests.dispatcher_harness import request
 
 OK = Verdict(ReplyClass.OK, "1", proves_access=True)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bulkcast.csv_format import guard
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, UnreadableSheet
 from bulkcast.loader import ReadOptions, previous_results, stream
 from bulkcast.model import Sheet
-from bulkcast.safe_text import guard
 from tests.sheets import loaded, write
 
 HEADER = "activityId,customColumn\n"

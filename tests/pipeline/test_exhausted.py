@@ -9,8 +9,9 @@ import pytest
 from bulkcast import client as http
 from bulkcast.config import Config
 from bulkcast.errors import NeedsHuman
-from bulkcast.model import Body, Credentials, Institution, NoReply, Reply, RowStatus, Secret
+from bulkcast.model import Body, Credentials, Institution, RowStatus, Secret
 from bulkcast.pipeline import Parts, RunReport, SendOptions, apply, prepare
+from bulkcast.protocol import NoReply, Reply
 from tests.cli_runner import lines, write_csv
 
 

@@ -22,13 +22,13 @@ from bulkcast.model import (
     Institution,
     Intent,
     Outcome,
-    Reply,
     RequestKey,
     RowStatus,
 )
 from bulkcast.pacing import Pacer
 from bulkcast.pipeline import Control, SendOptions, apply, prepare, results, resume, runs
 from bulkcast.planner import Plan
+from bulkcast.protocol import Reply
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.audit import kept, violations
 from tests.dispatcher_harness import header, requests

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkcast.catalogue import CLEAR_WORDS, fold
+from bulkcast.catalogue import CLEAR_WORDS
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, NeedsHuman, UnreadableSheet
+from bulkcast.headers import fold
 from bulkcast.ledger import open_ledger
 from bulkcast.model import Institution, Intent, Request, RequestKey, RowStatus, SettingValue, Target
 from bulkcast.pipeline import (

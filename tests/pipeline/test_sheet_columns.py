@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.catalogue import fold
+from bulkcast.headers import fold
 from bulkcast.model import Cell
 from bulkcast.pipeline import (
     IGNORE,

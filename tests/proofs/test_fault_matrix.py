@@ -15,8 +15,9 @@ from bulkcast.catalogue import Limit
 from bulkcast.client import Client
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError
-from bulkcast.model import Attempt, Body, Intent, NoReply, Reply, Target
+from bulkcast.model import Attempt, Body, Intent, Target
 from bulkcast.pipeline import Parts
+from bulkcast.protocol import NoReply, Reply
 from bulkcast.sandbox import Sandbox, World, read_fault
 from tests.audit import Evidence, verdict
 from tests.dispatcher_harness import classroom

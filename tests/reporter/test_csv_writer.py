@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bulkcast import loader
 from bulkcast.endpoints.webcast import WEBCAST
 from bulkcast.errors import CannotStart, UnreadableSheet
+from bulkcast.loader import ReadOptions
 from bulkcast.model import Layout, ResultRow, RowStatus
 from bulkcast.reporter import default_name, write_results
 from bulkcast.reporter.files import replacing, take_place
@@ -79,6 +80,22 @@ def test_the_separator_line_excel_obeys_stays_and_is_not_counted(tmp_path: Path)
     lines = (tmp_path / "o.csv").read_text("utf-8-sig").splitlines()
     assert lines[0] == "sep=;"
     assert lines[2].startswith("12;1;applied")
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", '""sep=;""\n', "sep=;\r", "sep=; \n"])
+def test_reader_and_writer_agree_on_what_is_a_separator_line(tmp_path: Path, first: str) -> None:
+    source = tmp_path / "term.csv"
+    source.write_text(f"{first}activityId;liveState\n12;1\n13;0\n", "utf-8", newline="")
+    sheet = loader.read(source, endpoint=WEBCAST, options=ReadOptions(delimiter=";"))
+
+    outcomes = [result(row.number) for row in sheet.rows]
+    out = tmp_path / "o.csv"
+    write_results(source, out, sheet.layout, sheet.headers, outcomes, existing="refuse")
+
+    lines = out.read_text("utf-8-sig").splitlines()
+    assert [line.split(";")[:3] for line in lines[-2:]] == [
+        ["12", "1", "applied"], ["13", "0", "applied"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+86 138", "@SUM(A1)", "\tx", "＝1", "'=1", "=a,b"])

@@ -16,9 +16,10 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from bulkcast import loader
-from bulkcast.catalogue import ChoiceKind, Role, fold
+from bulkcast.catalogue import ChoiceKind, Role
 from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart
+from bulkcast.headers import fold
 from bulkcast.loader import ReadOptions
 from bulkcast.model import Cell, Change, FlaggedCell, Layout, RawRow, Severity, Sheet
 from bulkcast.reporter import write_template

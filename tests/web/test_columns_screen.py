@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openpyxl
 
-from bulkcast.catalogue import fold
+from bulkcast.headers import fold
 from tests.page_client import Answer, page
 from tests.page_sheets import banners, fields, next_step, path_of, upload
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from bulkcast.arguments import Counts, Moment, Series, SettingNames
+from bulkcast.i18n import dump_args, load_args
 from bulkcast.languages import translator
 from bulkcast.model import Argument, Target, Text
-from bulkcast.text_json import dump_args, load_args
 
 ARGUMENTS: list[Argument] = [
     "a text",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkcast.safe_text import guard, unguard
+from bulkcast.csv_format import guard, unguard
 
 _TEXTS = st.text() | st.text(alphabet="'=+-@\t\r\n＝＋－＠a")
 
