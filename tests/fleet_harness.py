@@ -13,6 +13,7 @@ from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, open_ledger
 from bulkcast.model import Credentials, Institution, Secret
 from bulkcast.pipeline import Prepared, PreparedRun, SendOptions, fleet_control, lanes, submission
+from bulkcast.pipeline.execution import Parts
 from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.pipeline.submission import Submitted
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
@@ -44,14 +45,18 @@ class Fleet:
         return sum(worker.is_alive for worker in found.status.workers)
 
     @asynccontextmanager
-    async def worker(self, *, secret: str = "") -> AsyncIterator["asyncio.Task[None]"]:
+    async def worker(
+        self, *, secret: str = "", parts: Parts | None = None
+    ) -> AsyncIterator["asyncio.Task[None]"]:
         """A worker in this process, which ends in order."""
         stop = asyncio.Event()
         config = self.config
         if secret:
             config = replace(config, credentials=Credentials(SANDBOX_SID, Secret(secret)))
         configs = {lane_of(config.institution): config}
-        task = asyncio.create_task(lanes.work(self.home, configs, stop=stop, timing=self.timing))
+        task = asyncio.create_task(
+            lanes.work(self.home, configs, stop=stop, timing=self.timing, parts=parts)
+        )
         try:
             while not task.done() and not await self.alive():
                 await asyncio.sleep(0.02)
@@ -62,9 +67,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, world: World | None = None) -> AsyncIterator[Fleet]:
-    """A fleet whose home is in `folder`."""
-    database = await asyncio.to_thread(new_database, fleet_control.init)
+async def fleet(
+    folder: Path, world: World | None = None, database: str = ""
+) -> AsyncIterator[Fleet]:
+    """A fleet whose home is in `folder`; its database is new unless one is given."""
+    database = database or await asyncio.to_thread(new_database, fleet_control.init)
     sandbox = Sandbox(world or World(first_whole=False), secret=SANDBOX_SECRET)
     try:
         async with sandbox.serving() as url:

@@ -25,6 +25,7 @@ from bulkcast.ledger.queue import Waiting
 from bulkcast.ledger.store import Journal
 from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
+from bulkcast.pipeline import lane_remarks
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
@@ -162,6 +163,7 @@ class Lanes:
             dispatcher = await self._dispatch(lane, work)
             stop, memory = dispatcher.stopped, dispatcher.memory()
             _count(lane, dispatcher)
+            await self._keep_remarks(lane, work, dispatcher)
             if stop and stop.reason in _OF_LANE:
                 return LaneEnd(more=True, delay_s=_AGAIN_S, memory=remembered(run, memory))
             if dispatcher.handed_over or not (stop or is_all):
@@ -174,6 +176,12 @@ class Lanes:
             await lane.forget_cancel(run)
         # The next run waits out an outage of its own.
         return LaneEnd(more=True, memory="" if stop else remembered(run, memory))
+
+    async def _keep_remarks(self, lane: Lane, work: LaneWork, dispatcher: Dispatcher) -> None:
+        """Store what the slice remarks, if anything; how its rows ended counts for more."""
+        remarks = lane_remarks.of_slice(dispatcher, self.configs[lane.institution])
+        with suppress(LedgerUnwritable):
+            await work.journal.remark(remarks)
 
     async def _leave(self, work: LaneWork, stop: Stop) -> None:
         """Record why the rest of a run that ends early is not sent."""
@@ -395,11 +403,12 @@ async def work(
     `configs` has the credentials by lane.
 
     Raises:
-        CannotStart: the database cannot be used, or has no tables yet.
+        CannotStart: the database cannot be used, or has not the tables of this version.
         DatabaseUnreachable: it cannot be reached at the start.
         OSError: the port for the metrics is in use.
 
     """
+    await asyncio.to_thread(_require_ledger, home)
     with GroupCommit(lambda: connect(home.database)) as commits:
         lanes = Lanes(home, configs, commits, parts or Parts())
         await fleet_worker.work(
@@ -412,3 +421,7 @@ async def work(
             stop=stop,
             timing=timing,
         )
+
+
+def _require_ledger(home: SharedHome) -> None:
+    PostgresLedger(home).close()

@@ -1,6 +1,8 @@
 """Runs that the workers of a fleet send: the same rows end the same way as in a run sent here."""
 
 import asyncio
+import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -11,23 +13,32 @@ import psycopg
 import pytest
 
 from bulkcast.dispatcher.memory import Memory
+from bulkcast.dispatcher.server_clock import clock_off
+from bulkcast.dispatcher.write_ordering import WAITED
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.home import SharedHome
+from bulkcast.languages import translator
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, is_rehearsal
+from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, Text, is_rehearsal
 from bulkcast.pipeline import (
     SendOptions,
     apply,
     fleet_control,
+    lane_remarks,
     prepare,
+    purge,
+    purgeable,
     resubmission,
     results,
     resume,
     submission,
 )
+from bulkcast.pipeline.execution import Parts
 from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.pipeline.preparation import one_spelling
-from bulkcast.sandbox import World
+from bulkcast.sandbox import World, read_fault
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
 from tests.ledgers import meddle
@@ -315,6 +326,75 @@ async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_pat
     assert record.stop.exit_status == 6
     assert record.counts[RowStatus.NOT_SENT] > 90
     assert len(found.sandbox.log) <= 5
+
+
+# ------------------------------------------------------------------ remarks
+
+
+def behind() -> float:
+    """A clock that is fifteen minutes behind."""
+    return time.time() - 900.0
+
+
+async def test_what_workers_remark_is_told_once_whoever_reports_the_run(tmp_path: Path) -> None:
+    """A slice lasts two seconds here, and the clock is found to be wrong in each of them."""
+    sheet = plain(tmp_path / "term.csv", 90)
+    async with fleet(tmp_path) as found, found.worker(parts=Parts(wall=behind)):
+        waited = await apply(prepare(sheet), found.config, SendOptions(rate=30.0))
+        resumed = await resume(found.config, waited.run, FAST)
+        other = await apply(prepare(plain(tmp_path / "one.csv", 1)), found.config, FAST)
+        with psycopg.connect(found.home.database) as looking:
+            epoch = looking.execute("SELECT epoch FROM lanes").fetchone()
+
+    off = f"On {socket.gethostname()}: This computer's clock is 15 min behind ClassIn's"
+    for told in (waited, resumed, other):
+        assert [str(remark).partition(";")[0] for remark in told.remarks] == [off]
+    assert epoch is not None
+    assert epoch[0] > 2, "the run was to take several slices"
+    chinese = translator("zh").say(waited.remarks[0])
+    assert "本机时钟" in chinese
+    assert socket.gethostname() in chinese
+
+
+async def test_an_outage_that_was_waited_out_is_told_though_nobody_followed_the_run(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        found.sandbox.fault_for_all = read_fault("close", WEBCAST)
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 20)), rate=100.0)).run
+        while not await asyncio.to_thread(stored_remarks, found.home, run):
+            await asyncio.sleep(0.05)
+        found.sandbox.fault_for_all = None
+        await ended(found, run)
+        report = await resume(found.config, run, FAST)
+        purge(found.home, purgeable(found.home, run=run, older_than_s=0.0))
+        assert not stored_remarks(found.home, run)
+
+    assert report.counts[RowStatus.APPLIED] == 20
+    said = [remark.template.partition(" (")[0] for remark in report.remarks]
+    assert said == ["ClassIn gives no answer of its own", "ClassIn answers again; going on gently."]
+
+
+def stored_remarks(home: SharedHome, run: str) -> list[Text]:
+    with PostgresLedger(home) as ledger:
+        return ledger.remarks(run)
+
+
+def test_the_remarks_of_many_slices_are_told_as_those_of_one_run() -> None:
+    """Whatever repeats has an end, and what differs from slice to slice alone is told once."""
+    clocks = [
+        Text(lane_remarks.ON_COMPUTER, {"host": host, "remark": clock_off(skew)})
+        for host, skew in (("a", 45.0), ("b", 45.0), ("a", 46.0))
+    ]
+    waited = [Text(WAITED, {"n": n, "longest": longest}) for n, longest in (("2", "5"), ("9", "4"))]
+    outages = [Text("{what}", {"what": str(n)}) for n in range(9)]
+
+    told = lane_remarks.told([*clocks, *waited, *outages])
+
+    assert told[:3] == [clocks[2], clocks[1], waited[1]]
+    assert told[3:-1] == outages[:5]
+    assert len(told) == 9
+    assert str(told[-1]) == "That went on and on; it is told no more."
 
 
 def test_what_a_run_has_met_is_not_held_against_the_same_rows_of_another() -> None:
