@@ -47,9 +47,9 @@ from bulkcast.protocol import STAMP_LIFE_S, expires_after
 _STEPS: Final = ("schema_postgres.sql", "schema_postgres_2.sql")
 """What makes each version of the tables from the one before; the first makes them."""
 VERSION: Final = len(_STEPS)
-_EMPTIED: Final = ("remarks",)
+_EMPTIED: Final = ("sheets", "remarks")
 """The tables of which a purge leaves nothing of a run."""
-_WIPED: Final = ("requests", "outcomes", "settled", "sheets", *_EMPTIED)
+_WIPED: Final = ("requests", "outcomes", "settled", *_EMPTIED)
 
 # The name of an SQL parameter as SQLite has it, but not a cast.
 _PLACEHOLDER: Final = re.compile(r"\?|(?<!:):([a-z_]+)")

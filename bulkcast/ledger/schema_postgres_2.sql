@@ -10,4 +10,7 @@ CREATE TABLE remarks (              -- what workers remarked while they sent; er
 
 ALTER TABLE lanes ADD COLUMN left_at timestamptz;  -- when its memory was left, by this clock
 
+-- Version 1 left them there.
+DELETE FROM sheets USING runs WHERE id = run_id AND purged_at IS NOT NULL;
+
 UPDATE ledger_version SET version = 2;

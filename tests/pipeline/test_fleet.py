@@ -406,3 +406,16 @@ def test_what_a_run_has_met_is_not_held_against_the_same_rows_of_another() -> No
     other = Memory.read(recalled("two", left), 1_000.0)
     assert (same, other) == (met, replace(met, rows={}, missing_features={}))
     assert recalled("two", "damaged") == recalled("two", "") == ""
+
+
+async def test_after_a_purge_the_database_holds_no_copy_of_the_sheet(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        runs = [
+            (await apply(prepare(plain(tmp_path / f"{n}.csv", 2)), found.config, FAST)).run
+            for n in range(2)
+        ]
+        purge(found.home, purgeable(found.home, run=runs[0], older_than_s=0.0))
+        with psycopg.connect(found.home.database) as looking:
+            kept = looking.execute("SELECT run FROM sheets JOIN runs ON id = run_id").fetchall()
+
+    assert kept == [(runs[1],)]
