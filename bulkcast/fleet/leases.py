@@ -23,7 +23,8 @@ ON CONFLICT (institution) DO UPDATE
 SET epoch = lane.epoch + 1, worker = excluded.worker,
     expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
 WHERE lane.expires_at < clock_timestamp() OR lane.worker = excluded.worker
-RETURNING epoch, memory
+RETURNING epoch, memory,
+    coalesce(extract(epoch FROM clock_timestamp() - lane.left_at), 0)::float8
 """
 # Rows are locked in one order, as commits of the ledger do, so that the two never wait for each
 # other in a circle.  A lane released meanwhile has its epoch still, but no worker.
@@ -42,7 +43,8 @@ FROM locked WHERE lanes.institution = locked.institution
 RETURNING lanes.institution
 """
 _RELEASE: Final = """
-UPDATE lanes SET expires_at = '-infinity', worker = NULL, memory = %(memory)s
+UPDATE lanes SET expires_at = '-infinity', worker = NULL, memory = %(memory)s,
+    left_at = CASE WHEN memory = %(memory)s THEN left_at ELSE clock_timestamp() END
 WHERE institution = %(institution)s AND epoch = %(epoch)s
 """
 
@@ -56,13 +58,15 @@ def _awake_and_asleep() -> float:
 class Lease:
     """The right to one lane."""
 
-    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory")
+    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory",
+                 "memory_s")  # fmt: skip
 
-    def __init__(self, institution: str, epoch: int, memory: str) -> None:
-        """`epoch`: the fence; `memory`: what the slice before left."""
+    def __init__(self, institution: str, epoch: int, memory: str, memory_s: float) -> None:
+        """`epoch`: the fence; `memory`: what a slice left, `memory_s` seconds ago."""
         self.institution = institution
         self.epoch = epoch
         self.memory = memory
+        self.memory_s = memory_s
         self.lost = False
         """Whether another worker has the lane now, so that nothing may be written for it."""
         self._until = self._sleepless_until = 0.0

@@ -262,8 +262,8 @@ class PostgresLedger(Ledger):
             queue.reopen(connection, self._id(run))
             run_records.set_end(connection, run, None, None)
 
-    def finish_in_lane(self, run: str, stop: Stop | None, at: float, claim: LaneClaim) -> None:
-        """Store that a run has ended, if its lane is still ours.
+    def finish_in_lane(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
+        """Store that a run has ended, by the database's clock, if its lane is still ours.
 
         Raises:
             LaneLost: another worker has it now.
@@ -271,10 +271,9 @@ class PostgresLedger(Ledger):
 
         """
         with self._transaction() as connection:
-            held = connection.execute(
-                "SELECT epoch FROM lanes WHERE institution = ? FOR SHARE", (claim.institution,)
-            ).fetchone()
-            if held != (claim.epoch,):
+            held = connection.execute(_HELD, (claim.institution,)).fetchone()
+            epoch, at = held or (None, None)
+            if epoch != claim.epoch:
                 raise lane_lost(claim.institution)
             run_records.set_end(connection, run, at, stop)
 
@@ -461,6 +460,10 @@ _ENDED: Final = """
     SELECT 1 FROM runs WHERE run = ? AND finished_at IS NOT NULL AND purged_at IS NULL FOR UPDATE
 """
 _REMARKS: Final = "SELECT remark, crc FROM remarks WHERE run_id = ? ORDER BY id"
+_HELD: Final = """
+    SELECT epoch, CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
+    FROM lanes WHERE institution = ? FOR SHARE
+"""
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))"
 _UNANSWERED: Final = """
     SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - recorded_at) AS DOUBLE PRECISION),

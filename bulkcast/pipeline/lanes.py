@@ -11,7 +11,7 @@ from typing import Final
 from bulkcast.config import Config
 from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
-from bulkcast.dispatcher.memory import for_another_run
+from bulkcast.dispatcher.memory import for_another_run, left_by
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerDamaged, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
@@ -125,7 +125,7 @@ class Lanes:
             except LedgerDamaged as exc:
                 # The runs behind it are not to wait for ever.
                 damaged = Stop("ledger", "run.ledger", {"why": exc.text}, exc.exit_status)
-                ledger.finish_in_lane(run, damaged, self.parts.wall(), claim)
+                ledger.finish_in_lane(run, damaged, claim)
                 raise
 
     def _work_of(self, ledger: PostgresLedger, run: str, claim: LaneClaim) -> LaneWork:
@@ -196,7 +196,7 @@ class Lanes:
 
     def _finish(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
         with PostgresLedger(self.home) as ledger:
-            ledger.finish_in_lane(run, stop, self.parts.wall(), claim)
+            ledger.finish_in_lane(run, stop, claim)
 
     async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
         """Send until the slice ends, and return the dispatcher that did."""
@@ -216,7 +216,9 @@ class Lanes:
                 self.parts, client, _PunctualJournal(work.journal, slots), pacer, options, pending,
                 replenish=slots.replenish,
                 may_send=may_send,
-                memory=recalled(work.header.run, lane.memory),
+                memory=recalled(
+                    work.header.run, lane.memory, self.parts.wall() - lane.lease.memory_s
+                ),
             )  # fmt: skip
             slots.dispatcher = dispatcher
             async with _steered(lane, dispatcher, slots, pacer, work.header.run):
@@ -230,10 +232,13 @@ def remembered(run: str, memory: str) -> str:
     return f"{run} {memory}"
 
 
-def recalled(run: str, memory: str) -> str:
-    """What a dispatcher is to know that sends a slice of `run`."""
+def recalled(run: str, memory: str, left_at: float) -> str:
+    """What a dispatcher is to know that sends a slice of `run`.
+
+    `left_at` is when the memory was left, by the clock of whoever reads it.
+    """
     whose, _, known = memory.partition(" ")
-    return known if whose == run else for_another_run(known)
+    return left_by(known if whose == run else for_another_run(known), left_at)
 
 
 def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:

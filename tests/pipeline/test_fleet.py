@@ -328,12 +328,29 @@ async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_pat
     assert len(found.sandbox.log) <= 5
 
 
-# ------------------------------------------------------------------ remarks
+# ------------------------------------------------------------------ clocks and remarks
 
 
 def behind() -> float:
     """A clock that is fifteen minutes behind."""
     return time.time() - 900.0
+
+
+async def test_when_a_run_has_ended_is_said_by_the_clock_of_the_database(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        begun = database_time(found.home)
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 2)))).run
+        async with found.worker(parts=Parts(wall=behind)):
+            record = await ended(found, run)
+        assert record.finished_at is not None
+        assert begun < record.finished_at < database_time(found.home)
+
+
+def database_time(home: SharedHome) -> float:
+    with psycopg.connect(home.database) as connection:
+        found = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        (at,) = found.fetchone() or (0.0,)
+        return float(at)
 
 
 async def test_what_workers_remark_is_told_once_whoever_reports_the_run(tmp_path: Path) -> None:
@@ -402,10 +419,21 @@ def test_what_a_run_has_met_is_not_held_against_the_same_rows_of_another() -> No
     met = Memory(rows={"5": (7, 0, 0, 0.0)}, missing_features={"liveState": "350"}, open_s=90.0)
     left = remembered("one", met.write(1_000.0))
 
-    same = Memory.read(recalled("one", left), 1_000.0)
-    other = Memory.read(recalled("two", left), 1_000.0)
+    same = Memory.read(recalled("one", left, 1_000.0), 1_000.0)
+    other = Memory.read(recalled("two", left, 1_000.0), 1_000.0)
     assert (same, other) == (met, replace(met, rows={}, missing_features={}))
-    assert recalled("two", "damaged") == recalled("two", "") == ""
+    assert recalled("two", "damaged", 0.0) == recalled("two", "", 0.0) == ""
+
+
+@pytest.mark.parametrize("ahead_s", [-7_200.0, 7_200.0])
+def test_how_old_a_memory_is_does_not_depend_on_the_clocks_of_workers(ahead_s: float) -> None:
+    """Or an outage, a pause and what rows have been tried were forgotten, or never over."""
+    written = remembered("one", Memory(held_s=90.0).write(1_000.0 + ahead_s))
+
+    found = Memory.read(recalled("one", written, 1_000.0), 1_030.0)
+
+    assert found is not None
+    assert (found.passed_s, found.left_s(found.held_s)) == (30.0, 60.0)
 
 
 async def test_after_a_purge_the_database_holds_no_copy_of_the_sheet(tmp_path: Path) -> None:
