@@ -21,7 +21,7 @@ from bulkcast.home import SharedHome
 from bulkcast.languages import translator
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, Text, is_rehearsal
+from bulkcast.model import Attempt, Body, Change, Intent, Outcome, RowStatus, Text, is_rehearsal
 from bulkcast.pipeline import (
     SendOptions,
     apply,
@@ -205,27 +205,37 @@ async def test_what_waits_takes_effect_after_what_was_acknowledged(tmp_path: Pat
 async def test_a_row_that_a_newer_run_has_set_is_superseded_whatever_the_workers_clock(
     tmp_path: Path, ahead_s: float
 ) -> None:
-    old, new = (prepare(plain(tmp_path / f"{name}.csv", 1)) for name in ("old", "new"))
-    request = new.plan.requests[0]
-    body = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
-    new = replace(new, plan=replace(new.plan, requests=(replace(request, body=body),)))
+    """Also if a run between them did, and the newest says nothing of that setting."""
+    old = prepare(plain(tmp_path / "old.csv", 1))
+    (request,) = old.plan.requests
+    other = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
+    rest = tuple(each for each in request.body if each[0] != "openState")
     async with fleet(tmp_path) as found:
-        runs = [(await found.submit(prepared)).run for prepared in (old, new)]
-        with open_ledger(found.home) as ledger:
-            at = ledger.newest(runs[0]).header.created_at + ahead_s
-            for run, status in zip(runs, (RowStatus.REJECTED, RowStatus.APPLIED), strict=True):
-                outcome = Outcome(status, "1", {}, 1, at)
-                end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
-                with ledger.journal(run) as journal:
-                    await journal.record_intent([Intent(request.key, 1, at, 0.0)])
-                    await journal.record([end])
-            changes = [row for row in old.checked.rows if isinstance(row, Change)]
-            again = {change.row: runs[0] for change in changes}
-            superseded = resubmission.superseded(
-                ledger, one_spelling(found.config.institution), changes, again
-            )
+        changes = [row for row in old.checked.rows if isinstance(row, Change)]
 
-    assert [outcome.args["newer"] for outcome in superseded.values()] == [runs[1]]
+        async def newer_of(*runs: str) -> list[object]:
+            again = {change.row: runs[0] for change in changes}
+            with open_ledger(found.home) as ledger:
+                at = ledger.newest(runs[0]).header.created_at + ahead_s
+                for run in runs:
+                    status = RowStatus.REJECTED if run == runs[0] else RowStatus.APPLIED
+                    outcome = Outcome(status, "1", {}, 1, at)
+                    end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
+                    with ledger.journal(run) as journal:
+                        await journal.record_intent([Intent(request.key, 1, at, 0.0)])
+                        await journal.record([end])
+                institution = one_spelling(found.config.institution)
+                found_newer = resubmission.superseded(ledger, institution, changes, again)
+            return [outcome.args["newer"] for outcome in found_newer.values()]
+
+        async def submitted(body: Body) -> str:
+            plan = replace(old.plan, requests=(replace(request, body=body),))
+            return (await found.submit(replace(old, plan=plan))).run
+
+        first, second = await submitted(request.body), await submitted(other)
+        assert await newer_of(first, second) == [second]
+        again, between, last = [await submitted(each) for each in (request.body, other, rest)]
+        assert await newer_of(again, between, last) == [last]
 
 
 async def test_a_damaged_run_ends_and_does_not_hold_up_those_behind_it(tmp_path: Path) -> None:
