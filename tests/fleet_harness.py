@@ -87,12 +87,13 @@ async def fleet(
 async def ended(found: Fleet, run: str) -> RunRecord:
     """The run once it has ended."""
     while True:
-        record = await asyncio.to_thread(_record, found.home, run)
+        record = await asyncio.to_thread(record_of, found.home, run)
         if record.finished_at is not None:
             return record
         await asyncio.sleep(0.1)
 
 
-def _record(home: SharedHome, run: str) -> RunRecord:
+def record_of(home: SharedHome, run: str) -> RunRecord:
+    """The run as it is."""
     with open_ledger(home) as ledger:
         return ledger.newest(run)

@@ -7,6 +7,7 @@ long the answer takes and whatever its clock shows, PostgreSQL's lease ends late
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from bulkcast.fleet.database import Database, Row
@@ -41,6 +42,10 @@ WITH locked AS MATERIALIZED (
 UPDATE lanes SET expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
 FROM locked WHERE lanes.institution = locked.institution
 RETURNING lanes.institution
+"""
+_HELD: Final = """
+SELECT epoch, expires_at FROM lanes
+WHERE institution = %(institution)s AND expires_at > clock_timestamp()
 """
 _RELEASE: Final = """
 UPDATE lanes SET expires_at = '-infinity', worker = NULL, memory = %(memory)s,
@@ -114,6 +119,16 @@ class Leases:
         lease.extend(start, self._sending_s)
         self._held[institution] = lease
         return lease
+
+    async def held(self, institution: str) -> tuple[int, datetime] | None:
+        """The epoch and the end of whoever's lease on a lane; None while nobody has one.
+
+        Raises:
+            DatabaseUnreachable: the database is out of reach.
+
+        """
+        found = await self._database.fetch(_HELD, {"institution": institution})
+        return found[0] if found else None
 
     async def renew(self) -> list[Lease]:
         """Renew all leases, also expired ones that nobody took; return those that were lost.

@@ -23,9 +23,9 @@ from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
 from bulkcast.ledger.store import Journal
-from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus, Stop
+from bulkcast.model import Attempt, History, Intent, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
-from bulkcast.pipeline import lane_remarks
+from bulkcast.pipeline import early_end, lane_remarks
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
@@ -35,7 +35,6 @@ _LOOK_EVERY_S: Final = 0.5
 _WINDOW_S: Final = 90.0
 """Requests are read for so many seconds of sending: a slice and a half."""
 _WINDOW_MOST: Final = 20_000
-_ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
 _SLOTS_WAIT_S: Final = 0.5
@@ -46,7 +45,6 @@ _REPLACED_S: Final = 30.0
 """Seconds that a request waits at most for a start time in place of one that has passed."""
 _AGAIN_S: Final = 1.0
 """Seconds before a lane is looked at again whose slice could not go on."""
-CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
 _OF_LANE: Final = frozenset({"lease", "ledger"})
 """Reasons that end a slice but not its run."""
 
@@ -123,9 +121,7 @@ class Lanes:
             try:
                 return self._work_of(ledger, run, claim)
             except LedgerDamaged as exc:
-                # The runs behind it are not to wait for ever.
-                damaged = Stop("ledger", "run.ledger", {"why": exc.text}, exc.exit_status)
-                ledger.finish_in_lane(run, damaged, claim)
+                ledger.finish_in_lane(run, early_end.damaged(exc), claim)
                 raise
 
     def _work_of(self, ledger: PostgresLedger, run: str, claim: LaneClaim) -> LaneWork:
@@ -157,7 +153,7 @@ class Lanes:
         await work.journal.record(work.superseded)
         memory = ""
         if lane.is_cancelled(run):
-            stop: Stop | None = CANCELLED
+            stop: Stop | None = early_end.CANCELLED
             is_all = False
         else:
             dispatcher = await self._dispatch(lane, work)
@@ -169,8 +165,8 @@ class Lanes:
             if dispatcher.handed_over or not (stop or is_all):
                 return LaneEnd(more=True, memory=remembered(run, memory))
         if stop and not is_all:
-            await self._leave(work, stop)
-        await asyncio.to_thread(self._finish, run, stop, claim)
+            await early_end.leave(self.home, run, stop, work.journal)
+        await asyncio.to_thread(early_end.finish, self.home, run, stop, claim)
         _log.info("run %s has ended%s", run, f" ({stop.reason})" if stop else "")
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
@@ -182,21 +178,6 @@ class Lanes:
         remarks = lane_remarks.of_slice(dispatcher, self.configs[lane.institution])
         with suppress(LedgerUnwritable):
             await work.journal.remark(remarks)
-
-    async def _leave(self, work: LaneWork, stop: Stop) -> None:
-        """Record why the rest of a run that ends early is not sent."""
-        rest = await asyncio.to_thread(self._rest, work.header.run)
-        await work.journal.record(
-            [_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests]
-        )
-
-    def _rest(self, run: str) -> Waiting:
-        with PostgresLedger(self.home) as ledger:
-            return ledger.waiting(run, _ALL)
-
-    def _finish(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
-        with PostgresLedger(self.home) as ledger:
-            ledger.finish_in_lane(run, stop, claim)
 
     async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
         """Send until the slice ends, and return the dispatcher that did."""
@@ -239,16 +220,6 @@ def recalled(run: str, memory: str, left_at: float) -> str:
     """
     whose, _, known = memory.partition(" ")
     return left_by(known if whose == run else for_another_run(known), left_at)
-
-
-def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
-    """How a request ends that is not sent any more."""
-    past = past or History()
-    if past.ambiguous:
-        outcome = Outcome(RowStatus.UNCONFIRMED, "send.crashed", {}, past.attempts)
-    else:
-        outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args, past.attempts)
-    return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
 
 
 class _Slots:
@@ -363,7 +334,7 @@ async def _steered(
         clock = asyncio.get_running_loop().time
         while True:
             if lane.is_cancelled(run):
-                dispatcher.stop(CANCELLED)
+                dispatcher.stop(early_end.CANCELLED)
             elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
                 dispatcher.hand_over()
                 slots.ending = True

@@ -363,7 +363,7 @@ class _Following:
 
 
 async def _quietly(order: Coroutine[Any, Any, object]) -> None:
-    with suppress(DatabaseUnreachable):
+    with suppress(DatabaseUnreachable, LedgerUnwritable):
         await order
 
 

@@ -164,6 +164,24 @@ def test_a_run_that_is_cancelled_ends_and_goes_on_when_it_is_resumed(fleet: CliR
     assert resumed.document["counts"]["applied"] == 12
 
 
+def test_a_run_that_nobody_could_send_ends_when_it_is_cancelled(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    with clearing(fleet) as sandbox:
+        run = handed_in(fleet, sheet, *FAST)["run"]
+        cancelled = fleet.call("fleet", "cancel", run)
+        found = shown(fleet, run)
+        again = fleet.call("fleet", "cancel", run)
+        lane = status(fleet)["lanes"][0]["state"]
+
+    assert run in cancelled.out
+    assert found["finished_at"] is not None
+    assert found["stopped"]["reason"] == "interrupted"
+    assert found["counts"]["not_sent"] == 2
+    assert "ended already" in again.out
+    assert lane in {"idle", "waiting"}
+    assert sandbox.received == 0
+
+
 @posix
 @pytest.mark.slow
 def test_an_institution_that_is_paused_gets_nothing_until_it_may_go_on(fleet: CliRunner) -> None:
