@@ -15,6 +15,7 @@ from bulkcast.model import Credentials, Institution, Secret
 from bulkcast.pipeline import Prepared, PreparedRun, SendOptions, fleet_control, lanes, submission
 from bulkcast.pipeline.execution import Parts
 from bulkcast.pipeline.fleet_control import lane_of
+from bulkcast.pipeline.lanes import ReadAgain
 from bulkcast.pipeline.submission import Submitted
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.postgres import drop_database, new_database
@@ -46,7 +47,11 @@ class Fleet:
 
     @asynccontextmanager
     async def worker(
-        self, *, secret: str = "", parts: Parts | None = None
+        self,
+        *,
+        secret: str = "",
+        parts: Parts | None = None,
+        read_again: ReadAgain = lambda: None,
     ) -> AsyncIterator["asyncio.Task[None]"]:
         """A worker in this process, which ends in order."""
         stop = asyncio.Event()
@@ -55,7 +60,14 @@ class Fleet:
             config = replace(config, credentials=Credentials(SANDBOX_SID, Secret(secret)))
         configs = {lane_of(config.institution): config}
         task = asyncio.create_task(
-            lanes.work(self.home, configs, stop=stop, timing=self.timing, parts=parts)
+            lanes.work(
+                self.home,
+                configs,
+                stop=stop,
+                timing=self.timing,
+                parts=parts,
+                read_again=read_again,
+            )
         )
         try:
             while not task.done() and not await self.alive():

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -54,6 +54,8 @@ class LaneWork:
     """What a slice is to send."""
 
     header: RunHeader
+    config: Config
+    """Whose credentials; they stay those with which the slice began."""
     waiting: Waiting
     superseded: tuple[Attempt, ...]
     pending: tuple[tuple[UnansweredAttempt, float], ...]
@@ -79,7 +81,11 @@ def options_of(header: RunHeader) -> SendOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
+ReadAgain = Callable[[], Mapping[str, Config] | None]
+"""Lane → credentials if any have changed; None if not.  It is called in a thread."""
+
+
+@dataclass(slots=True)
 class Lanes:
     """Sends for the institutions that a worker has credentials for."""
 
@@ -88,6 +94,14 @@ class Lanes:
     """Lane → whose credentials."""
     commits: GroupCommit
     parts: Parts = field(default_factory=Parts)
+    read_again: ReadAgain = lambda: None
+
+    async def served(self) -> Collection[str]:
+        """The lanes that there are credentials for now; slices that begin use those."""
+        found = await asyncio.to_thread(self.read_again)
+        if found is not None:
+            self.configs = found
+        return self.configs.keys()
 
     async def open_institutions(self) -> frozenset[str]:
         """The lanes with runs that have not ended."""
@@ -115,16 +129,19 @@ class Lanes:
 
     def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
         with PostgresLedger(self.home) as ledger:
+            config = self.configs.get(lane.institution)
             run = ledger.next_run(lane.institution, lane.is_cancelled)
-            if run is None:
+            if run is None or config is None:
                 return None
             try:
-                return self._work_of(ledger, run, claim)
+                return self._work_of(ledger, run, config, claim)
             except LedgerDamaged as exc:
                 ledger.finish_in_lane(run, early_end.damaged(exc), claim)
                 raise
 
-    def _work_of(self, ledger: PostgresLedger, run: str, claim: LaneClaim) -> LaneWork:
+    def _work_of(
+        self, ledger: PostgresLedger, run: str, config: Config, claim: LaneClaim
+    ) -> LaneWork:
         header = ledger.newest(run).header
         rate = options_of(header).rate
         window = _WINDOW_MOST if math.isinf(rate) else math.ceil(rate * _WINDOW_S) + CONCURRENCY
@@ -136,6 +153,7 @@ class Lanes:
         left = tuple(r for r in waiting.requests if r.key not in newer)
         return LaneWork(
             header,
+            config,
             replace(waiting, requests=left),
             tuple(
                 superseded_attempt(r.key, newer[r.key], waiting.history.get(r.key, History()))
@@ -159,7 +177,7 @@ class Lanes:
             dispatcher = await self._dispatch(lane, work)
             stop, memory = dispatcher.stopped, dispatcher.memory()
             _count(lane, dispatcher)
-            await self._keep_remarks(lane, work, dispatcher)
+            await _keep_remarks(work, dispatcher)
             if stop and stop.reason in _OF_LANE:
                 return LaneEnd(more=True, delay_s=_AGAIN_S, memory=remembered(run, memory))
             if dispatcher.handed_over or not (stop or is_all):
@@ -173,15 +191,9 @@ class Lanes:
         # The next run waits out an outage of its own.
         return LaneEnd(more=True, memory="" if stop else remembered(run, memory))
 
-    async def _keep_remarks(self, lane: Lane, work: LaneWork, dispatcher: Dispatcher) -> None:
-        """Store what the slice remarks, if anything; how its rows ended counts for more."""
-        remarks = lane_remarks.of_slice(dispatcher, self.configs[lane.institution])
-        with suppress(LedgerUnwritable):
-            await work.journal.remark(remarks)
-
     async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
         """Send until the slice ends, and return the dispatcher that did."""
-        options, config = work.options, self.configs[lane.institution]
+        options, config = work.options, work.config
         clock = asyncio.get_running_loop().time
         pacer = _pacer_of(lane, options.rate, clock())
         slots = _Slots(lane, pacer)
@@ -206,6 +218,12 @@ class Lanes:
                 await dispatcher.run(work.waiting.requests, work.waiting.history)
             await lane.give_back(pacer.unused(clock()))
             return dispatcher
+
+
+async def _keep_remarks(work: LaneWork, dispatcher: Dispatcher) -> None:
+    """Store what the slice remarks, if anything; how its rows ended counts for more."""
+    with suppress(LedgerUnwritable):
+        await work.journal.remark(lane_remarks.of_slice(dispatcher, work.config))
 
 
 def remembered(run: str, memory: str) -> str:
@@ -368,6 +386,7 @@ async def work(
     home: SharedHome,
     configs: Mapping[str, Config],
     *,
+    read_again: ReadAgain = lambda: None,
     concurrency: int = fleet_worker.CONCURRENCY,
     metrics_port: int | None = None,
     stop: asyncio.Event | None = None,
@@ -376,7 +395,8 @@ async def work(
 ) -> None:
     """Send for institutions until `stop` is set; what is under way then is finished.
 
-    `configs` has the credentials by lane.
+    `configs` has the credentials by lane; every few seconds `read_again` is asked for newer ones.
+    What is under way for an institution that is gone then is finished with the slice.
 
     Raises:
         CannotStart: the database cannot be used, or has not the tables of this version.
@@ -386,12 +406,13 @@ async def work(
     """
     await asyncio.to_thread(_require_ledger, home)
     with GroupCommit(lambda: connect(home.database)) as commits:
-        lanes = Lanes(home, configs, commits, parts or Parts())
+        lanes = Lanes(home, configs, commits, parts or Parts(), read_again)
         await fleet_worker.work(
             home.database,
             lanes=configs.keys(),
             drain=lanes.drain,
             open_institutions=lanes.open_institutions,
+            served=lanes.served,
             concurrency=concurrency,
             metrics_port=metrics_port,
             stop=stop,

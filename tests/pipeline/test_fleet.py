@@ -5,13 +5,14 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from bulkcast.config import Config
 from bulkcast.dispatcher.memory import Memory
 from bulkcast.dispatcher.server_clock import clock_off
 from bulkcast.dispatcher.write_ordering import WAITED
@@ -36,6 +37,7 @@ from bulkcast.pipeline import (
     submission,
 )
 from bulkcast.pipeline.execution import Parts
+from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.pipeline.preparation import one_spelling
 from bulkcast.sandbox import World, read_fault
@@ -336,6 +338,42 @@ async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_pat
     assert record.stop.exit_status == 6
     assert record.counts[RowStatus.NOT_SENT] > 90
     assert len(found.sandbox.log) <= 5
+
+
+async def test_an_institution_that_a_worker_loses_is_left_after_the_slice_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    """What is under way then is finished, and no row is sent twice."""
+    answers: list[dict[str, Config]] = []
+    async with fleet(tmp_path) as found, AsyncExitStack() as stack:
+        own = {lane_of(found.config.institution): found.config}
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 80)), rate=20.0)).run
+        worker = found.worker(read_again=lambda: answers.pop() if answers else None)
+        await stack.enter_async_context(worker)
+        await found.sandbox.until(5)
+        answers.append({})
+        while await lanes_served(found):
+            await asyncio.sleep(0.05)
+        at_once = len(found.sandbox.log)
+        while await lanes_held(found):
+            await asyncio.sleep(0.05)
+        left = len(found.sandbox.log)
+        await quiet(found)
+        assert at_once <= left == len(found.sandbox.log) < 80
+        answers.append(own)
+        record = await ended(found, run)
+
+    assert record.counts[RowStatus.APPLIED] == 80
+    assert len(found.sandbox.log) == 80
+
+
+async def lanes_served(found: Fleet) -> int:
+    (worker,) = (await fleet_control.status(found.home)).status.workers
+    return worker.lanes
+
+
+async def lanes_held(found: Fleet) -> bool:
+    return any(lane.worker for lane in (await fleet_control.status(found.home)).status.lanes)
 
 
 # ------------------------------------------------------------------ clocks and remarks
