@@ -97,8 +97,10 @@ class CircuitBreaker:
         self._proven = False
         self._failed_canaries: set[RequestKey] = set()
 
-    def observe(self, key: RequestKey, verdict: Verdict, now: float, chance: float) -> None:
-        """Count one answer, or its absence.
+    def observe(
+        self, key: RequestKey, verdict: Verdict, now: float, chance: float, *, is_probe: bool
+    ) -> None:
+        """Count one answer, or its absence; `is_probe`: to a canary or a probe.
 
         `chance` in [0, 1) spreads the probes over time.
         """
@@ -115,7 +117,8 @@ class CircuitBreaker:
             self._recent.append((key, True))
             if self._is_outage(verdict):
                 self._open(now, chance)
-        else:
+        elif is_probe or self.state is BreakerState.HALF_OPEN:
+            # Requests under way when the outage is noticed must not put off the first probe.
             self._observe_failed_probe(key, verdict, now, chance)
 
     @property

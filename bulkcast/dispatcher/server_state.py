@@ -154,7 +154,7 @@ class ServerState:
         `is_probe` says that it answers a canary or a probe.
         """
         before = self.breaker.state
-        self.breaker.observe(state.request.key, verdict, at, self._chance())
+        self.breaker.observe(state.request.key, verdict, at, self._chance(), is_probe=is_probe)
         self._note_breaker_change(before, at)
         self._measure_clock(verdict, reply)
         state.count(verdict, outage_probe=is_probe and before is BreakerState.OPEN)

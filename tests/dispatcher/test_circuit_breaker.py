@@ -30,7 +30,7 @@ def breaker_after(*verdicts: Verdict, same_row: bool = False) -> CircuitBreaker:
     """The breaker after these answers, a second apart, of different rows."""
     breaker = CircuitBreaker()
     for n, verdict in enumerate(verdicts):
-        breaker.observe(key(0 if same_row else n), verdict, float(n), 0.0)
+        breaker.observe(key(0 if same_row else n), verdict, float(n), 0.0, is_probe=True)
     return breaker
 
 
@@ -85,7 +85,7 @@ def test_many_different_unanswered_rows_are_an_outage() -> None:
 def test_a_few_rows_that_keep_failing_are_no_outage() -> None:
     breaker = closed_breaker()
     for n in range(200):
-        breaker.observe(key(n % 9), SILENT, float(n), 0.0)
+        breaker.observe(key(n % 9), SILENT, float(n), 0.0, is_probe=True)
 
     assert breaker.state is BreakerState.CLOSED
 
@@ -124,7 +124,7 @@ def test_probes_come_after_five_seconds_then_twice_as_late_up_to_a_minute() -> N
     for n in range(7):
         gaps.append(breaker.probe_at - now)
         now = breaker.probe_at
-        breaker.observe(key(n), SILENT, now, 0.0)
+        breaker.observe(key(n), SILENT, now, 0.0, is_probe=True)
 
     assert gaps == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
     assert breaker.open_for(now) == now - 1.0
@@ -134,19 +134,19 @@ def test_probes_come_after_five_seconds_then_twice_as_late_up_to_a_minute() -> N
 def test_a_probe_waits_between_half_and_the_whole_of_its_gap(chance: float, failed: int) -> None:
     breaker = breaker_after(OK, MAINTENANCE)
     for n in range(failed):
-        breaker.observe(key(n), SILENT, 100.0, chance)
-    breaker.observe(key(-1), SILENT, 100.0, chance)
+        breaker.observe(key(n), SILENT, 100.0, chance, is_probe=True)
+    breaker.observe(key(-1), SILENT, 100.0, chance, is_probe=True)
 
     assert 2.5 <= breaker.probe_at - 100.0 <= 60.0
 
 
 def test_one_answer_ends_an_outage_and_resets_the_counts() -> None:
     breaker = breaker_after(OK, *[SILENT] * 12)
-    breaker.observe(key(99), OK, 60.0, 0.0)
+    breaker.observe(key(99), OK, 60.0, 0.0, is_probe=True)
 
     assert (breaker.state, breaker.open_for(61.0)) == (BreakerState.CLOSED, 0.0)
     for n in range(11):
-        breaker.observe(key(n), SILENT, 70.0, 0.0)
+        breaker.observe(key(n), SILENT, 70.0, 0.0, is_probe=True)
     assert breaker.state is BreakerState.CLOSED
 
 
@@ -157,7 +157,7 @@ def test_whatever_comes_state_and_times_are_consistent(
     breaker = CircuitBreaker()
     for n, (row, verdict, chance) in enumerate(answers):
         now = float(n)
-        breaker.observe(key(row), verdict, now, chance)
+        breaker.observe(key(row), verdict, now, chance, is_probe=True)
         is_open = breaker.state is BreakerState.OPEN
         assert (breaker.opened_at <= now) == is_open
         assert (now < breaker.probe_at <= now + 60.0) or not (is_open and is_unanswered(verdict))

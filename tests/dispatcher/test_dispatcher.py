@@ -452,6 +452,19 @@ def test_probes_of_an_outage_do_not_count_as_sends(tmp_path: Path) -> None:
     assert dispatched.statuses == {RowStatus.APPLIED: 5}
 
 
+def test_requests_under_way_when_an_outage_is_noticed_do_not_put_off_its_first_probe(
+    tmp_path: Path,
+) -> None:
+    dispatched = dispatch(
+        tmp_path, requests(300), schedule=fault_between("hang:60", 10.0, 33.0), timeout=20.0
+    )
+
+    noticed = min(r.at for r in dispatched.log if r.answer != "1") + 20.0
+    answered = min(r.at for r in dispatched.log if r.at > noticed and r.answer == "1")
+    assert answered - noticed <= 10.0
+    assert dispatched.statuses == {RowStatus.APPLIED: 300}
+
+
 def test_after_an_outage_it_goes_on_at_a_quarter_of_the_pace(tmp_path: Path) -> None:
     dispatched = dispatch(tmp_path, requests(600), schedule=fault_between("http:503", 10.0, 130.0))
 

@@ -54,8 +54,13 @@ class Ordeal:
     def note(self, event: str, worker: WorkerProcess | None = None) -> None:
         self.events.append((event, worker.name if worker else "", time.time()))
 
-    def busiest(self) -> WorkerProcess:
+    async def busiest(self) -> WorkerProcess:
         """The worker that holds most lanes, but for the one that is to lose its database."""
+        while not (worker := self._busiest_now()):  # on a busy machine nobody may hold one just now
+            await asyncio.sleep(0.1)
+        return worker
+
+    def _busiest_now(self) -> WorkerProcess | None:
         with psycopg.connect(self.fleet.database) as database:
             found = database.execute(
                 "SELECT split_part(worker, ':', 2)::integer FROM lanes"
@@ -63,7 +68,7 @@ class Ordeal:
             ).fetchall()
         alive = [each for each in self.fleet.workers[1:] if each.process.poll() is None]
         by_pid = {worker.process.pid: worker for worker in alive}
-        return next(by_pid[pid] for (pid,) in found if pid in by_pid)
+        return next((by_pid[pid] for (pid,) in found if pid in by_pid), None)
 
     async def at(self, share: float) -> None:
         """Wait until this share of the rows has come."""
@@ -71,14 +76,14 @@ class Ordeal:
 
     async def kill(self, successor: str) -> None:
         """Kill -9 the busiest worker and start another one."""
-        worker = self.busiest()
+        worker = await self.busiest()
         worker.kill()
         self.note("kill", worker)
         self.fleet.start(successor)
 
     async def freeze(self) -> None:
         """Freeze the busiest worker until its leases are another's, and wake it."""
-        worker = self.busiest()
+        worker = await self.busiest()
         worker.send(signal.SIGSTOP)
         self.note("freeze", worker)
         await asyncio.sleep(self.fleet.timing.ttl_s + 3 * self.fleet.timing.reconcile_s + 1.0)
