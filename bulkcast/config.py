@@ -279,6 +279,29 @@ def member(environ: Mapping[str, str], profile: str) -> Member:
     return Member(profile, institution, config)
 
 
+def load_all(environ: Mapping[str, str], *profiles: str) -> dict[str, Config]:
+    """Load the institutions of config.toml, by the names that rows of a sheet call them.
+
+    `profiles` are the names of those that are wanted; all if none is given.  SID and secret in the
+    environment are for sheets that name none.
+
+    Raises:
+        CannotStart: there is no such profile, or none at all, or something of one is missing or
+            wrong.
+
+    """
+    names = profiles or sorted(profile_names(environ) or ())
+    if not names:
+        raise CannotStart(
+            "{path} has no profile; each institution needs one", path=home(environ) / "config.toml"
+        )
+    members = [member(environ, name) for name in names]
+    for each in members:
+        if each.problem:
+            raise each.problem
+    return {each.profile: each.config for each in members if each.config}
+
+
 def entered(environ: Mapping[str, str], *, sid: str, root_url: str, secret: Secret) -> Config:
     """The configuration of credentials that were just entered and are kept nowhere yet.
 

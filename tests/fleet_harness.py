@@ -1,7 +1,7 @@
 """A fleet for tests: a database of its own, a sandbox, and workers in this process or in others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,15 +50,20 @@ class Fleet:
         self,
         *,
         secret: str = "",
+        sids: Sequence[str] = (SANDBOX_SID,),
         parts: Parts | None = None,
         read_again: ReadAgain = lambda: None,
     ) -> AsyncIterator["asyncio.Task[None]"]:
-        """A worker in this process, which ends in order."""
+        """A worker in this process for these institutions, which ends in order."""
         stop = asyncio.Event()
-        config = self.config
-        if secret:
-            config = replace(config, credentials=Credentials(SANDBOX_SID, Secret(secret)))
-        configs = {lane_of(config.institution): config}
+        configs = {}
+        for sid in sids:
+            config = replace(
+                self.config,
+                institution=replace(self.config.institution, sid=sid),
+                credentials=Credentials(sid, Secret(secret) if secret else SANDBOX_SECRET),
+            )
+            configs[lane_of(config.institution)] = config
         task = asyncio.create_task(
             lanes.work(
                 self.home,

@@ -15,7 +15,7 @@ import openpyxl
 
 from bulkcast import pipeline
 from bulkcast.endpoints import WEBCAST
-from bulkcast.pipeline import SendOptions
+from bulkcast.pipeline import PreparedRun, SendOptions
 from bulkcast.sandbox import (
     SANDBOX_SECRET,
     SANDBOX_SID,
@@ -59,7 +59,8 @@ class Page:
     ) -> str:
         """Begin to send a sheet, as the plan screen does; returns the run's name."""
         prepared = await asyncio.to_thread(pipeline.prepare, sheet, **choice)
-        return await self.runs.start(self.account, prepared, options, name=name)
+        planned = PreparedRun(prepared, self.account.config)
+        return await self.runs.start(self.account, planned, options, name=name)
 
     async def over(self, run: str) -> None:
         """Wait until the page has no such run under way."""

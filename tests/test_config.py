@@ -17,6 +17,7 @@ from bulkcast.config import (
     home,
     institution_of,
     load,
+    load_all,
     member,
     of_proxy,
     profile_names,
@@ -578,3 +579,25 @@ def test_the_institution_of_a_profile_is_known_without_its_secret(tmp_path: Path
     found = institution_of(environment(tmp_path), "branch")
 
     assert found == Institution("https://x.example", "1000083")
+
+
+def test_all_institutions_are_loaded_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[profiles.north]\nsid = "1"\nsecret_env = "NORTH"\n'
+        '[profiles.south]\nsid = "2"\nsecret_env = "SOUTH"\n',
+        "utf-8",
+    )
+    environ = complete(tmp_path, NORTH="of-north")
+
+    with pytest.raises(CannotStart, match="SOUTH"):
+        load_all(environ)
+    with pytest.raises(CannotStart, match="no profile 'west'"):
+        load_all(environ, "west")
+    assert load_all(environ, "north")["north"].credentials.secret == Secret("of-north")
+    both = load_all({**environ, "SOUTH": "of-south"})
+
+    assert {name: config.institution.sid for name, config in both.items()} == {
+        "north": "1", "south": "2",
+    }  # fmt: skip
+    with pytest.raises(CannotStart, match="has no profile"):
+        load_all(complete(tmp_path / "elsewhere"))

@@ -451,20 +451,16 @@ def _show_plan(output: Output, prepared: Prepared, rate: float) -> PlanSummary:
 
 def _show_unreachable(output: Output, run: PreparedRun) -> int:
     """Warn of institutions for which nothing can be sent; return the number of their rows."""
-    n = 0
-    for part in run.parts:
-        if part.problem and part.prepared.plan.requests:
-            n += sum(len(request.rows) for request in part.prepared.plan.requests)
-            why = current_translator().error(part.problem)
-            said = tr("Nothing will be sent for {profile}: {why}", profile=part.profile, why=why)
-            output.warn(shown(said))
-    return n
+    for part, problem in run.unreached:
+        why = current_translator().error(problem)
+        said = tr("Nothing will be sent for {profile}: {why}", profile=part.profile, why=why)
+        output.warn(shown(said))
+    return sum(part.rows for part, _ in run.unreached)
 
 
 def _where_of(run: PreparedRun, options: ApplyCommand) -> str:
     """The destination of a sheet's parts, in words."""
-    names = [p.profile for p in run.parts if p.prepared.plan.requests and not p.problem]
-    return _where_all(names, options.destination)
+    return _where_all([part.profile for part in run.reached], options.destination)
 
 
 def _where_all(profiles: Sequence[str], destination: Destination) -> str:
@@ -559,18 +555,11 @@ async def _carry_out_parts(output: Output, run: PreparedRun, options: ApplyComma
     async with context.connected_members([p.profile for p in sent], destination) as members:
         output.info(Text(tr("Sending to {where}", where=_where_of(run, options))))
         _require_streams()
-        parts = tuple(
-            replace(part, member=replace(part.member, config=members(part.profile).config))
-            if part.member and not part.problem
-            else part
-            for part in run.parts
-        )
-        n = sum(bool(part.prepared.plan.requests) for part in sent)
         return await watched(
             output,
-            options.send.rate * max(1, n),
+            options.send.rate * max(1, len(run.reached)),
             lambda control, watch: pipeline.apply_parts(
-                replace(run, parts=parts),
+                run.reached_through(members),
                 options.send,
                 home=context.home(destination),
                 control=control,

@@ -5,7 +5,7 @@ click's parameters are taken apart here and nowhere else.
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -395,27 +395,15 @@ def members(destination: Destination) -> "Members":
                 tr("the rows say for which institution each is: leave out --profile")
             )
         if destination.sandbox:
-            from bulkcast.sandbox.rehearsal import config_of
+            from bulkcast.sandbox.rehearsal import played
 
-            played = config_of(_played_sid(profile), folder(destination))
-            return configuration.Member(profile, played.institution, played)
+            return played(profile, folder(destination), os.environ)
         found = configuration.member(environ(), profile)
         if found.config:
             keep_out_of_logs(found.config.credentials.secret)
         return found
 
     return find
-
-
-def _played_sid(profile: str) -> str:
-    """The SID of the institution that a sandbox plays for a profile."""
-    from bulkcast import config as configuration
-    from bulkcast.sandbox.rehearsal import sid_of
-
-    try:
-        return configuration.institution_of(os.environ, profile).sid
-    except CannotStart:
-        return sid_of(profile)
 
 
 @asynccontextmanager
@@ -427,17 +415,10 @@ async def connected_members(
     if not destination.sandbox:
         yield find
         return
-    from bulkcast.sandbox.rehearsal import rehearsing
+    from bulkcast.sandbox.rehearsal import rehearsing_all
 
-    found: dict[str, Member] = {}
-    async with AsyncExitStack() as serving:
-        for profile in profiles:
-            member = find(profile)
-            world = _world(destination).of(member.institution.sid)
-            if member.config:
-                config = await serving.enter_async_context(rehearsing(member.config, world))
-                found[profile] = replace(member, config=config)
-        yield lambda profile: found.get(profile) or find(profile)
+    async with rehearsing_all(profiles, find, _world(destination)) as found:
+        yield found
 
 
 def _world(destination: Destination) -> "World":

@@ -134,11 +134,7 @@ def show_ignored(show: Callable[..., None], prepared: Checked) -> None:
 
 def show_parts(show: Callable[..., None], run: PreparedRun) -> None:
     """Show how many of the rows to send are for each institution of the sheet."""
-    n_rows = {
-        part.profile: sum(len(request.rows) for request in part.prepared.plan.requests)
-        for part in run.parts
-    }
-    said = [f"{shown(name)} {n:,}" for name, n in n_rows.items() if n]
+    said = [f"{shown(part.profile)} {part.rows:,}" for part in run.parts if part.rows]
     if len(said) > 1:
         more = ["…"] if len(said) > _PARTS_MOST else []
         listed = current_translator().listed([*said[:_PARTS_MOST], *more])

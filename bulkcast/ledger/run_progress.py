@@ -9,7 +9,7 @@ from bulkcast.ledger.codec import outcome_crc, unpack_outcome, unpack_rows
 from bulkcast.ledger.connection import Connection
 from bulkcast.ledger.integrity import damaged
 from bulkcast.ledger.run_records import askable
-from bulkcast.model import Outcome, RowStatus, Target, Text
+from bulkcast.model import Outcome, RowStatus, Target, Text, group_of
 
 
 class Standing(NamedTuple):
@@ -107,17 +107,25 @@ def _target(packed: str) -> Target:
 
 
 def newest(
-    connection: Connection, institution: tuple[str, str] | None, first: int, most: int
-) -> tuple[list[str], int]:
+    connection: Connection,
+    institution: tuple[str, str] | None,
+    first: int,
+    most: int,
+    *,
+    and_groups: bool,
+) -> tuple[list[list[str]], int]:
     """The names of some runs, newest first from position `first` on, and how many there are.
 
-    `institution` is a root URL and a SID; None for every institution.
+    The runs of a group stand together, and count as one.  `institution` is a root URL and a SID;
+    None for every institution.  With `and_groups` every group is meant, else those with a run of
+    that institution.
     """
-    where = "" if institution is None else "WHERE root_url = ? AND sid = ?"
-    place = institution or ()
-    (total,) = connection.execute(f"SELECT COUNT(*) FROM runs {where}", place).fetchone()  # noqa: S608 - constants
-    names = connection.execute(
-        f"SELECT run FROM runs {where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - constants
-        (*place, most, first),
-    )
-    return [name for (name,) in names], int(total)
+    found: dict[str, list[str]] = {}
+    wanted: dict[str, None] = {}
+    for run, *whose in connection.execute("SELECT run, root_url, sid FROM runs ORDER BY id DESC"):
+        group = group_of(run)
+        found.setdefault(group or run, []).append(run)
+        if institution in {None, tuple(whose)} or (group and and_groups):
+            wanted[group or run] = None
+    chosen = list(wanted)[first : first + most]
+    return [found[name] for name in chosen], len(wanted)

@@ -271,10 +271,14 @@ def _outcome_after_crash(history: History) -> Outcome:
 _NAMED_MOST: Final = 3
 
 
-def names(connection: Connection) -> list[str]:
-    """The names of all runs, newest first in order of creation, not of the clock."""
-    found = connection.execute("SELECT run FROM runs ORDER BY id DESC")
-    return [run for (run,) in found.fetchall()]
+def names(connection: Connection, begins: str = "") -> list[str]:
+    """The names of runs that begin so, newest first in order of creation, not of the clock."""
+    if begins:
+        like = (f"{askable(begins)}%",)
+        found = connection.execute("SELECT run FROM runs WHERE run LIKE ? ORDER BY id DESC", like)
+    else:
+        found = connection.execute("SELECT run FROM runs ORDER BY id DESC")
+    return [run for (run,) in found.fetchall() if run.startswith(begins)]
 
 
 def chosen(known: Sequence[str], run: str, place: str) -> str:

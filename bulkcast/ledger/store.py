@@ -204,16 +204,23 @@ class Ledger(ABC):
             return [run_records.record(connection, run, self._is_under_way) for run in names]
 
     def some_runs(
-        self, institution: Institution | None, first: int, most: int
-    ) -> tuple[list[RunRecord], int]:
+        self, institution: Institution | None, first: int, most: int, *, and_groups: bool
+    ) -> tuple[list[list[RunRecord]], int]:
         """Some runs, newest first from the one at position `first`, and how many there are.
 
-        `institution` is whose runs are meant; None for all.
+        The runs of a group stand together, and count as one.  `institution` is whose runs are
+        meant, None for all; with `and_groups` every group is meant, too.
         """
         place = (institution.root_url, institution.sid) if institution else None
         with self._snapshot() as connection:
-            names, total = run_progress.newest(connection, place, first, most)
-            return [run_records.record(connection, run, self._is_under_way) for run in names], total
+            found, total = run_progress.newest(
+                connection, place, first, most, and_groups=and_groups
+            )
+            records = [
+                [run_records.record(connection, run, self._is_under_way) for run in names]
+                for names in found
+            ]
+            return records, total
 
     def record(self, run: str) -> RunRecord | None:
         """The run of exactly this name; None if there is none."""
@@ -242,10 +249,10 @@ class Ledger(ABC):
         with self._snapshot() as connection:
             return run_progress.targets(connection, self._id(run))
 
-    def names(self) -> list[str]:
-        """The names of all runs, newest first."""
+    def names(self, begins: str = "") -> list[str]:
+        """The names of all runs, or of those that begin so, newest first."""
         with self._snapshot() as connection:
-            return run_records.names(connection)
+            return run_records.names(connection, begins)
 
     def ended(self, run: str) -> list[run_records.Ended]:
         """Counts of how the rows of a run ended, without loading them."""

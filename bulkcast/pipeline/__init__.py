@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         compare_with_ledger,
         plan_alone,
         prepare,
+        prepare_checked,
         prepare_planned,
         prepare_run,
         recall,
@@ -114,6 +115,9 @@ if TYPE_CHECKING:
         apply,
         left_to_send,
         resume,
+    )
+    from bulkcast.pipeline.run_group import (
+        GroupRecord,
     )
     from bulkcast.pipeline.run_overview import (
         Base,
@@ -172,6 +176,7 @@ if TYPE_CHECKING:
     from bulkcast.pipeline.sheet_parts import (
         Members,
         Part,
+        prepare_parts,
     )
     from bulkcast.pipeline.sheet_preview import (
         DELIMITERS,
@@ -204,24 +209,25 @@ if TYPE_CHECKING:
 __all__ = [
     "CERTAIN", "DELIMITERS", "ENCODINGS", "IGNORE", "MASK", "RESUBMITTED", "STATUS_COLUMN",
     "AuditEntry", "Base", "CheckedSheet", "ColumnUse", "Comparison", "Control", "Diagnosis",
-    "Edits", "End", "FailedRow", "Figures", "Gauge", "HandedOut", "Match", "Meanings", "Members",
-    "NextStep", "OddWord", "Part", "Parts", "PlanOptions", "PlanSummary", "Prepared", "PreparedRun",
-    "Preview", "ProblemGroup", "Progress", "ReadOptions", "ResultTable", "RunRecord", "RunReport",
-    "RunStanding", "RunState", "Selection", "SendOptions", "SettingSummary", "SheetOptions",
-    "SheetReport", "SomeRuns", "Submitted", "Undone", "Unrecoverable", "UnrecoverableGroup",
-    "Validation", "Watch", "account", "actions", "applicable", "apply", "apply_parts", "busy_lanes",
-    "cancel", "cell_text", "check_edited", "check_sheet", "columns_of", "compare_problems",
-    "compare_with_ledger", "crosstab", "delay", "doctor", "doctor_without", "edited_copy",
-    "edits_for", "follow", "go_on_with", "is_certain", "is_group", "is_plan", "is_rehearsed",
-    "lane_of", "lateness", "lean", "left_to_send", "mark_up", "newest_failures", "next_step",
-    "note_action", "odd_words", "outcomes", "page", "pause_run", "plan_alone", "prepare",
-    "prepare_planned", "prepare_run", "preview", "profiles_of", "purge", "purgeable", "read_plan",
-    "read_sheet", "recall", "remove_handed_out", "reopen", "repeated", "replan", "require_expected",
-    "require_for", "require_kind", "require_one_institution", "result_file", "result_table",
-    "results", "resume", "resume_parts", "run_end", "run_standing", "run_state", "runs",
-    "runs_called", "sample_term", "shown_database", "slowness", "some_runs", "submit",
-    "summary_file", "template_file", "time_left", "undo", "undo_file", "undo_outlook", "validate",
-    "with_edits", "write_plan", "written", "zone",
+    "Edits", "End", "FailedRow", "Figures", "Gauge", "GroupRecord", "HandedOut", "Match",
+    "Meanings", "Members", "NextStep", "OddWord", "Part", "Parts", "PlanOptions", "PlanSummary",
+    "Prepared", "PreparedRun", "Preview", "ProblemGroup", "Progress", "ReadOptions", "ResultTable",
+    "RunRecord", "RunReport", "RunStanding", "RunState", "Selection", "SendOptions",
+    "SettingSummary", "SheetOptions", "SheetReport", "SomeRuns", "Submitted", "Undone",
+    "Unrecoverable", "UnrecoverableGroup", "Validation", "Watch", "account", "actions",
+    "applicable", "apply", "apply_parts", "busy_lanes", "cancel", "cell_text", "check_edited",
+    "check_sheet", "columns_of", "compare_problems", "compare_with_ledger", "crosstab", "delay",
+    "doctor", "doctor_without", "edited_copy", "edits_for", "follow", "go_on_with", "is_certain",
+    "is_group", "is_plan", "is_rehearsed", "lane_of", "lateness", "lean", "left_to_send", "mark_up",
+    "newest_failures", "next_step", "note_action", "odd_words", "outcomes", "page", "pause_run",
+    "plan_alone", "prepare", "prepare_checked", "prepare_parts", "prepare_planned", "prepare_run",
+    "preview", "profiles_of", "purge", "purgeable", "read_plan", "read_sheet", "recall",
+    "remove_handed_out", "reopen", "repeated", "replan", "require_expected", "require_for",
+    "require_kind", "require_one_institution", "result_file", "result_table", "results", "resume",
+    "resume_parts", "run_end", "run_standing", "run_state", "runs", "runs_called", "sample_term",
+    "shown_database", "slowness", "some_runs", "submit", "summary_file", "template_file",
+    "time_left", "undo", "undo_file", "undo_outlook", "validate", "with_edits", "write_plan",
+    "written", "zone",
 ]  # fmt: skip
 
 _HOMES: Final = {
@@ -251,12 +257,13 @@ _HOMES: Final = {
     ),
     "bulkcast.pipeline.preparation": (
         "Prepared", "PreparedRun", "compare_with_ledger", "plan_alone", "prepare",
-        "prepare_planned", "prepare_run", "recall", "replan",
+        "prepare_checked", "prepare_planned", "prepare_run", "recall", "replan",
     ),
     "bulkcast.pipeline.resubmission": ("is_rehearsed",),
     "bulkcast.pipeline.result_sheet": ("NextStep", "RunReport", "next_step", "results"),
     "bulkcast.pipeline.reversal": ("Undone", "Unrecoverable", "UnrecoverableGroup", "undo"),
     "bulkcast.pipeline.run": ("apply", "left_to_send", "resume"),
+    "bulkcast.pipeline.run_group": ("GroupRecord",),
     "bulkcast.pipeline.run_overview": (
         "Base", "FailedRow", "RunState", "SomeRuns", "newest_failures", "run_end", "run_state",
         "some_runs",
@@ -275,7 +282,7 @@ _HOMES: Final = {
         "Edits", "check_edited", "edited_copy", "repeated", "with_edits", "written",
     ),
     "bulkcast.pipeline.sheet_marking": ("mark_up",),
-    "bulkcast.pipeline.sheet_parts": ("Members", "Part"),
+    "bulkcast.pipeline.sheet_parts": ("Members", "Part", "prepare_parts"),
     "bulkcast.pipeline.sheet_preview": (
         "DELIMITERS", "ENCODINGS", "Preview", "is_certain", "preview",
     ),

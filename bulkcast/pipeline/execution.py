@@ -96,6 +96,8 @@ class Control:
     def __init__(self, begun: Callable[[str], None] | None = None) -> None:
         """`begun` is called with the run's name once the ledger has it and sending begins."""
         self.begun = begun or (lambda _: None)
+        self.sent: tuple[str, ...] = ()
+        """The runs of a group that are sent, when it begins."""
         self._dispatcher: Steered | None = None
         self._early: Stop | None = None
         self._paused = False

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from bulkcast.ledger.postgres import PostgresLedger, create_schema
 from bulkcast.model import Institution
 from bulkcast.pipeline import early_end, run_group
 from bulkcast.pipeline.preparation import one_spelling
-from bulkcast.pipeline.run_overview import RunState
+from bulkcast.pipeline.run_overview import RunState, joined_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class RunStanding:
 
 
 def run_standing(home: SharedHome, run: str) -> RunStanding | None:
-    """How the run of exactly this name stands; None if there is none.
+    """How the run, or group, of exactly this name stands; None if there is none.
 
     Raises:
         CannotStart: the database cannot be used.
@@ -105,16 +105,41 @@ def run_standing(home: SharedHome, run: str) -> RunStanding | None:
 
     """
     with PostgresLedger(home) as ledger:
-        record = ledger.record(run)
-        if record is None:
-            return None
-        state = RunState(record, ledger.standing(run), None)
-        if record.state != "running":
-            return RunStanding(state)
-        lane = canonical(record.header.institution)
-        first = ledger.next_run(lane, lambda _: False)
+        named = run_group.exactly(ledger, run)
+        names = named.names if named else ()
+        found = [_standing(ledger, home, ledger.newest(name)) for name in names]
+    if named and named.parts:
+        return _joined(found)
+    return found[0] if found else None
+
+
+def _standing(ledger: PostgresLedger, home: SharedHome, record: RunRecord) -> RunStanding:
+    run = record.header.run
+    state = RunState(record, ledger.standing(run), None)
+    if record.state != "running":
+        return RunStanding(state)
+    lane = canonical(record.header.institution)
+    first = ledger.next_run(lane, lambda _: False)
     standing = lane_standing.lane_standing(home.database, lane, run)
     return RunStanding(state, standing, first if first and first != run else "")
+
+
+def _joined(parts: Sequence[RunStanding]) -> RunStanding:
+    """How a group stands: it waits, is paused or stopped where all are that have not ended."""
+    state = joined_states([part.state for part in parts])
+    open_ = [part for part in parts if part.state.record.state == "running"]
+    if not open_:
+        return RunStanding(state)
+    lanes = [part.lane for part in open_]
+    sending = [part for part in open_ if part.lane.worker and not part.before]
+    lane = LaneStanding(
+        paused=all(lane.paused for lane in lanes),
+        worker=next((part.lane.worker for part in sending), None),
+        workers=max(lane.workers for lane in lanes),
+        cancelled=all(lane.cancelled for lane in lanes),
+    )
+    waits = not sending and all(part.before for part in open_)
+    return RunStanding(state, lane, open_[0].before if waits else "")
 
 
 def busy_lanes(home: SharedHome) -> Mapping[str, str]:

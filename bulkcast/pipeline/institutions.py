@@ -5,15 +5,12 @@ are `GROUP-1`, `GROUP-2` and so on, and come back as one report and one result s
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bulkcast.config import Config, Member
-from bulkcast.dispatcher import Progress
-from bulkcast.dispatcher.circuit_breaker import BreakerState
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home, SharedHome
 from bulkcast.ledger import Ledger, RunHeader, RunRecord, open_ledger
@@ -30,6 +27,7 @@ from bulkcast.pipeline import run as single
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline import run_group
 from bulkcast.pipeline.execution import Control, Parts, Watch
+from bulkcast.pipeline.group_progress import GroupWatch, PartWatch
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import (
     Prepared,
@@ -38,7 +36,7 @@ from bulkcast.pipeline.preparation import (
     require_free,
 )
 from bulkcast.pipeline.result_sheet import RunReport, report, resumed_place, with_sheet
-from bulkcast.pipeline.sheet_parts import Members, Part
+from bulkcast.pipeline.sheet_parts import Members, Part, home_of
 from bulkcast.pipeline.validation import fingerprint
 
 _PARTS: Final = Parts()
@@ -53,7 +51,7 @@ async def apply_parts(
     run: PreparedRun,
     options: SendOptions | None = None,
     *,
-    home: Home,
+    home: Home | None = None,
     control: Control | None = None,
     watch: Watch | None = None,
     parts: Parts = _PARTS,
@@ -61,7 +59,7 @@ async def apply_parts(
     """Send the parts of a sheet side by side, and write the result sheet with every row's outcome.
 
     Where nothing can be sent for an institution, its rows end `not_sent` with the reason, and the
-    others are sent.
+    others are sent.  `home` is where the ledger lies; None for where that of the institutions does.
 
     Raises:
         CannotStart: the sheet has changed since it was read, or the result sheet cannot be
@@ -70,6 +68,7 @@ async def apply_parts(
     """
     options, control = options or SendOptions(), control or Control()
     whole = run.prepared
+    home = home or home_of({part.profile: part.config for part in run.parts if part.config})
     if isinstance(home, SharedHome):
         from bulkcast.pipeline import submission
 
@@ -81,13 +80,13 @@ async def apply_parts(
     target = creation.target_of(whole, options, group)
     _require_same(whole)
     is_held = options.on_invalid == "stop" and bool(whole.invalid)
-    watches = _Watches(watch)
-    gate = _Gate(len(run.parts))
+    named = numbered(run, group, started, target, emptied=is_held)
+    watches = GroupWatch(watch, [new.run for _, new in named])
+    gate = _Gate(group, control, len(named))
     sending = [
-        _Sending(part, new, home, options, control.child(), watches.one(), parts, gate)
-        for part, new in numbered(run, group, started, target, emptied=is_held)
+        _Sending(part, new, home, options, control.child(), watches.of(new.run), parts, gate)
+        for part, new in named
     ]
-    control.begun(group)
     with parts.ledger(home) as ledger:
         found = await _side_by_side([each.carry_out() for each in sending])
         done = summed_up(ledger, group, found, replace(options, results=target))
@@ -129,23 +128,35 @@ _INTERRUPTED: Final = 130
 
 
 class _Gate:
-    """Lets nobody through before all have arrived."""
+    """Lets nobody through before all have arrived; then says that the group has begun."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, group: str, control: Control, n: int) -> None:
+        self._group = group
+        self._control = control
         self._wanted = n
         self._here: set[str] = set()
+        self._sent: list[str] = []
         self._open = asyncio.Event()
 
     def arrive(self, run: str) -> None:
         """Note that a run is stored, or will never be."""
         self._here.add(run)
-        if len(self._here) == self._wanted:
+        if len(self._here) == self._wanted and not self._open.is_set():
             self._open.set()
+            self._control.sent = tuple(self._sent)
+            self._control.begun(self._group)
 
-    async def through(self, run: str) -> None:
-        """Arrive, and wait for the others."""
+    async def through(self, run: str, control: Control) -> None:
+        """Arrive with a run that is sent, and wait until every other is stored, too.
+
+        So a crash loses no row of the sheet.  A cancellation meanwhile ends the run as a stop does.
+        """
+        self._sent.append(run)
         self.arrive(run)
-        await self._open.wait()
+        try:
+            await self._open.wait()
+        except asyncio.CancelledError:
+            control.stop(_INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,7 @@ class _Sending:
     home: Home
     options: SendOptions
     control: Control
-    watch: Watch | None
+    watch: PartWatch
     parts: Parts
     gate: _Gate
 
@@ -166,14 +177,8 @@ class _Sending:
         try:
             return await self._carry_out()
         finally:
+            self.watch.end()
             self.gate.arrive(self.new.run)
-
-    async def _stored(self) -> None:
-        """Wait until every part is in the ledger, so that a crash loses no row of the sheet."""
-        try:
-            await self.gate.through(self.new.run)
-        except asyncio.CancelledError:
-            self.control.stop(_INTERRUPTED)
 
     async def _carry_out(self) -> RunReport:
         member, prepared = self.part.member, self.part.prepared
@@ -185,7 +190,8 @@ class _Sending:
         try:
             return await single.send(
                 prepared, member.config, self.options, self.new,
-                control=self.control, watch=self.watch, parts=self.parts, stored=self._stored,
+                control=self.control, watch=self.watch, parts=self.parts,
+                stored=lambda: self.gate.through(self.new.run, self.control),
             )  # fmt: skip
         except InstitutionBusy as exc:
             return await self._store(_stop(self.new.profile, exc))
@@ -303,8 +309,8 @@ async def resume_parts(
     The result sheet is that of the group.
 
     Raises:
-        CannotStart: there is no such run, it was purged, or there are no credentials for any
-            institution of which rows are left.
+        CannotStart: there is no such run, it is of no group, it was purged, or there are no
+            credentials for any institution of which rows are left.
         InstitutionBusy: other runs hold all of those.
 
     """
@@ -312,6 +318,11 @@ async def resume_parts(
     with parts.ledger(home) as ledger:
         asked = run_group.named(ledger, run)
         header = ledger.newest(asked.names[0]).header
+        if not header.group:
+            raise CannotStart(
+                "the rows of run {run} name no institutions; give it the one that it was for",
+                run=header.run,
+            )
         whole = run_group.named(ledger, header.group)
         records = [ledger.newest(name) for name in whole.names]
         for record in records:
@@ -334,12 +345,16 @@ async def resume_parts(
         problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
         if problems and len(problems) == len(ready):
             raise problems[0]
-        watches = _Watches(watch)
-        control.begun(asked.run)
+        watches = GroupWatch(watch, [record.header.run for record in records])
+        gate = _Gate(asked.run, control, len(records))
         found = await _side_by_side(
             [
                 resuming.carry_out(
-                    record, ready.get(record.header.run), control.child(), watches.one()
+                    record,
+                    ready.get(record.header.run),
+                    control.child(),
+                    watches.of(record.header.run),
+                    gate,
                 )
                 for record in records
             ]
@@ -393,9 +408,27 @@ class _Resuming:
         record: RunRecord,
         config: Config | BulkcastError | None,
         control: Control,
-        watch: Watch | None,
+        watch: PartWatch,
+        gate: _Gate,
     ) -> RunReport:
         """Send what is left of a part; with None nothing is, or it was not asked for."""
+        run = record.header.run
+        try:
+            return await self._carry_out(
+                record, config, control, watch, lambda: gate.through(run, control)
+            )
+        finally:
+            watch.end()
+            gate.arrive(run)
+
+    async def _carry_out(
+        self,
+        record: RunRecord,
+        config: Config | BulkcastError | None,
+        control: Control,
+        watch: PartWatch,
+        stored: Callable[[], Awaitable[None]],
+    ) -> RunReport:
         if config is None:
             return self._as_it_is(record, record.stop)
         if isinstance(config, BulkcastError):
@@ -403,7 +436,7 @@ class _Resuming:
         try:
             return await single.go_on(
                 self.ledger, record, config, self.options,
-                control=control, watch=watch, parts=self.parts,
+                control=control, watch=watch, parts=self.parts, stored=stored,
             )  # fmt: skip
         except InstitutionBusy as exc:
             return self._as_it_is(record, _stop(record.header.profile, exc))
@@ -413,54 +446,3 @@ class _Resuming:
             self.ledger, record.header.run, self.options,
             stop=stop, requests=0, elapsed_s=0.0, remarks=(),
         )  # fmt: skip
-
-
-# ------------------------------------------------------------------ progress
-
-
-class _Watches:
-    """Shows the progress of several runs as that of one."""
-
-    def __init__(self, watch: Watch | None) -> None:
-        self._watch = watch
-        self._latest: list[Progress | None] = []
-
-    def one(self) -> Watch | None:
-        """What one of the runs tells its progress."""
-        if self._watch is None:
-            return None
-        place = len(self._latest)
-        self._latest.append(None)
-
-        def tell(progress: Progress) -> None:
-            self._latest[place] = progress
-            if self._watch:
-                self._watch(total([each for each in self._latest if each]))
-
-        return tell
-
-
-def total(found: Sequence[Progress]) -> Progress:
-    """The progress of several runs; it is held up only if all that are still sending are."""
-    counts: Counter[RowStatus] = Counter()
-    for each in found:
-        counts.update(each.counts)
-    live = [each for each in found if sum(each.counts.values()) < each.rows] or found
-    states = {each.breaker_state for each in live}
-    return Progress(
-        counts=counts,
-        rows=sum(each.rows for each in found),
-        requests=sum(each.requests for each in found),
-        rate=sum(each.rate for each in live),
-        retrying=sum(each.retrying for each in found),
-        breaker_state=states.pop() if len(states) == 1 else BreakerState.CLOSED,
-        held_s=min(each.held_s for each in live),
-        open_s=min(each.open_s for each in live),
-        maintained=all(each.maintained for each in live),
-        slowed=all(each.slowed for each in live),
-        held_back=sum(each.held_back for each in found),
-        held_back_s=max(each.held_back_s for each in found),
-        late=sum(each.late for each in found),
-        paused=any(each.paused for each in live),
-        under_way=sum(each.under_way for each in found),
-    )

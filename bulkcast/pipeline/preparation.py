@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from bulkcast import planner as planning
 from bulkcast.catalogue import Endpoint
 from bulkcast.endpoints import WEBCAST
-from bulkcast.errors import CannotStart, InstitutionBusy
+from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home
 from bulkcast.model import Change, Institution, RowStatus
 from bulkcast.pacing import DEFAULT_RATE
@@ -81,6 +81,36 @@ class PreparedRun:
     """None where nobody is configured, so that it cannot be sent."""
     parts: tuple["Part", ...] = ()
     """The rows of each institution, where the sheet names several."""
+
+    @property
+    def sendable(self) -> Prepared:
+        """The plan without the requests of institutions that cannot be sent for."""
+        lost = {part.profile for part, _ in self.unreached}
+        if not lost:
+            return self.prepared
+        plan = self.prepared.plan
+        left = tuple(request for request in plan.requests if request.institution not in lost)
+        return replace(self.prepared, plan=replace(plan, requests=left))
+
+    @property
+    def reached(self) -> tuple["Part", ...]:
+        """The parts of which something can be sent."""
+        return tuple(part for part in self.parts if part.rows and not part.problem)
+
+    @property
+    def unreached(self) -> tuple[tuple["Part", BulkcastError], ...]:
+        """The parts of which nothing can be sent though something should, and why."""
+        return tuple((part, part.problem) for part in self.parts if part.rows and part.problem)
+
+    def reached_through(self, members: "Members") -> "PreparedRun":
+        """The same, each part with the configuration that `members` has for it."""
+        parts = tuple(
+            replace(part, member=replace(part.member, config=members(part.profile).config))
+            if part.member and not part.problem
+            else part
+            for part in self.parts
+        )
+        return replace(self, parts=parts)
 
 
 def prepare(
@@ -163,16 +193,35 @@ def prepare_run(
         review(checked)
     if not keep_cells:
         checked = lean(checked)
-    if members is None:
-        require_one_institution(checked)
-    if members is not None and checked.has_institutions:
-        from bulkcast.pipeline.sheet_parts import prepare_parts
-
-        found = prepare_parts(checked, home, members, plan_options, is_sent=sending is not None)
-    else:
-        config = account()
-        found = PreparedRun(compare_with_ledger(checked, home, config, plan_options), config)
+    found = prepare_checked(
+        checked, plan_options,
+        home=home, account=account, members=members, is_sent=sending is not None,
+    )  # fmt: skip
     return _with_place(found, sending)
+
+
+def prepare_checked(
+    sheet: CheckedSheet,
+    options: PlanOptions,
+    *,
+    home: Home,
+    account: Account,
+    members: "Members | None" = None,
+    is_sent: bool = True,
+) -> PreparedRun:
+    """Plan a sheet that was read and checked, for the account or for those that its rows name.
+
+    `is_sent` where it will be sent, so that it is refused if nothing of it can be.  The other
+    arguments, and what it raises, are those of `prepare_run`.
+    """
+    if members is None:
+        require_one_institution(sheet)
+    if members is not None and sheet.has_institutions:
+        from bulkcast.pipeline.sheet_parts import plan_parts
+
+        return plan_parts(sheet, home, members, options, is_sent=is_sent)
+    config = account()
+    return PreparedRun(compare_with_ledger(sheet, home, config, options), config)
 
 
 def prepare_planned(

@@ -1,6 +1,6 @@
 """Applies a prepared sheet, and resumes a run that ended early."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -98,7 +98,7 @@ async def send(
 
 
 async def resume(
-    config: Config,
+    config: Config | Mapping[str, Config],
     run: str = "",
     options: SendOptions | None = None,
     *,
@@ -108,11 +108,21 @@ async def resume(
 ) -> RunReport:
     """Resume a run that ended early: send what was not sent or not confirmed.
 
+    `config` is for whom the run was; for a sheet that named institutions it is those, by name.
+
     Raises:
         CannotStart: there is no such run, or it belongs to another institution.
         InstitutionBusy: another run, or this run, is under way.
 
     """
+    if isinstance(config, Mapping):
+        from bulkcast.pipeline.institutions import resume_parts
+        from bulkcast.pipeline.sheet_parts import home_of, members_of
+
+        return await resume_parts(
+            home_of(config), members_of(config), run, options,
+            control=control, watch=watch, parts=parts,
+        )  # fmt: skip
     config = replace(config, institution=one_spelling(config.institution))
     with parts.ledger(config.ledger_home) as ledger:
         record = ledger.newest(run)
@@ -149,8 +159,12 @@ async def go_on(
     control: Control | None,
     watch: Watch | None,
     parts: Parts,
+    stored: Callable[[], Awaitable[None]] | None = None,
 ) -> RunReport:
-    """Send what is left of a run; raises what `resume` does."""
+    """Send what is left of a run; raises what `resume` does.
+
+    `stored` is awaited once the run is open again, before anything is sent.
+    """
     header = record.header
     since = _with_zone(parts.wall(), header.tz)
     with claim(
@@ -164,6 +178,8 @@ async def go_on(
         )  # fmt: skip
         left = RemainingWork.of(ledger.load(header.run), ledger.superseded(header.run))
         ledger.reopen(header.run)
+        if stored is not None:
+            await stored()
         return await carry_out(context, left)
 
 

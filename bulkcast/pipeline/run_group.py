@@ -1,12 +1,11 @@
 """Runs that belong together: what a sheet for several institutions came to, as one run."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulkcast.ledger import FrozenRun, Ledger, RunHeader, matching
-from bulkcast.model import Institution, Stop, group_of
+from bulkcast.ledger import End, FrozenRun, Ledger, RunHeader, RunRecord, matching
+from bulkcast.model import Institution, Stop, group_of, no_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,13 @@ class RunGroup:
     def names(self) -> tuple[str, ...]:
         """The names of the runs."""
         return self.parts or (self.run,)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord(RunRecord):
+    """A group as one line of the list of runs; its header says of which institutions it is."""
+
+    parts: tuple[RunRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,57 @@ def named(ledger: Ledger, run: str) -> RunGroup:
     return RunGroup(ledger.newest(run).header.run)
 
 
+def exactly(ledger: Ledger, run: str) -> RunGroup | None:
+    """The run, or the group, of exactly this name; None if there is none."""
+    if ledger.end(run) is not None:
+        return RunGroup(run)
+    parts = [name for name in ledger.names(f"{run}-") if group_of(name) == run]
+    return RunGroup(run, tuple(sorted(parts, key=_number))) if parts else None
+
+
+def end(ledger: Ledger, found: RunGroup) -> End:
+    """When a run ended, or the last of a group."""
+    ends = [one for name in found.names if (one := ledger.end(name))]
+    return End(_last(one.finished_at for one in ends), _last(one.purged_at for one in ends))
+
+
+def record(ledger: Ledger, found: RunGroup) -> RunRecord:
+    """A run, or a group, as one line of the list of runs.
+
+    Raises:
+        LedgerDamaged: a checksum does not match.
+
+    """
+    records = [ledger.newest(name) for name in found.names]
+    return as_one(records) if found.parts else records[0]
+
+
+def as_one(records: Iterable[RunRecord]) -> RunRecord:
+    """The record of the only run if it is of no group, else one of the group that they all are."""
+    parts = sorted(records, key=lambda each: _number(each.header.run))
+    group = parts[0].header.group
+    if not group:
+        return parts[0]
+    return GroupRecord(
+        header=header_of(group, [part.header for part in parts]),
+        finished_at=_last(part.finished_at for part in parts),
+        stop=gravest(part.stop for part in parts),
+        counts={status: sum(part.counts[status] for part in parts) for status in no_counts()},
+        under_way=any(part.under_way for part in parts),
+        purged_at=_last(part.purged_at for part in parts),
+        parts=tuple(parts),
+    )
+
+
+def _last(moments: Iterable[float | None]) -> float | None:
+    """The last of some moments; None if one is still to come."""
+    found = list(moments)
+    known = [moment for moment in found if moment is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
 def _number(part: str) -> int:
-    return int(re.split("-", part)[-1])
+    return int(part.rpartition("-")[2]) if group_of(part) else 0
 
 
 def load(
@@ -102,11 +157,10 @@ def header_of(group: str, headers: Sequence[RunHeader]) -> RunHeader:
 
 def joined(group: str, parts: Sequence[FrozenRun]) -> FrozenGroup:
     """The runs of a group as one; each has rows of its own."""
-    ended = [part.finished_at for part in parts]
     purged = [part.purged_at for part in parts if part.purged_at is not None]
     return FrozenGroup(
         header=header_of(group, [part.header for part in parts]),
-        finished_at=None if None in ended else max(filter(None, ended), default=None),
+        finished_at=_last(part.finished_at for part in parts),
         stop=gravest(part.stop for part in parts),
         stored=tuple(stored for part in parts for stored in part.stored),
         outcomes={key: outcome for part in parts for key, outcome in part.outcomes.items()},

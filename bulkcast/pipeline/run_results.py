@@ -19,6 +19,7 @@ from bulkcast.languages import translator
 from bulkcast.ledger import RunRecord, open_ledger
 from bulkcast.messages import explain_stop
 from bulkcast.model import ResultRow, RowStatus, Target, no_counts
+from bulkcast.pipeline import run_group
 from bulkcast.pipeline.options import zone
 from bulkcast.pipeline.past_runs import account, without_gaps
 from bulkcast.pipeline.result_sheet import NextStep, next_step, result_rows, results
@@ -92,7 +93,7 @@ class ResultTable:
 
 
 def result_table(home: Home, run: str, *, lang: str) -> ResultTable:
-    """How every row of the run of exactly this name ended; a purged one has no messages.
+    """How every row of a run, or of a group, ended; a purged one has no messages.
 
     Raises:
         CannotStart: there is no such run.
@@ -100,9 +101,12 @@ def result_table(home: Home, run: str, *, lang: str) -> ResultTable:
 
     """
     with open_ledger(home) as ledger:
-        frozen = ledger.remains(run)
-        record = ledger.newest(run)  # of this name, as `remains` has found it
-        targets = ledger.targets(run)
+        named = run_group.named(ledger, run)
+        frozen = run_group.load(ledger, run, purged=True)
+        record = run_group.record(ledger, named)
+        targets = {
+            row: target for name in named.names for row, target in ledger.targets(name).items()
+        }
     header = frozen.header
     speaks = translator(lang).with_headers(header_names(header.headers, WEBCAST, header.mapping))
     rows = without_gaps(result_rows(frozen, lang=lang), frozen)
@@ -140,7 +144,7 @@ def result_file(
 
     """
     with _folder(home) as folder, open_ledger(home) as ledger:
-        header = ledger.newest(run).header
+        header = run_group.record(ledger, run_group.named(ledger, run)).header
         suffix = f".{kind}" if kind else Path(header.target).suffix
         report = results(
             home, run, target=folder / f"results{suffix}", existing="refuse", only=only, lang=lang
@@ -177,7 +181,7 @@ def undo_file(home: Home, run: str, *, lang: str = "en") -> Iterator[HandedOut |
 
     """
     with _folder(home) as folder, open_ledger(home) as ledger:
-        header = ledger.newest(run).header
+        header = run_group.record(ledger, run_group.named(ledger, run)).header
         kind = Path(header.target).suffix
         kind = kind if kind in {".csv", ".tsv"} else ".xlsx"
         found = undo(home, run, target=folder / f"undo{kind}", lang=lang)

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bulkcast.config import Member
+from bulkcast.catalogue import Endpoint
+from bulkcast.config import Config, Member
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import BulkcastError, CannotStart, InstitutionBusy
 from bulkcast.home import Home
 from bulkcast.model import Change, Institution
-from bulkcast.pipeline.options import PlanOptions
+from bulkcast.pipeline.options import PlanOptions, Selection, SheetOptions
 from bulkcast.pipeline.preparation import (
     Prepared,
     PreparedRun,
@@ -18,9 +21,12 @@ from bulkcast.pipeline.preparation import (
     plan_alone,
     with_plan,
 )
-from bulkcast.pipeline.validation import CheckedSheet
+from bulkcast.pipeline.validation import FRAME_NAME, CheckedSheet, read_sheet
 from bulkcast.planner import joined
 from bulkcast.planner.last_known import Holdings
+
+if TYPE_CHECKING:
+    from bulkcast.frames import DataFrame
 
 T = TypeVar("T")
 Members = Callable[[str], Member]
@@ -42,8 +48,83 @@ class Part:
         """What the sheet calls the institution."""
         return self.member.profile if self.member else ""
 
+    @property
+    def config(self) -> Config | None:
+        """With what it is sent; None if it cannot be, or a shared database's workers know."""
+        return self.member.config if self.member else None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows to be sent."""
+        return sum(len(request.rows) for request in self.prepared.plan.requests)
+
 
 def prepare_parts(
+    source: "Path | str | DataFrame",
+    configs: Mapping[str, Config],
+    options: SheetOptions | None = None,
+    selection: Selection | None = None,
+    endpoint: Endpoint = WEBCAST,
+    *,
+    name: str = FRAME_NAME,
+    keep_cells: bool = True,
+    plan_options: PlanOptions | None = None,
+) -> PreparedRun:
+    """Read and check a sheet whose rows name institutions, and plan each part for its own.
+
+    Args:
+        source: as for `prepare`; a column says of each row for which institution it is.
+        configs: the institutions by the names that rows call them; any other name is an error of
+            its row.
+        options: how to read and check it.
+        selection: the rows to send; None for all.
+        endpoint: what the rows are checked against.
+        name: what a DataFrame is called.
+        keep_cells: as for `prepare`.
+        plan_options: how what is known changes the plan.
+
+    Raises:
+        UnreadableSheet: the file cannot be read as a sheet.
+        CannotStart: no column names institutions, an option makes no sense, none of the rows it
+            names is there, two names are the same institution, or `apply_parts` would refuse it.
+        InstitutionBusy: other runs hold all the institutions.
+        LedgerDamaged: the ledger is not what was written.
+
+    """
+    options = replace(options or SheetOptions(), profiles=lambda: frozenset(configs))
+    sheet = read_sheet(source, options, selection, endpoint, name=name, keep_cells=keep_cells)
+    if not sheet.has_institutions:
+        raise CannotStart(
+            "no column of {name} says for which institution each row is", name=sheet.sheet.name
+        )
+    return plan_parts(
+        sheet, home_of(configs), members_of(configs), plan_options or PlanOptions(), is_sent=True
+    )
+
+
+def home_of(configs: Mapping[str, Config]) -> Home:
+    """Where the ledger of some institutions lies.
+
+    Raises:
+        ValueError: there is none, or they have several.
+
+    """
+    (found,) = {config.ledger_home for config in configs.values()}
+    return found
+
+
+def members_of(configs: Mapping[str, Config]) -> Members:
+    """Finds the institutions of these names."""
+
+    def find(profile: str) -> Member:
+        if profile not in configs:
+            raise CannotStart("there is no institution {name}", name=profile)
+        return Member(profile, configs[profile].institution, configs[profile])
+
+    return find
+
+
+def plan_parts(
     sheet: CheckedSheet, home: Home, members: Members, options: PlanOptions, *, is_sent: bool
 ) -> PreparedRun:
     """Split a sheet by its column of institutions, and plan each part by what the ledger knows.
@@ -137,7 +218,7 @@ def _prepare(sheet: CheckedSheet, member: Member | None, home: Home, options: Pl
 
 def _require_any(parts: Iterable[Part]) -> None:
     """Refuse to begin where nothing can be sent for any institution."""
-    wanted = [part for part in parts if part.prepared.plan.requests]
+    wanted = [part for part in parts if part.rows]
     problems = [part.problem for part in wanted if part.problem]
     if problems and len(problems) == len(wanted):
         raise problems[0]

@@ -24,6 +24,7 @@ from bulkcast.model import Credentials, Institution, Secret, Stop, Text
 from bulkcast.pipeline import fleet_control, institutions, lane_remarks, run_group
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline.execution import Control, Watch
+from bulkcast.pipeline.group_progress import total
 from bulkcast.pipeline.options import SendOptions, zone
 from bulkcast.pipeline.preparation import Prepared, PreparedRun, one_spelling
 from bulkcast.pipeline.result_sheet import RunReport, report
@@ -375,7 +376,7 @@ def _states(home: SharedHome, run: str) -> list[RunState]:
 
 def _progress(states: Sequence[RunState]) -> Progress:
     """The progress of all runs together; rows that needed no request are not in it."""
-    return institutions.total([state.progress for state in states])
+    return total([state.progress for state in states])
 
 
 def _stop_of(record: RunRecord) -> Stop | None:

@@ -537,7 +537,10 @@ def _earlier(row: int, written: Mapping[str, str]) -> ResultRow | None:
 def compared_rows(first: Checked, second: Checked) -> list[int]:
     """The rows of which not the same would be sent, in sheet order."""
     wanted, found = (
-        {row.row: row.body if isinstance(row, Change) else None for row in checked.rows}
+        {
+            row.row: (row.institution, row.body) if isinstance(row, Change) else None
+            for row in checked.rows
+        }
         for checked in (first, second)
     )
     absent = object()

@@ -7,7 +7,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,15 +17,15 @@ from typing import Final, Literal, NamedTuple
 from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
 from bulkcast.arguments import Series
-from bulkcast.config import SANDBOX_FOLDER, Config
+from bulkcast.config import SANDBOX_FOLDER, Config, Member
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.home import Home, SharedHome
 from bulkcast.model import Secret
-from bulkcast.pipeline import Diagnosis
+from bulkcast.pipeline import Diagnosis, Members
 from bulkcast.private_files import write_private
 from bulkcast.profiles import Profile
 from bulkcast.sandbox import World
-from bulkcast.sandbox.rehearsal import config_of, rehearsing
+from bulkcast.sandbox.rehearsal import config_of, played, rehearsing, rehearsing_all
 
 _FILE: Final = "page-account.json"
 _TRIED_S: Final = 600.0
@@ -78,6 +78,18 @@ class Account:
     choice: Choice = DEMO
     user: str = ""
     """Who acts, for the list of actions of a shared database."""
+    named: "NamedInstitutions | None" = field(default=None, repr=False, compare=False)
+    """Those that rows of a sheet name."""
+
+    @property
+    def members(self) -> Members | None:
+        """Finds the institutions that rows of a sheet name."""
+        return self.named.find if self.named else None
+
+    @property
+    def profiles(self) -> Callable[[], frozenset[str] | None]:
+        """The names that rows of a sheet may hold; the callable gives None for any."""
+        return self.named.names if self.named else lambda: None
 
     @property
     def is_shared(self) -> bool:
@@ -99,6 +111,49 @@ class Account:
         """The root URL; empty if it is the usual one, or not known."""
         root_url = self.config.institution.root_url if self.config else ""
         return "" if root_url == configuration.DEFAULT_ROOT_URL else root_url
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInstitutions:
+    """The institutions that rows of a sheet name: the profiles of config.toml.
+
+    For a demonstration the sandbox plays any.
+    """
+
+    environ: Mapping[str, str]
+    played_in: Path | None
+    """The folder of a demonstration's runs; None if it is in earnest."""
+    learn: Callable[[Secret], None]
+    """Is given each secret that is loaded, to keep it out of logs."""
+
+    def names(self) -> frozenset[str] | None:
+        """The names of the profiles; None if config.toml cannot be read, as `find` then says.
+
+        A demonstration takes any name if there are none.
+        """
+        try:
+            found = configuration.profile_names(self.environ)
+        except CannotStart:
+            return None
+        return found or (None if self.played_in else frozenset())
+
+    def find(self, profile: str) -> Member:
+        """The institution of a profile; raises what `configuration.member` does."""
+        if self.played_in:
+            return played(profile, self.played_in, self.environ)
+        found = configuration.member(self.environ, profile)
+        if found.config and found.config.missing is None:
+            self.learn(found.config.credentials.secret)
+        return found
+
+    @asynccontextmanager
+    async def serving(self, profiles: Iterable[str]) -> AsyncIterator[Members]:
+        """`find`, of which `profiles` can be sent for while the block runs."""
+        if self.played_in is None:
+            yield self.find
+            return
+        async with rehearsing_all(profiles, self.find, World()) as found:
+            yield found
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +284,13 @@ class Accounts:
         choice = self._chosen()
         self._secret_file = self._file_of(choice)
         if choice == DEMO:
-            return Account(is_demo=True, config=None, home=self._home / SANDBOX_FOLDER, choice=DEMO)
+            folder = self._home / SANDBOX_FOLDER
+            named = NamedInstitutions(self._environ, folder, self._learn)
+            return Account(is_demo=True, config=None, home=folder, choice=DEMO, named=named)
         url, user = configuration.database(self._environ), configuration.user(self._environ)
         home = SharedHome(self._home, url) if url else self._home
-        none = Account(is_demo=False, config=None, home=home, choice=choice, user=user)
+        named = NamedInstitutions(self._environ, None, self._learn)
+        none = Account(is_demo=False, config=None, home=home, choice=choice, user=user, named=named)
         try:
             found = self._config(choice)
         except BulkcastError as exc:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
-from bulkcast.catalogue import RESULT_PREFIX, TextKind, fold
+from bulkcast.catalogue import RESULT_PREFIX, Role, TextKind, fold
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.model import FlaggedCell, Issue, RowStatus, Severity
 from bulkcast.pipeline import (
@@ -22,7 +22,6 @@ from bulkcast.pipeline import (
     compare_problems,
     mark_up,
     repeated,
-    require_one_institution,
     written,
 )
 from bulkcast.web.check_view import CheckView, Filter, Place, ViewColumn, place_of
@@ -94,6 +93,11 @@ class _Panel:
     """All places of the row, and their headers."""
 
     @property
+    def is_institution(self) -> bool:
+        """Whether it names an institution."""
+        return self.column.setting is not None and self.column.setting.role is Role.INSTITUTION
+
+    @property
     def is_long(self) -> bool:
         """Whether the text needs several lines."""
         return isinstance(self.column.setting and self.column.setting.kind, TextKind) and (
@@ -138,9 +142,10 @@ async def check(request: web.Request) -> web.Response:
         facets=view.facets(chosen),
         column_facets=view.column_facets(chosen),
         problem_names=PROBLEM_NAMES,
+        institutions=sorted(draft.options.profiles() or ()),
         address=_address(draft, chosen),
         again=again,
-        refusal=_refusal(request, draft, view.source, again),
+        refusal=_refusal(request, draft, again),
         had_results=_had_results(view.source),
         listed=speaker(request).listed,
         label=lambda setting: setting.label.say(language(request)),
@@ -154,16 +159,9 @@ async def check(request: web.Request) -> web.Response:
     )  # fmt: skip
 
 
-def _refusal(
-    request: web.Request, draft: Draft, sheet: CheckedSheet, again: Resubmitted | None
-) -> str:
-    """Why a sheet cannot be sent so."""
-    found: BulkcastError | None = again.refusal if again else None
-    try:
-        require_one_institution(sheet)
-    except CannotStart as exc:
-        found = exc
-    return speaker(request).error(renamed(found, draft)) if found else ""
+def _refusal(request: web.Request, draft: Draft, again: Resubmitted | None) -> str:
+    """Why a result sheet cannot be sent so."""
+    return speaker(request).error(renamed(again.refusal, draft)) if again and again.refusal else ""
 
 
 def _had_results(sheet: CheckedSheet) -> bool:

@@ -143,7 +143,9 @@ class Drafts:
         self._remove_old(account)
         draft_id = f"{time.strftime('%m%d', time.gmtime(self._clock()))}-{secrets.token_hex(6)}"
         folder = make_private(make_private(account.home / FOLDER) / draft_id)
-        return Draft(draft_id, folder, shown, Path(shown).suffix.lower(), self._clock())
+        options = SheetOptions(profiles=account.profiles)
+        suffix = Path(shown).suffix.lower()
+        return Draft(draft_id, folder, shown, suffix, self._clock(), options=options)
 
     def add_file(
         self, account: Account, path: Path, name: str, *, resubmits: bool = False
@@ -200,9 +202,10 @@ class Drafts:
             if not _ID.fullmatch(draft_id):
                 raise ValueError(draft_id)  # noqa: TRY301 - told like a folder that is not there
             found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-            return _draft_of(draft_id, folder, found)
+            draft = _draft_of(draft_id, folder, found)
         except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
             raise web.HTTPNotFound from None
+        return replace(draft, options=replace(draft.options, profiles=account.profiles))
 
     def newest(self, account: Account) -> Sequence[Draft]:
         """The drafts that no run was made of, the newest first."""
@@ -297,7 +300,9 @@ class Drafts:
 
 def _key(draft: Draft, what: str) -> str:
     options = json.dumps(draft.options.packed(), sort_keys=True)
-    return hashlib.sha256(f"{draft.folder} {options} {what}".encode()).hexdigest()
+    known = draft.options.profiles()
+    names = None if known is None else sorted(known)
+    return hashlib.sha256(f"{draft.folder} {options} {names} {what}".encode()).hexdigest()
 
 
 def _draft_of(draft_id: str, folder: Path, found: Mapping[str, Any]) -> Draft:

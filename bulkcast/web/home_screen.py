@@ -14,8 +14,8 @@ from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator
 from bulkcast.languages import LANGS
 from bulkcast.messages import local_time
-from bulkcast.model import Institution, is_rehearsal
-from bulkcast.pipeline import NextStep, RunRecord, SomeRuns, next_step, zone
+from bulkcast.model import is_rehearsal
+from bulkcast.pipeline import GroupRecord, NextStep, RunRecord, SomeRuns, next_step, zone
 from bulkcast.web.accounts import Account
 from bulkcast.web.drafts import Draft
 from bulkcast.web.file_response import handed_out
@@ -30,7 +30,7 @@ from bulkcast.web.rendering import (
     sentence,
     speaker,
 )
-from bulkcast.web.run_snapshot import counted, counts_said
+from bulkcast.web.run_snapshot import counted, counts_said, institutions_said, profiles_of
 
 PAGE_RUNS: Final = 20
 _DRAFTS_MOST: Final = 10
@@ -85,6 +85,7 @@ def _looked_up(account: Account, page: int, *, is_own: bool) -> _Found:
     found = pipeline.some_runs(
         account.home,
         institution=_whose(account, is_own=is_own),
+        and_groups=not account.is_shared,
         first=(page - 1) * PAGE_RUNS,
         most=PAGE_RUNS,
     )
@@ -120,7 +121,7 @@ def _line(record: RunRecord, lanes: Mapping[str, str], speaks: Translator) -> di
     if record.state == "crashed":
         word = speaks.tell("interrupted")
     elif record.state == "running" and header.sending:
-        word = _word_in_fleet(header.institution, lanes, word, speaks)
+        word = _word_in_fleet(record, lanes, word, speaks)
     elif record.state == "finished" and step is NextStep.MEND:
         word, look = speaks.tell("needs fixing"), "rejected"
     elif record.state == "finished" and step is not NextStep.NOTHING:
@@ -138,6 +139,7 @@ def _line(record: RunRecord, lanes: Mapping[str, str], speaks: Translator) -> di
         "state": record.state,
         "by": header.sending.by if header.sending else "",
         "sid": header.institution.sid,
+        "institutions": institutions_said(profiles_of(record), speaks),
         "word": word,
         "look": look,
         "can_resume": record.state == "crashed" or step is NextStep.RESUME,
@@ -145,16 +147,15 @@ def _line(record: RunRecord, lanes: Mapping[str, str], speaks: Translator) -> di
 
 
 def _word_in_fleet(
-    institution: Institution, lanes: Mapping[str, str], running: str, speaks: Translator
+    record: RunRecord, lanes: Mapping[str, str], running: str, speaks: Translator
 ) -> str:
     """What an open run of a fleet is about; `running` is the word for one that is sent."""
-    match lanes.get(pipeline.lane_of(institution)):
-        case "paused":
-            return speaks.tell("paused")
-        case "held":
-            return running
-        case _:
-            return speaks.tell("waiting")
+    every = record.parts if isinstance(record, GroupRecord) else (record,)
+    open_ = [part.header.institution for part in every if part.state == "running"]
+    found = {lanes.get(pipeline.lane_of(institution)) for institution in open_}
+    if "held" in found:
+        return running
+    return speaks.tell("paused") if found == {"paused"} else speaks.tell("waiting")
 
 
 def _draft(draft: Draft) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bulkcast import pipeline
-from bulkcast.config import Config
 from bulkcast.errors import BulkcastError, CannotStart, DatabaseUnreachable, LedgerUnwritable
 from bulkcast.home import Home, SharedHome
 from bulkcast.model import RowStatus, Text
@@ -26,15 +25,15 @@ from bulkcast.pipeline import (
     FailedRow,
     Figures,
     Gauge,
-    Prepared,
+    PreparedRun,
     Progress,
     RunReport,
     RunState,
     SendOptions,
-    Watch,
 )
 from bulkcast.web import shared_runs
 from bulkcast.web.accounts import Account
+from bulkcast.web.run_sending import Use, profiles_left, resuming, sending, usable
 from bulkcast.web.shared_runs import Order
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_Use = Callable[[Control, Watch], Awaitable[RunReport]]
 Phase = Literal[
     "running", "waiting", "pausing", "paused", "stopping", "elsewhere", "interrupted", "finished"
 ]
@@ -93,8 +91,9 @@ class LiveRun:
     """A run under way; its own thread sets what it has come to, and the page reads it."""
 
     home: Home
-    config: Config
     options: SendOptions
+    institutions: int = 1
+    """How many it is sent for, each at the pace asked for."""
     run: str = ""
     """Its name, once the ledger has it."""
     is_paused: bool = False
@@ -109,13 +108,13 @@ class LiveRun:
     _control: Control | None = None
 
     def __post_init__(self) -> None:
-        self._gauge = Gauge(self.options.rate, time.monotonic)
+        self._gauge = Gauge(self.options.rate * max(1, self.institutions), time.monotonic)
 
-    def start(self, use: _Use) -> None:
+    def start(self, use: Use) -> None:
         """Begin, in a thread."""
         threading.Thread(target=self._work, args=(use,), name="bulkcast run").start()
 
-    def _work(self, use: _Use) -> None:
+    def _work(self, use: Use) -> None:
         try:
             report = asyncio.run(self._carry_out(use))
         except BaseException as exc:  # noqa: BLE001 - raised where the run is awaited
@@ -123,7 +122,7 @@ class LiveRun:
         else:
             self.ended.set_result(report)
 
-    async def _carry_out(self, use: _Use) -> RunReport:
+    async def _carry_out(self, use: Use) -> RunReport:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         self._control = Control(self._note_begin)
         if self.is_stopping:
@@ -132,7 +131,8 @@ class LiveRun:
 
     def _note_begin(self, run: str) -> None:
         state = pipeline.run_state(self.home, run)
-        self._at_begin = (state, Base.of(state.standing)) if state else None
+        sent = self._control.sent if self._control else ()
+        self._at_begin = (state, Base.of_group(state, sent)) if state else None
         self.run = run
         self.begun.set_result(run)
 
@@ -223,9 +223,11 @@ class LiveRuns:
     # -------------------------------------------------------------- starting and steering
 
     async def start(
-        self, account: Account, prepared: Prepared, options: SendOptions, *, name: str
+        self, account: Account, planned: PreparedRun, options: SendOptions, *, name: str
     ) -> str:
         """Begin to send a prepared sheet, and return the run's name once the ledger has it.
+
+        Of a sheet whose rows name institutions it is the name of the group.
 
         `name` is what the user calls the sheet; it is only ever shown.
 
@@ -234,17 +236,15 @@ class LiveRuns:
             CannotStart: the sheet has changed since it was read, or there are no credentials.
 
         """
-        config = _usable(account)
         options = replace(options, name=name)
+        if not planned.parts:
+            planned = replace(planned, config=usable(account))
         if isinstance(account.home, SharedHome):
-            run = await shared_runs.submit(prepared, config, account.home, options)
+            run = await shared_runs.submit(planned, account.home, options, account.user)
             self._tell_at_end(account.home, run, options, account.user)
             return run
-
-        async def use(control: Control, watch: Watch) -> RunReport:
-            return await pipeline.apply(prepared, config, options, control=control, watch=watch)
-
-        return await self._begin(LiveRun(account.home, config, options), use)
+        live = LiveRun(account.home, options, len(planned.reached) or 1)
+        return await self._begin(live, sending(account, planned, options))
 
     async def resume(self, account: Account, run: str, *, lang: str = "en") -> str:
         """Go on with a run that ended early, and return its name once it is under way again.
@@ -262,15 +262,12 @@ class LiveRuns:
             self._look_anew(account.home, run)
             self._tell_at_end(account.home, run, SendOptions(lang=lang), account.user)
             return run
-        config = _usable(account)
         chosen = replace(self._options.get(run, SendOptions()), lang=lang)
+        profiles = await asyncio.to_thread(profiles_left, account.home, run)
+        use = resuming(account, run, profiles, chosen)
+        return await self._begin(LiveRun(account.home, chosen, len(profiles or ())), use)
 
-        async def use(control: Control, watch: Watch) -> RunReport:
-            return await pipeline.resume(config, run, chosen, control=control, watch=watch)
-
-        return await self._begin(LiveRun(account.home, config, chosen), use)
-
-    async def _begin(self, live: LiveRun, use: _Use) -> str:
+    async def _begin(self, live: LiveRun, use: Use) -> str:
         if self.closing.is_set():
             raise CannotStart("the page is being closed")
         live.start(use)
@@ -472,9 +469,3 @@ def _without_frames(exc: BaseException) -> BaseException:
 def _forget_oldest(known: dict[Any, Any]) -> None:
     while len(known) > _KEPT_MOST:
         del known[next(iter(known))]
-
-
-def _usable(account: Account) -> Config:
-    if account.config is not None:
-        return account.config
-    raise account.problem or CannotStart("there are no credentials; enter them in the settings")

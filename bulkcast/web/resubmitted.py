@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bulkcast.errors import BulkcastError, InstitutionBusy
 from bulkcast.model import Issue, RowStatus
-from bulkcast.pipeline import CheckedSheet, PlanOptions, compare_with_ledger, plan_alone
+from bulkcast.pipeline import CheckedSheet, PlanOptions, plan_alone, prepare_checked
 from bulkcast.web.accounts import Account
 
 
@@ -28,7 +28,11 @@ def resubmitted(sheet: CheckedSheet, account: Account) -> Resubmitted:
     """Compare a result sheet with what the ledger knows."""
     refusal: BulkcastError | None = None
     try:
-        prepared = compare_with_ledger(sheet, account.home, account.config, PlanOptions())
+        prepared = prepare_checked(
+            sheet, PlanOptions(),
+            home=account.home, account=lambda: account.config, members=account.members,
+            is_sent=False,
+        ).prepared  # fmt: skip
     except BulkcastError as exc:
         prepared = plan_alone(sheet)
         # That another run holds the institution is told where it matters: on the plan.

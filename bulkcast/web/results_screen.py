@@ -15,10 +15,11 @@ from bulkcast.explanations import STATUS_LABELS, STATUS_MEANINGS
 from bulkcast.home import SharedHome
 from bulkcast.i18n import Translator, marked
 from bulkcast.messages import local_time
-from bulkcast.model import RowStatus, is_rehearsal
+from bulkcast.model import RowStatus, group_of, is_rehearsal
 from bulkcast.pipeline import (
     RESUBMITTED,
     End,
+    GroupRecord,
     HandedOut,
     NextStep,
     ResultTable,
@@ -30,12 +31,14 @@ from bulkcast.web.accounts import Account
 from bulkcast.web.file_response import handed_out
 from bulkcast.web.page_state import STATE
 from bulkcast.web.rendering import language, page_number, render, speaker
-from bulkcast.web.run_snapshot import counted, counts_said
+from bulkcast.web.run_snapshot import counted, counts_said, institutions_said, profiles_of
 
 PAGE_ROWS: Final = 100
 """Rows of a page of results."""
 _PROBLEMS_MOST: Final = 12
 """Reasons for failure that are listed; their rows are all in the table."""
+_PARTS_MOST: Final = 50
+"""Institutions whose rows can be looked at alone."""
 RUN: Final = "/runs/{run:[a-z0-9-]+}"
 CONFLICT: Final = 409
 
@@ -105,11 +108,27 @@ async def show(request: web.Request, run: str, refusal: str = "") -> web.Respons
         title=table.record.header.title,
         is_rehearsal=is_rehearsal(run),
         by=table.record.header.sending.by if table.record.header.sending else "",
+        institutions=institutions_said(profiles_of(table.record), speaks),
+        group=group_of(run) or run,
+        parts=_parts(await asyncio.to_thread(_whole, account, table.record)),
         on_page=lambda text: on_page(text, speaks),
         **_outcome(table, speaks),
         **_next(table),
         **_rows(table, _Filter.of(request.query), run),
     )
+
+
+def _whole(account: Account, record: RunRecord) -> RunRecord:
+    """The group that a run is a part of; the run itself if it is of none."""
+    state = pipeline.run_state(account.home, record.header.group) if record.header.group else None
+    return state.record if state else record
+
+
+def _parts(record: RunRecord) -> list[tuple[str, str]]:
+    """The institutions of a group, and the run of each; those of large groups are left out."""
+    parts = record.parts if isinstance(record, GroupRecord) else ()
+    named = [(part.header.profile, part.header.run) for part in parts if part.header.profile]
+    return named if 1 < len(named) <= _PARTS_MOST else []
 
 
 def _outcome(table: ResultTable, speaks: Translator) -> dict[str, Any]:
@@ -300,8 +319,11 @@ async def resubmit(request: web.Request) -> web.StreamResponse:
 
 
 async def _require_own(account: Account, run: str) -> None:
-    """Refuse to make a sheet of a run for another institution than the one it was for."""
-    if not account.is_shared:
+    """Refuse to make a sheet of a run for another institution than the one it was for.
+
+    The rows of a group name theirs.
+    """
+    if not account.is_shared or await asyncio.to_thread(pipeline.is_group, account.home, run):
         return
     state = await asyncio.to_thread(pipeline.run_state, account.home, run)
     whose = state.record.header.institution if state else None

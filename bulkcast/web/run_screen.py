@@ -1,12 +1,10 @@
 """A run under way: its progress, and what steers it."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
 
-from bulkcast import pipeline
 from bulkcast.errors import BulkcastError
 from bulkcast.model import group_of
 from bulkcast.web import results_screen
@@ -18,23 +16,16 @@ from bulkcast.web.shared_runs import Order
 
 
 async def show_run(request: web.Request) -> web.StreamResponse:
-    """Show how far a run is; its results if it is over."""
+    """Show how far a run is, as a part of its group if it is one; its results if it is over."""
     run = request.match_info["run"]
+    if group := group_of(run):
+        raise web.HTTPSeeOther(f"/runs/{group}")
     found = await seen_now(request, run, speaker(request))
     if found is None:
-        raise await _elsewhere(request, run)
+        raise web.HTTPNotFound
     if found["is_over"]:
         raise web.HTTPSeeOther(found["address"])
     return render(request, "apply.html", screen="apply", now=found)
-
-
-async def _elsewhere(request: web.Request, run: str) -> web.HTTPException:
-    """Where to go for a name that is no run's: to the first run of the group, if it is one's."""
-    home = request.app[STATE].accounts.current().home
-    parts = await asyncio.to_thread(pipeline.runs_called, home, run)
-    if parts and all(group_of(part) == run for part in parts):
-        return web.HTTPSeeOther(f"/runs/{min(parts)}")
-    return web.HTTPNotFound()
 
 
 def _steering(order: Order) -> Callable[[web.Request], Any]:

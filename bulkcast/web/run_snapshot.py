@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkcast import pipeline
+from bulkcast.endpoints import WEBCAST
 from bulkcast.explanations import STATUS_LABELS
 from bulkcast.i18n import Translator, marked
+from bulkcast.messages import explain_stop
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import FailedRow, Progress
+from bulkcast.pipeline import FailedRow, GroupRecord, Progress, RunRecord
 from bulkcast.web.live_runs import RunView
 from bulkcast.web.rendering import sentence
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 Snapshot = dict[str, Any]
 """What templates and `run.js` read; only text, numbers, lists and flags."""
 
+_NAMED_MOST: Final = 8
+"""Institutions that are named in a sentence."""
 _ANNOUNCED: Final = 25
 """Screen readers are told each time this many percent more are done."""
 
@@ -35,6 +39,8 @@ def snapshot(view: RunView, failures: Sequence[FailedRow], speaks: Translator) -
         "run": run,
         "phase": view.phase,
         "is_shared": view.shared is not None,
+        "is_group": bool(view.state.parts),
+        "institutions": institutions_said(profiles_of(record), speaks),
         "by": _by(view, speaks),
         "heading": heading,
         "title": f"{said} · {heading} · {name}",
@@ -80,6 +86,23 @@ def counts_said(counts: dict[RowStatus, int], speaks: Translator) -> str:
         for status, n in counts.items()
         if n
     )
+
+
+def institutions_said(profiles: Sequence[str], speaks: Translator) -> str:
+    """How many institutions they are, and which; empty for none, as of a sheet that names none."""
+    if not profiles:
+        return ""
+    some = [*profiles[:_NAMED_MOST], *(["…"] if len(profiles) > _NAMED_MOST else [])]
+    return speaks.count(
+        "{n} institution: {names}", "{n} institutions: {names}", len(profiles),
+        names=speaks.listed(some),
+    )  # fmt: skip
+
+
+def profiles_of(record: RunRecord) -> list[str]:
+    """The institutions of a group of runs, as its sheet calls them."""
+    parts = record.parts if isinstance(record, GroupRecord) else ()
+    return [part.header.profile for part in parts if part.header.profile]
 
 
 def _speed(view: RunView, speaks: Translator) -> str:
@@ -142,6 +165,16 @@ def _banners(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
         yield "info", speaks.tell(_STOPPING)
     elif view.progress is not None:
         yield from _delays(view.progress, speaks)
+    yield from _stopped_parts(view, speaks)
+
+
+def _stopped_parts(view: RunView, speaks: Translator) -> Iterator[tuple[str, str]]:
+    """Why nothing more is sent for some institutions of a group, while others go on."""
+    ended = [part.record for part in view.state.parts if part.record.finished_at is not None]
+    stops = [(record.stop, record.counts) for record in ended if record.stop]
+    for stop, counts in stops[:_NAMED_MOST]:
+        if stop.reason != "interrupted":
+            yield "warning", explain_stop(stop, counts, WEBCAST, speaks)[0]
 
 
 _LOST: Final = marked(
@@ -159,6 +192,10 @@ _NONE_TO_END: Final = marked(
 _ALL_PAUSED: Final = marked(
     "The institution is paused: no run of it is sent, whoever handed it in, until somebody presses"
     " Continue."
+)
+_EACH_PAUSED: Final = marked(
+    "The institutions are paused: no run of them is sent, whoever handed it in, until somebody"
+    " presses Continue."
 )
 _BEFORE: Final = marked("Run {run} of the same institution is sent first.")
 _FOR_A_WORKER: Final = marked(
@@ -180,7 +217,7 @@ def _of_fleet(view: RunView, found: "RunStanding", speaks: Translator) -> Iterat
         case "stopping" if not is_alone:
             yield "info", speaks.tell(_STOPPING)
         case "pausing" | "paused":
-            yield "info", speaks.tell(_ALL_PAUSED)
+            yield "info", speaks.tell(_EACH_PAUSED if view.state.parts else _ALL_PAUSED)
         case "running":
             yield "info", speaks.tell(_BY_A_WORKER, host=(lane.worker or "").partition(":")[0])
         case "waiting" if found.before:

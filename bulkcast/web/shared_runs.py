@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from bulkcast import pipeline
-from bulkcast.config import Config
 from bulkcast.errors import DatabaseUnreachable, LedgerUnwritable
 from bulkcast.home import SharedHome
-from bulkcast.pipeline import Control, Prepared, PreparedRun, RunReport, SendOptions
+from bulkcast.pipeline import Control, PreparedRun, RunReport, SendOptions
 
 if TYPE_CHECKING:
     from bulkcast.pipeline import AuditEntry
@@ -40,10 +39,8 @@ async def _carried_out(work: Callable[[], Awaitable[_Found]]) -> _Found:
     return await asyncio.to_thread(run)
 
 
-async def submit(prepared: Prepared, config: Config, home: SharedHome, options: SendOptions) -> str:
+async def submit(run: PreparedRun, home: SharedHome, options: SendOptions, user: str) -> str:
     """Hand a prepared sheet in, and return the run's name; raises what `pipeline.submit` does."""
-    run = PreparedRun(prepared, config)
-    user = config.user
     done = await _carried_out(lambda: pipeline.submit(run, home, options, user=user))
     return done.run
 

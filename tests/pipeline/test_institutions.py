@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import pandas
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.ledger import claim
 from bulkcast.model import Credentials, Institution, RowStatus, Secret, Target, group_of
 from bulkcast.pipeline import (
+    Base,
     Control,
     Parts,
     PlanOptions,
@@ -31,21 +33,29 @@ from bulkcast.pipeline import (
     crosstab,
     is_group,
     left_to_send,
+    newest_failures,
     plan_alone,
     prepare,
+    prepare_parts,
     prepare_run,
     purge,
     purgeable,
     read_sheet,
+    result_file,
+    result_table,
     results,
     resume,
     resume_parts,
+    run_end,
+    run_state,
     runs,
+    some_runs,
     undo,
 )
 from bulkcast.pipeline.sheet_parts import split
 from bulkcast.sandbox import SANDBOX_SECRET, Classroom, Sandbox, World
 from bulkcast.sandbox.faults import read_script
+from tests.dispatcher_harness import classroom
 from tests.sheets import FIRST_ID, read_rows
 from tests.virtual_loop import VirtualLoop, run
 
@@ -547,7 +557,148 @@ def test_a_part_can_be_resumed_as_a_run_with_its_own_configuration(tmp_path: Pat
     assert {row["bulkcast_status"] for row in read_rows(done.results)} == {"applied"}
 
 
+# ------------------------------------------------------------------ from a program
+
+
+def test_a_program_gives_the_institutions_by_name(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north", "west", "south"])
+
+    async def main(schools: Schools) -> tuple[RunReport, RunReport]:
+        configs = {name: schools.config(name) for name in ("north", "south")}
+        prepared = prepare_parts(path, configs, selection=Selection(limit=3))
+        assert [(part.profile, part.rows) for part in prepared.parts] == [
+            ("south", 1),
+            ("north", 1),
+        ]
+        assert prepared.prepared.invalid == 1
+        control = Control()
+        control.stop(130)
+        stopped = await apply_parts(prepared, control=control, parts=schools.parts)
+        with pytest.raises(CannotStart, match="no institution south"):
+            await resume({"west": schools.config("west")}, stopped.run, parts=schools.parts)
+        return stopped, await resume(configs, stopped.run, parts=schools.parts)
+
+    stopped, done = with_schools(tmp_path, main)
+
+    assert counted(stopped) == {"invalid": 1, "not_sent": 3}
+    assert counted(done) == {"applied": 2, "invalid": 1, "not_sent": 1}
+    assert done.results == stopped.results
+
+
+def test_a_program_sends_a_dataframe_for_several_institutions(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(
+        {"institution": ["south", "north"], "activityId": [FIRST_ID, FIRST_ID + 1],
+         "recordState": [1, 1], "recordType": [0, 0], "liveState": [1, 1], "openState": [1, 1]}
+    )  # fmt: skip
+
+    async def main(schools: Schools) -> RunReport:
+        configs = {name: schools.config(name) for name in NAMES}
+        prepared = prepare_parts(frame, configs, name=str(tmp_path / "term"))
+        return await apply_parts(prepared, parts=schools.parts)
+
+    report = with_schools(tmp_path, main)
+
+    assert counted(report) == {"applied": 2}
+    assert report.results is not None
+
+
+def test_a_program_is_told_what_is_missing(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north"])
+    plainly = tmp_path / "plain.csv"
+    plainly.write_text(f"activityId,recordState\n{FIRST_ID},1\n", "utf-8")
+
+    async def main(schools: Schools) -> None:
+        configs = {name: schools.config(name) for name in NAMES}
+        with pytest.raises(CannotStart, match=r"no column of plain\.csv"):
+            prepare_parts(plainly, configs)
+        single = await apply(prepare(plainly), configs["north"], parts=schools.parts)
+        with pytest.raises(CannotStart, match="name no institutions"):
+            await resume(configs, single.run, parts=schools.parts)
+        with pytest.raises(CannotStart, match="name institutions"):
+            await apply(prepare(path), configs["north"], parts=schools.parts)
+
+    with_schools(tmp_path, main)
+
+
 # ------------------------------------------------------------------ looking back
+
+
+def test_the_state_and_the_results_of_a_group_are_those_of_one_run(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north", "south", "nobody"])
+    home = tmp_path / "home"
+    failing = {"south": (classroom(4, "code:121601031*"),)}
+    report = with_schools(tmp_path, lambda schools: schools.apply(path), failing)
+    group = report.run
+
+    state = run_state(home, group)
+    assert state is not None
+    assert [part.record.header.run for part in state.parts] == [f"{group}-1", f"{group}-2"]
+    assert {s.value: n for s, n in state.record.counts.items() if n} == counted(report)
+    assert (state.record.header.run, state.record.state) == (group, "finished")
+    end = run_end(home, group)
+    assert end is not None
+    assert end.finished_at == max(r.finished_at or 0 for r in runs(home))
+    assert [f.row.row for f in newest_failures(home, group)] == [4]
+    table = result_table(home, group, lang="en")
+    assert table.rows == report.rows
+    assert sorted(table.classrooms) == [2, 3, 4]
+    with result_file(home, group) as file:
+        assert file is not None
+        assert file.name == f"term.results-{group}.csv"
+    part = result_table(home, f"{group}-1", lang="en")
+    assert part.record.header.run == f"{group}-1"
+    assert [row.row for row in part.rows] == [2, 4, 5]
+    for other in (group[:-1], f"{group}-", f"{group}-3", "20260101-000000-0000", "%", ""):
+        assert run_state(home, other) is None
+        assert run_end(home, other) is None
+
+
+def test_a_group_is_listed_as_one_run(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north"])
+    home = tmp_path / "home"
+    lone = tmp_path / "lone.csv"
+    lone.write_text(f"activityId,recordState\n{FIRST_ID},1\n", "utf-8")
+
+    async def main(schools: Schools) -> tuple[str, str, Institution]:
+        own = schools.config("west")
+        single = await apply(prepare(lone), own, parts=schools.parts)
+        return (await schools.apply(path)).run, single.run, own.institution
+
+    group, single, west = with_schools(tmp_path, main)
+
+    def listed(sid: str = "", **choice: bool) -> list[str]:
+        of = replace(west, sid=sid) if sid else None
+        found = some_runs(home, institution=of, **choice)
+        assert found.total == len(found.records)
+        return [record.header.run for record in found.records]
+
+    assert listed() == [group, single]
+    assert listed(SIDS["north"]) == [group]
+    assert listed(SIDS["west"]) == [single]
+    assert listed(SIDS["west"], and_groups=True) == [group, single]
+    assert some_runs(home, first=1, most=1).records[0].header.run == single
+
+
+def test_a_group_says_that_it_begins_once_all_of_it_is_stored(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "term.csv", ["south", "north", "west"])
+    begun: list[tuple[str, int, int]] = []
+
+    async def main(schools: Schools) -> RunReport:
+        schools.secrets["west"] = None
+
+        def note(run: str) -> None:
+            state = run_state(schools.home, run)
+            assert state is not None
+            base = Base.of_group(state, control.sent)
+            begun.append((run, base.open, base.ended[RowStatus.NOT_SENT]))
+
+        control = Control(note)
+        return await schools.apply(path, control=control)
+
+    report = with_schools(tmp_path, main)
+
+    assert begun == [(report.run, 2, 1)]
+    assert counted(report) == {"applied": 2, "not_sent": 1}
 
 
 def test_a_group_is_looked_at_as_one_run(tmp_path: Path) -> None:

@@ -371,16 +371,3 @@ async def test_every_sample_has_a_screen_with_one_next_step(tmp_path: Path) -> N
             answer = await upload(client, name)
             assert answer.status in {200, 400}, name
             assert next_step(answer), name
-
-
-async def test_a_sheet_for_several_institutions_is_for_the_command_line(tmp_path: Path) -> None:
-    term = "institution,activityId,recordState,watchPassword\nnorth,1,,a1\nsouth,2,,b2\n"
-    async with page(tmp_path) as client:
-        answer = await upload(client, "term.csv", term.encode())
-        plan = await client.get(f"{path_of(answer)}/plan")
-    (said,) = [text for text in banners(answer) if "institutions" in text]
-    assert said.startswith("the rows of term.csv name institutions, and this is for one")
-    assert "bulkcast apply" in said
-    assert next_step(answer) == "Upload another file"
-    assert "name institutions" in plan.words
-    assert next_step(plan) == "Look at the rows"

@@ -11,21 +11,12 @@ from typing import Any
 
 import pytest
 
-from bulkcast.config import Member
 from bulkcast.fleet import control
 from bulkcast.fleet.database import Database
 from bulkcast.notification import Recipients
-from bulkcast.pipeline import (
-    PlanOptions,
-    Selection,
-    SendOptions,
-    SheetOptions,
-    fleet_control,
-    prepare,
-    prepare_run,
-    submit,
-)
+from bulkcast.pipeline import fleet_control, prepare
 from bulkcast.pipeline.fleet_control import lane_of
+from bulkcast.sandbox import SANDBOX_SECRET, World
 from bulkcast.web.page_server import ServeOptions, opened
 from tests.fleet_harness import QUICK, Fleet, fleet
 from tests.page_client import Answer
@@ -317,33 +308,100 @@ async def test_runs_of_other_institutions_are_seen_but_not_undone_here(tmp_path:
     assert undone.status == 400
 
 
-async def test_the_runs_of_a_sheet_for_several_institutions_are_found_by_their_group(
+# ------------------------------------------------------------------ several institutions
+
+
+NORTH, SOUTH = "77000001", "77000002"
+
+
+def of_schools(*whose: str) -> bytes:
+    lines = [f"{name},{1000 + n},1,,off,,\n" for n, name in enumerate(whose, 1)]
+    return "".join([f"institution,{HEAD}", *lines]).encode()
+
+
+@asynccontextmanager
+async def of_two_schools(folder: Path) -> AsyncIterator[tuple[Fleet, Page, Page]]:
+    """A fleet that sends for two schools, and the pages of li and wang, who know their names."""
+    own = World(first_whole=False, limit=None, secret=SANDBOX_SECRET)
+    others = (replace(own, sid=NORTH), replace(own, sid=SOUTH))
+    async with fleet(folder, replace(own, others=others)) as found:
+        url = found.config.institution.root_url
+        for user in ("li", "wang"):
+            (folder / user).mkdir()
+            (folder / user / "config.toml").write_text(
+                f'[profiles.north]\nsid = "{NORTH}"\nroot_url = "{url}"\n'
+                f'[profiles.south]\nsid = "{SOUTH}"\nroot_url = "{url}"\n'
+            )
+        async with page_of(found, folder, "li") as li, page_of(found, folder, "wang") as wang:
+            yield found, li, wang
+
+
+async def test_a_sheet_for_several_institutions_is_handed_in_and_seen_as_one_run(
     tmp_path: Path,
 ) -> None:
-    sheet = tmp_path / "two.csv"
-    sheet.write_text(f"institution,{HEAD}north,1001,1,,,,\nsouth,1002,1,,,,\n", "utf-8")
-    async with fleet(tmp_path) as found, page_of(found, tmp_path, "wang") as wang:
-
-        def member(profile: str) -> Member:
-            sid = {"north": "77000001", "south": "77000002"}[profile]
-            whose = replace(found.config.institution, sid=sid)
-            return Member(profile, whose, replace(found.config, institution=whose))
-
-        prepared = await asyncio.to_thread(
-            prepare_run, sheet, SheetOptions(profiles=lambda: frozenset({"north", "south"})),
-            Selection(), PlanOptions(), home=found.home, account=lambda: None, members=member,
-            sending=SendOptions(),
-        )  # fmt: skip
-        group = (await submit(prepared, found.home, SendOptions(), user="li")).run
-        answer = await wang.client.get("/actions")
-        shown = await wang.client.get(f"/runs/{group}")
+    async with of_two_schools(tmp_path) as (found, li, wang):
+        content = of_schools("north", "south", "south", "nobody")
+        plan = await li.client.get(f"{path_of(await upload(li.client, 'T.csv', content))}/plan")
+        assert "LIVE 2 institutions: north, south" in plan.words
+        group = await hand_in(li, content=content)
+        waiting = await wang.client.get(f"/runs/{group}")
+        assert waiting.screen == "apply"
+        assert "Waiting" in waiting.words
+        async with found.worker(sids=(NORTH, SOUTH)):
+            await seen(wang, group, lambda now: now["is_over"])
+        results = await wang.client.get(f"/runs/{group}")
+        actions = await li.client.get("/actions")
+        sheet = await wang.client.get(f"/runs/{group}/results.sheet?kind=xlsx")
+        draft = await wang.client.post(f"/runs/{group}/resubmit")
         none = await wang.client.get("/runs/20260101-000000-0000")
 
-    assert answer.tree.xpath("//table[@data-actions]//a/@href") == [f"/runs/{group}"]
-    assert "SID 77000001" in answer.words
-    assert "SID 77000002" in answer.words
-    assert shown.url.endswith(f"/runs/{group}-1")
+    assert "3 of 4 rows are done, 1 needs fixing" in results.words
+    assert [str(row["bulkcast_run"])[len(group) :] for row in book(sheet)] == [
+        "-1", "-2", "-2", "-1",
+    ]  # fmt: skip
+    assert [len(found.sandbox.others[sid].log) for sid in (NORTH, SOUTH)] == [1, 2]
+    assert set(actions.tree.xpath("//table[@data-actions]//a/@href")) == {f"/runs/{group}"}
+    assert draft.screen == "check"
     assert none.status == 404
+
+
+async def test_a_group_is_listed_and_paused_as_one_run(tmp_path: Path) -> None:
+    async with of_two_schools(tmp_path) as (_, li, wang):
+        group = await hand_in(li, content=of_schools("north", "south"))
+        home = await wang.client.get("/")
+        assert home.tree.xpath("//tr/@data-run") == [group]
+        assert f"SID {NORTH}, {SOUTH}" in line(home, group)
+        assert not (await wang.client.get("/?of=own")).tree.xpath("//tr[@data-run]")
+
+        await wang.client.post(f"/runs/{group}/pause")
+        now = await seen(li, group, lambda now: now["phase"] == "paused")
+        assert "The institutions are paused" in said(now)
+        assert "paused" in line(await li.client.get("/"), group)
+        await li.client.post(f"/runs/{group}/continue")
+        await seen(wang, group, lambda now: now["phase"] == "waiting")
+        actions = await li.client.get("/actions")
+    assert listed(actions) == [("li", "go on"), ("wang", "pause"), ("li", "submit")]
+    assert f"SID {NORTH}" in actions.words
+
+
+async def test_a_group_that_workers_send_is_stopped_resumed_and_undone(tmp_path: Path) -> None:
+    async with of_two_schools(tmp_path) as (found, li, wang):
+        group = await hand_in(li, content=of_schools(*["north", "south"] * 50), per_minute=100)
+        async with found.worker(sids=(NORTH, SOUTH)):
+            await seen(li, group, lambda now: now["phase"] == "running" and now["done"] != "0")
+            await wang.client.post(f"/runs/{group}/stop")
+            await seen(li, group, lambda now: now["is_over"])
+            stopped = await li.client.get(f"/runs/{group}")
+            assert "Stopped before the end" in stopped.words
+            again = await wang.client.post(f"/runs/{group}/resume")
+            assert again.screen == "apply"
+            await seen(li, group, lambda now: now["phase"] == "running")
+            await wang.client.post(f"/runs/{group}/stop")
+            await seen(li, group, lambda now: now["is_over"])
+        asked = await li.client.get(f"/runs/{group}/undo")
+        part = await li.client.get(f"/runs/{group}-2")
+    assert asked.status == 200
+    assert part.url.endswith(f"/runs/{group}/results")
 
 
 # ------------------------------------------------------------------ a database that is away

@@ -19,7 +19,7 @@ from bulkcast.config import Config
 from bulkcast.errors import CannotStart, InstitutionBusy
 from bulkcast.home import folder_of
 from bulkcast.model import RowStatus
-from bulkcast.pipeline import Control, SendOptions
+from bulkcast.pipeline import Control, PreparedRun, SendOptions
 from bulkcast.sandbox import Classroom, World
 from tests.dispatcher_harness import classroom
 from tests.page_runs import (
@@ -68,9 +68,10 @@ async def test_the_page_answers_while_rows_are_frozen_and_results_written(tmp_pa
         prepared = await asyncio.to_thread(
             pipeline.prepare, plain(tmp_path / "sheet.xlsx", 5_000), keep_cells=False
         )
+        planned = PreparedRun(prepared, page.account.config)
         run, longest = "", 0.0
         start = asyncio.ensure_future(
-            page.runs.start(page.account, prepared, SendOptions(rate=1e5), name=NAME)
+            page.runs.start(page.account, planned, SendOptions(rate=1e5), name=NAME)
         )
         while not start.done() or page.runs.find(start.result()):
             begun = time.perf_counter()
@@ -89,13 +90,13 @@ async def test_the_page_answers_while_rows_are_frozen_and_results_written(tmp_pa
 async def test_an_error_before_the_run_exists_is_raised_by_start(tmp_path: Path) -> None:
     sheet = plain(tmp_path / "sheet.xlsx", 5)
     async with run_page(tmp_path / "home") as page:
-        prepared = await asyncio.to_thread(pipeline.prepare, sheet)
+        planned = PreparedRun(await asyncio.to_thread(pipeline.prepare, sheet), None)
         plain(sheet, 6)
         with pytest.raises(CannotStart, match="has changed"):
-            await page.runs.start(page.account, prepared, FAST, name=NAME)
+            await page.runs.start(page.account, planned, FAST, name=NAME)
         without = replace(page.account, config=None)
         with pytest.raises(CannotStart):
-            await page.runs.start(without, prepared, FAST, name=NAME)
+            await page.runs.start(without, planned, FAST, name=NAME)
 
         assert pipeline.some_runs(page.account.home).total == 0
         assert not page.sandbox.log

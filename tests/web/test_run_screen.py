@@ -113,13 +113,13 @@ _PROGRAM = """
     import asyncio, sys
     from pathlib import Path
     from bulkcast import pipeline
-    from bulkcast.pipeline import SendOptions
+    from bulkcast.pipeline import PreparedRun, SendOptions
     from bulkcast.web.page_server import ServeOptions, opened
     import os
 
     async def main():
         async with opened(ServeOptions(os.environ, port=0)) as state:
-            prepared = pipeline.prepare(Path(sys.argv[1]))
+            prepared = PreparedRun(pipeline.prepare(Path(sys.argv[1])), None)
             options = SendOptions(rate=40.0)
             run = await state.runs.start(
                 state.accounts.current(), prepared, options, name="Term.xlsx"
