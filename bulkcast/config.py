@@ -203,6 +203,28 @@ def profile_names(environ: Mapping[str, str]) -> frozenset[str] | None:
     return frozenset(profiles_of(path)) if path.exists() else None
 
 
+def files_state(environ: Mapping[str, str]) -> object:
+    """What differs once a file has changed that profiles or their secrets are read from."""
+    path = home(environ) / "config.toml"
+    try:
+        found = list(profiles_of(path).values())
+    except CannotStart:
+        found = []
+    named = [each.get("secret_file") for each in found if isinstance(each, dict)]
+    own = environ.get("BULKCAST_SECRET_FILE", "").strip()
+    secrets = [path.parent / name for name in named if isinstance(name, str)]
+    return tuple(_stamp(each) for each in (path, *secrets, *([Path(own)] if own else ())))
+
+
+def _stamp(path: Path) -> tuple[str, int, int, int] | None:
+    try:
+        found = _expand_user(str(path)).stat()
+    except (OSError, CannotStart):
+        return None
+    # Permissions decide too whether a secret is read; they change no time but this one.
+    return str(path), found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
     """The variables that hold a secret, by themselves or because a profile says so."""
     try:

@@ -13,7 +13,9 @@ from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, open_ledger
 from bulkcast.model import Credentials, Institution, Secret
 from bulkcast.pipeline import Prepared, PreparedRun, SendOptions, fleet_control, lanes, submission
+from bulkcast.pipeline.execution import Parts
 from bulkcast.pipeline.fleet_control import lane_of
+from bulkcast.pipeline.lanes import ReadAgain
 from bulkcast.pipeline.submission import Submitted
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Sandbox, World
 from tests.postgres import drop_database, new_database
@@ -45,7 +47,12 @@ class Fleet:
 
     @asynccontextmanager
     async def worker(
-        self, *, secret: str = "", sids: Sequence[str] = (SANDBOX_SID,)
+        self,
+        *,
+        secret: str = "",
+        sids: Sequence[str] = (SANDBOX_SID,),
+        parts: Parts | None = None,
+        read_again: ReadAgain = lambda: None,
     ) -> AsyncIterator["asyncio.Task[None]"]:
         """A worker in this process for these institutions, which ends in order."""
         stop = asyncio.Event()
@@ -57,7 +64,16 @@ class Fleet:
                 credentials=Credentials(sid, Secret(secret) if secret else SANDBOX_SECRET),
             )
             configs[lane_of(config.institution)] = config
-        task = asyncio.create_task(lanes.work(self.home, configs, stop=stop, timing=self.timing))
+        task = asyncio.create_task(
+            lanes.work(
+                self.home,
+                configs,
+                stop=stop,
+                timing=self.timing,
+                parts=parts,
+                read_again=read_again,
+            )
+        )
         try:
             while not task.done() and not await self.alive():
                 await asyncio.sleep(0.02)
@@ -68,9 +84,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, world: World | None = None) -> AsyncIterator[Fleet]:
-    """A fleet whose home is in `folder`."""
-    database = await asyncio.to_thread(new_database, fleet_control.init)
+async def fleet(
+    folder: Path, world: World | None = None, database: str = ""
+) -> AsyncIterator[Fleet]:
+    """A fleet whose home is in `folder`; its database is new unless one is given."""
+    database = database or await asyncio.to_thread(new_database, fleet_control.init)
     sandbox = Sandbox(world or World(first_whole=False), secret=SANDBOX_SECRET)
     try:
         async with sandbox.serving() as url:
@@ -86,12 +104,13 @@ async def fleet(folder: Path, world: World | None = None) -> AsyncIterator[Fleet
 async def ended(found: Fleet, run: str) -> RunRecord:
     """The run once it has ended."""
     while True:
-        record = await asyncio.to_thread(_record, found.home, run)
+        record = await asyncio.to_thread(record_of, found.home, run)
         if record.finished_at is not None:
             return record
         await asyncio.sleep(0.1)
 
 
-def _record(home: SharedHome, run: str) -> RunRecord:
+def record_of(home: SharedHome, run: str) -> RunRecord:
+    """The run as it is."""
     with open_ledger(home) as ledger:
         return ledger.newest(run)

@@ -1,7 +1,8 @@
 """`fleet` and `worker`: many institutions, sent for by workers on any number of machines."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import click
@@ -19,6 +20,8 @@ from bulkcast.pipeline import fleet_control, lanes, zone
 from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.pipeline.options import DEFAULT_TZ
 from bulkcast.pipeline.submission import Submitted
+
+_log = logging.getLogger(__name__)
 
 Lanes = Mapping[str, Sequence[str]]
 """Lane → the profiles that are for this institution."""
@@ -205,57 +208,131 @@ def worker(output: Output, *, concurrency: int, metrics: int | None) -> int:
     """Send for all institutions with credentials here until a signal arrives."""
     home = context.fleet()
     exit_status.keep_words_out_of_logs(exit_status.passwords([home.database]))
-    candidates = list(_candidates())
-    configs = _credentials(candidates, output)
-    if candidates and not configs:
+    credentials = _Credentials(context.environ(), output.warn)
+    configs = credentials.by_lane()
+    if credentials.is_any_named and not configs:
         raise CannotStart("this worker has no secret it could send with: mend what is said above")
     if not configs:
         raise CannotStart(
             "there are no credentials on this computer to send with: set BULKCAST_SID and"
             " BULKCAST_SECRET_FILE, or add profiles to config.toml"
         )
-    names = [f"{name} ({lane})" if name else lane for lane, (name, _) in configs.items()]
-    more = ["…"] if len(names) > _NAMED_MOST else []
-    some = shown(current_translator().listed([*names[:_NAMED_MOST], *more]))
-    output.info(
-        Text(
-            trn(
-                "This worker sends for {n} institution: {names}. Ctrl-C ends it in order.",
-                "This worker sends for {n} institutions: {names}. Ctrl-C ends it in order.",
-                len(names),
-                names=some,
-            )
-        )
-    )
-    by_lane = {lane: found for lane, (_, found) in configs.items()}
+    begun = [_served(configs), tr("Ctrl-C ends it in order.")]
+    output.info(Text(current_translator().joined(begun)))
     with exit_status.logging_to_stderr(info=output.verbose):
-        return asyncio.run(_work(output, home, by_lane, concurrency, metrics))
+        return asyncio.run(_work(output, home, credentials, concurrency, metrics))
 
 
 _NAMED_MOST: Final = 8
 
 
-def _credentials(candidates: Iterable[_Candidate], output: Output) -> dict[str, tuple[str, Config]]:
-    """Lane → the profile's name, empty for the environment's own, and the credentials.
+def _served(configs: Mapping[str, tuple[str, Config]]) -> str:
+    """The institutions that a worker sends for, in a sentence."""
+    names = [f"{name} ({lane})" if name else lane for lane, (name, _) in configs.items()]
+    more = ["…"] if len(names) > _NAMED_MOST else []
+    return trn(
+        "This worker sends for {n} institution: {names}.",
+        "This worker sends for {n} institutions: {names}.",
+        len(names),
+        names=shown(current_translator().listed([*names[:_NAMED_MOST], *more])),
+    )
 
-    Profiles that cannot be sent for are named on stderr.
+
+class _Credentials:
+    """The credentials of a worker, whose files are looked at again while it works."""
+
+    def __init__(self, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        """`tell` is given a sentence for each profile that cannot be sent for.
+
+        Raises:
+            CannotStart: config.toml cannot be read.
+
+        """
+        self._environ = environ
+        self._problems: dict[str, str] = {}
+        self._by_name: Mapping[str, Config] = {}
+        self._state = configuration.files_state(environ)
+        self._read(tell)
+
+    @property
+    def is_any_named(self) -> bool:
+        """Whether there is any profile, or the environment names credentials, usable or not."""
+        return bool(self._by_name or self._problems)
+
+    def by_lane(self) -> dict[str, tuple[str, Config]]:
+        """Lane → the profile's name, empty for the environment's own, and the credentials."""
+        found: dict[str, tuple[str, Config]] = {}
+        for name, config in self._by_name.items():
+            found.setdefault(lane_of(config.institution), (name, config))
+        return found
+
+    def configs(self) -> dict[str, Config]:
+        """Lane → the credentials."""
+        return {lane: config for lane, (_, config) in self.by_lane().items()}
+
+    def read_again(self) -> Mapping[str, Config] | None:
+        """Lane → the credentials, if a file of theirs has changed; None if they stay as they were.
+
+        What cannot be read is told once in the log.
+        """
+        state = configuration.files_state(self._environ)
+        if state == self._state:
+            return None
+        self._state = state
+        try:
+            self._require_file()
+            self._read(_log.warning)
+        except CannotStart as exc:
+            why = current_translator().error(exc)
+            _log.warning("%s", shown(tr("The profiles stay as they were: {why}", why=why)))
+            return None
+        configs = self.configs()
+        if configs:
+            _log.info("%s", _served(self.by_lane()))
+        else:
+            _log.warning("%s", tr("This worker sends for no institution any more."))
+        return configs
+
+    def _require_file(self) -> None:
+        """Refuse that config.toml is gone: it may be about to come back, as when it is replaced."""
+        if any(self._by_name) and configuration.profile_names(self._environ) is None:
+            path = configuration.home(self._environ) / "config.toml"
+            raise CannotStart("{path} is not there any more", path=path)
+
+    def _read(self, tell: Callable[[str], None]) -> None:
+        found: dict[str, Config] = {}
+        problems: dict[str, str] = {}
+        for name, config, problem in _candidates(self._environ):
+            if config is not None and problem is None:
+                exit_status.keep_out_of_logs(config.credentials.secret)
+                found[name] = config
+                continue
+            before = self._by_name.get(name)
+            if before is not None:
+                found[name] = before
+            problems[name] = _told(name, problem, before)
+        for name, said in problems.items():
+            if self._problems.get(name) != said:
+                tell(said)
+        self._by_name, self._problems = found, problems
+
+
+def _told(name: str, problem: CannotStart | None, before: Config | None) -> str:
+    """A sentence for a profile that cannot be read, or could be before."""
+    why = current_translator().error(problem) if problem else ""
+    profile = name or tr("the environment")
+    if before is not None:
+        return shown(tr("{profile} is sent for as before: {why}", profile=profile, why=why))
+    return shown(tr("Nothing will be sent for {profile}: {why}", profile=profile, why=why))
+
+
+def _candidates(environ: Mapping[str, str]) -> Iterator[_Candidate]:
+    """The environment's own credentials and the profiles', and what is wrong with each.
+
+    Raises:
+        CannotStart: config.toml cannot be read.
+
     """
-    found: dict[str, tuple[str, Config]] = {}
-    for name, config, problem in candidates:
-        if config is None or problem:
-            why = current_translator().error(problem) if problem else ""
-            profile = name or tr("the environment")
-            said = tr("Nothing will be sent for {profile}: {why}", profile=profile, why=why)
-            output.warn(shown(said))
-            continue
-        exit_status.keep_out_of_logs(config.credentials.secret)
-        found.setdefault(lane_of(config.institution), (name, config))
-    return found
-
-
-def _candidates() -> Iterator[_Candidate]:
-    """The environment's own credentials and the profiles', and what is wrong with each."""
-    environ = context.environ()
     if configuration.is_in_environment(environ):
         try:
             own = configuration.load(environ)
@@ -287,7 +364,7 @@ class _Ending:
 async def _work(
     output: Output,
     home: SharedHome,
-    configs: Mapping[str, Config],
+    credentials: _Credentials,
     concurrency: int,
     metrics: int | None,
 ) -> int:
@@ -297,7 +374,8 @@ async def _work(
         try:
             await lanes.work(
                 home,
-                configs,
+                credentials.configs(),
+                read_again=credentials.read_again,
                 concurrency=concurrency,
                 metrics_port=metrics,
                 stop=ending.asked,

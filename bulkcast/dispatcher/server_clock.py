@@ -105,3 +105,5 @@ _MINUTES_OFF: Final = (
     marked("This computer's clock is {n} min behind ClassIn's; stamps are corrected."),
     marked("This computer's clock is {n} min ahead of ClassIn's; stamps are corrected."),
 )
+CLOCK_OFF: Final = frozenset({*_SECONDS_OFF, *_MINUTES_OFF})
+"""The templates of `clock_off`, which are true of one computer."""

@@ -31,6 +31,15 @@ _REPEATS_MOST: Final = 5
 """Times that a remark is repeated."""
 
 
+def add_remark(remarks: list[Text], remark: Text, most: int = _REPEATS_MOST) -> None:
+    """Add a remark, but not for ever: a clock may jump back and forth for hours."""
+    repeats = sum(earlier.template == remark.template for earlier in remarks)
+    if repeats < most:
+        remarks.append(remark)
+    elif repeats == most > 1 and _SUPPRESSED not in remarks:
+        remarks.append(_SUPPRESSED)
+
+
 class ServerState:
     """What the run knows about ClassIn, updated with each answer."""
 
@@ -167,26 +176,18 @@ class ServerState:
             return
         if signs_differ(state.request.body):
             self.counting = state.counting
-            self._remark(Text(_CHARACTERS_COUNTED), most=1)
-
-    def _remark(self, remark: Text, most: int = _REPEATS_MOST) -> None:
-        """Add a remark, but not for ever: a clock may jump back and forth for hours."""
-        repeats = sum(earlier.template == remark.template for earlier in self.remarks)
-        if repeats < most:
-            self.remarks.append(remark)
-        elif repeats == most > 1 and _SUPPRESSED not in self.remarks:
-            self.remarks.append(_SUPPRESSED)
+            add_remark(self.remarks, Text(_CHARACTERS_COUNTED), most=1)
 
     def _note_breaker_change(self, before: BreakerState, at: float) -> None:
         after = self.breaker.state
         if after is before:
             return
         if after is BreakerState.OPEN and self.breaker.is_maintenance:
-            self._remark(Text(_MAINTENANCE))
+            add_remark(self.remarks, Text(_MAINTENANCE))
         elif after is BreakerState.OPEN:
-            self._remark(Text(_OUTAGE, {"what": self.breaker.failure}))
+            add_remark(self.remarks, Text(_OUTAGE, {"what": self.breaker.failure}))
         if before is BreakerState.OPEN:
-            self._remark(Text(_RECOVERED))
+            add_remark(self.remarks, Text(_RECOVERED))
             self.pacer.resume_gently(at)
 
     def learn_time(self, verdict: Verdict, reply: Reply | NoReply, at: float) -> Stop | None:
@@ -213,7 +214,7 @@ class ServerState:
         self.clock.observe(reply.date, now())
         remark = self.clock.measure(reply.date, self._wall())
         if remark:
-            self._remark(remark)
+            add_remark(self.remarks, remark)
 
     def _clock_stop(self, state: RequestState, verdict: Verdict, at: float) -> Stop | None:
         """A `Stop` if a corrected stamp was refused; the first refusal only corrects the stamps."""

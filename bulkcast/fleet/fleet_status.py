@@ -16,7 +16,7 @@ HEARTBEAT_S: Final = 10.0
 _SEEN: Final = """
 INSERT INTO workers (worker, host, pid, concurrency, version, lanes)
 VALUES (%(worker)s, %(host)s, %(pid)s, %(concurrency)s, %(version)s, %(lanes)s)
-ON CONFLICT (worker) DO UPDATE SET seen_at = clock_timestamp()
+ON CONFLICT (worker) DO UPDATE SET seen_at = clock_timestamp(), lanes = excluded.lanes
 """
 _FORGET: Final = """
 DELETE FROM workers

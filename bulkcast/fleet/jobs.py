@@ -183,14 +183,20 @@ async def oldest_wait(database: Database) -> float:
 # ------------------------------------------------------------------ Procrastinate's worker
 
 
-def make_app(database: Database, drain: Callable[[str], Awaitable[None]]) -> procrastinate.App:
+Institutions = Callable[[], Collection[str]]
+"""Those whose jobs a worker takes, asked anew before each."""
+
+
+def make_app(
+    database: Database, drain: Callable[[str], Awaitable[None]], institutions: Institutions
+) -> procrastinate.App:
     """The application whose worker calls `drain` with the institution of each job.
 
     Its worker waits out a database that is gone, where Procrastinate's own would end.
     """
     connector = _Connector(database)
     app = procrastinate.App(connector=connector)
-    app.job_manager = _JobManager(connector)
+    app.job_manager = _JobManager(connector, institutions)
 
     @app.task(name=TASK)
     async def lane(institution: str) -> None:
@@ -203,7 +209,10 @@ async def run_engine(
     database: Database, app: procrastinate.App, *,
     institutions: Collection[str], concurrency: int, name: str, heartbeat_s: float, grace_s: float,
 ) -> None:  # fmt: skip
-    """Fetch and run jobs until cancelled; then wait up to `grace_s` for those under way."""
+    """Fetch and run jobs until cancelled; then wait up to `grace_s` for those under way.
+
+    It is notified of new jobs for `institutions`, and looks for those of others once a second.
+    """
     async with app.open_async(database.pool):
         await app.run_worker_async(
             queues=sorted(map(queue_name, institutions)),
@@ -254,7 +263,20 @@ class _Connector(procrastinate.PsycopgConnector):
 
 
 class _JobManager(JobManager):
-    """Takes it calmly that another worker has ended a job."""
+    """Takes jobs of the institutions that are served now, whichever were when the engine started.
+
+    That another worker has ended a job it takes calmly.
+    """
+
+    def __init__(self, connector: _Connector, institutions: Institutions) -> None:
+        super().__init__(connector)
+        self._institutions = institutions
+
+    async def fetch_job(
+        self, queues: Iterable[str] | None, worker_id: int
+    ) -> procrastinate_jobs.Job | None:
+        queues = sorted(map(queue_name, self._institutions()))
+        return await super().fetch_job(queues, worker_id) if queues else None
 
     async def finish_job(
         self,

@@ -7,6 +7,7 @@ long the answer takes and whatever its clock shows, PostgreSQL's lease ends late
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from bulkcast.fleet.database import Database, Row
@@ -23,7 +24,8 @@ ON CONFLICT (institution) DO UPDATE
 SET epoch = lane.epoch + 1, worker = excluded.worker,
     expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
 WHERE lane.expires_at < clock_timestamp() OR lane.worker = excluded.worker
-RETURNING epoch, memory
+RETURNING epoch, memory,
+    coalesce(extract(epoch FROM clock_timestamp() - lane.left_at), 0)::float8
 """
 # Rows are locked in one order, as commits of the ledger do, so that the two never wait for each
 # other in a circle.  A lane released meanwhile has its epoch still, but no worker.
@@ -41,8 +43,13 @@ UPDATE lanes SET expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
 FROM locked WHERE lanes.institution = locked.institution
 RETURNING lanes.institution
 """
+_HELD: Final = """
+SELECT epoch, expires_at FROM lanes
+WHERE institution = %(institution)s AND expires_at > clock_timestamp()
+"""
 _RELEASE: Final = """
-UPDATE lanes SET expires_at = '-infinity', worker = NULL, memory = %(memory)s
+UPDATE lanes SET expires_at = '-infinity', worker = NULL, memory = %(memory)s,
+    left_at = CASE WHEN memory = %(memory)s THEN left_at ELSE clock_timestamp() END
 WHERE institution = %(institution)s AND epoch = %(epoch)s
 """
 
@@ -56,13 +63,15 @@ def _awake_and_asleep() -> float:
 class Lease:
     """The right to one lane."""
 
-    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory")
+    __slots__ = ("_sleepless_until", "_until", "epoch", "institution", "lost", "memory",
+                 "memory_s")  # fmt: skip
 
-    def __init__(self, institution: str, epoch: int, memory: str) -> None:
-        """`epoch`: the fence; `memory`: what the slice before left."""
+    def __init__(self, institution: str, epoch: int, memory: str, memory_s: float) -> None:
+        """`epoch`: the fence; `memory`: what a slice left, `memory_s` seconds ago."""
         self.institution = institution
         self.epoch = epoch
         self.memory = memory
+        self.memory_s = memory_s
         self.lost = False
         """Whether another worker has the lane now, so that nothing may be written for it."""
         self._until = self._sleepless_until = 0.0
@@ -110,6 +119,16 @@ class Leases:
         lease.extend(start, self._sending_s)
         self._held[institution] = lease
         return lease
+
+    async def held(self, institution: str) -> tuple[int, datetime] | None:
+        """The epoch and the end of whoever's lease on a lane; None while nobody has one.
+
+        Raises:
+            DatabaseUnreachable: the database is out of reach.
+
+        """
+        found = await self._database.fetch(_HELD, {"institution": institution})
+        return found[0] if found else None
 
     async def renew(self) -> list[Lease]:
         """Renew all leases, also expired ones that nobody took; return those that were lost.

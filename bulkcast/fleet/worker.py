@@ -113,6 +113,8 @@ Drain = Callable[[Lane], Awaitable[LaneEnd]]
 """Sends for one lane until its deadline, its stop or its end."""
 OpenInstitutions = Callable[[], Awaitable[Collection[str]]]
 """The institutions that have unfinished runs."""
+Served = Callable[[], Awaitable[Collection[str]]]
+"""The institutions that there are credentials for now."""
 
 
 async def work(
@@ -121,6 +123,7 @@ async def work(
     lanes: Collection[str],
     drain: Drain,
     open_institutions: OpenInstitutions,
+    served: Served | None = None,
     concurrency: int = CONCURRENCY,
     name: str | None = None,
     metrics_port: int | None = None,
@@ -129,8 +132,10 @@ async def work(
 ) -> None:
     """Drain the lanes of institutions until `stop` is set or the task is cancelled.
 
-    `lanes`: the institutions that this worker has credentials for.  A database that is out of reach
-    is waited for, once it was there at the start.  What is under way at the end is finished.
+    `lanes`: the institutions that this worker has credentials for; `served` is asked for them
+    every few seconds, if they may change.  Slices under way go on for one that is gone.  A database
+    that is out of reach is waited for, once it was there at the start.  What is under way at the
+    end is finished.
 
     Raises:
         CannotStart: the database's address or tables are not usable.
@@ -147,7 +152,7 @@ async def work(
                 worker = _Worker(
                     database, metrics, name or default_name(), drain, timing or Timing()
                 )
-                worker.serves(lanes, open_institutions, concurrency)
+                worker.serves(lanes, open_institutions, served, concurrency)
                 await worker.run(stop or asyncio.Event())
     finally:
         if serving:
@@ -192,14 +197,20 @@ class _Worker:
         self._is_ending = False
         self._lanes: frozenset[str] = frozenset()
         self._open_institutions: OpenInstitutions | None = None
+        self._served: Served | None = None
         self._concurrency = CONCURRENCY
 
     def serves(
-        self, lanes: Collection[str], open_institutions: OpenInstitutions, concurrency: int
+        self,
+        lanes: Collection[str],
+        open_institutions: OpenInstitutions,
+        served: Served | None,
+        concurrency: int,
     ) -> None:
         """Which lanes it drains, and how many at once."""
         self._lanes = frozenset(lanes)
         self._open_institutions = open_institutions
+        self._served = served
         self._concurrency = concurrency
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -209,6 +220,7 @@ class _Worker:
             for seconds, action in (
                 (timing.renew_s, self._renew),
                 (timing.orders_s, self._look_for_orders),
+                (timing.reconcile_s, self._look_for_institutions),
                 (timing.reconcile_s, self._reconcile),
                 (timing.heartbeat_s, self._report),
             )
@@ -238,7 +250,7 @@ class _Worker:
     async def _run_engine(self) -> None:
         """Run Procrastinate's worker, again where it failed."""
         while True:
-            app = jobs.make_app(self.database, self._run_slice)
+            app = jobs.make_app(self.database, self._run_slice, lambda: self._lanes)
             try:
                 await jobs.run_engine(
                     self.database, app,
@@ -306,6 +318,10 @@ class _Worker:
     async def _look_for_orders(self) -> None:
         if self._running:
             self.orders = await control.orders(self.database, list(self._running))
+
+    async def _look_for_institutions(self) -> None:
+        if self._served is not None:
+            self._lanes = frozenset(await self._served())
 
     async def _reconcile(self) -> None:
         """Make missing jobs, and end those of dead workers.

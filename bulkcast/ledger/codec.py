@@ -173,6 +173,17 @@ def unpack_stop(packed: str | None) -> Stop | None:
     return Stop(reason, code, load_args(args), exit_status)
 
 
+def pack_text(text: Text) -> str:
+    """A sentence as JSON: its template and arguments."""
+    return dump([text.template, dump_args(text.args)])
+
+
+def unpack_text(packed: str) -> Text:
+    """Reverse `pack_text`."""
+    template, args = json.loads(packed)
+    return Text(template, load_args(args))
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """How to send, as far as it matters to whoever does it."""

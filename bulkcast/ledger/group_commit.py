@@ -20,7 +20,7 @@ import psycopg
 from bulkcast.database_url import LOST, reason
 from bulkcast.errors import LaneLost, LedgerUnwritable
 from bulkcast.ledger.journal import JournalRows
-from bulkcast.model import Attempt, Intent
+from bulkcast.model import Attempt, Intent, Text
 
 _REST_S: Final = 0.015
 """Seconds between two commits of a busy program: 1,200 rows a second share about 18 of them."""
@@ -53,6 +53,10 @@ _STORE: Final[Mapping[str, str]] = {
         " %s::text[], %s::bigint[]) ON CONFLICT (run_id, seq) DO UPDATE SET"
         " status = EXCLUDED.status, attempts = EXCLUDED.attempts, outcome = EXCLUDED.outcome,"
         " crc = EXCLUDED.crc"
+    ),
+    "remarks": (
+        "INSERT INTO remarks (run_id, remark, crc)"
+        " SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING"
     ),
 }
 """What is stored by each kind of entry, in this order; the rows come as one array a column."""
@@ -253,6 +257,15 @@ class SharedJournal:
         await self._store("ends", [self._rows.end(a) for a in attempts if a.outcome is None])
         settled = [self._rows.outcome(a.key, a.outcome) for a in attempts if a.outcome]
         await self._store("outcomes", settled)
+
+    async def remark(self, remarks: Iterable[Text]) -> None:
+        """Store remarks with the run; one that is there already is not stored again.
+
+        Raises:
+            LedgerUnwritable: they were not stored.
+
+        """
+        await self._store("remarks", [self._rows.remark(remark) for remark in remarks])
 
     async def _store(self, kind: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:

@@ -15,16 +15,18 @@ from typing import Any, Final
 from bulkcast.errors import LedgerGone, LedgerUnwritable
 from bulkcast.ledger.codec import (
     IntentFields,
+    crc,
     end_crc,
     intent_crc,
     outcome_crc,
     pack_outcome,
     pack_target,
+    pack_text,
 )
 from bulkcast.ledger.history import Timestamp
 from bulkcast.ledger.integrity import Counts, WriteCounter
 from bulkcast.ledger.lock import NewSend, Sends
-from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus
+from bulkcast.model import Attempt, Intent, Outcome, RequestKey, RowStatus, Text
 
 _INSERT_INTENT = (
     "INSERT INTO attempts (run_id, seq, number, stamp, ahead_s, boot, tick, crc)"
@@ -107,6 +109,11 @@ class JournalRows:
     places: Mapping[RequestKey, int]
     """The position of each request in sending order."""
     started: Started | None = None
+
+    def remark(self, remark: Text) -> _Row:
+        """A row of `remarks`, which only a shared ledger has."""
+        packed = pack_text(remark)
+        return self.run_id, packed, crc(self.run_id, packed)
 
     def intent(self, intent: Intent) -> tuple[Any, ...]:
         """A row of `attempts`: run, request, number, stamp, seconds ahead, boot, tick, checksum."""

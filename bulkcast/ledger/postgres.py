@@ -24,7 +24,7 @@ from bulkcast.database_url import (
 from bulkcast.errors import CannotStart, LedgerDamaged, LedgerGone, LedgerUnwritable, system_reason
 from bulkcast.home import Home, SharedHome, make_private, write_private
 from bulkcast.ledger import queue, run_records
-from bulkcast.ledger.codec import RunHeader, intent_crc, unpack_request
+from bulkcast.ledger.codec import RunHeader, crc, intent_crc, unpack_request, unpack_text
 from bulkcast.ledger.connection import Connection, Cursor
 from bulkcast.ledger.group_commit import (
     GroupCommit,
@@ -43,8 +43,12 @@ from bulkcast.planner import Plan
 from bulkcast.planner.last_known import Acknowledgement
 from bulkcast.protocol import STAMP_LIFE_S, expires_after
 
-VERSION: Final = 1
-_WIPED: Final = ("requests", "outcomes", "settled", "sheets")
+_STEPS: Final = ("schema_postgres.sql", "schema_postgres_2.sql")
+"""What makes each version of the tables from the one before; the first makes them."""
+VERSION: Final = len(_STEPS)
+_EMPTIED: Final = ("sheets", "remarks")
+"""The tables of which a purge leaves nothing of a run."""
+_WIPED: Final = ("requests", "outcomes", "settled", *_EMPTIED)
 
 # The name of an SQL parameter as SQLite has it, but not a cast.
 _PLACEHOLDER: Final = re.compile(r"\?|(?<!:):([a-z_]+)")
@@ -78,7 +82,7 @@ class _Translating:
 
 
 def create_schema(database: str) -> None:
-    """Make the ledger's tables, if they are not there yet.
+    """Make the ledger's tables, or bring those of an older version up to date.
 
     Raises:
         CannotStart: the database cannot be used, or its ledger is of a newer version.
@@ -88,8 +92,8 @@ def create_schema(database: str) -> None:
     with _started(database), connect(database) as connection, connection.transaction():
         # Two who begin together: the second one waits and finds the tables.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if _version(connection, database) == 0:
-            connection.execute((files("bulkcast.ledger") / "schema_postgres.sql").read_bytes())
+        for step in _STEPS[_version(connection, database) :]:
+            connection.execute((files("bulkcast.ledger") / step).read_bytes())
 
 
 _LOCK: Final = 0x62756C6B
@@ -118,8 +122,15 @@ def _version(connection: "psycopg.Connection[Any]", database: str) -> int:
 
 
 def _require_made(connection: "psycopg.Connection[Any]", database: str) -> None:
-    """Raise CannotStart if a database has no ledger, or one of a newer version."""
-    if _version(connection, database) == 0:
+    """Raise CannotStart if a database has no ledger, or one of another version."""
+    version = _version(connection, database)
+    if 0 < version < VERSION:
+        raise CannotStart(
+            "the ledger in {database} was made by an older bulkcast; bring it up to date with"
+            " `bulkcast fleet init`, and have all workers run the same bulkcast",
+            database=shown(database),
+        )
+    if version == 0:
         raise CannotStart(
             "there is no ledger in {database} yet; make it with `bulkcast fleet init`",
             database=shown(database),
@@ -146,7 +157,7 @@ class PostgresLedger(Ledger):
         """Connect to the database.
 
         Raises:
-            CannotStart: it cannot be used, has no ledger yet, or one of a newer version.
+            CannotStart: it cannot be used, has no ledger yet, or one of another version.
             DatabaseUnreachable: it is out of reach.
 
         """
@@ -250,8 +261,8 @@ class PostgresLedger(Ledger):
             queue.reopen(connection, self._id(run))
             run_records.set_end(connection, run, None, None)
 
-    def finish_in_lane(self, run: str, stop: Stop | None, at: float, claim: LaneClaim) -> None:
-        """Store that a run has ended, if its lane is still ours.
+    def finish_in_lane(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
+        """Store that a run has ended, by the database's clock, if its lane is still ours.
 
         Raises:
             LaneLost: another worker has it now.
@@ -259,10 +270,9 @@ class PostgresLedger(Ledger):
 
         """
         with self._transaction() as connection:
-            held = connection.execute(
-                "SELECT epoch FROM lanes WHERE institution = ? FOR SHARE", (claim.institution,)
-            ).fetchone()
-            if held != (claim.epoch,):
+            held = connection.execute(_HELD, (claim.institution,)).fetchone()
+            epoch, at = held or (None, None)
+            if epoch != claim.epoch:
                 raise lane_lost(claim.institution)
             run_records.set_end(connection, run, at, stop)
 
@@ -303,6 +313,11 @@ class PostgresLedger(Ledger):
 
         """
         return self._transaction()
+
+    def _erase(self, connection: Connection, run_id: int, at: float) -> None:
+        super()._erase(connection, run_id, at)
+        for table in _EMPTIED:
+            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608 - constants
 
     def _wipe(self) -> None:
         """Make room of what was erased; copies in the server's log and backups are its owner's."""
@@ -382,6 +397,21 @@ class PostgresLedger(Ledger):
             ).fetchone()
             return int(found)
 
+    def remarks(self, run: str) -> list[Text]:
+        """What workers remarked while they sent a run, in the order in which it was stored.
+
+        Raises:
+            LedgerDamaged: a checksum does not match.
+
+        """
+        with self._reading() as connection:
+            run_id, found = self._id(run), []
+            for packed, check in connection.execute(_REMARKS, (run_id,)):
+                if crc(run_id, packed) != check:
+                    raise damaged(Text("a remark"))
+                found.append(unpack_text(packed))
+            return found
+
     def examine(self) -> None:
         """Check that the database can be written."""
         with self._transaction() as connection:
@@ -427,6 +457,11 @@ class PostgresLedger(Ledger):
 
 _ENDED: Final = """
     SELECT 1 FROM runs WHERE run = ? AND finished_at IS NOT NULL AND purged_at IS NULL FOR UPDATE
+"""
+_REMARKS: Final = "SELECT remark, crc FROM remarks WHERE run_id = ? ORDER BY id"
+_HELD: Final = """
+    SELECT epoch, CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
+    FROM lanes WHERE institution = ? FOR SHARE
 """
 _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))"
 _UNANSWERED: Final = """

@@ -170,8 +170,12 @@ class Ledger(ABC):
             shutil.rmtree(self.folder(run), ignore_errors=True)
         with self._transaction() as connection:
             for run in runs:
-                run_records.erase(connection, self._id(run), float(at))
+                self._erase(connection, self._id(run), float(at))
         self._wipe()
+
+    def _erase(self, connection: Connection, run_id: int, at: float) -> None:
+        """Erase what the run's rows contained."""
+        run_records.erase(connection, run_id, at)
 
     # -------------------------------------------------------------- reading
 

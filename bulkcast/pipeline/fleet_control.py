@@ -16,7 +16,7 @@ from bulkcast.home import SharedHome
 from bulkcast.ledger import RunRecord, canonical
 from bulkcast.ledger.postgres import PostgresLedger, create_schema
 from bulkcast.model import Institution
-from bulkcast.pipeline import run_group
+from bulkcast.pipeline import early_end, run_group
 from bulkcast.pipeline.preparation import one_spelling
 from bulkcast.pipeline.run_overview import RunState, joined_states
 
@@ -201,17 +201,22 @@ async def _lanes_of(home: SharedHome, run: str) -> list[str]:
 async def cancel(home: SharedHome, run: str, *, user: str) -> tuple[str, ...]:
     """Have a run ended, or the runs of a group; return the names of those that were open.
 
+    Workers end those that they send; the others have ended when this returns.
+
     Raises:
         CannotStart: there is no such run.
-        DatabaseUnreachable: the database is out of reach.
+        DatabaseUnreachable, LedgerUnwritable: the database is out of reach.
 
     """
     found = [r for r in await asyncio.to_thread(records_of, home, run) if r.finished_at is None]
+    lanes: dict[str, list[str]] = {}
     async with opened(home) as database:
         for each in found:
             lane = canonical(each.header.institution)
             await control.request_cancel(database, each.header.run, lane)
             await record(database, "cancel", user=user, run=each.header.run, lanes=[lane])
+            lanes.setdefault(lane, []).append(each.header.run)
+        await early_end.end_unheld(home, database, lanes)
     return tuple(each.header.run for each in found)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from bulkcast.config import Config
 from bulkcast.database_url import connect
 from bulkcast.dispatcher import Dispatcher
-from bulkcast.dispatcher.memory import for_another_run
+from bulkcast.dispatcher.memory import for_another_run, left_by
 from bulkcast.dispatcher.write_ordering import PendingWrites, UnansweredAttempt
 from bulkcast.errors import DatabaseUnreachable, LaneLost, LedgerDamaged, LedgerUnwritable
 from bulkcast.fleet import worker as fleet_worker
@@ -23,8 +23,9 @@ from bulkcast.ledger.group_commit import GroupCommit, LaneClaim, SharedJournal
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.ledger.queue import Waiting
 from bulkcast.ledger.store import Journal
-from bulkcast.model import Attempt, History, Intent, Outcome, RequestKey, RowStatus, Stop
+from bulkcast.model import Attempt, History, Intent, Stop
 from bulkcast.pacing import CONCURRENCY, LeasedPacer
+from bulkcast.pipeline import early_end, lane_remarks
 from bulkcast.pipeline.execution import Parts, dispatcher_for, http_client, superseded_attempt
 from bulkcast.pipeline.options import SendOptions
 
@@ -34,7 +35,6 @@ _LOOK_EVERY_S: Final = 0.5
 _WINDOW_S: Final = 90.0
 """Requests are read for so many seconds of sending: a slice and a half."""
 _WINDOW_MOST: Final = 20_000
-_ALL: Final = 10**9
 _LEASE_S: Final = 2.0
 """Seconds that start times are waited for at once; then they are asked for again."""
 _SLOTS_WAIT_S: Final = 0.5
@@ -45,7 +45,6 @@ _REPLACED_S: Final = 30.0
 """Seconds that a request waits at most for a start time in place of one that has passed."""
 _AGAIN_S: Final = 1.0
 """Seconds before a lane is looked at again whose slice could not go on."""
-CANCELLED: Final = Stop("interrupted", "run.interrupted", exit_status=130)
 _OF_LANE: Final = frozenset({"lease", "ledger"})
 """Reasons that end a slice but not its run."""
 
@@ -55,6 +54,8 @@ class LaneWork:
     """What a slice is to send."""
 
     header: RunHeader
+    config: Config
+    """Whose credentials; they stay those with which the slice began."""
     waiting: Waiting
     superseded: tuple[Attempt, ...]
     pending: tuple[tuple[UnansweredAttempt, float], ...]
@@ -80,7 +81,11 @@ def options_of(header: RunHeader) -> SendOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
+ReadAgain = Callable[[], Mapping[str, Config] | None]
+"""Lane → credentials if any have changed; None if not.  It is called in a thread."""
+
+
+@dataclass(slots=True)
 class Lanes:
     """Sends for the institutions that a worker has credentials for."""
 
@@ -89,6 +94,14 @@ class Lanes:
     """Lane → whose credentials."""
     commits: GroupCommit
     parts: Parts = field(default_factory=Parts)
+    read_again: ReadAgain = lambda: None
+
+    async def served(self) -> Collection[str]:
+        """The lanes that there are credentials for now; slices that begin use those."""
+        found = await asyncio.to_thread(self.read_again)
+        if found is not None:
+            self.configs = found
+        return self.configs.keys()
 
     async def open_institutions(self) -> frozenset[str]:
         """The lanes with runs that have not ended."""
@@ -116,18 +129,19 @@ class Lanes:
 
     def _next(self, lane: Lane, claim: LaneClaim) -> LaneWork | None:
         with PostgresLedger(self.home) as ledger:
+            config = self.configs.get(lane.institution)
             run = ledger.next_run(lane.institution, lane.is_cancelled)
-            if run is None:
+            if run is None or config is None:
                 return None
             try:
-                return self._work_of(ledger, run, claim)
+                return self._work_of(ledger, run, config, claim)
             except LedgerDamaged as exc:
-                # The runs behind it are not to wait for ever.
-                damaged = Stop("ledger", "run.ledger", {"why": exc.text}, exc.exit_status)
-                ledger.finish_in_lane(run, damaged, self.parts.wall(), claim)
+                ledger.finish_in_lane(run, early_end.damaged(exc), claim)
                 raise
 
-    def _work_of(self, ledger: PostgresLedger, run: str, claim: LaneClaim) -> LaneWork:
+    def _work_of(
+        self, ledger: PostgresLedger, run: str, config: Config, claim: LaneClaim
+    ) -> LaneWork:
         header = ledger.newest(run).header
         rate = options_of(header).rate
         window = _WINDOW_MOST if math.isinf(rate) else math.ceil(rate * _WINDOW_S) + CONCURRENCY
@@ -139,6 +153,7 @@ class Lanes:
         left = tuple(r for r in waiting.requests if r.key not in newer)
         return LaneWork(
             header,
+            config,
             replace(waiting, requests=left),
             tuple(
                 superseded_attempt(r.key, newer[r.key], waiting.history.get(r.key, History()))
@@ -156,43 +171,29 @@ class Lanes:
         await work.journal.record(work.superseded)
         memory = ""
         if lane.is_cancelled(run):
-            stop: Stop | None = CANCELLED
+            stop: Stop | None = early_end.CANCELLED
             is_all = False
         else:
             dispatcher = await self._dispatch(lane, work)
             stop, memory = dispatcher.stopped, dispatcher.memory()
             _count(lane, dispatcher)
+            await _keep_remarks(work, dispatcher)
             if stop and stop.reason in _OF_LANE:
                 return LaneEnd(more=True, delay_s=_AGAIN_S, memory=remembered(run, memory))
             if dispatcher.handed_over or not (stop or is_all):
                 return LaneEnd(more=True, memory=remembered(run, memory))
         if stop and not is_all:
-            await self._leave(work, stop)
-        await asyncio.to_thread(self._finish, run, stop, claim)
+            await early_end.leave(self.home, run, stop, work.journal)
+        await asyncio.to_thread(early_end.finish, self.home, run, stop, claim)
         _log.info("run %s has ended%s", run, f" ({stop.reason})" if stop else "")
         if lane.is_cancelled(run):
             await lane.forget_cancel(run)
         # The next run waits out an outage of its own.
         return LaneEnd(more=True, memory="" if stop else remembered(run, memory))
 
-    async def _leave(self, work: LaneWork, stop: Stop) -> None:
-        """Record why the rest of a run that ends early is not sent."""
-        rest = await asyncio.to_thread(self._rest, work.header.run)
-        await work.journal.record(
-            [_unsent(r.key, rest.history.get(r.key), stop) for r in rest.requests]
-        )
-
-    def _rest(self, run: str) -> Waiting:
-        with PostgresLedger(self.home) as ledger:
-            return ledger.waiting(run, _ALL)
-
-    def _finish(self, run: str, stop: Stop | None, claim: LaneClaim) -> None:
-        with PostgresLedger(self.home) as ledger:
-            ledger.finish_in_lane(run, stop, self.parts.wall(), claim)
-
     async def _dispatch(self, lane: Lane, work: LaneWork) -> Dispatcher:
         """Send until the slice ends, and return the dispatcher that did."""
-        options, config = work.options, self.configs[lane.institution]
+        options, config = work.options, work.config
         clock = asyncio.get_running_loop().time
         pacer = _pacer_of(lane, options.rate, clock())
         slots = _Slots(lane, pacer)
@@ -208,7 +209,9 @@ class Lanes:
                 self.parts, client, _PunctualJournal(work.journal, slots), pacer, options, pending,
                 replenish=slots.replenish,
                 may_send=may_send,
-                memory=recalled(work.header.run, lane.memory),
+                memory=recalled(
+                    work.header.run, lane.memory, self.parts.wall() - lane.lease.memory_s
+                ),
             )  # fmt: skip
             slots.dispatcher = dispatcher
             async with _steered(lane, dispatcher, slots, pacer, work.header.run):
@@ -217,25 +220,24 @@ class Lanes:
             return dispatcher
 
 
+async def _keep_remarks(work: LaneWork, dispatcher: Dispatcher) -> None:
+    """Store what the slice remarks, if anything; how its rows ended counts for more."""
+    with suppress(LedgerUnwritable):
+        await work.journal.remark(lane_remarks.of_slice(dispatcher, work.config))
+
+
 def remembered(run: str, memory: str) -> str:
     """What a slice leaves for the next: what its dispatcher knows, and of which run."""
     return f"{run} {memory}"
 
 
-def recalled(run: str, memory: str) -> str:
-    """What a dispatcher is to know that sends a slice of `run`."""
+def recalled(run: str, memory: str, left_at: float) -> str:
+    """What a dispatcher is to know that sends a slice of `run`.
+
+    `left_at` is when the memory was left, by the clock of whoever reads it.
+    """
     whose, _, known = memory.partition(" ")
-    return known if whose == run else for_another_run(known)
-
-
-def _unsent(key: RequestKey, past: History | None, stop: Stop) -> Attempt:
-    """How a request ends that is not sent any more."""
-    past = past or History()
-    if past.ambiguous:
-        outcome = Outcome(RowStatus.UNCONFIRMED, "send.crashed", {}, past.attempts)
-    else:
-        outcome = Outcome(RowStatus.NOT_SENT, stop.code, stop.args, past.attempts)
-    return Attempt(key, number=0, ended=0.0, code="", ambiguous=False, outcome=outcome)
+    return left_by(known if whose == run else for_another_run(known), left_at)
 
 
 class _Slots:
@@ -350,7 +352,7 @@ async def _steered(
         clock = asyncio.get_running_loop().time
         while True:
             if lane.is_cancelled(run):
-                dispatcher.stop(CANCELLED)
+                dispatcher.stop(early_end.CANCELLED)
             elif lane.stop.is_set() or lane.paused or clock() >= lane.deadline:
                 dispatcher.hand_over()
                 slots.ending = True
@@ -384,6 +386,7 @@ async def work(
     home: SharedHome,
     configs: Mapping[str, Config],
     *,
+    read_again: ReadAgain = lambda: None,
     concurrency: int = fleet_worker.CONCURRENCY,
     metrics_port: int | None = None,
     stop: asyncio.Event | None = None,
@@ -392,23 +395,30 @@ async def work(
 ) -> None:
     """Send for institutions until `stop` is set; what is under way then is finished.
 
-    `configs` has the credentials by lane.
+    `configs` has the credentials by lane; every few seconds `read_again` is asked for newer ones.
+    What is under way for an institution that is gone then is finished with the slice.
 
     Raises:
-        CannotStart: the database cannot be used, or has no tables yet.
+        CannotStart: the database cannot be used, or has not the tables of this version.
         DatabaseUnreachable: it cannot be reached at the start.
         OSError: the port for the metrics is in use.
 
     """
+    await asyncio.to_thread(_require_ledger, home)
     with GroupCommit(lambda: connect(home.database)) as commits:
-        lanes = Lanes(home, configs, commits, parts or Parts())
+        lanes = Lanes(home, configs, commits, parts or Parts(), read_again)
         await fleet_worker.work(
             home.database,
             lanes=configs.keys(),
             drain=lanes.drain,
             open_institutions=lanes.open_institutions,
+            served=lanes.served,
             concurrency=concurrency,
             metrics_port=metrics_port,
             stop=stop,
             timing=timing,
         )
+
+
+def _require_ledger(home: SharedHome) -> None:
+    PostgresLedger(home).close()

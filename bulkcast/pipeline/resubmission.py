@@ -91,10 +91,16 @@ def _newer(
     names = {(r.target, r.body): newer[r.key] for r in frozen.requests if r.key in newer}
     stands = [change for change in again if (change.target, change.body) in names]
     known = ledger.acknowledged(institution, [change.target for change in stands])
+    # Those are newer even if the clock of whoever sent them was behind.
+    every = ledger.names() if stands else []
+    later = frozenset(every[: every.index(run)]) if run in every else frozenset()
     for change in stands:
         last = names[change.target, change.body]
-        # That one is newer even if the clock of whoever sent it was behind.
-        since = [e for e in known.get(change.target, ()) if e.run == last or _is_newer(e, frozen)]
+        since = [
+            entry
+            for entry in known.get(change.target, ())
+            if entry.run in later or _is_newer(entry, frozen)
+        ]
         if _would_revert(change.settings, since):
             yield change.row, last
 

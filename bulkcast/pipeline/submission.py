@@ -21,7 +21,7 @@ from bulkcast.ledger import RunRecord, Sending, canonical
 from bulkcast.ledger.integrity import RUNS
 from bulkcast.ledger.postgres import PostgresLedger
 from bulkcast.model import Credentials, Institution, Secret, Stop, Text
-from bulkcast.pipeline import fleet_control, institutions, run_group
+from bulkcast.pipeline import fleet_control, institutions, lane_remarks, run_group
 from bulkcast.pipeline import run_creation as creation
 from bulkcast.pipeline.execution import Control, Watch
 from bulkcast.pipeline.group_progress import total
@@ -364,7 +364,7 @@ class _Following:
 
 
 async def _quietly(order: Coroutine[Any, Any, object]) -> None:
-    with suppress(DatabaseUnreachable):
+    with suppress(DatabaseUnreachable, LedgerUnwritable):
         await order
 
 
@@ -393,7 +393,8 @@ def _report(home: SharedHome, run: str, options: SendOptions, elapsed_s: float) 
         reports = [
             report(
                 ledger, record.header.run, options, stop=_stop_of(record), elapsed_s=elapsed_s,
-                requests=ledger.attempts(record.header.run), remarks=(),
+                requests=ledger.attempts(record.header.run),
+                remarks=lane_remarks.told(ledger.remarks(record.header.run)),
             )
             for record in records
         ]  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from bulkcast import config as configuration
 from bulkcast import pipeline, profiles
+from bulkcast.arguments import Series
 from bulkcast.config import SANDBOX_FOLDER, Config, Member
 from bulkcast.errors import BulkcastError, CannotStart
 from bulkcast.home import Home, SharedHome, write_private
@@ -44,6 +45,9 @@ class Choice(NamedTuple):
 
 DEMO: Final = Choice("demo")
 ENVIRONMENT: Final = Choice("environment")
+_NOT_CHOSEN: Final = Choice("profile")
+"""None of the profiles: whoever has real ones is not to rehearse unawares."""
+_NAMED_MOST: Final = 8
 
 
 def choice_of(text: str) -> Choice | None:
@@ -295,6 +299,13 @@ class Accounts:
         return replace(none, config=found, home=found.ledger_home)
 
     def _config(self, choice: Choice) -> Config:
+        if choice == _NOT_CHOSEN:
+            names = [profile.name for profile in self.profiles()]
+            left = max(0, len(names) - _NAMED_MOST)
+            raise CannotStart(
+                "no institution is chosen yet; in Settings choose one of {names}",
+                names=Series(tuple(names[:_NAMED_MOST]), more=left),
+            )
         if choice == ENVIRONMENT:
             return configuration.load(self._environ)
         return configuration.load(self._environ_of(choice.profile), profile=choice.profile)
@@ -334,7 +345,9 @@ class Accounts:
         named = self._environ.get("BULKCAST_PROFILE", "").strip()
         usual = Choice("profile", named or configuration.DEFAULT_PROFILE)
         try:
-            return usual if named or usual in self.choices() else DEMO
+            if named or usual in self.choices():
+                return usual
+            return _NOT_CHOSEN if self.profiles() else DEMO
         except CannotStart:
             return usual  # whose problem is shown: a broken file is no reason to rehearse
 

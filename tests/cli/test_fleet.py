@@ -164,6 +164,24 @@ def test_a_run_that_is_cancelled_ends_and_goes_on_when_it_is_resumed(fleet: CliR
     assert resumed.document["counts"]["applied"] == 12
 
 
+def test_a_run_that_nobody_could_send_ends_when_it_is_cancelled(fleet: CliRunner) -> None:
+    sheet = write_csv(fleet.folder / "term.csv", lines(2))
+    with clearing(fleet) as sandbox:
+        run = handed_in(fleet, sheet, *FAST)["run"]
+        cancelled = fleet.call("fleet", "cancel", run)
+        found = shown(fleet, run)
+        again = fleet.call("fleet", "cancel", run)
+        lane = status(fleet)["lanes"][0]["state"]
+
+    assert run in cancelled.out
+    assert found["finished_at"] is not None
+    assert found["stopped"]["reason"] == "interrupted"
+    assert found["counts"]["not_sent"] == 2
+    assert "ended already" in again.out
+    assert lane in {"idle", "waiting"}
+    assert sandbox.received == 0
+
+
 @posix
 @pytest.mark.slow
 def test_an_institution_that_is_paused_gets_nothing_until_it_may_go_on(fleet: CliRunner) -> None:
@@ -322,12 +340,155 @@ def test_a_worker_names_the_profiles_it_cannot_send_for_and_serves_the_others(
     assert process.returncode == 0
     assert found["counts"]["applied"] == 2
     assert "sends for 1 institution: north" in err
+    assert "Ctrl-C ends it in order." in err
     assert re.search("Nothing will be sent for south: .*SOUTH_SECRET", err)
     assert re.search("Nothing will be sent for west: .*digits", err)
     assert f"run {run} has ended" in err
     assert re.search(r"north\s+nothing to send", people)
     assert unknown.status == 2
     assert len(paused["institutions"]) == 1
+
+
+class Profiles:
+    """A worker, the profiles of its computer, and an admin who has all of them elsewhere."""
+
+    OF: Final = {"north": ("1000082", "of-the-north-1"), "south": ("1000083", "of-the-south-2")}
+
+    def __init__(self, admin: CliRunner, url: str) -> None:
+        self.admin, self._url = admin, url
+        self.folder = admin.folder / "home"
+        self._sheet = write_csv(admin.folder / "term.csv", lines(2))
+        self.process: subprocess.Popen[str]
+
+    def write(self, *names: str, folder: Path | None = None) -> None:
+        (folder or self.folder).mkdir(exist_ok=True)
+        profiles = (
+            f'[profiles.{name}]\nsid = "{self.OF[name][0]}"\nroot_url = "{self._url}"\n'
+            f'secret_file = "{name}.secret"'
+            for name in names
+        )
+        ((folder or self.folder) / "config.toml").write_text("\n".join(profiles))
+
+    def keep(self, name: str, secret: str = "") -> Path:
+        """Have a profile's secret in its file, or one that is not its own."""
+        file = self.folder / f"{name}.secret"
+        file.touch(mode=0o600)
+        file.write_text(secret or self.OF[name][1])
+        return file
+
+    def begin(self) -> None:
+        self.process = self.admin.start("worker", "-v")
+        self.said("Ctrl-C")
+        self.admin.set(BULKCAST_HOME=str(self.admin.folder / "own"))
+        self.write(*self.OF, folder=self.admin.folder / "own")
+
+    def said(self, words: str) -> str:
+        """The next line of the worker's log that says so."""
+        assert self.process.stderr
+        line = self.process.stderr.readline()
+        while words not in line:
+            assert line, f"the worker ended without saying {words!r}"
+            line = self.process.stderr.readline()
+        return line
+
+    def hand_in(self, name: str) -> str:
+        return str(handed_in(self.admin, self._sheet, *FAST, "--profile", name)["run"])
+
+    def applied(self, name: str) -> int:
+        """The rows of a run for a profile that ended well."""
+        return int(ended(self.admin, self.hand_in(name))["counts"]["applied"])
+
+    def end(self) -> str:
+        """End the worker; what it had not said before."""
+        self.process.send_signal(signal.SIGTERM)
+        _, err = self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 0
+        assert "Traceback" not in err
+        for _, key in self.OF.values():
+            assert key not in err
+        return err
+
+
+@pytest.fixture
+def profiles(fleet: CliRunner) -> Iterator[Profiles]:
+    worlds = [World(sid=sid, limit=None, secret=Secret(key)) for sid, key in Profiles.OF.values()]
+    sandbox = Sandbox(replace(worlds[0], others=(worlds[1],)), secret=SANDBOX_SECRET)
+    with serving(sandbox) as url:
+        found = Profiles(fleet, url)
+        found.write("north")
+        yield found
+        found.process.kill()
+        found.process.communicate()
+
+
+@posix
+@pytest.mark.slow
+def test_a_worker_uses_new_profiles_and_changed_secrets_without_a_restart(
+    profiles: Profiles,
+) -> None:
+    profiles.keep("north", "wrong")
+    profiles.begin()
+    refused = ended(profiles.admin, profiles.hand_in("north"))
+    waiting = profiles.hand_in("south")
+
+    profiles.keep("north")
+    profiles.said("sends for 1 institution: north")
+    assert profiles.applied("north") == 2
+    profiles.keep("south")
+    profiles.write("north", "south")
+
+    assert ended(profiles.admin, waiting)["counts"]["applied"] == 2
+    assert refused["stopped"]["reason"] == "credentials"
+    profiles.end()
+
+
+@posix
+@pytest.mark.slow
+def test_a_worker_keeps_the_profiles_that_it_cannot_read_any_more(profiles: Profiles) -> None:
+    """It tells each once."""
+    secret = profiles.keep("north")
+    profiles.begin()
+
+    (profiles.folder / "config.toml").write_text("[profiles")
+    broken = profiles.said("stay as they were")
+    assert profiles.applied("north") == 2
+    (profiles.folder / "config.toml").unlink()
+    gone = profiles.said("stay as they were")
+    profiles.write("north", "south")
+    profiles.said("Nothing will be sent for south")
+    secret.chmod(0o644)
+    doubted = profiles.said("north is sent for as before")
+    assert profiles.applied("north") == 2
+    later = profiles.end()
+
+    assert "cannot be read as TOML" in broken
+    assert "not there any more" in gone
+    assert "others can read" in doubted
+    assert "as before" not in later
+    assert "Nothing will be sent" not in later
+
+
+@posix
+@pytest.mark.slow
+def test_a_worker_leaves_an_institution_whose_profile_is_removed(profiles: Profiles) -> None:
+    profiles.keep("north")
+    profiles.keep("south")
+    profiles.begin()
+    assert profiles.applied("north") == 2
+
+    profiles.write("south")
+    profiles.said("sends for 1 institution: south")
+    waiting = profiles.hand_in("north")
+    assert profiles.applied("south") == 2
+    profiles.write()
+    profiles.said("for no institution any more")
+    awaited(lambda: status(profiles.admin)["workers"][0]["institutions"] == 0)
+    left = shown(profiles.admin, waiting)
+    profiles.write("north")
+
+    assert left["finished_at"] is None
+    assert ended(profiles.admin, waiting)["counts"]["applied"] == 2
+    profiles.end()
 
 
 def test_without_a_worker_everybody_says_so(fleet: CliRunner) -> None:

@@ -36,6 +36,23 @@ async def test_two_workers_exclude_each_other_and_hand_over_with_memory(fleet: D
     assert (second.epoch, second.memory) == (2, '{"cut": 0.7}')
 
 
+async def test_how_old_a_memory_is_comes_from_the_clock_of_the_database(fleet: Database) -> None:
+    leases = Leases(fleet, "one")
+    first = await taken(leases)
+    await leases.release(first, "left")
+    await fleet.fetch("UPDATE lanes SET left_at = left_at - interval '1 hour'")
+    second = await taken(leases)
+    await leases.release(second, "left")  # by a slice that had nothing to do
+    third = await taken(leases)
+    await leases.release(third, "news")
+    fourth = await taken(leases)
+
+    assert first.memory_s == 0.0
+    assert 3_600.0 <= second.memory_s < 3_660.0
+    assert second.memory_s < third.memory_s < 3_660.0
+    assert fourth.memory_s < 60.0
+
+
 async def test_a_lane_is_asked_for_by_all_at_once_and_one_gets_it(fleet: Database) -> None:
     workers = [Leases(fleet, f"worker {n}") for n in range(12)]
 

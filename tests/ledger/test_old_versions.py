@@ -1,23 +1,41 @@
 """The shelf of old ledgers: whatever version wrote one, its runs are gone on with."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC
+from importlib.resources import files
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bulkcast.config import Config
 from bulkcast.endpoints import WEBCAST
-from bulkcast.ledger import FILE_NAME
+from bulkcast.errors import CannotStart
+from bulkcast.fleet.schema import create_tables
+from bulkcast.ledger import FILE_NAME, open_ledger, postgres
 from bulkcast.ledger.codec import unpack_issues, unpack_outcome, unpack_stop
 from bulkcast.ledger.sqlite import VERSION
 from bulkcast.messages import explain_stop, issue_sentence, result_row
 from bulkcast.model import Credentials, RowStatus
-from bulkcast.pipeline import Parts, RunReport, SendOptions, resume, runs
+from bulkcast.pipeline import (
+    Parts,
+    RunReport,
+    SendOptions,
+    fleet_control,
+    lanes,
+    prepare,
+    resume,
+    runs,
+)
+from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.sandbox import SANDBOX_SECRET, SANDBOX_SID, Received, Sandbox, World
+from tests.fleet_harness import ended, fleet
 from tests.make_ledgers import NEWER, OLDER, PORT, SCHOOL, SHELF, make
+from tests.postgres import new_database
+from tests.sheets import plain
 from tests.virtual_loop import VirtualLoop, run
 
 VERSIONS = sorted(folder.name for folder in SHELF.iterdir() if folder.is_dir())
@@ -101,3 +119,30 @@ def test_arguments_that_were_stored_as_plain_texts_are_still_read() -> None:
     assert explain_stop(stop, {}, WEBCAST)[0] == (
         "The run stopped: the ledger cannot be written: full."
     )
+
+
+async def test_a_shared_ledger_of_an_older_version_is_brought_up_to_date_by_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet(tmp_path, database=new_database(first_version)) as found:
+        with monkeypatch.context() as older:
+            older.setattr(postgres, "VERSION", 1)
+            run = (await found.submit(prepare(plain(tmp_path / "term.csv", 3)))).run
+        with pytest.raises(CannotStart, match=r"older bulkcast.*fleet init"):
+            open_ledger(found.home)
+        with pytest.raises(CannotStart, match=r"older bulkcast.*fleet init"):
+            async with asyncio.timeout(20.0):
+                await lanes.work(found.home, {lane_of(found.config.institution): found.config})
+        for _ in range(2):
+            fleet_control.init(found.home.database)
+        async with found.worker():
+            record = await ended(found, run)
+
+    assert record.counts[RowStatus.APPLIED] == 3
+
+
+def first_version(database: str) -> None:
+    """The tables as version 1 had them."""
+    with psycopg.connect(database) as connection:
+        connection.execute((files("bulkcast.ledger") / "schema_postgres.sql").read_bytes())
+    create_tables(database)

@@ -1,33 +1,46 @@
 """Runs that the workers of a fleet send: the same rows end the same way as in a run sent here."""
 
 import asyncio
+import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from bulkcast.config import Config
 from bulkcast.dispatcher.memory import Memory
+from bulkcast.dispatcher.server_clock import clock_off
+from bulkcast.dispatcher.write_ordering import WAITED
+from bulkcast.endpoints import WEBCAST
 from bulkcast.errors import CannotStart, DatabaseUnreachable, LedgerUnwritable
+from bulkcast.home import SharedHome
+from bulkcast.languages import translator
 from bulkcast.ledger import open_ledger
 from bulkcast.ledger.postgres import PostgresLedger
-from bulkcast.model import Attempt, Change, Intent, Outcome, RowStatus, is_rehearsal
+from bulkcast.model import Attempt, Body, Change, Intent, Outcome, RowStatus, Text, is_rehearsal
 from bulkcast.pipeline import (
     SendOptions,
     apply,
     fleet_control,
+    lane_remarks,
     prepare,
+    purge,
+    purgeable,
     resubmission,
     results,
     resume,
     submission,
 )
+from bulkcast.pipeline.execution import Parts
+from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.pipeline.lanes import recalled, remembered
 from bulkcast.pipeline.preparation import one_spelling
-from bulkcast.sandbox import World
+from bulkcast.sandbox import World, read_fault
 from tests.dispatcher_harness import classroom
 from tests.fleet_harness import Fleet, ended, fleet
 from tests.ledgers import meddle
@@ -194,27 +207,37 @@ async def test_what_waits_takes_effect_after_what_was_acknowledged(tmp_path: Pat
 async def test_a_row_that_a_newer_run_has_set_is_superseded_whatever_the_workers_clock(
     tmp_path: Path, ahead_s: float
 ) -> None:
-    old, new = (prepare(plain(tmp_path / f"{name}.csv", 1)) for name in ("old", "new"))
-    request = new.plan.requests[0]
-    body = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
-    new = replace(new, plan=replace(new.plan, requests=(replace(request, body=body),)))
+    """Also if a run between them did, and the newest says nothing of that setting."""
+    old = prepare(plain(tmp_path / "old.csv", 1))
+    (request,) = old.plan.requests
+    other = tuple((key, 0 if key == "openState" else value) for key, value in request.body)
+    rest = tuple(each for each in request.body if each[0] != "openState")
     async with fleet(tmp_path) as found:
-        runs = [(await found.submit(prepared)).run for prepared in (old, new)]
-        with open_ledger(found.home) as ledger:
-            at = ledger.newest(runs[0]).header.created_at + ahead_s
-            for run, status in zip(runs, (RowStatus.REJECTED, RowStatus.APPLIED), strict=True):
-                outcome = Outcome(status, "1", {}, 1, at)
-                end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
-                with ledger.journal(run) as journal:
-                    await journal.record_intent([Intent(request.key, 1, at, 0.0)])
-                    await journal.record([end])
-            changes = [row for row in old.checked.rows if isinstance(row, Change)]
-            again = {change.row: runs[0] for change in changes}
-            superseded = resubmission.superseded(
-                ledger, one_spelling(found.config.institution), changes, again
-            )
+        changes = [row for row in old.checked.rows if isinstance(row, Change)]
 
-    assert [outcome.args["newer"] for outcome in superseded.values()] == [runs[1]]
+        async def newer_of(*runs: str) -> list[object]:
+            again = {change.row: runs[0] for change in changes}
+            with open_ledger(found.home) as ledger:
+                at = ledger.newest(runs[0]).header.created_at + ahead_s
+                for run in runs:
+                    status = RowStatus.REJECTED if run == runs[0] else RowStatus.APPLIED
+                    outcome = Outcome(status, "1", {}, 1, at)
+                    end = Attempt(request.key, 1, at, "1", ambiguous=False, outcome=outcome)
+                    with ledger.journal(run) as journal:
+                        await journal.record_intent([Intent(request.key, 1, at, 0.0)])
+                        await journal.record([end])
+                institution = one_spelling(found.config.institution)
+                found_newer = resubmission.superseded(ledger, institution, changes, again)
+            return [outcome.args["newer"] for outcome in found_newer.values()]
+
+        async def submitted(body: Body) -> str:
+            plan = replace(old.plan, requests=(replace(request, body=body),))
+            return (await found.submit(replace(old, plan=plan))).run
+
+        first, second = await submitted(request.body), await submitted(other)
+        assert await newer_of(first, second) == [second]
+        again, between, last = [await submitted(each) for each in (request.body, other, rest)]
+        assert await newer_of(again, between, last) == [last]
 
 
 async def test_a_damaged_run_ends_and_does_not_hold_up_those_behind_it(tmp_path: Path) -> None:
@@ -317,12 +340,158 @@ async def test_a_worker_with_a_wrong_secret_ends_the_run_after_a_handful(tmp_pat
     assert len(found.sandbox.log) <= 5
 
 
+async def test_an_institution_that_a_worker_loses_is_left_after_the_slice_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    """What is under way then is finished, and no row is sent twice."""
+    answers: list[dict[str, Config]] = []
+    async with fleet(tmp_path) as found, AsyncExitStack() as stack:
+        own = {lane_of(found.config.institution): found.config}
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 80)), rate=20.0)).run
+        worker = found.worker(read_again=lambda: answers.pop() if answers else None)
+        await stack.enter_async_context(worker)
+        await found.sandbox.until(5)
+        answers.append({})
+        while await lanes_served(found):
+            await asyncio.sleep(0.05)
+        at_once = len(found.sandbox.log)
+        while await lanes_held(found):
+            await asyncio.sleep(0.05)
+        left = len(found.sandbox.log)
+        await quiet(found)
+        assert at_once <= left == len(found.sandbox.log) < 80
+        answers.append(own)
+        record = await ended(found, run)
+
+    assert record.counts[RowStatus.APPLIED] == 80
+    assert len(found.sandbox.log) == 80
+
+
+async def lanes_served(found: Fleet) -> int:
+    (worker,) = (await fleet_control.status(found.home)).status.workers
+    return worker.lanes
+
+
+async def lanes_held(found: Fleet) -> bool:
+    return any(lane.worker for lane in (await fleet_control.status(found.home)).status.lanes)
+
+
+# ------------------------------------------------------------------ clocks and remarks
+
+
+def behind() -> float:
+    """A clock that is fifteen minutes behind."""
+    return time.time() - 900.0
+
+
+async def test_when_a_run_has_ended_is_said_by_the_clock_of_the_database(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        begun = database_time(found.home)
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 2)))).run
+        async with found.worker(parts=Parts(wall=behind)):
+            record = await ended(found, run)
+        assert record.finished_at is not None
+        assert begun < record.finished_at < database_time(found.home)
+
+
+def database_time(home: SharedHome) -> float:
+    with psycopg.connect(home.database) as connection:
+        found = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        (at,) = found.fetchone() or (0.0,)
+        return float(at)
+
+
+async def test_what_workers_remark_is_told_once_whoever_reports_the_run(tmp_path: Path) -> None:
+    """A slice lasts two seconds here, and the clock is found to be wrong in each of them."""
+    sheet = plain(tmp_path / "term.csv", 90)
+    async with fleet(tmp_path) as found, found.worker(parts=Parts(wall=behind)):
+        waited = await apply(prepare(sheet), found.config, SendOptions(rate=30.0))
+        resumed = await resume(found.config, waited.run, FAST)
+        other = await apply(prepare(plain(tmp_path / "one.csv", 1)), found.config, FAST)
+        with psycopg.connect(found.home.database) as looking:
+            epoch = looking.execute("SELECT epoch FROM lanes").fetchone()
+
+    off = f"On {socket.gethostname()}: This computer's clock is 15 min behind ClassIn's"
+    for told in (waited, resumed, other):
+        assert [str(remark).partition(";")[0] for remark in told.remarks] == [off]
+    assert epoch is not None
+    assert epoch[0] > 2, "the run was to take several slices"
+    chinese = translator("zh").say(waited.remarks[0])
+    assert "本机时钟" in chinese
+    assert socket.gethostname() in chinese
+
+
+async def test_an_outage_that_was_waited_out_is_told_though_nobody_followed_the_run(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        found.sandbox.fault_for_all = read_fault("close", WEBCAST)
+        run = (await found.submit(prepare(plain(tmp_path / "term.csv", 20)), rate=100.0)).run
+        while not await asyncio.to_thread(stored_remarks, found.home, run):
+            await asyncio.sleep(0.05)
+        found.sandbox.fault_for_all = None
+        await ended(found, run)
+        report = await resume(found.config, run, FAST)
+        purge(found.home, purgeable(found.home, run=run, older_than_s=0.0))
+        assert not stored_remarks(found.home, run)
+
+    assert report.counts[RowStatus.APPLIED] == 20
+    said = [remark.template.partition(" (")[0] for remark in report.remarks]
+    assert said == ["ClassIn gives no answer of its own", "ClassIn answers again; going on gently."]
+
+
+def stored_remarks(home: SharedHome, run: str) -> list[Text]:
+    with PostgresLedger(home) as ledger:
+        return ledger.remarks(run)
+
+
+def test_the_remarks_of_many_slices_are_told_as_those_of_one_run() -> None:
+    """Whatever repeats has an end, and what differs from slice to slice alone is told once."""
+    clocks = [
+        Text(lane_remarks.ON_COMPUTER, {"host": host, "remark": clock_off(skew)})
+        for host, skew in (("a", 45.0), ("b", 45.0), ("a", 46.0))
+    ]
+    waited = [Text(WAITED, {"n": n, "longest": longest}) for n, longest in (("2", "5"), ("9", "4"))]
+    outages = [Text("{what}", {"what": str(n)}) for n in range(9)]
+
+    told = lane_remarks.told([*clocks, *waited, *outages])
+
+    assert told[:3] == [clocks[2], clocks[1], waited[1]]
+    assert told[3:-1] == outages[:5]
+    assert len(told) == 9
+    assert str(told[-1]) == "That went on and on; it is told no more."
+
+
 def test_what_a_run_has_met_is_not_held_against_the_same_rows_of_another() -> None:
     """Requests of two runs go by the same names: those of their rows."""
     met = Memory(rows={"5": (7, 0, 0, 0.0)}, missing_features={"liveState": "350"}, open_s=90.0)
     left = remembered("one", met.write(1_000.0))
 
-    same = Memory.read(recalled("one", left), 1_000.0)
-    other = Memory.read(recalled("two", left), 1_000.0)
+    same = Memory.read(recalled("one", left, 1_000.0), 1_000.0)
+    other = Memory.read(recalled("two", left, 1_000.0), 1_000.0)
     assert (same, other) == (met, replace(met, rows={}, missing_features={}))
-    assert recalled("two", "damaged") == recalled("two", "") == ""
+    assert recalled("two", "damaged", 0.0) == recalled("two", "", 0.0) == ""
+
+
+@pytest.mark.parametrize("ahead_s", [-7_200.0, 7_200.0])
+def test_how_old_a_memory_is_does_not_depend_on_the_clocks_of_workers(ahead_s: float) -> None:
+    """Or an outage, a pause and what rows have been tried were forgotten, or never over."""
+    written = remembered("one", Memory(held_s=90.0).write(1_000.0 + ahead_s))
+
+    found = Memory.read(recalled("one", written, 1_000.0), 1_030.0)
+
+    assert found is not None
+    assert (found.passed_s, found.left_s(found.held_s)) == (30.0, 60.0)
+
+
+async def test_after_a_purge_the_database_holds_no_copy_of_the_sheet(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found, found.worker():
+        runs = [
+            (await apply(prepare(plain(tmp_path / f"{n}.csv", 2)), found.config, FAST)).run
+            for n in range(2)
+        ]
+        purge(found.home, purgeable(found.home, run=runs[0], older_than_s=0.0))
+        with psycopg.connect(found.home.database) as looking:
+            kept = looking.execute("SELECT run FROM sheets JOIN runs ON id = run_id").fetchall()
+
+    assert kept == [(runs[1],)]

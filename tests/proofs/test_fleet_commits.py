@@ -89,7 +89,7 @@ async def test_whoever_has_lost_the_lane_stores_nothing(tmp_path: Path) -> None:
                 await found.journal(commits, epoch).record([found.applied()])
             claim = LaneClaim(found.institution, epoch, commits)
             with pytest.raises(LaneLost):
-                found.ledger.finish_in_lane(found.run, None, 1_795_000_002.0, claim)
+                found.ledger.finish_in_lane(found.run, None, claim)
             assert found.ledger.open_runs() == [found.run]
         assert len(found.stored("attempts")) == 1
         assert found.stored("outcomes") == []

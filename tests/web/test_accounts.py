@@ -70,7 +70,9 @@ def test_half_of_the_credentials_is_a_problem_and_no_demo(tmp_path: Path) -> Non
 
 def test_the_default_profile_is_used_and_another_one_only_if_it_is_named(tmp_path: Path) -> None:
     branch = profile(tmp_path, "branch", root_url="https://branch.example")
-    assert accounts(tmp_path).current().is_demo
+    unnamed = accounts(tmp_path).current()
+    assert (unnamed.is_demo, unnamed.config, unnamed.home) == (False, None, tmp_path)
+    assert "choose one of branch" in str(unnamed.problem)
     named = accounts(tmp_path, BULKCAST_PROFILE="branch").current()
     assert (named.choice, named.other_root_url) == (branch, "https://branch.example")
 

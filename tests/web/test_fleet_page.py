@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from bulkcast.fleet import control
+from bulkcast.fleet.database import Database
 from bulkcast.notification import Recipients
 from bulkcast.pipeline import fleet_control, prepare
+from bulkcast.pipeline.fleet_control import lane_of
 from bulkcast.sandbox import SANDBOX_SECRET, World
 from bulkcast.web.page_server import ServeOptions, opened
 from tests.fleet_harness import QUICK, Fleet, fleet
@@ -268,10 +271,14 @@ async def test_without_the_secret_runs_are_handed_in_and_stopped(tmp_path: Path)
     ):
         run = await hand_in(li)
         assert run in (await li.client.get("/")).text
+        async with Database(found.home.database) as database:
+            lane = lane_of(found.config.institution)
+            await control.request_cancel(database, run, lane)  # as whoever is killed meanwhile
+        now = await seen(li, run, lambda now: now["phase"] == "stopping")
         await li.client.post(f"/runs/{run}/stop")
-        now = await li.snapshot(run)
-    assert now["phase"] == "stopping"
+        then = await li.snapshot(run)
     assert "no worker is running that could end the run" in said(now)
+    assert then["phase"] == "finished"
 
 
 async def test_with_a_broken_profile_the_runs_of_all_are_seen(tmp_path: Path) -> None:

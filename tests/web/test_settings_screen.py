@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bulkcast import profiles
 from bulkcast.model import Secret
-from bulkcast.profiles import own_file
+from bulkcast.profiles import Profile, own_file
 from bulkcast.sandbox import SANDBOX_SID, Sandbox, World
 from tests.file_keyring import FileKeyring, LockedKeyring, using
 from tests.page_client import Answer, page
@@ -36,9 +37,10 @@ def badge(answer: Answer) -> str:
 
 
 def chosen(answer: Answer) -> str:
-    """The account that the screen shows as in use."""
-    (found,) = answer.tree.xpath("//*[@data-choice][.//*[contains(@class, 'state-applied')]]")
-    return str(found.get("data-choice"))
+    """The account that the screen shows as in use; empty if none is."""
+    found = answer.tree.xpath("//*[@data-choice][.//*[contains(@class, 'state-applied')]]")
+    assert len(found) <= 1
+    return str(found[0].get("data-choice")) if found else ""
 
 
 def next_step(answer: Answer) -> str:
@@ -144,6 +146,27 @@ async def test_a_profile_is_changed_without_entering_the_secret_again(tmp_path: 
         assert errors(other)["secret"].startswith("Enter the secret again")
         another = filled(root_url, sid="1000099", secret="", change="yes")
         assert "secret" in errors(await client.post("/settings/profile", another))
+
+
+async def test_where_profiles_are_there_and_none_is_the_usual_one_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Whoever works for real institutions is not to take a rehearsal for the real thing."""
+    for name in ("north", "south"):
+        profiles.save(tmp_path, Profile(name, SANDBOX_SID, ""), Secret(SECRET))
+    async with page(tmp_path) as client:
+        home = await client.get("/")
+        settings = await client.get("/settings")
+        used = await client.post("/settings/use", {"account": "profile:south"})
+        then = await client.get("/")
+
+    assert badge(home).startswith("LIVE")
+    assert "choose one of north, south" in home.words
+    assert home.tree.xpath("//main//a[@href='/settings']")
+    assert chosen(settings) == ""
+    assert chosen(used) == "profile:south"
+    assert badge(then).startswith("LIVE south")
+    assert "choose one of" not in then.words
 
 
 async def test_another_account_is_chosen_for_every_browser_and_remembered(tmp_path: Path) -> None:
