@@ -127,13 +127,13 @@ def resume(
     is_over = not pipeline.left_to_send(home, run)
     during = _silent(output) if is_over else output
     if config is None:
-        report = asyncio.run(_resume_parts(run, during, options, destination))
+        report = context.run_async(_resume_parts(run, during, options, destination))
     else:
 
         async def use(config: Config, control: Control, watch: Watch) -> RunReport:
             return await pipeline.resume(config, run, options, control=control, watch=watch)
 
-        report = asyncio.run(_carry_out(during, config, options.rate, destination, use))
+        report = context.run_async(_carry_out(during, config, options.rate, destination, use))
     if is_over:
         output.info(Text(tr("Run {run} has nothing left to send.", run=report.run)))
         return _show_report(output, report)
@@ -182,7 +182,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
     during = output if planned.sent else _silent(output)
     if config is None:
         _agree(planned.sent - _show_unreachable(output, run), _where_of(run, options), options)
-        report = asyncio.run(_carry_out_parts(during, run, options))
+        report = context.run_async(_carry_out_parts(during, run, options))
     else:
         _agree(planned.sent, _where(config, options.destination), options)
 
@@ -192,7 +192,7 @@ def _carry_on(output: Output, run: PreparedRun, options: ApplyCommand) -> int:
             )
 
         sending = _carry_out(during, config, options.send.rate, options.destination, use)
-        report = asyncio.run(sending)
+        report = context.run_async(sending)
     return _finish(output, report, options.recipients)
 
 
@@ -206,7 +206,7 @@ def _submit(output: Output, run: PreparedRun, n: int, options: ApplyCommand) -> 
     _agree(n, where, options)
     _require_streams()
     user = configuration.user(context.environ())
-    done = asyncio.run(pipeline.submit(run, context.fleet(), options.send, user=user))
+    done = context.run_async(pipeline.submit(run, context.fleet(), options.send, user=user))
     fleet.show_submitted(output, done)
     return 0
 

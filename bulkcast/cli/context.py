@@ -4,11 +4,11 @@ click's parameters are taken apart here and nowhere else.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
 
@@ -32,6 +32,8 @@ Parameters = Mapping[str, Any]
 """The options of a command by their parameters' names, as click parsed them."""
 
 DATABASE: Final = "BULKCAST_DATABASE"
+
+T = TypeVar("T")
 
 Existing = Literal["refuse", "replace"]
 """What to do if the file to write exists."""
@@ -283,6 +285,15 @@ def environ() -> Mapping[str, str]:
             return {**os.environ, DATABASE: url}
         current = current.parent
     return os.environ
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; with a database, in a loop that psycopg accepts on Windows too."""
+    import asyncio
+
+    factory = asyncio.SelectorEventLoop if environ().get(DATABASE) else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
 
 
 def home(destination: Destination) -> "Home":

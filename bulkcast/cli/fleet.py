@@ -52,7 +52,7 @@ def init(output: Output) -> int:
 
 def status(output: Output) -> int:
     """Show workers, institutions, open runs and the oldest wait."""
-    found = asyncio.run(fleet_control.status(context.fleet()))
+    found = context.run_async(fleet_control.status(context.fleet()))
     if output.as_json:
         output.json(json_output.dump(json_output.fleet(found)))
         return 0
@@ -66,7 +66,7 @@ def status(output: Output) -> int:
 def pause(output: Output, names: Sequence[str], *, all_: bool) -> int:
     """Have nothing more sent for institutions."""
     home, chosen = _chosen(names, all_=all_)
-    done = asyncio.run(fleet_control.pause(home, chosen, user=_user()))
+    done = context.run_async(fleet_control.pause(home, chosen, user=_user()))
     _show_changed(output, "pause", done)
     if done and not output.as_json:
         chosen_by = ("--all",) if all_ else names
@@ -81,7 +81,7 @@ def pause(output: Output, names: Sequence[str], *, all_: bool) -> int:
 def go_on(output: Output, names: Sequence[str], *, all_: bool) -> int:
     """End the pause of institutions."""
     home, chosen = _chosen(names, all_=all_)
-    done = asyncio.run(fleet_control.go_on(home, chosen, user=_user()))
+    done = context.run_async(fleet_control.go_on(home, chosen, user=_user()))
     _show_changed(output, "go-on", done)
     return 0
 
@@ -103,7 +103,7 @@ def _show_changed(output: Output, action: str, done: Sequence[str]) -> None:
 def cancel(output: Output, run: str) -> int:
     """Have a run ended; what is under way is finished."""
     home = context.fleet()
-    done = asyncio.run(fleet_control.cancel(home, run, user=_user()))
+    done = context.run_async(fleet_control.cancel(home, run, user=_user()))
     if output.as_json:
         output.json(json_output.dump({"schema": "bulkcast.cancel/1", "runs": list(done)}))
     elif done:
@@ -116,7 +116,7 @@ def cancel(output: Output, run: str) -> int:
 
 def actions(output: Output, limit: int) -> int:
     """List what people did, newest first."""
-    found = asyncio.run(fleet_control.actions(context.fleet(), limit))
+    found = context.run_async(fleet_control.actions(context.fleet(), limit))
     if output.as_json:
         output.json(json_output.dump(json_output.actions(found)))
     elif found:
@@ -169,7 +169,7 @@ def _chosen(names: Sequence[str], *, all_: bool) -> tuple[SharedHome, list[str] 
     home = context.fleet()
     if all_:
         return home, None
-    known = asyncio.run(fleet_control.known_lanes(home))
+    known = context.run_async(fleet_control.known_lanes(home))
     profiles = _profiles()
     return home, sorted({lane for name in names for lane in _meant(name, known, profiles)})
 
@@ -220,7 +220,7 @@ def worker(output: Output, *, concurrency: int, metrics: int | None) -> int:
     begun = [_served(configs), tr("Ctrl-C ends it in order.")]
     output.info(Text(current_translator().joined(begun)))
     with exit_status.logging_to_stderr(info=output.verbose):
-        return asyncio.run(_work(output, home, credentials, concurrency, metrics))
+        return context.run_async(_work(output, home, credentials, concurrency, metrics))
 
 
 _NAMED_MOST: Final = 8

@@ -1,6 +1,5 @@
 """`template`, `runs`, `results`, `undo`, `purge` and `doctor`."""
 
-import asyncio
 import os
 from dataclasses import replace
 from datetime import date, datetime
@@ -246,7 +245,7 @@ def _note(action: str, run: str, destination: Destination) -> None:
         from bulkcast.pipeline import fleet_control
 
         user = configuration.user(context.environ())
-        asyncio.run(fleet_control.note_action(home, action, run, user=user))
+        context.run_async(fleet_control.note_action(home, action, run, user=user))
 
 
 def _show_undo_next(output: Output, found: Undone) -> None:
@@ -307,7 +306,7 @@ def _purged(home: Home, found: list[RunRecord]) -> list[str]:
 
 def doctor(output: Output, destination: Destination) -> int:
     """Check ClassIn, credentials, clock and the ledger; return the exit status."""
-    found = asyncio.run(_examine(destination))
+    found = context.run_async(_examine(destination))
     if output.as_json:
         output.json(json_output.dump(json_output.diagnosis(found)))
     output.out(render.findings(found, output.symbols))

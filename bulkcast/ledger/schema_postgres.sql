@@ -1,6 +1,6 @@
 -- The ledger on PostgreSQL, version 1: the tables of schema.sql, and those that several computers
--- need.  Later versions come in files of their own, applied in turn.  Times in double precision are Unix seconds of a worker's clock; moments in timestamptz are
--- of the database's own, by which ages are counted.
+-- need.  Later versions come in files of their own, applied in turn.  Times in double precision are
+-- Unix seconds; moments in timestamptz are of the database's own clock, by which ages are counted.
 
 CREATE TABLE ledger_version (version integer NOT NULL);
 INSERT INTO ledger_version VALUES (1);
