@@ -81,6 +81,11 @@ class Account:
     """Those that rows of a sheet name."""
 
     @property
+    def is_chosen(self) -> bool:
+        """Whether it is known which of the profiles is meant."""
+        return self.choice != _NOT_CHOSEN
+
+    @property
     def members(self) -> Members | None:
         """Finds the institutions that rows of a sheet name."""
         return self.named.find if self.named else None

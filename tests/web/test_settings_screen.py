@@ -161,7 +161,9 @@ async def test_where_profiles_are_there_and_none_is_the_usual_one_it_is_asked_fo
         then = await client.get("/")
 
     assert badge(home).startswith("LIVE")
+    assert "but a sheet whose rows name institutions" in home.words
     assert "choose one of north, south" in home.words
+    assert "No institution is chosen" in badge(home)
     assert home.tree.xpath("//main//a[@href='/settings']")
     assert chosen(settings) == ""
     assert chosen(used) == "profile:south"
