@@ -317,50 +317,47 @@ async def resume_parts(
     options, control = options or SendOptions(), control or Control()
     with parts.ledger(home) as ledger:
         asked = run_group.named(ledger, run)
-        header = ledger.newest(asked.names[0]).header
-        if not header.group:
-            raise CannotStart(
-                "the rows of run {run} name no institutions; give it the one that it was for",
-                run=header.run,
-            )
-        whole = run_group.named(ledger, header.group)
-        records = [ledger.newest(name) for name in whole.names]
-        for record in records:
-            if record.purged_at is not None:
-                ledger.load(record.header.run)
+        records = _records_of_group(ledger, asked)
         place, remarks = resumed_place(ledger, records[0].header, options.results)
         options = replace(options, existing="replace", results=place)
         if isinstance(home, SharedHome):
             from bulkcast.pipeline import submission
 
-            configs = [members(record.header.profile).config for record in records]
-            user = next((found.user for found in configs if found), "")
             done = await submission.resume(
-                home, asked.run, options, user=user, control=control, watch=watch
-            )
-            return replace(done, remarks=(*done.remarks, *remarks))
-        resuming = _Resuming(ledger, members, options, parts)
-        wanted = [r for r in records if r.header.run in asked.names and ledger.left(r.header.run)]
-        ready = {r.header.run: resuming.config_of(r) for r in wanted}
-        problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
-        if problems and len(problems) == len(ready):
-            raise problems[0]
-        watches = GroupWatch(watch, [record.header.run for record in records])
-        gate = _Gate(asked.run, control, len(records))
-        found = await _side_by_side(
-            [
-                resuming.carry_out(
-                    record,
-                    ready.get(record.header.run),
-                    control.child(),
-                    watches.of(record.header.run),
-                    gate,
-                )
-                for record in records
-            ]
-        )
-        done = summed_up(ledger, header.group, found, options)
+                home, asked.run, options,
+                user=_user(members, records), control=control, watch=watch,
+            )  # fmt: skip
+        else:
+            resuming = _Resuming(ledger, members, options, parts)
+            done = await resuming.side_by_side(asked, records, control, watch)
         return replace(done, remarks=(*done.remarks, *remarks))
+
+
+def _records_of_group(ledger: Ledger, asked: run_group.RunGroup) -> list[RunRecord]:
+    """All runs of the group that `asked` is or is of.
+
+    Raises:
+        CannotStart: it is of no group, or one of them was purged.
+
+    """
+    header = ledger.newest(asked.names[0]).header
+    if not header.group:
+        raise CannotStart(
+            "the rows of run {run} name no institutions; give it the one that it was for",
+            run=header.run,
+        )
+    whole = run_group.named(ledger, header.group)
+    records = [ledger.newest(name) for name in whole.names]
+    for record in records:
+        if record.purged_at is not None:
+            ledger.load(record.header.run)  # raises that it was purged
+    return records
+
+
+def _user(members: Members, records: Sequence[RunRecord]) -> str:
+    """Who resumes a group, for the list of actions; empty if no institution has credentials."""
+    configs = [members(record.header.profile).config for record in records]
+    return next((found.user for found in configs if found), "")
 
 
 async def resume_part(
@@ -388,6 +385,43 @@ class _Resuming:
     members: Members
     options: SendOptions
     parts: Parts
+
+    async def side_by_side(
+        self,
+        asked: run_group.RunGroup,
+        records: Sequence[RunRecord],
+        control: Control,
+        watch: Watch | None,
+    ) -> RunReport:
+        """Send what is left of `asked`, and report the group, whose runs are `records`.
+
+        Raises:
+            CannotStart, InstitutionBusy: nothing can be sent for any institution.
+
+        """
+        ready = {
+            each.header.run: self.config_of(each)
+            for each in records
+            if each.header.run in asked.names and self.ledger.left(each.header.run)
+        }
+        problems = [why for why in ready.values() if isinstance(why, BulkcastError)]
+        if problems and len(problems) == len(ready):
+            raise problems[0]
+        watches = GroupWatch(watch, [each.header.run for each in records])
+        gate = _Gate(asked.run, control, len(records))
+        found = await _side_by_side(
+            [
+                self.carry_out(
+                    each,
+                    ready.get(each.header.run),
+                    control.child(),
+                    watches.of(each.header.run),
+                    gate,
+                )
+                for each in records
+            ]
+        )
+        return summed_up(self.ledger, records[0].header.group, found, self.options)
 
     def config_of(self, record: RunRecord) -> Config | BulkcastError:
         """The configuration for a part as it is now, or why nothing can be sent for it."""

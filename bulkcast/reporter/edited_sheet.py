@@ -164,6 +164,7 @@ def write_edited_workbook(
         try:
             with ZipFile(source) as old:
                 _copy_workbook(old, draft.path, layout, edits)
+        # zipfile raises NotImplementedError for a compression that it does not know.
         except (etree.XMLSyntaxError, NotImplementedError) as exc:
             raise Unpatchable(str(exc)) from exc
         except (BadZipFile, EOFError, RuntimeError) as exc:
