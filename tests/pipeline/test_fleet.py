@@ -484,6 +484,22 @@ def test_how_old_a_memory_is_does_not_depend_on_the_clocks_of_workers(ahead_s: f
     assert (found.passed_s, found.left_s(found.held_s)) == (30.0, 60.0)
 
 
+async def test_a_pause_that_was_over_long_ago_is_not_waited_for_again(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as found:
+        async with found.worker():
+            await apply(prepare(plain(tmp_path / "a.csv", 1)), found.config, FAST)
+        left = remembered("one", Memory(held_s=600.0).write(time.time()))
+        with psycopg.connect(found.home.database) as connection:
+            connection.execute(
+                "UPDATE lanes SET memory = %s, left_at = clock_timestamp() - interval '1 hour'",
+                (left,),
+            )
+        async with found.worker(), asyncio.timeout(60.0):
+            report = await apply(prepare(plain(tmp_path / "b.csv", 1)), found.config, FAST)
+
+    assert report.counts[RowStatus.APPLIED] == 1
+
+
 async def test_after_a_purge_the_database_holds_no_copy_of_the_sheet(tmp_path: Path) -> None:
     async with fleet(tmp_path) as found, found.worker():
         runs = [

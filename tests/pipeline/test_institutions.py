@@ -525,7 +525,7 @@ def test_one_part_can_be_resumed_alone_into_the_sheet_of_all(tmp_path: Path) -> 
     async def main(schools: Schools) -> RunReport:
         schools.secrets |= {"south": None, "west": None}
         first = await schools.apply(path)
-        schools.secrets |= {"south": secret_of("south")}
+        schools.secrets |= {name: secret_of(name) for name in ("south", "west")}
         return await schools.resume(first.parts[0].run)
 
     report = with_schools(tmp_path, main)
