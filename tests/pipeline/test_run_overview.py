@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkcast.ledger import Standing
+from bulkcast.ledger import Standing, open_ledger
 from bulkcast.model import Institution, RowStatus, no_counts
 from bulkcast.pipeline import (
     Base,
@@ -17,11 +17,13 @@ from bulkcast.pipeline import (
     newest_failures,
     prepare,
     resume,
+    run_end,
     run_state,
     some_runs,
 )
+from bulkcast.planner import Plan
 from bulkcast.sandbox import World
-from tests.dispatcher_harness import classroom
+from tests.dispatcher_harness import classroom, header, request
 from tests.pipeline_harness import Harness, with_sandbox
 from tests.sheets import FIRST_ID, HEAD, cells, plain, write_rows
 
@@ -237,6 +239,25 @@ def test_runs_are_listed_in_pages_and_by_institution(tmp_path: Path) -> None:
     assert names(institution=capitals) == newest
     other = some_runs(home, institution=replace(institution, sid="1"))
     assert (other.records, other.total) == ((), 0)
+
+
+def test_a_group_has_ended_when_its_last_run_has(tmp_path: Path) -> None:
+    group = "20270301-080000-94dfa1"
+    with open_ledger(tmp_path) as ledger:
+        for n in (1, 2):
+            part = header(f"{group}-{n}", 1, group=group, profile=f"school-{n}")
+            ledger.create(part, Plan((request(n + 1),)), {})
+        ledger.finish(f"{group}-1", None, 5.0)
+    half, (listed,) = run_end(tmp_path, group), some_runs(tmp_path).records
+    with open_ledger(tmp_path) as ledger:
+        ledger.finish(f"{group}-2", None, 7.0)
+    whole = run_end(tmp_path, group)
+
+    assert half is not None
+    assert half.finished_at is None
+    assert listed.finished_at is None
+    assert whole is not None
+    assert whole.finished_at == 7.0
 
 
 def test_where_there_is_no_ledger_none_is_made(tmp_path: Path) -> None:
