@@ -109,6 +109,7 @@ class Proxy:
             yield self.url
         finally:
             server.close()
+            await asyncio.sleep(0)  # a connection just made is one of the pipes then
             for pipe in self._pipes:
                 pipe.cancel()
             await asyncio.gather(*self._pipes, return_exceptions=True)
@@ -126,19 +127,20 @@ class Proxy:
         stream, toxic = self.poison(self.connections) or ("downstream", None)
         self.poisoned += toxic is not None
         toxics = {**self.toxics, **({stream: toxic} if toxic else {})}
-        if any(isinstance(toxic, Down) for toxic in toxics.values()):
-            answer.transport.abort()
-            return
         where = urlsplit(self.upstream)
-        far, ask = await asyncio.open_connection(where.hostname, where.port)
+        writers = [answer]
         try:
+            if any(isinstance(toxic, Down) for toxic in toxics.values()):
+                return
+            far, ask = await asyncio.open_connection(where.hostname, where.port)
+            writers.append(ask)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pipe(near, ask, toxics.get("upstream")))
                 both.create_task(self._pipe(far, answer, toxics.get("downstream")))
         except* (OSError, EOFError):
             pass
         finally:
-            for writer in (ask, answer):
+            for writer in writers:
                 writer.transport.abort()
 
     async def _pipe(

@@ -1,6 +1,8 @@
 """Runs through a network that delays, slices, starves and cuts what is said."""
 
+import asyncio
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,19 @@ def through(folder: Path, proxy: Proxy, *, open_rows: int = 0) -> Evidence:
     """A run of 25 rows through a proxy, over several connections."""
     term, slow = sheet(folder / "term.csv", ROWS), World(latency_s=0.8)
     return run_scenario(folder, [Program(term)], slow, proxy=proxy, open_rows=open_rows)
+
+
+async def test_the_proxy_hangs_up_where_its_server_is_away() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    proxy = Proxy("http://127.0.0.1:1")
+    async with proxy.serving(), asyncio.timeout(10.0):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+    assert told == []
 
 
 @pytest.fixture(autouse=True)
